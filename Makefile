@@ -1,0 +1,37 @@
+# Each target sets up what it needs. PYTHON chooses the interpreter for demo and lint;
+# tests run on the oldest and the newest supported Python that is found (see tools/pythons.sh).
+PYTHON ?= python3
+PYTEST_ARGS ?=
+DEMO_DIR ?= .demo
+
+VENV := .venv
+LINT_VENV := .venv-lint
+
+.PHONY: demo test lint format bench docs clean
+
+demo: $(VENV)/ready
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tools/demo.sh "$(DEMO_DIR)"
+
+test:
+	@tools/test.sh $(PYTEST_ARGS)
+
+lint: $(LINT_VENV)/ready
+	$(LINT_VENV)/bin/ruff check src tests benchmarks examples tools
+	$(LINT_VENV)/bin/mypy
+	$(LINT_VENV)/bin/lint-imports
+	sh -n tools/*.sh .ci/run
+
+format: $(LINT_VENV)/ready
+	$(LINT_VENV)/bin/ruff check --fix src tests benchmarks examples tools
+
+bench: $(VENV)/ready
+	$(VENV)/bin/python benchmarks/run.py
+
+$(VENV)/ready: pyproject.toml
+	@tools/venv.sh "$(PYTHON)" $(VENV) .
+
+$(LINT_VENV)/ready: pyproject.toml
+	@tools/venv.sh "$$(tools/pythons.sh newest)" $(LINT_VENV) '.[lint,test]'
+
+clean:
+	rm -rf .venv .venv-* .demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,171 @@
+"""The configuration of the embedded host: where it works and where it looks for things."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml_config as yc
+from pavilion.errors import ConfigError
+from pavilion.files import write_atomic
+from pavilion.scriptcomposer import quote
+
+CONFIG_NAME = "pavilion.yaml"
+# Tells bin/pav which Python to use; that of a virtual environment is found by nobody otherwise.
+PYTHON_VARIABLE = "PAV_SCHED_PYTHON"
+
+
+class PavConfigLoader(yc.YamlConfigLoader):
+    """Reads ``pavilion.yaml``."""
+
+    ELEMENTS = [
+        yc.PathElem("working_dir", help_text=(
+            "Where test runs, jobs and their logs are kept. It must be on a file system that "
+            "the nodes of the cluster share. Default: working_dir beside this file, or "
+            "~/.pavilion/working_dir without such a file.")),
+        yc.ListElem("config_dirs", sub_elem=yc.PathElem(), help_text=(
+            "Folders with suites/ and plugins/ of your own. The folder of this file is always "
+            "one of them.")),
+        yc.ListElem("env_setup", sub_elem=yc.StrElem(), help_text=(
+            "Shell lines to run at the start of every kickoff script.")),
+        yc.ListElem("disable_plugins", sub_elem=yc.StrElem(), help_text=(
+            "Plugins not to load, as '<category>.<name>': sched.raw, say.")),
+    ]
+
+
+class PavConfig(dict[str, Any]):
+    """The settings, as items and as attributes.
+
+    - ``pav_root``: the folder with ``bin/pav``
+    - ``pav_cfg_file``: the file the settings came from; None when there is none
+    - ``working_dir``: a Path
+    - ``configs``: label -> {'label', 'path'} of each config folder, highest precedence first
+    - ``env_setup``, ``disable_plugins``: lists of text
+    """
+
+    pav_root: Path
+    pav_cfg_file: Path | None
+    working_dir: Path
+    configs: dict[str, dict[str, Any]]
+    env_setup: list[str]
+    disable_plugins: list[str]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"There is no setting {name!r}. Settings: "
+                                 f"{', '.join(self)}.") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def make_working_dir(self) -> None:
+        """Make the working folder and what belongs into it.
+
+        :raises ConfigError: When it cannot be made or written to.
+        """
+        for folder in (self.working_dir / "jobs", self.working_dir / "series"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise ConfigError(f"The working folder {self.working_dir} cannot be used",
+                                  prior_error=exc) from exc
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise ConfigError(f"The working folder {self.working_dir} cannot be written to. "
+                                  "Choose another with --working-dir, or with working_dir in "
+                                  f"{self.pav_cfg_file or CONFIG_NAME}.")
+
+    def save(self, path: Path) -> None:
+        """Write the settings to a file that :func:`load_config` reads, with absolute paths.
+
+        :raises OSError: When it cannot be written.
+        """
+        import yaml
+        data = {
+            "working_dir": os.fspath(self.working_dir),
+            "config_dirs": [os.fspath(item["path"]) for item in self.configs.values()],
+            "env_setup": [line for line in self.env_setup if not line.startswith(
+                f"export {PYTHON_VARIABLE}=")],
+            "disable_plugins": list(self.disable_plugins),
+        }
+        write_atomic(path, yaml.safe_dump(data, sort_keys=False))
+
+
+def load_config(config_file: Path | None = None, working_dir: Path | None = None,
+                config_dirs: Iterable[Path] = (),
+                environ: Mapping[str, str] | None = None) -> PavConfig:
+    """Find and read the settings.
+
+    The file is, in this order: ``config_file``; $PAV_CONFIG_FILE; pavilion.yaml in
+    $PAV_CONFIG_DIR; ~/.pavilion/pavilion.yaml.  Without any, the defaults apply.
+
+    :param working_dir: Goes before the one in the file.
+    :param config_dirs: Folders to use besides those of the file.
+    :raises ConfigError: When a file that was asked for cannot be read, or holds mistakes.
+    """
+    environ = os.environ if environ is None else environ
+    path = _find_file(config_file, environ)
+    loaded: dict[str, Any] = dict(_read(path))
+    base = path.parent if path is not None else _user_dir(environ)
+    chosen = working_dir or loaded["working_dir"] or base / "working_dir"
+    folders = [*config_dirs, *(base / folder for folder in loaded["config_dirs"] or [])]
+    if "PAV_CONFIG_DIR" in environ:
+        folders.append(Path(environ["PAV_CONFIG_DIR"]))
+    folders.append(base)
+    setup = [f"export {PYTHON_VARIABLE}={quote(sys.executable)}"] if sys.executable else []
+    return PavConfig(
+        pav_root=Path(__file__).resolve().parent,
+        pav_cfg_file=path,
+        working_dir=_absolute(base / chosen if working_dir is None else chosen),
+        configs=_labelled(folders),
+        env_setup=[*setup, *(loaded["env_setup"] or [])],
+        disable_plugins=list(loaded["disable_plugins"] or []),
+    )
+
+
+def _find_file(config_file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    for source, named in (("--config-file", config_file),
+                          ("$PAV_CONFIG_FILE", environ.get("PAV_CONFIG_FILE"))):
+        if named:
+            path = _absolute(Path(named))
+            if not path.is_file():
+                raise ConfigError(f"There is no file {path}, which {source} names.")
+            return path
+    for folder in (environ.get("PAV_CONFIG_DIR"), _user_dir(environ)):
+        if folder and (Path(folder) / CONFIG_NAME).exists():
+            return _absolute(Path(folder) / CONFIG_NAME)
+    return None
+
+
+def _user_dir(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or Path.home()) / ".pavilion"
+
+
+def _read(path: Path | None) -> Mapping[str, Any]:
+    loader = PavConfigLoader()
+    try:
+        found: Mapping[str, Any] = loader.load_empty() if path is None else loader.load(path)
+        return found
+    except (OSError, ValueError) as exc:
+        raise ConfigError("The configuration cannot be used", prior_error=exc) from exc
+
+
+def _labelled(folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Each folder once, under a label of its own."""
+    configs: dict[str, dict[str, Any]] = {}
+    for folder in dict.fromkeys(map(_absolute, folders)):
+        label, number = folder.name or "root", 1
+        while label in configs:
+            number += 1
+            label = f"{folder.name}-{number}"
+        configs[label] = {"label": label, "path": folder}
+    return configs
+
+
+def _absolute(path: Path) -> Path:
+    # Links are kept as they are: automounters' paths only work through them.
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() follows links)

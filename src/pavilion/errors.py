@@ -1,0 +1,117 @@
+"""The error classes of the embedded host.
+
+Every error that Pavilion code raises on purpose is a :class:`PavilionError`: a message about
+the local context, and the exception that led to it.  :meth:`PavilionError.pformat` is what a
+user gets to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pavilion.test_run import TestRun
+
+
+class PavilionError(RuntimeError):
+    """The base class: a message, the prior error, and optional data for whoever catches it.
+
+    :param msg: What went wrong, where, and what is allowed or what to do.
+    :param prior_error: The exception that led to this one.
+    :param data: Anything a caller may want to look at.
+    """
+
+    def __init__(self, msg: str, prior_error: BaseException | None = None,
+                 data: Any = None) -> None:
+        super().__init__(msg)
+        self.msg = msg
+        self.prior_error = prior_error
+        self.data = data
+
+    def __str__(self) -> str:
+        if self.prior_error is None:
+            return self.msg
+        return f"{self.msg}: {_one_line(self.prior_error)}"
+
+    def __reduce__(self) -> Any:
+        # The default would call the class with the message alone and lose the rest.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+    def pformat(self) -> str:
+        """The message, then each prior error, a line each and indented by depth."""
+        lines: list[str] = []
+        error: BaseException | None = self
+        depth = 0
+        while error is not None:
+            text = error.msg if isinstance(error, PavilionError) else _describe(error)
+            lines += ["  " * depth + line for line in text.splitlines() or [""]]
+            error = error.prior_error if isinstance(error, PavilionError) else None
+            depth += 1
+        return "\n".join(lines)
+
+
+class SchedulerPluginError(PavilionError):
+    """A scheduler, or a plugin for one, could not do what was asked.
+
+    :param tests: The tests that were not started because of it.
+
+    The second position is ``tests`` in Pavilion and the prior error in Pavilion's guide for
+    plugin authors.  Both work here: an exception in that place is taken as the prior error.
+    """
+
+    def __init__(self, msg: str,
+                 tests: Sequence[TestRun] | BaseException | None = None,
+                 prior_error: BaseException | None = None, data: Any = None) -> None:
+        if isinstance(tests, BaseException):
+            tests, prior_error = None, (prior_error or tests)
+        super().__init__(msg, prior_error=prior_error, data=data)
+        self.tests: list[TestRun] = list(tests or [])
+
+
+class SchedConfigError(PavilionError, ValueError):
+    """The ``schedule`` section of a test holds something that it must not."""
+
+
+class JobError(PavilionError):
+    """A job's folder could not be made, read or written."""
+
+
+class DeferredError(PavilionError):
+    """A value was asked for that is known inside the allocation only."""
+
+
+class VariableError(PavilionError):
+    """A variable does not exist, or cannot be worked out."""
+
+
+class PluginError(PavilionError):
+    """A plugin cannot be loaded, or there is none of that name."""
+
+
+class ConfigError(PavilionError):
+    """A configuration or suite file is missing, unreadable or wrong."""
+
+
+class TestRunError(PavilionError):
+    """A test run could not be made, found or read."""
+
+    __test__ = False  # not a test class, whatever pytest may think of the name
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error) if isinstance(error, PavilionError) else _describe(error)
+
+
+def _describe(error: BaseException) -> str:
+    """An exception's text; its class where there is no text or the text alone says nothing."""
+    text = str(error).strip()
+    if isinstance(error, KeyError):
+        return f"KeyError: {text}"
+    return text or type(error).__name__
+
+
+def _rebuild(cls: Any, args: Any, state: Any) -> PavilionError:
+    error: PavilionError = cls(*args)
+    error.__dict__.update(state)
+    return error

@@ -1,0 +1,61 @@
+"""Writing small files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+
+def write_atomic(path: Path, text: str, sync: bool = False) -> None:
+    """Replace a file's content in one step.
+
+    :param sync: Wait until the content is on disk.  For what must survive a crash of the
+        machine, such as the id of a submitted job.
+    :raises OSError: When it cannot be written.  The old content is still there then.
+    """
+    temp = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    # The kernel applies the umask; tempfile's 0600 would shut out the rest of the group.
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        temp.replace(path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any, sync: bool = False) -> None:
+    """Replace a file's content by this data as JSON.  :raises OSError: as write_atomic."""
+    write_atomic(path, json.dumps(data, separators=(",", ":")) + "\n", sync=sync)
+
+
+def read_json(path: Path) -> Any:
+    """The data in a JSON file.
+
+    :raises OSError: When it cannot be read.
+    :raises ValueError: When it holds no JSON; the message names the file.
+    """
+    data = path.read_bytes()
+    try:
+        return json.loads(data.decode("utf-8", "surrogateescape"))
+    except ValueError as exc:
+        raise ValueError(f"{path} holds no valid JSON: {exc}") from exc
+
+
+def tail(path: Path, lines: int = 5, max_bytes: int = 4096) -> str:
+    """The last lines of a text file; '' when there is none or it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - max_bytes))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-lines:])

@@ -1,0 +1,166 @@
+"""From a test in a suite to the test runs it stands for: schedulers, variables, permutations."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pavilion import schedulers, sys_vars
+from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError
+from pavilion.suites import SuiteTest
+from pavilion.variables import VariableSetManager, permutations
+
+# What cannot refer to the scheduler's variables, because those depend on it.
+BEFORE_SCHED = ("scheduler", "schedule")
+# What is used up here and is no part of a test run.
+USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc")
+
+
+@dataclass(frozen=True)
+class ResolvedTest:
+    """A test run to be: everything decided but what the allocation tells."""
+
+    name: str
+    config: dict[str, Any]
+    var_man: VariableSetManager
+    # What the scheduler's variables complained about.
+    warnings: tuple[str, ...] = ()
+
+
+def resolve_test(test: SuiteTest) -> list[ResolvedTest]:
+    """The test runs that a test of a suite stands for, one for each permutation.
+
+    :raises ConfigError: Naming file, test and key.  Nothing was made yet then.
+    """
+    try:
+        base = VariableSetManager()
+        base.add_set("var", test.config["variables"] or {})
+        base.add_set("pav", pav_vars(test))
+        base.add_set("sys", sys_vars.get_vars(True))
+        early, late = _split_permutations(base, test.config["permute_on"])
+        resolved: list[ResolvedTest] = []
+        for manager in permutations(base, early) if early else [base]:
+            resolved += _resolve_late(test, manager, late, bool(early))
+        return resolved
+    except ConfigError:
+        raise
+    except PavilionError as exc:
+        raise ConfigError(f"Test '{test.name}' in {test.file} cannot be used",
+                          prior_error=exc) from exc
+
+
+def pav_vars(test: SuiteTest) -> dict[str, Any]:
+    """The set 'pav'."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a user id without a name.
+        user = "unknown"
+    return {"user": user, "timestamp": str(int(time.time())), "suite": test.suite,
+            "suite_dir": str(test.file.parent)}
+
+
+def _split_permutations(manager: VariableSetManager, names: Sequence[str]
+                        ) -> tuple[list[str], list[str]]:
+    """Names known without the scheduler, and the others."""
+    early: list[str] = []
+    late: list[str] = []
+    for name in names:
+        try:
+            manager.is_deferred(name)
+        except PavilionError:
+            late.append(name)
+        else:
+            early.append(name)
+    return early, late
+
+
+def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[str],
+                  permuted: bool) -> list[ResolvedTest]:
+    """Add the scheduler's variables, and permute over those."""
+    plugin = _scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
+    schedule = manager.resolve_config({"schedule": test.config["schedule"]})["schedule"]
+    sched_vars = plugin.get_initial_vars(schedule)
+    manager.add_set("sched", sched_vars)
+    resolved = []
+    for final in permutations(manager, late) if late else [manager]:
+        config = {key: value for key, value in test.config.items() if key not in USED_UP}
+        config.update(scheduler=plugin.name, schedule=schedule)
+        final.resolve_config(config, deferred_ok=("run",))
+        config["chunk"] = _chunk(final.resolve_text(config["chunk"], "chunk"))
+        config["concurrent"] = _concurrent(
+            final.resolve_text(config["concurrent"] or sched_vars["concurrent_default"],
+                               "concurrent"))
+        _check_timeout(final, config["run"].get("timeout"))
+        subtitle = _subtitle(test, final, permuted or bool(late))
+        resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
+                                     config, final, tuple(sched_vars["errors"])))
+    return resolved
+
+
+def _scheduler(name: str) -> schedulers.SchedulerPlugin:
+    plugin = schedulers.get_plugin(name)
+    if not plugin.available():
+        raise SchedulerPluginError(f"The scheduler {name!r} is not available on this host. "
+                                   f"{plugin.unavailable_reason}")
+    return plugin
+
+
+def _subtitle(test: SuiteTest, manager: VariableSetManager, permuted: bool) -> str | None:
+    """What tells the permutations of a test apart."""
+    given: str | None = test.config["subtitle"]
+    if given is not None:
+        return manager.resolve_text(given, "subtitle")
+    if not permuted:
+        return None
+    names = [name.rpartition(".")[2] for name in test.config["permute_on"]]
+    return "-".join(_short(manager, name) for name in names)
+
+
+def _short(manager: VariableSetManager, name: str) -> str:
+    """A permutation's choice as a part of a name; the variable's name for dictionaries."""
+    try:
+        return manager.get(f"per.{name}")
+    except PavilionError:
+        return name
+
+
+def _chunk(text: str) -> str:
+    if text != "any" and not (text.isascii() and text.isdigit()):
+        raise ConfigError("chunk must be 'any' or the number of a chunk (0, 1, ...), not "
+                          f"{text!r}.")
+    return text
+
+
+def _concurrent(text: str) -> str:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ConfigError(f"concurrent must be a whole number of at least 1, not {text!r}.")
+    return text
+
+
+def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
+    """Find a bad time limit before the test runs, where it is known already."""
+    try:
+        timeout = None if text is None else manager.resolve_text(text, "run.timeout")
+    except PavilionError:
+        return
+    if timeout is None or timeout.lower() == "none":
+        return
+    try:
+        good = 0 < float(timeout) < float("inf")
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigError(f"run.timeout must be a number of seconds above 0, or 'none'; not "
+                          f"{timeout!r}.")
+
+
+def group_by_scheduler(tests: Sequence[Any]) -> Mapping[str, list[Any]]:
+    """Tests by the name of their scheduler, in order."""
+    groups: dict[str, list[Any]] = {}
+    for test in tests:
+        groups.setdefault(test.scheduler, []).append(test)
+    return groups

@@ -1,0 +1,295 @@
+"""Running a job's tests inside its allocation: ``pav _run s1.1 s1.2 ...``.
+
+Kickoff scripts call this.  Each test is run once, however often the script is: a scheduler may
+start a job again after a node failed.  Whatever happens to one test, the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Any
+
+from pavilion import schedulers, sys_vars
+from pavilion.config import PavConfig, load_config
+from pavilion.errors import PavilionError, TestRunError
+from pavilion.plugins import load_plugins
+from pavilion.status_file import STATES
+from pavilion.test_run import ERROR, FAIL, PASS, TestRun
+
+# How long the tests' processes have to end when the job is told to, in seconds.
+STOP_WAIT = 5.0
+# Seconds between two looks whether a running test was cancelled.
+CANCEL_PAUSE = 1.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Runner:
+    """Runs tests of one job, several at a time where their configs allow it."""
+
+    def __init__(self, pav_cfg: PavConfig) -> None:
+        self._pav_cfg = pav_cfg
+        self._stopped_by: int | None = None
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+
+    def run(self, tests: Sequence[TestRun]) -> int:
+        """Run tests, in order.
+
+        :returns: 0, or 128 + the signal's number when the job was told to stop.
+        """
+        for number in _STOP_SIGNALS:
+            signal.signal(number, self._stop)
+        limit = min((_concurrency(test) for test in tests), default=1)
+        with ThreadPoolExecutor(max_workers=min(limit, len(tests) or 1)) as pool:
+            for future in [pool.submit(self._run_one, test) for test in tests]:
+                future.result()
+        return 0 if self._stopped_by is None else 128 + self._stopped_by
+
+    def _run_one(self, test: TestRun) -> None:
+        if self._stopped_by is not None:
+            return
+        if test.complete:
+            print(f"Test {test.id} is over already ({test.status.current().state}); not started.",
+                  flush=True)
+            return
+        try:
+            log = _claim(test)
+        except FileExistsError:
+            print(f"Test {test.id} was started before; it is not run a second time.", flush=True)
+            return
+        except OSError as exc:
+            self._fail(test, STATES.RUN_ERROR, TestRunError(
+                f"The log {test.run_log} of test {test.id} cannot be made", prior_error=exc))
+            return
+        try:
+            with os.fdopen(log, "wb") as log_file:
+                self._prepare(test)
+                self._run_script(test, log_file)
+        except PavilionError as exc:
+            self._fail(test, STATES.RUN_ERROR, exc)
+        except Exception as exc:
+            traceback.print_exc()
+            self._fail(test, STATES.RUN_ERROR, PavilionError(
+                f"Running test {test.id} failed unexpectedly", prior_error=exc))
+
+    def _prepare(self, test: TestRun) -> None:
+        """Fill in what the allocation tells, and write the script."""
+        test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
+        if test.needs_allocation:
+            plugin = schedulers.get_plugin(test.scheduler)
+            test.finalize({"sched": plugin.get_final_vars(test), "sys": sys_vars.get_vars(False)})
+        try:
+            (test.path / "work").mkdir(exist_ok=True)
+            test.make_script().write(test.run_script)
+        except OSError as exc:
+            raise TestRunError(f"The script {test.run_script} cannot be written",
+                               prior_error=exc) from exc
+
+    def _run_script(self, test: TestRun, log_file: Any) -> None:
+        timeout = _seconds(test.config["run"].get("timeout"))
+        test.status.set(STATES.RUNNING, f"Running {test.run_script.name}.")
+        started, clock = time.time(), time.monotonic()
+        try:
+            process = subprocess.Popen(
+                [os.fspath(test.run_script)], cwd=test.path / "work", stdin=subprocess.DEVNULL,
+                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as exc:
+            raise TestRunError(f"The script {test.run_script} cannot be started",
+                               prior_error=exc) from exc
+        with self._lock:
+            self._running.add(process)
+            if self._stopped_by is not None:
+                # The signal came before this process was known to its handler.
+                _signal_group(process, signal.SIGTERM)
+        try:
+            code, timed_out = _wait(test, process, timeout)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        duration = time.monotonic() - clock
+        if self._stopped_by is not None:
+            # Why the job was stopped is for its scheduler to tell: a time limit, a cancel.
+            print(f"Test {test.id} was running for {duration:.1f} s when the job was told to "
+                  "stop.", flush=True)
+            return
+        self._finish(test, code, timed_out, started, duration)
+
+    def _finish(self, test: TestRun, code: int, timed_out: bool, started: float,
+                duration: float) -> None:
+        if timed_out:
+            state = STATES.RUN_TIMEOUT
+            note = (f"The test ran longer than its run.timeout of "
+                    f"{test.config['run']['timeout']} seconds and was stopped.")
+        else:
+            state = STATES.RUN_DONE
+            note = (f"Killed by {_signal_name(-code)}." if code < 0
+                    else f"Exit code {code}.")
+        test.status.set(state, note)
+        result = PASS if code == 0 and not timed_out else FAIL
+        self._end(test, result, note, return_value=code, started=started, duration=duration)
+
+    def _fail(self, test: TestRun, state: str, error: PavilionError) -> None:
+        """End a test that could not be run."""
+        text = error.pformat()
+        print(f"Test {test.id}: {text}", flush=True)
+        try:
+            test.status.set(state, text)
+            self._end(test, ERROR, text)
+        except PavilionError as exc:
+            # Nothing can be written.  The scheduler's view of the job ends the test.
+            print(exc.pformat(), flush=True)
+
+    def _end(self, test: TestRun, result: str, note: str, return_value: int | None = None,
+             started: float | None = None, duration: float = 0.0) -> None:
+        if test.complete:
+            # Cancelled while it ran; that stays its last word.
+            return
+        started = time.time() if started is None else started
+        test.save_results({
+            "result": result,
+            "note": note,
+            "return_value": return_value,
+            "started": started,
+            "finished": started + duration,
+            "duration": duration,
+            "host": os.uname().nodename,
+        })
+        test.status.set(STATES.COMPLETE, f"{result}: {note}")
+        test.set_run_complete()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """The job is told to stop: so are its tests' processes, which may outlive us else."""
+        if self._stopped_by is not None:
+            return
+        self._stopped_by = number
+        # Not in here: the lock may be held by the code that this signal interrupted.
+        threading.Thread(target=self._stop_tests, args=(number,), daemon=True).start()
+
+    def _stop_tests(self, number: int) -> None:
+        print(f"pav _run: told to stop by {_signal_name(number)}.", flush=True)
+        deadline = time.monotonic() + STOP_WAIT
+        with self._lock:
+            running = list(self._running)
+        for process in running:
+            _signal_group(process, signal.SIGTERM)
+        while time.monotonic() < deadline and any(map(_group_lives, running)):
+            time.sleep(0.05)
+        for process in running:
+            _signal_group(process, signal.SIGKILL)
+
+
+def _claim(test: TestRun) -> int:
+    """Open the test's log for the one and only time.
+
+    :raises FileExistsError: When it was started before.
+    """
+    return os.open(test.run_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def _concurrency(test: TestRun) -> int:
+    try:
+        return max(1, int(test.config.get("concurrent") or 1))
+    except ValueError:
+        return 1
+
+
+def _seconds(timeout: str | None) -> float | None:
+    return None if timeout is None or timeout.lower() == "none" else float(timeout)
+
+
+def _wait(test: TestRun, process: subprocess.Popen[bytes], timeout: float | None
+          ) -> tuple[int, bool]:
+    """Wait for a test's script.  It is stopped when its time is up, or the test is cancelled.
+
+    :returns: Its exit code, and whether its time was up.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return _end_group(process), True
+        try:
+            return process.wait(min(left, CANCEL_PAUSE)), False
+        except subprocess.TimeoutExpired:
+            pass
+        if test.complete:
+            # Somebody cancelled it, maybe on another host; the job's other tests go on.
+            return _end_group(process), False
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> int:
+    """End a test's processes: TERM, and after a while KILL.  Gives the script's exit code."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(STOP_WAIT)
+    except subprocess.TimeoutExpired:
+        pass
+    _signal_group(process, signal.SIGKILL)
+    return process.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _load_tests(pav_cfg: PavConfig, ids: Sequence[str]) -> list[TestRun]:
+    """The tests of these ids; what cannot be read is reported and left out."""
+    tests: dict[str, TestRun] = {}
+    for test_id in ids:
+        try:
+            tests[test_id] = TestRun.load(pav_cfg, test_id)
+        except PavilionError as exc:
+            print(exc.pformat(), flush=True)
+    return list(tests.values())
+
+
+def main(argv: Sequence[str]) -> int:
+    """``pav _run ID ...``.  Exit code 2 for a wrong call; a failed test is no failure here."""
+    if len(argv) < 2 or argv[0] != "_run":
+        print("This 'pav' is a part of pavilion-schedulers for kickoff scripts, and knows only "
+              "'pav _run <test id> ...'. The command line for users is 'pav-sched'.",
+              file=sys.stderr)
+        return 2
+    try:
+        pav_cfg = load_config()
+        load_plugins(pav_cfg)
+        tests = _load_tests(pav_cfg, argv[1:])
+    except PavilionError as exc:
+        print(exc.pformat(), flush=True)
+        return 2
+    code = Runner(pav_cfg).run(tests)
+    return code if len(tests) == len(set(argv[1:])) else code or 2
+
+
+def entry_point() -> None:
+    """The entry point of ``bin/pav``."""
+    sys.exit(main(sys.argv[1:]))
+
+

@@ -1,0 +1,38 @@
+"""The scheduler layer of Pavilion: plugin base classes, their configuration and variables, and
+the bundled plugins.
+
+This folder is self-contained: linked over ``lib/pavilion/schedulers`` of a Pavilion checkout, it
+takes the place of that folder.
+"""
+
+from __future__ import annotations
+
+from pavilion.errors import SchedConfigError, SchedulerPluginError
+from pavilion.types import NodeInfo, NodeList, Nodes, NodeSet
+
+from .basic import SchedulerPluginBasic
+from .config import ScheduleConfig, validate_config
+from .kickoff import KickoffScriptHeader
+from .plugins import register_core_plugins
+from .plugins.raw import Raw
+from .registry import get_plugin, list_plugins
+from .scheduler import SchedulerPlugin
+from .vars import SchedulerVariables, dfr_var_method, var_method
+
+# The names that the guide for plugin authors uses.
+BasicSchedulerPlugin = SchedulerPluginBasic
+SchedulerError = SchedulerPluginError
+
+__all__ = [
+    # The families of plugins.
+    "SchedulerPlugin", "SchedulerPluginBasic", "BasicSchedulerPlugin",
+    # What a plugin is made of.
+    "KickoffScriptHeader", "SchedulerVariables", "var_method", "dfr_var_method",
+    "NodeInfo", "Nodes", "NodeList", "NodeSet",
+    # Configuration.
+    "ScheduleConfig", "validate_config",
+    # Errors.
+    "SchedulerPluginError", "SchedulerError", "SchedConfigError",
+    # Bundled plugins, and finding plugins by name.
+    "Raw", "register_core_plugins", "get_plugin", "list_plugins",
+]

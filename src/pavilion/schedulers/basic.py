@@ -1,0 +1,111 @@
+"""The basic family: schedulers that cannot tell about nodes.
+
+What tests get to know of the machine comes from ``schedule.cluster_info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.types import NodeInfo, Nodes
+
+from .config import validate_config
+from .scheduler import SchedulerPlugin
+from .vars import SchedulerVariables
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+    from pavilion.test_run import TestRun
+
+
+class SchedulerPluginBasic(SchedulerPlugin):
+    """The base class of schedulers without an inventory of nodes.
+
+    On top of what SchedulerPlugin's docstring lists, a plugin may provide:
+
+    ``_get_alloc_node_info(node_name) -> NodeInfo``
+        What can be found out about a node from inside an allocation: 'cpus', 'mem' (bytes).
+        Called for each of the allocation's nodes by :meth:`get_final_vars`.
+
+    ``IS_CONCURRENT``
+        Whether tests may share a job.  False: each test gets its own.
+    """
+
+    IS_PLUGIN_BASE = True
+
+    IS_CONCURRENT = False
+
+    def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
+        """See the class docstring.  Nothing is known by default."""
+        return {}
+
+    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
+        """The variables of a test before it is scheduled.
+
+        :param raw_sched_config: The test's schedule section, variables filled in.
+        :raises SchedConfigError: When the section is wrong.
+        """
+        return self.VAR_CLASS(validate_config(raw_sched_config))
+
+    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
+        """The variables of a test inside its allocation, deferred ones included.
+
+        :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
+        """
+        sched_config = validate_config(test.config["schedule"])
+        try:
+            names = self._get_alloc_nodes(test.job)  # type: ignore[arg-type]
+            nodes: Nodes = {}
+            for name in names:
+                nodes[name] = dict(self._get_alloc_node_info(name), name=name)
+        except PavilionError:
+            raise
+        except Exception as exc:
+            raise SchedulerPluginError(
+                f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
+                f"test {test.id}", tests=[test], prior_error=exc) from exc
+        return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
+
+    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
+                       ) -> list[SchedulerPluginError]:
+        """Make a job for each test, or for the tests that may share one, and kick them off.
+
+        Tests share a job when the scheduler allows it (IS_CONCURRENT), all of them do
+        (share_allocation), and they ask for the same allocation.  Jobs are kicked off in the
+        order of their first tests; the work grows linearly with the number of tests.
+
+        :returns: An error per job that could not be started; see SchedulerPlugin.
+        """
+        errors: list[SchedulerPluginError] = []
+        groups: dict[Hashable, list[TestRun]] = {}
+        for number, test in enumerate(tests):
+            try:
+                key = self._share_key(validate_config(test.config["schedule"]), number)
+            except Exception as exc:
+                errors.append(self._refuse([test], exc))
+            else:
+                groups.setdefault(key, []).append(test)
+        for group in groups.values():
+            error = self._schedule_group(pav_cfg, group)
+            if error is not None:
+                errors.append(error)
+        return errors
+
+    def _share_key(self, sched_config: dict[str, Any], number: int) -> tuple[Hashable, ...]:
+        """Equal for tests that go into one job."""
+        if not self.IS_CONCURRENT or not sched_config["share_allocation"]:
+            return ("own job", number)
+        least, most = self._job_node_range(sched_config)
+        return self.gen_job_share_key(sched_config, least, most)
+
+    def _schedule_group(self, pav_cfg: PavConfig, tests: list[TestRun]
+                        ) -> SchedulerPluginError | None:
+        try:
+            sched_config = self._job_config(tests)
+            node_range = self._job_node_range(sched_config)
+        except Exception as exc:
+            return self._refuse(tests, exc)
+        return self._kick_off_job(pav_cfg, tests, sched_config, nodes=None,
+                                  node_range=node_range)

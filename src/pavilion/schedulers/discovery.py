@@ -1,0 +1,267 @@
+"""Finding plugins: ``*.yapsy-plugin`` files, through a yapsy PluginManager that says why.
+
+Plain yapsy drops what it cannot load and mentions it in a log at most; it also takes the first
+fitting class in a module's namespace for the plugin, an imported base class included.  This
+manager records every refusal with its file and reason, goes on with the others, and imports a
+plugin that is part of a package under its real name, so that there is one class object only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .yapsy_compat import PluginFileAnalyzerWithInfoFile, PluginFileLocator, PluginManager
+
+INFO_EXTENSION = "yapsy-plugin"
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin that was found and made."""
+
+    file: Path
+    category: str
+    plugin: Any
+
+
+@dataclass(frozen=True)
+class RefusedPlugin:
+    """A plugin file that could not be used.
+
+    :param file: The ``.yapsy-plugin`` file, or the folder that cannot be read.
+    :param reason: One or more sentences for the user.
+    """
+
+    file: Path
+    reason: str
+    error: BaseException | None = None
+
+
+class PluginFinder(PluginManager):  # type: ignore[misc]
+    """Finds and makes the plugins below some folders.
+
+    :param folders: Searched with everything below them.  One that does not exist is no error.
+    :param categories: Category name -> the base class of its plugins.
+    :param packages: Folder -> name of the package that it is.  Modules there are imported as
+        members of that package.
+
+    After :meth:`find`, ``loaded`` and ``refused`` tell what came out.
+    """
+
+    def __init__(self, folders: Iterable[Path], categories: Mapping[str, type],
+                 packages: Mapping[Path, str] | None = None) -> None:
+        self.loaded: list[LoadedPlugin] = []
+        self.refused: list[RefusedPlugin] = []
+        # Info file, module path and yapsy's PluginInfo of each; between locate and load.
+        self._candidates: list[tuple[str, str, Any]] = []
+        self._packages = {path.resolve(): name for path, name in (packages or {}).items()}
+        self._folders = [Path(folder) for folder in folders]
+        locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
+        super().__init__(categories_filter=dict(categories), plugin_locator=locator,
+                         directories_list=[os.fspath(folder) for folder in self._folders])
+
+    def find(self) -> PluginFinder:
+        """Search the folders and make the plugins.  Never raises for a broken plugin."""
+        for folder in self._folders:
+            self._check_folder(folder)
+        self.collectPlugins()
+        return self
+
+    def refuse(self, file: Path, reason: str, error: BaseException | None = None) -> None:
+        """Record that a plugin cannot be used."""
+        self.refused.append(RefusedPlugin(file, reason, error))
+
+    def _check_folder(self, folder: Path) -> None:
+        """Record folders that cannot be read; yapsy passes over them in silence."""
+        def unreadable(exc: OSError) -> None:
+            if not isinstance(exc, FileNotFoundError):
+                self.refuse(Path(exc.filename or folder), f"The folder cannot be read: "
+                            f"{exc.strerror}.", exc)
+
+        for _ in os.walk(folder, onerror=unreadable, followlinks=False):
+            pass
+
+    def locatePlugins(self) -> Any:
+        """Find the info files, in an order that does not depend on the file system."""
+        found = super().locatePlugins()
+        self._candidates.sort(key=lambda candidate: candidate[0])
+        return found
+
+    def loadPlugins(self, callback: Any = None, callback_after: Any = None) -> list[Any]:
+        """Load what locatePlugins found, each on its own."""
+        candidates, self._candidates = self._candidates, []
+        for info_file, module_path, info in candidates:
+            if callback is not None:
+                callback(info)
+            try:
+                category, plugin = self._load(Path(module_path))
+            except _Refusal as exc:
+                self.refuse(Path(info_file), str(exc), exc.__cause__)
+                continue
+            info.plugin_object = plugin
+            info.categories.append(category)
+            self.category_mapping[category].append(info)
+            self._category_file_mapping[category].append(info_file)
+            self.loaded.append(LoadedPlugin(Path(info_file), category, plugin))
+            if callback_after is not None:
+                callback_after(info)
+        return [info for _, _, info in candidates]
+
+    def _load(self, module_path: Path) -> tuple[str, Any]:
+        module = self._import(module_path)
+        category, cls = self._plugin_class(module)
+        try:
+            return category, cls()
+        except (Exception, SystemExit) as exc:
+            raise _Refusal(f"Making an object of its class {cls.__name__} failed: "
+                           f"{_describe(exc)}. A plugin's __init__ takes no arguments.") from exc
+
+    def _import(self, path: Path) -> ModuleType:
+        """Import a plugin's module.  yapsy gives its path with or without '.py'."""
+        source = path / "__init__.py" if path.is_dir() else path.with_name(
+            path.name if path.name.endswith(".py") else path.name + ".py")
+        try:
+            package = self._package_of(path)
+            if package is not None:
+                return importlib.import_module(package)
+            return _import_file(source)
+        except SyntaxError as exc:
+            where = f"line {exc.lineno} of {exc.filename}" if exc.lineno else f"{source}"
+            raise _Refusal(f"Syntax error in {where}: {exc.msg}.") from exc
+        except UnicodeDecodeError as exc:
+            raise _Refusal(f"{source} is not UTF-8 text: {exc.reason}.") from exc
+        except ImportError as exc:
+            raise _Refusal(f"Importing {source} failed: {exc}.") from exc
+        except OSError as exc:
+            raise _Refusal(f"{source} cannot be read: {exc.strerror or exc}.") from exc
+        except (Exception, SystemExit) as exc:
+            raise _Refusal(f"Running {source} failed: {_describe(exc)}.") from exc
+
+    def _package_of(self, path: Path) -> str | None:
+        path = path.resolve()
+        for folder, package in self._packages.items():
+            if folder in path.parents:
+                parts = path.with_suffix("").relative_to(folder).parts
+                return ".".join((package, *parts))
+        return None
+
+    def _plugin_class(self, module: ModuleType) -> tuple[str, type]:
+        """The one class in a module that is meant as the plugin."""
+        found: dict[type, str] = {}
+        for value in vars(module).values():
+            for category, base in self.categories_interfaces.items():
+                if (isinstance(value, type) and issubclass(value, base)
+                        and not _is_base(value, base)):
+                    found[value] = category
+        # Classes made here come before imported ones; one that others derive from is a base.
+        own = [cls for cls in found if cls.__module__ == module.__name__]
+        classes = own or list(found)
+        classes = [cls for cls in classes
+                   if not any(other is not cls and issubclass(other, cls) for other in classes)]
+        if not classes:
+            bases = ", ".join(sorted(base.__name__ for base in
+                                     self.categories_interfaces.values()))
+            raise _Refusal(f"No plugin class in {module.__file__}: it needs a class derived "
+                           f"from {bases}.")
+        if len(classes) > 1:
+            names = ", ".join(sorted(cls.__name__ for cls in classes))
+            raise _Refusal(f"More than one plugin class in {module.__file__}: {names}. Put each "
+                           "into a module and .yapsy-plugin file of its own.")
+        return found[classes[0]], classes[0]
+
+
+class _Refusal(Exception):
+    """Why a plugin cannot be used."""
+
+
+class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
+    """Reads ``.yapsy-plugin`` files, and records those that are wrong."""
+
+    def __init__(self, finder: PluginFinder) -> None:
+        super().__init__("info_ext", INFO_EXTENSION)
+        self._finder = finder
+
+    def getInfosDictFromPlugin(self, dirpath: str, filename: str
+                               ) -> tuple[dict[str, str], ConfigParser]:
+        """Name and module path of a plugin.  :raises ValueError: which makes yapsy skip it."""
+        path = Path(dirpath) / filename
+        try:
+            parser = self._read(path)
+            name = parser.get("Core", "Name").strip()
+            module = parser.get("Core", "Module").strip()
+            self._check_module(path, module)
+        except _Refusal as exc:
+            self._finder.refuse(path, str(exc), exc.__cause__)
+            raise ValueError(str(exc)) from exc
+        infos = {"name": name, "path": os.fspath(Path(dirpath) / module)}
+        if parser.has_section("Documentation"):
+            infos.update((key, parser.get("Documentation", key, raw=True))
+                         for key in ("author", "version", "website", "description")
+                         if parser.has_option("Documentation", key))
+        return infos, parser
+
+    @staticmethod
+    def _read(path: Path) -> ConfigParser:
+        parser = ConfigParser(interpolation=None)
+        try:
+            parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
+        except OSError as exc:
+            raise _Refusal(f"The file cannot be read: {exc.strerror}.") from exc
+        except UnicodeDecodeError as exc:
+            raise _Refusal(f"The file is not UTF-8 text (byte {exc.start}).") from exc
+        except ConfigParserError as exc:
+            raise _Refusal(f"The file is no valid INI file: {exc.message}.") from exc
+        for key in ("Name", "Module"):
+            if not parser.has_option("Core", key) or not parser.get("Core", key).strip():
+                raise _Refusal(f"There is no '{key}' in a section [Core]. Needed are [Core] with "
+                               "Name and Module (the Python file beside it, without '.py').")
+        return parser
+
+    @staticmethod
+    def _check_module(path: Path, module: str) -> None:
+        target = path.parent / module
+        if not (target.is_dir() or target.with_name(target.name + ".py").is_file()
+                or (target.suffix == ".py" and target.is_file())):
+            raise _Refusal(f"Its Module {module!r} does not exist: expected the file "
+                           f"{target}.py or a package folder {target}.")
+
+
+def _import_file(source: Path) -> ModuleType:
+    """Run a file as a module of its own, under a name that belongs to its path alone."""
+    digest = hashlib.sha256(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
+    stem = source.parent.name if source.name == "__init__.py" else source.stem
+    name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest.hexdigest()[:12]}"
+    search = [os.fspath(source.parent)] if source.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=search)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _is_base(cls: type, base: type) -> bool:
+    """Whether a class is there for plugins to derive from: the category's base class, or one
+    that is marked so (``IS_PLUGIN_BASE`` in its own body)."""
+    return cls is base or bool(vars(cls).get("IS_PLUGIN_BASE"))
+
+
+def _describe(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

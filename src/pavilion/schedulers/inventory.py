@@ -1,0 +1,313 @@
+"""What is known of the nodes, and which of them a test may use.
+
+Cost: `check_node` is constant per node. `filter_nodes` is linear in the nodes plus the names in
+the configuration: one pass per filter that is set, over what the filters before it left. Putting
+the result in order costs a sort; do it once per inventory with `in_order`, not once per filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from pavilion.types import NodeInfo, Nodes
+
+from . import hostlists
+
+AVAILABLE = "available"
+ANY_RESERVATION = "any"
+
+# The reasons for leaving nodes out, besides those that carry a name and those of plugins.
+NOT_UP = "not up"
+NOT_AVAILABLE = "not available"
+NOT_ACROSS = "not in across_nodes"
+EXCLUDED = "in exclude_nodes"
+# Nodes that every job must have but no job can get have a reason that starts with this.
+INCLUDE_PREFIX = "in include_nodes, but "
+NOT_THERE = "not in the inventory"
+
+# A plugin's own filter: (node name, what is known of it) -> None, or why it is left out.
+CustomFilter = Callable[[str, NodeInfo], Optional[str]]
+# Reason -> names of the nodes left out for it.
+Reasons = dict[str, list[str]]
+
+_Item = tuple[str, NodeInfo]
+_REQUIRED: Mapping[str, type] = {"name": str, "up": bool, "available": bool}
+_NUMBERS = ("cpus", "mem")
+_LISTS = ("partitions", "reservations", "features", "states")
+
+
+class InventoryError(ValueError):
+    """A scheduler plugin returned something that is not the description of a node."""
+
+
+# --- The inventory ---
+
+
+def check_node(plugin_name: str, raw: Any, info: Any) -> None:
+    """Check what a plugin's `_transform_raw_node_data` made of the raw data of one node.
+
+    :param raw: What it was made from; shown when the node has no name.
+    :raises InventoryError: for a missing key or a wrong type; names plugin, node and key.
+    """
+    if not isinstance(info, dict):
+        raise InventoryError(
+            f"Scheduler plugin '{plugin_name}': a node's information must be a dict, got "
+            f"{type(info).__name__} for {_shown(raw)}."
+        )
+    for key, wanted in _REQUIRED.items():
+        if key not in info:
+            raise _node_error(plugin_name, raw, info, key, f"is missing (a {wanted.__name__})")
+        # An exact match, since 0, 1 and 'no' are not answers to 'is it up?'.
+        if type(info[key]) is not wanted:
+            raise _type_error(plugin_name, raw, info, key, f"a {wanted.__name__}")
+    if not info["name"]:
+        raise _node_error(plugin_name, raw, info, "name", "is empty")
+    for key in _NUMBERS:
+        if key in info and (not isinstance(info[key], int) or isinstance(info[key], bool)):
+            raise _type_error(plugin_name, raw, info, key, "an int")
+    for key in _LISTS:
+        if key not in info:
+            continue
+        value = info[key]
+        if not isinstance(value, (list, tuple)):
+            raise _type_error(plugin_name, raw, info, key, "a list of str")
+        for member in value:
+            if not isinstance(member, str):
+                found = f"must be a list of str, has a {type(member).__name__}: {member!r}"
+                raise _node_error(plugin_name, raw, info, key, found)
+
+
+def in_order(nodes: Nodes) -> Nodes:
+    """Return the inventory with its nodes in natural order."""
+    return {name: nodes[name] for name in hostlists.natural_sorted(nodes)}
+
+
+def values_of(nodes: Nodes, names: Iterable[str], key: str) -> list[int]:
+    """The numbers that these nodes have under a key ('cpus', 'mem'); unknown ones are left out."""
+    infos = (nodes.get(name) for name in names)
+    return [info[key] for info in infos if info is not None and info.get(key) is not None]
+
+
+def min_value(nodes: Nodes, names: Iterable[str], key: str) -> int | None:
+    """The smallest value of a key among these nodes; None where no node has one."""
+    return min(values_of(nodes, names, key), default=None)
+
+
+def _type_error(plugin: str, raw: Any, info: NodeInfo, key: str, wanted: str) -> InventoryError:
+    value = info[key]
+    problem = f"must be {wanted}, is a {type(value).__name__}: {_shown(value)}"
+    return _node_error(plugin, raw, info, key, problem)
+
+
+def _node_error(plugin: str, raw: Any, info: NodeInfo, key: str, problem: str) -> InventoryError:
+    name = info.get("name")
+    node = f"node '{name}'" if isinstance(name, str) and name else f"a node ({_shown(raw)})"
+    return InventoryError(f"Scheduler plugin '{plugin}', {node}: the key '{key}' {problem}.")
+
+
+def _shown(value: Any, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "..."
+
+
+# --- Filters ---
+
+
+def filter_nodes(
+    nodes: Nodes,
+    sched_config: Mapping[str, Any],
+    custom: CustomFilter | None = None,
+    ordered: bool = False,
+) -> tuple[list[str], Reasons]:
+    """Return the nodes that a test may use, and for each reason the nodes left out for it.
+
+    A node is left out for the first reason of: node_state, partition, reservation, across_nodes,
+    exclude_nodes, the plugin's own. Every node is in exactly one of the lists.
+    A node without 'partitions' or 'reservations' passes that filter: its scheduler does not tell.
+
+    The nodes of include_nodes are in every job, wherever the others are taken from. So they need
+    not be in across_nodes, nor free at the moment. They must pass all other filters. Those that do
+    not, or that are not in the inventory at all, have reasons of their own, see `include_problem`.
+
+    :param nodes: The inventory.
+    :param sched_config: The normalised 'schedule' section; names in its lists are expanded. An
+        empty or missing key does not filter; reservation 'any' asks for any reservation at all.
+    :param custom: The plugin's own filter.
+    :param ordered: Says that the inventory is in natural order already, which saves a sort.
+    :return: (names in natural order, {reason: names in natural order})
+    """
+    include = frozenset(sched_config.get("include_nodes") or ())
+    items = list(nodes.items()) if ordered else list(in_order(nodes).items())
+    reasons: Reasons = {}
+    unknown = [name for name in include if name not in nodes]
+    if unknown:
+        reasons[INCLUDE_PREFIX + NOT_THERE] = hostlists.natural_sorted(unknown)
+
+    items = _filter_state(items, sched_config, include, reasons)
+    items = _filter_groups(items, sched_config, include, reasons)
+    items = _filter_lists(items, sched_config, include, reasons)
+    if custom is not None:
+        kept = []
+        for item in items:
+            reason = custom(*item)
+            if reason is None:
+                kept.append(item)
+            else:
+                _leave_out(reasons, str(reason), [item[0]], include)
+        items = kept
+    return [name for name, _ in items], reasons
+
+
+def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
+    """Say which nodes of include_nodes cannot be used, and why; None when all can."""
+    problems = [
+        f"{hostlists.fold_short(names)} ({reason[len(INCLUDE_PREFIX):]})"
+        for reason, names in reasons.items()
+        if reason.startswith(INCLUDE_PREFIX)
+    ]
+    if not problems:
+        return None
+    return f"include_nodes names nodes that cannot be used: {'; '.join(problems)}."
+
+
+def insufficient_message(
+    asked_min: int, remaining: int, reasons: Mapping[str, Sequence[str]]
+) -> str:
+    """Say that there are too few nodes: how many were asked, how many remain, where others went.
+
+    Like 'Insufficient nodes. Asked for at least 16, 3 of 128 remain. Left out: not up: 100
+    (node[001-100]); partition is not "gpu": 25 (node[101-125]).'
+    """
+    not_there = reasons.get(INCLUDE_PREFIX + NOT_THERE, ())
+    total = remaining + sum(map(len, reasons.values())) - len(not_there)
+    message = (
+        f"Insufficient nodes. Asked for at least {asked_min}, {remaining} of {total} "
+        f"{'remains' if remaining == 1 else 'remain'}."
+    )
+    parts = []
+    for reason, names in reasons.items():
+        if names:
+            shown = hostlists.fold_short(names, count=False)
+            parts.append(f"{reason}: {len(names)} ({shown})")
+    if parts:
+        message += f" Left out: {'; '.join(parts)}."
+    return message
+
+
+def filter_key(
+    sched_config: Mapping[str, Any], extra_keys: Iterable[str] = ()
+) -> tuple[Hashable, ...]:
+    """Return a hashable key that is equal for configurations that filter alike.
+
+    :param extra_keys: More keys, which the plugin's own filter looks at; dots reach into sections.
+    """
+    key: list[Hashable] = [
+        sched_config.get("node_state"),
+        sched_config.get("partition") or None,
+        sched_config.get("reservation") or None,
+    ]
+    for name in ("across_nodes", "include_nodes", "exclude_nodes"):
+        key.append(frozenset(sched_config.get(name) or ()))
+    for dotted in extra_keys:
+        value: Any = sched_config
+        for part in dotted.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        key.append((dotted, _frozen(value)))
+    return tuple(key)
+
+
+def _frozen(value: Any) -> Hashable:
+    """A hashable copy of plain data (what YAML can hold)."""
+    if isinstance(value, Mapping):
+        return frozenset((key, _frozen(member)) for key, member in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(member) for member in value)
+    if isinstance(value, (set, frozenset)):
+        return frozenset(_frozen(member) for member in value)
+    # 1, 1.0 and True are equal keys, but not equal settings: 1.0 is 'all'.
+    return (type(value).__name__, value)
+
+
+def _leave_out(
+    reasons: Reasons, reason: str, names: list[str], include: Collection[str]
+) -> None:
+    """Book names under a reason, those of include_nodes under one of their own."""
+    if include:
+        required = [name for name in names if name in include]
+        if required:
+            reasons.setdefault(INCLUDE_PREFIX + reason, []).extend(required)
+            names = [name for name in names if name not in include]
+    if names:
+        reasons.setdefault(reason, []).extend(names)
+
+
+# In the filters below, what is kept and what is left out are found by a comprehension each: these
+# are several times as fast as a loop that appends, and mostly nothing is left out.
+
+
+def _filter_state(
+    items: list[_Item], config: Mapping[str, Any], include: Collection[str], reasons: Reasons
+) -> list[_Item]:
+    kept = [item for item in items if item[1].get("up")]
+    if len(kept) < len(items):
+        down = [name for name, info in items if not info.get("up")]
+        _leave_out(reasons, NOT_UP, down, include)
+    if config.get("node_state") != AVAILABLE:
+        return kept
+    busy = [name for name, info in kept if not info.get("available") and name not in include]
+    if busy:
+        _leave_out(reasons, NOT_AVAILABLE, busy, ())
+        kept = [item for item in kept if item[1].get("available") or item[0] in include]
+    return kept
+
+
+def _filter_groups(
+    items: list[_Item], config: Mapping[str, Any], include: Collection[str], reasons: Reasons
+) -> list[_Item]:
+    partition = config.get("partition")
+    if partition:
+        wanted = (partition,)
+        outside = {
+            name for name, info in items if partition not in info.get("partitions", wanted)
+        }
+        items = _without(items, outside, f'partition is not "{partition}"', include, reasons)
+    reservation = config.get("reservation")
+    if reservation == ANY_RESERVATION:
+        outside = {name for name, info in items if not info.get("reservations", True)}
+        items = _without(items, outside, "not in any reservation", include, reasons)
+    elif reservation:
+        wanted = (reservation,)
+        outside = {
+            name for name, info in items if reservation not in info.get("reservations", wanted)
+        }
+        items = _without(items, outside, f'not in reservation "{reservation}"', include, reasons)
+    return items
+
+
+def _filter_lists(
+    items: list[_Item], config: Mapping[str, Any], include: Collection[str], reasons: Reasons
+) -> list[_Item]:
+    across = config.get("across_nodes")
+    if across:
+        wanted = set(across).union(include)
+        outside = {name for name, _ in items if name not in wanted}
+        items = _without(items, outside, NOT_ACROSS, (), reasons)
+    exclude = config.get("exclude_nodes")
+    if exclude:
+        items = _without(items, set(exclude), EXCLUDED, include, reasons)
+    return items
+
+
+def _without(
+    items: list[_Item], unwanted: Collection[str], reason: str, include: Collection[str],
+    reasons: Reasons,
+) -> list[_Item]:
+    """Leave out the items with these names, and book them under a reason."""
+    if not unwanted:
+        return items
+    out = [name for name, _ in items if name in unwanted]
+    if not out:
+        return items
+    _leave_out(reasons, reason, out, include)
+    return [item for item in items if item[0] not in unwanted]

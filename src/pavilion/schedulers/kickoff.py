@@ -1,0 +1,135 @@
+"""Kickoff scripts: what a scheduler runs on an allocation to start a job's tests."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pavilion.errors import SchedulerPluginError
+from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
+from pavilion.types import NodeRange
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
+    from .vars import SchedulerVariables
+
+
+class KickoffScriptHeader(ScriptHeader):
+    """The header of a kickoff script; the default has a shebang line only.
+
+    Subclasses override :meth:`_kickoff_lines` and use these fields:
+
+    - ``_job_name``: The job's name, as text; it may hold any character.
+    - ``_config``: The validated schedule section of the job's tests.
+    - ``_sched_vars``: The scheduler variables; called as methods, ``._sched_vars.account()``.
+    - ``_include_nodes``: The names of nodes that the job must get: all of its nodes when they
+      were picked already, else those of ``schedule.include_nodes``.
+    - ``_exclude_nodes``: The names of nodes it must not get; empty when nodes were picked.
+    - ``_node_min``, ``_node_max``: How many nodes it needs and can use.  The latter is None
+      when there is no upper limit.
+
+    :param nodes: The picked nodes, or
+    :param node_range: (min, max), when the scheduler picks them.
+    :param shebang: The script's interpreter line.
+    """
+
+    def __init__(self, job_name: str, sched_config: Mapping[str, Any],
+                 sched_vars: Any = None, nodes: Any = None, node_range: Any = None,
+                 shebang: str | None = None) -> None:
+        if _without_vars(sched_vars, nodes, node_range):
+            # A subclass from before sched_vars was there passes its arguments on by position.
+            shebang = shebang or node_range
+            sched_vars, nodes, node_range = None, sched_vars, nodes
+        super().__init__(shebang or "#!/bin/bash")
+        self._job_name = job_name
+        self._config = sched_config
+        self._sched_vars: Any = sched_vars
+        if nodes is not None:
+            self._include_nodes: list[str] = list(nodes)
+            self._exclude_nodes: list[str] = []
+            self._node_min: int = len(self._include_nodes)
+            self._node_max: int | None = len(self._include_nodes)
+        else:
+            self._include_nodes = list(sched_config["include_nodes"])
+            self._exclude_nodes = list(sched_config["exclude_nodes"])
+            self._node_min, self._node_max = node_range or (1, 1)
+
+    def get_lines(self) -> list[str]:
+        """The shebang, then what _kickoff_lines gives."""
+        return [*super().get_lines(), *self._kickoff_lines()]
+
+    def _kickoff_lines(self) -> list[str]:
+        """Lines to stand below the shebang, such as '#SBATCH -p main'."""
+        return []
+
+
+def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
+    """Whether these are really (nodes, node_range, shebang)."""
+    return (isinstance(sched_vars, (list, set, frozenset, tuple))
+            or isinstance(node_range, str)
+            or (isinstance(nodes, tuple) and len(nodes) == 2 and isinstance(nodes[0], int)))
+
+
+def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Mapping[str, Any],
+                sched_vars: SchedulerVariables, nodes: Sequence[str] | None,
+                node_range: NodeRange | None, shebang: str | None) -> KickoffScriptHeader:
+    """Make a header object, also of a class that knows nothing of sched_vars.
+
+    :raises SchedulerPluginError: When the class cannot be made with these arguments.
+    """
+    kwargs: dict[str, Any] = {"job_name": job_name, "sched_config": sched_config,
+                              "nodes": nodes, "node_range": node_range, "shebang": shebang}
+    params = inspect.signature(cls.__init__).parameters
+    takes_vars = "sched_vars" in params or any(
+        param.kind is param.VAR_KEYWORD for param in params.values())
+    if takes_vars:
+        kwargs["sched_vars"] = sched_vars
+    try:
+        header = cls(**kwargs)
+    except Exception as exc:
+        raise SchedulerPluginError(
+            f"The kickoff script header class {cls.__name__} failed", prior_error=exc) from exc
+    if not takes_vars:
+        header._sched_vars = sched_vars
+    return header
+
+
+def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str | Path,
+                 isolate: bool = False) -> ScriptComposer:
+    """The part of a kickoff script that stands before its job: header, log, environment.
+
+    :param log_path: The kickoff log; with ``isolate`` its name alone counts, and it is written
+        beside the script, wherever that is.
+    :param isolate: Leave the environment of Pavilion out.
+    """
+    script = ScriptComposer(header=header)
+    script.newline()
+    script.comment("All output from here on goes to the kickoff log.")
+    if isolate:
+        name = shlex.quote(Path(log_path).name if log_path else "kickoff.log")
+        script.command(
+            f'exec >"$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"/{name} 2>&1')
+        script.newline()
+        return script
+    if log_path is not None:
+        script.command(f"exec >{shlex.quote(os.fspath(log_path))} 2>&1")
+    script.newline()
+    script.comment("What the pav command needs to find its code and configuration.")
+    bin_dir = Path(pav_cfg.pav_root) / "bin"
+    script.command(f"export PATH={shlex.quote(os.fspath(bin_dir))}:${{PATH}}")
+    if pav_cfg.pav_cfg_file is not None:
+        cfg_file = shlex.quote(os.fspath(pav_cfg.pav_cfg_file))
+        script.command(f"export PAV_CONFIG_FILE={cfg_file}")
+    if "PAV_CONFIG_DIR" in os.environ:
+        script.command(f"export PAV_CONFIG_DIR={shlex.quote(os.environ['PAV_CONFIG_DIR'])}")
+    if pav_cfg["env_setup"]:
+        script.newline()
+        script.comment("The site's own environment (env_setup).")
+        script.command(list(pav_cfg["env_setup"]))
+    script.newline()
+    return script

@@ -1,0 +1,384 @@
+"""Placement: which tests go into which job, and which nodes that job gets.
+
+`plan` is a pure function. It looks at no scheduler, no clock and no file: what it is given decides
+what comes out, and the plan can be shown before anything is started. It works in three steps:
+
+1. Each test is settled by itself: its chunk, its number of nodes. What cannot be is an error of
+   that test alone.
+2. The tests are grouped: those of a group may share an allocation.
+3. Each group becomes one or more jobs, and these get their nodes.
+
+Cost: linear in the tests, in the nodes of the chunks in use (each is put in natural order once),
+and in the node names that come out. Choosing a chunk costs the logarithm of their number.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pavilion.types import NodeList, NodeRange
+
+from . import hostlists
+from .inventory import include_problem, insufficient_message
+
+ANY_CHUNK = "any"
+SHARE_MAX = "max"
+
+OWN = "own"
+SHARED = "shared"
+
+
+@dataclass(frozen=True, eq=False)
+class TestRequest:
+    """What one test asks for."""
+
+    # It is no test case, whatever pytest thinks of the name.
+    __test__ = False
+
+    key: Hashable
+    """Identifies the test; no two requests of a plan have the same."""
+    name: str
+    config: Mapping[str, Any]
+    """Its normalised 'schedule' section. The planner reads include_nodes from it."""
+    chunks_id: Hashable
+    """Identifies `chunks`. Requests with the same id have the same chunks and include_nodes."""
+    chunks: Sequence[Sequence[str]]
+    """The usable nodes in chunks; one chunk when not chunked; empty when they are not known."""
+    min_nodes: int
+    max_nodes: int | None = None
+    """None: no maximum. (More nodes than there are is no error, fewer than `min_nodes` is.)"""
+    chunk: str | int = ANY_CHUNK
+    """'any', or the number of a chunk."""
+    chunked: bool = False
+    flexible: bool = False
+    """The scheduler may choose the nodes (config key 'flex_scheduled')."""
+    share: bool | str = True
+    """share_allocation: True, False or 'max'."""
+    share_key: Hashable = ()
+    """Tests with different keys never share a job."""
+    time_limit: int = 1
+    """Hours."""
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Why nodes were left out (`inventory.filter_nodes`), for messages."""
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One job to start. Exactly one of `nodes` and `node_range` is set."""
+
+    tests: list[Hashable]
+    """The keys of its tests, in the order in which they were given."""
+    mode: str
+    """'own': one test; 'shared': several tests in one allocation."""
+    config: dict[str, Any]
+    """The 'schedule' section of its test with the largest time limit."""
+    time_limit: int
+    """Hours: the largest of its own tests."""
+    nodes: NodeList | None = None
+    """Sorted naturally. Not to be changed: jobs that get a whole chunk share one list."""
+    node_range: NodeRange | None = None
+    """(min, max); a max of None leaves it open."""
+    chunk: int | None = None
+    """The number of its chunk; None without chunking."""
+
+
+class PlanError(NamedTuple):
+    """Why tests cannot be placed."""
+
+    tests: list[Hashable]
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every test is in exactly one job, or in exactly one error."""
+
+    jobs: list[JobPlan]
+    errors: list[PlanError]
+
+
+class ChunkUsage:
+    """What earlier plans have used; hand it to the next plan, and that goes on from there."""
+
+    def __init__(self) -> None:
+        # Per chunks_id: the number of tests in each chunk, and a heap of (number, chunk). The
+        # numbers only grow, so an entry of the heap is either right or too small; the latter is
+        # put right when it comes to the top.
+        self._counts: dict[Hashable, list[int]] = {}
+        self._heaps: dict[Hashable, list[tuple[int, int]]] = {}
+        # Where in each pool of nodes the next job starts.
+        self._cursors: dict[Hashable, int] = {}
+
+    def least_used(self, chunks_id: Hashable, count: int) -> int:
+        """Return the chunk used least so far, out of `count`; the lowest number among equals."""
+        counts = self._counts_of(chunks_id, count)
+        heap = self._heaps[chunks_id]
+        while heap[0][0] != counts[heap[0][1]]:
+            heapq.heapreplace(heap, (counts[heap[0][1]], heap[0][1]))
+        return heap[0][1]
+
+    def add(self, chunks_id: Hashable, count: int, chunk: int) -> None:
+        """Count one test in a chunk."""
+        self._counts_of(chunks_id, count)[chunk] += 1
+
+    def cursor(self, pool_id: Hashable, size: int, rng: random.Random | None) -> int:
+        """Where to start in a pool of nodes."""
+        if pool_id not in self._cursors:
+            self._cursors[pool_id] = rng.randrange(size) if rng is not None and size else 0
+        return self._cursors[pool_id]
+
+    def move_cursor(self, pool_id: Hashable, place: int) -> None:
+        """Set where the next job starts."""
+        self._cursors[pool_id] = place
+
+    def _counts_of(self, chunks_id: Hashable, count: int) -> list[int]:
+        counts = self._counts.get(chunks_id)
+        if counts is None or len(counts) != count:
+            counts = self._counts[chunks_id] = [0] * count
+            self._heaps[chunks_id] = [(0, number) for number in range(count)]
+        return counts
+
+
+def plan(
+    requests: Sequence[TestRequest],
+    usage: ChunkUsage | None = None,
+    rng: random.Random | None = None,
+) -> Plan:
+    """Place tests into jobs.
+
+    - A test without `share` gets its own job. So does a test alone in its group.
+    - Tests that share are grouped by share key, `share`, min and max nodes, and chunk.
+      A group becomes one job if it is chunked, its `share` is 'max', or it has no maximum.
+      Otherwise it becomes floor(usable nodes / max nodes) jobs, at least one, to which the tests
+      are dealt in turn, so that the whole machine is used.
+    - A job gets as many nodes as its tests allow at most and the chunk has. Flexible tests without
+      chunks get a range of numbers instead, and the scheduler chooses.
+    - The jobs of a chunk get disjoint nodes, in order, as long as there are unused ones, then those
+      used least. The nodes of include_nodes are in each, and count.
+
+    :param usage: What earlier plans used; this plan's use is added to it.
+    :param rng: Where in each chunk to start; default: at its first node.
+    :raises ValueError: when two requests have the same key.
+    """
+    usage = ChunkUsage() if usage is None else usage
+    pools = _Pools(usage, rng)
+    groups: dict[Hashable, list[_Settled]] = {}
+    errors: dict[str, list[Hashable]] = {}
+    seen = set()
+    for number, request in enumerate(requests):
+        if request.key in seen:
+            raise ValueError(f"The test {request.key!r} is in the list of tests twice.")
+        seen.add(request.key)
+        try:
+            settled = _settle(request, usage, pools)
+        except _CannotPlace as error:
+            errors.setdefault(str(error), []).append(request.key)
+            continue
+        groups.setdefault(_group_key(settled, number), []).append(settled)
+
+    jobs = []
+    for group in groups.values():
+        count = min(_job_count(group[0]), len(group))
+        for number in range(count):
+            jobs.append(_make_job(group[number::count], pools))
+    return Plan(jobs, [PlanError(keys, message) for message, keys in errors.items()])
+
+
+# --- Step 1: each test by itself ---
+
+
+class _CannotPlace(Exception):
+    """A test that cannot be placed; the message says why."""
+
+
+class _Settled(NamedTuple):
+    """A request whose chunk and node counts are known to be good."""
+
+    request: TestRequest
+    # The number of its chunk, 0 without chunking.
+    chunk: int
+    # The nodes it may use; None when they are not known.
+    pool: _Pool | None
+    include: frozenset[str]
+    least: int
+    most: int | None
+
+
+def _settle(request: TestRequest, usage: ChunkUsage, pools: _Pools) -> _Settled:
+    """Find the chunk and node counts of one test."""
+    chunk = _choose_chunk(request, usage)
+    include = frozenset(request.config.get("include_nodes") or ())
+    pool = pools.get(request, chunk, include) if request.chunks else None
+    if pool is None and not request.flexible:
+        raise _CannotPlace(insufficient_message(request.min_nodes, 0, request.left_out))
+    least, most = _node_counts(request, include)
+    if pool is not None:
+        _check_pool(request, chunk, pool, include, least)
+    # Counted only now, so that a test with an error does not move those after it.
+    usage.add(request.chunks_id, max(1, len(request.chunks)), chunk)
+    return _Settled(request, chunk, pool, include, least, most)
+
+
+def _choose_chunk(request: TestRequest, usage: ChunkUsage) -> int:
+    count = max(1, len(request.chunks))
+    if request.chunked and not request.chunks:
+        raise _CannotPlace(insufficient_message(request.min_nodes, 0, request.left_out))
+    if request.chunk == ANY_CHUNK:
+        return usage.least_used(request.chunks_id, count)
+    try:
+        number = int(request.chunk)
+    except (TypeError, ValueError, OverflowError):
+        raise _CannotPlace(
+            f"The chunk must be '{ANY_CHUNK}' or a number, got {request.chunk!r}."
+        ) from None
+    if 0 <= number < count:
+        return number
+    if not request.chunked:
+        raise _CannotPlace(
+            f"Chunk {number} was asked for, but chunking is off (chunking.size is 0)."
+        )
+    raise _CannotPlace(
+        f"Chunk {number} was asked for, but there are {count} chunks, numbered 0 to {count - 1}."
+    )
+
+
+def _node_counts(request: TestRequest, include: frozenset[str]) -> NodeRange:
+    """The least and most nodes of a test, with room for include_nodes."""
+    least, most = max(1, request.min_nodes), request.max_nodes
+    if most is not None and most < least:
+        raise _CannotPlace(f"min_nodes ({least}) is more than nodes ({most}).")
+    if most is not None and most < len(include):
+        raise _CannotPlace(
+            f"include_nodes names {len(include)} nodes ({hostlists.fold_short(include)}), but "
+            f"'nodes' asks for no more than {most}."
+        )
+    return max(least, len(include)), most
+
+
+def _check_pool(
+    request: TestRequest, chunk: int, pool: _Pool, include: frozenset[str], least: int
+) -> None:
+    """Check that a chunk has what a test needs."""
+    missing = include.difference(pool.names) if len(pool.include) < len(include) else None
+    if missing:
+        where = f"in chunk {chunk}" if request.chunked else "usable"
+        raise _CannotPlace(
+            include_problem(request.left_out)
+            or f"include_nodes names nodes that are not {where}: {hostlists.fold_short(missing)}."
+        )
+    if len(pool.names) < least:
+        if request.chunked:
+            raise _CannotPlace(
+                f"Insufficient nodes. Asked for at least {least}, but the chunks have "
+                f"{len(pool.names)} nodes."
+            )
+        raise _CannotPlace(insufficient_message(least, len(pool.names), request.left_out))
+
+
+# --- Step 2: groups ---
+
+
+def _group_key(settled: _Settled, number: int) -> Hashable:
+    """Tests with equal keys may share; `number` is unique to the test."""
+    request = settled.request
+    if not request.share:
+        return number
+    return (
+        request.share, request.share_key, request.min_nodes, request.max_nodes,
+        request.chunks_id, settled.chunk, settled.include, request.chunked, request.flexible,
+    )
+
+
+def _job_count(settled: _Settled) -> int:
+    """How many jobs the tests of a group are dealt to, judged by one of them."""
+    request, most = settled.request, settled.most
+    if request.chunked or request.share == SHARE_MAX or most is None or settled.pool is None:
+        return 1
+    return max(1, len(settled.pool.names) // most)
+
+
+# --- Step 3: jobs and their nodes ---
+
+
+def _make_job(members: list[_Settled], pools: _Pools) -> JobPlan:
+    """Make one job of tests that share it."""
+    first = members[0]
+    longest = max(members, key=lambda member: member.request.time_limit).request
+    nodes, node_range = None, None
+    if first.pool is None or (first.request.flexible and not first.request.chunked):
+        node_range = (first.least, first.most)
+    else:
+        usable = len(first.pool.names)
+        size = usable if first.most is None else min(first.most, usable)
+        nodes = pools.take(first.pool, size)
+    return JobPlan(
+        tests=[member.request.key for member in members],
+        mode=OWN if len(members) == 1 else SHARED,
+        config={**longest.config, "time_limit": longest.time_limit},
+        time_limit=longest.time_limit,
+        nodes=nodes,
+        node_range=node_range,
+        chunk=first.chunk if first.request.chunked else None,
+    )
+
+
+class _Pool(NamedTuple):
+    """The nodes of one chunk."""
+
+    pool_id: Hashable
+    # All, in natural order.
+    names: NodeList
+    # Those that are in every job, and the others.
+    include: NodeList
+    others: NodeList
+    # The place of each node in `names`; empty without include nodes, where it is not needed.
+    place: dict[str, int]
+
+
+class _Pools:
+    """The pools of one plan, each made when it is first needed."""
+
+    def __init__(self, usage: ChunkUsage, rng: random.Random | None) -> None:
+        self._usage = usage
+        self._rng = rng
+        self._pools: dict[Hashable, _Pool] = {}
+
+    def get(self, request: TestRequest, chunk: int, include: frozenset[str]) -> _Pool:
+        """The pool of a chunk of this request."""
+        pool_id = (request.chunks_id, chunk, include)
+        pool = self._pools.get(pool_id)
+        if pool is None:
+            names = hostlists.natural_sorted(set(request.chunks[chunk]))
+            place = {name: number for number, name in enumerate(names)} if include else {}
+            pool = self._pools[pool_id] = _Pool(
+                pool_id, names,
+                include=[name for name in names if name in include],
+                others=[name for name in names if name not in include] if include else names,
+                place=place,
+            )
+        return pool
+
+    def take(self, pool: _Pool, size: int) -> NodeList:
+        """Take `size` nodes from a pool: those of include_nodes, and the least used others.
+
+        The others are taken round robin. Each round uses every node once, so the next ones in
+        line are always the least used.
+        """
+        others, count = pool.others, size - len(pool.include)
+        if size >= len(pool.names):
+            # Everybody's turn: the line stays as it is.
+            return pool.names
+        start = self._usage.cursor(pool.pool_id, len(others), self._rng) % len(others)
+        end = start + count
+        # The cursor marks the start of the next job; past the end the line begins again.
+        self._usage.move_cursor(pool.pool_id, end % len(others))
+        taken = others[start:end]
+        if end > len(others):
+            taken = others[: end - len(others)] + taken
+        if pool.include:
+            taken = sorted(pool.include + taken, key=pool.place.__getitem__)
+        return taken

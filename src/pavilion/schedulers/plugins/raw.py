@@ -1,0 +1,184 @@
+"""The raw scheduler: jobs are processes of this host."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml_config as yc
+from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import Job, JobInfo
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.types import NodeInfo, NodeList, NodeRange
+
+from ..basic import SchedulerPluginBasic
+from ..config import min_int
+from ..vars import SchedulerVariables, var_method
+from .raw_processes import Liveness, ProcessIdentity, RawError, Reaper, end_job, look, start_job
+from .raw_queue import QueueView, enqueue, read_queue
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
+# The JobInfo key with a job's number in the queue; only jobs with a limit have it.
+TICKET = "ticket"
+
+
+class RawVars(SchedulerVariables):
+    """The variables of the raw scheduler."""
+
+    EXAMPLE = dict(SchedulerVariables.EXAMPLE, concurrent_default="100", test_cmd="",
+                   test_min_mem="62", test_nodes="1")
+
+    @var_method
+    def concurrent_default(self) -> str:
+        """How many tests of a shared job to run at the same time by default: 100, or what
+        schedule.raw.concurrent says."""
+        limit = self._sched_config.get("raw", {}).get("concurrent")
+        return str(limit or 100)
+
+
+class Raw(SchedulerPluginBasic):
+    """Runs each job as a process of this host, in a session of its own.
+
+    A job is known by host, boot id, pid and start time, so a recycled pid is never taken for
+    it.  Only the host that runs a job can tell its state or cancel it.
+    """
+
+    VAR_CLASS = RawVars
+    IS_CONCURRENT = True
+
+    # Looking at a process costs next to nothing.
+    JOB_STATUS_TIMEOUT = 0.2
+    # Job and tests write to this host's view of the file system.
+    JOB_END_GRACE = 2.0
+    # How long cancelled processes have to end by themselves, and then to be gone, in seconds.
+    TERM_WAIT = 5.0
+    KILL_WAIT = 5.0
+
+    def __init__(self) -> None:
+        super().__init__("raw", "Runs jobs as processes of this host.", self.PRIO_CORE)
+        self._reaper = Reaper()
+        # When the queue was looked at (monotonic seconds), and what it was.
+        self._queue_view: tuple[float, QueueView | None] = (0.0, None)
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """One key: the limit of simultaneous jobs."""
+        return (
+            [yc.StrElem("concurrent", help_text=(
+                "How many raw jobs that set this limit may run at the same time on this host. "
+                "1: one after the other, in the order of their kickoff. Without it a job starts "
+                "at once."))],
+            {"concurrent": min_int("schedule.raw.concurrent", 1, required=False)},
+            {"concurrent": None},
+        )
+
+    def _available(self) -> bool:
+        """Processes are there always; telling them apart needs Linux's /proc."""
+        if Path("/proc/self/stat").exists():
+            return True
+        self.unavailable_reason = ("It needs Linux's /proc to tell its jobs from other "
+                                   "processes.")
+        return False
+
+    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
+                 job_name: str, nodes: NodeList | None = None,
+                 node_range: NodeRange | None = None) -> JobInfo:
+        """Start the kickoff script, or a process that waits for its turn to become it."""
+        uniq_id = uuid.uuid4().hex
+        limit = sched_config["raw"]["concurrent"]
+        script = [os.fspath(job.kickoff_path)]
+        try:
+            if limit is None:
+                return self._start(script, job, uniq_id)
+            with enqueue(limit, uniq_id) as ticket:
+                try:
+                    info = self._start(ticket.command(script), job, uniq_id, ticket.pass_fds)
+                except RawError:
+                    ticket.abandon()
+                    raise
+                info[TICKET] = ticket.number
+                return info
+        except RawError as exc:
+            raise SchedulerPluginError(f"The raw scheduler could not start job {job.name}",
+                                       prior_error=exc) from exc
+
+    def _start(self, argv: list[str], job: Job, uniq_id: str,
+               pass_fds: tuple[int, ...] = ()) -> JobInfo:
+        identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
+        self._reaper.add(process)
+        return JobInfo(identity.to_info())
+
+    def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
+        """Look at the job's process.  From another host: SCHED_WARNING, cannot tell."""
+        identity = _identity(job_info)
+        found = look(identity)
+        if found.liveness is Liveness.CANNOT_TELL:
+            return TestStatusInfo(STATES.SCHED_WARNING, f"Cannot tell whether the raw job "
+                                  f"{identity.pid} runs. {found.note}")
+        if found.liveness is Liveness.OVER:
+            return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job is over. {found.note}"
+                                  f"{self._exit_note(identity.pid)}")
+        note = self._waiting_note(job_info)
+        if note is not None:
+            return TestStatusInfo(STATES.SCHEDULED, note)
+        return TestStatusInfo(STATES.SCHED_RUNNING, f"The raw job runs as process "
+                              f"{identity.pid} of {identity.host}.")
+
+    def _exit_note(self, pid: int) -> str:
+        """How a job that this process started ended."""
+        code = self._reaper.returncode(pid)
+        if code is None:
+            return ""
+        return f" It was killed by signal {-code}." if code < 0 else f" Its exit code was {code}."
+
+    def _waiting_note(self, job_info: JobInfo) -> str | None:
+        ticket = job_info.get(TICKET)
+        if ticket is None:
+            return None
+        # One look at the queue serves all jobs of a poll.
+        seen, view = self._queue_view
+        if view is None or not 0 <= time.monotonic() - seen < self.JOB_STATUS_TIMEOUT:
+            seen = time.monotonic()
+            try:
+                view = read_queue()
+            except RawError as exc:
+                raise SchedulerPluginError("The queue of raw jobs cannot be read",
+                                           prior_error=exc) from exc
+            self._queue_view = seen, view
+        return view.note(str(ticket))
+
+    def cancel(self, job_info: JobInfo) -> str | None:
+        """End all processes of a job: TERM, and KILL for those that do not go.
+
+        :returns: None when none is left, those of a job that was over already included.
+        """
+        try:
+            result = end_job(_identity(job_info), term_wait=self.TERM_WAIT,
+                             kill_wait=self.KILL_WAIT)
+        except (RawError, SchedulerPluginError) as exc:
+            return str(exc)
+        return None if result.success else result.note
+
+    def _get_alloc_nodes(self, job: Job) -> NodeList:
+        """This host."""
+        return [socket.gethostname().split(".")[0]]
+
+    def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
+        """CPUs that this process may use, and memory in whole GiB (as Pavilion 2.6 has it)."""
+        pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        return {
+            "cpus": len(os.sched_getaffinity(0)),
+            "mem": pages * page_size // 1024 ** 3,
+        }
+
+
+def _identity(job_info: JobInfo) -> ProcessIdentity:
+    try:
+        return ProcessIdentity.from_info(job_info)
+    except RawError as exc:
+        raise SchedulerPluginError("The record of a raw job is damaged", prior_error=exc) from exc

@@ -1,0 +1,581 @@
+"""Jobs as local processes: start them, tell them apart, look at them, end them.
+
+A pid alone says little: pids are used again, and a record may come from another host or from before
+a reboot. A job is therefore known by host, boot, pid and start time, and all of its processes carry
+the job's unique id in their environment. Where it is not certain that a process belongs to a job,
+it is never signalled.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from .raw_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
+
+__all__ = [
+    'EndOutcome', 'EndResult', 'JobProcess', 'JOB_VARIABLE', 'Liveness', 'Look',
+    'ProcessIdentity', 'RawError', 'Reaper', 'end_job', 'look', 'members', 'start_job',
+]
+
+JOB_VARIABLE = 'PAV_RAW_JOB'
+# Pauses, in seconds, between looks at processes that were told to end, and at children.
+END_PAUSES = (0.01, 0.2)
+REAP_PAUSES = (0.05, 0.5)
+KEPT_RETURN_CODES = 10_000
+
+
+# --- Identity ---
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """What a job's first process is known by.
+
+    `boot_id` and `start_time` (clock ticks since boot) are None in records of older versions.
+    """
+
+    pid: int
+    uniq_id: str
+    host: str
+    boot_id: str | None = None
+    start_time: int | None = None
+
+    def to_info(self) -> dict[str, str]:
+        """As text values for a JobInfo; what is not known is left out."""
+        values = {'pid': self.pid, 'uniq_id': self.uniq_id, 'host': self.host,
+                  'boot_id': self.boot_id, 'start_time': self.start_time}
+        return {key: str(value) for key, value in values.items() if value is not None}
+
+    @classmethod
+    def from_info(cls, info: Mapping[str, object]) -> ProcessIdentity:
+        """From a JobInfo; other keys are ignored, and numbers may be text or int.
+
+        :raises RawError: When a value is missing or makes no sense.
+        """
+        pid = _info_number(info, 'pid')
+        # kill() gives 0 and -1 a meaning of their own, and 1 is never a job.
+        if pid is None or pid <= 1:
+            raise RawError(f'The job record has the pid {info.get("pid")!r}; a job\'s pid is a '
+                           f'number greater than 1.')
+        texts = {}
+        for key in ('uniq_id', 'host'):
+            value = info.get(key)
+            if not isinstance(value, (str, int)) or isinstance(value, bool) or value == '':
+                raise RawError(f'The job record of pid {pid} has no {key!r} (found {value!r}).')
+            texts[key] = str(value)
+        boot_id = info.get('boot_id')
+        return cls(pid, texts['uniq_id'], texts['host'],
+                   None if boot_id in (None, '') else str(boot_id),
+                   _info_number(info, 'start_time'))
+
+
+def _info_number(info: Mapping[str, object], key: str) -> int | None:
+    """A whole number of a job record; None when the key is missing or empty."""
+    value = info.get(key)
+    if value is None or value == '':
+        return None
+    text = str(value).strip() if isinstance(value, (str, int)) else ''
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
+        raise RawError(f'The job record has {key!r} {value!r}, which is not a whole number.')
+    return int(text)
+
+
+def _is_this_host(host: str) -> bool:
+    """Whether a recorded name is this host's; the short and the full form count as the same."""
+    recorded, here = host.lower(), socket.gethostname().lower()
+    if '.' in recorded and '.' in here:
+        return recorded == here
+    return recorded.split('.')[0] == here.split('.')[0]
+
+
+def _marker(pid: int) -> str | None:
+    """The job id in the environment that a process was started with; None when it has none.
+
+    :raises OSError: When the environment cannot be read, or the process is gone.
+    """
+    prefix = JOB_VARIABLE.encode('ascii') + b'='
+    for entry in Path(f'/proc/{pid}/environ').read_bytes().split(b'\0'):
+        if entry.startswith(prefix):
+            return entry[len(prefix):].decode('utf-8', 'replace')
+    return None
+
+
+# --- Look ---
+
+
+class Liveness(Enum):
+    """Whether a job's first process runs."""
+
+    RUNNING = 'running'
+    OVER = 'over'
+    CANNOT_TELL = 'cannot tell'
+
+
+@dataclass(frozen=True)
+class Look:
+    """The answer of `look`: a verdict, and a sentence that says how it was reached."""
+
+    liveness: Liveness
+    note: str
+
+
+def look(identity: ProcessIdentity) -> Look:
+    """Tell whether the first process of a job runs. Never raises, and signals nothing."""
+    if not _is_this_host(identity.host):
+        return Look(Liveness.CANNOT_TELL, f'The job runs on the host {identity.host}, and this is '
+                                          f'{socket.gethostname()}.')
+    try:
+        if identity.boot_id is not None and identity.boot_id != read_boot_id():
+            return Look(Liveness.OVER, f'The host {identity.host} was rebooted since the job '
+                                       f'was started.')
+        found = read_stat(identity.pid)
+        if found is None:
+            return _look_at_missing(identity.pid)
+        return _compare(identity, found)
+    except (OSError, ValueError) as err:
+        return Look(Liveness.CANNOT_TELL, f'Cannot read about the process {identity.pid} in /proc: '
+                                          f'{err}')
+
+
+def _look_at_missing(pid: int) -> Look:
+    """A process that /proc does not show may be over, or hidden (mount option hidepid)."""
+    if read_stat(os.getpid()) is None:
+        return Look(Liveness.CANNOT_TELL, '/proc does not show the processes of this host.')
+    try:
+        os.kill(pid, 0)  # Signal 0 only asks.
+    except ProcessLookupError:
+        return Look(Liveness.OVER, f'The process {pid} has ended.')
+    except PermissionError:
+        pass
+    if read_stat(pid) is None:
+        return Look(Liveness.CANNOT_TELL, f'/proc does not show the process {pid}, which exists.')
+    return Look(Liveness.CANNOT_TELL, f'The process {pid} started a moment ago.')
+
+
+def _compare(identity: ProcessIdentity, found: ProcessStat) -> Look:
+    """Compare a record with the process that has its pid now."""
+    pid = identity.pid
+    if identity.start_time is not None and identity.start_time != found.start_time:
+        return Look(Liveness.OVER, f'The process {pid} has ended; another process has its pid now.')
+    if not found.alive:
+        # Whoever it was: a job with this pid is over.
+        return Look(Liveness.OVER, f'The process {pid} has ended.')
+    if identity.start_time is not None and identity.boot_id is not None:
+        return Look(Liveness.RUNNING, f'The process {pid} runs.')
+    marker = _marker(pid)
+    if marker == identity.uniq_id:
+        return Look(Liveness.RUNNING, f'The process {pid} runs.')
+    if marker is not None:
+        return Look(Liveness.OVER, f'The process {pid} has ended; another job has its pid now.')
+    return Look(Liveness.CANNOT_TELL, f'The job record has no start time, and the process {pid} '
+                                      f'does not carry the job\'s id ({JOB_VARIABLE}).')
+
+
+# --- Members ---
+
+
+@dataclass(frozen=True)
+class _Census:
+    """The living processes of a job, and those of them that must be left alone."""
+
+    members: tuple[ProcessStat, ...]
+    spared: tuple[ProcessStat, ...]
+    # The group's number is the job's: some member proves it.
+    group_proven: bool
+
+
+def members(identity: ProcessIdentity) -> list[int]:
+    """The pids of all living processes of a job, sorted; without this process and its ancestors.
+
+    These are the processes with the job's id in their environment, wherever they went, and those
+    in the job's session or process group. The session counts only when it is proven to be the
+    job's: its first process is there, or a process in it has the job's id. (The number alone proves
+    nothing once the first process is gone: each daemon lives in a session without a leader.)
+
+    :raises RawError: When /proc cannot be read.
+    """
+    return [process.pid for process in _take_census(identity, group_proven=False).members]
+
+
+def _take_census(identity: ProcessIdentity, group_proven: bool) -> _Census:
+    """Scan /proc once. `group_proven`: an earlier census of the same moment proved the group."""
+    if not _is_this_host(identity.host):
+        return _Census((), (), False)
+    try:
+        if identity.boot_id is not None and identity.boot_id != read_boot_id():
+            return _Census((), (), False)
+        processes = _scan()
+    except OSError as err:
+        raise RawError(f'Cannot read the list of processes in /proc: {err}') from err
+    earliest = identity.start_time or 0
+    candidates = [process for process in processes.values()
+                  if process.alive and process.start_time >= earliest]
+    markers = {process.pid: _marker_or_none(process.pid) for process in candidates}
+    marked = [process for process in candidates if markers[process.pid] == identity.uniq_id]
+
+    leader = processes.get(identity.pid)
+    if leader is not None:
+        group_proven = _is_leader(identity, leader, markers.get(leader.pid))
+    elif not group_proven:
+        group_proven = any(identity.pid in (process.session, process.pgrp) for process in marked)
+    found = {process.pid: process for process in marked}
+    if group_proven:
+        found.update((process.pid, process) for process in candidates
+                     if identity.pid in (process.session, process.pgrp))
+    kin = _self_and_ancestors(processes)
+    ordered = [found[pid] for pid in sorted(found)]
+    return _Census(tuple(process for process in ordered if process.pid not in kin),
+                   tuple(process for process in ordered if process.pid in kin), group_proven)
+
+
+def _scan() -> dict[int, ProcessStat]:
+    processes = {}
+    for entry in os.scandir('/proc'):
+        if entry.name.isdigit():
+            try:
+                found = read_stat(int(entry.name))
+            except PermissionError:
+                continue  # Another user's, on a host that hides them.
+            if found is not None:
+                processes[found.pid] = found
+    return processes
+
+
+def _marker_or_none(pid: int) -> str | None:
+    try:
+        return _marker(pid)
+    except OSError:
+        return None  # Gone, or another user's.
+
+
+def _is_leader(identity: ProcessIdentity, process: ProcessStat, marker: str | None) -> bool:
+    if identity.start_time is not None and identity.boot_id is not None:
+        return process.start_time == identity.start_time
+    return process.alive and marker == identity.uniq_id
+
+
+def _self_and_ancestors(processes: Mapping[int, ProcessStat]) -> set[int]:
+    kin: set[int] = set()
+    pid = os.getpid()
+    while pid > 0 and pid not in kin:
+        kin.add(pid)
+        pid = processes[pid].ppid if pid in processes else 0
+    return kin
+
+
+# --- End ---
+
+
+class EndOutcome(Enum):
+    """What came of ending a job."""
+
+    ENDED = 'ended'
+    ALREADY_OVER = 'already over'
+    ELSEWHERE = 'on another host'
+    CANNOT_TELL = 'cannot tell'
+    DENIED = 'denied'
+    SURVIVED = 'survived'
+
+
+@dataclass(frozen=True)
+class EndResult:
+    """The answer of `end_job`; `pids` are the processes that are left."""
+
+    outcome: EndOutcome
+    note: str
+    pids: tuple[int, ...] = ()
+
+    @property
+    def success(self) -> bool:
+        """Whether nothing of the job is left."""
+        return self.outcome in (EndOutcome.ENDED, EndOutcome.ALREADY_OVER)
+
+
+class _Ending:
+    """Signals to one job's processes, and the memory of what was sent to whom."""
+
+    def __init__(self, identity: ProcessIdentity, clock: Callable[[], float],
+                 sleep: Callable[[float], None]) -> None:
+        self.identity = identity
+        self.clock = clock
+        self.sleep = sleep
+        self.denied: set[tuple[int, int]] = set()
+        self.census = _take_census(identity, group_proven=False)
+
+    def drive(self, signum: signal.Signals, wait: float) -> None:
+        """Send a signal to all members, also to those that appear meanwhile, until none is left."""
+        sent: set[tuple[int, int]] = set()
+        deadline = self.clock() + wait
+        pause, longest = END_PAUSES
+        while True:
+            fresh = [process for process in self.census.members
+                     if (process.pid, process.start_time) not in sent]
+            self._send(fresh, signum)
+            sent.update((process.pid, process.start_time) for process in fresh)
+            remaining = deadline - self.clock()
+            if self.done() or remaining <= 0:
+                return
+            self.sleep(min(pause, remaining))
+            pause = min(pause * 2, longest)
+            self.census = _take_census(self.identity, self.census.group_proven)
+
+    def done(self) -> bool:
+        """Whether none is left that we may signal."""
+        return all((process.pid, process.start_time) in self.denied
+                   for process in self.census.members)
+
+    def _send(self, processes: Sequence[ProcessStat], signum: signal.Signals) -> None:
+        group = self.identity.pid
+        # One signal to the whole group leaves no gap for a fork. Not when we are in it ourselves.
+        safe = self.census.group_proven and not any(p.pgrp == group for p in self.census.spared)
+        told = (safe and any(process.pgrp == group for process in processes)
+                and self._signal_group(group, signum))
+        for process in processes:
+            # A group signal succeeds when it reached one process, so KILL goes to each one too.
+            if not told or process.pgrp != group or signum is signal.SIGKILL:
+                self._signal_one(process, signum)
+
+    @staticmethod
+    def _signal_group(group: int, signum: signal.Signals) -> bool:
+        """Signal the group, and tell whether that reached anyone."""
+        try:
+            os.killpg(group, signum)
+        except (ProcessLookupError, PermissionError):
+            return False
+        if signum is not signal.SIGKILL:
+            try:
+                os.killpg(group, signal.SIGCONT)  # A stopped process acts on TERM only then.
+            except (ProcessLookupError, PermissionError):
+                pass  # TERM has ended those that we may signal.
+        return True
+
+    def _signal_one(self, process: ProcessStat, signum: signal.Signals) -> None:
+        try:
+            if process_start_time(process.pid) != process.start_time:
+                return  # It ended since the scan.
+            os.kill(process.pid, signum)
+            if signum is not signal.SIGKILL:
+                os.kill(process.pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            self.denied.add((process.pid, process.start_time))
+
+
+def end_job(identity: ProcessIdentity, term_wait: float = 5.0, kill_wait: float = 5.0,
+            clock: Callable[[], float] = time.monotonic,
+            sleep: Callable[[float], None] = time.sleep) -> EndResult:
+    """End all processes of a job: TERM, and after a while KILL.
+
+    :param identity: The job. Nothing is signalled unless it is proven to be the job's.
+    :param term_wait: Seconds that the processes have to end by themselves.
+    :param kill_wait: Seconds to wait for the killed ones to be gone.
+    :raises RawError: When /proc cannot be read.
+    """
+    view = look(identity)
+    if view.liveness is Liveness.CANNOT_TELL:
+        elsewhere = not _is_this_host(identity.host)
+        return EndResult(EndOutcome.ELSEWHERE if elsewhere else EndOutcome.CANNOT_TELL, view.note)
+    ending = _Ending(identity, clock, sleep)
+    if not ending.census.members and not ending.census.spared:
+        if view.liveness is Liveness.RUNNING:
+            # It ended between the look and the scan.
+            return EndResult(EndOutcome.ALREADY_OVER, f'The process {identity.pid} has ended.')
+        return EndResult(EndOutcome.ALREADY_OVER, view.note)
+    ending.drive(signal.SIGTERM, term_wait)
+    if ending.census.members:
+        ending.drive(signal.SIGKILL, kill_wait)
+    return _result(ending)
+
+
+def _result(ending: _Ending) -> EndResult:
+    left, spared = ending.census.members, ending.census.spared
+    pids = tuple(sorted(process.pid for process in (*left, *spared)))
+    listed = ', '.join(str(pid) for pid in pids)
+    if not pids:
+        return EndResult(EndOutcome.ENDED, f'All processes of the job {ending.identity.pid} are '
+                                           f'ended.')
+    if left and ending.done():
+        return EndResult(EndOutcome.DENIED, f'You may not signal these processes of the job: '
+                                            f'{listed}. Are they another user\'s?', pids)
+    if not left:
+        return EndResult(EndOutcome.SURVIVED, f'This command runs inside the job; its own process '
+                                              f'and those above it are left alone: {listed}.', pids)
+    return EndResult(EndOutcome.SURVIVED, f'These processes of the job did not end even after '
+                                          f'SIGKILL: {listed}.', pids)
+
+
+# --- Start ---
+
+
+class JobProcess(subprocess.Popen[bytes]):
+    """A started job. It outlives this process by design, so none is warned about at exit."""
+
+    def __del__(self, *args: object, **kwargs: object) -> None:
+        """Do nothing. The `Reaper` waits for jobs; Popen would warn that this one still runs."""
+
+
+def start_job(argv: Sequence[str | os.PathLike[str]], log_path: Path,
+              env: Mapping[str, str] | None = None, cwd: Path | None = None,
+              pass_fds: Iterable[int] = (), uniq_id: str | None = None,
+              ) -> tuple[ProcessIdentity, JobProcess]:
+    """Start a job in a session of its own; its output is appended to a log.
+
+    Give the returned process to a `Reaper`, or wait for it: else it stays a zombie until this
+    process ends.
+
+    :param argv: The command; argv[0] is looked up in PATH when it holds no '/'.
+    :param log_path: The file for standard output and error; its folder must exist.
+    :param env: The whole environment; by default this process's. The job's id is added.
+    :param cwd: The folder to start in; by default this process's.
+    :param pass_fds: Handles that the job inherits; all others are closed.
+    :param uniq_id: The job's id; by default a new one.
+    :raises RawError: When the job cannot be started.
+    """
+    uniq_id = uniq_id or uuid.uuid4().hex
+    command = [os.fspath(part) for part in argv]
+    if not command:
+        raise RawError('A raw job needs a command, and was given an empty list.')
+    try:
+        boot_id = read_boot_id()
+    except OSError as err:
+        raise RawError(f'Cannot start the job: /proc is needed to identify it: {err}') from err
+    environment = {**(os.environ if env is None else env), JOB_VARIABLE: uniq_id}
+    with _open_log(Path(log_path)) as log_file:
+        try:
+            process = JobProcess(
+                command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT,
+                env=environment, cwd=cwd, pass_fds=tuple(pass_fds), close_fds=True,
+                start_new_session=True, restore_signals=True)
+        except (OSError, ValueError, subprocess.SubprocessError) as err:
+            raise RawError(_start_failure(command[0], cwd, err)) from err
+    return ProcessIdentity(process.pid, uniq_id, socket.gethostname(), boot_id,
+                           _start_time_of_child(process.pid)), process
+
+
+def _open_log(path: Path) -> BinaryIO:
+    try:
+        return path.open('ab')
+    except OSError as err:
+        if not path.parent.is_dir():
+            raise RawError(f'Cannot start the job: the folder for its log, {path.parent}, does not '
+                           f'exist.') from err
+        raise RawError(f'Cannot start the job: cannot write its log {path}: '
+                       f'{err.strerror}.') from err
+
+
+def _start_time_of_child(pid: int) -> int | None:
+    # Nobody has waited for it yet, so /proc has it even when it ended at once. Unless the host
+    # program ignores SIGCHLD; the record then goes without, and proves itself by the job's id.
+    try:
+        return process_start_time(pid)
+    except (OSError, ValueError):
+        return None  # The job runs: an error now would lose it.
+
+
+def _start_failure(program: str, cwd: Path | None, err: Exception) -> str:
+    """Say in words why a process could not be started."""
+    reason = f'Cannot start the job: {program}: '
+    if not isinstance(err, OSError):
+        return f'{reason}{err}'
+    if cwd is not None and not Path(cwd).is_dir():
+        return f'Cannot start the job: its working folder {cwd} does not exist.'
+    if err.errno == errno.ENOENT and Path(program).is_file():
+        return f'{reason}the file is there, but the interpreter in its first line is not.'
+    if err.errno == errno.EACCES and Path(program).is_file():
+        return f'{reason}the file is not executable (chmod +x), or its disk forbids it (noexec).'
+    if err.errno == errno.ENOEXEC:
+        return f'{reason}not a program, and no script with an interpreter in its first line (#!).'
+    if err.errno in (errno.EAGAIN, errno.ENOMEM):
+        return (f'{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of '
+                f'memory is reached.')
+    return f'{reason}{err.strerror}.'
+
+
+# --- Reap ---
+
+
+class Reaper:
+    """Waits for the jobs that this process started, so that none stays a zombie.
+
+    A daemon thread does it, which lives only while jobs run. Ending this process ends no job. After
+    a fork of the host program the child knows of no jobs: they are its parent's to wait for.
+    """
+
+    def __init__(self) -> None:
+        self._forget()
+        this = weakref.ref(self)
+
+        def forget_in_child() -> None:
+            reaper = this()
+            if reaper is not None:
+                reaper._forget()
+
+        os.register_at_fork(after_in_child=forget_in_child)
+
+    def _forget(self) -> None:
+        # New locks: another thread of the parent may have held the old ones at the fork.
+        self._changed = threading.Condition()
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._codes: dict[int, int] = {}
+        self._thread: threading.Thread | None = None
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Take over the waiting for a process that this process started."""
+        with self._changed:
+            self._codes.pop(process.pid, None)
+            self._running[process.pid] = process
+            if self._thread is None:
+                thread = threading.Thread(target=self._reap, name='raw-job-reaper', daemon=True)
+                try:
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError:
+                    pass  # No more threads here; `returncode` and the next `add` reap as well.
+            self._changed.notify_all()
+
+    def returncode(self, pid: int) -> int | None:
+        """How a job ended: its exit code, or minus the signal. None: runs, or not known here.
+
+        0 also when other code of the host program waited for it first.
+        """
+        with self._changed:
+            self._poll()
+            return self._codes.get(pid)
+
+    def _poll(self) -> bool:
+        """Reap what has ended, and tell whether something had. The lock must be held."""
+        ended = {pid: code for pid, process in self._running.items()
+                 if (code := process.poll()) is not None}
+        for pid, code in ended.items():
+            del self._running[pid]
+            self._codes[pid] = code
+        while len(self._codes) > KEPT_RETURN_CODES:
+            del self._codes[next(iter(self._codes))]
+        return bool(ended)
+
+    def _reap(self) -> None:
+        pause, longest = REAP_PAUSES
+        with self._changed:
+            while True:
+                ended = self._poll()
+                if not self._running:
+                    self._thread = None
+                    return
+                pause = REAP_PAUSES[0] if ended else min(pause * 2, longest)
+                # A new job is likely to end soon when its command is wrong: look at it early.
+                if self._changed.wait(pause):
+                    pause = REAP_PAUSES[0]

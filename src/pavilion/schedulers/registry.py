@@ -1,0 +1,42 @@
+"""The activated scheduler plugins of this process."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from typing import TYPE_CHECKING
+
+from pavilion.errors import SchedulerPluginError
+
+if TYPE_CHECKING:
+    from .scheduler import SchedulerPlugin
+
+# All activated schedulers by name.
+_SCHEDULER_PLUGINS: dict[str, SchedulerPlugin] = {}
+# Activation touches this table and the tables of the schedule section: all or nothing.
+LOCK = threading.RLock()
+
+
+def get_plugin(name: str) -> SchedulerPlugin:
+    """The scheduler of this name.
+
+    :raises SchedulerPluginError: When there is none; with the names there are.
+    """
+    plugin = _SCHEDULER_PLUGINS.get(name)
+    if plugin is None:
+        near = difflib.get_close_matches(str(name), list(_SCHEDULER_PLUGINS), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = ", ".join(list_plugins()) or "none; no scheduler plugin was loaded"
+        raise SchedulerPluginError(f"There is no scheduler {name!r}.{hint} Known: {known}.")
+    return plugin
+
+
+def list_plugins() -> list[str]:
+    """The names of all schedulers, sorted."""
+    return sorted(_SCHEDULER_PLUGINS)
+
+
+def reset() -> None:
+    """Deactivate every plugin."""
+    for plugin in list(_SCHEDULER_PLUGINS.values()):
+        plugin.deactivate()

@@ -1,0 +1,597 @@
+"""What a scheduler is: the base class of all scheduler plugins.
+
+:class:`SchedulerPlugin` is a contract.  Its docstring says who calls what, when, and what may be
+raised.  Authors derive from one of its two families, ``SchedulerPluginBasic`` (the scheduler
+cannot tell about nodes) or ``SchedulerPluginAdvanced`` (it can).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import threading
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+)
+
+import yaml_config as yc
+from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.jobs import Job, JobInfo
+from pavilion.scriptcomposer import ScriptComposer
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.types import NodeList, NodeRange
+
+from . import node_selection, registry
+from .config import (
+    CONFIG_DEFAULTS,
+    CONFIG_VALIDATORS,
+    ScheduleConfig,
+    calc_node_range,
+    validate_config,
+)
+from .ending import end_test
+from .kickoff import KickoffScriptHeader, compose_stub, make_header
+from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
+from .vars import SchedulerVariables
+from .yapsy_compat import IPlugin
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+    from pavilion.test_run import TestRun
+
+__all__ = ["SchedulerPlugin", "KickoffScriptHeader", "_SCHEDULER_PLUGINS", "get_plugin",
+           "list_plugins"]
+
+
+class SchedulerPlugin(IPlugin):  # type: ignore[misc]
+    """The base class of all scheduler plugins.
+
+    **What a plugin provides**, and who calls it:
+
+    ``_available() -> bool``
+        Whether the commands or modules of the scheduler are there.  Called once per process by
+        :meth:`available`, never while plugins are loaded.  May raise; that means no, and the
+        text is shown as the reason.  (``available()`` itself may be overridden instead.)
+
+    ``_kickoff(pav_cfg, job, sched_config, job_name, nodes=None, node_range=None) -> JobInfo``
+        Hand a job to the scheduler, without waiting for it.  Called by :meth:`schedule_tests`,
+        once per job, in the process of the user.  ``job.kickoff_path`` is the script to run,
+        with the header of ``KICKOFF_SCRIPT_HEADER_CLASS``; the scheduler's own output belongs
+        into ``job.sched_log``.  ``sched_config`` is the validated schedule section.  Exactly
+        one of ``nodes`` (run on these) and ``node_range`` (min, max; the scheduler picks) is
+        given.  The result identifies the job in all later calls, in other processes and on
+        other hosts: a dictionary of texts.  Raise SchedulerPluginError when the job was not
+        accepted; then, and only then, its tests count as not started.
+
+    ``_job_status(pav_cfg, job_info) -> TestStatusInfo or None``
+        What the scheduler says of a job: SCHEDULED (waits), SCHED_RUNNING, SCHED_CANCELLED, or
+        SCHED_ERROR (over, or refused).  Called by :meth:`job_status`, at most once per
+        JOB_STATUS_TIMEOUT seconds for a job, from any thread.  It may put the states of other
+        jobs into ``_job_statuses`` at the same time, and they are not asked for then.  A
+        scheduler that does not answer is no failed job: return None, or SCHED_WARNING with a
+        note, or raise SchedulerPluginError.  A job that is over normally may be reported as
+        SCHED_ERROR; its tests' own records come first.
+
+    ``cancel(job_info) -> None or str``
+        Cancel a job.  Called by the host once all tests of the job are cancelled or over.
+        None when the job is not running any more, else a message that says why.
+
+    ``_get_alloc_nodes(job) -> list of str``
+        The names of the allocation's nodes.  Called by :meth:`get_final_vars`, inside the
+        allocation only, usually read from the environment.
+
+    ``_get_config_elems() -> (elements, validators, defaults)``
+        The scheduler's own section ``schedule.<name>``.  Called once, on activation.
+        ``elements`` is a list of yaml_config elements with text leaves; ``validators`` has an
+        entry for each: a function (value -> value, raising ValueError), a tuple or list of
+        choices, a dictionary for a sub-section, or None (as it is); ``defaults`` may have one.
+
+    ``VAR_CLASS``, ``KICKOFF_SCRIPT_HEADER_CLASS``
+        The classes of its variables and of its scripts' headers.
+
+    **What may be raised**: SchedulerPluginError for anything foreseeable, with the prior
+    exception as ``prior_error``.  Whatever else comes out of a plugin's methods is caught and
+    reported as a failure of that plugin; it never stops other jobs.
+
+    :param name: The name in test configurations, ``scheduler: <name>``.
+    :param description: One line for listings.
+    :param priority: PRIO_CORE, PRIO_COMMON or PRIO_USER.  Of two plugins with one name the
+        higher one is used.
+    """
+
+    IS_PLUGIN_BASE = True
+
+    PRIO_CORE = 0
+    PRIO_COMMON = 10
+    PRIO_USER = 20
+
+    # The kickoff script's file name; None leaves it to the host.
+    KICKOFF_FN: str | None = None
+    KICKOFF_LOG_DEFAULT_FN = "kickoff.log"
+    ISOLATE_KICKOFF_SUFFIX = "_isolated"
+    SCHED_DATA_FN = "sched_data.txt"
+
+    VAR_CLASS: type[SchedulerVariables] = SchedulerVariables
+    KICKOFF_SCRIPT_HEADER_CLASS: type[KickoffScriptHeader] = KickoffScriptHeader
+
+    # How chunks pick their nodes: name -> f(node_list, chunk_size) -> list of nodes.
+    NODE_SELECTION: dict[str, Callable[[NodeList, int], NodeList]] = {
+        "contiguous": node_selection.contiguous,
+        "random": node_selection.random,
+        "distributed": node_selection.distributed,
+        "rand_dist": node_selection.rand_dist,
+    }
+
+    # Tests may share a job when these keys of their schedule sections, and their numbers of
+    # nodes, are equal.  Dotted names reach into sub-sections, 'slurm.features'.
+    JOB_SHARE_KEY_ATTRS: list[str] = [
+        "partition", "qos", "account", "reservation", "core_spec", "node_state",
+        "across_nodes", "include_nodes", "exclude_nodes", "share_allocation",
+        "tasks", "tasks_per_node", "min_tasks_per_node",
+        "chunking.size", "chunking.node_selection", "chunking.extra",
+    ]
+
+    # How old, in seconds, the known status of a job may be before the scheduler is asked again.
+    JOB_STATUS_TIMEOUT: float = 5.0
+    # Seconds without a sign of a test before 'its job is over' is believed to be its end.
+    # Shared file systems may show a node's last writes that much later.
+    JOB_END_GRACE: float = 10.0
+    # Seconds for which a job without an identity may still be on its way to the scheduler.
+    # sbatch alone tries for two minutes.
+    KICKOFF_GRACE: float = 300.0
+
+    def __init__(self, name: str, description: str, priority: int = PRIO_CORE) -> None:
+        super().__init__()
+        self.name = name
+        self.description = description
+        self.priority = priority
+        self.path = Path(inspect.getfile(type(self)))
+        # Job name -> (when it was asked, in seconds since the epoch; the answer).
+        self._job_statuses: dict[str, tuple[float, TestStatusInfo]] = {}
+        self._status_lock = threading.RLock()
+        self._is_available: bool | None = None
+        # Why available() said no; None while it said yes or was not asked.
+        self.unavailable_reason: str | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The guide for plugin authors calls the method that asks about one job 'job_status'.
+        own = vars(cls).get("job_status")
+        if inspect.isfunction(own) and "_job_status" not in vars(cls):
+            params = list(inspect.signature(own).parameters)
+            if len(params) == 3 and "test" not in params[2]:
+                cls._job_status = own  # type: ignore[method-assign]
+                del cls.job_status
+
+    # ----------------------------------------------------------------- what a plugin provides
+
+    def _available(self) -> bool:
+        """See the class docstring."""
+        raise self._missing("_available", "whether the scheduler can be used here")
+
+    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
+                 job_name: str, nodes: NodeList | None = None,
+                 node_range: NodeRange | None = None) -> JobInfo:
+        """See the class docstring."""
+        raise self._missing("_kickoff", "how a job is handed to the scheduler")
+
+    def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
+        """See the class docstring."""
+        raise self._missing("_job_status", "how the scheduler is asked about a job")
+
+    def cancel(self, job_info: JobInfo) -> str | None:
+        """See the class docstring."""
+        raise self._missing("cancel", "how a job is cancelled")
+
+    def _get_alloc_nodes(self, job: Job) -> NodeList:
+        """See the class docstring."""
+        raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """See the class docstring.  No section of its own by default."""
+        return [], {}, {}
+
+    def _missing(self, method: str, what: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"The scheduler plugin {self.name!r} ({type(self).__name__} in {self.path}) does not "
+            f"define {method}(), which says {what}.")
+
+    # -------------------------------------------------------------------------- what a family
+    # provides
+
+    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
+        """The variables of a test before it is scheduled.
+
+        :param raw_sched_config: The test's schedule section, variables filled in.
+        :raises SchedConfigError: When the section is wrong.
+        :raises SchedulerPluginError: When the variables cannot be worked out.
+        """
+        raise self._missing("get_initial_vars", "the variables; derive from "
+                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+
+    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
+        """The variables of a test inside its allocation, deferred ones included.
+
+        :raises SchedulerPluginError: When they cannot be worked out.
+        """
+        raise self._missing("get_final_vars", "the variables inside an allocation; derive from "
+                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+
+    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
+                       ) -> list[SchedulerPluginError]:
+        """Place tests into jobs, and hand these to the scheduler.
+
+        :returns: An error for every failure, whose ``tests`` are exactly those that were not
+            started because of it.  They have a final state already.
+        """
+        raise self._missing("schedule_tests", "how tests become jobs; derive from "
+                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+
+    def refresh(self) -> None:
+        """Forget what was learned from the scheduler (nodes, jobs, availability)."""
+        with self._status_lock:
+            self._job_statuses.clear()
+            self._is_available = None
+            self.unavailable_reason = None
+
+    # ------------------------------------------------------------------------------- for hosts
+
+    def available(self) -> bool:
+        """Whether this scheduler can be used here.  Asked once; :meth:`refresh` forgets it."""
+        if self._is_available is None:
+            try:
+                self._is_available = bool(self._available())
+                self.unavailable_reason = None if self._is_available else (
+                    self.unavailable_reason
+                    or "Its commands or modules were not found on this host.")
+            except Exception as exc:
+                self._is_available = False
+                self.unavailable_reason = _text(exc)
+        return self._is_available
+
+    def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
+        """The scheduler's own section: (element or None, validators, defaults).
+
+        :raises SchedulerPluginError: When it is not put together right, with the key.
+        """
+        try:
+            elems, validators, defaults = self._get_config_elems()
+            if not elems:
+                return None, {}, {}
+            section = yc.KeyedElem(self.name, elements=list(elems),
+                                   help_text=f"Options of the {self.name} scheduler only.")
+            ScheduleConfig.check_leaves(section)
+        except PavilionError as exc:
+            raise self._conf_error("", exc) from exc
+        except Exception as exc:
+            raise self._conf_error("_get_config_elems() must give (list of yaml_config elements, "
+                                   "validators, defaults). ", exc) from exc
+        names = [str(elem.name) for elem in elems]
+        for name in names:
+            if name not in validators:
+                raise self._conf_error(f"There is no validator for its key {name!r}; use None to "
+                                       "take values as they are.")
+        for table, keys in (("validator", validators), ("default", defaults)):
+            for key in keys:
+                if key not in names:
+                    raise self._conf_error(f"There is a {table} for {key!r}, which is none of its "
+                                           f"keys ({', '.join(names)}).")
+        try:
+            validate_config({}, validators, defaults)
+        except SchedConfigError as exc:
+            raise self._conf_error("A default is not valid. ", exc) from exc
+        return section, dict(validators), dict(defaults)
+
+    def _conf_error(self, why: str, exc: BaseException | None = None) -> SchedulerPluginError:
+        return SchedulerPluginError(
+            f"The config section of scheduler plugin {self.name!r} ({self.path}) cannot be used. "
+            f"{why}".rstrip(), prior_error=exc)
+
+    def activate(self) -> None:
+        """Make the scheduler known: its name, and its section of the schedule configuration.
+
+        :raises SchedulerPluginError: When another one of that name and priority is there
+            already, or its config section is wrong.
+        """
+        with registry.LOCK:
+            if _SCHEDULER_PLUGINS.get(self.name) is self:
+                return
+            section, validators, defaults = self.get_conf()
+            if not self._make_room():
+                return
+            if section is not None:
+                ScheduleConfig.add_subsection(section)
+                CONFIG_VALIDATORS[self.name] = validators
+                CONFIG_DEFAULTS[self.name] = defaults
+            _SCHEDULER_PLUGINS[self.name] = self
+            super().activate()
+
+    def _make_room(self) -> bool:
+        """Settle who gets the name.  False when another plugin keeps it."""
+        other = _SCHEDULER_PLUGINS.get(self.name)
+        if other is None or (type(other) is type(self) and other.path == self.path):
+            if other is not None:
+                other.deactivate()
+            return True
+        if other.priority == self.priority:
+            raise SchedulerPluginError(
+                f"Two scheduler plugins are called {self.name!r} and have the same priority "
+                f"({self.priority}): {other.path} and {self.path}. Rename one, or give the one "
+                "to be used a higher priority.")
+        if other.priority > self.priority:
+            return False
+        other.deactivate()
+        return True
+
+    def deactivate(self) -> None:
+        """Take the scheduler's name and config section out again."""
+        with registry.LOCK:
+            if _SCHEDULER_PLUGINS.get(self.name) is self:
+                del _SCHEDULER_PLUGINS[self.name]
+                if CONFIG_VALIDATORS.pop(self.name, None) is not None:
+                    ScheduleConfig.remove_subsection(self.name)
+                CONFIG_DEFAULTS.pop(self.name, None)
+            super().deactivate()
+
+    @classmethod
+    def register_core_plugins(cls) -> None:
+        """Find and activate the bundled plugins.
+
+        :raises SchedulerPluginError: When one of them is broken.
+        """
+        from .plugins import register_core_plugins
+        register_core_plugins()
+
+    def job_status(self, pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
+        """The state of a test's job, as its scheduler sees it.
+
+        Safe to call often and from several threads: an answer serves everybody for
+        JOB_STATUS_TIMEOUT seconds.  SCHED_ERROR and SCHED_CANCELLED are written to the test's
+        status and end the test, unless its own record says more.  Nothing else is written.
+        SCHED_WARNING means that the scheduler could not be asked; ask again later.
+        """
+        job = test.job
+        if job is None:
+            return TestStatusInfo(STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not "
+                                  "kicked off.")
+        status = self._current_status(pav_cfg, job)
+        if status.state == STATES.SCHED_RUNNING:
+            status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)
+        if status.state in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
+            return end_test(test, job, status, self.JOB_END_GRACE)
+        return status
+
+    def _current_status(self, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
+        with self._status_lock:
+            asked, status = self._job_statuses.get(job.name, (0.0, None))
+            if status is None or not 0 <= time.time() - asked < self.JOB_STATUS_TIMEOUT:
+                asked = time.time()
+                status = self._ask_status(pav_cfg, job)
+                self._job_statuses[job.name] = (asked, status)
+            return status
+
+    def _ask_status(self, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
+        when = time.time()
+        try:
+            info = job.info
+        except (PavilionError, OSError) as exc:
+            return TestStatusInfo(STATES.SCHED_WARNING, f"The record of job {job.name} cannot be "
+                                  f"read: {exc}", when)
+        if not info:
+            return self._without_identity(job)
+        try:
+            status = self._job_status(pav_cfg, info)
+        except NotImplementedError as exc:
+            return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
+        except Exception as exc:
+            return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about "
+                                  f"job {job.name}: {_text(exc)}", when)
+        if status is None:
+            return TestStatusInfo(STATES.SCHED_WARNING, f"The {self.name} scheduler cannot tell "
+                                  f"the state of job {job.name}.", when)
+        return status
+
+    def _without_identity(self, job: Job) -> TestStatusInfo:
+        try:
+            age = time.time() - job.path.stat().st_mtime
+        except OSError as exc:
+            return TestStatusInfo(STATES.SCHED_WARNING, f"The folder of job {job.name} cannot be "
+                                  f"read: {exc}")
+        if age < self.KICKOFF_GRACE:
+            return TestStatusInfo(STATES.SCHEDULED, f"Job {job.name} is being handed to the "
+                                  f"{self.name} scheduler.")
+        return TestStatusInfo(STATES.SCHED_ERROR, f"Job {job.name} was never handed to the "
+                              f"{self.name} scheduler: whoever did so was stopped half-way.")
+
+    # ------------------------------------------------------------------------- for the families
+
+    def create_kickoff_script(self, pav_cfg: PavConfig, tests: TestRun | Sequence[TestRun],
+                              log_path: None | str | Path = None,
+                              nodes: NodeList | None = None, isolate: bool = False
+                              ) -> ScriptComposer:
+        """The kickoff script for a test, or for tests that share a job.
+
+        :param log_path: Where its output goes.
+        :param nodes: The nodes it is to run on, where they were picked.
+        :param isolate: Make a script that runs without Pavilion.
+        """
+        tests = list(tests) if isinstance(tests, (list, tuple)) else [tests]  # type: ignore[list-item]
+        sched_config = self._job_config(tests)
+        node_range = None if nodes is not None else self._job_node_range(sched_config)
+        return self._compose_kickoff_script(
+            pav_cfg, tests, sched_config, self._job_name(tests), log_path=log_path, nodes=nodes,
+            node_range=node_range, isolate=isolate)
+
+    def _compose_kickoff_script(self, pav_cfg: PavConfig, tests: Sequence[TestRun],
+                                sched_config: dict[str, Any], job_name: str, *,
+                                log_path: None | str | Path, nodes: NodeList | None,
+                                node_range: NodeRange | None, isolate: bool = False
+                                ) -> ScriptComposer:
+        script = self._create_kickoff_script_stub(
+            pav_cfg=pav_cfg, job_name=job_name, log_path=log_path, sched_config=sched_config,
+            nodes=nodes, node_range=node_range, shebang=tests[0].shebang, isolate=isolate)
+        if isolate:
+            for test in tests:
+                script = test.make_script(script, "run", isolate=True) or script
+        else:
+            self._add_kickoff_lines(script, tests)
+            script.command("pav _run " + " ".join(str(test.id) for test in tests))
+        return script
+
+    def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
+        """What a family adds before the tests are started."""
+
+    def _create_kickoff_script_stub(self, pav_cfg: PavConfig, job_name: str,
+                                    log_path: None | str | Path,
+                                    sched_config: dict[str, Any],
+                                    nodes: NodeList | None = None,
+                                    node_range: NodeRange | None = None,
+                                    shebang: str | None = None, isolate: bool = False
+                                    ) -> ScriptComposer:
+        """The script up to where its job begins: shebang, header, log, environment."""
+        if isolate:
+            job_name += self.ISOLATE_KICKOFF_SUFFIX
+        header = self._get_kickoff_script_header(
+            job_name=job_name, sched_config=sched_config, nodes=nodes, node_range=node_range,
+            shebang=shebang)
+        return compose_stub(pav_cfg, header, log_path or self.KICKOFF_LOG_DEFAULT_FN
+                            if isolate else log_path, isolate)
+
+    def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
+                                   nodes: NodeList | None = None,
+                                   node_range: NodeRange | None = None,
+                                   shebang: str | None = None) -> KickoffScriptHeader:
+        """The header object for a job's script."""
+        return make_header(self.KICKOFF_SCRIPT_HEADER_CLASS, job_name, sched_config,
+                           self._header_vars(sched_config, nodes), nodes, node_range, shebang)
+
+    def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None
+                     ) -> SchedulerVariables:
+        return self.VAR_CLASS(sched_config)
+
+    def _job_name(self, tests: TestRun | Sequence[TestRun]) -> str:
+        """The name that the scheduler lists a job under."""
+        first = tests[0] if isinstance(tests, (list, tuple)) else tests
+        return f"pav-{self.name}-{first.series}-runs"  # type: ignore[union-attr]
+
+    def _job_config(self, tests: Sequence[TestRun]) -> dict[str, Any]:
+        """The schedule section of a job: that of its first test, with the longest time limit.
+
+        What else may differ between tests of one job does not concern the allocation.
+        """
+        configs = [validate_config(test.config["schedule"]) for test in tests]
+        longest = max(config["time_limit"] for config in configs)
+        return dict(configs[0], time_limit=longest)
+
+    def _job_node_range(self, sched_config: dict[str, Any]) -> NodeRange:
+        return calc_node_range(sched_config, sched_config["cluster_info"]["node_count"])
+
+    def gen_job_share_key(self, sched_config: Mapping[str, Any], min_nodes: int | None,
+                          max_nodes: int | None) -> tuple[Hashable, ...]:
+        """What must be equal for tests to share a job: the numbers of nodes, then the values of
+        JOB_SHARE_KEY_ATTRS.
+
+        :raises SchedulerPluginError: When an attribute is not in the schedule section.
+        """
+        key: list[Hashable] = [min_nodes, max_nodes]
+        for attr in self.JOB_SHARE_KEY_ATTRS:
+            value: Any = sched_config
+            for part in attr.split("."):
+                if not isinstance(value, Mapping) or part not in value:
+                    raise SchedulerPluginError(
+                        f"JOB_SHARE_KEY_ATTRS of scheduler plugin {self.name!r} names {attr!r}, "
+                        "which is not in the schedule section.")
+                value = value[part]
+            key.append(json.dumps(value, sort_keys=True, default=str)
+                       if isinstance(value, (list, dict, tuple)) else value)
+        return tuple(key)
+
+    def _kick_off_job(self, pav_cfg: PavConfig, tests: Sequence[TestRun],
+                      sched_config: dict[str, Any], *, nodes: NodeList | None,
+                      node_range: NodeRange | None,
+                      prepare: Callable[[Job], None] | None = None
+                      ) -> SchedulerPluginError | None:
+        """Make a job for these tests, and hand it to the scheduler.
+
+        :param prepare: Called with the new job before it is kicked off.
+        :returns: The error, when they were not started; they have a final state then.
+        """
+        try:
+            job = Job.new(pav_cfg, list(tests), self.KICKOFF_FN)
+            job_name = self._job_name(tests)
+            script = self._compose_kickoff_script(
+                pav_cfg, tests, sched_config, job_name, log_path=job.kickoff_log, nodes=nodes,
+                node_range=node_range)
+            script.write(job.kickoff_path)
+            if prepare is not None:
+                prepare(job)
+            for test in tests:
+                # Before the job can start: what the test writes then comes later.
+                test.job = job
+                test.status.set(STATES.SCHEDULED, f"Handed to the {self.name} scheduler as job "
+                                f"{job.name}.")
+            info = self._kickoff(pav_cfg, job, sched_config, job_name, nodes=nodes,
+                                 node_range=node_range)
+        except Exception as exc:
+            return self._refuse(tests, exc)
+        return self._save_identity(tests, job, info)
+
+    def _save_identity(self, tests: Sequence[TestRun], job: Job, info: JobInfo
+                       ) -> SchedulerPluginError | None:
+        """Store what identifies a job; a job that nobody could find again is cancelled."""
+        try:
+            if not isinstance(info, dict) or not info:
+                raise SchedulerPluginError(
+                    f"_kickoff() of scheduler plugin {self.name!r} ({self.path}) must give a "
+                    f"JobInfo (a dictionary that identifies the job), not {info!r}.")
+            job.info = info
+        except Exception as exc:
+            try:
+                cancelled = self.cancel(info)
+            except Exception as cancel_exc:
+                cancelled = _text(cancel_exc)
+            outcome = "It was cancelled." if cancelled is None else (
+                f"Cancelling it failed ({cancelled}), so it may still run.")
+            return self._refuse(tests, SchedulerPluginError(
+                f"The job {info!r} was started, but its identity could not be stored. {outcome}",
+                prior_error=exc))
+        return None
+
+    def _refuse(self, tests: Sequence[TestRun], exc: Exception) -> SchedulerPluginError:
+        """Give tests that could not be started a final state, and make the error to report."""
+        more = ", ..." if len(tests) > 4 else ""
+        names = ", ".join(str(test.name) for test in tests[:4]) + more
+        if isinstance(exc, SchedulerPluginError):
+            error = SchedulerPluginError(exc.msg, tests=list(tests), prior_error=exc.prior_error,
+                                         data=exc.data)
+        elif isinstance(exc, (PavilionError, OSError)):
+            error = SchedulerPluginError(f"Tests could not be started ({names})",
+                                         tests=list(tests), prior_error=exc)
+        else:
+            error = SchedulerPluginError(
+                f"The scheduler plugin {self.name!r} ({self.path}) failed with "
+                f"{type(exc).__name__} while it started {names}", tests=list(tests),
+                prior_error=exc)
+        error.__cause__ = exc
+        for test in tests:
+            try:
+                test.status.set(STATES.SCHED_ERROR, error.pformat())
+                test.set_run_complete()
+            except (PavilionError, OSError):
+                # The disk may be what failed.  The error that is returned tells the host.
+                continue
+        return error
+
+
+def _text(exc: BaseException) -> str:
+    return str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
+
+
+def __reset() -> None:
+    """Deactivate every plugin."""
+    registry.reset()

@@ -1,0 +1,305 @@
+"""The variables that a scheduler gives to tests: ``{{sched.nodes}}``, ``{{sched.test_cmd}}``, ...
+
+To add one, write a method and mark it::
+
+    class MyVars(SchedulerVariables):
+        EXAMPLE = dict(SchedulerVariables.EXAMPLE, queue_depth="12")
+
+        @var_method
+        def queue_depth(self):
+            '''How many jobs wait in the queue.'''
+            return ask_the_queue()
+
+        @dfr_var_method
+        def first_node(self):
+            '''The first node of the allocation. Known inside the allocation only.'''
+            return self.test_node_list()[0]
+
+The docstring is the variable's help.  Values are text, lists of text, dictionaries of text, or
+lists of such dictionaries; numbers are turned into text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pavilion.types import NodeList, Nodes
+from pavilion.var_dict import VarDict, dfr_var_method, var_method
+
+from . import hostlists
+from .config import calc_node_range, node_range_text
+
+__all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
+
+GIB = 1024 ** 3
+
+
+class SchedulerVariables(VarDict):
+    """The variables every scheduler has.
+
+    Most follow from the node data and the test's configuration alone, so a plugin usually
+    overrides :meth:`_test_cmd` only.  Every method may be called directly, also by header
+    classes: ``self._sched_vars.account()``.
+
+    :param sched_config: The test's validated ``schedule`` section.
+    :param nodes: What is known of the usable nodes or, inside an allocation, of the test's.
+    :param chunks: The chunks of nodes, each a list of names.
+    :param node_list_id: Identifies the node list in the plugin that made these variables.
+    :param deferred: Whether we are outside the allocation, where deferred variables are not
+        known yet.
+    """
+
+    # What a variable may look like, for 'show' commands: key -> a value.
+    EXAMPLE: dict[str, Any] = {
+        "account": "science",
+        "chunk_ids": ["0", "1", "2", "3"],
+        "chunk_size": "32",
+        "concurrent_default": "1",
+        "errors": ["oops, I broke."],
+        "min_cpus": "36",
+        "min_mem": str(32 * GIB),
+        "node_list": ["node01", "node03", "node04"],
+        "node_list_id": "0",
+        "nodes": "128",
+        "partition": "standard",
+        "qos": "high",
+        "requested_nodes": "2-4",
+        "reservation": "maint_week",
+        "srun_args": '--account="science" --partition="standard" --nodes="2"',
+        "tasks_per_node": "4",
+        "tasks_total": "8",
+        "test_cmd": "srun -N 2 -n 8",
+        "test_min_cpus": "36",
+        "test_min_mem": str(32 * GIB),
+        "test_node_list": ["node01", "node04"],
+        "test_nodes": "2",
+    }
+    NO_EXAMPLE = "<no example>"
+
+    # Outside the allocation a variable that fails must not stop what does not use it.
+    DEFER_ERRORS = True
+
+    def __init__(self, sched_config: Mapping[str, Any], nodes: Nodes | None = None,
+                 chunks: Sequence[NodeList] | None = None,
+                 node_list_id: int | None = None, deferred: bool = True) -> None:
+        self._sched_config = sched_config
+        self._nodes: Nodes = nodes or {}
+        self._chunks: Sequence[NodeList] = chunks or []
+        self._node_list_id = node_list_id
+        self._errors: list[str] = []
+        super().__init__("sched", deferred=deferred)
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a variable; '<...>' with an entry in ``errors`` when it fails.
+
+        :raises KeyError: For an unknown variable.
+        """
+        if key == "errors":
+            # Others may be added after it was read once.
+            return list(self._errors)
+        try:
+            return super().__getitem__(key)
+        except KeyError:
+            if key not in self.keys():
+                raise
+            failure: Exception = KeyError(key)
+        except Exception as exc:
+            failure = exc
+        if self._is_unset(key):
+            self.add_errors([f"Scheduler variable '{key}' has no value (None)."])
+            return ""
+        if not self.DEFER_ERRORS:
+            raise failure
+        self.add_errors([f"Scheduler variable '{key}' failed: "
+                         f"{type(failure).__name__}: {failure}"])
+        return f"<no value for '{key}': {failure}>"
+
+    def _is_unset(self, key: str) -> bool:
+        """Whether the variable's method gives None, which is no value but no failure either."""
+        raw = getattr(getattr(type(self), key, None), "__wrapped__", None)
+        if raw is None:
+            return False
+        try:
+            return raw(self) is None
+        except Exception:
+            return False
+
+    def add_errors(self, errors: list[str]) -> None:
+        """Add to what the ``errors`` variable lists.  Each text is listed once."""
+        self._errors += [error for error in errors if error not in self._errors]
+
+    def info(self, key: str) -> dict[str, Any]:
+        """Name, whether it is deferred, help text and an example of a variable.
+
+        :raises KeyError: For an unknown variable.
+        """
+        found: dict[str, Any] = dict(super().info(key))
+        found["example"] = self.EXAMPLE.get(key, self.NO_EXAMPLE)
+        return found
+
+    # ------------------------------------------------------------------- before the allocation
+
+    @var_method
+    def errors(self) -> list[str]:
+        """What went wrong while the scheduler variables were worked out."""
+        return list(self._errors)
+
+    @var_method
+    def nodes(self) -> str:
+        """The number of nodes that the test could use, system wide."""
+        return str(len(self._nodes) or self._sched_config["cluster_info"]["node_count"])
+
+    @var_method
+    def node_list(self) -> list[str]:
+        """The names of the nodes that the test could use. Empty when the scheduler cannot tell."""
+        return sorted(self._nodes, key=hostlists.natural_key)
+
+    @var_method
+    def node_list_id(self) -> str:
+        """Identifies the list of usable nodes within this process. For internal use."""
+        return "" if self._node_list_id is None else str(self._node_list_id)
+
+    @var_method
+    def chunk_ids(self) -> list[str]:
+        """The numbers of all chunks, for permuting over them. Just '0' without chunking."""
+        return [str(number) for number in range(len(self._chunks))] or ["0"]
+
+    @var_method
+    def chunk_size(self) -> str:
+        """The number of nodes in each chunk. Blank when the nodes are not known."""
+        return str(len(self._chunks[0])) if self._chunks else ""
+
+    @var_method
+    def requested_nodes(self) -> str:
+        """How many nodes the test asks for: '3', or a range such as '2-4'. Blank when the nodes
+        are not known."""
+        if not self._chunks:
+            return ""
+        size = len(self._chunks[0])
+        least, most = calc_node_range(self._sched_config, size)
+        most = size if most is None else min(most, size)
+        return node_range_text((least, max(least, most)))
+
+    @var_method
+    def min_cpus(self) -> str:
+        """The number of CPUs of the node that has the fewest."""
+        return str(self._least("cpus", self._sched_config["cluster_info"]["cpus"]))
+
+    @var_method
+    def min_mem(self) -> str:
+        """The memory, in bytes, of the node that has the least."""
+        return str(self._least("mem", self._sched_config["cluster_info"]["mem"] * GIB))
+
+    @var_method
+    def tasks_per_node(self) -> str:
+        """The number of tasks to start on each node."""
+        wanted = self._sched_config["tasks_per_node"]
+        if isinstance(wanted, float):
+            cpus = self._least("cpus", self._sched_config["cluster_info"]["cpus"])
+            wanted = max(math.floor(round(wanted * cpus, 6)),
+                         self._sched_config["min_tasks_per_node"] or 1)
+        return str(wanted or 1)
+
+    @var_method
+    def concurrent_default(self) -> str:
+        """How many tests of a shared allocation to run at the same time by default."""
+        return "1"
+
+    @var_method
+    def account(self) -> str:
+        """The account to charge. Blank when none is set."""
+        return self._sched_config["account"] or ""
+
+    @var_method
+    def partition(self) -> str:
+        """The partition (queue) that is used. Blank when none is set."""
+        return self._sched_config["partition"] or ""
+
+    @var_method
+    def qos(self) -> str:
+        """The quality of service that is asked for. Blank when none is set."""
+        return self._sched_config["qos"] or ""
+
+    @var_method
+    def reservation(self) -> str:
+        """The reservation that is used. Blank when none is set."""
+        return self._sched_config["reservation"] or ""
+
+    @var_method
+    def test_cmd(self) -> str:
+        """The command that starts the test's tasks, to be put before the test's own command."""
+        return self._with_wrapper(self._test_cmd())
+
+    # ------------------------------------------------------------------- inside the allocation
+
+    @dfr_var_method
+    def test_node_list(self) -> list[str]:
+        """The names of the nodes of the test's allocation."""
+        return sorted(self._nodes, key=hostlists.natural_key)
+
+    @dfr_var_method
+    def test_nodes(self) -> str:
+        """The number of nodes of the test's allocation."""
+        return str(len(self._nodes) or 1)
+
+    @dfr_var_method
+    def test_min_cpus(self) -> str:
+        """The number of CPUs of the allocation's node that has the fewest."""
+        return str(self._least("cpus", self._sched_config["cluster_info"]["cpus"]))
+
+    @dfr_var_method
+    def test_min_mem(self) -> str:
+        """The memory, in bytes, of the allocation's node that has the least. (The raw scheduler
+        gives whole GiB here, as Pavilion 2.6 does.)"""
+        return str(self._least("mem", self._sched_config["cluster_info"]["mem"] * GIB))
+
+    @dfr_var_method
+    def tasks_total(self) -> str:
+        """The number of tasks to start in all: as configured, or tasks_per_node on each node."""
+        tasks = self._sched_config["tasks"]
+        if tasks:
+            return str(tasks)
+        return str(int(self.tasks_per_node()) * int(self.test_nodes()))
+
+    @dfr_var_method
+    def srun_args(self) -> str:
+        """The allocation's options in the form that srun takes them; those that are set."""
+        options = [("account", self.account()), ("partition", self.partition()),
+                   ("qos", self.qos()), ("reservation", self.reservation()),
+                   ("nodes", self.test_nodes())]
+        return " ".join(f'--{name}="{value}"' for name, value in options if value)
+
+    # --------------------------------------------------------------------------- for subclasses
+
+    def _test_cmd(self) -> str:
+        """The launch command without the configured wrapper, such as 'mpirun -n 4'.
+
+        This is what most plugins override.  One whose command needs values that are known in
+        the allocation only overrides :meth:`test_cmd` itself, marked ``@dfr_var_method``, and
+        passes the result through :meth:`_with_wrapper`.
+
+        :returns: A command; '' to start the test's command as it is.
+        """
+        return ""
+
+    def _with_wrapper(self, command: str | None) -> str:
+        """The command, with the configured wrapper behind it."""
+        return " ".join(part for part in (command, self._sched_config["wrapper"]) if part)
+
+    def mpirun_opts(self) -> list[str]:
+        """The options for mpirun that follow from ``schedule.mpirun_opts``."""
+        config = self._sched_config["mpirun_opts"]
+        options: list[str] = []
+        for key in ("bind_to", "rank_by"):
+            if config[key]:
+                options += [f"--{key.replace('_', '-')}", config[key]]
+        for parameter in config["mca"]:
+            options += ["--mca", parameter]
+        return options + list(config["extra"])
+
+    def _least(self, key: str, default: int) -> int:
+        """The smallest value of a key over all nodes; the default when no node has it."""
+        values = [info[key] for info in self._nodes.values() if info.get(key) is not None]
+        return int(min(values)) if values else int(default)

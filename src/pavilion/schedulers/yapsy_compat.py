@@ -1,0 +1,106 @@
+"""Yapsy on every Python.
+
+Yapsy 1.12.2, the newest release, imports two modules that Python 3.12 removed: ``imp`` and
+``distutils.version``.  Where they are missing, small ones of our own stand in for them while
+yapsy is imported: what yapsy uses of them, and no more.  ``imp`` keeps working behind that, so
+a plain yapsy PluginManager of a host program can be used as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_PY_SOURCE, _PKG_DIRECTORY = 1, 5
+
+
+def _load_module(name: str, file: Any, filename: str, details: tuple[str, str, int]) -> ModuleType:
+    """Load a module from a source file, or a package from its folder, under a given name."""
+    path = Path(filename)
+    folder = [str(path)] if details[2] == _PKG_DIRECTORY else None
+    source = path / "__init__.py" if folder else path
+    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=folder)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+@functools.total_ordering
+class _StrictVersion:
+    """A version such as '1.2' or '1.2.3a1', which can be compared."""
+
+    _FORM = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:([ab])(\d+))?\Z")
+
+    def __init__(self, text: str) -> None:
+        match = self._FORM.match(text)
+        if match is None:
+            raise ValueError(f"invalid version number '{text}'")
+        major, minor, patch, kind, number = match.groups()
+        self._text = text
+        # No pre-release comes after 'a' and 'b'.
+        self._key = (int(major), int(minor), int(patch or 0), kind or "c", int(number or 0))
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _StrictVersion) and self._key == other._key
+
+    def __lt__(self, other: _StrictVersion) -> bool:
+        return self._key < other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def _stand_ins() -> dict[str, ModuleType]:
+    """Modules for what this Python lacks and nobody has brought back."""
+    modules: dict[str, ModuleType] = {}
+    if sys.version_info < (3, 12):
+        return modules
+    if importlib.util.find_spec("imp") is None:
+        modules["imp"] = ModuleType("imp")
+        vars(modules["imp"]).update(load_module=_load_module, PY_SOURCE=_PY_SOURCE,
+                                    PKG_DIRECTORY=_PKG_DIRECTORY)
+    if "distutils" not in sys.modules:
+        # setuptools has one too, but takes a tenth of a second to bring it.
+        modules["distutils"] = ModuleType("distutils")
+        modules["distutils.version"] = ModuleType("distutils.version")
+        vars(modules["distutils.version"])["StrictVersion"] = _StrictVersion
+    return modules
+
+
+def _import_yapsy() -> None:
+    added = _stand_ins()
+    sys.modules.update(added)
+    try:
+        with warnings.catch_warnings():
+            # About imp and distutils, and yapsy's own string escapes: all for its authors.
+            warnings.simplefilter("ignore")
+            import yapsy.PluginFileLocator
+            import yapsy.PluginManager  # noqa: F401
+    finally:
+        for name in added:
+            sys.modules.pop(name, None)
+
+
+_import_yapsy()
+
+from yapsy.IPlugin import IPlugin  # noqa: E402
+from yapsy.PluginFileLocator import PluginFileAnalyzerWithInfoFile, PluginFileLocator  # noqa: E402
+from yapsy.PluginManager import PluginManager  # noqa: E402
+
+__all__ = ["IPlugin", "PluginFileAnalyzerWithInfoFile", "PluginFileLocator", "PluginManager"]

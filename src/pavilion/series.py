@@ -1,0 +1,229 @@
+"""Series: the test runs that were started together.
+
+``<working_dir>/series/s1`` holds ``series.json``, a copy of the settings it was started with
+(``pavilion.yaml``: what its jobs use, whatever happens to the original) and a folder per test.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+from pavilion import schedulers
+from pavilion.config import CONFIG_NAME, PavConfig
+from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
+from pavilion.files import read_json, write_json
+from pavilion.resolve import ResolvedTest, group_by_scheduler
+from pavilion.schedulers.ending import NOT_STARTED
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.test_run import TestRun
+
+_ID_RE = re.compile(r"s([1-9][0-9]*)\Z")
+# Seconds between two looks at tests that run: from the first to the last, ever slower.
+POLL_PAUSES = (0.05, 1.0)
+
+
+class Series:
+    """A series of test runs.  Made by :meth:`create`, found again by :meth:`load`."""
+
+    def __init__(self, pav_cfg: PavConfig, path: Path, tests: list[TestRun]) -> None:
+        self.pav_cfg = pav_cfg
+        self.path = path
+        self.id = path.name
+        self.tests = tests
+
+    @classmethod
+    def create(cls, pav_cfg: PavConfig, resolved: Sequence[ResolvedTest],
+               record: dict[str, Any] | None = None) -> Series:
+        """Make the folders of a new series and its test runs.  All of them, or none.
+
+        :param record: What to keep about its origin.
+        :raises TestRunError: When they cannot be made.
+        """
+        path = _new_folder(pav_cfg.working_dir / "series")
+        try:
+            cfg_file = path / CONFIG_NAME
+            pav_cfg.save(cfg_file)
+            series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file), path, [])
+            for number, test in enumerate(resolved, 1):
+                series.tests.append(TestRun.create(path, number, test.name, test.config,
+                                                   test.var_man))
+            write_json(path / "series.json",
+                       dict(record or {}, id=path.name, created=time.time(),
+                            tests=len(series.tests)))
+        except BaseException as exc:
+            shutil.rmtree(path, ignore_errors=True)
+            if isinstance(exc, OSError):
+                raise TestRunError(f"The series cannot be written to {path}",
+                                   prior_error=exc) from exc
+            raise
+        return series
+
+    @classmethod
+    def load(cls, pav_cfg: PavConfig, series_id: str) -> Series:
+        """Find a series by its id.
+
+        :raises TestRunError: When there is none, or it cannot be read.
+        """
+        if not _ID_RE.match(series_id):
+            raise TestRunError(f"{series_id!r} is no series id. Ids look like 's1'.")
+        path = pav_cfg.working_dir / "series" / series_id
+        try:
+            count = int(read_json(path / "series.json")["tests"])
+        except FileNotFoundError as exc:
+            made = " It is being made, or was not made to the end." if path.is_dir() else ""
+            raise TestRunError(f"There is no series {series_id} in {path.parent}.{made}") from exc
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise TestRunError(f"The record of series {series_id} ({path / 'series.json'}) cannot "
+                               "be read", prior_error=exc) from exc
+        tests = [TestRun.load_path(path / f"{series_id}.{number}")
+                 for number in range(1, count + 1)]
+        return cls(pav_cfg, path, tests)
+
+    def kick_off(self) -> list[SchedulerPluginError]:
+        """Hand all tests to their schedulers.
+
+        :returns: What went wrong.  The tests concerned have a final state.
+        """
+        errors: list[SchedulerPluginError] = []
+        for name, tests in group_by_scheduler(self.tests).items():
+            errors += schedulers.get_plugin(name).schedule_tests(self.pav_cfg, tests)
+        return errors
+
+    def wait(self, timeout: float | None = None,
+             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None) -> bool:
+        """Wait until all tests are over.
+
+        :param timeout: Seconds; without it as long as it takes.
+        :param progress: Called with the tests that are not over yet, after every look.
+        :returns: Whether all are over.
+        """
+        return wait_for(self.pav_cfg, self.tests, timeout, progress)
+
+
+def latest_series(pav_cfg: PavConfig) -> str | None:
+    """The id of the newest series; None when there is none."""
+    numbers = _series_numbers(pav_cfg.working_dir / "series")
+    return f"s{max(numbers)}" if numbers else None
+
+
+def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None = None,
+             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None) -> bool:
+    """Wait until tests are over; see Series.wait.
+
+    The schedulers are asked about one test per job, less and less often while nothing happens.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    pause = POLL_PAUSES[0]
+    left = list(tests)
+    while True:
+        before = len(left)
+        left = [test for test in left if not test.complete]
+        progress(left)
+        if not left:
+            return True
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+        _ask_schedulers(pav_cfg, left)
+        pause = POLL_PAUSES[0] if len(left) < before else min(pause * 1.5, POLL_PAUSES[1])
+        time.sleep(pause if deadline is None else
+                   max(0.0, min(pause, deadline - time.monotonic())))
+
+
+def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun]) -> None:
+    """Let the schedulers end the tests whose jobs are over."""
+    alive: dict[str | None, bool] = {}
+    for test in tests:
+        job = test.job
+        name = None if job is None else job.name
+        if name is None or alive.get(name):
+            continue
+        state = current_status(pav_cfg, test).state
+        # While its job lives there is nothing to learn from the others of the same job.
+        alive[name] = state in (STATES.SCHEDULED, STATES.SCHED_WARNING)
+
+
+def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
+    """The state of a test: its own word, or what its scheduler says while it has not started.
+
+    A test whose job is over without an end of its own is ended by this.
+    """
+    if test.complete:
+        return test.status.current()
+    own = test.status.current()
+    if test.job is None:
+        return own
+    try:
+        sched = schedulers.get_plugin(test.scheduler).job_status(pav_cfg, test)
+    except PavilionError as exc:
+        sched = TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
+    if test.complete:
+        return test.status.current()
+    return sched if own.state in NOT_STARTED else own
+
+
+def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
+                 ) -> list[tuple[TestRun, str]]:
+    """Cancel tests, and the jobs that have no other tests left.
+
+    :returns: Each test with what came of it, in a few words for the user.
+    """
+    outcomes: list[tuple[TestRun, str]] = []
+    jobs: dict[str, tuple[TestRun, list[int]]] = {}
+    for test in tests:
+        done = test.cancel(reason)
+        outcomes.append((test, "cancelled" if done else
+                         f"already over ({test.result})"))
+        job = test.job
+        if job is not None and done:
+            jobs.setdefault(job.name, (test, []))[1].append(len(outcomes) - 1)
+    for test, indices in jobs.values():
+        text = _cancel_job(pav_cfg, test)
+        for index in indices:
+            outcomes[index] = (outcomes[index][0], text)
+    return outcomes
+
+
+def _cancel_job(pav_cfg: PavConfig, test: TestRun) -> str:
+    job = test.job
+    assert job is not None
+    try:
+        others = [test_id for _, test_id in job.get_test_id_pairs()
+                  if not TestRun.load(pav_cfg, test_id).complete]
+        if others:
+            names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
+            return f"cancelled; its job goes on for {names}"
+        message = schedulers.get_plugin(test.scheduler).cancel(job.info)
+    except PavilionError as exc:
+        message = exc.pformat()
+    except Exception as exc:
+        message = f"{type(exc).__name__}: {exc}"
+    return "cancelled" if message is None else f"cancelled, but its job may go on: {message}"
+
+
+def _series_numbers(folder: Path) -> list[int]:
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+    return [int(match[1]) for match in map(_ID_RE.match, names) if match]
+
+
+def _new_folder(folder: Path) -> Path:
+    """The folder of the next series.  Making a folder succeeds for one process only."""
+    number = max(_series_numbers(folder), default=0)
+    while True:
+        number += 1
+        path = folder / f"s{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as exc:
+            raise TestRunError(f"A new series cannot be made in {folder}",
+                               prior_error=exc) from exc
+        return path

@@ -1,0 +1,218 @@
+"""The states of a test run, and the file that keeps their history.
+
+A status file has one line per state change: the time (seconds since the epoch), the state and a
+note, separated by blanks.  It is only ever appended to, with one write per line, so several
+processes may write to it at once.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import time
+from pathlib import Path
+
+from pavilion.errors import TestRunError
+
+
+class TestStatesStruct:
+    """The states a test run goes through.  Each attribute's value is its own name."""
+
+    __test__ = False
+
+    # An attribute per state; the text says what the state means.
+    _HELP: dict[str, str] = {
+        "UNKNOWN": "No state is recorded, or the record cannot be read.",
+        "INVALID": "The record holds a state that is not known here.",
+        "CREATED": "The test run exists on disk; nothing was scheduled yet.",
+        "CREATION_ERROR": "The test run could not be set up.",
+        "SCHEDULED": "The test was handed to the scheduler and waits for its turn.",
+        "SCHED_ERROR": "The scheduler refused, lost or killed the job, or it could not be asked.",
+        "SCHED_CANCELLED": "The job was cancelled.",
+        "SCHED_STARTUP": "The job runs; the test itself has not started yet.",
+        "SCHED_RUNNING": "The old name of SCHED_STARTUP.",
+        "SCHED_WARNING": "The scheduler could not be asked just now; it is asked again later.",
+        "PREPPING_RUN": "On the allocation: working out the final variables and run script.",
+        "RUNNING": "The test's run script runs.",
+        "ENV_FAILED": "The environment of the test could not be set up.",
+        "RUN_ERROR": "The run script could not be started.",
+        "RUN_TIMEOUT": "The run script ran longer than it may and was stopped.",
+        "RUN_DONE": "The run script has ended.",
+        "CANCELLED": "The test was cancelled by a user.",
+        "ABORTED": "The test ended for a reason outside of it.",
+        "RESULTS": "Results are being worked out.",
+        "RESULTS_ERROR": "Results could not be worked out.",
+        "COMPLETE": "The test is over; its result is in the results file.",
+    }
+
+    def __init__(self) -> None:
+        for name in self._HELP:
+            setattr(self, name, name)
+
+    def __getattr__(self, name: str) -> str:
+        # Only reached for names that were not set above.
+        raise AttributeError(f"There is no test state {name!r}. States: {', '.join(self._HELP)}")
+
+    def list(self) -> builtins.list[str]:
+        """All state names, in the order a test goes through them."""
+        return [*self._HELP]
+
+    def help(self, state: str) -> str:
+        """What a state means.  :raises KeyError: for an unknown state."""
+        return self._HELP[state]
+
+    def validate(self, state: str) -> str:
+        """The state itself when it is known, else 'INVALID'."""
+        return state if state in self._HELP else "INVALID"
+
+
+STATES = TestStatesStruct()
+
+
+class TestStatusInfo:
+    """One state of a test (or of its job).
+
+    :param state: One of STATES.
+    :param note: A sentence for the user.
+    :param when: Seconds since the epoch; now when left out.
+    """
+
+    __test__ = False
+
+    def __init__(self, state: str, note: str, when: float | None = None) -> None:
+        self.state = state
+        self.note = note
+        self.when = time.time() if when is None else float(when)
+
+    def __repr__(self) -> str:
+        return f"TestStatusInfo({self.state!r}, {self.note!r}, when={self.when!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TestStatusInfo):
+            return NotImplemented
+        return (self.state, self.note, self.when) == (other.state, other.note, other.when)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {"state": self.state, "note": self.note, "when": self.when}
+
+
+class StatusFile:
+    """The history of one test run's states.
+
+    :param path: The file; made by the first :meth:`set`.
+    """
+
+    # One write of up to this many bytes to a file opened for appending is not torn apart by
+    # others on local file systems and on those clusters use.
+    LINE_MAX = 4096
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def set(self, state: str, note: str) -> TestStatusInfo:
+        """Append a state.
+
+        :param state: One of STATES; an unknown one is recorded as INVALID, with its name in
+            the note.
+        :param note: Free text; cut where the line would exceed LINE_MAX bytes.
+        :raises TestRunError: When the file cannot be written (disk full, folder gone).
+        """
+        if STATES.validate(state) != state:
+            state, note = "INVALID", f"Unknown state {state!r}: {note}"
+        info = TestStatusInfo(state, note)
+        line = f"{info.when:.6f} {state} {_escape(note)}".encode("utf-8", "backslashreplace")
+        if len(line) >= self.LINE_MAX:
+            line = _cut(line, self.LINE_MAX - 4) + b"..."
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                self._append(fd, line + b"\n")
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise TestRunError(f"Cannot write state {state} to the status file {self.path}",
+                               prior_error=exc) from exc
+        return info
+
+    @staticmethod
+    def _append(fd: int, line: bytes) -> None:
+        # A writer that was killed, or a full disk, can leave a line without its end.  Starting
+        # anew keeps that from swallowing this line; should two writers do so at once, the
+        # reader skips the blank line.
+        end = os.fstat(fd).st_size
+        if end and os.pread(fd, 1, end - 1) != b"\n":
+            line = b"\n" + line
+        written = os.write(fd, line)
+        if written != len(line):
+            raise OSError(f"only {written} of {len(line)} bytes could be written (disk full?)")
+
+    def current(self) -> TestStatusInfo:
+        """The newest state.  'UNKNOWN' when there is none that can be read."""
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                # The last line is almost always within this; a torn one may stand behind it.
+                file.seek(max(0, size - 3 * self.LINE_MAX))
+                tail = file.read()
+        except OSError as exc:
+            return TestStatusInfo("UNKNOWN", f"Cannot read {self.path}: {exc.strerror}", when=0)
+        for line in reversed(_whole_lines(tail)):
+            info = _parse(line)
+            if info is not None:
+                return info
+        return TestStatusInfo("UNKNOWN", f"No state is recorded in {self.path}.", when=0)
+
+    def history(self) -> list[TestStatusInfo]:
+        """All states, oldest first.  Lines that cannot be read are left out."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return []
+        return [info for info in map(_parse, _whole_lines(data)) if info is not None]
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    """Lines with an end: what follows the last newline is still being written, or torn."""
+    return data.split(b"\n")[:-1]
+
+
+def _parse(line: bytes) -> TestStatusInfo | None:
+    parts = line.decode("utf-8", "replace").split(" ", 2)
+    if len(parts) < 2:
+        return None
+    try:
+        when = float(parts[0])
+    except ValueError:
+        return None
+    state = parts[1]
+    if STATES.validate(state) != state:
+        return None
+    return TestStatusInfo(state, _unescape(parts[2] if len(parts) > 2 else ""), when=when)
+
+
+def _escape(note: str) -> str:
+    return note.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _unescape(note: str) -> str:
+    if "\\" not in note:
+        return note
+    out: list[str] = []
+    chars = iter(note)
+    for char in chars:
+        if char != "\\":
+            out.append(char)
+            continue
+        follower = next(chars, "")
+        out.append({"n": "\n", "r": "\r", "\\": "\\"}.get(follower, "\\" + follower))
+    return "".join(out)
+
+
+def _cut(line: bytes, size: int) -> bytes:
+    """At most this many bytes, without half a character or half an escape at the end."""
+    text = line[:size].decode("utf-8", "ignore")
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return text[:-1].encode() if backslashes % 2 else text.encode()

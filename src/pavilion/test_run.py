@@ -1,0 +1,254 @@
+"""A test run: one test of a suite with all of its choices made, and the folder that keeps it.
+
+``<working_dir>/series/s1/s1.1`` holds::
+
+    test.json      what it is: name, config, variables, where it came from
+    status         its states (see pavilion.status_file)
+    job            a link to the folder of its job
+    run.sh         the script, with every variable filled in; made on the allocation
+    run.log        what the script printed
+    work/          the folder the script runs in
+    results.json   its result
+    RUN_COMPLETE   there as soon as nothing more is to come
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pavilion.config import PavConfig
+from pavilion.errors import PavilionError, TestRunError
+from pavilion.files import read_json, write_json
+from pavilion.jobs import Job
+from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
+from pavilion.status_file import STATES, StatusFile
+from pavilion.variables import VariableSetManager
+
+PASS = "PASS"
+FAIL = "FAIL"
+# The test itself did not get to tell: its job was lost, it was cancelled, its script is wrong.
+ERROR = "ERROR"
+
+_ID_RE = re.compile(r"(s[1-9][0-9]*)\.([1-9][0-9]*)\Z")
+# Where strings may wait for the allocation.
+DEFERRED_OK = ("run",)
+
+
+class TestRun:
+    """A test run.  Made by :meth:`create`, found again by :meth:`load`.
+
+    - ``id``: 's1.1'; ``series``: 's1'; ``path``: its folder
+    - ``name``: suite, test and subtitle, 'suite.test.subtitle'
+    - ``config``: its config; strings that need the allocation are not filled in yet
+    - ``scheduler``: the name of its scheduler
+    - ``var_man``: its variables
+    - ``status``: its status file
+    """
+
+    __test__ = False
+
+    def __init__(self, path: Path, record: Mapping[str, Any],
+                 var_man: VariableSetManager) -> None:
+        self.path = path
+        self.id: str = path.name
+        self.series: str = path.name.partition(".")[0]
+        self.name: str = record["name"]
+        self.config: dict[str, Any] = record["config"]
+        self.scheduler: str = self.config["scheduler"]
+        self.created: float = record["created"]
+        self.var_man = var_man
+        self.status = StatusFile(path / "status")
+        self._deferred_paths: list[list[Any]] = record["deferred_paths"]
+
+    @classmethod
+    def create(cls, series_path: Path, number: int, name: str, config: Mapping[str, Any],
+               var_man: VariableSetManager) -> TestRun:
+        """Make the folder of a new test run.
+
+        :param config: The test's config, with its variables not filled in.
+        :raises VariableError: When a reference in the config is wrong.
+        :raises TestRunError: When the folder cannot be made.
+        """
+        paths = var_man.deferred_paths(config)
+        record = {
+            "name": name,
+            "config": var_man.resolve_config(config, deferred_ok=DEFERRED_OK),
+            "created": time.time(),
+            "deferred_paths": paths,
+        }
+        references = var_man.references(record["config"], paths)
+        path = series_path / f"{series_path.name}.{number}"
+        try:
+            path.mkdir()
+            write_json(path / "test.json",
+                       dict(record, variables=var_man.export(references)))
+        except OSError as exc:
+            raise TestRunError(f"The test run {path.name} ({name}) cannot be written to {path}",
+                               prior_error=exc) from exc
+        test = cls(path, record, var_man)
+        test.status.set(STATES.CREATED, "Created.")
+        return test
+
+    @classmethod
+    def load(cls, pav_cfg: PavConfig, test_id: str) -> TestRun:
+        """Find a test run by its id.
+
+        :raises TestRunError: When there is none, or its record is damaged.
+        """
+        match = _ID_RE.match(str(test_id))
+        if match is None:
+            raise TestRunError(f"{test_id!r} is no test id. Ids look like 's1.1'.")
+        path = pav_cfg.working_dir / "series" / match[1] / match[0]
+        return cls.load_path(path)
+
+    @classmethod
+    def load_path(cls, path: Path) -> TestRun:
+        """The test run of a folder.  :raises TestRunError: as load."""
+        try:
+            record = read_json(path / "test.json")
+            return cls(path, record, VariableSetManager.load(record["variables"]))
+        except FileNotFoundError as exc:
+            raise TestRunError(f"There is no test run {path.name} in {path.parent.parent}.",
+                               prior_error=None) from exc
+        except (OSError, ValueError, KeyError, TypeError, PavilionError) as exc:
+            raise TestRunError(f"The record of test run {path.name} ({path / 'test.json'}) "
+                               "cannot be read", prior_error=exc) from exc
+
+    # --------------------------------------------------------------------------------- its job
+
+    @property
+    def job(self) -> Job | None:
+        """The job it belongs to; None while it has none.  Can be set once."""
+        link = self.path / "job"
+        try:
+            target = link.readlink()
+        except OSError:
+            return None
+        return Job(Path(os.path.normpath(self.path / target)))
+
+    @job.setter
+    def job(self, job: Job) -> None:
+        link = self.path / "job"
+        try:
+            link.symlink_to(os.path.relpath(job.path, self.path))
+        except FileExistsError as exc:
+            raise TestRunError(f"Test {self.id} has a job already: {link}.") from exc
+        except OSError as exc:
+            raise TestRunError(f"The job of test {self.id} cannot be recorded in {link}",
+                               prior_error=exc) from exc
+
+    # ---------------------------------------------------------------------------------- its end
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is over, in whatever way."""
+        return (self.path / "RUN_COMPLETE").exists()
+
+    def set_run_complete(self) -> None:
+        """Mark it as over.  :raises TestRunError: When that cannot be written."""
+        path = self.path / "RUN_COMPLETE"
+        try:
+            path.touch()
+        except OSError as exc:
+            raise TestRunError(f"The end of test {self.id} cannot be recorded in {path}",
+                               prior_error=exc) from exc
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Its results: 'result', 'return_value', 'started', 'finished', 'duration' (seconds),
+        ...; empty when there are none (yet)."""
+        try:
+            data = read_json(self.path / "results.json")
+        except (OSError, ValueError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    @property
+    def result(self) -> str | None:
+        """PASS, FAIL, ERROR; None while it is not over."""
+        if not self.complete:
+            return None
+        return str(self.results.get("result", ERROR))
+
+    def save_results(self, results: Mapping[str, Any]) -> None:
+        """Store the results.  :raises TestRunError: When they cannot be written."""
+        path = self.path / "results.json"
+        try:
+            write_json(path, dict(results, id=self.id, name=self.name))
+        except OSError as exc:
+            raise TestRunError(f"The results of test {self.id} cannot be written to {path}",
+                               prior_error=exc) from exc
+
+    def cancel(self, reason: str) -> bool:
+        """Mark it as cancelled.  False when it was over already.
+
+        Its job goes on; cancelling that is up to whoever knows its other tests.
+        """
+        if self.complete:
+            return False
+        self.status.set(STATES.CANCELLED, reason)
+        self.set_run_complete()
+        return True
+
+    # ------------------------------------------------------------------------------- its script
+
+    @property
+    def shebang(self) -> str:
+        """The interpreter line of its scripts."""
+        return str(self.config["run"].get("shebang") or "#!/bin/bash")
+
+    @property
+    def run_log(self) -> Path:
+        """What its script prints."""
+        return self.path / "run.log"
+
+    @property
+    def run_script(self) -> Path:
+        """Its script."""
+        return self.path / "run.sh"
+
+    def finalize(self, sets: Mapping[str, Mapping[str, Any]]) -> None:
+        """Fill in what was left for the allocation.
+
+        :param sets: The sets of variables with deferred ones in them, known now.
+        :raises VariableError: When one cannot be worked out.
+        """
+        if not self._deferred_paths:
+            return
+        for name, values in sets.items():
+            self.var_man.add_set(name, values)
+        self.config = self.var_man.resolve_config(self.config, paths=self._deferred_paths)
+        self._deferred_paths = []
+
+    @property
+    def needs_allocation(self) -> bool:
+        """Whether something in its config is still to be filled in on the allocation."""
+        return bool(self._deferred_paths)
+
+    def make_script(self, script: ScriptComposer | None = None, kind: str = "run",
+                    isolate: bool = False) -> ScriptComposer:
+        """Add what the test does to a script.
+
+        :param script: The script so far; a new one when left out.
+        :param kind: 'run', the only kind there is.
+        :param isolate: The script is to run without Pavilion, from any folder.
+        """
+        if kind != "run":
+            raise TestRunError(f"There is no script {kind!r} for a test, only 'run'.")
+        script = script or ScriptComposer(header=ScriptHeader(self.shebang))
+        run = self.config["run"]
+        script.comment(f"Test {self.name} ({self.id})")
+        if run["env"]:
+            script.env_change(run["env"])
+        if not isolate:
+            script.env_change({"PAV_TEST_ID": self.id})
+        script.newline()
+        for command in run["cmds"]:
+            script.command(command)
+        return script
+

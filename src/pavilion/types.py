@@ -1,0 +1,17 @@
+"""The shapes of what schedulers and the host hand to each other."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+# What is known of one node: 'name', 'up' and 'available' are always there; 'cpus', 'mem' (bytes),
+# 'partitions', 'reservations', 'features' and 'states' where the scheduler tells.
+NodeInfo = dict[str, Any]
+# Node name -> what is known of it.
+Nodes = dict[str, NodeInfo]
+NodeList = list[str]
+NodeSet = frozenset[str]
+# Least and most nodes of a job; no most means as many as the scheduler likes.
+NodeRange = tuple[int, Optional[int]]
+# What was picked for a job: nodes by name, or a range that leaves the choice to the scheduler.
+PickedNodes = tuple[Optional[NodeList], Optional[NodeRange]]

@@ -1,0 +1,289 @@
+"""The variables of a test, and the text of its config with their values put in.
+
+The template language is described in :mod:`pavilion.variables_template`.  The sets of variables:
+
+- ``per``: the items that a permutation of a test has chosen (see :func:`permutations`)
+- ``var``: the test's own variables; only their values may hold references themselves
+- ``pav``: about Pavilion
+- ``sys``: about the machine
+- ``sched``: about the scheduler and the allocation
+
+A reference without a set means the first set, in this order, that has the name.  The order goes
+from what is closest to the test to what is farthest: a permutation's choice replaces the list it
+was chosen from, a test's author may override what a host provides, and a scheduler plugin that
+gains a variable changes no test that has one of that name already.
+
+How a test gets from here to its allocation:
+
+.. code-block:: python
+
+    paths = manager.deferred_paths(raw)                         # where deferred variables are used
+    config = manager.resolve_config(raw, deferred_ok=["run"])
+    saved = manager.export(manager.references(config, paths))   # save config, paths and this
+
+    manager = VariableSetManager.load(saved)                    # on the node
+    manager.add_set("sched", final_scheduler_variables)
+    config = manager.resolve_config(config, paths=paths)
+
+``paths`` matters: text that a value brought in may look like a reference, and must stay as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pavilion.deferred import DeferredVariable
+from pavilion.errors import VariableError
+from pavilion.var_dict import VarDict
+from pavilion.variables_config import ConfigPath, DeferredOk, allows, dotted, map_texts, path_filter
+from pavilion.variables_resolver import SET_ORDER, DeferredError, Resolver, names_set
+from pavilion.variables_template import (
+    Place,
+    Reference,
+    escape,
+    is_template,
+    parse_reference,
+    parse_template,
+)
+from pavilion.variables_values import VariableSource, items_of, listed
+
+__all__ = ["DeferredError", "SET_ORDER", "VariableError", "VariableSetManager", "escape",
+           "permutations"]
+
+_EXPORT_FORMAT = 1
+
+
+class VariableSetManager(Resolver):
+    """The sets of variables that a test sees, and the resolution of text that refers to them.
+
+    A value is only fetched, and a test's variable only resolved, when something refers to it.
+    """
+
+    def add_set(self, name: str, values: Mapping[str, Any] | VarDict) -> None:
+        """Add a set, or replace the one of that name.
+
+        :param name: One of ``SET_ORDER``.
+        :param values: Any shape that ``normalize_value`` knows, or DeferredVariable.  It is read
+            when needed, so do not change it afterwards.
+        :raises VariableError: for another name.
+        """
+        if name not in SET_ORDER:
+            raise VariableError(f"There is no set of variables '{name}'. The sets are "
+                                f"{listed(SET_ORDER)}.")
+        self._sources[name] = VariableSource(name, values, templates=name == "var")
+        self._facts.clear()
+        self._resolved.clear()
+
+    def get(self, reference: str) -> str:
+        """The text that a reference ('sched.nodes', 'name.0', without braces) stands for.
+
+        :raises DeferredError: if it is only known on the allocation.
+        :raises VariableError: if there is no such variable, or it cannot be worked out.
+        """
+        ref = parse_reference(reference)
+        self._must_be_known(ref, "")
+        return self._value(ref, "")
+
+    __getitem__ = get
+
+    def is_deferred(self, reference: str) -> bool:
+        """Whether what it refers to is only known on the allocation.
+
+        A test's variable is deferred as a whole when any part of it needs a deferred variable.
+
+        :raises VariableError: if there is no such variable.
+        """
+        return self._deferred_by(parse_reference(reference), "") is not None
+
+    def resolve_text(self, text: str, where: str = "") -> str:
+        """Put values in the place of references.  Text that came from a value is not looked at.
+
+        :param where: The dotted config key of the text, for messages.
+        :raises DeferredError: if a value is only known on the allocation.
+        :raises VariableError: for an unknown variable, index or key, and for bad braces.
+        """
+        template = parse_template(text, where)
+        for piece in template:
+            if isinstance(piece, Reference):
+                self._must_be_known(piece, where)
+        return self._fill(template, where)
+
+    def resolve_config(self, config: Any, deferred_ok: DeferredOk = (),
+                       paths: Iterable[ConfigPath] | None = None) -> Any:
+        """Resolve every string in a nested config; keys stay as they are.
+
+        A string that needs a deferred variable is kept as it is, where that is allowed.
+
+        :param config: Dicts, lists and strings; other values are taken over.
+        :param deferred_ok: Where strings may wait for the allocation: dotted prefixes of keys
+            (['run']), or a function of the dotted key.
+        :param paths: The only strings to resolve, as ``deferred_paths`` gave them; all others
+            are final already.
+        :return: A copy, of plain dicts and lists.
+        :raises DeferredError: if a deferred variable is used elsewhere.
+        :raises VariableError: as for ``resolve_text``.
+        """
+        wanted = path_filter(paths)
+
+        def resolve(text: str, path: tuple[str | int, ...]) -> str:
+            if not is_template(text) or not wanted(path):
+                return text
+            where = dotted(path)
+            template = parse_template(text, where)
+            refs = [piece for piece in template if isinstance(piece, Reference)]
+            if all(self._deferred_by(ref, where) is None for ref in refs):
+                return self._fill(template, where)
+            for ref in refs:
+                if allows(deferred_ok, where):
+                    # A mistake in one of the others shall not wait for the allocation.
+                    self._check(ref, where)
+                else:
+                    self._must_be_known(ref, where)
+            return text
+
+        return map_texts(config, resolve)
+
+    def deferred_paths(self, config: Any) -> list[list[str | int]]:
+        """Where a config, not resolved yet, needs deferred variables: keys and list indices.
+
+        :raises VariableError: for an unknown variable, and for bad braces.
+        """
+        found: list[list[str | int]] = []
+
+        def look(text: str, path: tuple[str | int, ...]) -> str:
+            if not is_template(text):
+                return text
+            where = dotted(path)
+            refs = [ref for ref in parse_template(text, where) if isinstance(ref, Reference)]
+            if any(self._deferred_by(ref, where) is not None for ref in refs):
+                found.append(list(path))
+            return text
+
+        map_texts(config, look)
+        return found
+
+    @staticmethod
+    def references(config: Any, paths: Iterable[ConfigPath] | None = None) -> set[str]:
+        """The references that a config holds, without braces and blanks.
+
+        :param paths: The only strings to look at; without, text that came from a value and
+            happens to look like a reference is taken for one.
+        :raises VariableError: for bad braces.
+        """
+        found: set[str] = set()
+        wanted = path_filter(paths)
+
+        def look(text: str, path: tuple[str | int, ...]) -> str:
+            if is_template(text) and wanted(path):
+                found.update(ref.text for ref in parse_template(text, dotted(path))
+                             if isinstance(ref, Reference))
+            return text
+
+        map_texts(config, look)
+        return found
+
+    def export(self, remaining: Iterable[str]) -> dict[str, Any]:
+        """What ``load`` needs to resolve these references once the deferred variables are there.
+
+        It holds the text of each reference that is known, and nothing else of its variable; for
+        a test's variable that is deferred, its unresolved value and whatever that refers to.
+
+        :param remaining: References, as from ``references``.
+        :return: A JSON-able dict.
+        :raises VariableError: if a reference that is not deferred cannot be resolved.
+        """
+        values: dict[str, str] = {}
+        sets: dict[str, str] = {}
+        variables: dict[str, Any] = {}
+        todo = [(parse_reference(text), "") for text in sorted(remaining)]
+        seen = {ref for ref, _ in todo}
+        while todo:
+            ref, where = todo.pop()
+            if self._deferred_by(ref, where) is None:
+                values[ref.text] = self._value(ref, where)
+                continue
+            place = Place(where, ref.text)
+            target = self._find(ref, place)
+            if not names_set(ref.parts):
+                sets[target.name] = target.set_name
+            if target.set_name != "var" or target.name in variables:
+                continue
+            source = self._source("var", target.name)
+            value = source.value(target.name, place)
+            if not isinstance(value, DeferredVariable):
+                variables[target.name] = value
+            uses = [use for use in source.uses(target.name, place) if use.reference not in seen]
+            seen.update(use.reference for use in uses)
+            todo.extend((use.reference, use.where) for use in uses)
+        return {"format": _EXPORT_FORMAT, "values": values, "sets": sets, "variables": variables}
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> VariableSetManager:
+        """A manager that knows what ``export`` saved; add the sets with the deferred variables.
+
+        What was saved goes before what those sets have.
+
+        :raises VariableError: if the data is not from ``export``.
+        """
+        if (not isinstance(data, Mapping) or data.get("format") != _EXPORT_FORMAT
+                or not all(isinstance(data.get(key), dict)
+                           for key in ("values", "sets", "variables"))):
+            raise VariableError(f"These are no saved variables of format {_EXPORT_FORMAT}: "
+                                f"{str(data)[:80]}")
+        manager = cls()
+        manager._known = {ref: str(text) for ref, text in data["values"].items()}
+        manager._bound = {name: str(set_name) for name, set_name in data["sets"].items()}
+        manager._loaded = VariableSource("var", data["variables"], templates=True)
+        return manager
+
+    def _permuted(self, choices: Mapping[tuple[str, str], int]) -> VariableSetManager:
+        """A manager of the same sets in which items of some variables are chosen."""
+        other = type(self)()
+        other._sources = dict(self._sources)
+        other._known, other._bound, other._loaded = self._known, self._bound, self._loaded
+        other._chosen = {**self._chosen, **choices}
+        other._chosen_names = {name: (set_name, name) for set_name, name in other._chosen}
+        return other
+
+    def _items(self, ref: Reference) -> tuple[tuple[str, str], int]:
+        """For permutations: the variable that is meant, and how many items it has."""
+        where = "permute_on"
+        place = Place(where, ref.text)
+        set_name, name, path = self._find(ref, place)
+        if path:
+            raise place.error("name a whole variable, without an index or a key")
+        if set_name == "per":
+            raise place.error("an item of this was chosen by a permutation already")
+        self._must_be_known(ref, where)
+        value = self._source(set_name, name).value(name, place)
+        assert not isinstance(value, DeferredVariable)
+        if not items_of(value):
+            raise place.error("the list is empty, so there is nothing to permute on")
+        return (set_name, name), len(items_of(value))
+
+
+def permutations(manager: VariableSetManager,
+                 permute_on: Sequence[str]) -> list[VariableSetManager]:
+    """One manager for each combination of items of some variables; the first varies slowest.
+
+    In each of them ``{{chunk_ids}}``, ``{{per.chunk_ids}}`` and the full reference
+    ``{{sched.chunk_ids}}`` all mean the chosen item.  They share the sets of the given manager,
+    so each costs little whatever the sets hold.
+
+    :param permute_on: Names of variables, with or without a set.  What is not a list counts as
+        a list of one.
+    :raises DeferredError: for a variable that is only known on the allocation.
+    :raises VariableError: for an unknown name, an empty list, or two of the same name.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    for text in permute_on:
+        ref = parse_reference(text, "permute_on")
+        key, count = manager._items(ref)
+        if any(name == key[1] for _, name in (*counts, *manager._chosen)):
+            raise Place("permute_on", ref.text).error(
+                f"two variables of the name '{key[1]}' cannot both be permuted on")
+        counts[key] = count
+    combinations = itertools.product(*(range(count) for count in counts.values()))
+    return [manager._permuted(dict(zip(counts, indices))) for indices in combinations]

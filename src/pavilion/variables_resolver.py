@@ -1,0 +1,248 @@
+"""What references mean, what is deferred, and what text results.
+
+The work behind :class:`pavilion.variables.VariableSetManager`, which is what others use.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pavilion import errors
+from pavilion.deferred import DeferredVariable
+from pavilion.errors import VariableError
+from pavilion.variables_template import Place, Reference, Template, is_template, parse_template
+from pavilion.variables_values import VariableSource, items_of, listed, pick
+
+# The sets, in the order in which a name without a set is looked up.
+SET_ORDER = ("per", "var", "pav", "sys", "sched")
+
+# Variables that refer to variables, and so on: more levels than this are a mistake.
+MAX_DEPTH = 64
+# The most characters that a text may grow to; variables that double each other get there soon.
+MAX_LENGTH = 2 ** 24
+
+
+class DeferredError(VariableError, errors.DeferredError):
+    """A value was asked for that is only known on the allocation."""
+
+
+class _Facts(NamedTuple):
+    """What a variable depends on."""
+
+    # The deferred variable that it needs, as 'set.name'.
+    deferred_by: str | None = None
+    # How many levels of variables stand below it.
+    depth: int = 0
+
+
+class Target(NamedTuple):
+    """The variable that a reference means, and what the reference picks from its value."""
+
+    set_name: str
+    name: str
+    path: tuple[str, ...]
+
+
+class Resolver:
+    """Sets of variables, and the resolution of references to them."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, VariableSource] = {}
+        # The variables that a permutation has chosen from, and the index of the chosen item.
+        self._chosen: dict[tuple[str, str], int] = {}
+        # Their bare names.
+        self._chosen_names: dict[str, tuple[str, str]] = {}
+        # What load() brought: texts by reference, sets of bare names, variables of 'var'.
+        self._known: dict[str, str] = {}
+        self._bound: dict[str, str] = {}
+        self._loaded = VariableSource("var", {}, templates=True)
+        # Kept results: by name in 'var', and by unresolved text.
+        self._facts: dict[str, _Facts] = {}
+        self._resolved: dict[str, str] = {}
+
+    # What a reference means
+
+    def _source(self, set_name: str, name: str) -> VariableSource:
+        if set_name == "var" and name in self._loaded:
+            return self._loaded
+        return self._sources[set_name]
+
+    def _has(self, set_name: str, name: str) -> bool:
+        return (name in self._sources.get(set_name, ())
+                or (set_name == "per" and name in self._chosen_names)
+                or (set_name == "var" and name in self._loaded))
+
+    def _find(self, ref: Reference, place: Place) -> Target:
+        """The variable that a reference means; a list that was permuted on is its chosen item."""
+        parts = ref.parts
+        if not names_set(parts) and parts[0] in self._bound:
+            parts = (self._bound[parts[0]], *parts)
+        sets, (name, *path) = ((parts[:1], parts[1:]) if names_set(parts) else (SET_ORDER, parts))
+        for set_name in sets:
+            if self._has(set_name, name):
+                if (set_name, name) in self._chosen:
+                    set_name = "per"
+                return Target(set_name, name, tuple(path))
+        raise self._unknown(parts, place)
+
+    def _owner(self, target: Target) -> tuple[str, str]:
+        """Where a value comes from: the set itself, or the one that a permutation chose from."""
+        if target.set_name == "per" and target.name in self._chosen_names:
+            return self._chosen_names[target.name]
+        return target.set_name, target.name
+
+    def _unknown(self, parts: tuple[str, ...], place: Place) -> VariableError:
+        """The error for a name that no set has: with near matches, else with what there is."""
+        names = {set_name: sorted({*self._sources.get(set_name, ()),
+                                   *(self._chosen_names if set_name == "per" else ()),
+                                   *(self._loaded if set_name == "var" else ())})
+                 for set_name in SET_ORDER}
+        full = [f"{set_name}.{name}" for set_name in SET_ORDER for name in names[set_name]]
+        given, first = ".".join(parts[:2]), parts[0]
+        in_set = names_set(parts)
+        msg = f"no variable '{given}'"
+        if not in_set and len(parts) > 1:
+            msg = f"no set or variable '{first}'"
+        near = _near_matches(given, parts[1] if in_set else first, full)
+        if near:
+            return place.error(f"{msg}. Did you mean {listed(near)}?")
+        if in_set:
+            have = listed(names[first]) or "no variables here"
+            return place.error(f"{msg}. The set '{first}' has {have}")
+        return place.error(f"{msg}. There are: {listed(full) or 'no variables here'}")
+
+    # What is deferred
+
+    def _must_be_known(self, ref: Reference, where: str) -> None:
+        deferred_by = self._deferred_by(ref, where)
+        if deferred_by is None:
+            return
+        msg = f"'{deferred_by}' can only be known on the allocation"
+        if where:
+            msg += f", cannot be used in {where}"
+        if deferred_by.partition(".")[2] not in ref.parts[:2]:
+            msg += f" (and '{ref.text}' needs it)"
+        raise Place(where, ref.text).error(msg, cls=DeferredError)
+
+    def _deferred_by(self, ref: Reference, where: str) -> str | None:
+        """The deferred variable that a reference needs, if it needs one."""
+        return self._ref_facts(ref, where, ()).deferred_by
+
+    def _ref_facts(self, ref: Reference, where: str, chain: tuple[str, ...]) -> _Facts:
+        if ref.text in self._known:
+            return _Facts()
+        place = Place(where, ref.text)
+        set_name, name = self._owner(self._find(ref, place))
+        if self._source(set_name, name).templates:
+            return self._variable_facts(name, place, chain)
+        value = self._source(set_name, name).value(name, place)
+        deferred = isinstance(value, DeferredVariable)
+        return _Facts(f"{set_name}.{name}") if deferred else _Facts()
+
+    def _variable_facts(self, name: str, place: Place, chain: tuple[str, ...]) -> _Facts:
+        """What a test's variable needs.
+
+        :param chain: The variables of 'var' that led here.
+        """
+        if name in chain:
+            names = [f"var.{link}" for link in (*chain[chain.index(name):], name)]
+            raise place.error(f"the variables refer to each other: {' -> '.join(names)}")
+        if name not in self._facts:
+            if len(chain) >= MAX_DEPTH:
+                raise self._too_deep(place)
+            source = self._source("var", name)
+            is_marker = isinstance(source.value(name, place), DeferredVariable)
+            below = [] if is_marker else [
+                self._ref_facts(use.reference, _through(place.where, use.where), (*chain, name))
+                for use in source.uses(name, place)]
+            deferred_by = f"var.{name}" if is_marker else next(
+                (facts.deferred_by for facts in below if facts.deferred_by), None)
+            depth = 1 + max((facts.depth for facts in below), default=0)
+            self._facts[name] = _Facts(deferred_by, depth)
+        # The same limit whether the variables below were looked at before or not.
+        if len(chain) + self._facts[name].depth > MAX_DEPTH:
+            raise self._too_deep(place)
+        return self._facts[name]
+
+    def _too_deep(self, place: Place) -> VariableError:
+        return place.error(f"more than {MAX_DEPTH} levels of variables that refer to variables")
+
+    # Values
+
+    def _check(self, ref: Reference, where: str) -> None:
+        """Find what is wrong with a reference as far as that can be known before the allocation."""
+        if self._deferred_by(ref, where) is None:
+            self._value(ref, where)
+            return
+        place = Place(where, ref.text)
+        target = self._find(ref, place)
+        value = self._source(*self._owner(target)).value(target.name, place)
+        if not isinstance(value, DeferredVariable):
+            pick(value, target.path, place)
+
+    def _value(self, ref: Reference, where: str) -> str:
+        """The text that a reference stands for; it must not be deferred."""
+        if ref.text in self._known:
+            return self._known[ref.text]
+        place = Place(where, ref.text)
+        target = self._find(ref, place)
+        owner = self._owner(target)
+        source = self._source(*owner)
+        value = source.value(target.name, place)
+        assert not isinstance(value, DeferredVariable)
+        if target.set_name == "per" and owner in self._chosen:
+            items = items_of(value)
+            if self._chosen[owner] >= len(items):
+                raise place.error(f"item {self._chosen[owner]} was chosen by a permutation, but "
+                                  f"there are {len(items)} now")
+            value = items[self._chosen[owner]]
+        texts = pick(value, target.path, place)
+        if source.templates:
+            texts = [self._resolve_value(text, target.name, where) for text in texts]
+        return _joined(" ", texts, where)
+
+    def _resolve_value(self, text: str, name: str, where: str) -> str:
+        """Resolve a text of a test's variable; the same text always gives the same."""
+        if not is_template(text):
+            return text
+        if text not in self._resolved:
+            through = _through(where, f"var.{name}")
+            self._resolved[text] = self._fill(parse_template(text, through), through)
+        return self._resolved[text]
+
+    def _fill(self, template: Template, where: str) -> str:
+        pieces = [self._value(piece, where) if isinstance(piece, Reference) else piece
+                  for piece in template]
+        return _joined("", pieces, where)
+
+
+def _through(where: str, variable: str) -> str:
+    """The place of a text in a test's variable that a text elsewhere refers to."""
+    # The way there may be long; its start, what the user wrote, and its end tell enough.
+    start = where.partition(", through ")[0]
+    return f"{start}, through {variable}" if start else variable
+
+
+def _near_matches(given: str, name: str, full: list[str]) -> list[str]:
+    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere."""
+    bare = {other: other.partition(".")[2] for other in full}
+    near = ([other for other in full if bare[other] == name]
+            or difflib.get_close_matches(given, full, cutoff=0.85))
+    if not near:
+        similar = difflib.get_close_matches(name, sorted(set(bare.values())), cutoff=0.7)
+        near = [other for other in full if bare[other] in similar]
+    return near[:3]
+
+
+def names_set(parts: Sequence[str]) -> bool:
+    """Whether the parts of a reference say which set it means."""
+    return len(parts) > 1 and parts[0] in SET_ORDER
+
+
+def _joined(separator: str, texts: Sequence[str], where: str) -> str:
+    if sum(map(len, texts)) > MAX_LENGTH:
+        raise VariableError(f"{where or 'A text'}: with its variables' values it would have "
+                            f"more than {MAX_LENGTH} characters")
+    return separator.join(texts)

@@ -1,0 +1,127 @@
+"""Values that remember how, and where, they were written.
+
+`load_raw` returns them. They compare and compute like the plain values. The elements use the
+written text (`007` for text, 7 for a number) and the places (for error messages); what
+`validate` returns holds plain values only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yaml_config.errors import Place
+
+
+class SourceInt(int):
+    """A whole number and its text."""
+
+    source: str
+
+    def __new__(cls, value: int, source: str | None = None) -> SourceInt:
+        self = super().__new__(cls, value)
+        self.source = str(value) if source is None else source
+        return self
+
+
+class SourceFloat(float):
+    """A number with a fraction and its text."""
+
+    source: str
+
+    def __new__(cls, value: float, source: str | None = None) -> SourceFloat:
+        self = super().__new__(cls, value)
+        self.source = str(value) if source is None else source
+        return self
+
+
+class SourceBool(int):
+    """True or false and its text. It is an int (1 or 0), as bool allows no subclass."""
+
+    source: str
+
+    def __new__(cls, value: int, source: str | None = None) -> SourceBool:
+        self = super().__new__(cls, bool(value))
+        self.source = str(bool(value)) if source is None else source
+        return self
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
+class SourceDict(dict[str, Any]):
+    """A mapping that knows where its keys were written.
+
+    :ivar places: key -> `Place`, for the keys that came from a file.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.places: dict[str, Place] = {}
+
+    def put(self, key: str, value: Any, place: Place | None) -> None:
+        """Set a key and its place."""
+        self[key] = value
+        if place is None:
+            self.places.pop(key, None)
+        else:
+            self.places[key] = place
+
+
+class SourceList(list[Any]):
+    """A list that knows where its items were written.
+
+    :ivar places: one entry per item as read; items added later have none.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places: list[Place | None] = [None] * len(self)
+
+    def add(self, value: Any, place: Place | None) -> None:
+        """Append an item with its place."""
+        # Items may have been added without places by list methods.
+        self.places += [None] * (len(self) - len(self.places))
+        self.append(value)
+        self.places.append(place)
+
+
+def key_place(container: object, key: str) -> Place | None:
+    """Return where a mapping's key was written; None where that is not known."""
+    return container.places.get(key) if isinstance(container, SourceDict) else None
+
+
+def item_place(container: object, index: int) -> Place | None:
+    """Return where a list's item was written; None where that is not known."""
+    if isinstance(container, SourceList) and index < len(container.places):
+        return container.places[index]
+    return None
+
+
+def copy_tree(value: Any) -> Any:
+    """Return a copy that shares no list or mapping with `value`, with the same places."""
+    if isinstance(value, dict):
+        mapping = SourceDict()
+        for key, sub in value.items():
+            mapping.put(key, copy_tree(sub), key_place(value, key))
+        return mapping
+    if isinstance(value, list):
+        items = SourceList()
+        for index, sub in enumerate(value):
+            items.add(copy_tree(sub), item_place(value, index))
+        return items
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return the value with every source-keeping part replaced by a plain Python value."""
+    if isinstance(value, dict):
+        return {key: plain(sub) for key, sub in value.items()}
+    if isinstance(value, list):
+        return [plain(sub) for sub in value]
+    if isinstance(value, SourceBool):
+        return bool(value)
+    if isinstance(value, SourceInt):
+        return int(value)
+    if isinstance(value, SourceFloat):
+        return float(value)
+    return value

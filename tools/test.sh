@@ -1,0 +1,14 @@
+#!/bin/sh
+# Run the tests on the oldest and the newest supported Python of this machine.
+# Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+for python in $(tools/pythons.sh); do
+    version=$("$python" -c 'import sys; print("%d%d" % sys.version_info[:2])')
+    venv=.venv-$version
+    if [ ! -e "$venv/ready" ] || [ pyproject.toml -nt "$venv/ready" ]; then
+        tools/venv.sh "$python" "$venv" '.[test]'
+    fi
+    echo "== Tests on $("$venv/bin/python" --version)"
+    "$venv/bin/python" -m pytest "$@"
+done
