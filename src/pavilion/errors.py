@@ -77,12 +77,12 @@ class JobError(PavilionError):
     """A job's folder could not be made, read or written."""
 
 
-class DeferredError(PavilionError):
-    """A value was asked for that is known inside the allocation only."""
-
-
 class VariableError(PavilionError):
     """A variable does not exist, or cannot be worked out."""
+
+
+class DeferredError(VariableError):
+    """A value was asked for that is known inside the allocation only."""
 
 
 class PluginError(PavilionError):

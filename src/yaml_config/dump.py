@@ -182,7 +182,7 @@ class _Writer:
         lines = _comment(elem.help_text)
         if elem.choices and self._choices:
             lines += _comment("Allowed: " + ", ".join(str(choice) for choice in elem.choices))
-        if elem.required:
+        if elem.required and elem.default is None:
             lines += ["# Required."]
         return lines
 

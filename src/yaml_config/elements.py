@@ -366,8 +366,8 @@ class DerivedElem(ConfigElement):
     computes it anew, so a validated configuration can be validated again.
 
     :param resolver: `f(config) -> value`; `config` is the whole validated configuration, not
-        just the section of this key. Raises `ValueError` where there is no good value. None:
-        the value is None.
+        just the section of this key; inside of a loader it is what that loader validates. Raises
+        `ValueError` where there is no good value. None: the value is None.
     """
 
     type_name = "nothing (the value is computed)"

@@ -95,6 +95,10 @@ class _FileLoader(ConfigElement):
             merged = self.merge(base_data, self.normalize(data))
             return self.validate(merged, partial)
 
+    def derive(self, value: Any, root: Any) -> None:
+        """Compute derived values; a loader is a whole configuration, even inside of another."""
+        super().derive(value, value)
+
     def set_default(self, dotted: str, value: Any) -> None:
         """Set the default of the element at a dotted key ('*': every key, every item).
 

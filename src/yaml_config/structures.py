@@ -125,7 +125,10 @@ class _MappingElem(ConfigElement):
                     merged = elem.extend(base, entry.value)
                 else:
                     merged = elem.merge(base, entry.value)
-            result.put(entry.name, merged, entry.place or key_place(result, entry.name))
+            place = entry.place
+            if place is None and (entry.extends or isinstance(elem, _MappingElem)):
+                place = key_place(result, entry.name)  # the old part is still there
+            result.put(entry.name, merged, place)
         return result
 
     def _given(self, value: Any) -> dict[str, _Entry]:

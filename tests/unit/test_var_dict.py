@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import PavilionError, VariableError
 from pavilion.var_dict import VarDict, dfr_var_method, normalize_value, var_method
+
+# A busy machine is no failure.
+RELAXED = settings(deadline=None)
 
 
 class Base(VarDict):
@@ -326,6 +329,7 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 DICTS = st.dictionaries(st.text(), SCALARS)
 
 
+@RELAXED
 @given(st.one_of(SCALARS, st.lists(SCALARS), DICTS, st.lists(DICTS), st.frozensets(SCALARS)))
 def test_normalizing_gives_text_and_twice_is_the_same(value: Any) -> None:
     normal = normalize_value(value)
@@ -341,6 +345,7 @@ ANYTHING = st.recursive(
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)), max_leaves=8)
 
 
+@RELAXED
 @given(ANYTHING)
 def test_normalizing_raises_nothing_but_value_error(value: Any) -> None:
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeList, Nodes, NodeSet
 
+from .advanced import SchedulerPluginAdvanced
 from .basic import SchedulerPluginBasic
 from .config import ScheduleConfig, validate_config
 from .kickoff import KickoffScriptHeader
@@ -21,11 +22,13 @@ from .vars import SchedulerVariables, dfr_var_method, var_method
 
 # The names that the guide for plugin authors uses.
 BasicSchedulerPlugin = SchedulerPluginBasic
+AdvancedSchedulerPlugin = SchedulerPluginAdvanced
 SchedulerError = SchedulerPluginError
 
 __all__ = [
     # The families of plugins.
     "SchedulerPlugin", "SchedulerPluginBasic", "BasicSchedulerPlugin",
+    "SchedulerPluginAdvanced", "AdvancedSchedulerPlugin",
     # What a plugin is made of.
     "KickoffScriptHeader", "SchedulerVariables", "var_method", "dfr_var_method",
     "NodeInfo", "Nodes", "NodeList", "NodeSet",

@@ -9,14 +9,14 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import PavilionError, SchedulerPluginError
-from pavilion.types import NodeInfo, Nodes
+from pavilion.types import NodeInfo, NodeRange, Nodes
 
 from .config import validate_config
 from .scheduler import SchedulerPlugin
+from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import SchedulerVariables
 
 if TYPE_CHECKING:
-    from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
 
@@ -68,44 +68,36 @@ class SchedulerPluginBasic(SchedulerPlugin):
                 f"test {test.id}", tests=[test], prior_error=exc) from exc
         return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
 
-    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
-                       ) -> list[SchedulerPluginError]:
-        """Make a job for each test, or for the tests that may share one, and kick them off.
+    def plan_tests(self, tests: list[TestRun]) -> TestPlan:
+        """Make a job of each test, or of those tests that may share one.
 
         Tests share a job when the scheduler allows it (IS_CONCURRENT), all of them do
-        (share_allocation), and they ask for the same allocation.  Jobs are kicked off in the
-        order of their first tests; the work grows linearly with the number of tests.
-
-        :returns: An error per job that could not be started; see SchedulerPlugin.
+        (share_allocation), and they ask for the same allocation.  Jobs come in the order of
+        their first tests; the work grows linearly with the number of tests.
         """
-        errors: list[SchedulerPluginError] = []
-        groups: dict[Hashable, list[TestRun]] = {}
+        plan = TestPlan([], [])
+        groups: dict[Hashable, PlannedJob] = {}
         for number, test in enumerate(tests):
             try:
-                key = self._share_key(validate_config(test.config["schedule"]), number)
+                config = validate_config(test.config["schedule"])
+                node_range = self._job_node_range(config)
+                key = self._share_key(config, node_range, number)
             except Exception as exc:
-                errors.append(self._refuse([test], exc))
-            else:
-                groups.setdefault(key, []).append(test)
-        for group in groups.values():
-            error = self._schedule_group(pav_cfg, group)
-            if error is not None:
-                errors.append(error)
-        return errors
+                plan.errors.append(as_plugin_error(self, [test], exc))
+                continue
+            job = groups.get(key)
+            if job is None:
+                groups[key] = PlannedJob([test], config, node_range=node_range)
+                continue
+            job.tests.append(test)
+            # Nothing else that may differ between them concerns the allocation.
+            job.config["time_limit"] = max(job.config["time_limit"], config["time_limit"])
+        plan.jobs += groups.values()
+        return plan
 
-    def _share_key(self, sched_config: dict[str, Any], number: int) -> tuple[Hashable, ...]:
+    def _share_key(self, sched_config: dict[str, Any], node_range: NodeRange, number: int
+                   ) -> tuple[Hashable, ...]:
         """Equal for tests that go into one job."""
         if not self.IS_CONCURRENT or not sched_config["share_allocation"]:
             return ("own job", number)
-        least, most = self._job_node_range(sched_config)
-        return self.gen_job_share_key(sched_config, least, most)
-
-    def _schedule_group(self, pav_cfg: PavConfig, tests: list[TestRun]
-                        ) -> SchedulerPluginError | None:
-        try:
-            sched_config = self._job_config(tests)
-            node_range = self._job_node_range(sched_config)
-        except Exception as exc:
-            return self._refuse(tests, exc)
-        return self._kick_off_job(pav_cfg, tests, sched_config, nodes=None,
-                                  node_range=node_range)
+        return self.gen_job_share_key(sched_config, *node_range)

@@ -213,18 +213,18 @@ def filter_key(
         value: Any = sched_config
         for part in dotted.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        key.append((dotted, _frozen(value)))
+        key.append((dotted, frozen(value)))
     return tuple(key)
 
 
-def _frozen(value: Any) -> Hashable:
+def frozen(value: Any) -> Hashable:
     """A hashable copy of plain data (what YAML can hold)."""
     if isinstance(value, Mapping):
-        return frozenset((key, _frozen(member)) for key, member in value.items())
+        return frozenset((key, frozen(member)) for key, member in value.items())
     if isinstance(value, (list, tuple)):
-        return tuple(_frozen(member) for member in value)
+        return tuple(frozen(member) for member in value)
     if isinstance(value, (set, frozenset)):
-        return frozenset(_frozen(member) for member in value)
+        return frozenset(frozen(member) for member in value)
     # 1, 1.0 and True are equal keys, but not equal settings: 1.0 is 'all'.
     return (type(value).__name__, value)
 

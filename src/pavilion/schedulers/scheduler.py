@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import json
 import threading
-import time
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import (
@@ -35,8 +34,10 @@ from .config import (
     validate_config,
 )
 from .ending import end_test
+from .job_states import current_status, describe
 from .kickoff import KickoffScriptHeader, compose_stub, make_header
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
+from .submission import TestPlan, refuse, start_jobs
 from .vars import SchedulerVariables
 from .yapsy_compat import IPlugin
 
@@ -138,6 +139,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     # How old, in seconds, the known status of a job may be before the scheduler is asked again.
     JOB_STATUS_TIMEOUT: float = 5.0
+    # How many jobs may be on their way to the scheduler at the same time.  More than one needs a
+    # _kickoff() that may be called from several threads.
+    KICKOFFS_AT_ONCE: int = 1
     # Seconds without a sign of a test before 'its job is over' is believed to be its end.
     # Shared file systems may show a node's last writes that much later.
     JOB_END_GRACE: float = 10.0
@@ -222,14 +226,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         raise self._missing("get_final_vars", "the variables inside an allocation; derive from "
                             "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
 
-    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
-                       ) -> list[SchedulerPluginError]:
-        """Place tests into jobs, and hand these to the scheduler.
+    def plan_tests(self, tests: list[TestRun]) -> TestPlan:
+        """Place tests into jobs, without starting anything.
 
-        :returns: An error for every failure, whose ``tests`` are exactly those that were not
-            started because of it.  They have a final state already.
+        :returns: Every test in exactly one job, or in exactly one error.
         """
-        raise self._missing("schedule_tests", "how tests become jobs; derive from "
+        raise self._missing("plan_tests", "how tests become jobs; derive from "
                             "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
 
     def refresh(self) -> None:
@@ -251,7 +253,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                     or "Its commands or modules were not found on this host.")
             except Exception as exc:
                 self._is_available = False
-                self.unavailable_reason = _text(exc)
+                self.unavailable_reason = describe(exc)
         return self._is_available
 
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
@@ -347,6 +349,17 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         from .plugins import register_core_plugins
         register_core_plugins()
 
+    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
+                       ) -> list[SchedulerPluginError]:
+        """Place tests into jobs, and hand these to the scheduler.
+
+        :returns: An error for every failure, whose ``tests`` are exactly those that were not
+            started because of it.  They have a final state already.
+        """
+        plan = self.plan_tests(tests)
+        errors = [refuse(self, error.tests, error) for error in plan.errors]
+        return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE)
+
     def job_status(self, pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
         """The state of a test's job, as its scheduler sees it.
 
@@ -359,54 +372,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if job is None:
             return TestStatusInfo(STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not "
                                   "kicked off.")
-        status = self._current_status(pav_cfg, job)
+        status = current_status(self, pav_cfg, job)
         if status.state == STATES.SCHED_RUNNING:
             status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)
         if status.state in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
             return end_test(test, job, status, self.JOB_END_GRACE)
         return status
-
-    def _current_status(self, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
-        with self._status_lock:
-            asked, status = self._job_statuses.get(job.name, (0.0, None))
-            if status is None or not 0 <= time.time() - asked < self.JOB_STATUS_TIMEOUT:
-                asked = time.time()
-                status = self._ask_status(pav_cfg, job)
-                self._job_statuses[job.name] = (asked, status)
-            return status
-
-    def _ask_status(self, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
-        when = time.time()
-        try:
-            info = job.info
-        except (PavilionError, OSError) as exc:
-            return TestStatusInfo(STATES.SCHED_WARNING, f"The record of job {job.name} cannot be "
-                                  f"read: {exc}", when)
-        if not info:
-            return self._without_identity(job)
-        try:
-            status = self._job_status(pav_cfg, info)
-        except NotImplementedError as exc:
-            return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
-        except Exception as exc:
-            return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about "
-                                  f"job {job.name}: {_text(exc)}", when)
-        if status is None:
-            return TestStatusInfo(STATES.SCHED_WARNING, f"The {self.name} scheduler cannot tell "
-                                  f"the state of job {job.name}.", when)
-        return status
-
-    def _without_identity(self, job: Job) -> TestStatusInfo:
-        try:
-            age = time.time() - job.path.stat().st_mtime
-        except OSError as exc:
-            return TestStatusInfo(STATES.SCHED_WARNING, f"The folder of job {job.name} cannot be "
-                                  f"read: {exc}")
-        if age < self.KICKOFF_GRACE:
-            return TestStatusInfo(STATES.SCHEDULED, f"Job {job.name} is being handed to the "
-                                  f"{self.name} scheduler.")
-        return TestStatusInfo(STATES.SCHED_ERROR, f"Job {job.name} was never handed to the "
-                              f"{self.name} scheduler: whoever did so was stopped half-way.")
 
     # ------------------------------------------------------------------------- for the families
 
@@ -510,86 +481,6 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             key.append(json.dumps(value, sort_keys=True, default=str)
                        if isinstance(value, (list, dict, tuple)) else value)
         return tuple(key)
-
-    def _kick_off_job(self, pav_cfg: PavConfig, tests: Sequence[TestRun],
-                      sched_config: dict[str, Any], *, nodes: NodeList | None,
-                      node_range: NodeRange | None,
-                      prepare: Callable[[Job], None] | None = None
-                      ) -> SchedulerPluginError | None:
-        """Make a job for these tests, and hand it to the scheduler.
-
-        :param prepare: Called with the new job before it is kicked off.
-        :returns: The error, when they were not started; they have a final state then.
-        """
-        try:
-            job = Job.new(pav_cfg, list(tests), self.KICKOFF_FN)
-            job_name = self._job_name(tests)
-            script = self._compose_kickoff_script(
-                pav_cfg, tests, sched_config, job_name, log_path=job.kickoff_log, nodes=nodes,
-                node_range=node_range)
-            script.write(job.kickoff_path)
-            if prepare is not None:
-                prepare(job)
-            for test in tests:
-                # Before the job can start: what the test writes then comes later.
-                test.job = job
-                test.status.set(STATES.SCHEDULED, f"Handed to the {self.name} scheduler as job "
-                                f"{job.name}.")
-            info = self._kickoff(pav_cfg, job, sched_config, job_name, nodes=nodes,
-                                 node_range=node_range)
-        except Exception as exc:
-            return self._refuse(tests, exc)
-        return self._save_identity(tests, job, info)
-
-    def _save_identity(self, tests: Sequence[TestRun], job: Job, info: JobInfo
-                       ) -> SchedulerPluginError | None:
-        """Store what identifies a job; a job that nobody could find again is cancelled."""
-        try:
-            if not isinstance(info, dict) or not info:
-                raise SchedulerPluginError(
-                    f"_kickoff() of scheduler plugin {self.name!r} ({self.path}) must give a "
-                    f"JobInfo (a dictionary that identifies the job), not {info!r}.")
-            job.info = info
-        except Exception as exc:
-            try:
-                cancelled = self.cancel(info)
-            except Exception as cancel_exc:
-                cancelled = _text(cancel_exc)
-            outcome = "It was cancelled." if cancelled is None else (
-                f"Cancelling it failed ({cancelled}), so it may still run.")
-            return self._refuse(tests, SchedulerPluginError(
-                f"The job {info!r} was started, but its identity could not be stored. {outcome}",
-                prior_error=exc))
-        return None
-
-    def _refuse(self, tests: Sequence[TestRun], exc: Exception) -> SchedulerPluginError:
-        """Give tests that could not be started a final state, and make the error to report."""
-        more = ", ..." if len(tests) > 4 else ""
-        names = ", ".join(str(test.name) for test in tests[:4]) + more
-        if isinstance(exc, SchedulerPluginError):
-            error = SchedulerPluginError(exc.msg, tests=list(tests), prior_error=exc.prior_error,
-                                         data=exc.data)
-        elif isinstance(exc, (PavilionError, OSError)):
-            error = SchedulerPluginError(f"Tests could not be started ({names})",
-                                         tests=list(tests), prior_error=exc)
-        else:
-            error = SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} ({self.path}) failed with "
-                f"{type(exc).__name__} while it started {names}", tests=list(tests),
-                prior_error=exc)
-        error.__cause__ = exc
-        for test in tests:
-            try:
-                test.status.set(STATES.SCHED_ERROR, error.pformat())
-                test.set_run_complete()
-            except (PavilionError, OSError):
-                # The disk may be what failed.  The error that is returned tells the host.
-                continue
-        return error
-
-
-def _text(exc: BaseException) -> str:
-    return str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
 
 
 def __reset() -> None:

@@ -54,7 +54,8 @@ def test_load_gives_plain_values_with_defaults():
     plain_types = {dict, list, str, int, yc.ConfigDict}
 
     def types(value):
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        inner = value.values() if isinstance(value, dict) else value
+        inner = inner if isinstance(value, (dict, list)) else ()
         return {type(value)}.union(*map(types, inner))
 
     assert types(config) - {type(None)} <= plain_types
@@ -114,6 +115,19 @@ def test_errors_after_merging_name_the_file_that_is_wrong(tmp_path):
     assert (info.value.file, info.value.line) == (str(top), 3)
 
 
+def test_a_merged_section_is_placed_where_it_was_written_last(tmp_path):
+    step = yc.KeyedElem("step", elements=[yc.StrElem("name", required=True), yc.StrElem("dir")])
+    loader = yc.YamlConfigLoader(elements=[step])
+    base = loader.load_raw(write(tmp_path / "base.yaml", "step:\n  dir: a\n"))
+    top = write(tmp_path / "top.yaml", "\n\nstep:\n  dir: b\n")
+    with pytest.raises(yc.RequiredError) as info:
+        loader.load_merge(base, top)
+    assert (info.value.file, info.value.line) == (str(top), 3)
+    with pytest.raises(yc.RequiredError) as info:
+        loader.validate(loader.merge(base, {"step": {"dir": "c"}}))
+    assert (info.value.file, info.value.line) == (str(tmp_path / "base.yaml"), 1)
+
+
 def test_errors_survive_pickling():
     with pytest.raises(yc.ConfigError) as info:
         Loader().load(io.StringIO("schedule:\n  node: 5\n"))
@@ -127,7 +141,7 @@ def test_errors_survive_pickling():
 def test_users_cannot_set_derived_keys_in_files():
     loader = yc.YamlConfigLoader(elements=[yc.DerivedElem("d", resolver=lambda config: "x")])
     assert loader.load(io.StringIO("")).d == "x"
-    with pytest.raises(yc.ConfigError, match="^line 1: d: the value is computed"):
+    with pytest.raises(yc.ConfigError, match=r"^line 1: d: the value is computed"):
         loader.load(io.StringIO("d: y\n"))
 
 
@@ -166,6 +180,13 @@ def test_add_element():
     with pytest.raises(yc.ConfigError, match="two elements with the name 'extra'"):
         loader.add_element(yc.StrElem("extra"))
     assert "extra" not in Loader().config_elems
+
+
+def test_a_loader_inside_of_another_is_a_whole_configuration():
+    section = yc.KeyedElem("s", elements=[yc.DerivedElem("d", resolver=lambda conf: conf["a"])])
+    loader = yc.YamlConfigLoader(elements=[yc.StrElem("a"), section])
+    suite = yc.CatYamlConfigLoader(loader).load(io.StringIO("one: {a: x}\ntwo: {a: y}\n"))
+    assert (suite.one.s.d, suite.two.s.d) == ("x", "y")
 
 
 class TestCategoryLoader:

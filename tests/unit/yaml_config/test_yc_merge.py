@@ -6,7 +6,7 @@ import copy
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import yaml_config as yc
@@ -91,6 +91,14 @@ def test_unknown_keys_do_not_merge(loader):
         loader.merge({}, {"acount": "x"})
 
 
+def test_a_value_from_elsewhere_is_not_blamed_on_the_file(loader):
+    from_file = loader.load_raw(io.StringIO("account: a\nrun:\n  cwd: /\n"))
+    merged = loader.merge(from_file, {"account": ["bad"]})
+    with pytest.raises(yc.ConfigError) as info:
+        loader.validate(merged)
+    assert (info.value.key, info.value.line) == ("account", None)
+
+
 def test_load_merge(loader):
     base = loader.load_raw(io.StringIO("account: 007\ncmds: [a]\n"))
     config = loader.load_merge(base, io.StringIO("cmds+: [b]\n"))
@@ -112,6 +120,7 @@ DATA = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(DATA, DATA)
 def test_laws_of_merging(old, new):
     loader = make_loader()

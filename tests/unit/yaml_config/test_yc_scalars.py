@@ -18,8 +18,8 @@ def read(elem: yc.ConfigElement, text: str):
 
 @pytest.mark.parametrize(
     "text",
-    ["007", "1:30", "1_000", "yes", "on", "true", "False", "1.50", "0x10", "1e3", "-0", "2026-01-01",
-     ".inf", "12:30:45", "a b", "ü", "+1", "99999999999999999999"],
+    ["007", "1:30", "1_000", "yes", "on", "true", "False", "1.50", "0x10", "1e3", "-0",
+     "2026-01-01", ".inf", "12:30:45", "a b", "ü", "+1", "99999999999999999999"],
 )  # fmt: skip
 def test_text_is_what_was_typed(text):
     value = read(yc.StrElem("x"), text)
@@ -86,12 +86,14 @@ def test_paths():
         (yc.StrElem("x"), "[a]", "a list where text belongs"),
         (yc.StrElem("x"), "{a: b}", "a mapping where text belongs (text that starts with '{'"),
         (yc.RegexElem("x", regex="[a-c]+"), "abd", "expected text that matches '[a-c]+'"),
-        (yc.IntRangeElem("x", vmin=1, vmax=5), "6", "6 is out of range; expected a whole number from 1 to 5"),
+        (yc.IntRangeElem("x", vmin=1, vmax=5), "6",
+         "6 is out of range; expected a whole number from 1 to 5"),
         (yc.IntRangeElem("x", vmin=1), "0", "expected a whole number of at least 1"),
         (yc.FloatRangeElem("x", vmax=0.5), "0.6", "expected a number of at most 0.5"),
         (yc.FloatRangeElem("x", vmin=0), ".nan", "out of range"),
         (yc.StrElem("x", choices=["up", "available"]), "availabel",
-         "'availabel' is not allowed here; expected one of: up, available; did you mean 'available'?"),
+         "'availabel' is not allowed here; expected one of: up, available; "
+         "did you mean 'available'?"),
         (yc.IntElem("x", choices=[1, 2]), "3", "expected one of: 1, 2"),
     ],
 )  # fmt: skip
@@ -134,7 +136,7 @@ def test_bad_names_are_refused(name):
         lambda: yc.KeyedElem("s", elements=[yc.IntRangeElem("n", 1, 5, default=6)]),
         lambda: yc.ListElem("s", sub_elem=yc.IntElem(default="many")),
         lambda: yc.CategoryElem("s", sub_elem=yc.IntElem(default="many")),
-        lambda: yc.KeyedElem("s", elements=[yc.ListElem("n", sub_elem=yc.IntElem(), defaults=["many"])]),
+        lambda: yc.KeyedElem("s", elements=[yc.ListElem("n", yc.IntElem(), defaults=["many"])]),
         lambda: yc.RegexElem("s", regex="("),
         lambda: yc.IntRangeElem("s", 5, 1),
         lambda: yc.ListElem("s", min_length=3, max_length=2),

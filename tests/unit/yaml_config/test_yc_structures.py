@@ -79,7 +79,7 @@ class TestKeyed:
         )
         with pytest.raises(yc.RequiredError, match=r"^sec\.key: a value is required"):
             section.validate({"items": []})
-        with pytest.raises(yc.RequiredError, match="^items: a value is required"):
+        with pytest.raises(yc.RequiredError, match=r"^items: a value is required"):
             section.validate({"sec": {"key": "x"}})
         assert section.validate({}, partial=True) == {}
 

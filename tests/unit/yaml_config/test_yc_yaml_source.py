@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import yaml_config as yc
@@ -196,6 +196,7 @@ class TestFiles:
                 self.loader.load(file)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}#&*!|>'\"%@`,?~<= \n\t0.1")))
 def test_any_text_reads_or_gives_our_error(text):
     try:

@@ -528,27 +528,36 @@ def _await_predecessors(queue: _Queue, number: int, fd: int) -> None:
             os.close(other)
 
 
-def _try_start(queue: _Queue, number: int, limit: int, fd: int) -> str | None:
+def _start_if_allowed(queue: _Queue, number: int, limit: int, fd: int) -> str | None:
     """Record this process as running, if the limit allows it; return the record's path."""
     queue.prepare()
-    with queue.lock():
-        if len(queue.running_pids()) >= limit:
-            return None
-        text = _read_all(fd)
-        record = (f'pid {os.getpid()}\nstart_time {process_start_time(os.getpid())}\n'
-                  f'boot_id {read_boot_id()}\n').encode('ascii')
-        if _is_file(queue.ticket_path(number), fd):
-            path = os.path.join(queue.running, str(number))
-            _write(fd, record, len(text))
-            os.rename(queue.ticket_path(number), path)
-        else:
-            # Somebody removed our ticket, and its number may be in use again.
-            path = os.path.join(queue.running, f'{number}-{os.getpid()}')
-            with open(path, 'wb') as record_file:
-                record_file.write(text + record)
-        if number % SWEEP_EVERY == 0:
-            queue.sweep(number)
+    try:
+        with queue.lock():
+            if len(queue.running_pids()) >= limit:
+                return None
+            path = _record_as_running(queue, number, fd)
+            if number % SWEEP_EVERY == 0:
+                queue.sweep(number)
+            return path
+    except FileNotFoundError:
+        return None  # Somebody removes the folder at this moment.
+
+
+def _record_as_running(queue: _Queue, number: int, fd: int) -> str:
+    """Turn the ticket into the record of a running job; return its path. The lock must be held."""
+    text = _read_all(fd)
+    record = (f'pid {os.getpid()}\nstart_time {process_start_time(os.getpid())}\n'
+              f'boot_id {read_boot_id()}\n').encode('ascii')
+    if _is_file(queue.ticket_path(number), fd):
+        path = os.path.join(queue.running, str(number))
+        _write(fd, record, len(text))
+        os.rename(queue.ticket_path(number), path)
         return path
+    # Somebody removed our ticket, and its number may be in use again.
+    path = os.path.join(queue.running, f'{number}-{os.getpid()}')
+    with open(path, 'wb') as record_file:
+        record_file.write(text + record)
+    return path
 
 
 def _original_environment() -> dict[bytes, bytes]:
@@ -584,11 +593,7 @@ def wait_and_become(folder: str, number: int, limit: int, fd: int, argv: Sequenc
     os.set_inheritable(fd, False)
     queue = _Queue(folder)
     _await_predecessors(queue, number, fd)
-    while True:
-        if len(queue.running_pids()) < limit:
-            record_path = _try_start(queue, number, limit, fd)
-            if record_path is not None:
-                break
+    while (record_path := _start_if_allowed(queue, number, limit, fd)) is None:
         time.sleep(POLL_SECONDS)
     fcntl.flock(fd, fcntl.LOCK_UN)
     _become(argv, record_path)

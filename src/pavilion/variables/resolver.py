@@ -9,11 +9,10 @@ import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pavilion import errors
 from pavilion.deferred import DeferredVariable
-from pavilion.errors import VariableError
-from pavilion.variables_template import Place, Reference, Template, is_template, parse_template
-from pavilion.variables_values import VariableSource, items_of, listed, pick
+from pavilion.errors import DeferredError, VariableError
+from pavilion.variables.template import Place, Reference, Template, is_template, parse_template
+from pavilion.variables.values import VariableSource, items_of, listed, pick
 
 # The sets, in the order in which a name without a set is looked up.
 SET_ORDER = ("per", "var", "pav", "sys", "sched")
@@ -23,9 +22,6 @@ MAX_DEPTH = 64
 # The most characters that a text may grow to; variables that double each other get there soon.
 MAX_LENGTH = 2 ** 24
 
-
-class DeferredError(VariableError, errors.DeferredError):
-    """A value was asked for that is only known on the allocation."""
 
 
 class _Facts(NamedTuple):

@@ -1,6 +1,6 @@
 """The variables of a test, and the text of its config with their values put in.
 
-The template language is described in :mod:`pavilion.variables_template`.  The sets of variables:
+The template language is described in :mod:`pavilion.variables.template`.  The sets of variables:
 
 - ``per``: the items that a permutation of a test has chosen (see :func:`permutations`)
 - ``var``: the test's own variables; only their values may hold references themselves
@@ -35,11 +35,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pavilion.deferred import DeferredVariable
-from pavilion.errors import VariableError
+from pavilion.errors import DeferredError, VariableError
 from pavilion.var_dict import VarDict
-from pavilion.variables_config import ConfigPath, DeferredOk, allows, dotted, map_texts, path_filter
-from pavilion.variables_resolver import SET_ORDER, DeferredError, Resolver, names_set
-from pavilion.variables_template import (
+from pavilion.variables.config import ConfigPath, DeferredOk, allows, dotted, map_texts, path_filter
+from pavilion.variables.resolver import SET_ORDER, Resolver, names_set
+from pavilion.variables.template import (
     Place,
     Reference,
     escape,
@@ -47,7 +47,7 @@ from pavilion.variables_template import (
     parse_reference,
     parse_template,
 )
-from pavilion.variables_values import VariableSource, items_of, listed
+from pavilion.variables.values import VariableSource, items_of, listed
 
 __all__ = ["DeferredError", "SET_ORDER", "VariableError", "VariableSetManager", "escape",
            "permutations"]
@@ -198,7 +198,6 @@ class VariableSetManager(Resolver):
         sets: dict[str, str] = {}
         variables: dict[str, Any] = {}
         todo = [(parse_reference(text), "") for text in sorted(remaining)]
-        seen = {ref for ref, _ in todo}
         while todo:
             ref, where = todo.pop()
             if self._deferred_by(ref, where) is None:
@@ -214,9 +213,7 @@ class VariableSetManager(Resolver):
             value = source.value(target.name, place)
             if not isinstance(value, DeferredVariable):
                 variables[target.name] = value
-            uses = [use for use in source.uses(target.name, place) if use.reference not in seen]
-            seen.update(use.reference for use in uses)
-            todo.extend((use.reference, use.where) for use in uses)
+            todo.extend(source.uses(target.name, place))
         return {"format": _EXPORT_FORMAT, "values": values, "sets": sets, "variables": variables}
 
     @classmethod

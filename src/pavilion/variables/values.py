@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Union
 
 from pavilion.deferred import DeferredVariable
 from pavilion.var_dict import VarValue, normalize_value
-from pavilion.variables_template import Place, Reference, is_template, parse_template
+from pavilion.variables.template import Place, Reference, is_template, parse_template
 
 # More digits than any list has items; it also keeps int() away from endless ones.
 _MAX_INDEX_DIGITS = 9

@@ -101,7 +101,11 @@ def parse_reference(text: str, where: str = "") -> Reference:
 
 
 def escape(text: str) -> str:
-    """The template that resolves to exactly this text."""
+    """The template that resolves to exactly this text.
+
+    Escape a text as a whole: a piece that ends in a brace or a backslash may mean something else
+    together with what follows it.
+    """
     return _UNESCAPED.sub(_escaped, text)
 
 

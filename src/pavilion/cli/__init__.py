@@ -1,0 +1,1 @@
+"""``pav-sched``, the command line.  Nothing else of the project imports this package."""

@@ -1,0 +1,50 @@
+"""``pav-sched cancel``."""
+
+from __future__ import annotations
+
+import argparse
+
+from pavilion.series import cancel_tests
+from pavilion.sys_vars import get_vars
+
+from . import base
+from .base import Command, Session
+from .output import Column, print_json, print_table
+from .selection import IDS_HELP, select
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="+", metavar="ID", help=IDS_HELP)
+
+
+def _cancel(session: Session) -> int:
+    selection = select(session, session.args.ids)
+    _ = session.plugins
+    outcomes = cancel_tests(session.pav_cfg, selection.tests, _reason())
+    if session.args.json:
+        print_json({"tests": [{"id": test.id, "series": test.series, "name": test.name,
+                               "outcome": outcome} for test, outcome in outcomes]})
+    elif outcomes:
+        print_table([Column("ID"), Column("NAME", cut=True), Column("OUTCOME", wrap=True)],
+                    [[test.id, test.name, outcome] for test, outcome in outcomes])
+    unsure = any("may go on" in outcome for _, outcome in outcomes)
+    return selection.report() or (base.FAILED if unsure else base.OK)
+
+
+def _reason() -> str:
+    """The note in the tests' status: who, and from where."""
+    import getpass
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "a user without a name"
+    return f"Cancelled by {user} on {get_vars(True)['sys_host']}."
+
+
+COMMANDS = [Command(
+    name="cancel",
+    summary="cancel tests or whole series",
+    description=("Cancel tests or whole series, and say what came of it for each test.\n\n"
+                 "A job that tests share goes on until all of its tests are cancelled or over."),
+    examples=["cancel s3", "cancel s3.1 s3.2"],
+    run=_cancel, arguments=_arguments, json=True)]

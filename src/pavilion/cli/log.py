@@ -1,0 +1,162 @@
+"""``pav-sched log``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import IO, Callable
+
+from pavilion.errors import ConfigError
+from pavilion.series import Series, current_status
+from pavilion.test_run import TestRun
+
+from . import base
+from .base import Command, Session
+from .output import tell
+
+# Seconds between two looks at a log that is followed, and between two at its test.
+LOOK_PAUSE = 0.1
+ASK_PAUSE = 1.0
+_BLOCK = 1 << 16
+
+
+def _job_file(name: str) -> Callable[[TestRun], Path | None]:
+    def path_of(test: TestRun) -> Path | None:
+        job = test.job
+        return None if job is None else Path(getattr(job, name))
+    return path_of
+
+
+LOGS: dict[str, Callable[[TestRun], Path | None]] = {
+    "run": lambda test: test.run_log,
+    "kickoff": _job_file("kickoff_log"),
+    "sched": _job_file("sched_log"),
+}
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("which", choices=list(LOGS), metavar="LOG", help=(
+        "'run': what the test printed; 'kickoff': what the kickoff script of its job printed; "
+        "'sched': what the scheduler printed"))
+    parser.add_argument("id", metavar="ID", help="a test (s1.1)")
+    parser.add_argument("--tail", type=_lines, metavar="N", help="the last N lines only")
+    parser.add_argument("--follow", "-f", action="store_true",
+                        help="go on printing until the test is over")
+
+
+def _lines(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
+
+
+def _log(session: Session) -> int:
+    test = _load(session)
+    which = session.args.which
+    path = LOGS[which](test)
+    if session.args.follow:
+        _ = session.plugins
+        path = _wait_for(session, test)
+    if path is None or not path.exists():
+        tell(_no_log(test, which))
+        return base.FAILED
+    with path.open("rb") as file:
+        if session.args.tail is not None:
+            _go_to_tail(file, session.args.tail)
+        _copy(file)
+        if session.args.follow:
+            _follow(session, test, file)
+    return base.OK
+
+
+def _no_log(test: TestRun, which: str) -> str:
+    state = test.status.current()
+    yet = "" if test.complete else " yet"
+    return (f"There is no {which} log of test {test.id}{yet}. The test's state is {state.state}: "
+            f"{state.note}")
+
+
+def _load(session: Session) -> TestRun:
+    """The test; that of a series when it has one only."""
+    test_id: str = session.args.id
+    if "." in test_id:
+        return TestRun.load(session.pav_cfg, test_id)
+    tests = Series.load(session.pav_cfg, test_id).tests
+    if len(tests) != 1:
+        raise ConfigError(f"Series {test_id} has {len(tests)} tests, {tests[0].id} to "
+                          f"{tests[-1].id}: name one of them.")
+    return tests[0]
+
+
+def _wait_for(session: Session, test: TestRun) -> Path | None:
+    """Wait until the log is there, or will not be any more."""
+    asked = 0.0
+    while True:
+        over = test.complete
+        path = LOGS[session.args.which](test)
+        if over or (path is not None and path.exists()):
+            return path
+        asked = _ask(session, test, asked)
+        time.sleep(LOOK_PAUSE)
+
+
+def _follow(session: Session, test: TestRun, file: IO[bytes]) -> None:
+    asked = 0.0
+    while True:
+        # Looked at before the last copy: nothing is written after the end.
+        over = test.complete
+        _copy(file)
+        if over:
+            return
+        asked = _ask(session, test, asked)
+        time.sleep(LOOK_PAUSE)
+
+
+def _ask(session: Session, test: TestRun, asked: float) -> float:
+    """Let the scheduler end a test whose job is gone, now and then."""
+    now = time.monotonic()
+    if now - asked < ASK_PAUSE:
+        return asked
+    current_status(session.pav_cfg, test)
+    return now
+
+
+def _copy(file: IO[bytes]) -> None:
+    """Print what is left of a file, as it is."""
+    shutil.copyfileobj(file, sys.stdout.buffer, _BLOCK)
+    sys.stdout.buffer.flush()
+
+
+def _go_to_tail(file: IO[bytes], lines: int) -> None:
+    """Move to where the last lines begin, reading from the end."""
+    position = size = file.seek(0, 2)
+    # The end of the last line does not begin another one.
+    wanted = lines + 1
+    while position > 0:
+        step = min(_BLOCK, position)
+        position -= step
+        file.seek(position)
+        block = file.read(step)
+        if position + step == size and lines and not block.endswith(b"\n"):
+            wanted -= 1
+        end = len(block)
+        while wanted and end >= 0:
+            end = block.rfind(b"\n", 0, end)
+            if end < 0:
+                break
+            wanted -= 1
+            if not wanted:
+                file.seek(position + end + 1)
+                return
+    file.seek(0 if lines else size)
+
+
+COMMANDS = [Command(
+    name="log",
+    summary="print a log of a test",
+    description="Print a log of a test.",
+    examples=["log run s1.1", "log kickoff s1.1 --tail 20", "log run s1.1 --follow"],
+    run=_log, arguments=_arguments)]

@@ -1,0 +1,178 @@
+"""The entry point of ``pav-sched``: reads the command line and calls a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pavilion.errors import PavilionError
+
+from . import base, cancel, internal, log, run, show, status, wait
+from .base import PROGRAM, Command, Session
+from .output import prepare_streams, show_error, tell
+
+# The modules of commands, in the order of the help text.  A new command is a module with a list
+# COMMANDS, and a place in here.
+MODULES = [run, status, wait, cancel, log, show, internal]
+
+DESCRIPTION = """\
+Run tests through the schedulers of a cluster, and see what came of them.
+
+A test is a few lines of YAML in a suite file. 'run' hands tests to a scheduler and waits for
+their results; each run is a series ('s1'), each test in it has an id ('s1.1')."""
+
+EPILOG = f"""\
+examples:
+  {PROGRAM} run mytests.yaml              run all tests of a file
+  {PROGRAM} run mytests.yaml.hello        run one of them
+  {PROGRAM} run nightly --detach          run a suite of a config folder, do not wait
+  {PROGRAM} status                        the tests of the latest series
+  {PROGRAM} log run s1.1                  what a test printed
+
+exit codes:
+  0    all tests passed, or the command did what it should
+  1    some tests failed, could not be run, or were cancelled
+  2    the command line, the configuration or a suite is wrong
+  3    the time given with --timeout was over before all tests were
+  130  interrupted with Ctrl-C (jobs go on)
+
+'{PROGRAM} COMMAND --help' tells more about a command."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong calls as every other error is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        tell(f"{PROGRAM}: error: {message}\nSee '{self.prog} --help'.")
+        sys.exit(base.USAGE)
+
+
+class _AddTo(argparse.Action):
+    """Appends to one list wherever in the command line the option stands."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, **kwargs)
+        self._values: list[Any] = []
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        self._values.append(values)
+        setattr(namespace, self.dest, list(self._values))
+
+
+class _Version(argparse.Action):
+    """Prints the version.  Finding it out takes time, so it is done on demand only."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: Any, option_string: str | None = None) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+        try:
+            print(f"{PROGRAM} {version('pavilion-schedulers')}")
+        except PackageNotFoundError:
+            print(f"{PROGRAM} (not installed: run from its source)")
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    common = _common_options()
+    parser = _Parser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG, parents=[common],
+                     allow_abbrev=False,
+                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    _add_commands(parser, [command for module in MODULES for command in module.COMMANDS], common)
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    """The options that may stand before and after the command."""
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    group = common.add_argument_group("global options")
+    group.add_argument("--config-file", type=Path, metavar="FILE", help=(
+        "the settings to use. Default: $PAV_CONFIG_FILE, pavilion.yaml in $PAV_CONFIG_DIR, or "
+        "~/.pavilion/pavilion.yaml"))
+    group.add_argument("--config-dir", type=Path, metavar="DIR", action=_AddTo, help=(
+        "a folder with suites/ and plugins/, besides those of the settings; may be repeated"))
+    group.add_argument("--working-dir", type=Path, metavar="DIR", help=(
+        "where test runs are kept; goes before working_dir of the settings"))
+    group.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return common
+
+
+def _add_commands(parser: argparse.ArgumentParser, commands: Sequence[Command],
+                  common: argparse.ArgumentParser) -> None:
+    title = "commands" if parser.prog == PROGRAM else "topics"
+    visible = [command for command in commands if not command.hidden]
+    choices = parser.add_subparsers(title=title, metavar=title[:-1].upper(),
+                                    required=True, dest=title[:-1])
+    for command in commands:
+        # A command without help is left out of the list.
+        kwargs: Any = {"help": command.summary} if command in visible else {}
+        sub = choices.add_parser(
+            command.name, description=command.description or command.summary, parents=[common],
+            allow_abbrev=False, epilog=_examples(command),
+            formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        if command.topics:
+            _add_commands(sub, command.topics, common)
+            continue
+        command.arguments(sub)
+        if command.json:
+            sub.add_argument("--json", action="store_true", help="print JSON")
+        sub.set_defaults(execute=command.run)
+
+
+def _examples(command: Command) -> str | None:
+    if not command.examples:
+        return None
+    return "examples:\n" + "\n".join(f"  {PROGRAM} {line}" for line in command.examples)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    :param argv: The arguments; those of this process when left out.
+    :returns: The exit code.
+    """
+    prepare_streams()
+    args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
+    try:
+        make_parser().parse_args(argv, args)
+        code: int = args.execute(Session(args))
+        # A reader that has gone, or a full disk, is to be noticed while it can be told.
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return _reader_has_gone()
+    except KeyboardInterrupt:
+        tell(f"{PROGRAM}: interrupted.")
+        return base.INTERRUPTED
+    except (PavilionError, OSError) as exc:
+        if args.debug:
+            traceback.print_exc()
+        show_error(exc)
+        return base.USAGE
+    except Exception as exc:
+        if args.debug:
+            traceback.print_exc()
+        hint = "" if args.debug else " 'pav-sched --debug ...' shows where it comes from."
+        tell(f"{PROGRAM}: error: {type(exc).__name__}: {exc}\nThis should not have happened: it "
+             f"is a bug of pavilion-schedulers. Please report it.{hint}")
+        return base.INTERNAL
+
+
+def _reader_has_gone() -> int:
+    """``pav-sched ... | head``: end quietly, as other programs do."""
+    # Python flushes stdout once more at its end.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return 128 + 13
+
+
+def entry_point() -> None:
+    """The entry point of ``pav-sched``."""
+    sys.exit(main())

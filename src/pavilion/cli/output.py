@@ -1,0 +1,165 @@
+"""What the user gets to read: tables, JSON, messages.
+
+A terminal gets tables that fit its width.  Pipes and files get every row as one line with tabs
+between its columns, and nothing is cut.  rich is loaded when a terminal is drawn on, not before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pavilion.errors import PavilionError
+
+from .base import PROGRAM
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# How words of results and states stand out on a terminal.
+STYLES = {
+    "PASS": "green", "FAIL": "red", "ERROR": "bold red", "CANCELLED": "yellow",
+    "SCHED_CANCELLED": "yellow", "SCHED_ERROR": "bold red", "RUN_ERROR": "bold red",
+    "SCHED_WARNING": "yellow", "RUNNING": "cyan", "yes": "green", "refused": "bold red",
+}
+
+# Blanks between columns, and what a column that may be narrower keeps at least.
+GAP = 2
+NARROWEST = 10
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    :param title: Its heading.
+    :param cut: Whether its text is cut when the terminal is too narrow.
+    :param wrap: Whether its text goes on in the next line then.
+    :param right: Whether it is aligned to the right.
+    """
+
+    title: str
+    cut: bool = False
+    wrap: bool = False
+    right: bool = False
+
+
+def prepare_streams() -> None:
+    """Let no character of a test's output stop us: what cannot be encoded is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def terminal(stream: TextIO) -> Console | None:
+    """A rich console when this is a terminal that can do more than print lines."""
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from rich.console import Console
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout."""
+    console = terminal(sys.stdout)
+    if console is None:
+        print("\t".join(column.title for column in columns))
+        for row in rows:
+            print("\t".join(one_line(cell) for cell in row))
+        return
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    widths = _fit(columns, [max(map(cell_len, (column.title, *(row[number] for row in cells))))
+                            for number, column in enumerate(columns)], console.width)
+    # What does not fit at all is wrapped by the terminal; no column is dropped.
+    console.width = max(console.width, sum(widths) + GAP * len(widths))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, widths):
+        table.add_column(column.title, width=width, no_wrap=not column.wrap,
+                         overflow="fold" if column.wrap else "ellipsis",
+                         justify="right" if column.right else "left")
+    for row in cells:
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:
+    """Make columns narrower that may be, the widest first, until all fit."""
+    widths = [min(width, total) for width in widths]
+    flexible = [number for number, column in enumerate(columns) if column.cut or column.wrap]
+    while sum(widths) + GAP * (len(widths) - 1) > total:
+        widest = max(flexible, key=lambda number: widths[number], default=None)
+        if widest is None or widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON to stdout."""
+    print(json.dumps(data, indent=2))
+
+
+def tell(text: str) -> None:
+    """Say something to the user that is no result: on stderr."""
+    # What was printed before comes first, also where both go into one file.
+    sys.stdout.flush()
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning of one line."""
+    tell(f"{PROGRAM}: warning: {one_line(text)}")
+
+
+def show_error(error: BaseException) -> None:
+    """Print an error as a paragraph."""
+    text = error.pformat() if isinstance(error, PavilionError) else str(error)
+    tell(f"{PROGRAM}: error: {text}")
+
+
+def printable(text: str) -> str:
+    """The text without what could make a terminal do things; lines and tabs stay."""
+    return "".join(char if char.isprintable() or char in "\n\t" else
+                   char.encode("unicode_escape", "surrogatepass").decode("ascii")
+                   for char in text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, for tables and for grep."""
+    return printable(" ".join(text.split()))
+
+
+def first_line(text: str) -> str:
+    """The first line of a note."""
+    lines: list[str] = text.strip().splitlines()
+    return lines[0].rstrip() if lines else ""
+
+
+def plural(number: int, noun: str) -> str:
+    """'1 test', '2 tests'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def age(when: float) -> str:
+    """How long ago a time (seconds since the epoch) was: '5s', '12m', '3h', '2d'."""
+    if not when:
+        return ""
+    seconds = max(0, int(time.time() - when))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def clock(when: float) -> str:
+    """A time as the local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))

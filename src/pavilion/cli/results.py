@@ -1,0 +1,103 @@
+"""What came of tests: as a table, as JSON, as a line, as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.test_run import FAIL, PASS, TestRun
+
+from . import base
+from .output import Column, first_line, plural, print_table
+
+_CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
+_RESULT_KEYS = ("return_value", "started", "finished", "duration", "host")
+
+
+def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str, Any]:
+    """What is known of a test, for JSON.  Times are seconds since the epoch, durations seconds.
+
+    :param status: Its state, where it was asked for already.
+    """
+    complete = test.complete
+    status = status or test.status.current()
+    results = test.results if complete else {}
+    job = test.job
+    record: dict[str, Any] = {
+        "id": test.id,
+        "series": test.series,
+        "name": test.name,
+        "scheduler": test.scheduler,
+        "complete": complete,
+        "result": test.result if complete else None,
+        "state": status.state,
+        "note": status.note,
+        "when": status.when,
+        "path": str(test.path),
+        "job": None if job is None else str(job.path),
+    }
+    record.update((key, results.get(key)) for key in _RESULT_KEYS)
+    return record
+
+
+def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many tests passed, failed, and so on.  Cancelled ones are errors, too."""
+    results = [record["result"] for record in records]
+    passed, failed = results.count(PASS), results.count(FAIL)
+    unfinished = results.count(None)
+    return {
+        "tests": len(results),
+        "passed": passed,
+        "failed": failed,
+        "errors": len(results) - passed - failed - unfinished,
+        "cancelled": sum(is_cancelled(record) for record in records),
+        "unfinished": unfinished,
+    }
+
+
+def is_cancelled(record: dict[str, Any]) -> bool:
+    """Whether a test was cancelled before it had a result."""
+    return bool(record["complete"]) and record["state"] in _CANCELLED
+
+
+def summary_line(records: Sequence[dict[str, Any]]) -> str:
+    """'12 tests: 10 passed, 2 failed, 0 errors. Series s3.'"""
+    counts = summary(records)
+    text = (f"{plural(counts['tests'], 'test')}: {counts['passed']} passed, "
+            f"{counts['failed']} failed, {plural(counts['errors'], 'error')}")
+    if counts["cancelled"]:
+        text += f" ({counts['cancelled']} cancelled)"
+    if counts["unfinished"]:
+        text += f", {counts['unfinished']} not over yet"
+    names = list(dict.fromkeys(record["series"] for record in records))
+    return f"{text}. Series {', '.join(names)}." if names else f"{text}."
+
+
+def exit_code(records: Sequence[dict[str, Any]]) -> int:
+    """0 when all tests passed, 3 when some are not over, else 1."""
+    counts = summary(records)
+    if counts["unfinished"]:
+        return base.TIMED_OUT
+    return base.OK if counts["passed"] == counts["tests"] else base.FAILED
+
+
+def print_results(records: Sequence[dict[str, Any]]) -> None:
+    """Print the table of results and the line below it."""
+    columns = [Column("ID"), Column("NAME", cut=True), Column("SCHEDULER"), Column("RESULT"),
+               Column("TIME", right=True), Column("NOTE", cut=True)]
+    print_table(columns, [_row(record) for record in records])
+    print(summary_line(records))
+
+
+def _row(record: dict[str, Any]) -> list[str]:
+    result = record["result"]
+    note = "" if result == PASS else first_line(record["note"])
+    if result == FAIL:
+        # The state's note starts with the result, which has a column of its own.
+        note = note.partition(f"{FAIL}: ")[2] or note
+    elif is_cancelled(record):
+        note = f"{record['state']}: {note}"
+    duration = record["duration"]
+    return [record["id"], record["name"], record["scheduler"],
+            result or record["state"], "" if duration is None else f"{duration:.1f}s", note]

@@ -1,0 +1,131 @@
+"""``pav-sched run``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from pavilion.resolve import ResolvedTest, resolve_test
+from pavilion.series import Series
+from pavilion.suites import select_tests
+
+from . import base
+from .base import Command, Session
+from .interrupts import Interrupted, interruptible_between_jobs
+from .output import plural, print_json, show_error, tell, warn
+from .results import summary, test_record
+from .waiting import add_timeout, hints, wait_and_report
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help=(
+        "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
+        "it, that test of the suite only"))
+    parser.add_argument("-c", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+                        help=("set a key of all tests, whatever their suites say: "
+                              "schedule.nodes=4, run.timeout=10; may be repeated"))
+    parser.add_argument("--scheduler", metavar="NAME",
+                        help="the scheduler to use, whatever the suites say")
+    parser.add_argument("--detach", action="store_true",
+                        help="do not wait for results: print the series and return")
+    add_timeout(parser)
+
+
+def _run(session: Session) -> int:
+    resolved = _resolve(session)
+    session.pav_cfg.make_working_dir()
+    try:
+        series = Series.create(session.pav_cfg, resolved, record={
+            "targets": session.args.targets, "overrides": _overrides(session.args)})
+    except KeyboardInterrupt:
+        tell("\nInterrupted. Nothing was started.")
+        return base.INTERRUPTED
+    try:
+        with interruptible_between_jobs(series.tests):
+            errors = series.kick_off()
+    except KeyboardInterrupt as exc:
+        return _cut_short(session, series, exc)
+    for error in errors:
+        show_error(error)
+    if session.args.detach:
+        return _detach(session, series)
+    tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
+    return wait_and_report(session, series.tests, {"series": series.id})
+
+
+def _resolve(session: Session) -> list[ResolvedTest]:
+    """Everything that can be wrong with what was asked for is found in here.
+
+    :raises PavilionError: Nothing was made then.
+    """
+    for refused in session.plugins.refused:
+        warn(f"plugin {refused.file} is not used: {refused.reason}")
+    overrides = _overrides(session.args)
+    tests = [test for target in session.args.targets
+             for test in select_tests(session.pav_cfg, target, overrides)]
+    resolved = [run for test in tests for run in resolve_test(test)]
+    _show_warnings(resolved)
+    return resolved
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    chosen = [] if args.scheduler is None else [f"scheduler={args.scheduler}"]
+    return [*args.overrides, *chosen]
+
+
+def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
+    """What the schedulers' variables complained about, each once."""
+    names: dict[str, list[str]] = {}
+    for test in resolved:
+        for text in test.warnings:
+            names.setdefault(text, []).append(test.name)
+    for text, tests in names.items():
+        others = f" (and {plural(len(tests) - 1, 'other test')})" if len(tests) > 1 else ""
+        warn(f"test {tests[0]}{others}: {text}")
+
+
+def _cut_short(session: Session, series: Series, exc: KeyboardInterrupt) -> int:
+    """Ctrl-C while tests were handed over: the rest of them is cancelled."""
+    cancelled = 0
+    for test in series.tests:
+        if test.job is None:
+            cancelled += test.cancel("Interrupted before it was handed to its scheduler.")
+    left = [test for test in series.tests if not test.complete]
+    text = (f"\nInterrupted while the tests of series {series.id} were handed to their "
+            f"schedulers. {plural(cancelled, 'test')} not handed over yet "
+            f"{'was' if cancelled == 1 else 'were'} cancelled. ")
+    if left:
+        goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
+        text += f"{plural(len(left), 'test')} {goes}:\n{hints(session, series.tests)}"
+    else:
+        text += "No test goes on."
+    tell(text)
+    return 128 + exc.number if isinstance(exc, Interrupted) else base.INTERRUPTED
+
+
+def _detach(session: Session, series: Series) -> int:
+    """Say what was started, and how to go on."""
+    records: list[dict[str, Any]] = [test_record(test) for test in series.tests]
+    counts = summary(records)
+    if session.args.json:
+        print_json({"series": series.id, "tests": records, "summary": counts})
+    else:
+        started = counts["tests"] - counts["errors"]
+        print(f"Series {series.id}: {plural(started, 'test')} handed over, "
+              f"{counts['errors']} could not be.")
+        print(hints(session, series.tests))
+    return base.FAILED if counts["errors"] else base.OK
+
+
+COMMANDS = [Command(
+    name="run",
+    summary="run tests and wait for their results",
+    description=(
+        "Run tests and wait for their results.\n\n"
+        "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
+        "it waits leaves the tests running and says how to go on."),
+    examples=["run mytests.yaml",
+              "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
+              "run nightly --scheduler slurm --detach"],
+    run=_run, arguments=_arguments, json=True)]

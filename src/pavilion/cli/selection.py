@@ -1,0 +1,74 @@
+"""From ids on the command line to test runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pavilion.errors import ConfigError, PavilionError
+from pavilion.series import Series, latest_series
+from pavilion.test_run import TestRun
+
+from . import base
+from .base import Session
+from .output import show_error
+
+IDS_HELP = "a test (s1.1) or a series (s1)"
+
+
+@dataclass
+class Selection:
+    """The tests that ids stand for, each once, and what is wrong with other ids."""
+
+    tests: list[TestRun] = field(default_factory=list)
+    errors: list[PavilionError] = field(default_factory=list)
+
+    def report(self) -> int:
+        """Print the errors.  Gives the exit code so far."""
+        for error in self.errors:
+            show_error(error)
+        return base.USAGE if self.errors else base.OK
+
+
+def add_ids(parser: argparse.ArgumentParser) -> None:
+    """The argument ID, which may be left out."""
+    parser.add_argument("ids", nargs="*", metavar="ID",
+                        help=f"{IDS_HELP}; default: the latest series")
+
+
+def select(session: Session, ids: Sequence[str]) -> Selection:
+    """Find the tests of some ids; those of the latest series when there are no ids.
+
+    What cannot be found is in the selection's errors; the others are found none the less.
+
+    :raises ConfigError: When there are neither ids nor a series.
+    """
+    pav_cfg = session.pav_cfg
+    if not ids:
+        latest = latest_series(pav_cfg)
+        if latest is None:
+            raise ConfigError(f"There is no series yet in {pav_cfg.working_dir / 'series'}. "
+                              f"'{session.command_line('run', 'FILE')}' starts one.")
+        ids = [latest]
+    found: dict[str, TestRun] = {}
+    selection = Selection()
+    for item in ids:
+        try:
+            tests = _tests_of(session, item)
+        except PavilionError as exc:
+            selection.errors.append(exc)
+        else:
+            for test in tests:
+                found.setdefault(test.id, test)
+    selection.tests = list(found.values())
+    return selection
+
+
+def _tests_of(session: Session, item: str) -> list[TestRun]:
+    if "." in item:
+        return [TestRun.load(session.pav_cfg, item)]
+    if not item.startswith("s"):
+        raise ConfigError(f"{item!r} is no id. Ids of series look like 's1', those of tests like "
+                          "'s1.1'.")
+    return Series.load(session.pav_cfg, item).tests

@@ -1,0 +1,60 @@
+"""``pav-sched show plugins``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pavilion import schedulers
+from pavilion.schedulers.discovery import LoadedPlugin
+
+from . import base
+from .base import Command, Session
+from .output import Column, print_json, print_table
+
+
+def _show(session: Session) -> int:
+    report = session.plugins
+    found: list[dict[str, Any]] = []
+    for plugin in report.loaded:
+        winner = _overridden_by(plugin)
+        found.append(_record(plugin, "loaded" if winner is None else "overridden",
+                             None if winner is None else
+                             f"{winner} has the same name and a higher priority."))
+    found += [_record(plugin, "disabled", "disable_plugins of the settings lists it.")
+              for plugin in report.disabled]
+    found += [{"state": "refused", "category": None, "name": None, "priority": None,
+               "file": str(refused.file), "reason": refused.reason}
+              for refused in report.refused]
+    if session.args.json:
+        print_json({"plugins": found})
+        return base.OK
+    columns = [Column("STATE"), Column("CATEGORY"), Column("NAME"), Column("PRIORITY", right=True),
+               Column("FILE", wrap=True), Column("REASON", wrap=True)]
+    print_table(columns, [[_text(item[column.title.lower()]) for column in columns]
+                          for item in found])
+    return base.OK
+
+
+def _overridden_by(found: LoadedPlugin) -> Any:
+    """The file of the scheduler that has this one's name; None when it is this one."""
+    if found.category != "sched":
+        return None
+    active = schedulers.get_plugin(found.plugin.name)
+    return None if active is found.plugin else active.path
+
+
+def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:
+    return {"state": state, "category": found.category, "name": found.plugin.name,
+            "priority": found.plugin.priority, "file": str(found.file), "reason": reason}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+COMMANDS = [Command(
+    name="plugins",
+    summary="plugins: loaded, overridden, disabled and refused",
+    description="Show the plugins that were found, and why those are not used that are not.",
+    examples=["show plugins", "show plugins --json"],
+    run=_show, json=True)]

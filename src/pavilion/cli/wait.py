@@ -1,0 +1,53 @@
+"""``pav-sched wait``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from pavilion import schedulers
+from pavilion.errors import ConfigError, PavilionError
+from pavilion.test_run import TestRun
+
+from .base import Command, Session
+from .selection import add_ids, select
+from .waiting import add_timeout, wait_and_report
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_ids(parser)
+    add_timeout(parser)
+
+
+def _wait(session: Session) -> int:
+    selection = select(session, session.args.ids)
+    code = selection.report()
+    if code or not selection.tests:
+        # Waiting for a part of what was asked for would look like an answer to all of it.
+        return code
+    _ = session.plugins
+    _check_schedulers(selection.tests)
+    return wait_and_report(session, selection.tests)
+
+
+def _check_schedulers(tests: Sequence[TestRun]) -> None:
+    """Without its scheduler nobody could tell that a job was lost.
+
+    :raises ConfigError: When a scheduler of a test that is not over is not loaded.
+    """
+    for name in {test.scheduler: None for test in tests if not test.complete}:
+        try:
+            schedulers.get_plugin(name)
+        except PavilionError as exc:
+            raise ConfigError("The tests cannot be waited for without the plugin of their "
+                              "scheduler; --config-dir names the folder with its plugins/",
+                              prior_error=exc) from exc
+
+
+COMMANDS = [Command(
+    name="wait",
+    summary="wait for tests and show their results",
+    description=("Wait for tests that were started before, and show their results.\n\n"
+                 "The exit code is as with 'run'; 3 when --timeout is over first."),
+    examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json"],
+    run=_wait, arguments=_arguments, json=True)]

@@ -1,0 +1,383 @@
+"""The advanced family: schedulers that can tell about their nodes and take a list of them.
+
+What is asked of the scheduler is kept until :meth:`SchedulerPluginAdvanced.refresh`: the raw
+data of the nodes once, what follows from it once for each configuration that differs in what
+it depends on.  Nothing is asked before something depends on nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.jobs import Job
+from pavilion.scriptcomposer import ScriptComposer
+from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
+
+from . import chunking, inventory, planning
+from .config import calc_node_range, validate_config
+from .config_cache import ConfigCache
+from .scheduler import SchedulerPlugin
+from .submission import PlannedJob, TestPlan, as_plugin_error
+from .vars import SchedulerVariables
+
+if TYPE_CHECKING:
+    from pavilion.test_run import TestRun
+
+
+@dataclass(frozen=True)
+class FilteredNodes:
+    """The nodes that tests of one kind of configuration may use."""
+
+    list_id: int
+    nodes: Nodes
+    names: NodeList
+    reasons: dict[str, list[str]]
+
+
+@dataclass
+class _Chunks:
+    """The chunks of one kind of configuration; or why there are none."""
+
+    chunks_id: Hashable
+    chunks: list[NodeList] = field(default_factory=list)
+    chunked: bool = False
+    error: str | None = None
+
+
+class SchedulerPluginAdvanced(SchedulerPlugin):
+    """The base class of schedulers with an inventory of nodes.
+
+    On top of what SchedulerPlugin's docstring lists, a plugin provides:
+
+    ``_get_raw_node_data(sched_config) -> (list, extra)``
+        Ask the scheduler for its nodes.  The list has an item per node, of any type; ``extra``
+        is whatever else the next method needs.  Called when something depends on nodes, and not
+        again until :meth:`refresh` (or for a ``sched_config`` that differs in what it reads
+        there).  Raise SchedulerPluginError when the scheduler cannot be asked.
+
+    ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
+        Make of an item of that list the description of its node: a dictionary with
+
+        - ``name`` (str), ``up`` (bool: it can be used, now or later), ``available`` (bool: and
+          is free right now): required
+        - ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``, ``features``,
+          ``states`` (lists of str), and anything else: optional
+
+        The data must be accurate: a job on nodes that its scheduler refuses, or that never
+        come up, waits forever.
+
+    ``_filter_custom(sched_config, node_name, node) -> None or str``
+        Why a node cannot be used for a reason of the plugin's own; None when it can.
+
+    ``sched_config`` is the validated schedule section.  It is a plain dictionary to the plugin;
+    which of its keys are read decides for which tests a result is used again.
+    """
+
+    IS_PLUGIN_BASE = True
+
+    def __init__(self, name: str, description: str,
+                 priority: int = SchedulerPlugin.PRIO_COMMON) -> None:
+        super().__init__(name, description, priority)
+        # Where chunks are drawn at random: equal seeds give equal chunks.
+        self.seed: int = secrets.randbits(32)
+        # What is known of all nodes; core's 'show nodes' sets it as well.
+        self._nodes: Nodes | None = None
+        # The usable nodes of each kind of configuration; 'node_list_id' is the index.
+        self._node_lists: list[NodeList] = []
+        self._inventory_lock = threading.RLock()
+        self._raw_data: ConfigCache[tuple[list[Any], Any]] = ConfigCache()
+        self._inventories: ConfigCache[Nodes] = ConfigCache()
+        self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
+        self._chunk_sets: dict[Hashable, _Chunks] = {}
+        self._usage = planning.ChunkUsage()
+
+    # ----------------------------------------------------------------- what a plugin provides
+
+    def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
+        """See the class docstring."""
+        raise self._missing("_get_raw_node_data", "how the scheduler is asked for its nodes")
+
+    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
+                                 extra: Any) -> NodeInfo:
+        """See the class docstring."""
+        raise self._missing("_transform_raw_node_data", "what the scheduler's data about a node "
+                            "means")
+
+    def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+                       ) -> str | None:
+        """See the class docstring."""
+        return None
+
+    # ------------------------------------------------------------------------------ the nodes
+
+    def refresh(self) -> None:
+        """Forget all that was learned from the scheduler.  The next question is asked anew."""
+        super().refresh()
+        with self._inventory_lock:
+            self._nodes = None
+            self._node_lists = []
+            self._raw_data.clear()
+            self._inventories.clear()
+            self._filtered.clear()
+            self._chunk_sets.clear()
+            self._usage = planning.ChunkUsage()
+
+    def _get_system_inventory(self, sched_config: dict[str, Any]) -> Nodes:
+        """What is known of each node, for this configuration, in natural order.
+
+        :raises SchedulerPluginError: When the scheduler cannot be asked, or the plugin gives
+            something that is no description of a node (naming node and key).
+        """
+        with self._inventory_lock:
+            return self._inventories.get(sched_config, self._build_inventory)
+
+    def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
+        try:
+            raw_data, extra = self._raw_data.get(sched_config, self._get_raw_node_data)
+            transform = self._transform_raw_node_data
+            nodes: Nodes = {}
+            for raw in raw_data:
+                info = transform(sched_config, raw, extra)
+                inventory.check_node(self.name, raw, info)
+                nodes[info["name"]] = info
+        except (PavilionError, NotImplementedError):
+            raise
+        except inventory.InventoryError as exc:
+            raise SchedulerPluginError(str(exc), prior_error=None) from exc
+        except Exception as exc:
+            raise SchedulerPluginError(
+                f"The scheduler plugin {self.name!r} ({self.path}) failed with "
+                f"{type(exc).__name__} while it took stock of the nodes", prior_error=exc
+            ) from exc
+        return inventory.in_order(nodes)
+
+    def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
+        """The nodes that can be used with this configuration, and why the others cannot.
+
+        :returns: (names in natural order, {reason: names}).
+        """
+        nodes = self._nodes
+        if nodes is None:
+            nodes = self._get_system_inventory(sched_config)
+        names, reasons = inventory.filter_nodes(nodes, sched_config, self._custom(sched_config),
+                                                ordered=self._nodes is None)
+        return names, reasons
+
+    def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
+        if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
+            return None
+        return lambda name, node: self._filter_custom(sched_config, name, node)
+
+    def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
+        """The nodes that can be used with this configuration.
+
+        :raises SchedulerPluginError: When the scheduler cannot be asked.
+        """
+        with self._inventory_lock:
+            return self._filtered.get(sched_config, self._work_out_filtered)
+
+    def _work_out_filtered(self, sched_config: dict[str, Any]) -> FilteredNodes:
+        nodes = self._get_system_inventory(sched_config)
+        names, reasons = self._filter_nodes(sched_config)
+        self._node_lists.append(names)
+        return FilteredNodes(len(self._node_lists) - 1, {name: nodes[name] for name in names},
+                             names, reasons)
+
+    def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
+        """The chunks of the usable nodes; one with all of them without chunking."""
+        config = sched_config["chunking"]
+        include = tuple(sched_config["include_nodes"])
+        key = (filtered.list_id, config["size"], config["node_selection"], config["extra"],
+               include)
+        with self._inventory_lock:
+            found = self._chunk_sets.get(key)
+            if found is None:
+                found = self._chunk_sets[key] = self._make_chunks(key, filtered, config, include)
+        return found
+
+    def _make_chunks(self, key: Hashable, filtered: FilteredNodes, config: Mapping[str, Any],
+                     include: Sequence[str]) -> _Chunks:
+        found = _Chunks(key, chunked=bool(config["size"]))
+        if not filtered.names:
+            return found
+        try:
+            size = chunking.chunk_size(config["size"], len(filtered.names))
+            # The seed and what is drawn decide, not what was drawn before.
+            rng = random.Random(f"{self.seed} {key!r}")
+            found.chunks = chunking.make_chunks(
+                filtered.names, size, config["node_selection"], config["extra"], include, rng,
+                self.NODE_SELECTION)
+        except chunking.ChunkError as exc:
+            found.error = inventory.include_problem(filtered.reasons) or str(exc)
+        return found
+
+    # -------------------------------------------------------------------------- the variables
+
+    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
+        """The variables of a test before it is scheduled.
+
+        Too few nodes are no error yet but an entry in the variable ``errors``: a test may be
+        set up without being run.
+
+        :param raw_sched_config: The test's schedule section, variables filled in.
+        :raises SchedConfigError: When the section is wrong.
+        :raises SchedulerPluginError: When the scheduler cannot be asked for its nodes.
+        """
+        sched_config = validate_config(raw_sched_config)
+        filtered = self.filtered_nodes(sched_config)
+        chunks = self._get_chunks(filtered, sched_config)
+        sched_vars = self.VAR_CLASS(sched_config, nodes=filtered.nodes, chunks=chunks.chunks,
+                                    node_list_id=filtered.list_id, deferred=True)
+        problem = chunks.error or self._too_few(sched_config, filtered)
+        if problem:
+            sched_vars.add_errors([problem])
+        return sched_vars
+
+    @staticmethod
+    def _too_few(sched_config: dict[str, Any], filtered: FilteredNodes) -> str | None:
+        least, _ = calc_node_range(sched_config, len(filtered.names))
+        if len(filtered.names) >= least:
+            return None
+        return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
+
+    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
+        """The variables of a test inside its allocation, deferred ones included.
+
+        They are those of the nodes that the allocation really has; of a node that is not in the
+        stored data its name alone is known.
+
+        :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
+        """
+        sched_config = validate_config(test.config["schedule"])
+        job = test.job
+        if job is None:
+            raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",
+                                       tests=[test])
+        try:
+            names = self._get_alloc_nodes(job)
+            known = job.load_sched_data()
+        except PavilionError:
+            raise
+        except Exception as exc:
+            raise SchedulerPluginError(
+                f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
+                f"test {test.id}", tests=[test], prior_error=exc) from exc
+        nodes = {name: known.get(name) or {"name": name, "up": True, "available": True}
+                 for name in names}
+        return self.VAR_CLASS(sched_config, nodes=nodes, chunks=[list(names)], deferred=False)
+
+    # -------------------------------------------------------------------------- the placement
+
+    def plan_tests(self, tests: list[TestRun]) -> TestPlan:
+        """Place tests into jobs.  See pavilion.schedulers.planning for the rules.
+
+        The chunks that were used are remembered, so that the tests of a later call go to others.
+        """
+        plan = TestPlan([], [])
+        requests: list[planning.TestRequest] = []
+        filtered: dict[Hashable, FilteredNodes] = {}
+        for number, test in enumerate(tests):
+            try:
+                request, found = self._request(number, test)
+            except Exception as exc:
+                plan.errors.append(as_plugin_error(self, [test], exc))
+                continue
+            requests.append(request)
+            filtered[number] = found
+        placed = planning.plan(requests, usage=self._usage)
+        stores: dict[int, _NodeData] = {}
+        for job in placed.jobs:
+            found = filtered[job.tests[0]]
+            store = stores.setdefault(found.list_id, _NodeData(found.nodes))
+            plan.jobs.append(PlannedJob(
+                [tests[number] for number in job.tests],  # type: ignore[call-overload]
+                job.config, nodes=None if job.nodes is None else list(job.nodes),
+                node_range=job.node_range, chunk=job.chunk,
+                prepare=store.saver(job.nodes)))
+        for keys, message in placed.errors:
+            plan.errors.append(SchedulerPluginError(
+                message, tests=[tests[number] for number in keys]))  # type: ignore[call-overload]
+        return plan
+
+    def _request(self, number: int, test: TestRun
+                 ) -> tuple[planning.TestRequest, FilteredNodes]:
+        """What a test asks of the planner.
+
+        :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
+        """
+        config = validate_config(test.config["schedule"])
+        filtered = self.filtered_nodes(config)
+        chunks = self._get_chunks(filtered, config)
+        if chunks.error is not None:
+            raise SchedConfigError(chunks.error)
+        usable = len(chunks.chunks[0]) if chunks.chunks else 0
+        least, most = calc_node_range(config, usable)
+        return planning.TestRequest(
+            key=number, name=str(test.name), config=config, chunks_id=chunks.chunks_id,
+            chunks=chunks.chunks, min_nodes=least, max_nodes=most,
+            chunk=test.config.get("chunk") or planning.ANY_CHUNK, chunked=chunks.chunked,
+            flexible=config["flex_scheduled"], share=config["share_allocation"],
+            share_key=self.gen_job_share_key(config, least, most),
+            time_limit=config["time_limit"], left_out=filtered.reasons,
+        ), filtered
+
+    def _job_node_range(self, sched_config: dict[str, Any]) -> NodeRange:
+        return calc_node_range(sched_config, len(self.filtered_nodes(sched_config).names))
+
+    def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None
+                     ) -> SchedulerVariables:
+        filtered = self.filtered_nodes(sched_config)
+        known = filtered.nodes if nodes is None else {
+            name: filtered.nodes[name] for name in nodes if name in filtered.nodes}
+        return self.VAR_CLASS(sched_config, nodes=known,
+                              chunks=[filtered.names if nodes is None else list(nodes)],
+                              node_list_id=filtered.list_id, deferred=True)
+
+    def _job_name(self, tests: TestRun | Sequence[TestRun]) -> str:
+        """'pav_', and the names of up to four tests."""
+        listed = list(tests) if isinstance(tests, (list, tuple)) else [tests]
+        name = "pav_" + ",".join(str(test.name) for test in listed[:4])
+        return name + (" ..." if len(listed) > 4 else "")
+
+    def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
+        script.command(f'echo "Starting {len(tests)} tests at $(date)."')
+
+
+class _NodeData:
+    """Stores with each job what is known of the nodes that it may get.
+
+    Jobs that were given nodes get the data of those.  Jobs whose nodes the scheduler picks may
+    get any, and share one file: the first job writes it, the others link to it.
+    """
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._file: Path | None = None
+        self._lock = threading.Lock()
+
+    def saver(self, names: Sequence[str] | None) -> Any:
+        """The function that stores the data with a job."""
+        return self._share if names is None else lambda job: self._save(job, names)
+
+    def _save(self, job: Job, names: Sequence[str]) -> None:
+        job.save_node_data({name: self._nodes[name] for name in names})
+
+    def _share(self, job: Job) -> None:
+        with self._lock:
+            if self._file is not None:
+                try:
+                    os.link(self._file, job.path / job.NODE_INFO_FN)
+                    return
+                except OSError:
+                    # A file system without hard links, or the first job's folder is gone.
+                    pass
+            job.save_node_data(self._nodes)
+            self._file = job.path / job.NODE_INFO_FN

@@ -1,0 +1,101 @@
+"""Results that depend on a configuration, worked out once for each that differs where it counts.
+
+What a plugin makes of the inventory may depend on the schedule section: the states that count as
+up, the reservation.  Which keys do is known to the plugin's code alone, so the keys that it reads
+are watched.  A result is used again for every configuration that has the same values there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Callable, Generic, TypeVar
+
+from .inventory import frozen
+
+T = TypeVar("T")
+
+
+class WatchedConfig(dict[str, Any]):
+    """A schedule section that notes which of its keys are read."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As for any dictionary."""
+        self.read.add(key)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return super().__contains__(key)
+
+    # Whoever goes through all keys depends on all of them.
+    def _read_all(self) -> None:
+        self.read.update(super().keys())
+
+    def __iter__(self) -> Iterator[str]:
+        self._read_all()
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        """As for any dictionary."""
+        self._read_all()
+        return super().keys()
+
+    def values(self) -> Any:
+        """As for any dictionary."""
+        self._read_all()
+        return super().values()
+
+    def items(self) -> Any:
+        """As for any dictionary."""
+        self._read_all()
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        """As for any dictionary."""
+        return dict(self.items())
+
+
+class ConfigCache(Generic[T]):
+    """Results of one function of a configuration.
+
+    Looking a result up costs time linear in the size of the values that count.
+    """
+
+    def __init__(self) -> None:
+        # The sets of keys that results were found to depend on, oldest first.
+        self._reads: list[tuple[str, ...]] = []
+        self._results: dict[tuple[Hashable, ...], T] = {}
+
+    def get(self, config: Mapping[str, Any], work_out: Callable[[dict[str, Any]], T]) -> T:
+        """The result for a configuration.
+
+        :param work_out: Called where it is not known yet, with the configuration.
+        """
+        for reads in self._reads:
+            key = _key(config, reads)
+            if key in self._results:
+                return self._results[key]
+        watched = WatchedConfig(config)
+        result = work_out(watched)
+        reads = tuple(sorted(watched.read))
+        if reads not in self._reads:
+            self._reads.append(reads)
+        self._results[_key(config, reads)] = result
+        return result
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._reads.clear()
+        self._results.clear()
+
+
+def _key(config: Mapping[str, Any], reads: tuple[str, ...]) -> tuple[Hashable, ...]:
+    return (reads, *(frozen(config.get(key)) for key in reads))

@@ -1,0 +1,71 @@
+"""What a scheduler says about a job, asked no more often than needed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pavilion.errors import PavilionError
+from pavilion.jobs import Job
+from pavilion.status_file import STATES, TestStatusInfo
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
+    from .scheduler import SchedulerPlugin
+
+
+def current_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
+    """The state of a job: the last answer while it is fresh, else a new one.
+
+    Never raises: a scheduler that cannot be asked is SCHED_WARNING.
+    """
+    # One question at a time.  Its answer may serve those who wait for this lock meanwhile.
+    with plugin._status_lock:
+        asked, status = plugin._job_statuses.get(job.name, (0.0, None))
+        if status is None or not 0 <= time.time() - asked < plugin.JOB_STATUS_TIMEOUT:
+            asked = time.time()
+            status = _ask(plugin, pav_cfg, job)
+            plugin._job_statuses[job.name] = (asked, status)
+        return status
+
+
+def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
+    when = time.time()
+    try:
+        info = job.info
+    except (PavilionError, OSError) as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING,
+                              f"The record of job {job.name} cannot be read: {exc}", when)
+    if not info:
+        return _without_identity(plugin, job)
+    try:
+        status = plugin._job_status(pav_cfg, info)
+    except NotImplementedError as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
+    except Exception as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about job "
+                              f"{job.name}: {describe(exc)}", when)
+    if status is None:
+        return TestStatusInfo(STATES.SCHED_WARNING, f"The {plugin.name} scheduler cannot tell "
+                              f"the state of job {job.name}.", when)
+    return status
+
+
+def _without_identity(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo:
+    """The state of a job that has a folder and no more: on its way, or forgotten on it."""
+    try:
+        age = time.time() - job.path.stat().st_mtime
+    except OSError as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING,
+                              f"The folder of job {job.name} cannot be read: {exc}")
+    if age < plugin.KICKOFF_GRACE:
+        return TestStatusInfo(STATES.SCHEDULED, f"Job {job.name} is being handed to the "
+                              f"{plugin.name} scheduler.")
+    return TestStatusInfo(STATES.SCHED_ERROR, f"Job {job.name} was never handed to the "
+                          f"{plugin.name} scheduler: whoever did so was stopped half-way.")
+
+
+def describe(exc: BaseException) -> str:
+    """An exception's text for a note."""
+    return str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"

@@ -1,0 +1,153 @@
+"""Handing jobs to a scheduler: every test is started once, or gets a final state that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.jobs import Job, JobInfo
+from pavilion.status_file import STATES
+from pavilion.types import NodeList, NodeRange
+
+from .job_states import describe
+from .planning import OWN, SHARED
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+    from pavilion.test_run import TestRun
+
+    from .scheduler import SchedulerPlugin
+
+
+@dataclass
+class PlannedJob:
+    """A job that is to be started.
+
+    Exactly one of ``nodes`` and ``node_range`` is set.
+    """
+
+    tests: list[TestRun]
+    # The validated schedule section to use, with the longest time limit of its tests.
+    config: dict[str, Any]
+    nodes: NodeList | None = None
+    node_range: NodeRange | None = None
+    # The number of the chunk its nodes are of.
+    chunk: int | None = None
+    # Called with the new job before it is kicked off.
+    prepare: Callable[[Job], None] | None = None
+
+    @property
+    def mode(self) -> str:
+        """'own' or 'shared'."""
+        return OWN if len(self.tests) == 1 else SHARED
+
+
+@dataclass
+class TestPlan:
+    """Every test is in exactly one job, or in exactly one error."""
+
+    __test__ = False
+
+    jobs: list[PlannedJob]
+    errors: list[SchedulerPluginError]
+
+
+def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[PlannedJob],
+               at_once: int) -> list[SchedulerPluginError]:
+    """Hand jobs to their scheduler, in order.
+
+    :param at_once: How many may be under way at the same time.
+    :returns: An error for each job that could not be started.
+    """
+    def start(planned: PlannedJob) -> SchedulerPluginError | None:
+        return _start_job(plugin, pav_cfg, planned)
+
+    if at_once <= 1 or len(jobs) <= 1:
+        results = [start(planned) for planned in jobs]
+    else:
+        with ThreadPoolExecutor(max_workers=min(at_once, len(jobs))) as pool:
+            results = list(pool.map(start, jobs))
+    return [error for error in results if error is not None]
+
+
+def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
+               ) -> SchedulerPluginError | None:
+    tests = planned.tests
+    try:
+        job = Job.new(pav_cfg, list(tests), plugin.KICKOFF_FN)
+        job_name = plugin._job_name(tests)
+        script = plugin._compose_kickoff_script(
+            pav_cfg, tests, planned.config, job_name, log_path=job.kickoff_log,
+            nodes=planned.nodes, node_range=planned.node_range)
+        script.write(job.kickoff_path)
+        if planned.prepare is not None:
+            planned.prepare(job)
+        for test in tests:
+            # Before the job can start: what the test itself writes must come later.
+            test.job = job
+            test.status.set(STATES.SCHEDULED,
+                            f"Handed to the {plugin.name} scheduler as job {job.name}.")
+        info = plugin._kickoff(pav_cfg, job, planned.config, job_name, nodes=planned.nodes,
+                               node_range=planned.node_range)
+    except Exception as exc:
+        return refuse(plugin, tests, exc)
+    return _save_identity(plugin, tests, job, info)
+
+
+def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
+                   ) -> SchedulerPluginError | None:
+    """Store what identifies a job; a job that nobody could find again is cancelled."""
+    try:
+        if not isinstance(info, dict) or not info:
+            raise SchedulerPluginError(
+                f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a "
+                f"JobInfo (a dictionary that identifies the job), not {info!r}.")
+        job.info = info
+    except Exception as exc:
+        try:
+            cancelled = plugin.cancel(info)
+        except Exception as cancel_exc:
+            cancelled = describe(cancel_exc)
+        outcome = "It was cancelled." if cancelled is None else (
+            f"Cancelling it failed ({cancelled}), so it may still run.")
+        return refuse(plugin, tests, SchedulerPluginError(
+            f"The job {info!r} was started, but its identity could not be stored. {outcome}",
+            prior_error=exc))
+    return None
+
+
+def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
+           ) -> SchedulerPluginError:
+    """Give tests that could not be started a final state.
+
+    :returns: The error to report, with these tests.
+    """
+    error = as_plugin_error(plugin, tests, exc)
+    error.__cause__ = exc
+    for test in tests:
+        try:
+            test.status.set(STATES.SCHED_ERROR, error.pformat())
+            test.set_run_complete()
+        except (PavilionError, OSError):
+            # The disk may be what failed.  The error that is returned tells the host.
+            continue
+    return error
+
+
+def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
+                    ) -> SchedulerPluginError:
+    """An exception as the error that says which tests it concerns."""
+    if isinstance(exc, SchedulerPluginError):
+        return SchedulerPluginError(exc.msg, tests=list(tests), prior_error=exc.prior_error,
+                                    data=exc.data)
+    more = ", ..." if len(tests) > 4 else ""
+    names = ", ".join(str(test.name) for test in tests[:4]) + more
+    if isinstance(exc, (PavilionError, OSError)):
+        return SchedulerPluginError(f"Tests could not be started ({names})", tests=list(tests),
+                                    prior_error=exc)
+    return SchedulerPluginError(
+        f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
+        f"{type(exc).__name__} while it started {names}", tests=list(tests), prior_error=exc)
