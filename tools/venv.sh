@@ -13,4 +13,6 @@ if ! "$python" -m venv --clear "$folder"; then
 fi
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade pip wheel setuptools
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$requirement"
+# A package that is used where it stands has no compiled files, and some set-ups write none.
+"$folder/bin/python" -m compileall -q src || true
 touch "$folder/ready"

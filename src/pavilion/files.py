@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ def write_atomic(path: Path, text: str, sync: bool = False) -> None:
         machine, such as the id of a submitted job.
     :raises OSError: When it cannot be written.  The old content is still there then.
     """
-    temp = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temp = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     # The kernel applies the umask; tempfile's 0600 would shut out the rest of the group.
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:

@@ -9,7 +9,6 @@ between users, and nothing in it is ever executed by reading it.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +171,7 @@ class Job:
 def _new_folder(parent: Path) -> Path:
     """A new folder with an unused name; several processes may do this at once."""
     for _ in range(100):
-        path = parent / secrets.token_hex(6)
+        path = parent / os.urandom(6).hex()
         try:
             path.mkdir()
         except FileExistsError:

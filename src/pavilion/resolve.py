@@ -45,8 +45,6 @@ def resolve_test(test: SuiteTest) -> list[ResolvedTest]:
         for manager in permutations(base, early) if early else [base]:
             resolved += _resolve_late(test, manager, late, bool(early))
         return resolved
-    except ConfigError:
-        raise
     except PavilionError as exc:
         raise ConfigError(f"Test '{test.name}' in {test.file} cannot be used",
                           prior_error=exc) from exc

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import inspect
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import PurePath
@@ -210,6 +209,7 @@ class VarDict(Mapping[str, Any]):
         for klass in type(self).__mro__:
             method = vars(klass).get(key)
             if _is_marked(method) and method.__doc__:
+                import inspect
                 return inspect.cleandoc(method.__doc__)
         return ""
 
@@ -297,13 +297,22 @@ def _decorate(args: Any, deferred: bool) -> Any:
     return functools.partial(_mark, deferred=deferred)
 
 
+def _takes_self_alone(func: Callable[..., Any]) -> bool:
+    """Whether a method can be called with nothing but its object."""
+    code = getattr(func, "__code__", None)
+    if code is not None and code.co_argcount == 1 and not code.co_kwonlyargcount:
+        return True
+    # Rarely needed, and importing it takes longer than importing this module.
+    import inspect
+    params = list(inspect.signature(func).parameters.values())
+    return bool(params) and all(
+        param.default is not param.empty
+        or param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD) for param in params[1:])
+
+
 def _mark(func: Callable[..., Any], deferred: bool) -> Callable[..., Any]:
     """Mark a function, and let calls of it go through the object's kept values."""
-    params = list(inspect.signature(func).parameters.values())
-    needed: inspect.Parameter | None = next(
-        (param for param in params[1:] if param.default is param.empty
-         and param.kind not in (param.VAR_POSITIONAL, param.VAR_KEYWORD)), None)
-    if not params or needed is not None:
+    if not _takes_self_alone(func):
         raise TypeError(f"{func.__qualname__} cannot be a variable: a variable's method takes "
                         f"'self' and no more.")
 

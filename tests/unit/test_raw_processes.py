@@ -220,7 +220,7 @@ def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
     mark = jobs.folder / 'signalled'
     identity, process = jobs.start(f"""
         trap 'touch {mark}' TERM INT HUP CONT
-        touch $READY
+        : > $READY
         while :; do sleep 0.02; done
     """)
     forged = replace(identity, uniq_id='f' * 32, **change)  # type: ignore[arg-type]
@@ -238,7 +238,7 @@ def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
 
 
 def test_an_old_record_is_proven_by_the_id_in_the_environment(jobs: Jobs) -> None:
-    identity, _ = jobs.start('sleep 60 & touch $READY; wait')
+    identity, _ = jobs.start('sleep 60 & : > $READY; wait')
     old = ProcessIdentity(identity.pid, identity.uniq_id, identity.host)
     assert look(old).liveness is Liveness.RUNNING
     assert members(old) == members(identity)
@@ -312,7 +312,7 @@ def test_members_are_the_session_and_those_who_left_it(jobs: Jobs) -> None:
     identity, _ = jobs.start(f"""
         {daemon_command(jobs, left)}
         env -i sh -c 'echo $$ > {cleaned}; exec sleep 60' &
-        touch $READY
+        : > $READY
         wait
     """)
     other, _ = jobs.start('exec sleep 60')
@@ -326,7 +326,7 @@ def test_once_the_first_process_is_gone_the_number_alone_proves_nothing(jobs: Jo
     identity, process = jobs.start(f"""
         env -i sh -c 'echo $$ > {cleaned}; exec sleep 60' &
         sh -c 'echo $$ > {kept}; exec sleep 60' &
-        touch $READY
+        : > $READY
     """)
     both = sorted([read_pid(cleaned), read_pid(kept)])
     process.wait(DEADLINE)
@@ -347,7 +347,7 @@ def test_a_job_that_ends_on_term_can_clean_up(jobs: Jobs) -> None:
     mark = jobs.folder / 'cleaned-up'
     identity, process = jobs.start(f"""
         trap 'touch {mark}; exit 7' TERM
-        touch $READY
+        : > $READY
         while :; do sleep 0.02; done
     """)
     result = end_job(identity)
@@ -366,7 +366,7 @@ def test_ending_a_job_twice_is_a_success(jobs: Jobs) -> None:
 
 
 def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
-    identity, process = jobs.start("trap '' TERM; sleep 60 & touch $READY; sleep 60")
+    identity, process = jobs.start("trap '' TERM; sleep 60 & : > $READY; sleep 60")
     began = time.monotonic()
     assert end_job(identity, term_wait=0.2).outcome is EndOutcome.ENDED
     assert 0.2 <= time.monotonic() - began < 5
@@ -375,7 +375,7 @@ def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
 
 
 def test_a_stopped_job_ends_without_being_killed(jobs: Jobs) -> None:
-    identity, process = jobs.start("trap 'exit 7' TERM; touch $READY; while :; do sleep 0.02; done")
+    identity, process = jobs.start("trap 'exit 7' TERM; sleep 60 & : > $READY; wait")
     os.killpg(identity.pid, signal.SIGSTOP)
     until(lambda: (found := raw_queue.read_stat(identity.pid)) and found.state == 'T', 'stopped')
     assert end_job(identity).outcome is EndOutcome.ENDED
@@ -384,7 +384,7 @@ def test_a_stopped_job_ends_without_being_killed(jobs: Jobs) -> None:
 
 def test_a_daemon_of_the_job_is_ended_too(jobs: Jobs) -> None:
     left = jobs.folder / 'left'
-    identity, _ = jobs.start(f'{daemon_command(jobs, left)}\ntouch $READY\nsleep 60')
+    identity, _ = jobs.start(f'{daemon_command(jobs, left)}\n: > $READY\nsleep 60')
     assert runs(read_pid(left))
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert not runs(read_pid(left))
@@ -392,7 +392,7 @@ def test_a_daemon_of_the_job_is_ended_too(jobs: Jobs) -> None:
 
 def test_what_a_dead_first_process_left_behind_is_ended(jobs: Jobs) -> None:
     left = jobs.folder / 'left'
-    identity, process = jobs.start(f'{daemon_command(jobs, left)}\nsleep 60 & touch $READY')
+    identity, process = jobs.start(f'{daemon_command(jobs, left)}\nsleep 60 & : > $READY')
     process.wait(DEADLINE)
     assert look(identity).liveness is Liveness.OVER
     assert end_job(identity).outcome is EndOutcome.ENDED
@@ -401,7 +401,7 @@ def test_what_a_dead_first_process_left_behind_is_ended(jobs: Jobs) -> None:
 
 def test_a_first_process_that_is_a_zombie_does_not_hide_its_children(jobs: Jobs) -> None:
     child = jobs.folder / 'child'
-    identity, _ = jobs.start(f"env -i sh -c 'echo $$ > {child}; exec sleep 60' & touch $READY")
+    identity, _ = jobs.start(f"env -i sh -c 'echo $$ > {child}; exec sleep 60' & : > $READY")
     until(lambda: not runs(identity.pid), 'the first process is a zombie')
     assert members(identity) == [read_pid(child)]
     assert end_job(identity).outcome is EndOutcome.ENDED
@@ -412,7 +412,7 @@ def test_a_cleaned_child_that_outlives_the_first_process_is_killed(jobs: Jobs) -
     child = jobs.folder / 'child'
     identity, process = jobs.start(f"""
         env -i sh -c 'trap "" TERM; echo $$ > {child}; while :; do sleep 0.02; done' &
-        touch $READY
+        : > $READY
         wait
     """)
     read_pid(child)
@@ -428,7 +428,7 @@ def test_a_process_started_in_answer_to_term_is_ended(jobs: Jobs) -> None:
     child = jobs.folder / 'child'
     identity, _ = jobs.start(f"""
         trap "sh -c 'echo \\$\\$ > {child}; exec sleep 60' & exit 0" TERM
-        touch $READY
+        : > $READY
         while :; do sleep 0.02; done
     """)
     assert end_job(identity).outcome is EndOutcome.ENDED
@@ -489,7 +489,9 @@ def test_processes_that_survive_are_listed_on_a_clock_that_tests_move(
     assert now[0] == pytest.approx(5.0)
 
 
-def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(jobs: Jobs) -> None:
+@pytest.mark.parametrize('alone', [False, True])
+def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
+        jobs: Jobs, alone: bool) -> None:
     record, answer, other = (jobs.folder / name for name in ('record', 'answer', 'other'))
     cancel = jobs.folder / 'cancel.py'
     cancel.write_text(textwrap.dedent(f"""
@@ -501,19 +503,20 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(jobs: Jobs
         open({str(answer)!r}, 'w').write(f'{{result.outcome.name}} {{result.pids}}\\n')
     """))
     identity, process = jobs.start(f"""
-        sh -c 'echo $$ > {other}; exec sleep 60' &
+        {"" if alone else f"sh -c 'echo $$ > {other}; exec sleep 60' &"}
         while ! test -e {record}; do sleep 0.02; done
         {sys.executable} {cancel}
         exit 9
     """)
-    read_pid(other)
+    if not alone:
+        read_pid(other)
     temporary = record.with_suffix('.new')
     temporary.write_text(json.dumps(identity.to_info()))
     temporary.rename(record)
     assert process.wait(DEADLINE) == 9, (jobs.folder / 'log').read_text()
     assert answer.read_text().startswith('SURVIVED')
     assert str(identity.pid) in answer.read_text()
-    assert not runs(read_pid(other))
+    assert alone or not runs(read_pid(other))
 
 
 # --- Start ---

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STYLES = {
     "PASS": "green", "FAIL": "red", "ERROR": "bold red", "CANCELLED": "yellow",
     "SCHED_CANCELLED": "yellow", "SCHED_ERROR": "bold red", "RUN_ERROR": "bold red",
-    "SCHED_WARNING": "yellow", "RUNNING": "cyan", "yes": "green", "refused": "bold red",
+    "SCHED_WARNING": "yellow", "RUNNING": "cyan", "refused": "bold red",
 }
 
 # Blanks between columns, and what a column that may be narrower keeps at least.

@@ -112,8 +112,8 @@ def _detach(session: Session, series: Series) -> int:
         print_json({"series": series.id, "tests": records, "summary": counts})
     else:
         started = counts["tests"] - counts["errors"]
-        print(f"Series {series.id}: {plural(started, 'test')} handed over, "
-              f"{counts['errors']} could not be.")
+        rest = f", {counts['errors']} could not be" if counts["errors"] else ""
+        print(f"Series {series.id}: {plural(started, 'test')} handed over{rest}.")
         print(hints(session, series.tests))
     return base.FAILED if counts["errors"] else base.OK
 

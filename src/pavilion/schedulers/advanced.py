@@ -8,20 +8,17 @@ it depends on.  Nothing is asked before something depends on nodes.
 from __future__ import annotations
 
 import os
-import random
-import secrets
 import threading
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
-from . import chunking, inventory, planning
+from . import chunking, inventory
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
 from .scheduler import SchedulerPlugin
@@ -31,9 +28,10 @@ from .vars import SchedulerVariables
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
+    from . import planning
 
-@dataclass(frozen=True)
-class FilteredNodes:
+
+class FilteredNodes(NamedTuple):
     """The nodes that tests of one kind of configuration may use."""
 
     list_id: int
@@ -42,13 +40,12 @@ class FilteredNodes:
     reasons: dict[str, list[str]]
 
 
-@dataclass
-class _Chunks:
+class _Chunks(NamedTuple):
     """The chunks of one kind of configuration; or why there are none."""
 
     chunks_id: Hashable
-    chunks: list[NodeList] = field(default_factory=list)
-    chunked: bool = False
+    chunks: list[NodeList]
+    chunked: bool
     error: str | None = None
 
 
@@ -87,7 +84,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                  priority: int = SchedulerPlugin.PRIO_COMMON) -> None:
         super().__init__(name, description, priority)
         # Where chunks are drawn at random: equal seeds give equal chunks.
-        self.seed: int = secrets.randbits(32)
+        self.seed: int = int.from_bytes(os.urandom(4), "big")
         # What is known of all nodes; core's 'show nodes' sets it as well.
         self._nodes: Nodes | None = None
         # The usable nodes of each kind of configuration; 'node_list_id' is the index.
@@ -97,7 +94,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._inventories: ConfigCache[Nodes] = ConfigCache()
         self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
         self._chunk_sets: dict[Hashable, _Chunks] = {}
-        self._usage = planning.ChunkUsage()
+        # What earlier plans used; made by the first one.
+        self._usage: planning.ChunkUsage | None = None
 
     # ----------------------------------------------------------------- what a plugin provides
 
@@ -128,7 +126,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             self._inventories.clear()
             self._filtered.clear()
             self._chunk_sets.clear()
-            self._usage = planning.ChunkUsage()
+            self._usage = None
 
     def _get_system_inventory(self, sched_config: dict[str, Any]) -> Nodes:
         """What is known of each node, for this configuration, in natural order.
@@ -205,19 +203,19 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _make_chunks(self, key: Hashable, filtered: FilteredNodes, config: Mapping[str, Any],
                      include: Sequence[str]) -> _Chunks:
-        found = _Chunks(key, chunked=bool(config["size"]))
+        chunked = bool(config["size"])
         if not filtered.names:
-            return found
+            return _Chunks(key, [], chunked)
         try:
             size = chunking.chunk_size(config["size"], len(filtered.names))
-            # The seed and what is drawn decide, not what was drawn before.
-            rng = random.Random(f"{self.seed} {key!r}")
-            found.chunks = chunking.make_chunks(
-                filtered.names, size, config["node_selection"], config["extra"], include, rng,
-                self.NODE_SELECTION)
+            chunks = chunking.make_chunks(
+                filtered.names, size, config["node_selection"], config["extra"], include,
+                # What is drawn depends on the seed and on what for, not on what was before.
+                chunking.seeded(f"{self.seed} {key!r}"), self.NODE_SELECTION)
         except chunking.ChunkError as exc:
-            found.error = inventory.include_problem(filtered.reasons) or str(exc)
-        return found
+            return _Chunks(key, [], chunked,
+                           inventory.include_problem(filtered.reasons) or str(exc))
+        return _Chunks(key, chunks, chunked)
 
     # -------------------------------------------------------------------------- the variables
 
@@ -281,7 +279,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         The chunks that were used are remembered, so that the tests of a later call go to others.
         """
-        plan = TestPlan([], [])
+        # Here, because it is only needed by those who start tests.
+        from . import planning
+        plan = TestPlan()
         requests: list[planning.TestRequest] = []
         filtered: dict[Hashable, FilteredNodes] = {}
         for number, test in enumerate(tests):
@@ -292,6 +292,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 continue
             requests.append(request)
             filtered[number] = found
+        self._usage = self._usage or planning.ChunkUsage()
         placed = planning.plan(requests, usage=self._usage)
         stores: dict[int, _NodeData] = {}
         for job in placed.jobs:
@@ -313,6 +314,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
         """
+        from . import planning
         config = validate_config(test.config["schedule"])
         filtered = self.filtered_nodes(config)
         chunks = self._get_chunks(filtered, config)

@@ -75,7 +75,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
         (share_allocation), and they ask for the same allocation.  Jobs come in the order of
         their first tests; the work grows linearly with the number of tests.
         """
-        plan = TestPlan([], [])
+        plan = TestPlan()
         groups: dict[Hashable, PlannedJob] = {}
         for number, test in enumerate(tests):
             try:

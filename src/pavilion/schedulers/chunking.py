@@ -56,6 +56,11 @@ def chunk_size(value: int | float | None, node_count: int) -> int:
     return value
 
 
+def seeded(seed: str) -> random.Random:
+    """A source of random numbers that is the same for equal seeds, on every Python and host."""
+    return random.Random(seed)
+
+
 def make_chunks(
     nodes: Sequence[str],
     size: int,

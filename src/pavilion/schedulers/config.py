@@ -9,6 +9,7 @@ activated, and takes it out again when it is deactivated.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Union
@@ -262,13 +263,19 @@ def parse_node_range(node_range: Any) -> list[str]:
     :returns: Names in the order given, each once.
     :raises SchedConfigError: For bad host lists, saying what and where.
     """
+    return list(_expanded(tuple(map(str, validate_list(node_range)))))
+
+
+@functools.lru_cache(maxsize=64)
+def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in host lists.  Kept for the many tests that have the same ones."""
     names: dict[str, None] = {}
-    for item in validate_list(node_range):
+    for text in texts:
         try:
-            names.update(dict.fromkeys(hostlists.expand(str(item))))
+            names.update(dict.fromkeys(hostlists.expand(text)))
         except ValueError as exc:
-            raise SchedConfigError(f"Bad host list {item!r}", prior_error=exc) from exc
-    return list(names)
+            raise SchedConfigError(f"Bad host list {text!r}", prior_error=exc) from exc
+    return tuple(names)
 
 
 # A validator is a function, a choice of texts, a table for a sub-section, or None (as it is).

@@ -19,7 +19,8 @@ class WatchedConfig(dict[str, Any]):
     """A schedule section that notes which of its keys are read."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        super().__init__(config)
+        # Copying must not count as reading, when what is copied is watched itself.
+        super().__init__(dict.items(config) if isinstance(config, dict) else config)
         self.read: set[str] = set()
 
     def __getitem__(self, key: str) -> Any:

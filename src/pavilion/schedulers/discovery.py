@@ -8,27 +8,25 @@ plugin that is part of a package under its real name, so that there is one class
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .yapsy_compat import PluginFileAnalyzerWithInfoFile, PluginFileLocator, PluginManager
 
 INFO_EXTENSION = "yapsy-plugin"
 
 
-@dataclass(frozen=True)
-class LoadedPlugin:
+class LoadedPlugin(NamedTuple):
     """A plugin that was found and made."""
 
     file: Path
@@ -36,8 +34,7 @@ class LoadedPlugin:
     plugin: Any
 
 
-@dataclass(frozen=True)
-class RefusedPlugin:
+class RefusedPlugin(NamedTuple):
     """A plugin file that could not be used.
 
     :param file: The ``.yapsy-plugin`` file, or the folder that cannot be read.
@@ -240,9 +237,9 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
 
 def _import_file(source: Path) -> ModuleType:
     """Run a file as a module of its own, under a name that belongs to its path alone."""
-    digest = hashlib.sha256(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
+    digest = zlib.crc32(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
     stem = source.parent.name if source.name == "__init__.py" else source.stem
-    name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest.hexdigest()[:12]}"
+    name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest:08x}"
     search = [os.fspath(source.parent)] if source.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=search)
     if spec is None or spec.loader is None:

@@ -131,7 +131,7 @@ def _expand_item(text: str, start: int, end: int, room: int) -> list[str]:
         spans = _parse_group(text, match.start(1), match.group(1))
         parts.append(spans)
         count *= sum(int(high) - int(low) + 1 for low, high in spans)
-        length += max(len(high) for _, high in spans)
+        length += max(len(number) for span in spans for number in span)
         if count > room:
             raise HostListError(f"more than {LIST_LIMIT:,} names", text, match.start())
     if count > room:
@@ -169,14 +169,14 @@ def _parse_group(text: str, position: int, inside: str) -> list[_Span]:
         if int(high) - int(low) >= RANGE_LIMIT:
             problem = f"the range {part} has more than {RANGE_LIMIT:,} names"
             raise HostListError(problem, text, position)
-        # The width of the first number counts, so the last one may get wider or narrower here.
-        spans.append((low, high.lstrip("0").zfill(len(low))))
+        spans.append((low, high))
         position += len(part) + 1
     return spans
 
 
 def _span_numbers(span: _Span) -> list[str]:
     low, high = span
+    # The first number alone gives the width: [01-3] is 01, 02, 03, and [1-03] is 1, 2, 3.
     width = len(low)
     return [str(number).zfill(width) for number in range(int(low), int(high) + 1)]
 

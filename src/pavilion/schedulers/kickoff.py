@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -84,6 +83,7 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
     """
     kwargs: dict[str, Any] = {"job_name": job_name, "sched_config": sched_config,
                               "nodes": nodes, "node_range": node_range, "shebang": shebang}
+    import inspect
     params = inspect.signature(cls.__init__).parameters
     takes_vars = "sched_vars" in params or any(
         param.kind is param.VAR_KEYWORD for param in params.values())

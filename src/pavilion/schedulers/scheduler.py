@@ -7,11 +7,11 @@ cannot tell about nodes) or ``SchedulerPluginAdvanced`` (it can).
 
 from __future__ import annotations
 
-import inspect
-import json
+import sys
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -34,6 +34,7 @@ from .config import (
     validate_config,
 )
 from .ending import end_test
+from .inventory import frozen
 from .job_states import current_status, describe
 from .kickoff import KickoffScriptHeader, compose_stub, make_header
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
@@ -154,7 +155,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         self.name = name
         self.description = description
         self.priority = priority
-        self.path = Path(inspect.getfile(type(self)))
+        self.path = _file_of(type(self))
         # Job name -> (when it was asked, in seconds since the epoch; the answer).
         self._job_statuses: dict[str, tuple[float, TestStatusInfo]] = {}
         self._status_lock = threading.RLock()
@@ -166,8 +167,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         super().__init_subclass__(**kwargs)
         # The guide for plugin authors calls the method that asks about one job 'job_status'.
         own = vars(cls).get("job_status")
-        if inspect.isfunction(own) and "_job_status" not in vars(cls):
-            params = list(inspect.signature(own).parameters)
+        if isinstance(own, FunctionType) and "_job_status" not in vars(cls):
+            params = own.__code__.co_varnames[:own.__code__.co_argcount]
             if len(params) == 3 and "test" not in params[2]:
                 cls._job_status = own  # type: ignore[method-assign]
                 del cls.job_status
@@ -478,9 +479,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                         f"JOB_SHARE_KEY_ATTRS of scheduler plugin {self.name!r} names {attr!r}, "
                         "which is not in the schedule section.")
                 value = value[part]
-            key.append(json.dumps(value, sort_keys=True, default=str)
-                       if isinstance(value, (list, dict, tuple)) else value)
+            key.append(frozen(value))
         return tuple(key)
+
+
+def _file_of(cls: type) -> Path:
+    """The file that a class is from; that of a class made by hand is not known."""
+    module = sys.modules.get(cls.__module__)
+    return Path(getattr(module, "__file__", None) or "<unknown>")
 
 
 def __reset() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import PavilionError, SchedulerPluginError
@@ -13,7 +11,6 @@ from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
 from .job_states import describe
-from .planning import OWN, SHARED
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -22,37 +19,42 @@ if TYPE_CHECKING:
     from .scheduler import SchedulerPlugin
 
 
-@dataclass
 class PlannedJob:
     """A job that is to be started.
 
-    Exactly one of ``nodes`` and ``node_range`` is set.
+    :param tests: Those that it runs, in order.
+    :param config: The validated schedule section to use, with the longest time limit of its
+        tests.
+    :param nodes: The nodes to run on; or
+    :param node_range: (min, max), when the scheduler picks them.
+    :param chunk: The number of the chunk that its nodes are of.
+    :param prepare: Called with the new job before it is kicked off.
     """
 
-    tests: list[TestRun]
-    # The validated schedule section to use, with the longest time limit of its tests.
-    config: dict[str, Any]
-    nodes: NodeList | None = None
-    node_range: NodeRange | None = None
-    # The number of the chunk its nodes are of.
-    chunk: int | None = None
-    # Called with the new job before it is kicked off.
-    prepare: Callable[[Job], None] | None = None
+    def __init__(self, tests: list[TestRun], config: dict[str, Any], *,
+                 nodes: NodeList | None = None, node_range: NodeRange | None = None,
+                 chunk: int | None = None, prepare: Callable[[Job], None] | None = None) -> None:
+        self.tests = tests
+        self.config = config
+        self.nodes = nodes
+        self.node_range = node_range
+        self.chunk = chunk
+        self.prepare = prepare
 
     @property
     def mode(self) -> str:
-        """'own' or 'shared'."""
-        return OWN if len(self.tests) == 1 else SHARED
+        """'own' (one test) or 'shared' (several in one allocation)."""
+        return "own" if len(self.tests) == 1 else "shared"
 
 
-@dataclass
 class TestPlan:
     """Every test is in exactly one job, or in exactly one error."""
 
     __test__ = False
 
-    jobs: list[PlannedJob]
-    errors: list[SchedulerPluginError]
+    def __init__(self) -> None:
+        self.jobs: list[PlannedJob] = []
+        self.errors: list[SchedulerPluginError] = []
 
 
 def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[PlannedJob],
@@ -68,6 +70,7 @@ def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[Plann
     if at_once <= 1 or len(jobs) <= 1:
         results = [start(planned) for planned in jobs]
     else:
+        from concurrent.futures import ThreadPoolExecutor
         with ThreadPoolExecutor(max_workers=min(at_once, len(jobs))) as pool:
             results = list(pool.map(start, jobs))
     return [error for error in results if error is not None]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +16,14 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 from ..basic import SchedulerPluginBasic
 from ..config import min_int
 from ..vars import SchedulerVariables, var_method
-from .raw_processes import Liveness, ProcessIdentity, RawError, Reaper, end_job, look, start_job
-from .raw_queue import QueueView, enqueue, read_queue
+from .raw_queue import QueueView, RawError, enqueue, read_queue
 
+# Starting and signalling processes takes modules that cost as much to import as all of Pavilion.
+# They are imported where they are used, so that loading the plugin is quick.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
+
+    from .raw_processes import ProcessIdentity, Reaper
 
 # The JobInfo key with a job's number in the queue; only jobs with a limit have it.
 TICKET = "ticket"
@@ -62,7 +63,8 @@ class Raw(SchedulerPluginBasic):
 
     def __init__(self) -> None:
         super().__init__("raw", "Runs jobs as processes of this host.", self.PRIO_CORE)
-        self._reaper = Reaper()
+        # Waits for the jobs that this process started; made for the first one.
+        self._reaper: Reaper | None = None
         # When the queue was looked at (monotonic seconds), and what it was.
         self._queue_view: tuple[float, QueueView | None] = (0.0, None)
 
@@ -89,7 +91,7 @@ class Raw(SchedulerPluginBasic):
                  job_name: str, nodes: NodeList | None = None,
                  node_range: NodeRange | None = None) -> JobInfo:
         """Start the kickoff script, or a process that waits for its turn to become it."""
-        uniq_id = uuid.uuid4().hex
+        uniq_id = os.urandom(16).hex()
         limit = sched_config["raw"]["concurrent"]
         script = [os.fspath(job.kickoff_path)]
         try:
@@ -109,12 +111,15 @@ class Raw(SchedulerPluginBasic):
 
     def _start(self, argv: list[str], job: Job, uniq_id: str,
                pass_fds: tuple[int, ...] = ()) -> JobInfo:
+        from .raw_processes import Reaper, start_job
         identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
+        self._reaper = self._reaper or Reaper()
         self._reaper.add(process)
         return JobInfo(identity.to_info())
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """Look at the job's process.  From another host: SCHED_WARNING, cannot tell."""
+        from .raw_processes import Liveness, look
         identity = _identity(job_info)
         found = look(identity)
         if found.liveness is Liveness.CANNOT_TELL:
@@ -131,7 +136,7 @@ class Raw(SchedulerPluginBasic):
 
     def _exit_note(self, pid: int) -> str:
         """How a job that this process started ended."""
-        code = self._reaper.returncode(pid)
+        code = None if self._reaper is None else self._reaper.returncode(pid)
         if code is None:
             return ""
         return f" It was killed by signal {-code}." if code < 0 else f" Its exit code was {code}."
@@ -157,6 +162,7 @@ class Raw(SchedulerPluginBasic):
 
         :returns: None when none is left, those of a job that was over already included.
         """
+        from .raw_processes import end_job
         try:
             result = end_job(_identity(job_info), term_wait=self.TERM_WAIT,
                              kill_wait=self.KILL_WAIT)
@@ -166,7 +172,7 @@ class Raw(SchedulerPluginBasic):
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """This host."""
-        return [socket.gethostname().split(".")[0]]
+        return [os.uname().nodename.split(".")[0]]
 
     def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
         """CPUs that this process may use, and memory in whole GiB (as Pavilion 2.6 has it)."""
@@ -178,6 +184,7 @@ class Raw(SchedulerPluginBasic):
 
 
 def _identity(job_info: JobInfo) -> ProcessIdentity:
+    from .raw_processes import ProcessIdentity
     try:
         return ProcessIdentity.from_info(job_info)
     except RawError as exc:
