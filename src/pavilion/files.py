@@ -46,6 +46,8 @@ def read_json(path: Path) -> Any:
         return json.loads(data.decode("utf-8", "surrogateescape"))
     except ValueError as exc:
         raise ValueError(f"{path} holds no valid JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise ValueError(f"{path} holds JSON that is nested too deeply.") from exc
 
 
 def tail(path: Path, lines: int = 5, max_bytes: int = 4096) -> str:

@@ -8,7 +8,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_NAME_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# What the shell takes as the name of an environment variable.
+ENV_NAME_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# A '$' that is not the start of $NAME or ${NAME}.
+_OTHER_DOLLAR_RE = re.compile(r"\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})")
 
 
 class ScriptHeader:
@@ -59,22 +62,27 @@ class ScriptComposer:
         if isinstance(command, str):
             command = [command]
         for text in command:
-            self._lines += text.splitlines() or [""]
+            # Not splitlines(): a form feed or U+2028 in a quoted text ends no line for a shell.
+            self._lines += text.removesuffix("\n").split("\n")
 
     def env_change(self, env: Mapping[str, str | None]) -> None:
         """Set environment variables; a value of None unsets one.
 
-        Values stand in double quotes, so ``$NAME`` in them is expanded by the shell; quotes and
-        backslashes are kept as they are.
+        Values stand in double quotes, so ``$NAME`` and ``${NAME}`` in them are expanded by the
+        shell; everything else is kept as it is.
 
-        :raises ValueError: For a name that the shell would not take.
+        :raises ValueError: For a name that the shell would not take, and a value with a null
+            character.
         """
         for name, value in env.items():
-            if not _NAME_RE.match(name):
+            if not ENV_NAME_RE.match(name):
                 raise ValueError(f"{name!r} cannot be the name of an environment variable: "
                                  "letters, digits and '_', not starting with a digit.")
             if value is None:
                 self._lines.append(f"unset {name}")
+            elif "\0" in value:
+                raise ValueError(f"The value of the environment variable {name} must not hold a "
+                                 f"null character: {value!r}.")
             else:
                 self._lines.append(f"export {name}={double_quote(value)}")
 
@@ -102,5 +110,5 @@ def quote(text: str | Path) -> str:
 def double_quote(text: str) -> str:
     """The text in double quotes: ``$NAME`` and ``${NAME}`` are expanded, nothing is executed."""
     text = re.sub(r'([\\"`])', r"\\\1", text)
-    # A command substitution would run; a plain expansion may stay.
-    return '"' + re.sub(r"\$(?=\()", r"\\$", text) + '"'
+    # Other forms may run commands ('$(...)', and indices in '${a[...]}' and '$[...]').
+    return '"' + _OTHER_DOLLAR_RE.sub(r"\\$", text) + '"'

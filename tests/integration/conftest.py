@@ -17,7 +17,7 @@ from typing import Any, Callable
 import pytest
 
 # Nothing here takes this long. It keeps a hanging command from hanging the tests.
-PATIENCE = 30.0
+PATIENCE = 15.0
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Cli:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._started: list[subprocess.Popen[str]] = []
         self.home = root / "my home"
         self.config = root / "my config"
         self.work = root / "my work"
@@ -88,9 +89,11 @@ class Cli:
 
     def start(self, *args: Any) -> subprocess.Popen[str]:
         """Start a command in a session of its own, as a terminal would."""
-        return subprocess.Popen(self.argv(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, cwd=self.root, env=self.env, start_new_session=True,
-                                stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            self.argv(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.root, env=self.env, start_new_session=True, stdin=subprocess.DEVNULL)
+        self._started.append(process)
+        return process
 
     def suite(self, text: str, name: str = "suite") -> Path:
         """Write a suite into the config folder."""
@@ -128,11 +131,14 @@ class Cli:
         return found
 
     def kill_all(self) -> None:
+        """Leave nothing behind, whatever a test was stopped by."""
         for pid in self.processes():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        for process in self._started:
+            process.communicate(timeout=PATIENCE)
 
 
 def finish(process: subprocess.Popen[str]) -> Done:
