@@ -1,7 +1,8 @@
 """Times of the pure parts of the advanced schedulers: host lists, filters, chunks, plans.
 
-Prints, for each piece of work: the CPU time (best of five runs) at its reference size, the growth exponent from 10,000 to
-100,000 nodes (1.0 is linear, 2.0 quadratic), and the peak of memory allocated at 100,000 nodes.
+Prints, for each piece of work: the CPU time at its reference size (best of five runs), the growth
+exponent from 10,000 to 100,000 nodes (1.0 is linear, 2.0 quadratic), and the peak of memory
+allocated at 100,000 nodes.
 Nothing is asserted: times depend on the machine.
 
 Run it with: python benchmarks/bench_pure.py

@@ -112,7 +112,7 @@ def load_config(config_file: Path | None = None, working_dir: Path | None = None
     loaded: dict[str, Any] = dict(_read(path))
     base = path.parent if path is not None else _user_dir(environ)
     chosen = working_dir or loaded["working_dir"] or base / "working_dir"
-    folders = [*config_dirs, *(base / folder for folder in loaded["config_dirs"] or [])]
+    folders = [*config_dirs, *(_below(base, folder) for folder in loaded["config_dirs"] or [])]
     if "PAV_CONFIG_DIR" in environ:
         folders.append(Path(environ["PAV_CONFIG_DIR"]))
     folders.append(base)
@@ -120,7 +120,7 @@ def load_config(config_file: Path | None = None, working_dir: Path | None = None
     return PavConfig(
         pav_root=Path(__file__).resolve().parent,
         pav_cfg_file=path,
-        working_dir=_absolute(base / chosen if working_dir is None else chosen),
+        working_dir=_absolute(_below(base, chosen) if working_dir is None else chosen),
         configs=_labelled(folders),
         env_setup=[*setup, *(loaded["env_setup"] or [])],
         disable_plugins=list(loaded["disable_plugins"] or []),
@@ -142,7 +142,23 @@ def _find_file(config_file: Path | None, environ: Mapping[str, str]) -> Path | N
 
 
 def _user_dir(environ: Mapping[str, str]) -> Path:
-    return Path(environ.get("HOME") or Path.home()) / ".pavilion"
+    home = environ.get("HOME")
+    return (Path(home) if home else _expanded(Path("~"))) / ".pavilion"
+
+
+def _below(base: Path, path: Path) -> Path:
+    """A path as a settings file means it: relative to that file, or with '~' for the home."""
+    return base / _expanded(path)
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        # A container may run as a user id that has no entry and no $HOME.
+        raise ConfigError(f"The home folder that {str(path)!r} means is not known. Set $HOME, or "
+                          "name the settings file with --config-file or $PAV_CONFIG_FILE and "
+                          "use absolute paths in it.") from exc
 
 
 def _read(path: Path | None) -> Mapping[str, Any]:
@@ -168,4 +184,4 @@ def _labelled(folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
 def _absolute(path: Path) -> Path:
     # Links are kept as they are: automounters' paths only work through them.
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() follows links)
+    return Path(os.path.abspath(_expanded(path)))  # noqa: PTH100 (resolve() follows links)

@@ -55,6 +55,7 @@ class Job:
         :raises JobError: When the folder cannot be made.
         """
         parent = Path(pav_cfg["working_dir"]) / "jobs"
+        path: Path | None = None
         try:
             path = _new_folder(parent)
             job = cls(path, kickoff_fn)
@@ -66,6 +67,10 @@ class Job:
                 record["kickoff_fn"] = kickoff_fn
             write_json(job.tests_path, record)
         except OSError as exc:
+            if path is not None:
+                # Here, because nothing else needs it at start-up.
+                import shutil
+                shutil.rmtree(path, ignore_errors=True)
             raise JobError(f"Cannot make a folder for a new job in {parent}",
                            prior_error=exc) from exc
         return job
@@ -140,8 +145,10 @@ class Job:
             return {}
         except (OSError, ValueError) as exc:
             raise JobError(f"Cannot read the node data {path}", prior_error=exc) from exc
-        if not isinstance(data, dict):
-            raise JobError(f"The node data {path} is damaged: expected a JSON object.")
+        if not isinstance(data, dict) or not all(isinstance(node, dict)
+                                                 for node in data.values()):
+            raise JobError(f"The node data {path} is damaged: expected a JSON object with an "
+                           "object for each node.")
         return data
 
     def get_test_id_pairs(self) -> list[tuple[Path, str]]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from pavilion import schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError
+from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
-from pavilion.variables import VariableSetManager, permutations
+from pavilion.test_run import parse_timeout
+from pavilion.variables import VariableSetManager, escape, permutations
+from pavilion.variables.config import map_texts
 
-# What cannot refer to the scheduler's variables, because those depend on it.
-BEFORE_SCHED = ("scheduler", "schedule")
 # What is used up here and is no part of a test run.
 USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc")
 
@@ -81,18 +82,21 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
     """Add the scheduler's variables, and permute over those."""
     plugin = _scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
     schedule = manager.resolve_config({"schedule": test.config["schedule"]})["schedule"]
-    sched_vars = plugin.get_initial_vars(schedule)
+    sched_vars = _initial_vars(plugin, schedule)
     manager.add_set("sched", sched_vars)
     resolved = []
     for final in permutations(manager, late) if late else [manager]:
         config = {key: value for key, value in test.config.items() if key not in USED_UP}
-        config.update(scheduler=plugin.name, schedule=schedule)
+        # Resolved already; what looks like a reference in it now came from a value.
+        config.update(scheduler=plugin.name,
+                      schedule=map_texts(schedule, lambda text, path: escape(text)))
         final.resolve_config(config, deferred_ok=("run",))
         config["chunk"] = _chunk(final.resolve_text(config["chunk"], "chunk"))
         config["concurrent"] = _concurrent(
             final.resolve_text(config["concurrent"] or sched_vars["concurrent_default"],
                                "concurrent"))
-        _check_timeout(final, config["run"].get("timeout"))
+        _check_timeout(final, config["run"]["timeout"])
+        _check_shebang(final.resolve_text(config["run"]["shebang"], "run.shebang"))
         subtitle = _subtitle(test, final, permuted or bool(late))
         resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
                                      config, final, tuple(sched_vars["errors"])))
@@ -105,6 +109,18 @@ def _scheduler(name: str) -> schedulers.SchedulerPlugin:
         raise SchedulerPluginError(f"The scheduler {name!r} is not available on this host. "
                                    f"{plugin.unavailable_reason}")
     return plugin
+
+
+def _initial_vars(plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
+                  ) -> schedulers.SchedulerVariables:
+    try:
+        return plugin.get_initial_vars(schedule)
+    except PavilionError:
+        raise
+    except Exception as exc:
+        raise SchedulerPluginError(
+            f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
+            f"{type(exc).__name__} while it made the test's variables", prior_error=exc) from exc
 
 
 def _subtitle(test: SuiteTest, manager: VariableSetManager, permuted: bool) -> str | None:
@@ -139,21 +155,20 @@ def _concurrent(text: str) -> str:
     return text
 
 
+def _check_shebang(text: str) -> None:
+    try:
+        ScriptHeader(text)
+    except ValueError as exc:
+        raise ConfigError("run.shebang cannot be used", prior_error=exc) from exc
+
+
 def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
     """Find a bad time limit before the test runs, where it is known already."""
     try:
         timeout = None if text is None else manager.resolve_text(text, "run.timeout")
     except PavilionError:
         return
-    if timeout is None or timeout.lower() == "none":
-        return
-    try:
-        good = 0 < float(timeout) < float("inf")
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(f"run.timeout must be a number of seconds above 0, or 'none'; not "
-                          f"{timeout!r}.")
+    parse_timeout(timeout)
 
 
 def group_by_scheduler(tests: Sequence[Any]) -> Mapping[str, list[Any]]:

@@ -6,6 +6,7 @@ start a job again after a node failed.  Whatever happens to one test, the others
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -23,12 +24,15 @@ from pavilion.config import PavConfig, load_config
 from pavilion.errors import PavilionError, TestRunError
 from pavilion.plugins import load_plugins
 from pavilion.status_file import STATES
-from pavilion.test_run import ERROR, FAIL, PASS, TestRun
+from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
 
 # How long the tests' processes have to end when the job is told to, in seconds.
 STOP_WAIT = 5.0
 # Seconds between two looks whether a running test was cancelled.
 CANCEL_PAUSE = 1.0
+# How long a script may be busy because another thread forks, and between two tries, in seconds.
+BUSY_WAIT = 10.0
+BUSY_PAUSE = 0.005
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -85,33 +89,26 @@ class Runner:
         """Fill in what the allocation tells, and write the script."""
         test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
         if test.needs_allocation:
-            plugin = schedulers.get_plugin(test.scheduler)
-            test.finalize({"sched": plugin.get_final_vars(test), "sys": sys_vars.get_vars(False)})
+            _finalize(test)
         try:
             (test.path / "work").mkdir(exist_ok=True)
             test.make_script().write(test.run_script)
-        except OSError as exc:
+        except (OSError, ValueError) as exc:
             raise TestRunError(f"The script {test.run_script} cannot be written",
                                prior_error=exc) from exc
 
     def _run_script(self, test: TestRun, log_file: Any) -> None:
-        timeout = _seconds(test.config["run"].get("timeout"))
+        timeout = parse_timeout(test.config["run"].get("timeout"))
         test.status.set(STATES.RUNNING, f"Running {test.run_script.name}.")
         started, clock = time.time(), time.monotonic()
-        try:
-            process = subprocess.Popen(
-                [os.fspath(test.run_script)], cwd=test.path / "work", stdin=subprocess.DEVNULL,
-                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True)
-        except OSError as exc:
-            raise TestRunError(f"The script {test.run_script} cannot be started",
-                               prior_error=exc) from exc
+        process = _start(test, log_file)
         with self._lock:
             self._running.add(process)
-            if self._stopped_by is not None:
-                # The signal came before this process was known to its handler.
-                _signal_group(process, signal.SIGTERM)
+            # The signal came before this process was known to its handler.
+            too_late = self._stopped_by is not None
         try:
-            code, timed_out = _wait(test, process, timeout)
+            code, timed_out = ((_end_group(process), False) if too_late
+                               else _wait(test, process, timeout))
         finally:
             with self._lock:
                 self._running.discard(process)
@@ -125,6 +122,10 @@ class Runner:
 
     def _finish(self, test: TestRun, code: int, timed_out: bool, started: float,
                 duration: float) -> None:
+        if test.complete:
+            # Cancelled while it ran; that stays its last word.
+            print(f"Test {test.id} was cancelled after {duration:.1f} s.", flush=True)
+            return
         if timed_out:
             state = STATES.RUN_TIMEOUT
             note = (f"The test ran longer than its run.timeout of "
@@ -141,18 +142,22 @@ class Runner:
         """End a test that could not be run."""
         text = error.pformat()
         print(f"Test {test.id}: {text}", flush=True)
+        if test.complete:
+            return
         try:
             test.status.set(state, text)
             self._end(test, ERROR, text)
         except PavilionError as exc:
-            # Nothing can be written.  The scheduler's view of the job ends the test.
             print(exc.pformat(), flush=True)
+            try:
+                # An empty file may fit on a full disk.  A test without results is an ERROR.
+                test.set_run_complete()
+            except PavilionError as complete_exc:
+                # The scheduler's view of the job ends the test.
+                print(complete_exc.pformat(), flush=True)
 
     def _end(self, test: TestRun, result: str, note: str, return_value: int | None = None,
              started: float | None = None, duration: float = 0.0) -> None:
-        if test.complete:
-            # Cancelled while it ran; that stays its last word.
-            return
         started = time.time() if started is None else started
         test.save_results({
             "result": result,
@@ -202,8 +207,38 @@ def _concurrency(test: TestRun) -> int:
         return 1
 
 
-def _seconds(timeout: str | None) -> float | None:
-    return None if timeout is None or timeout.lower() == "none" else float(timeout)
+def _finalize(test: TestRun) -> None:
+    """Fill in what only the allocation tells.
+
+    :raises PavilionError: When a variable that the test uses cannot be worked out.
+    """
+    sched_vars = schedulers.get_plugin(test.scheduler).get_final_vars(test)
+    before = set(sched_vars["errors"])
+    test.finalize({"sched": sched_vars, "sys": sys_vars.get_vars(False)})
+    # A scheduler variable that fails is a text that says so.  It must not get into the script.
+    failed = [error for error in sched_vars["errors"] if error not in before]
+    if failed:
+        raise TestRunError(f"Variables of test {test.id} cannot be worked out: "
+                           + " ".join(failed))
+
+
+def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
+    """Start a test's script.
+
+    A file that anyone has open for writing cannot be executed.  A process that another thread
+    forks while the script is written has it open, until it executes its own program.
+    """
+    deadline = time.monotonic() + BUSY_WAIT
+    while True:
+        try:
+            return subprocess.Popen(
+                [os.fspath(test.run_script)], cwd=test.path / "work", stdin=subprocess.DEVNULL,
+                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as exc:
+            if exc.errno != errno.ETXTBSY or time.monotonic() >= deadline:
+                raise TestRunError(f"The script {test.run_script} cannot be started",
+                                   prior_error=exc) from exc
+        time.sleep(BUSY_PAUSE)
 
 
 def _wait(test: TestRun, process: subprocess.Popen[bytes], timeout: float | None

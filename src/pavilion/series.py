@@ -106,9 +106,15 @@ class Series:
 
 
 def latest_series(pav_cfg: PavConfig) -> str | None:
-    """The id of the newest series; None when there is none."""
-    numbers = _series_numbers(pav_cfg.working_dir / "series")
-    return f"s{max(numbers)}" if numbers else None
+    """The id of the newest series; None when there is none.
+
+    One that is being made, or was not made to the end, does not count.
+    """
+    folder = pav_cfg.working_dir / "series"
+    for number in sorted(_series_numbers(folder), reverse=True):
+        if (folder / f"s{number}" / "series.json").exists():
+            return f"s{number}"
+    return None
 
 
 def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None = None,
@@ -175,7 +181,11 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
     outcomes: list[tuple[TestRun, str]] = []
     jobs: dict[str, tuple[TestRun, list[int]]] = {}
     for test in tests:
-        done = test.cancel(reason)
+        try:
+            done = test.cancel(reason)
+        except PavilionError as exc:
+            outcomes.append((test, f"not cancelled: {exc.pformat()}"))
+            continue
         outcomes.append((test, "cancelled" if done else
                          f"already over ({test.result})"))
         job = test.job

@@ -122,7 +122,8 @@ class StatusFile:
         """
         if STATES.validate(state) != state:
             state, note = "INVALID", f"Unknown state {state!r}: {note}"
-        info = TestStatusInfo(state, note)
+        # As exact as the file, so that what is returned equals what is read.
+        info = TestStatusInfo(state, note, when=round(time.time(), 6))
         line = f"{info.when:.6f} {state} {_escape(note)}".encode("utf-8", "backslashreplace")
         if len(line) >= self.LINE_MAX:
             line = _cut(line, self.LINE_MAX - 4) + b"..."

@@ -27,6 +27,7 @@ import yaml_config as yc
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError
 from pavilion.schedulers.config import ScheduleConfig
+from pavilion.scriptcomposer import ENV_NAME_RE
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -70,6 +71,13 @@ class VariablesElem(yc.CategoryElem):
         super().__init__("variables", sub_elem=VariableElem(), **kwargs)
 
 
+class EnvElem(yc.CategoryElem):
+    """Environment variables to set."""
+
+    KEY_PATTERN = ENV_NAME_RE
+    KEY_HELP = "letters, digits and '_', not starting with a digit"
+
+
 class TestElem(yc.KeyedElem):
     """The config of a test.  Made anew for each use: schedulers add to the schedule section."""
 
@@ -96,7 +104,7 @@ class TestElem(yc.KeyedElem):
                 "How many tests of a shared job may run at the same time, as far as this test "
                 "goes. Default: sched.concurrent_default.")),
             yc.KeyedElem("run", elements=[
-                yc.CategoryElem("env", sub_elem=yc.StrElem(), help_text=(
+                EnvElem("env", sub_elem=yc.StrElem(), help_text=(
                     "Environment variables to set; no value unsets one.")),
                 yc.ListElem("cmds", sub_elem=yc.StrElem(), help_text=(
                     "The commands, run by one shell one after the other. The exit code of the "
@@ -141,7 +149,9 @@ def load_suite(file: Path, overrides: Sequence[str] = ()) -> dict[str, SuiteTest
     for name in suite:
         try:
             merged = _inherited(name, suite, test_elem, ())
-            config = test_elem.validate(test_elem.merge(merged, changes))
+            for change in changes:
+                merged = test_elem.merge(merged, change)
+            config = test_elem.validate(merged)
         except ValueError as exc:
             raise ConfigError(f"Test '{name}' of suite {file} cannot be used",
                               prior_error=exc) from exc
@@ -185,9 +195,12 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
     return data
 
 
-def _parse_overrides(overrides: Sequence[str], elem: TestElem) -> dict[str, Any]:
-    """Texts such as 'schedule.nodes=4' as a nested config."""
-    changes: Any = None
+def _parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
+    """Texts such as 'schedule.nodes=4' as nested configs.
+
+    They are merged one by one: a 'run.cmds+' must meet the list that it adds to.
+    """
+    changes: list[Any] = []
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
@@ -198,12 +211,11 @@ def _parse_overrides(overrides: Sequence[str], elem: TestElem) -> dict[str, Any]
             nested: Any = _SuiteLoader().load_raw(io.StringIO(value)) if value.strip() else None
             for part in reversed(key.strip().split(".")):
                 nested = {part: nested}
-            elem.normalize(nested)
+            changes.append(elem.normalize(nested))
         except ValueError as exc:
             raise ConfigError(f"The override {text!r} cannot be used",
                               prior_error=exc) from exc
-        changes = elem.merge(changes, nested)
-    return changes or {}
+    return changes
 
 
 # ------------------------------------------------------------------------------ finding suites
@@ -251,14 +263,21 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = ()
     return chosen
 
 
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"There is no home folder for {text!r} to be in.") from exc
+
+
 def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:
     """The suite file and the name of a test that a target stands for."""
-    path = Path(target).expanduser()
+    path = _expanded(target)
     if path.is_file():
         return path.absolute(), None
     stem, dot, test_name = target.rpartition(".")
-    if dot and f".{test_name}" not in SUFFIXES and Path(stem).expanduser().is_file():
-        return Path(stem).expanduser().absolute(), test_name
+    if dot and f".{test_name}" not in SUFFIXES and _expanded(stem).is_file():
+        return _expanded(stem).absolute(), test_name
     suites = list_suites(pav_cfg)
     if target in suites:
         return suites[target], None

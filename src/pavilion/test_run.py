@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pavilion.config import PavConfig
-from pavilion.errors import PavilionError, TestRunError
+from pavilion.errors import ConfigError, PavilionError, TestRunError
 from pavilion.files import read_json, write_json
 from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
@@ -252,3 +252,19 @@ class TestRun:
             script.command(command)
         return script
 
+
+def parse_timeout(text: str | None) -> float | None:
+    """What ``run.timeout`` says, in seconds; None for no limit.
+
+    :raises ConfigError: When it is neither a number above 0 nor 'none'.
+    """
+    if text is None or text.lower() == "none":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError("run.timeout must be a number of seconds above 0, or 'none'; not "
+                          f"{text!r}.")
+    return seconds

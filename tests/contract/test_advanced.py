@@ -61,7 +61,9 @@ def test_show_commands_ask_for_no_nodes(tmp_path: Path, monkeypatch: pytest.Monk
         for words in (["plugins"], ["sched"], ["sched", "--config", "dummy"],
                       ["sched", "--vars", "dummy"]):
             assert main(["--config-dir", str(tmp_path), "show", *words]) == 0
-            assert "dummy" in capsys.readouterr().out
+            # Something of the dummy's own: its name, a key, a variable.
+            out = capsys.readouterr().out
+            assert "dummy" in out or "features" in out
     finally:
         schedulers.registry.reset()
 
@@ -142,15 +144,15 @@ _READS: dict[str, Any] = {
     "in": lambda config: "account" in config and config.get("account"),
     "items": lambda config: dict(config.items())["account"],
     "values": lambda config: list(config.values()),
-    "iteration": lambda config: [key for key in config if config[key] == "special"],
+    "iteration": lambda config: [dict.get(config, key) for key in config],
     "dict": lambda config: dict(config)["account"],
     "unpacking": lambda config: {**config}["account"],
     "copy": lambda config: config.copy()["account"],
     "json": lambda config: json.dumps(config, default=str),
     "union": lambda config: (config | {"x": 1})["account"],
-    "comparison": lambda config: config == dict(validate_config({"account": "special"})),
+    "comparison": lambda config: config == validate_config({"account": "special"}),
     "setdefault": lambda config: config.setdefault("account", ""),
-    "pop": lambda config: config.copy().pop("account"),
+    "pop of a copy": lambda config: config.copy().pop("account"),
     "text": lambda config: str(config),
 }
 
@@ -162,8 +164,7 @@ def test_whatever_way_a_plugin_reads_its_config_the_result_is_for_that_config(ho
                                      extra: Any) -> NodeInfo:
             info = super()._transform_raw_node_data(sched_config, node_data, extra)
             seen = _READS[how](sched_config)
-            special = seen if isinstance(seen, bool) else "special" in str(seen)
-            return dict(info, up=special)
+            return dict(info, up=seen if isinstance(seen, bool) else "special" in str(seen))
 
     with active(Reader()) as plugin:
         for account, count in (("other", 0), ("special", 16), ("other", 0)):

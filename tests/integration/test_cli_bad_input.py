@@ -109,7 +109,7 @@ def test_file_in_place_of_the_working_folder(cli: Cli) -> None:
     check(cli, cli("run", "suite"), str(cli.work))
     # Nor do the commands that read fall over it.
     check(cli, cli("wait"), "no series")
-    check(cli, cli("status", "s1"), "no series s1")
+    check(cli, cli("status", "s1"), "s1", str(cli.work))
 
 
 @pytest.mark.parametrize(("text", "words"), [

@@ -59,7 +59,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
             names = self._get_alloc_nodes(test.job)  # type: ignore[arg-type]
             nodes: Nodes = {}
             for name in names:
-                nodes[name] = dict(self._get_alloc_node_info(name), name=name)
+                nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)
         except PavilionError:
             raise
         except Exception as exc:

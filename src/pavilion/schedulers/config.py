@@ -8,6 +8,7 @@ activated, and takes it out again when it is deactivated.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import math
@@ -182,7 +183,7 @@ def _whole_number(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, (int, float)):
-        return int(value) if value == int(value) else None
+        return int(value) if math.isfinite(value) and value == int(value) else None
     try:
         return int(str(value).strip())
     except ValueError:
@@ -214,7 +215,7 @@ def _node_count(name: str, zero_ok: bool = False) -> Callable[[Any], None | int 
 def _count_or_fraction(value: Any) -> None | int | float:
     """'all' is 1.0, 'N%' is N/100, whole numbers are ints; None for anything else."""
     if isinstance(value, float):
-        return value
+        return value if math.isfinite(value) else None
     text = str(value).strip().lower()
     if text == "all":
         return 1.0
@@ -400,12 +401,13 @@ def _validate_value(where: str, value: Any, validator: Validator, default: Any) 
     if isinstance(validator, Mapping):
         return _validate_section(where, value, validator, default)
     if value is None:
-        # A default is written as a user would write it, and converted like that.
-        value = default
+        # A default is written as a user would write it, and converted like that.  A copy: the
+        # table of defaults is everybody's.
+        value = copy.deepcopy(default)
     if validator is None:
         return value
     if callable(validator):
-        return _call_validator(where, value, validator, is_default=value is default)
+        return _call_validator(where, value, validator)
     if isinstance(validator, (tuple, list)):
         return _validate_choice(where, value, validator)
     raise SchedConfigError(
@@ -413,18 +415,16 @@ def _validate_value(where: str, value: Any, validator: Validator, default: Any) 
         "function, a tuple or list of choices, a dictionary for a sub-section, or None.")
 
 
-def _call_validator(where: str, value: Any, validator: Callable[[Any], Any],
-                    is_default: bool) -> Any:
-    if value is None and is_default:
-        # 'Not given', which validators such as int are not written for; ones that turn it
-        # into something (an empty list, say) get their chance.
-        try:
-            return validator(None)
-        except (ValueError, TypeError, AttributeError):
-            return None
+def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> Any:
+    # Plugins' validators may be anything, lambdas that look values up in a table included.  And
+    # a host's SchedConfigError need not be a ValueError.
     try:
         return validator(value)
-    except (ValueError, TypeError, AttributeError) as exc:
+    except Exception as exc:
+        if value is None:
+            # 'Not given', and no default: validators such as int are not written for that.
+            # Those that turn it into something (an empty list, say) had their chance.
+            return None
         raise SchedConfigError(f"Bad value {value!r} for {where}", prior_error=exc,
                                data={"key": where}) from exc
 

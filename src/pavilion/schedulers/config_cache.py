@@ -63,6 +63,21 @@ class WatchedConfig(dict[str, Any]):
         """As for any dictionary."""
         return dict(self.items())
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As for any dictionary."""
+        self.read.add(key)
+        return super().setdefault(key, default)
+
+    def __eq__(self, other: object) -> bool:
+        self._read_all()
+        return super().__eq__(other)
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        self._read_all()
+        return super().__repr__()
+
 
 class ConfigCache(Generic[T]):
     """Results of one function of a configuration.

@@ -8,6 +8,7 @@ outside, its own evidence is asked, and some time must have passed without any.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # States that say nothing about the test itself having started.
 NOT_STARTED = frozenset([STATES.CREATED, STATES.SCHEDULED, STATES.SCHED_STARTUP,
                          STATES.SCHED_RUNNING, STATES.SCHED_WARNING, STATES.UNKNOWN])
+# Hosts ask from several threads, and a test ends once.
+_ENDING = threading.Lock()
 # How much of a log is put into a note.
 TAIL_LINES = 5
 TAIL_BYTES = 1500
@@ -34,6 +37,11 @@ def end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> T
     :param grace: Seconds without a sign of the test before SCHED_ERROR is believed.
     :returns: The state of the test as it is now.
     """
+    with _ENDING:
+        return _end_test(test, job, status, grace)
+
+
+def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> TestStatusInfo:
     if test.complete:
         return test.status.current()
     own = test.status.current()

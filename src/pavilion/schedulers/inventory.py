@@ -7,7 +7,7 @@ the result in order costs a sort; do it once per inventory with `in_order`, not 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Callable, Optional
@@ -166,13 +166,14 @@ def filter_nodes(
     :return: (names in natural order, {reason: names in natural order})
     """
     include = frozenset(sched_config.get("include_nodes") or ())
-    names = list(nodes) if ordered else hostlists.natural_sorted(nodes)
+    if not ordered:
+        nodes = in_order(nodes)
     reasons: Reasons = {}
     unknown = [name for name in include if name not in nodes]
     if unknown:
         reasons[INCLUDE_PREFIX + NOT_THERE] = hostlists.natural_sorted(unknown)
 
-    selection = _Selection(names, [nodes[name] for name in names], include, reasons)
+    selection = _Selection(list(nodes), list(nodes.values()), include, reasons)
     _filter_state(selection, sched_config)
     _filter_groups(selection, sched_config)
     _filter_lists(selection, sched_config)
@@ -290,9 +291,7 @@ def _filter_state(nodes: _Selection, config: Mapping[str, Any]) -> None:
     if config.get("node_state") == AVAILABLE:
         flags = [info["available"] for info in nodes.infos]
         if nodes.include:
-            flags = [
-                free or name in nodes.include for free, name in zip(flags, nodes.names)
-            ]
+            flags = [free or name in nodes.include for free, name in zip(flags, nodes.names)]
         nodes.keep(flags, NOT_AVAILABLE)
 
 

@@ -24,9 +24,9 @@ def current_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> Tes
     with plugin._status_lock:
         asked, status = plugin._job_statuses.get(job.name, (0.0, None))
         if status is None or not 0 <= time.time() - asked < plugin.JOB_STATUS_TIMEOUT:
-            asked = time.time()
             status = _ask(plugin, pav_cfg, job)
-            plugin._job_statuses[job.name] = (asked, status)
+            # The time of the answer, however long it took: those who waited are served by it.
+            plugin._job_statuses[job.name] = (time.time(), status)
         return status
 
 
@@ -49,6 +49,10 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
     if status is None:
         return TestStatusInfo(STATES.SCHED_WARNING, f"The {plugin.name} scheduler cannot tell "
                               f"the state of job {job.name}.", when)
+    if not isinstance(status, TestStatusInfo):
+        return TestStatusInfo(STATES.SCHED_WARNING, f"The scheduler plugin {plugin.name!r} "
+                              f"({plugin.path}) gave {status!r} as the state of job {job.name}; "
+                              "it must give a TestStatusInfo or None.", when)
     return status
 
 

@@ -94,7 +94,8 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
     except Exception as exc:
         raise SchedulerPluginError(
             f"The kickoff script header class {cls.__name__} failed", prior_error=exc) from exc
-    if not takes_vars:
+    if getattr(header, "_sched_vars", None) is None:
+        # An old class does not pass them on, whether it takes them or not.
         header._sched_vars = sched_vars
     return header
 
@@ -112,8 +113,7 @@ def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str 
     script.comment("All output from here on goes to the kickoff log.")
     if isolate:
         name = shlex.quote(Path(log_path).name if log_path else "kickoff.log")
-        script.command(
-            f'exec >"$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"/{name} 2>&1')
+        script.command(f'exec >"$(dirname -- "${{BASH_SOURCE[0]}}")"/{name} 2>&1')
         script.newline()
         return script
     if log_path is not None:

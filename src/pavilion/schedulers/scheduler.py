@@ -7,6 +7,7 @@ cannot tell about nodes) or ``SchedulerPluginAdvanced`` (it can).
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from collections.abc import Hashable, Mapping, Sequence
@@ -159,12 +160,19 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         # Job name -> (when it was asked, in seconds since the epoch; the answer).
         self._job_statuses: dict[str, tuple[float, TestStatusInfo]] = {}
         self._status_lock = threading.RLock()
-        self._is_available: bool | None = None
+        # What available() said, for the method that said it: overrides may call each other.
+        self._availability: dict[Callable[..., Any], bool] = {}
+        # Whether the schedule configuration has our section.
+        self._has_section = False
         # Why available() said no; None while it said yes or was not asked.
         self.unavailable_reason: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        # Plugins define available() or _available(), and hosts ask for each test.
+        available = vars(cls).get("available")
+        if isinstance(available, FunctionType):
+            cls.available = _asked_once(available)  # type: ignore[method-assign]
         # The guide for plugin authors calls the method that asks about one job 'job_status'.
         own = vars(cls).get("job_status")
         if isinstance(own, FunctionType) and "_job_status" not in vars(cls):
@@ -239,23 +247,28 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Forget what was learned from the scheduler (nodes, jobs, availability)."""
         with self._status_lock:
             self._job_statuses.clear()
-            self._is_available = None
+            self._availability.clear()
             self.unavailable_reason = None
 
     # ------------------------------------------------------------------------------- for hosts
 
     def available(self) -> bool:
         """Whether this scheduler can be used here.  Asked once; :meth:`refresh` forgets it."""
-        if self._is_available is None:
+        return self._ask_once(SchedulerPlugin.available, type(self)._available)
+
+    def _ask_once(self, key: Callable[..., Any], ask: Callable[[Any], Any]) -> bool:
+        """The answer of a method that says whether the scheduler is available."""
+        if key not in self._availability:
             try:
-                self._is_available = bool(self._available())
-                self.unavailable_reason = None if self._is_available else (
+                answer = bool(ask(self))
+                self.unavailable_reason = None if answer else (
                     self.unavailable_reason
                     or "Its commands or modules were not found on this host.")
             except Exception as exc:
-                self._is_available = False
+                answer = False
                 self.unavailable_reason = describe(exc)
-        return self._is_available
+            self._availability[key] = answer
+        return self._availability[key]
 
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
         """The scheduler's own section: (element or None, validators, defaults).
@@ -266,6 +279,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             elems, validators, defaults = self._get_config_elems()
             if not elems:
                 return None, {}, {}
+            validators, defaults = dict(validators or {}), dict(defaults or {})
             section = yc.KeyedElem(self.name, elements=list(elems),
                                    help_text=f"Options of the {self.name} scheduler only.")
             ScheduleConfig.check_leaves(section)
@@ -288,7 +302,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             validate_config({}, validators, defaults)
         except SchedConfigError as exc:
             raise self._conf_error("A default is not valid. ", exc) from exc
-        return section, dict(validators), dict(defaults)
+        return section, validators, defaults
 
     def _conf_error(self, why: str, exc: BaseException | None = None) -> SchedulerPluginError:
         return SchedulerPluginError(
@@ -305,21 +319,29 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             if _SCHEDULER_PLUGINS.get(self.name) is self:
                 return
             section, validators, defaults = self.get_conf()
-            if not self._make_room():
+            other = _SCHEDULER_PLUGINS.get(self.name)
+            if not self._make_room(other):
                 return
             if section is not None:
-                ScheduleConfig.add_subsection(section)
+                try:
+                    ScheduleConfig.add_subsection(section)
+                except SchedConfigError as exc:
+                    if other is not None:
+                        other.activate()
+                    raise self._conf_error("", exc) from exc
                 CONFIG_VALIDATORS[self.name] = validators
                 CONFIG_DEFAULTS[self.name] = defaults
+                self._has_section = True
             _SCHEDULER_PLUGINS[self.name] = self
             super().activate()
 
-    def _make_room(self) -> bool:
+    def _make_room(self, other: SchedulerPlugin | None) -> bool:
         """Settle who gets the name.  False when another plugin keeps it."""
-        other = _SCHEDULER_PLUGINS.get(self.name)
-        if other is None or (type(other) is type(self) and other.path == self.path):
-            if other is not None:
-                other.deactivate()
+        if other is None:
+            return True
+        if type(other) is type(self):
+            # The same plugin once more: the newer object is used.
+            other.deactivate()
             return True
         if other.priority == self.priority:
             raise SchedulerPluginError(
@@ -336,19 +358,26 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         with registry.LOCK:
             if _SCHEDULER_PLUGINS.get(self.name) is self:
                 del _SCHEDULER_PLUGINS[self.name]
-                if CONFIG_VALIDATORS.pop(self.name, None) is not None:
+                if self._has_section:
+                    self._has_section = False
                     ScheduleConfig.remove_subsection(self.name)
-                CONFIG_DEFAULTS.pop(self.name, None)
+                    CONFIG_VALIDATORS.pop(self.name, None)
+                    CONFIG_DEFAULTS.pop(self.name, None)
             super().deactivate()
 
     @classmethod
     def register_core_plugins(cls) -> None:
         """Find and activate the bundled plugins.
 
-        :raises SchedulerPluginError: When one of them is broken.
+        One that cannot be used (a site's own, put beside ours) is logged as a warning.
+
+        :raises SchedulerPluginError: When none can be used.
         """
         from .plugins import register_core_plugins
-        register_core_plugins()
+        for refused in register_core_plugins():
+            import logging
+            logging.getLogger("pavilion.schedulers").warning(
+                "The scheduler plugin %s cannot be used. %s", refused.file, refused.reason)
 
     def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
                        ) -> list[SchedulerPluginError]:
@@ -357,7 +386,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :returns: An error for every failure, whose ``tests`` are exactly those that were not
             started because of it.  They have a final state already.
         """
-        plan = self.plan_tests(tests)
+        try:
+            plan = self.plan_tests(tests)
+        except Exception as exc:
+            return [refuse(self, tests, exc)]
         errors = [refuse(self, error.tests, error) for error in plan.errors]
         return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE)
 
@@ -481,6 +513,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 value = value[part]
             key.append(frozen(value))
         return tuple(key)
+
+
+def _asked_once(own: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    """An available() that keeps its answer until refresh()."""
+    @functools.wraps(own)
+    def available(self: SchedulerPlugin) -> bool:
+        return self._ask_once(own, own)
+    return available
 
 
 def _file_of(cls: type) -> Path:

@@ -144,7 +144,12 @@ def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exce
                     ) -> SchedulerPluginError:
     """An exception as the error that says which tests it concerns."""
     if isinstance(exc, SchedulerPluginError):
-        return SchedulerPluginError(exc.msg, tests=list(tests), prior_error=exc.prior_error,
+        prior = exc.prior_error
+        if prior is None and isinstance(exc.tests, BaseException):
+            # Raised as the guide says, with the prior error in the second position, in a host
+            # where that is the place of the tests.
+            prior = exc.tests
+        return SchedulerPluginError(exc.msg, tests=list(tests), prior_error=prior,
                                     data=exc.data)
     more = ", ..." if len(tests) > 4 else ""
     names = ", ".join(str(test.name) for test in tests[:4]) + more

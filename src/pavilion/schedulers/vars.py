@@ -89,6 +89,8 @@ class SchedulerVariables(VarDict):
         self._chunks: Sequence[NodeList] = chunks or []
         self._node_list_id = node_list_id
         self._errors: list[str] = []
+        # Which of the variables that came out empty are so because they are unset.
+        self._unset: dict[str, bool] = {}
         super().__init__("sched", deferred=deferred)
 
     def __getitem__(self, key: str) -> Any:
@@ -100,31 +102,43 @@ class SchedulerVariables(VarDict):
             # Others may be added after it was read once.
             return list(self._errors)
         try:
-            return super().__getitem__(key)
+            value = super().__getitem__(key)
         except KeyError:
             if key not in self.keys():
                 raise
             failure: Exception = KeyError(key)
         except Exception as exc:
             failure = exc
+        else:
+            if value is None or value == "":
+                return self._empty(key)
+            return value
         if self._is_unset(key):
-            self.add_errors([f"Scheduler variable '{key}' has no value (None)."])
-            return ""
+            return self._empty(key)
         if not self.DEFER_ERRORS:
             raise failure
         self.add_errors([f"Scheduler variable '{key}' failed: "
                          f"{type(failure).__name__}: {failure}"])
         return f"<no value for '{key}': {failure}>"
 
+    def _empty(self, key: str) -> str:
+        """The value of an empty variable, with an entry in ``errors`` when it is unset."""
+        if self._is_unset(key):
+            self.add_errors([f"Scheduler variable '{key}' has no value (None)."])
+        return ""
+
     def _is_unset(self, key: str) -> bool:
-        """Whether the variable's method gives None, which is no value but no failure either."""
-        raw = getattr(getattr(type(self), key, None), "__wrapped__", None)
-        if raw is None:
-            return False
-        try:
-            return raw(self) is None
-        except Exception:
-            return False
+        """Whether the variable's method gives None, which is no value but no failure either.
+
+        Hosts make '' of None, or an error, so the method has to be asked.  That is done once.
+        """
+        if key not in self._unset:
+            raw = getattr(getattr(type(self), key, None), "__wrapped__", None)
+            try:
+                self._unset[key] = raw is not None and raw(self) is None
+            except Exception:
+                self._unset[key] = False
+        return self._unset[key]
 
     def add_errors(self, errors: list[str]) -> None:
         """Add to what the ``errors`` variable lists.  Each text is listed once."""

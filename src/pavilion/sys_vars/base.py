@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +16,8 @@ from pavilion.var_dict import normalize_value
 
 _PLUGINS: dict[str, SystemPlugin] = {}
 _CORE_LOADED = False
+# The tests of a job are prepared by several threads, and each asks for the variables.
+_LOCK = threading.RLock()
 
 
 class SystemPlugin(IPlugin):  # type: ignore[misc]
@@ -53,7 +57,9 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
         if other is not None and other is not self:
             if other.priority == self.priority and type(other) is not type(self):
                 raise PluginError(f"Two system variables are called {self.name!r} and have the "
-                                  f"same priority ({self.priority}).")
+                                  f"same priority ({self.priority}): {_file_of(other)} and "
+                                  f"{_file_of(self)}. Rename one, or give the one to be used a "
+                                  "higher priority.")
             if other.priority > self.priority:
                 return
         _PLUGINS[self.name] = self
@@ -130,17 +136,23 @@ def get_vars(defer: bool) -> SysVars:
 def register_core_plugins() -> None:
     """Activate the bundled system variables, once."""
     global _CORE_LOADED
-    if _CORE_LOADED:
-        return
-    from .core import CORE_PLUGINS
-    _CORE_LOADED = True
-    for cls in CORE_PLUGINS:
-        if cls.NAME not in _PLUGINS:
-            cls().activate()
+    with _LOCK:
+        if _CORE_LOADED:
+            return
+        from .core import CORE_PLUGINS
+        for cls in CORE_PLUGINS:
+            if cls.NAME not in _PLUGINS:
+                cls().activate()
+        _CORE_LOADED = True
 
 
 def reset() -> None:
     """Take all system variables out; the bundled ones come back when asked for."""
     global _CORE_LOADED
-    _PLUGINS.clear()
-    _CORE_LOADED = False
+    with _LOCK:
+        _PLUGINS.clear()
+        _CORE_LOADED = False
+
+
+def _file_of(plugin: SystemPlugin) -> str:
+    return str(getattr(sys.modules.get(type(plugin).__module__), "__file__", type(plugin)))

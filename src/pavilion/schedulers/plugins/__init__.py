@@ -33,7 +33,7 @@ def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:
         except (PavilionError, ValueError) as exc:
             reason = exc.pformat() if isinstance(exc, PavilionError) else str(exc)
             finder.refuse(found.file, reason, exc)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             finder.refuse(found.file, f"Its activate() failed: {type(exc).__name__}: {exc}", exc)
         else:
             active.append(found)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from .raw_processes import ProcessIdentity, Reaper
 
-# The JobInfo key with a job's number in the queue; only jobs with a limit have it.
-TICKET = "ticket"
+# The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
+TICKET, QUEUE = "ticket", "queue"
 
 
 class RawVars(SchedulerVariables):
@@ -65,8 +65,8 @@ class Raw(SchedulerPluginBasic):
         super().__init__("raw", "Runs jobs as processes of this host.", self.PRIO_CORE)
         # Waits for the jobs that this process started; made for the first one.
         self._reaper: Reaper | None = None
-        # When the queue was looked at (monotonic seconds), and what it was.
-        self._queue_view: tuple[float, QueueView | None] = (0.0, None)
+        # Folder -> when the queue was looked at (monotonic seconds), and what it was.
+        self._queue_views: dict[str | None, tuple[float, QueueView | None]] = {}
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """One key: the limit of simultaneous jobs."""
@@ -103,7 +103,7 @@ class Raw(SchedulerPluginBasic):
                 except RawError:
                     ticket.abandon()
                     raise
-                info[TICKET] = ticket.number
+                info[TICKET], info[QUEUE] = ticket.number, ticket.folder
                 return info
         except RawError as exc:
             raise SchedulerPluginError(f"The raw scheduler could not start job {job.name}",
@@ -146,15 +146,16 @@ class Raw(SchedulerPluginBasic):
         if ticket is None:
             return None
         # One look at the queue serves all jobs of a poll.
-        seen, view = self._queue_view
+        folder = job_info.get(QUEUE)
+        seen, view = self._queue_views.get(folder, (0.0, None))
         if view is None or not 0 <= time.monotonic() - seen < self.JOB_STATUS_TIMEOUT:
             seen = time.monotonic()
             try:
-                view = read_queue()
+                view = read_queue(folder)
             except RawError as exc:
                 raise SchedulerPluginError("The queue of raw jobs cannot be read",
                                            prior_error=exc) from exc
-            self._queue_view = seen, view
+            self._queue_views[folder] = seen, view
         return view.note(str(ticket))
 
     def cancel(self, job_info: JobInfo) -> str | None:
