@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -252,13 +253,31 @@ def _wait(test: TestRun, process: subprocess.Popen[bytes], timeout: float | None
         left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return _end_group(process), True
-        try:
-            return process.wait(min(left, CANCEL_PAUSE)), False
-        except subprocess.TimeoutExpired:
-            pass
+        if _has_ended(process, min(left, CANCEL_PAUSE)):
+            return process.wait(), False
         if test.complete:
             # Somebody cancelled it, maybe on another host; the job's other tests go on.
             return _end_group(process), False
+
+
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for a process for so many seconds at most."""
+    try:
+        # Popen.wait with a time-out looks again and again, with pauses as long as a short test.
+        handle = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):
+        # An old kernel, or a Python that was built on one.
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+    finally:
+        os.close(handle)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

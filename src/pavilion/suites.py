@@ -15,6 +15,7 @@ A suite maps test names to configs::
 
 from __future__ import annotations
 
+import copy
 import difflib
 import io
 import re
@@ -30,6 +31,8 @@ from pavilion.schedulers.config import ScheduleConfig
 from pavilion.scriptcomposer import ENV_NAME_RE
 
 SUFFIXES = (".yaml", ".yml")
+# How like a known key a foreign section's name must be to count as misspelt: 'rwa' is.
+SIMILAR = 0.65
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,11 @@ class SuiteTest:
     config: dict[str, Any]
 
 
-class VariableElem(yc.ConfigElement):
-    """A test's variable: text, a list of texts, a mapping of texts, or a list of such mappings."""
+class VariableElem(yc.ListElem):
+    """A test's variable: text, a list of texts, a mapping of texts, or a list of such mappings.
+
+    What is no list stays what it is, until a key that ends in '+' adds to it.
+    """
 
     type_name = "text, a list of texts, a mapping of texts, or a list of such mappings"
 
@@ -52,6 +58,22 @@ class VariableElem(yc.ConfigElement):
         if isinstance(value, (list, tuple)):
             return [self._flat(item) for item in value]
         return self._flat(value)
+
+    def validate(self, value: Any, partial: bool = False) -> Any:
+        """There is nothing to check but the shape."""
+        return self.normalize(value)
+
+    def settle(self, value: Any) -> Any:
+        """A copy of the same shape."""
+        return copy.deepcopy(value)
+
+    def extend(self, old: Any, new: Any) -> Any:
+        """The items of both, as a list."""
+        return [*self.as_list(self.settle(old)), *self.as_list(self.settle(new))]
+
+    def find(self, dotted: str) -> yc.ConfigElement:
+        """Only a variable as a whole can be set."""
+        return yc.ConfigElement.find(self, dotted)
 
     @staticmethod
     def _flat(value: Any) -> Any:
@@ -190,7 +212,7 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
             continue
         for key in list(section):
             if (key not in known and isinstance(section[key], dict)
-                    and not difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.75)):
+                    and not difflib.get_close_matches(str(key), list(known), n=1, cutoff=SIMILAR)):
                 del section[key]
     return data
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dummy_plugin import Dummy, FakeMachine, TestMaker, active, make_pav_cfg
 from hypothesis import given
 from hypothesis import strategies as st
+
+from dummy_plugin import Dummy, FakeMachine, TestMaker, active, make_pav_cfg
 from pavilion.config import PavConfig
 from pavilion.schedulers.config import NODE_SELECT_OPTIONS
 

@@ -316,7 +316,11 @@ def check_job(job: JobPlan, members: list[TestRequest]) -> None:
     least = max(first.min_nodes, len(include), 1)
     if job.node_range is not None:
         assert first.flexible
-        assert job.node_range == (least, first.max_nodes)
+        most = first.max_nodes
+        if most is not None and first.chunks:
+            usable = len(set(first.chunks[job.chunk or 0]))
+            most = max(least, min(most, usable))
+        assert job.node_range == (least, most)
         assert first.max_nodes is None or least <= first.max_nodes
         return
     assert job.nodes is not None

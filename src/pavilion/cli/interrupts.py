@@ -1,88 +1,77 @@
 """Ctrl-C while tests are handed to their schedulers.
 
 A job that is being handed over must not be dropped half-way: it might run, and nobody could find
-it again.  So an interrupt waits until no test is in between.
+it again.  So the first interrupt cancels the tests that have no job yet, which makes handing over
+skip them, and lets the jobs in hand be handed over to the end.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
+from types import FrameType, TracebackType
 from typing import Any
 
 from pavilion.errors import PavilionError
+from pavilion.status_file import STATES
 from pavilion.test_run import TestRun
 
 from .output import tell
 
-# What ends us, besides Ctrl-C: a batch system or a closed terminal.
+# What ends us, besides Ctrl-C: a batch system, a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds between two looks at a job that is being handed over.
-LOOK_PAUSE = 0.02
+REASON = "Interrupted before it was handed to its scheduler."
 
 
-class Interrupted(KeyboardInterrupt):
-    """Raised at a moment when no job is being handed over.
+class KickoffGuard:
+    """A context in which tests are handed over.
 
-    :ivar number: The signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextmanager
-def interruptible_between_jobs(tests: Sequence[TestRun]) -> Iterator[None]:
-    """Turn signals into Interrupted, between jobs only.  A second Ctrl-C is obeyed at once.
+    A second Ctrl-C is obeyed at once, as KeyboardInterrupt.
 
     :param tests: What is being handed over.
+    :ivar number: The signal that interrupted it; None without.
+    :ivar cancelled: The tests that were not handed over because of that.
     """
-    pending: dict[str, int] = {}
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGALRM:
-            if number == signal.SIGINT and "number" in pending:
-                raise Interrupted(number)
-            pending.setdefault("number", number)
-        if "number" not in pending:
-            return
-        if not _in_between(tests):
-            raise Interrupted(pending["number"])
-        if "told" not in pending:
-            pending["told"] = 1
-            tell("Interrupted. A job is being handed to its scheduler; waiting for that. Press "
-                 "Ctrl-C again to give up on it.")
-        signal.setitimer(signal.ITIMER_REAL, LOOK_PAUSE)
+    def __init__(self, tests: Sequence[TestRun]) -> None:
+        self._tests = tests
+        self._before: dict[int, Any] = {}
+        self.number: int | None = None
+        self.cancelled: list[TestRun] = []
 
-    # What a caller made us ignore (nohup, a background job) stays ignored.
-    caught = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before: dict[int, Any] = {number: signal.signal(number, on_signal)
-                              for number in (*caught, signal.SIGALRM)}
-    try:
-        yield
-        if "number" in pending:
-            raise Interrupted(pending["number"])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
+    def __enter__(self) -> KickoffGuard:
+        for number in SIGNALS:
+            # What a caller made us ignore (nohup, a background job) stays ignored.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.number is not None:
+            # The second interrupt may have come while the first one was dealt with.
+            self._cancel_rest()
+        for test in self.cancelled:
+            # It may have been on its way into a job, whose 'SCHEDULED' then came later.
+            if test.status.current().state != STATES.CANCELLED:
+                test.status.set(STATES.CANCELLED, REASON)
 
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self.number = number
+        self._cancel_rest()
+        tell("\nInterrupted. What is being handed to a scheduler just now is handed over to the "
+             "end. Press Ctrl-C again to give up on it.")
 
-def _in_between(tests: Sequence[TestRun]) -> bool:
-    """Whether a test has a job that nobody could find again yet."""
-    seen = set()
-    for test in tests:
-        job = test.job
-        if job is None or job.name in seen:
-            continue
-        seen.add(job.name)
-        try:
-            if not job.info and not test.complete:
-                return True
-        except PavilionError:
-            # A record that cannot be read will not get better by waiting.
-            continue
-    return False
+    def _cancel_rest(self) -> None:
+        for test in self._tests:
+            try:
+                if test.job is None and test.cancel(REASON):
+                    self.cancelled.append(test)
+            except PavilionError as exc:
+                tell(exc.pformat())

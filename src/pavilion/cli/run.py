@@ -12,7 +12,7 @@ from pavilion.suites import select_tests
 
 from . import base
 from .base import Command, Session
-from .interrupts import Interrupted, interruptible_between_jobs
+from .interrupts import KickoffGuard
 from .output import plural, print_json, show_error, tell, warn
 from .results import summary, test_record
 from .waiting import add_timeout, hints, wait_and_report
@@ -41,13 +41,17 @@ def _run(session: Session) -> int:
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
+    guard = KickoffGuard(series.tests)
     try:
-        with interruptible_between_jobs(series.tests):
+        with guard:
             errors = series.kick_off()
-    except KeyboardInterrupt as exc:
-        return _cut_short(session, series, exc)
+        forced = False
+    except KeyboardInterrupt:
+        errors, forced = [], True
     for error in errors:
         show_error(error)
+    if guard.number is not None:
+        return _cut_short(session, series, guard, forced)
     if session.args.detach:
         return _detach(session, series)
     tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
@@ -85,23 +89,27 @@ def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
         warn(f"test {tests[0]}{others}: {text}")
 
 
-def _cut_short(session: Session, series: Series, exc: KeyboardInterrupt) -> int:
-    """Ctrl-C while tests were handed over: the rest of them is cancelled."""
-    cancelled = 0
-    for test in series.tests:
-        if test.job is None:
-            cancelled += test.cancel("Interrupted before it was handed to its scheduler.")
+def _cut_short(session: Session, series: Series, guard: KickoffGuard, forced: bool
+               ) -> int:
+    """Say what came of an interrupt while tests were handed over.
+
+    :param forced: Whether not even the job in hand was waited for.
+    """
     left = [test for test in series.tests if not test.complete]
-    text = (f"\nInterrupted while the tests of series {series.id} were handed to their "
-            f"schedulers. {plural(cancelled, 'test')} not handed over yet "
-            f"{'was' if cancelled == 1 else 'were'} cancelled. ")
+    number = len(guard.cancelled)
+    text = (f"Interrupted while the tests of series {series.id} were handed to their schedulers. "
+            f"{plural(number, 'test')} not handed over yet "
+            f"{'was' if number == 1 else 'were'} cancelled. ")
     if left:
         goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
-        text += f"{plural(len(left), 'test')} {goes}:\n{hints(session, series.tests)}"
+        text += f"{plural(len(left), 'test')} {goes}"
+        if forced:
+            text += ", as far as the scheduler took the job in hand; 'status' tells later"
+        text += f".\n{hints(session, series.tests)}"
     else:
         text += "No test goes on."
     tell(text)
-    return 128 + exc.number if isinstance(exc, Interrupted) else base.INTERRUPTED
+    return 128 + (guard.number or 0)
 
 
 def _detach(session: Session, series: Series) -> int:

@@ -145,7 +145,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             for raw in raw_data:
                 info = transform(sched_config, raw, extra)
                 inventory.check_node(self.name, raw, info)
-                nodes[info["name"]] = info
+                name = info["name"]
+                nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
         except (PavilionError, NotImplementedError):
             raise
         except inventory.InventoryError as exc:
@@ -162,12 +163,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         :returns: (names in natural order, {reason: names}).
         """
-        nodes = self._nodes
-        if nodes is None:
-            nodes = self._get_system_inventory(sched_config)
-        names, reasons = inventory.filter_nodes(nodes, sched_config, self._custom(sched_config),
-                                                ordered=self._nodes is None)
-        return names, reasons
+        if self._nodes is not None:
+            return self._filter(sched_config, self._nodes, ordered=False)
+        return self._filter(sched_config, self._get_system_inventory(sched_config), ordered=True)
+
+    def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
+                ) -> tuple[NodeList, dict[str, list[str]]]:
+        return inventory.filter_nodes(nodes, sched_config, self._custom(sched_config),
+                                      ordered=ordered)
 
     def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
         if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
@@ -184,7 +187,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _work_out_filtered(self, sched_config: dict[str, Any]) -> FilteredNodes:
         nodes = self._get_system_inventory(sched_config)
-        names, reasons = self._filter_nodes(sched_config)
+        # Not _nodes: what core put there was evaluated for some other configuration.
+        names, reasons = self._filter(sched_config, nodes, ordered=True)
         self._node_lists.append(names)
         return FilteredNodes(len(self._node_lists) - 1, {name: nodes[name] for name in names},
                              names, reasons)
@@ -210,11 +214,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             size = chunking.chunk_size(config["size"], len(filtered.names))
             chunks = chunking.make_chunks(
                 filtered.names, size, config["node_selection"], config["extra"], include,
-                # What is drawn depends on the seed and on what for, not on what was before.
-                chunking.seeded(f"{self.seed} {key!r}"), self.NODE_SELECTION)
+                # The seed and what is drawn from decide, not what was drawn before: no list id.
+                chunking.seeded(f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}")
+                if size else None, self.NODE_SELECTION)
         except chunking.ChunkError as exc:
-            return _Chunks(key, [], chunked,
-                           inventory.include_problem(filtered.reasons) or str(exc))
+            problem = inventory.include_problem(filtered.reasons) or str(exc)
+            if isinstance(config["size"], int) and config["size"] > len(filtered.names):
+                problem += " " + inventory.insufficient_message(
+                    config["size"], len(filtered.names), filtered.reasons)
+            return _Chunks(key, [], chunked, problem)
         return _Chunks(key, chunks, chunked)
 
     # -------------------------------------------------------------------------- the variables
@@ -234,16 +242,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         chunks = self._get_chunks(filtered, sched_config)
         sched_vars = self.VAR_CLASS(sched_config, nodes=filtered.nodes, chunks=chunks.chunks,
                                     node_list_id=filtered.list_id, deferred=True)
-        problem = chunks.error or self._too_few(sched_config, filtered)
+        problem = (chunks.error or inventory.include_problem(filtered.reasons)
+                   or self._too_few(sched_config, filtered, chunks))
         if problem:
             sched_vars.add_errors([problem])
         return sched_vars
 
     @staticmethod
-    def _too_few(sched_config: dict[str, Any], filtered: FilteredNodes) -> str | None:
-        least, _ = calc_node_range(sched_config, len(filtered.names))
-        if len(filtered.names) >= least:
+    def _too_few(sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+                 ) -> str | None:
+        usable = len(chunks.chunks[0]) if chunks.chunks else 0
+        least, _ = calc_node_range(sched_config, usable)
+        if usable >= least:
             return None
+        if usable < len(filtered.names):
+            return (f"Insufficient nodes. Asked for at least {least}, but the chunks have "
+                    f"{usable} nodes.")
         return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:

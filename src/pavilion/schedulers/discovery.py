@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from pathlib import Path
@@ -66,13 +66,16 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         self._packages = {path.resolve(): name for path, name in (packages or {}).items()}
         self._folders = [Path(folder) for folder in folders]
         locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
+        # Its own walk follows links in circles, and passes over what it cannot read in silence.
+        locator.disableRecursiveScan()
         super().__init__(categories_filter=dict(categories), plugin_locator=locator,
                          directories_list=[os.fspath(folder) for folder in self._folders])
 
     def find(self) -> PluginFinder:
         """Search the folders and make the plugins.  Never raises for a broken plugin."""
-        for folder in self._folders:
-            self._check_folder(folder)
+        seen: set[Path] = set()
+        self.setPluginPlaces([os.fspath(found) for folder in self._folders
+                              for found in self._walk(folder, seen)])
         self.collectPlugins()
         return self
 
@@ -80,15 +83,27 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         """Record that a plugin cannot be used."""
         self.refused.append(RefusedPlugin(file, reason, error))
 
-    def _check_folder(self, folder: Path) -> None:
-        """Record folders that cannot be read; yapsy passes over them in silence."""
-        def unreadable(exc: OSError) -> None:
-            if not isinstance(exc, FileNotFoundError):
-                self.refuse(Path(exc.filename or folder), f"The folder cannot be read: "
-                            f"{exc.strerror}.", exc)
+    def _walk(self, folder: Path, seen: set[Path]) -> Iterator[Path]:
+        """A folder and all below it, links followed, each once.
 
-        for _ in os.walk(folder, onerror=unreadable, followlinks=False):
-            pass
+        Those that cannot be read are refused.  One that does not exist is left out.
+        """
+        try:
+            real = folder.resolve()
+            if real in seen:
+                return
+            seen.add(real)
+            children = sorted(child for child in folder.iterdir() if child.is_dir())
+        except FileNotFoundError:
+            return
+        except (OSError, RuntimeError) as exc:
+            # A RuntimeError is a link that leads to itself, on older Pythons.
+            reason = getattr(exc, "strerror", None) or str(exc)
+            self.refuse(folder, f"The folder cannot be read: {reason}.", exc)
+            return
+        yield folder
+        for child in children:
+            yield from self._walk(child, seen)
 
     def locatePlugins(self) -> Any:
         """Find the info files, in an order that does not depend on the file system."""
@@ -126,9 +141,8 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
                            f"{_describe(exc)}. A plugin's __init__ takes no arguments.") from exc
 
     def _import(self, path: Path) -> ModuleType:
-        """Import a plugin's module.  yapsy gives its path with or without '.py'."""
-        source = path / "__init__.py" if path.is_dir() else path.with_name(
-            path.name if path.name.endswith(".py") else path.name + ".py")
+        """Import a plugin's module.  yapsy gives its path without '.py'."""
+        source = path.with_name(path.name if path.name.endswith(".py") else path.name + ".py")
         try:
             package = self._package_of(path)
             if package is not None:
@@ -147,10 +161,13 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             raise _Refusal(f"Running {source} failed: {_describe(exc)}.") from exc
 
     def _package_of(self, path: Path) -> str | None:
-        path = path.resolve()
-        for folder, package in self._packages.items():
-            if folder in path.parents:
-                parts = path.with_suffix("").relative_to(folder).parts
+        # The module itself may be a link to a file elsewhere, and is a member all the same.
+        folder = path.parent.resolve()
+        for package_folder, package in self._packages.items():
+            if folder == package_folder or package_folder in folder.parents:
+                parts = [*folder.relative_to(package_folder).parts, path.name]
+                if parts[-1] == "__init__":
+                    parts.pop()
                 return ".".join((package, *parts))
         return None
 
@@ -198,11 +215,11 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             parser = self._read(path)
             name = parser.get("Core", "Name").strip()
             module = parser.get("Core", "Module").strip()
-            self._check_module(path, module)
+            target = self._module_path(path, module)
         except _Refusal as exc:
             self._finder.refuse(path, str(exc), exc.__cause__)
             raise ValueError(str(exc)) from exc
-        infos = {"name": name, "path": os.fspath(Path(dirpath) / module)}
+        infos = {"name": name, "path": os.fspath(target)}
         if parser.has_section("Documentation"):
             infos.update((key, parser.get("Documentation", key, raw=True))
                          for key in ("author", "version", "website", "description")
@@ -213,7 +230,8 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
     def _read(path: Path) -> ConfigParser:
         parser = ConfigParser(interpolation=None)
         try:
-            parser.read_string(path.read_text(encoding="utf-8"), source=str(path))
+            # Some editors put a byte order mark at the start.
+            parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
         except OSError as exc:
             raise _Refusal(f"The file cannot be read: {exc.strerror}.") from exc
         except UnicodeDecodeError as exc:
@@ -227,12 +245,23 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         return parser
 
     @staticmethod
-    def _check_module(path: Path, module: str) -> None:
-        target = path.parent / module
-        if not (target.is_dir() or target.with_name(target.name + ".py").is_file()
-                or (target.suffix == ".py" and target.is_file())):
-            raise _Refusal(f"Its Module {module!r} does not exist: expected the file "
-                           f"{target}.py or a package folder {target}.")
+    def _module_path(path: Path, module: str) -> Path:
+        """What yapsy takes for a module (its file) or a package (its folder).
+
+        As for Python's own import, a folder is a package when it has an __init__.py, and one
+        that has none is passed over in favour of a module of that name.
+        """
+        target = path.parent / module.removesuffix(".py")
+        source = Path(f"{target}.py")
+        try:
+            if (target / "__init__.py").is_file():
+                return target
+            if source.is_file():
+                return source
+        except OSError as exc:
+            raise _Refusal(f"Its Module {module!r} cannot be read: {exc.strerror}.") from exc
+        raise _Refusal(f"Its Module {module!r} does not exist: expected the file {source} or a "
+                       f"package, {target}/__init__.py.")
 
 
 def _import_file(source: Path) -> ModuleType:

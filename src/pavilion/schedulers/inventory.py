@@ -8,7 +8,6 @@ the result in order costs a sort; do it once per inventory with `in_order`, not 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Callable, Optional
 
@@ -104,6 +103,21 @@ def _explain(plugin_name: str, raw: Any, info: Any) -> None:
             if not isinstance(member, str):
                 found = f"must be a list of str, has a {type(member).__name__}: {member!r}"
                 raise _node_error(plugin_name, raw, info, key, found)
+
+
+def merged(old: NodeInfo, new: NodeInfo) -> NodeInfo:
+    """Two descriptions of one node as one.
+
+    Some schedulers list a node once for each of its partitions. The lists are joined, and the node
+    is up or available only if both say so; of everything else the newer one counts.
+    """
+    both = {**old, **new}
+    for key in ("up", "available"):
+        both[key] = old[key] and new[key]
+    for key in _LISTS:
+        if key in old and key in new:
+            both[key] = list(dict.fromkeys([*old[key], *new[key]]))
+    return both
 
 
 def in_order(nodes: Nodes) -> Nodes:
@@ -259,16 +273,17 @@ def frozen(value: Any) -> Hashable:
     return (type(value).__name__, value)
 
 
-@dataclass
 class _Selection:
     """The nodes that are still in, and where the others went."""
 
-    names: list[str]
-    # What is known of each, in the same order. Two lists side by side are several times as fast
-    # to go through as a look-up by name.
-    infos: list[NodeInfo]
-    include: frozenset[str]
-    reasons: Reasons
+    def __init__(self, names: list[str], infos: list[NodeInfo], include: frozenset[str],
+                 reasons: Reasons) -> None:
+        self.names = names
+        # What is known of each, in the same order. Two lists side by side are several times as
+        # fast to go through as a look-up by name.
+        self.infos = infos
+        self.include = include
+        self.reasons = reasons
 
     def keep(self, flags: list[bool], reason: str) -> None:
         """Keep the nodes whose flag is set, and book the others under the reason."""

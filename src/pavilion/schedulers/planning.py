@@ -310,7 +310,11 @@ def _make_job(members: list[_Settled], pools: _Pools) -> JobPlan:
     longest = max(members, key=lambda member: member.request.time_limit).request
     nodes, node_range = None, None
     if first.pool is None or (first.request.flexible and not first.request.chunked):
-        node_range = (first.least, first.most)
+        most = first.most
+        if most is not None and first.pool is not None:
+            # Some schedulers refuse to look for more nodes than there are.
+            most = max(first.least, min(most, len(first.pool.names)))
+        node_range = (first.least, most)
     else:
         usable = len(first.pool.names)
         size = usable if first.most is None else min(first.most, usable)

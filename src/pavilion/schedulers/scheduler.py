@@ -172,7 +172,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         # Plugins define available() or _available(), and hosts ask for each test.
         available = vars(cls).get("available")
         if isinstance(available, FunctionType):
-            cls.available = _asked_once(available)  # type: ignore[method-assign]
+            cls.available = _asked_once(  # type: ignore[method-assign, assignment]
+                available)
         # The guide for plugin authors calls the method that asks about one job 'job_status'.
         own = vars(cls).get("job_status")
         if isinstance(own, FunctionType) and "_job_status" not in vars(cls):

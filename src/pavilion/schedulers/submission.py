@@ -78,7 +78,10 @@ def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[Plann
 
 def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
                ) -> SchedulerPluginError | None:
-    tests = planned.tests
+    # Some may have been cancelled while others were handed over.
+    tests = [test for test in planned.tests if not test.complete]
+    if not tests:
+        return None
     try:
         job = Job.new(pav_cfg, list(tests), plugin.KICKOFF_FN)
         job_name = plugin._job_name(tests)

@@ -1,0 +1,45 @@
+"""What all tests share: nothing of the user's environment gets in, and a host to test with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pavilion.config import PavConfig, load_config
+from pavilion.plugins import load_plugins, reset_plugins
+
+
+@pytest.fixture(scope="session")
+def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def _isolated_environment(monkeypatch: pytest.MonkeyPatch, _empty_home: Path) -> None:
+    """No settings of the user, and no queue that other processes use."""
+    for name in [name for name in os.environ if name.startswith("PAV_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(_empty_home))
+    monkeypatch.setenv("PAV_RAW_QUEUE_DIR", str(_empty_home / "raw_queue"))
+
+
+@pytest.fixture
+def pav_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PavConfig]:
+    """Settings with folders of their own, and the plugins loaded.
+
+    ``tmp_path / 'config'`` is the one config folder besides that of the (empty) home.
+    """
+    home = tmp_path / "home"
+    for folder in (home, tmp_path / "config" / "suites", tmp_path / "config" / "plugins"):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PAV_RAW_QUEUE_DIR", str(tmp_path / "raw_queue"))
+    config = load_config(working_dir=tmp_path / "working_dir",
+                         config_dirs=[tmp_path / "config"])
+    config.make_working_dir()
+    load_plugins(config)
+    yield config
+    reset_plugins()

@@ -1,0 +1,381 @@
+"""A private real Slurm on the loopback interface, for tests.
+
+One ``slurmctld`` and one ``slurmd`` per node, all in a folder of their own and on ports of their
+own, so that several can live side by side and none touches a Slurm that the machine may have.
+Everything is stopped by the process ids that were started here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 40.0
+STOP_SECONDS = 10.0
+_DAEMON_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+
+_CONF = """\
+ClusterName=t
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+StateSaveLocation={dir}/state
+SlurmdSpoolDir={dir}/spool/%n
+SlurmctldPidFile={dir}/slurmctld.pid
+SlurmdPidFile={dir}/slurmd.%n.pid
+SlurmctldLogFile={dir}/slurmctld.log
+SlurmdLogFile={dir}/slurmd.%n.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+MpiDefault=none
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+SlurmdParameters=config_overrides
+SchedulerParameters=sched_min_interval=0,bf_interval=2
+MinJobAge={min_job_age}
+MessageTimeout={message_timeout}
+KillWait={kill_wait}
+SlurmdTimeout=20
+"""
+
+
+class RealSlurmError(Exception):
+    """The private Slurm could not be started, or did not reach a state in time."""
+
+
+def find_daemon(name: str) -> str | None:
+    """The path of a Slurm daemon; they are often outside the search path of a common user."""
+    folders = os.pathsep.join([os.environ.get("PATH", ""), *_DAEMON_FOLDERS])
+    return shutil.which(name, path=folders)
+
+
+def why_not_available() -> str:
+    """Why a real Slurm cannot be started here; '' when it can."""
+    missing = [name for name in ("sbatch", "squeue", "scontrol") if shutil.which(name) is None]
+    missing += [name for name in ("slurmctld", "slurmd", "munged") if find_daemon(name) is None]
+    if missing:
+        return f"not installed: {', '.join(missing)} (packages slurm-wlm and munge)"
+    if os.geteuid() != 0:
+        return "a private Slurm is started as root only"
+    return ""
+
+
+def _free_ports(count: int) -> int:
+    """The first of ``count`` ports in a row that nobody listens on."""
+    rng = random.Random()
+    for _ in range(200):
+        first = rng.randrange(21000, 26600 - count)
+        if all(_port_is_free(port) for port in range(first, first + count)):
+            return first
+    raise RealSlurmError(f"no {count} free ports in a row between 21000 and 26600")
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def ensure_munged() -> subprocess.Popen[bytes] | None:
+    """Start munged when none answers; the process if it was started here."""
+    def answers() -> bool:
+        return subprocess.run(["munge", "-n"], stdout=subprocess.DEVNULL, check=False,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+    if answers():
+        return None
+    for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.chown(folder, "munge", "munge")
+    daemon = find_daemon("munged")
+    assert daemon is not None
+    process = subprocess.Popen(["runuser", "-u", "munge", "--", daemon, "--foreground"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_SECONDS
+    while not answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RealSlurmError("munged did not start")
+        time.sleep(0.1)
+    return process
+
+
+class RealSlurm:
+    """A Slurm with 4-CPU nodes node01, node02, ... in ``folder``; a context manager.
+
+    Partitions: ``main`` (default, 60 minutes at most) on all nodes but the last two, ``alt`` on
+    the last four, ``secret`` (hidden) on the last two. All nodes have feature ``a``, those of
+    odd number ``odd`` too.
+    """
+
+    kind = "real"
+
+    def __init__(self, folder: Path, *, nodes: int = 8, min_job_age: int = 10,
+                 message_timeout: int = 5, kill_wait: int = 2, extra_conf: str = "") -> None:
+        if nodes < 4:
+            raise ValueError("a private Slurm has 4 nodes or more")
+        self.folder = folder
+        self.conf = folder / "slurm.conf"
+        self.node_names = [f"node{number:02d}" for number in range(1, nodes + 1)]
+        self._settings = {"min_job_age": min_job_age, "message_timeout": message_timeout,
+                          "kill_wait": kill_wait}
+        self._extra_conf = extra_conf
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._munged: subprocess.Popen[bytes] | None = None
+
+    # -- start and stop ----------------------------------------------------------------------
+
+    def __enter__(self) -> RealSlurm:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the daemons and wait until all nodes are idle.
+
+        :raises RealSlurmError: with the end of the controller's log; nothing is left running.
+        """
+        reason = why_not_available()
+        if reason:
+            raise RealSlurmError(reason)
+        try:
+            self._munged = ensure_munged()
+            self._write_conf()
+            self.start_controller()
+            for name in self.node_names:
+                self._start_daemon(name, ["slurmd", "-D", "-N", name])
+            self.wait_idle()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _write_conf(self) -> None:
+        for name in ("state", "spool", "log"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        names, host = self.node_names, socket.gethostname().split(".")[0]
+        port = _free_ports(len(names) + 1)
+        lines = [_CONF.format(host=host, port=port, dir=self.folder, **self._settings)]
+        for offset, name in enumerate(names, start=1):
+            features = "a,odd" if offset % 2 else "a"
+            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 "
+                         f"Port={port + offset} CPUs=4 RealMemory=2000 Feature={features} "
+                         "State=UNKNOWN\n")
+        lines.append(f"PartitionName=main Nodes={','.join(names[:-2])} Default=YES MaxTime=60 "
+                     "State=UP\n"
+                     f"PartitionName=alt Nodes={','.join(names[-4:])} State=UP\n"
+                     f"PartitionName=secret Nodes={','.join(names[-2:])} Hidden=YES State=UP\n")
+        lines.append(self._extra_conf)
+        self.conf.write_text("".join(lines))
+
+    def _start_daemon(self, key: str, argv: list[str]) -> None:
+        path = find_daemon(argv[0])
+        assert path is not None
+        with (self.folder / "log" / f"{key}.out").open("ab") as output:
+            self._daemons[key] = subprocess.Popen([path, *argv[1:]], env=self.env(),
+                                                  stdin=subprocess.DEVNULL, stdout=output,
+                                                  stderr=output, cwd=self.folder)
+
+    def stop(self) -> None:
+        """End all that was started, jobs and their left-over step managers too."""
+        for daemon in self._daemons.values():
+            _send(daemon.pid, signal.SIGCONT)
+        # The controller first: it must not start a job anew when its node goes away.
+        for keys in (["slurmctld"], [key for key in self._daemons if key != "slurmctld"]):
+            _end([self._daemons.pop(key) for key in keys if key in self._daemons])
+        for pid in self.leftovers():
+            _send(pid, signal.SIGKILL)
+        if self._munged is not None:
+            _end([self._munged])
+            self._munged = None
+
+    def leftovers(self) -> list[int]:
+        """Processes of this cluster besides the daemons: step managers, jobs, their children.
+
+        They are known by the environment that the daemons and the commands hand down.
+        """
+        mark = f"SLURM_CONF={self.conf}".encode()
+        ours = {os.getpid(), os.getppid(), *(daemon.pid for daemon in self._daemons.values())}
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) in ours:
+                continue
+            try:
+                environment = (folder / "environ").read_bytes()
+            except OSError:
+                continue  # it ended meanwhile
+            if mark in environment.split(b"\0"):
+                found.append(int(folder.name))
+        return found
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment to run commands in: ``base`` (the present one) and SLURM_CONF."""
+        environment = dict(os.environ if base is None else base)
+        return {**environment, "SLURM_CONF": str(self.conf), "LC_ALL": "C"}
+
+    def run(self, *argv: str, user: str | None = None, env: Mapping[str, str] | None = None,
+            cwd: Path | None = None, input: str | None = None,
+            timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as another user if one is named; never raises for its rc."""
+        if user is not None:
+            argv = ("runuser", "-u", user, "--", *argv)
+        return subprocess.run(argv, env={**self.env(), **(env or {})}, cwd=cwd, input=input,
+                              capture_output=True, text=True, errors="replace", timeout=timeout,
+                              check=False)
+
+    def ok(self, *argv: str, **options: object) -> str:
+        """Run a command that must succeed; its standard output.
+
+        :raises RealSlurmError: with the command's standard error.
+        """
+        result = self.run(*argv, **options)  # type: ignore[arg-type]
+        if result.returncode != 0:
+            raise RealSlurmError(f"{' '.join(argv)}: rc {result.returncode}: {result.stderr}")
+        return result.stdout
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = START_SECONDS,
+                   ) -> None:
+        """Poll until ``condition()``; :raises RealSlurmError: when it does not come in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            dead = [key for key, daemon in self._daemons.items() if daemon.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                ended = f" (ended: {', '.join(dead)})" if dead else ""
+                raise RealSlurmError(f"{what}: not within {seconds:g} s{ended}\n{self.log_end()}")
+            time.sleep(0.1)
+
+    def log_end(self, lines: int = 30) -> str:
+        """The last lines of the controller's log."""
+        try:
+            text = (self.folder / "slurmctld.log").read_text(errors="replace")
+        except OSError as error:
+            return f"no log: {error}"
+        return "\n".join(text.splitlines()[-lines:])
+
+    def node_state(self, name: str) -> str:
+        """The node's state as ``scontrol show node`` writes it; '' when it cannot be told."""
+        text = self.run("scontrol", "-o", "-a", "show", "node", name).stdout
+        return next((word[6:] for word in text.split() if word.startswith("State=")), "")
+
+    def wait_idle(self, nodes: Sequence[str] | None = None, seconds: float = START_SECONDS,
+                  ) -> None:
+        """Wait until all (these) nodes are idle, with no flags."""
+        wanted = set(self.node_names if nodes is None else nodes)
+
+        def idle() -> bool:
+            rows = self.run("sinfo", "-a", "-N", "-h", "-o", "%N %T").stdout.split("\n")
+            return wanted <= {row.split()[0] for row in rows if row.endswith(" idle")}
+
+        self.wait_until(idle, f"nodes idle: {', '.join(sorted(wanted))}", seconds)
+
+    # -- conditions to bring about -----------------------------------------------------------
+
+    def drain(self, name: str, reason: str = "test") -> None:
+        self.ok("scontrol", "update", f"nodename={name}", "state=drain", f"reason={reason}")
+
+    def resume(self, name: str) -> None:
+        self.ok("scontrol", "update", f"nodename={name}", "state=resume")
+
+    def reserve(self, name: str, nodes: Sequence[str], *, flags: Sequence[str] = (),
+                start: str = "now", minutes: int = 60, users: str = "root") -> None:
+        """Make a reservation of nodes, for a list of users."""
+        words = [f"reservationname={name}", f"nodes={','.join(nodes)}", f"starttime={start}",
+                 f"duration={minutes}", f"users={users}"]
+        if flags:
+            words.append(f"flags={','.join(flags)}")
+        self.ok("scontrol", "create", "reservation", *words)
+
+    def unreserve(self, name: str) -> None:
+        self.ok("scontrol", "delete", f"reservationname={name}")
+
+    def freeze(self) -> None:
+        """Stop the controller from answering: commands run into their time-outs."""
+        _send(self._daemons["slurmctld"].pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        _send(self._daemons["slurmctld"].pid, signal.SIGCONT)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The controller is frozen within the block."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def kill_controller(self) -> None:
+        """End the controller: connections are refused. Jobs run on."""
+        daemon = self._daemons.pop("slurmctld")
+        daemon.kill()
+        daemon.wait()
+
+    def start_controller(self) -> None:
+        """Start the controller (anew; it reads back its saved state) and wait for it."""
+        self._start_daemon("slurmctld", ["slurmctld", "-D"])
+        self.wait_until(lambda: "is UP" in self.run("scontrol", "ping").stdout, "slurmctld is up")
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """There is no controller within the block."""
+        self.kill_controller()
+        try:
+            yield
+        finally:
+            self.start_controller()
+
+    def freeze_node(self, name: str) -> None:
+        """Stop a node's daemon from answering (the controller pings once a minute)."""
+        _send(self._daemons[name].pid, signal.SIGSTOP)
+
+    def thaw_node(self, name: str) -> None:
+        _send(self._daemons[name].pid, signal.SIGCONT)
+
+    def cancel_all(self, seconds: float = START_SECONDS) -> None:
+        """Cancel every job and wait until none is on a node."""
+        self.run("scancel", "-u", "root")
+        self.run("scancel", "-u", "nobody")
+        self.wait_until(
+            lambda: (result := self.run("squeue", "-a", "-h", "-o", "%i")).returncode == 0
+            and not result.stdout.strip(), "all jobs gone", seconds)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it ended already
+
+
+def _end(daemons: list[subprocess.Popen[bytes]]) -> None:
+    """Ask all to end, wait, and kill what is left."""
+    for daemon in daemons:
+        daemon.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for daemon in daemons:
+        try:
+            daemon.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
