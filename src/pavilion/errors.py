@@ -106,7 +106,7 @@ def _one_line(error: BaseException) -> str:
 def _describe(error: BaseException) -> str:
     """An exception's text; its class where there is no text or the text alone says nothing."""
     text = str(error).strip()
-    if isinstance(error, KeyError):
+    if type(error) is KeyError:
         return f"KeyError: {text}"
     return text or type(error).__name__
 

@@ -13,11 +13,13 @@ from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
-from pavilion.variables import VariableSetManager, escape, permutations
-from pavilion.variables.config import map_texts
+from pavilion.variables import VariableSetManager, permutations
 
 # What is used up here and is no part of a test run.
-USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc")
+USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc",
+           "scheduler", "schedule")
+# Where strings may wait for the allocation.
+DEFERRED_OK = ("run",)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,12 @@ class ResolvedTest:
     """A test run to be: everything decided but what the allocation tells."""
 
     name: str
+    # The test it is made from.
+    source: SuiteTest
+    # Strings that need the allocation, and only those, are not filled in yet;
     config: dict[str, Any]
+    # and this is where they are.
+    deferred_paths: list[list[str | int]]
     var_man: VariableSetManager
     # What the scheduler's variables complained about.
     warnings: tuple[str, ...] = ()
@@ -86,20 +93,18 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
     manager.add_set("sched", sched_vars)
     resolved = []
     for final in permutations(manager, late) if late else [manager]:
-        config = {key: value for key, value in test.config.items() if key not in USED_UP}
+        raw = {key: value for key, value in test.config.items() if key not in USED_UP}
+        paths = final.deferred_paths(raw)
+        config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.
-        config.update(scheduler=plugin.name,
-                      schedule=map_texts(schedule, lambda text, path: escape(text)))
-        final.resolve_config(config, deferred_ok=("run",))
-        config["chunk"] = _chunk(final.resolve_text(config["chunk"], "chunk"))
-        config["concurrent"] = _concurrent(
-            final.resolve_text(config["concurrent"] or sched_vars["concurrent_default"],
-                               "concurrent"))
-        _check_timeout(final, config["run"]["timeout"])
-        _check_shebang(final.resolve_text(config["run"]["shebang"], "run.shebang"))
+        config.update(scheduler=plugin.name, schedule=schedule, chunk=_chunk(config["chunk"]))
+        config["concurrent"] = _concurrent(config["concurrent"]
+                                           or sched_vars["concurrent_default"])
+        _check_timeout(final, raw["run"]["timeout"])
+        _check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         subtitle = _subtitle(test, final, permuted or bool(late))
         resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
-                                     config, final, tuple(sched_vars["errors"])))
+                                     test, config, paths, final, tuple(sched_vars["errors"])))
     return resolved
 
 
@@ -169,6 +174,14 @@ def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
     except PavilionError:
         return
     parse_timeout(timeout)
+
+
+def set_seed(seed: int) -> None:
+    """Let every scheduler that draws something at random (chunks) draw the same next time."""
+    for name in schedulers.list_plugins():
+        plugin = schedulers.get_plugin(name)
+        if isinstance(plugin, schedulers.SchedulerPluginAdvanced):
+            plugin.seed = seed
 
 
 def group_by_scheduler(tests: Sequence[Any]) -> Mapping[str, list[Any]]:

@@ -51,7 +51,7 @@ class Series:
             series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file), path, [])
             for number, test in enumerate(resolved, 1):
                 series.tests.append(TestRun.create(path, number, test.name, test.config,
-                                                   test.var_man))
+                                                   test.var_man, test.deferred_paths))
             write_json(path / "series.json",
                        dict(record or {}, id=path.name, created=time.time(),
                             tests=len(series.tests)))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,6 @@ FAIL = "FAIL"
 ERROR = "ERROR"
 
 _ID_RE = re.compile(r"(s[1-9][0-9]*)\.([1-9][0-9]*)\Z")
-# Where strings may wait for the allocation.
-DEFERRED_OK = ("run",)
 
 
 class TestRun:
@@ -67,21 +65,22 @@ class TestRun:
 
     @classmethod
     def create(cls, series_path: Path, number: int, name: str, config: Mapping[str, Any],
-               var_man: VariableSetManager) -> TestRun:
+               var_man: VariableSetManager, deferred_paths: Sequence[Sequence[str | int]] = ()
+               ) -> TestRun:
         """Make the folder of a new test run.
 
-        :param config: The test's config, with its variables not filled in.
+        :param config: The test's config, variables filled in
+        :param deferred_paths: but for the strings at these places, which need the allocation.
         :raises VariableError: When a reference in the config is wrong.
         :raises TestRunError: When the folder cannot be made.
         """
-        paths = var_man.deferred_paths(config)
         record = {
             "name": name,
-            "config": var_man.resolve_config(config, deferred_ok=DEFERRED_OK),
+            "config": config,
             "created": time.time(),
-            "deferred_paths": paths,
+            "deferred_paths": [list(path) for path in deferred_paths],
         }
-        references = var_man.references(record["config"], paths)
+        references = var_man.references(config, deferred_paths)
         path = series_path / f"{series_path.name}.{number}"
         try:
             path.mkdir()

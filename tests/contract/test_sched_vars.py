@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeHost, FakeSched, active
 
 from pavilion.deferred import DeferredVariable
-from pavilion.schedulers import SchedulerVariables, validate_config
+from pavilion.schedulers import KickoffScriptHeader, Raw, SchedulerVariables, validate_config
 from pavilion.schedulers.config import CONFIG_DEFAULTS
 from pavilion.schedulers.plugins.raw import RawVars
 from pavilion.schedulers.vars import dfr_var_method, var_method
@@ -97,8 +98,8 @@ def test_values_without_nodes_come_from_the_configuration() -> None:
 
 
 def test_values_with_nodes() -> None:
-    sched_vars = make(nodes=NODES, chunks=CHUNKS, node_list_id=3, deferred=False, nodes_=None,
-                      ) if False else SchedulerVariables(
+    # By position, as older plugins give them.
+    sched_vars = SchedulerVariables(
         validate_config({"nodes": "all", "tasks_per_node": "50%", "account": "sci",
                          "partition": "main", "qos": "high", "reservation": "res"}),
         NODES, CHUNKS, 3, False)
@@ -199,8 +200,6 @@ def test_variables_may_be_called_as_methods() -> None:
 
 @pytest.mark.parametrize(("concurrent", "expected"), [(None, "100"), ("3", "3")])
 def test_concurrent_default_of_raw(concurrent: str | None, expected: str) -> None:
-    from pavilion.schedulers import Raw
-
     with active(Raw()):
         assert CONFIG_DEFAULTS["raw"] == {"concurrent": None}
         assert make(RawVars, raw={"concurrent": concurrent})["concurrent_default"] == expected
@@ -302,9 +301,7 @@ def test_a_deferred_variable_that_is_unset_is_blank_and_reported() -> None:
     assert sched_vars["errors"] == ["Scheduler variable 'unset_later' has no value (None)."]
 
 
-def test_an_unset_variable_in_a_header_never_stops_a_kickoff() -> None:
-    from pavilion.schedulers import KickoffScriptHeader
-
+def test_an_unset_variable_in_a_header_never_stops_a_kickoff(tmp_path: Path) -> None:
     class Header(KickoffScriptHeader):
         def _kickoff_lines(self) -> list[str]:
             return [f"#X {self._sched_vars.unset()!r}"]
@@ -313,11 +310,8 @@ def test_an_unset_variable_in_a_header_never_stops_a_kickoff() -> None:
         VAR_CLASS = FailingVars
         KICKOFF_SCRIPT_HEADER_CLASS = Header
 
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder, active(Sched()) as plugin:
-        host = FakeHost(Path(folder))
+    with active(Sched()) as plugin:
+        host = FakeHost(tmp_path)
         test = host.test()
         assert plugin.schedule_tests(host.pav_cfg, [test]) == []
         assert "#X ''" in test.job.kickoff_path.read_text()  # type: ignore[union-attr]

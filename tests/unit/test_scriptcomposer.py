@@ -17,7 +17,8 @@ from pavilion.scriptcomposer import ScriptComposer, ScriptHeader, double_quote, 
 # Each would leave a file 'pwned' in the current folder, were any part of it executed.
 HOSTILE = [
     "$(touch pwned)", "`touch pwned`", "\\`touch pwned\\`", "\\$(touch pwned)",
-    "\\\\$(touch pwned)", '"; touch pwned; "', "'; touch pwned; '", "\\\"; touch pwned; \\\"", "a\ntouch pwned\n",
+    "\\\\$(touch pwned)", '"; touch pwned; "', "'; touch pwned; '", "\\\"; touch pwned; \\\"",
+    "a\ntouch pwned\n",
     "\r\ntouch pwned", "a & touch pwned &", "a | touch pwned", "> pwned", "<(touch pwned)",
     "$[a[$(touch pwned)]]", "${a[$(touch pwned)]}", "${HOME:a[`touch pwned`]}",
     "$((a[$(touch pwned)]))",

@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 Job = dict[str, Any]
 
 # Seconds that the processes of a job have to end by themselves when it is cancelled.
-TERM_WAIT = 2.0
+TERM_WAIT = 10.0
 ACTIVE = ("QUEUED", "RUNNING")
 
 
@@ -114,9 +114,9 @@ def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
     """Put a job into the queue."""
     options = read_options(script)
     job: Job = {
-        "id": str(max((int(job["id"]) for job in load_jobs(path)), default=0) + 1),
+        "id": str(max((int(folder.name) for folder in (path / "jobs").iterdir()), default=0) + 1),
         "state": "QUEUED", "reason": "Waiting for nodes.", "tag": tag, "script": str(script),
-        "log": str(log), "nodes": [], "exit_code": None, "pid": None,
+        "log": str(log), "cwd": str(Path.cwd()), "nodes": [], "exit_code": None, "pid": None,
         "name": options.get("name", script.name), "account": options.get("account", ""),
         "priority": _number("--priority", options.get("priority", "0")),
         "seconds": 3600 * _number("--time", options.get("time", "1")),
@@ -203,7 +203,7 @@ def update(path: Path) -> list[Job]:
 
 def _start(path: Path, job: Job) -> None:
     folder = path / "jobs" / job["id"]
-    env = json.loads((folder / "env.json").read_text())
+    env = {**json.loads((folder / "env.json").read_text()), "MINIBATCH_SPOOL": str(path)}
     # Whoever asks whether the shepherd lives asks whether this file is locked.
     with (folder / "alive").open("w") as alive, (folder / "shepherd.log").open("w") as log:
         fcntl.flock(alive, fcntl.LOCK_EX)
@@ -253,9 +253,9 @@ def shepherd(path: Path, job_id: str) -> None:
     state, reason, code = "FAILED", "", None
     try:
         with Path(job["log"]).open("ab") as log:
-            script = subprocess.Popen([job["script"]], env=env, stdin=subprocess.DEVNULL,
-                                      stdout=log, stderr=subprocess.STDOUT,
-                                      start_new_session=True)
+            script = subprocess.Popen([job["script"]], env=env, cwd=job["cwd"],
+                                      stdin=subprocess.DEVNULL, stdout=log,
+                                      stderr=subprocess.STDOUT, start_new_session=True)
     except OSError as exc:
         reason = f"Its script could not be started: {exc}"
     else:
@@ -277,13 +277,16 @@ def shepherd(path: Path, job_id: str) -> None:
 def _end_processes(script: subprocess.Popen[bytes]) -> None:
     """End a script and what it started: TERM, and after a while KILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + TERM_WAIT
         try:
             os.killpg(script.pid, number)
+            while time.monotonic() < deadline:
+                script.poll()
+                # Raises as soon as none of them is left.
+                os.killpg(script.pid, 0)
+                time.sleep(0.02)
         except ProcessLookupError:
             return
-        deadline = time.monotonic() + TERM_WAIT
-        while script.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 
 from pavilion.series import cancel_tests
 from pavilion.sys_vars import get_vars
@@ -27,13 +28,13 @@ def _cancel(session: Session) -> int:
     elif outcomes:
         print_table([Column("ID"), Column("NAME", cut=True), Column("OUTCOME", wrap=True)],
                     [[test.id, test.name, outcome] for test, outcome in outcomes])
-    unsure = any("may go on" in outcome for _, outcome in outcomes)
-    return selection.report() or (base.FAILED if unsure else base.OK)
+    failed = any(outcome.startswith("not cancelled") or "may go on" in outcome
+                 for _, outcome in outcomes)
+    return selection.report() or (base.FAILED if failed else base.OK)
 
 
 def _reason() -> str:
     """The note in the tests' status: who, and from where."""
-    import getpass
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

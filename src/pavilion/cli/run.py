@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
-from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.series import Series
-from pavilion.suites import select_tests
 
 from . import base
 from .base import Command, Session
 from .interrupts import KickoffGuard
-from .output import plural, print_json, show_error, tell, warn
+from .output import plural, print_json, show_error, tell
 from .results import summary, test_record
+from .targets import add_targets, overrides, resolve_targets
 from .waiting import add_timeout, hints, wait_and_report
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("targets", nargs="+", metavar="TARGET", help=(
-        "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
-        "it, that test of the suite only"))
-    parser.add_argument("-c", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-                        help=("set a key of all tests, whatever their suites say: "
-                              "schedule.nodes=4, run.timeout=10; may be repeated"))
-    parser.add_argument("--scheduler", metavar="NAME",
-                        help="the scheduler to use, whatever the suites say")
+    add_targets(parser)
     parser.add_argument("--detach", action="store_true",
                         help="do not wait for results: print the series and return")
     add_timeout(parser)
 
 
 def _run(session: Session) -> int:
-    resolved = _resolve(session)
+    resolved, seed = resolve_targets(session)
     session.pav_cfg.make_working_dir()
     try:
         series = Series.create(session.pav_cfg, resolved, record={
-            "targets": session.args.targets, "overrides": _overrides(session.args)})
+            "targets": session.args.targets, "overrides": overrides(session.args),
+            "seed": seed})
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
@@ -56,37 +48,6 @@ def _run(session: Session) -> int:
         return _detach(session, series)
     tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
     return wait_and_report(session, series.tests, {"series": series.id})
-
-
-def _resolve(session: Session) -> list[ResolvedTest]:
-    """Everything that can be wrong with what was asked for is found in here.
-
-    :raises PavilionError: Nothing was made then.
-    """
-    for refused in session.plugins.refused:
-        warn(f"plugin {refused.file} is not used: {refused.reason}")
-    overrides = _overrides(session.args)
-    tests = [test for target in session.args.targets
-             for test in select_tests(session.pav_cfg, target, overrides)]
-    resolved = [run for test in tests for run in resolve_test(test)]
-    _show_warnings(resolved)
-    return resolved
-
-
-def _overrides(args: argparse.Namespace) -> list[str]:
-    chosen = [] if args.scheduler is None else [f"scheduler={args.scheduler}"]
-    return [*args.overrides, *chosen]
-
-
-def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
-    """What the schedulers' variables complained about, each once."""
-    names: dict[str, list[str]] = {}
-    for test in resolved:
-        for text in test.warnings:
-            names.setdefault(text, []).append(test.name)
-    for text, tests in names.items():
-        others = f" (and {plural(len(tests) - 1, 'other test')})" if len(tests) > 1 else ""
-        warn(f"test {tests[0]}{others}: {text}")
 
 
 def _cut_short(session: Session, series: Series, guard: KickoffGuard, forced: bool

@@ -193,6 +193,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return FilteredNodes(len(self._node_lists) - 1, {name: nodes[name] for name in names},
                              names, reasons)
 
+    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+        """The chunks that tests with this configuration are placed in; one without chunking.
+
+        :raises SchedConfigError: When they cannot be made.
+        """
+        found = self._get_chunks(self.filtered_nodes(sched_config), sched_config)
+        if found.error is not None:
+            raise SchedConfigError(found.error)
+        return found.chunks
+
     def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
         """The chunks of the usable nodes; one with all of them without chunking."""
         config = sched_config["chunking"]
@@ -334,6 +344,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         chunks = self._get_chunks(filtered, config)
         if chunks.error is not None:
             raise SchedConfigError(chunks.error)
+        if not filtered.names:
+            # To the planner, no chunks are nodes that are not known; the scheduler may know some.
+            raise SchedConfigError(inventory.include_problem(filtered.reasons)
+                                   or str(self._too_few(config, filtered, chunks)))
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
         return planning.TestRequest(

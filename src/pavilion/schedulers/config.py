@@ -400,7 +400,8 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
 def _validate_value(where: str, value: Any, validator: Validator, default: Any) -> Any:
     if isinstance(validator, Mapping):
         return _validate_section(where, value, validator, default)
-    if value is None:
+    # Hosts give an empty list for a list that was left out of the suite.
+    if value is None or (isinstance(value, (list, tuple)) and not value and default):
         # A default is written as a user would write it, and converted like that.  A copy: the
         # table of defaults is everybody's.
         value = copy.deepcopy(default)

@@ -340,11 +340,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Settle who gets the name.  False when another plugin keeps it."""
         if other is None:
             return True
-        if type(other) is type(self):
-            # The same plugin once more: the newer object is used.
-            other.deactivate()
-            return True
-        if other.priority == self.priority:
+        # The same plugin once more is no clash: the newer object is used.
+        if other.priority == self.priority and type(other) is not type(self):
             raise SchedulerPluginError(
                 f"Two scheduler plugins are called {self.name!r} and have the same priority "
                 f"({self.priority}): {other.path} and {self.path}. Rename one, or give the one "

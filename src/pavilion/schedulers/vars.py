@@ -91,6 +91,8 @@ class SchedulerVariables(VarDict):
         self._errors: list[str] = []
         # Which of the variables that came out empty are so because they are unset.
         self._unset: dict[str, bool] = {}
+        # What those that failed gave.  They are not tried again.
+        self._failed: dict[str, str] = {}
         super().__init__("sched", deferred=deferred)
 
     def __getitem__(self, key: str) -> Any:
@@ -101,6 +103,8 @@ class SchedulerVariables(VarDict):
         if key == "errors":
             # Others may be added after it was read once.
             return list(self._errors)
+        if key in self._failed:
+            return self._failed[key]
         try:
             value = super().__getitem__(key)
         except KeyError:
@@ -119,7 +123,8 @@ class SchedulerVariables(VarDict):
             raise failure
         self.add_errors([f"Scheduler variable '{key}' failed: "
                          f"{type(failure).__name__}: {failure}"])
-        return f"<no value for '{key}': {failure}>"
+        self._failed[key] = f"<no value for '{key}': {failure}>"
+        return self._failed[key]
 
     def _empty(self, key: str) -> str:
         """The value of an empty variable, with an entry in ``errors`` when it is unset."""

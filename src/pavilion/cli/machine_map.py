@@ -1,0 +1,129 @@
+"""``pav-sched map``: the machine as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from pavilion.errors import ConfigError
+from pavilion.machine_map import KINDS, Cell, MachineMap, color, draw_maps
+
+from . import base
+from .base import Command, Session
+from .output import plural, tell, terminal
+from .targets import add_targets, resolve_targets
+
+# Up to so many nodes each cell shows the node's name.
+NAMED_CELLS = 64
+LEGEND_LINES = 24
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_targets(parser)
+    parser.add_argument("--by", choices=KINDS, help=(
+        "what to colour nodes by. Default: chunk where tests use chunking, else job"))
+    parser.add_argument("--svg", type=Path, metavar="FILE",
+                        help="write a picture to a file; several get numbers in their names")
+
+
+def _run(session: Session) -> int:
+    resolved, seed = resolve_targets(session)
+    maps = draw_maps(resolved, session.args.by)
+    if session.args.svg is not None:
+        _write(session.args.svg, maps)
+        return base.OK
+    for drawn in maps:
+        _print(drawn)
+    print(f"Seed {seed}. Nothing was started.")
+    return base.OK
+
+
+def _write(path: Path, maps: list[MachineMap]) -> None:
+    from .map_svg import render
+    for number, drawn in enumerate(maps, 1):
+        target = path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        try:
+            target.write_text(render(drawn), encoding="utf-8")
+        except OSError as exc:
+            raise ConfigError(f"The picture cannot be written to {target}",
+                              prior_error=exc) from exc
+        tell(f"Wrote {target}: {drawn.title}.")
+
+
+def _print(drawn: MachineMap) -> None:
+    """Draw on the terminal; plain characters when it is none."""
+    console = terminal(sys.stdout)
+    width = shutil.get_terminal_size().columns if console is None else console.width
+    rows = _rows(drawn, width)
+    print(f"{drawn.title} ({plural(len(drawn.cells), 'node')})")
+    if console is None:
+        for label, cells in rows:
+            print(label + "".join(text for text, _ in cells))
+    else:
+        from rich.text import Text
+        for label, cells in rows:
+            drawing = Text(label, style="dim")
+            for text, cell in cells:
+                drawing.append(text, style=_style(cell))
+            console.print(drawing, soft_wrap=True)
+    for line in _legend(drawn):
+        print(line)
+
+
+def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell]]]]:
+    """The lines of the picture: a label, and the cells with their texts."""
+    cells = drawn.cells
+    longest = max((len(cell.name) for cell in cells), default=1)
+    if len(cells) <= NAMED_CELLS:
+        each, label_width = longest + 5, 0
+        texts = [f" {cell.name:<{longest}} {cell.mark}  " for cell in cells]
+    else:
+        each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
+        texts = [cell.mark * each for cell in cells]
+    per_row = max(1, (width - label_width) // each)
+    # Rows of a round number of nodes are easier to count in.
+    for step in (100, 50, 20, 10, 8, 4, 2):
+        if per_row >= step:
+            per_row -= per_row % step
+            break
+    rows = []
+    for start in range(0, len(cells), per_row):
+        label = f"{cells[start].name:<{label_width}}" if label_width else ""
+        rows.append((label, list(zip(texts[start:start + per_row],
+                                     cells[start:start + per_row]))))
+    return rows
+
+
+def _style(cell: Cell) -> str:
+    if cell.groups:
+        red, green, blue = color(cell.groups[0])
+        return f"black on rgb({red},{green},{blue})"
+    return "dim" if cell.usable else "white on grey23"
+
+
+def _legend(drawn: MachineMap) -> list[str]:
+    lines = []
+    for number, group in enumerate(drawn.groups[:LEGEND_LINES]):
+        detail = f"  {group.detail}" if group.detail else ""
+        mark = Cell("", True, "", [number]).mark
+        lines.append(f"  {mark}  {group.label}: {group.node_list}{detail}")
+    if len(drawn.groups) > LEGEND_LINES:
+        lines.append(f"  ... and {len(drawn.groups) - LEGEND_LINES} more "
+                     "(characters begin again)")
+    marks = {cell.mark for cell in drawn.cells if not cell.groups}
+    if "." in marks:
+        lines.append("  .  usable, and in none of these")
+    if "x" in marks:
+        lines.append("  x  left out ('pav-sched show nodes' says why)")
+    return lines + [f"  {remark}" for remark in drawn.remarks]
+
+
+COMMANDS = [Command(
+    name="map",
+    summary="draw the machine: nodes by chunk, job or state",
+    description=("Draw the machine that tests would run on, a cell for each node, coloured by\n"
+                 "chunk, job or state. Nothing is started."),
+    examples=["map nightly", "map nightly --by state", "map nightly --seed 7 --svg chunks.svg"],
+    run=_run, arguments=_arguments)]

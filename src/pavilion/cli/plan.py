@@ -1,0 +1,92 @@
+"""``pav-sched plan``: what 'run' would start, without starting it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pavilion.errors import ConfigError
+from pavilion.preview import PreviewJob, kickoff_script, preview
+from pavilion.schedulers import hostlists
+from pavilion.schedulers.config import node_range_text
+
+from . import base
+from .base import Command, Session
+from .output import Column, plural, print_json, print_table, show_error
+from .targets import add_targets, resolve_targets
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_targets(parser)
+    parser.add_argument("--script", type=int, metavar="JOB", action="append", default=[], help=(
+        "print the kickoff script of a job, by its number in the plan; may be repeated"))
+
+
+def _run(session: Session) -> int:
+    resolved, seed = resolve_targets(session)
+    plan = preview(resolved)
+    unknown = [number for number in session.args.script if not 0 < number <= len(plan.jobs)]
+    for error in plan.errors:
+        show_error(error)
+    if unknown:
+        raise ConfigError(f"There is no job {unknown[0]} in this plan; it has "
+                          f"{plural(len(plan.jobs), 'job')}.")
+    if session.args.json:
+        print_json({"seed": seed, "jobs": [_record(session, job) for job in plan.jobs],
+                    "errors": [{"tests": [test.name for test in error.tests],
+                                "error": error.pformat()} for error in plan.errors]})
+    elif session.args.script:
+        for number in session.args.script:
+            print("\n".join(kickoff_script(session.pav_cfg,
+                                           plan.jobs[number - 1]).get_lines()))
+    else:
+        _print(plan.jobs, len(resolved), seed)
+    return base.FAILED if plan.errors else base.OK
+
+
+def _print(jobs: list[PreviewJob], tests: int, seed: int) -> None:
+    columns = [Column("JOB", right=True), Column("SCHEDULER"), Column("MODE"),
+               Column("CHUNK", right=True), Column("SIZE", right=True),
+               Column("NODES", cut=True), Column("LIMIT", right=True),
+               Column("TESTS", right=True), Column("NAMES", cut=True)]
+    print_table(columns, [_row(job) for job in jobs])
+    print(f"{plural(tests, 'test')} in {plural(len(jobs), 'job')}. Seed {seed}. Nothing was "
+          "started.")
+
+
+def _row(job: PreviewJob) -> list[str]:
+    planned = job.planned
+    if planned.nodes is not None:
+        size, nodes = str(len(planned.nodes)), hostlists.fold(planned.nodes)
+    else:
+        assert planned.node_range is not None
+        size, nodes = node_range_text(planned.node_range), "any"
+    return [str(job.number), job.scheduler, planned.mode,
+            "" if planned.chunk is None else str(planned.chunk), size, nodes,
+            f"{planned.config['time_limit']}h", str(len(planned.tests)),
+            ", ".join(job.test_names)]
+
+
+def _record(session: Session, job: PreviewJob) -> dict[str, Any]:
+    planned = job.planned
+    record: dict[str, Any] = {
+        "job": job.number, "scheduler": job.scheduler, "name": job.name, "mode": planned.mode,
+        "chunk": planned.chunk, "nodes": planned.nodes,
+        "node_list": None if planned.nodes is None else hostlists.fold(planned.nodes),
+        "node_range": planned.node_range, "time_limit": planned.config["time_limit"],
+        "tests": job.test_names,
+    }
+    if job.number in session.args.script:
+        record["script"] = kickoff_script(session.pav_cfg, job).get_lines()
+    return record
+
+
+COMMANDS = [Command(
+    name="plan",
+    summary="show what 'run' would start, without starting it",
+    description=(
+        "Show the jobs that 'run' would start with the same arguments: which tests share which,\n"
+        "on which nodes ('any': the scheduler picks), for how many hours. Nothing is started."),
+    examples=["plan nightly", "plan nightly -c schedule.chunking.size=16 --seed 7",
+              "plan nightly --script 1"],
+    run=_run, arguments=_arguments, json=True)]

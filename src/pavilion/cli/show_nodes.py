@@ -1,0 +1,80 @@
+"""``pav-sched show nodes``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pavilion.errors import ConfigError
+from pavilion.preview import NodeReport, node_report
+from pavilion.resolve import resolve_test
+from pavilion.suites import select_tests
+
+from . import base
+from .base import Command, Session
+from .output import Column, plural, print_json, print_table
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scheduler", metavar="SCHEDULER", help="whose nodes")
+    parser.add_argument("--test", metavar="TARGET", help=(
+        "as that test sees them, with the filters of its schedule section ('suite.test')"))
+    parser.add_argument("--filtered", action="store_true",
+                        help="only those that can be used")
+
+
+def _show(session: Session) -> int:
+    _ = session.plugins
+    args = session.args
+    report = node_report(args.scheduler, _schedule(session))
+    usable = set(report.usable)
+    names = [name for name in report.nodes if name in usable or not args.filtered]
+    if args.json:
+        print_json({"scheduler": args.scheduler, "usable": len(usable),
+                    "nodes": [_record(report, name, name in usable) for name in names]})
+        return base.OK
+    columns = [Column("NODE"), Column("USABLE"), Column("STATE", wrap=True), Column("CPUS"),
+               Column("PARTITIONS", wrap=True), Column("RESERVATIONS", wrap=True),
+               Column("LEFT OUT BECAUSE", wrap=True)]
+    print_table(columns, [_row(report, name, name in usable) for name in names])
+    print(f"{len(usable)} of {plural(len(report.nodes), 'node')} can be used.")
+    return base.OK
+
+
+def _schedule(session: Session) -> dict[str, Any]:
+    """The schedule section to filter by; the defaults without a test."""
+    target = session.args.test
+    if target is None:
+        return {}
+    tests = select_tests(session.pav_cfg, target, [f"scheduler={session.args.scheduler}"])
+    if len(tests) > 1:
+        raise ConfigError(f"{target!r} stands for {len(tests)} tests; name one of them: "
+                          f"{target}.{tests[0].name}, say.")
+    schedule: dict[str, Any] = resolve_test(tests[0])[0].config["schedule"]
+    return schedule
+
+
+def _state(info: dict[str, Any]) -> str:
+    states = "+".join(info.get("states") or [])
+    word = "available" if info["available"] else "up" if info["up"] else "down"
+    return f"{word} ({states})" if states else word
+
+
+def _row(report: NodeReport, name: str, usable: bool) -> list[str]:
+    info = report.nodes[name]
+    return [name, "yes" if usable else "no", _state(info), str(info.get("cpus", "")),
+            ",".join(info.get("partitions") or []), ",".join(info.get("reservations") or []),
+            report.reasons.get(name, "")]
+
+
+def _record(report: NodeReport, name: str, usable: bool) -> dict[str, Any]:
+    return dict(report.nodes[name], name=name, usable=usable, reason=report.reasons.get(name))
+
+
+COMMANDS = [Command(
+    name="nodes",
+    summary="the nodes of a scheduler, and why some are left out",
+    description=("Show the nodes that a scheduler has, their states, and which can be used: by\n"
+                 "any test, or with the filters of one test."),
+    examples=["show nodes slurm", "show nodes slurm --test nightly.stream --filtered"],
+    run=_show, arguments=_arguments, json=True)]

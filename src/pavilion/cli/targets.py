@@ -1,0 +1,71 @@
+"""From targets on the command line ('FILE', 'suite.test') to tests that are ready to be run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from pavilion.resolve import ResolvedTest, resolve_test, set_seed
+from pavilion.suites import select_tests
+
+from .base import Session
+from .output import plural, warn
+
+
+def add_targets(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which tests are meant, and how they are to differ."""
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help=(
+        "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
+        "it, that test of the suite only"))
+    parser.add_argument("-c", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+                        help=("set a key of all tests, whatever their suites say: "
+                              "schedule.nodes=4, run.timeout=10; may be repeated"))
+    parser.add_argument("--scheduler", metavar="NAME",
+                        help="the scheduler to use, whatever the suites say")
+    parser.add_argument("--seed", type=_seed, metavar="NUMBER", help=(
+        "where chunks of nodes are drawn at random: equal numbers give equal chunks"))
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2 ** 32:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2 ** 32 - 1}")
+    return number
+
+
+def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
+    """Everything that can be wrong with what was asked for is found in here.
+
+    :returns: The tests, and the seed that was used.
+    :raises PavilionError: Nothing was made then.
+    """
+    for refused in session.plugins.refused:
+        warn(f"plugin {refused.file} is not used: {refused.reason}")
+    seed = session.args.seed
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "big")
+    set_seed(seed)
+    changes = overrides(session.args)
+    tests = [test for target in session.args.targets
+             for test in select_tests(session.pav_cfg, target, changes)]
+    resolved = [run for test in tests for run in resolve_test(test)]
+    _show_warnings(resolved)
+    return resolved, seed
+
+
+def overrides(args: argparse.Namespace) -> list[str]:
+    """All changes that were asked for, as 'key=value'."""
+    chosen = [] if args.scheduler is None else [f"scheduler={args.scheduler}"]
+    return [*args.overrides, *chosen]
+
+
+def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
+    """What the schedulers' variables complained about, each once."""
+    names: dict[str, list[str]] = {}
+    for test in resolved:
+        for text in test.warnings:
+            names.setdefault(text, []).append(test.name)
+    for text, tests in names.items():
+        others = f" (and {plural(len(tests) - 1, 'other test')})" if len(tests) > 1 else ""
+        warn(f"test {tests[0]}{others}: {text}")

@@ -1,0 +1,109 @@
+"""What would be started: the plan for tests that do not exist yet, and the machine under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pavilion import schedulers
+from pavilion.config import PavConfig
+from pavilion.errors import SchedulerPluginError
+from pavilion.resolve import ResolvedTest, group_by_scheduler
+from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.submission import PlannedJob
+from pavilion.scriptcomposer import ScriptComposer
+from pavilion.types import Nodes
+
+# The series that the tests would be in has no number yet.
+SERIES = "s?"
+
+
+class PreviewTest:
+    """Stands in for a test run, as far as planning looks at it."""
+
+    def __init__(self, number: int, resolved: ResolvedTest) -> None:
+        self.id = f"{SERIES}.{number}"
+        self.series = SERIES
+        self.name = resolved.name
+        self.config = resolved.config
+        self.scheduler: str = resolved.config["scheduler"]
+        self.var_man = resolved.var_man
+        self.shebang = str(resolved.config["run"].get("shebang") or "#!/bin/bash")
+
+
+@dataclass
+class PreviewJob:
+    """A job that would be started."""
+
+    number: int
+    scheduler: str
+    name: str
+    planned: PlannedJob
+
+    @property
+    def test_names(self) -> list[str]:
+        """The names of its tests."""
+        return [test.name for test in self.planned.tests]
+
+
+@dataclass
+class Preview:
+    """What would be started, and what could not be."""
+
+    jobs: list[PreviewJob] = field(default_factory=list)
+    errors: list[SchedulerPluginError] = field(default_factory=list)
+
+
+def preview(resolved: Sequence[ResolvedTest]) -> Preview:
+    """Plan tests without making or starting anything."""
+    result = Preview()
+    tests = [PreviewTest(number, test) for number, test in enumerate(resolved, 1)]
+    for name, group in group_by_scheduler(tests).items():
+        plugin = schedulers.get_plugin(name)
+        plan = plugin.plan_tests(group)
+        for planned in plan.jobs:
+            result.jobs.append(PreviewJob(len(result.jobs) + 1, name,
+                                          plugin._job_name(planned.tests), planned))
+        result.errors += plan.errors
+    return result
+
+
+def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
+    """The kickoff script that a job would get.
+
+    :raises SchedulerPluginError: When it cannot be composed.
+    """
+    plugin = schedulers.get_plugin(job.scheduler)
+    return plugin._compose_kickoff_script(
+        pav_cfg, job.planned.tests, job.planned.config, job.name, log_path="kickoff.log",
+        nodes=job.planned.nodes, node_range=job.planned.node_range)
+
+
+@dataclass
+class NodeReport:
+    """The nodes of a scheduler, and why some cannot be used."""
+
+    nodes: Nodes
+    usable: list[str]
+    # Node name -> why it is left out.
+    reasons: dict[str, str]
+
+
+def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
+    """Ask a scheduler for its nodes.
+
+    :param raw_sched_config: The schedule section to filter them by.
+    :raises SchedulerPluginError: When it has none to show, or cannot be asked.
+    """
+    plugin = schedulers.get_plugin(scheduler)
+    if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
+        raise SchedulerPluginError(f"The scheduler {scheduler!r} cannot tell about nodes.")
+    if not plugin.available():
+        raise SchedulerPluginError(f"The scheduler {scheduler!r} is not available on this host. "
+                                   f"{plugin.unavailable_reason}")
+    config = validate_config(raw_sched_config)
+    filtered = plugin.filtered_nodes(config)
+    return NodeReport(plugin._get_system_inventory(config), filtered.names,
+                      {name: reason for reason, names in filtered.reasons.items()
+                       for name in names})

@@ -1,0 +1,20 @@
+#!/bin/bash
+#FAKE --name "pav_suite.test1,suite.test2,suite.test3,suite.test4 ..."
+#FAKE --time 1
+#FAKE --nodes 2-2
+#FAKE --include a1,a3
+
+# All output from here on goes to the kickoff log.
+exec >/work/jobs/one/kickoff.log 2>&1
+
+# What the pav command needs to find its code and configuration.
+export PATH=/opt/pavilion/bin:${PATH}
+export PAV_CONFIG_FILE='/home/user/my config/pavilion.yaml'
+export PAV_CONFIG_DIR='/home/user/my config'
+
+# The site's own environment (env_setup).
+module load gcc
+export SITE=here
+
+echo "Starting 5 tests at $(date)."
+pav _run s1.1 s1.2 s1.3 s1.4 s1.5

@@ -1,0 +1,15 @@
+#!/bin/bash
+
+# All output from here on goes to the kickoff log.
+exec >/work/jobs/one/kickoff.log 2>&1
+
+# What the pav command needs to find its code and configuration.
+export PATH=/opt/pavilion/bin:${PATH}
+export PAV_CONFIG_FILE='/home/user/my config/pavilion.yaml'
+export PAV_CONFIG_DIR='/home/user/my config'
+
+# The site's own environment (env_setup).
+module load gcc
+export SITE=here
+
+pav _run s1.1

@@ -1,0 +1,408 @@
+"""The example plugin and its batch system, end to end: commands, jobs and processes are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from pavilion.config import PavConfig, load_config
+from pavilion.plugins import load_plugins, reset_plugins
+from pavilion.resolve import resolve_test
+from pavilion.schedulers import SchedulerPlugin, get_plugin
+from pavilion.series import Series
+from pavilion.suites import select_tests
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+WAIT = 60.0
+
+
+class Site:
+    """A batch system of its own for a test, and pav-sched to go with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool = folder / "spool"
+        self.spool.mkdir()
+        shutil.copy(EXAMPLES / "minibatch" / "nodes.json", self.spool / "nodes.json")
+        self.working_dir = folder / "working_dir"
+        self.suite = folder / "mine.yaml"
+
+    def mb(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one of the commands."""
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              check=check, timeout=WAIT)
+
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """The jobs of the batch system by id."""
+        return {job["id"]: job for job in json.loads(self.mb("mb-jobs", "--json").stdout)}
+
+    def pav(self, *argv: str, code: int = 0) -> Any:
+        """Run pav-sched, and give what it prints as JSON."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pavilion.cli", "--config-dir", str(EXAMPLES),
+             "--working-dir", str(self.working_dir), *argv, "--json"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT)
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def write_suite(self, **tests: dict[str, Any]) -> str:
+        """Write a suite whose tests run 'true' on one node, unless they say otherwise."""
+        base = {"scheduler": "minibatch", "run": {"cmds": ["true"]}}
+        self.suite.write_text(json.dumps(
+            {name: {**base, **config} for name, config in tests.items()}))
+        return str(self.suite)
+
+    def wait_for(self, what: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
+        """Wait until the jobs are as a test wants them."""
+        deadline = time.monotonic() + WAIT
+        while not what(self.jobs()):
+            assert time.monotonic() < deadline, self.jobs()
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Leave no job behind."""
+        for job_id in self.jobs():
+            self.mb("mb-cancel", job_id)
+        self.wait_for(lambda jobs: all(job["state"] not in ("QUEUED", "RUNNING")
+                                       for job in jobs.values()))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    found = Site(tmp_path)
+    # The commands run with the Python of the tests.
+    path = [EXAMPLES / "minibatch" / "bin", Path(sys.executable).parent, os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, path)))
+    monkeypatch.setenv("MINIBATCH_SPOOL", str(found.spool))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("PAV_CONFIG_FILE", "PAV_CONFIG_DIR", "PAV_SYS_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    yield found
+    monkeypatch.setenv("MINIBATCH_SPOOL", str(found.spool))
+    found.close()
+
+
+@pytest.fixture
+def pav_cfg(site: Site) -> Iterator[PavConfig]:
+    """For tests that look at the plugin in this process."""
+    pav_cfg = load_config(working_dir=site.working_dir, config_dirs=[EXAMPLES])
+    pav_cfg.make_working_dir()
+    report = load_plugins(pav_cfg)
+    assert report.refused == []
+    yield pav_cfg
+    reset_plugins()
+
+
+@pytest.fixture
+def plugin(pav_cfg: PavConfig) -> SchedulerPlugin:
+    return get_plugin("minibatch")
+
+
+def kick_off(pav_cfg: PavConfig, suite: str) -> Series:
+    resolved = [run for test in select_tests(pav_cfg, suite) for run in resolve_test(test)]
+    series = Series.create(pav_cfg, resolved)
+    assert series.kick_off() == []
+    return series
+
+
+def sleeper(**schedule: Any) -> dict[str, Any]:
+    return {"run": {"cmds": ["sleep 60"]}, "schedule": schedule}
+
+
+# ------------------------------------------------------------------------------------ the suite
+
+def test_the_suite_of_the_example_passes(site: Site) -> None:
+    found = site.pav("run", "minibatch", "--timeout", str(WAIT))
+
+    assert found["summary"]["passed"] == found["summary"]["tests"] == 8
+    tests = {test["name"].partition(".")[2]: test for test in found["tests"]}
+    jobs = {job["tag"]: job for job in site.jobs().values()}
+    assert all(job["state"] == "DONE" for job in jobs.values())
+
+    def nodes(name: str) -> list[str]:
+        return list(jobs[Path(tests[name]["job"]).name]["nodes"])
+
+    def log(name: str) -> list[str]:
+        return sorted((Path(tests[name]["path"]) / "run.log").read_text().splitlines())
+
+    # Three tests in one job of two nodes.
+    assert len({tests[f"shared.{number}"]["job"] for number in (1, 2, 3)}) == 1
+    assert len(nodes("shared.1")) == 2
+    # A test on each chunk: all nodes that are up and not reserved.
+    assert [nodes(f"chunked.{number}") for number in (0, 1, 2)] == [
+        ["mb1", "mb2"], ["mb3", "mb4"], ["mb5", "mb6"]]
+    assert log("chunked.2") == ["task 0 runs on mb5", "task 1 runs on mb6"]
+    assert nodes("across") == ["mb1", "mb2", "mb3"]
+    # tasks_per_node 'all': as many as the smaller of its nodes has CPUs.
+    first, second = nodes("own")
+    assert len(log("own")) == 2 * min(8 if name in ("mb5", "mb6") else 4
+                                      for name in (first, second))
+
+
+def test_the_header_says_what_the_test_asks_for(site: Site) -> None:
+    suite = site.write_suite(odd={"schedule": {
+        "nodes": 3, "min_nodes": 2, "partition": "main", "account": "o'hara; true",
+        "time_limit": 5, "exclude_nodes": "mb[1-2]", "minibatch": {"priority": 7}}})
+    found = site.pav("run", suite)
+    lines = (Path(found["tests"][0]["job"]) / "kickoff.sh").read_text().splitlines()
+    assert [line for line in lines if line.startswith("#MB")] == [
+        "#MB --name pav_mine.odd", "#MB --nodes 2-3", "#MB --exclude mb1,mb2",
+        "#MB --partition main", """#MB --account 'o'"'"'hara; true'""", "#MB --time 5",
+        "#MB --priority 7"]
+    assert found["summary"]["passed"] == 1
+
+
+def test_reserved_nodes_are_for_tests_that_name_the_reservation(site: Site) -> None:
+    suite = site.write_suite(
+        maint={"schedule": {"nodes": "all", "reservation": "maint"}},
+        others={"schedule": {"nodes": "all"}},
+        again={"schedule": {"nodes": "all", "reservation": "maint"}})
+    site.pav("run", suite)
+    assert [len(job["nodes"]) for job in site.jobs().values()] in ([1, 6], [1, 6, 1])
+    assert site.jobs()["1"]["nodes"] == ["mb8"]
+
+
+# --------------------------------------------------------------------------------- what goes wrong
+
+def test_a_submission_that_fails_is_told_with_the_schedulers_own_words(site: Site) -> None:
+    suite = site.write_suite(good={}, bad={"schedule": {"exclude_nodes": "mb99"}})
+
+    found = site.pav("run", suite, code=1)
+
+    good, bad = found["tests"]
+    assert good["result"] == "PASS"
+    assert bad["result"] == "ERROR"
+    assert bad["state"] == "SCHED_ERROR"
+    assert "mb-submit" in bad["note"]
+    assert "there is no node 'mb99'" in bad["note"]
+    assert len(site.jobs()) == 1
+
+
+@pytest.mark.parametrize(("schedule", "told"), [
+    ({"include_nodes": "mb99"}, ["mb99", "not in the inventory"]),
+    ({"include_nodes": "mb7"}, ["mb7", "not up"]),
+    ({"across_nodes": "mb[98-99]"}, ["Insufficient nodes", "0 of 8", "not up: 2 (mb[7-8])"]),
+    ({"partition": "huge"}, ["Insufficient nodes", 'partition is not "huge": 6']),
+    ({"nodes": "7"}, ["Asked for at least 7, 6 of 8 remain"]),
+])
+def test_nodes_that_are_not_to_be_had_are_told_before_anything_is_submitted(
+        site: Site, schedule: dict[str, Any], told: list[str]) -> None:
+    found = site.pav("run", site.write_suite(bad={"schedule": schedule}), code=1)
+    for text in told:
+        assert text in found["tests"][0]["note"]
+    assert site.jobs() == {}
+
+
+@pytest.mark.parametrize(("section", "told"), [
+    ({"up_states": ["IDLE", "SLEEPY"]}, "'SLEEPY'"), ({"priority": "high"}, "'high'"),
+    ({"prority": "1"}, "prority"),
+])
+def test_a_wrong_value_in_the_plugins_section_is_refused(
+        site: Site, section: dict[str, Any], told: str) -> None:
+    suite = site.write_suite(bad={"schedule": {"minibatch": section}})
+    done = subprocess.run(
+        [sys.executable, "-m", "pavilion.cli", "--config-dir", str(EXAMPLES), "--working-dir",
+         str(site.working_dir), "run", suite], capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_cancel_ends_jobs_that_run_and_jobs_that_wait(site: Site) -> None:
+    suite = site.write_suite(runs=sleeper(nodes="all"), waits=sleeper(nodes="2"))
+    site.pav("run", suite, "--detach")
+    site.wait_for(lambda jobs: [job["state"] for job in jobs.values()] == ["RUNNING", "QUEUED"])
+
+    outcomes = site.pav("cancel", "s1")["tests"]
+
+    assert [test["outcome"] for test in outcomes] == ["cancelled", "cancelled"]
+    site.wait_for(lambda jobs: [job["state"] for job in jobs.values()] == ["CANCELLED"] * 2)
+    states = [test["state"] for test in site.pav("status")["tests"]]
+    assert states == ["CANCELLED", "CANCELLED"]
+
+
+def test_a_job_that_the_scheduler_cancels_ends_its_test(site: Site) -> None:
+    site.pav("run", site.write_suite(one=sleeper()), "--detach")
+    site.wait_for(lambda jobs: jobs["1"]["state"] == "RUNNING")
+    site.mb("mb-cancel", "1")
+    found = site.pav("wait", "s1", code=1)
+    assert found["tests"][0]["state"] == "SCHED_CANCELLED"
+    assert "Job 1 is CANCELLED." in found["tests"][0]["note"]
+
+
+def test_a_job_that_is_killed_ends_its_test_with_the_schedulers_reason(site: Site) -> None:
+    site.pav("run", site.write_suite(one=sleeper()), "--detach")
+    site.wait_for(lambda jobs: jobs["1"]["state"] == "RUNNING")
+    record = json.loads((site.spool / "jobs" / "1" / "job.json").read_text())
+    script = _children(record["pid"])
+    os.kill(record["pid"], signal.SIGKILL)
+    for pid in script:
+        os.killpg(pid, signal.SIGTERM)
+    found = site.pav("wait", "s1", code=1)
+    assert found["tests"][0]["state"] == "SCHED_ERROR"
+    assert "Its shepherd was killed." in found["tests"][0]["note"]
+
+
+def _children(parent: int) -> list[int]:
+    """The processes that a process has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            # It has just ended.
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(stat.parent.name))
+    return found
+
+
+# ------------------------------------------------------------------------------ what is asked when
+
+def _count_commands(plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that the plugin runs from now on."""
+    module = sys.modules[type(plugin).__module__]
+    real, ran = vars(module)["run"], []
+
+    def run(*argv: str) -> str:
+        ran.append(argv[0])
+        return str(real(*argv))
+
+    monkeypatch.setattr(module, "run", run)
+    return ran
+
+
+def test_loading_the_plugin_runs_no_command_and_needs_none(
+        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError(f"a command was run: {args}")
+
+    pav_cfg = load_config(working_dir=site.working_dir, config_dirs=[EXAMPLES])
+    with monkeypatch.context() as context:
+        context.setenv("PATH", "/nowhere")
+        context.setattr(subprocess, "run", refuse)
+        context.setattr(subprocess, "Popen", refuse)
+        try:
+            assert load_plugins(pav_cfg).refused == []
+            assert not get_plugin("minibatch").available()
+        finally:
+            reset_plugins()
+
+
+def test_one_query_answers_for_all_jobs(
+        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+    suite = site.write_suite(a=sleeper(nodes="2"), b=sleeper(nodes="3"), c=sleeper(nodes="4"))
+    plugin.JOB_STATUS_TIMEOUT = 60.0
+    ran = _count_commands(plugin, monkeypatch)
+    series = kick_off(pav_cfg, suite)
+    assert sorted(ran) == ["mb-nodes", "mb-submit", "mb-submit", "mb-submit"]
+    ran.clear()
+
+    states = [plugin.job_status(pav_cfg, test).state for test in series.tests * 3]
+
+    assert states == ["SCHED_STARTUP", "SCHED_STARTUP", "SCHEDULED"] * 3
+    assert ran == ["mb-jobs"]
+
+
+def test_no_answer_is_no_failure(
+        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+    test, = kick_off(pav_cfg, site.write_suite(one=sleeper())).tests
+    plugin.JOB_STATUS_TIMEOUT = 0.0
+    monkeypatch.delenv("MINIBATCH_SPOOL")
+    status = plugin.job_status(pav_cfg, test)
+    assert status.state == "SCHED_WARNING"
+    assert "MINIBATCH_SPOOL is not set" in status.note
+    assert not test.complete
+    assert test.job is not None
+    assert "MINIBATCH_SPOOL is not set" in str(plugin.cancel(test.job.info))
+
+    monkeypatch.setenv("MINIBATCH_SPOOL", str(site.spool))
+    assert plugin.job_status(pav_cfg, test).state == "SCHED_STARTUP"
+
+
+def test_jobs_of_other_systems_are_left_alone(
+        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+        ) -> None:
+    ran = _count_commands(plugin, monkeypatch)
+    info: Any = {"id": "1", "sys_name": "elsewhere"}
+    status = plugin._job_status(pav_cfg, info)
+    assert status is not None
+    assert status.state == "SCHED_WARNING"
+    assert "elsewhere" in str(plugin.cancel(info))
+    assert ran == []
+
+
+# ------------------------------------------------------------------------------- the batch system
+
+def _script(site: Site, *lines: str) -> str:
+    script = site.spool / f"script{len(list(site.spool.glob('script*')))}.sh"
+    script.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_a_node_never_has_two_jobs_and_all_jobs_get_their_turn(site: Site) -> None:
+    trace = site.spool / "trace"
+    work = [f'echo "+$MB_NODES" >> {trace}', "sleep 0.05", f'echo "-$MB_NODES" >> {trace}']
+    scripts = [_script(site, f"#MB --nodes {count}", *work) for count in (1, 2, 3, 4, 6, 2, 1, 5)]
+    procs = [subprocess.Popen(["mb-submit", "--log", str(site.spool / "log"), script],
+                              stdout=subprocess.PIPE, text=True) for script in scripts]
+    answers = [proc.communicate(timeout=WAIT)[0].strip() for proc in procs]
+    assert sorted(answers) == [f"submitted {number}" for number in range(1, 9)]
+    site.wait_for(lambda jobs: all(job["state"] == "DONE" for job in jobs.values()))
+
+    busy: set[str] = set()
+    for line in trace.read_text().splitlines():
+        nodes = set(line[1:].split(","))
+        if line[0] == "+":
+            assert not nodes & busy
+            busy |= nodes
+        else:
+            busy -= nodes
+    assert busy == set()
+
+
+@pytest.mark.parametrize(("line", "told"), [
+    ("#MB --colour red", "unknown option --colour"), ("#MB --nodes", "expected '#MB --option"),
+    ("#MB --nodes many", "must be a number"), ("#MB --nodes 0", "is no range"),
+    ("#MB --nodelist mb7", "'mb7' cannot be used"), ("#MB --nodes 7", "6 can be used"),
+    ("#MB --partition x", "0 can be used"),
+])
+def test_what_could_never_run_is_refused(site: Site, line: str, told: str) -> None:
+    done = site.mb("mb-submit", _script(site, line), check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert site.jobs() == {}
+
+
+def test_higher_priority_starts_first(site: Site) -> None:
+    blocker = _script(site, "#MB --nodes 6", f"while [ ! -e {site.spool}/go ]; do sleep 0.02; done")
+    order = site.spool / "order"
+    site.mb("mb-submit", blocker)
+    for name, priority in (("low", 0), ("high", 9)):
+        site.mb("mb-submit", _script(site, f"#MB --priority {priority}", "#MB --nodes 6",
+                                     f"echo {name} >> {order}"))
+    (site.spool / "go").touch()
+    site.wait_for(lambda jobs: all(job["state"] == "DONE" for job in jobs.values()))
+    assert order.read_text().split() == ["high", "low"]
+
+
+def test_exit_codes_become_states(site: Site) -> None:
+    site.mb("mb-submit", "--tag", "t", _script(site, "exit 3"))
+    site.wait_for(lambda jobs: jobs["1"]["state"] == "FAILED")
+    assert site.jobs()["1"]["exit_code"] == 3
+    assert site.jobs()["1"]["tag"] == "t"
+    site.mb("mb-cancel", "1")
+    assert site.jobs()["1"]["state"] == "FAILED"
+    done = site.mb("mb-cancel", "7", check=False)
+    assert (done.returncode, "there is no job '7'" in done.stderr) == (1, True)

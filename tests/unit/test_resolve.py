@@ -1,0 +1,439 @@
+"""From a suite's test to test runs: permutations, names, what may wait, and clear refusals."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pavilion.config import PavConfig
+from pavilion.errors import ConfigError, SchedulerPluginError
+from pavilion.resolve import ResolvedTest, group_by_scheduler, resolve_test
+from pavilion.schedulers import (
+    SchedulerPlugin,
+    SchedulerPluginAdvanced,
+    SchedulerPluginBasic,
+    SchedulerVariables,
+    dfr_var_method,
+    var_method,
+)
+from pavilion.suites import select_tests
+
+
+class GridVars(SchedulerVariables):
+    """Variables of the fake scheduler; two of them fail."""
+
+    @var_method
+    def broken(self) -> str:
+        """Always fails."""
+        raise OSError("no licence server")
+
+    @dfr_var_method
+    def rack(self) -> str:
+        """Known on the allocation only."""
+        return "r1"
+
+
+class Grid(SchedulerPluginAdvanced):
+    """A scheduler with twelve nodes, two of them down."""
+
+    VAR_CLASS = GridVars
+
+    def __init__(self) -> None:
+        super().__init__("grid", "A fake.")
+
+    def _available(self) -> bool:
+        return True
+
+    def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
+        return list(range(1, 13)), None
+
+    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any, extra: Any
+                                 ) -> dict[str, Any]:
+        return {"name": f"n{node_data:02}", "up": node_data <= 10, "available": True,
+                "cpus": 8, "mem": 1 << 30}
+
+
+class Absent(SchedulerPluginBasic):
+    """A scheduler that is not there."""
+
+    def __init__(self) -> None:
+        super().__init__("absent", "A fake.")
+
+    def _available(self) -> bool:
+        self.unavailable_reason = "The command 'asub' was not found."
+        return False
+
+
+class Bare(SchedulerPlugin):
+    """No family, so it can do next to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("bare", "A fake.")
+
+    def _available(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _schedulers(pav_cfg: PavConfig) -> None:
+    for plugin in (Grid(), Absent(), Bare()):
+        plugin.activate()
+
+
+def _resolve(pav_cfg: PavConfig, text: str, target: str = "suite.a") -> list[ResolvedTest]:
+    folder = Path(next(iter(pav_cfg.configs.values()))["path"]) / "suites"
+    (folder / "suite.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+    return [run for test in select_tests(pav_cfg, target) for run in resolve_test(test)]
+
+
+def _final(run: ResolvedTest) -> dict[str, Any]:
+    """The config as the test run gets it."""
+    config: dict[str, Any] = run.var_man.resolve_config(run.config, deferred_ok=("run",))
+    return config
+
+
+def _error(pav_cfg: PavConfig, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        _resolve(pav_cfg, text)
+    message: str = caught.value.pformat()
+    # Whatever is wrong, the place is told.
+    assert "Test 'a'" in message
+    assert "suite.yaml" in message
+    return message
+
+
+# ------------------------------------------------------------------------------------ a single test
+
+def test_a_test_without_permutations_is_one_run(pav_cfg: PavConfig) -> None:
+    (run,) = _resolve(pav_cfg, """
+        a:
+          variables: {who: world}
+          schedule: {raw: {concurrent: 2}}
+          run:
+            env: {WHO: '{{who}}'}
+            cmds: ['echo {{who}} of {{suite}} by {{pav.user}} on {{sys_name}}']
+        """)
+    assert run.name == "suite.a"
+    assert run.warnings == ()
+    config = _final(run)
+    assert config["scheduler"] == "raw"
+    assert (config["chunk"], config["concurrent"]) == ("any", "2")
+    assert config["run"]["env"] == {"WHO": "world"}
+    assert config["run"]["cmds"][0].startswith("echo world of suite by ")
+    assert "{{" not in config["run"]["cmds"][0]
+    for key in ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc"):
+        assert key not in config
+
+
+def test_the_number_of_tests_at_once_comes_from_the_scheduler(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a: {run: {cmds: [x]}}
+        b: {scheduler: grid, run: {cmds: [x]}}
+        c: {concurrent: '{{n}}', variables: {n: 3}, run: {cmds: [x]}}
+        """, "suite")
+    assert [_final(run)["concurrent"] for run in runs] == ["100", "1", "3"]
+
+
+def test_scheduler_and_schedule_may_use_variables(pav_cfg: PavConfig) -> None:
+    (run,) = _resolve(pav_cfg, """
+        a:
+          variables: {where: grid, size: 3}
+          scheduler: '{{where}}'
+          schedule: {nodes: '{{size}}'}
+          run: {cmds: ['{{sched.requested_nodes}} of {{sched.nodes}}']}
+        """)
+    assert run.config["scheduler"] == "grid"
+    assert _final(run)["schedule"]["nodes"] == "3"
+    assert _final(run)["run"]["cmds"] == ["3 of 10"]
+
+
+def test_a_value_that_looks_like_a_reference_stays_as_it_is(pav_cfg: PavConfig) -> None:
+    (run,) = _resolve(pav_cfg, r"""
+        a:
+          variables: {text: '\{\{no_such}}', wrap: 'dbg \{\{x}}'}
+          schedule: {wrapper: '{{wrap}}', account: '\{\{y}}'}
+          run: {cmds: ['echo {{text}} {{test_cmd}}']}
+        """)
+    config = _final(run)
+    assert config["run"]["cmds"] == ["echo {{no_such}} dbg {{x}}"]
+    assert config["schedule"]["wrapper"] == "dbg {{x}}"
+    assert config["schedule"]["account"] == "{{y}}"
+
+
+# ------------------------------------------------------------------------------------ permutations
+
+def test_permutations_over_the_tests_own_variables(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          variables: {size: [1, 2], comp: [gcc, icc, nvc]}
+          permute_on: [size, comp]
+          schedule: {nodes: '{{size}}'}
+          scheduler: grid
+          run: {cmds: ['{{comp}} {{var.size}} {{requested_nodes}}']}
+        """)
+    assert [run.name for run in runs] == [
+        f"suite.a.{size}-{comp}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
+    assert [_final(run)["run"]["cmds"][0] for run in runs] == [
+        f"{comp} {size} {size}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
+    assert [_final(run)["schedule"]["nodes"] for run in runs] == ["1"] * 3 + ["2"] * 3
+
+
+def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          scheduler: grid
+          schedule: {nodes: all, chunking: {size: 4, extra: discard}}
+          permute_on: chunk_ids
+          chunk: '{{chunk_ids}}'
+          run: {cmds: ['echo {{chunk_ids}} {{sched.chunk_ids}} {{chunk_size}}']}
+        """)
+    assert [run.name for run in runs] == ["suite.a.0", "suite.a.1"]
+    assert [_final(run)["chunk"] for run in runs] == ["0", "1"]
+    assert [_final(run)["run"]["cmds"] for run in runs] == [["echo 0 0 4"], ["echo 1 1 4"]]
+    assert len({run.var_man.get("sched.node_list_id") for run in runs}) == 1
+
+
+def test_early_and_late_permutations_combine(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          scheduler: grid
+          variables: {size: [5, 2]}
+          schedule: {nodes: 1, chunking: {size: '{{size}}'}}
+          permute_on: [sched.chunk_ids, size]
+          chunk: '{{chunk_ids}}'
+          run: {cmds: ['{{size}}:{{chunk_ids}}']}
+        """)
+    assert [_final(run)["run"]["cmds"][0] for run in runs] == [
+        "5:0", "5:1", "2:0", "2:1", "2:2", "2:3", "2:4"]
+    assert runs[0].name == "suite.a.0-5"
+    assert len({run.name for run in runs}) == 7
+
+
+def test_permutations_over_a_variable_that_needs_the_scheduler(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          scheduler: grid
+          variables: {half: ['{{sched.nodes}}', plain]}
+          permute_on: half
+          run: {cmds: ['{{half}}']}
+        """)
+    assert [_final(run)["run"]["cmds"][0] for run in runs] == ["10", "plain"]
+
+
+def test_each_permutation_may_have_another_scheduler(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          variables: {where: [raw, grid]}
+          permute_on: where
+          scheduler: '{{where}}'
+          run: {cmds: [x]}
+        """)
+    assert [run.config["scheduler"] for run in runs] == ["raw", "grid"]
+
+
+def test_a_dictionary_is_named_by_its_variable(pav_cfg: PavConfig) -> None:
+    runs = _resolve(pav_cfg, """
+        a:
+          variables: {comp: [{name: gcc, flag: -O2}, {name: icc, flag: -fast}]}
+          permute_on: comp
+          run: {cmds: ['{{comp.name}} {{comp.flag}}']}
+        """)
+    assert [_final(run)["run"]["cmds"][0] for run in runs] == ["gcc -O2", "icc -fast"]
+    assert [run.name for run in runs] == ["suite.a.comp"] * 2
+
+
+def test_the_subtitle_is_the_authors_choice(pav_cfg: PavConfig) -> None:
+    text = """
+        a:
+          variables: {comp: [{name: gcc}, {name: icc}], other: x}
+          SUBTITLE
+          permute_on: comp
+          run: {cmds: [x]}
+        """
+    runs = _resolve(pav_cfg, text.replace("SUBTITLE", "subtitle: 'with-{{comp.name}}'"))
+    assert [run.name for run in runs] == ["suite.a.with-gcc", "suite.a.with-icc"]
+    runs = _resolve(pav_cfg, text.replace("SUBTITLE", "subtitle: ''"))
+    assert [run.name for run in runs] == ["suite.a"] * 2
+    (run,) = _resolve(pav_cfg, "a: {subtitle: '{{suite}}', run: {cmds: [x]}}")
+    assert run.name == "suite.a.suite"
+
+
+# --------------------------------------------------------------------------------- deferred values
+
+def test_what_the_test_does_may_wait_for_the_allocation(pav_cfg: PavConfig) -> None:
+    (run,) = _resolve(pav_cfg, """
+        a:
+          scheduler: grid
+          variables: {where: 'on {{rack}}'}
+          run:
+            env: {RACK: '{{sched.rack}}', HOST: '{{host_name}}'}
+            cmds: ['echo {{where}} {{nodes}}']
+            timeout: '{{test_nodes}}'
+        """)
+    config = _final(run)
+    assert config["run"]["env"] == {"RACK": "{{sched.rack}}", "HOST": "{{host_name}}"}
+    assert config["run"]["cmds"] == ["echo {{where}} {{nodes}}"]
+    assert config["run"]["timeout"] == "{{test_nodes}}"
+
+
+@pytest.mark.parametrize("line, key", [
+    ("schedule: {nodes: '{{host_cpus}}'}", "schedule.nodes"),
+    ("schedule: {slurm: {x: y}, account: '{{sys.host_name}}'}", "schedule.account"),
+    ("scheduler: '{{host_name}}'", "scheduler"),
+    ("chunk: '{{test_nodes}}'", "chunk"),
+    ("subtitle: '{{rack}}'", "subtitle"),
+    ("concurrent: '{{host_cpus}}'", "concurrent"),
+    ("permute_on: test_node_list", "permute_on"),
+])
+def test_nothing_else_may_wait(pav_cfg: PavConfig, line: str, key: str) -> None:
+    scheduler = "" if line.startswith("scheduler:") else "scheduler: grid"
+    message = _error(pav_cfg, f"""
+        a:
+          {scheduler}
+          {line}
+          run: {{cmds: [x]}}
+        """)
+    assert key in message
+    assert "allocation" in message
+
+
+def test_the_shebang_may_not_wait(pav_cfg: PavConfig) -> None:
+    """The kickoff script has it, too."""
+    message = _error(pav_cfg, "a: {run: {cmds: [x], shebang: '#!/opt/{{host_arch}}/sh'}}")
+    assert "run.shebang" in message
+
+
+# --------------------------------------------------------------------------------------- bad input
+
+@pytest.mark.parametrize("text, parts", [
+    ("a: {run: {cmds: [ok, 'echo {{mesage}}']}, variables: {message: x}}",
+     ["run.cmds.1", "mesage", "var.message"]),
+    ("a: {run: {cmds: ['{{sched.test_ndoes}}']}}", ["test_ndoes", "test_nodes"]),
+    ("a: {run: {cmds: ['{{test_nodes}} {{mesage}}']}, variables: {message: x}}",
+     ["mesage", "var.message"]),
+    ("a: {run: {cmds: [x], env: {A: '{{sys.sys_nam}}'}}}", ["run.env.A", "sys_name"]),
+    ("a: {permute_on: szie, variables: {size: [1]}, run: {cmds: [x]}}",
+     ["permute_on", "szie", "size"]),
+    ("a: {permute_on: size, variables: {size: []}, run: {cmds: [x]}}",
+     ["permute_on", "size", "empty"]),
+    ("a: {run: {cmds: ['{{open']}}", ["run.cmds.0", "}}"]),
+    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "no expressions"]),
+    ("a: {schedule: {nodes: '{{chunk_ids}}'}, run: {cmds: [x]}}", ["schedule.nodes", "chunk_ids"]),
+    ("a: {variables: {x: '{{y}}', y: '{{x}}'}, run: {cmds: ['{{x}}']}}", ["x", "y"]),
+    ("a: {scheduler: rwa, run: {cmds: [x]}}", ["'rwa'", "Did you mean 'raw'?", "grid"]),
+    ("a: {scheduler: absent, run: {cmds: [x]}}", ["'absent'", "not available", "asub"]),
+    ("a: {scheduler: bare, run: {cmds: [x]}}", ["'bare'", "SchedulerPluginBasic"]),
+    ("a: {schedule: {nodes: 0}, run: {cmds: [x]}}", ["nodes", "0"]),
+    ("a: {schedule: {nodes: -1}, run: {cmds: [x]}}", ["nodes", "-1"]),
+    ("a: {schedule: {nodes: 101%}, run: {cmds: [x]}}", ["nodes", "101%"]),
+    ("a: {schedule: {nodes: many}, run: {cmds: [x]}}", ["nodes", "many"]),
+    ("a: {schedule: {include_nodes: 'n[1-'}, run: {cmds: [x]}}", ["include_nodes", "n[1-"]),
+    ("a: {schedule: {raw: {concurrent: 0}}, run: {cmds: [x]}}", ["raw.concurrent", "0"]),
+    ("a: {chunk: first, run: {cmds: [x]}}", ["chunk", "'any'", "first"]),
+    ("a: {chunk: -1, run: {cmds: [x]}}", ["chunk", "-1"]),
+    ("a: {chunk: '²', run: {cmds: [x]}}", ["chunk"]),
+    ("a: {concurrent: 0, run: {cmds: [x]}}", ["concurrent", "'0'"]),
+    ("a: {concurrent: many, run: {cmds: [x]}}", ["concurrent", "'many'"]),
+    ("a: {run: {cmds: [x], timeout: 0}}", ["run.timeout", "'0'"]),
+    ("a: {run: {cmds: [x], timeout: soon}}", ["run.timeout", "'soon'"]),
+    ("a: {run: {cmds: [x], timeout: -3}}", ["run.timeout", "'-3'"]),
+    ("a: {run: {cmds: [x], timeout: nan}}", ["run.timeout", "'nan'"]),
+    ("a: {run: {cmds: [x], timeout: inf}}", ["run.timeout", "'inf'"]),
+    ("a: {run: {cmds: [x], shebang: bash}}", ["run.shebang", "#!", "'bash'"]),
+])
+def test_a_mistake_names_file_test_and_key(pav_cfg: PavConfig, text: str, parts: list[str]
+                                           ) -> None:
+    message = _error(pav_cfg, text)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("timeout", ["none", "None", "0.5", "3600", "1e3"])
+def test_good_time_limits(pav_cfg: PavConfig, timeout: str) -> None:
+    (run,) = _resolve(pav_cfg, f"a: {{run: {{cmds: [x], timeout: {timeout}}}}}")
+    assert _final(run)["run"]["timeout"] == timeout
+
+
+def test_a_plugin_that_fails_is_named_with_its_file(pav_cfg: PavConfig) -> None:
+    class Failing(Grid):
+        """Fails in a way it should not."""
+
+        def get_initial_vars(self, raw_sched_config: Any) -> SchedulerVariables:
+            raise ZeroDivisionError("division by zero")
+
+    failing = Failing()
+    failing.name = "failing"
+    failing.activate()
+    message = _error(pav_cfg, "a: {scheduler: failing, run: {cmds: [x]}}")
+    for part in ("'failing'", __file__, "ZeroDivisionError", "division by zero"):
+        assert part in message
+
+
+# ---------------------------------------------------------------------------------------- warnings
+
+def test_too_few_nodes_are_a_warning_for_now(pav_cfg: PavConfig) -> None:
+    (run,) = _resolve(pav_cfg, "a: {scheduler: grid, schedule: {nodes: 11}, run: {cmds: [x]}}")
+    (warning,) = run.warnings
+    assert "11" in warning
+    assert "10" in warning
+
+
+def test_a_scheduler_variable_that_fails_is_a_warning_where_it_is_used(pav_cfg: PavConfig
+                                                                       ) -> None:
+    used, unused = _resolve(pav_cfg, """
+        a: {scheduler: grid, run: {cmds: ['echo {{broken}}']}}
+        b: {scheduler: grid, run: {cmds: ['echo {{nodes}}']}}
+        """, "suite")
+    (warning,) = used.warnings
+    assert "broken" in warning
+    assert "no licence server" in warning
+    assert unused.warnings == ()
+
+
+# ----------------------------------------------------------------------------------------- grouping
+
+def test_tests_are_grouped_by_scheduler_in_order() -> None:
+    class Test:
+        def __init__(self, scheduler: str) -> None:
+            self.scheduler = scheduler
+
+    tests = [Test("b"), Test("a"), Test("b")]
+    groups = group_by_scheduler(tests)
+    assert list(groups) == ["b", "a"]
+    assert groups["b"] == [tests[0], tests[2]]
+
+
+def test_no_permutation_costs_another_question_to_the_scheduler(pav_cfg: PavConfig,
+                                                                monkeypatch: pytest.MonkeyPatch
+                                                                ) -> None:
+    asked = []
+    real = Grid._get_raw_node_data
+
+    def count(self: Grid, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
+        asked.append(1)
+        return real(self, sched_config)
+
+    monkeypatch.setattr(Grid, "_get_raw_node_data", count)
+    text = """
+        a:
+          scheduler: grid
+          variables: {size: [1, 2, 3, 4]}
+          permute_on: size
+          schedule: {nodes: '{{size}}'}
+          run: {cmds: [x]}
+        """
+    assert len(_resolve(pav_cfg, text)) == 4
+    assert len(asked) == 1
+
+
+def test_a_scheduler_that_cannot_be_asked_is_an_error(pav_cfg: PavConfig,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Grid, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
+        raise SchedulerPluginError("The controller does not answer.")
+
+    monkeypatch.setattr(Grid, "_get_raw_node_data", refuse)
+    message = _error(pav_cfg, "a: {scheduler: grid, run: {cmds: [x]}}")
+    assert "does not answer" in message

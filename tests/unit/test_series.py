@@ -1,0 +1,449 @@
+"""Series: made whole or not at all, by several processes at once; waited for and cancelled."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pavilion.series
+import pavilion.test_run
+from pavilion.config import PavConfig, load_config
+from pavilion.errors import SchedulerPluginError, TestRunError
+from pavilion.jobs import Job, JobInfo
+from pavilion.resolve import ResolvedTest, resolve_test
+from pavilion.schedulers import SchedulerPluginBasic
+from pavilion.series import Series, cancel_tests, current_status, latest_series, wait_for
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.suites import select_tests
+from pavilion.test_run import TestRun
+
+
+class Fake(SchedulerPluginBasic):
+    """A scheduler whose jobs are what the test says they are."""
+
+    IS_CONCURRENT = True
+    JOB_STATUS_TIMEOUT = 0.0
+    JOB_END_GRACE = 0.0
+
+    def __init__(self) -> None:
+        super().__init__("fake", "A fake.")
+        self.answer: Any = TestStatusInfo(STATES.SCHEDULED, "Waits.")
+        self.cancel_answer: Any = None
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+        self.refuse = False
+
+    def _available(self) -> bool:
+        return True
+
+    def _kickoff(self, pav_cfg: PavConfig, job: Job, *args: Any, **kwargs: Any) -> JobInfo:
+        if self.refuse:
+            raise SchedulerPluginError("The queue is closed.")
+        return JobInfo(id=job.name)
+
+    def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
+        self.asked.append(job_info["id"])
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        answer: TestStatusInfo | None = self.answer
+        return answer
+
+    def cancel(self, job_info: JobInfo) -> str | None:
+        self.cancelled.append(job_info["id"])
+        if isinstance(self.cancel_answer, Exception):
+            raise self.cancel_answer
+        message: str | None = self.cancel_answer
+        return message
+
+
+@pytest.fixture
+def fake(pav_cfg: PavConfig) -> Fake:
+    plugin = Fake()
+    plugin.activate()
+    return plugin
+
+
+def _suite(pav_cfg: PavConfig, text: str) -> list[ResolvedTest]:
+    folder = Path(next(iter(pav_cfg.configs.values()))["path"]) / "suites"
+    (folder / "suite.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
+    return [run for test in select_tests(pav_cfg, "suite") for run in resolve_test(test)]
+
+
+THREE = """
+    a: {scheduler: fake, run: {cmds: [x]}}
+    b: {scheduler: fake, run: {cmds: [x]}}
+    alone: {scheduler: fake, schedule: {share_allocation: false}, run: {cmds: [x]}}
+    """
+
+
+@pytest.fixture
+def series(pav_cfg: PavConfig, fake: Fake) -> Series:
+    made = Series.create(pav_cfg, _suite(pav_cfg, THREE), {"targets": ["suite"]})
+    assert made.kick_off() == []
+    return made
+
+
+def _folder(pav_cfg: PavConfig) -> Path:
+    return pav_cfg.working_dir / "series"
+
+
+# ---------------------------------------------------------------------------- making and finding
+
+def test_a_series_has_numbered_tests(pav_cfg: PavConfig, fake: Fake) -> None:
+    first = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    second = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert (first.id, second.id) == ("s1", "s2")
+    assert [test.id for test in second.tests] == ["s2.1", "s2.2", "s2.3"]
+    assert {test.status.current().state for test in second.tests} == {"CREATED"}
+    assert latest_series(pav_cfg) == "s2"
+
+
+def test_a_series_is_found_again(pav_cfg: PavConfig, series: Series) -> None:
+    found = Series.load(pav_cfg, "s1")
+    assert [(test.id, test.name, test.config, test.scheduler, test.series)
+            for test in found.tests] == [
+           (test.id, test.name, test.config, test.scheduler, "s1") for test in series.tests]
+    first, second = series.tests[0].job, found.tests[0].job
+    assert first is not None
+    assert second is not None
+    assert first.path == second.path
+    assert first.info == second.info != {}
+
+
+def test_the_settings_it_was_started_with_are_kept(pav_cfg: PavConfig, series: Series) -> None:
+    kept = load_config(_folder(pav_cfg) / "s1" / "pavilion.yaml")
+    assert kept.working_dir == pav_cfg.working_dir
+    assert kept.env_setup == pav_cfg.env_setup
+    assert series.pav_cfg.pav_cfg_file == _folder(pav_cfg) / "s1" / "pavilion.yaml"
+
+
+def test_a_new_number_is_above_all_others(pav_cfg: PavConfig, fake: Fake) -> None:
+    for name in ("s3", "s07", "x9", "s-5", "s12.old"):
+        (_folder(pav_cfg) / name).mkdir()
+    (_folder(pav_cfg) / "s8").write_text("a file")
+    assert Series.create(pav_cfg, _suite(pav_cfg, THREE)).id == "s9"
+
+
+@pytest.mark.parametrize("series_id", ["", "1", "s", "s0", "s01", "S1", "s1.1", "../s1", "s1\n",
+                                       "s-1", "s1/"])
+def test_a_bad_id_is_an_error(pav_cfg: PavConfig, series: Series, series_id: str) -> None:
+    with pytest.raises(TestRunError, match="no series id"):
+        Series.load(pav_cfg, series_id)
+
+
+@pytest.mark.parametrize("test_id", ["", "s1", "s1.", "s1.0", "s1.1.1", "../s1.1", "s1.1\n", "1"])
+def test_a_bad_test_id_is_an_error(pav_cfg: PavConfig, series: Series, test_id: str) -> None:
+    with pytest.raises(TestRunError, match="no test id"):
+        TestRun.load(pav_cfg, test_id)
+
+
+def test_what_is_not_there_is_an_error(pav_cfg: PavConfig, series: Series) -> None:
+    with pytest.raises(TestRunError, match="no series s7"):
+        Series.load(pav_cfg, "s7")
+    with pytest.raises(TestRunError, match=r"no test run s1\.9"):
+        TestRun.load(pav_cfg, "s1.9")
+    with pytest.raises(TestRunError, match=r"no test run s7\.1"):
+        TestRun.load(pav_cfg, "s7.1")
+
+
+MAKER = """
+import sys
+from pathlib import Path
+from pavilion.config import load_config
+from pavilion.plugins import load_plugins
+from pavilion.resolve import resolve_test
+from pavilion.series import Series
+from pavilion.suites import select_tests
+cfg = load_config(working_dir=Path(sys.argv[1]))
+load_plugins(cfg)
+runs = [run for test in select_tests(cfg, sys.argv[2]) for run in resolve_test(test)]
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(5):
+    series = Series.create(cfg, runs)
+    print(series.id, *(test.id for test in series.tests), flush=True)
+"""
+
+
+def test_processes_that_start_at_once_get_numbers_of_their_own(pav_cfg: PavConfig,
+                                                               tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("a: {run: {cmds: [x]}}\nb: {run: {cmds: [x]}}\n")
+    makers = [subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(pav_cfg.working_dir), str(suite)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    try:
+        for maker in makers:
+            assert maker.stdout is not None
+            assert maker.stdout.readline() == "ready\n"
+        for maker in makers:
+            assert maker.stdin is not None
+            maker.stdin.write("go\n")
+            maker.stdin.flush()
+    finally:
+        outputs = [maker.communicate(timeout=60)[0] for maker in makers]
+    lines = [line.split() for output in outputs for line in output.splitlines()]
+    assert sorted(int(line[0][1:]) for line in lines) == list(range(1, 41))
+    for series_id, *tests in lines:
+        assert tests == [f"{series_id}.1", f"{series_id}.2"]
+        assert [test.id for test in Series.load(pav_cfg, series_id).tests] == tests
+
+
+# ------------------------------------------------------------------------------- half-made series
+
+def test_a_half_written_series_is_no_stumbling_block(pav_cfg: PavConfig, series: Series,
+                                                     fake: Fake) -> None:
+    # Whoever made it was killed: no series.json, and a test folder without its record.
+    (_folder(pav_cfg) / "s2" / "s2.1").mkdir(parents=True)
+    (_folder(pav_cfg) / "s3").mkdir()
+    assert latest_series(pav_cfg) == "s1"
+    for series_id in ("s2", "s3"):
+        with pytest.raises(TestRunError, match="being made, or was not made to the end"):
+            Series.load(pav_cfg, series_id)
+    assert Series.create(pav_cfg, _suite(pav_cfg, THREE)).id == "s4"
+    assert latest_series(pav_cfg) == "s4"
+
+
+def test_no_series_at_all(pav_cfg: PavConfig, tmp_path: Path) -> None:
+    assert latest_series(pav_cfg) is None
+    pav_cfg.working_dir = tmp_path / "gone"
+    assert latest_series(pav_cfg) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": "s1"}', '{"tests": "many"}', "null"])
+def test_a_damaged_record_is_an_error_that_names_the_file(pav_cfg: PavConfig, series: Series,
+                                                          content: str) -> None:
+    path = series.path / "series.json"
+    path.write_text(content)
+    with pytest.raises(TestRunError) as caught:
+        Series.load(pav_cfg, "s1")
+    assert str(path) in caught.value.pformat()
+
+
+@pytest.mark.parametrize("content", [
+    "", "[]", "{}", "null", '{"name": "a", "config": [], "created": 1, "deferred_paths": [], '
+    '"variables": {"format": 1, "values": {}, "sets": {}, "variables": {}}}'])
+def test_a_damaged_test_is_an_error_that_names_the_file(pav_cfg: PavConfig, series: Series,
+                                                        content: str) -> None:
+    path = series.tests[0].path / "test.json"
+    path.write_text(content)
+    with pytest.raises(TestRunError) as caught:
+        TestRun.load(pav_cfg, "s1.1")
+    assert str(path) in caught.value.pformat()
+
+
+@pytest.mark.parametrize("module, name", [
+    (pavilion.test_run, "write_json"), (pavilion.series, "write_json")])
+def test_a_series_that_cannot_be_written_leaves_nothing(pav_cfg: PavConfig, fake: Fake,
+                                                        monkeypatch: pytest.MonkeyPatch,
+                                                        module: Any, name: str) -> None:
+    def full(path: Path, data: Any, sync: bool = False) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    runs = _suite(pav_cfg, THREE)
+    monkeypatch.setattr(module, name, full)
+    with pytest.raises(TestRunError, match="No space left"):
+        Series.create(pav_cfg, runs)
+    assert list(_folder(pav_cfg).iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(pav_cfg: PavConfig, fake: Fake,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    runs = _suite(pav_cfg, THREE)
+    monkeypatch.setattr(TestRun, "create", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Series.create(pav_cfg, runs)
+    assert list(_folder(pav_cfg).iterdir()) == []
+
+
+def test_no_working_folder_is_an_error(pav_cfg: PavConfig, fake: Fake) -> None:
+    runs = _suite(pav_cfg, THREE)
+    _folder(pav_cfg).rmdir()
+    with pytest.raises(TestRunError, match="new series cannot be made"):
+        Series.create(pav_cfg, runs)
+
+
+# ------------------------------------------------------------------------------------- kicking off
+
+def test_tests_share_a_job_where_they_may(series: Series) -> None:
+    jobs = [test.job for test in series.tests]
+    assert jobs[0] is not None
+    assert jobs[1] is not None
+    assert jobs[2] is not None
+    assert jobs[0].path == jobs[1].path != jobs[2].path
+    assert [test_id for _, test_id in jobs[0].get_test_id_pairs()] == ["s1.1", "s1.2"]
+    with pytest.raises(TestRunError, match=r"s1\.1 has a job already"):
+        series.tests[0].job = jobs[2]
+
+
+def test_what_a_scheduler_refuses_has_a_final_state(pav_cfg: PavConfig, fake: Fake) -> None:
+    fake.refuse = True
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    errors = series.kick_off()
+    assert sorted(test.id for error in errors for test in error.tests) == [
+        "s1.1", "s1.2", "s1.3"]
+    for test in series.tests:
+        assert test.complete
+        assert test.result == "ERROR"
+        assert test.status.current().state == "SCHED_ERROR"
+        assert "The queue is closed." in test.status.current().note
+    assert series.wait(timeout=0)
+
+
+# ----------------------------------------------------------------------------------------- waiting
+
+def test_waiting_ends_with_the_last_test(pav_cfg: PavConfig, series: Series) -> None:
+    seen: list[int] = []
+
+    def end_one(left: Sequence[TestRun]) -> None:
+        seen.append(len(left))
+        for test in left[:1]:
+            test.status.set(STATES.COMPLETE, "PASS")
+            test.set_run_complete()
+
+    assert series.wait(timeout=30, progress=end_one)
+    assert seen == [3, 2, 1, 0]
+
+
+def test_waiting_ends_when_its_time_is_up(pav_cfg: PavConfig, series: Series) -> None:
+    started = time.monotonic()
+    assert not series.wait(timeout=0.2)
+    assert 0.2 <= time.monotonic() - started < 5
+    assert not series.wait(timeout=0)
+
+
+def test_one_question_serves_a_job_that_waits(pav_cfg: PavConfig, fake: Fake, series: Series
+                                              ) -> None:
+    wait_for(pav_cfg, series.tests, timeout=0)
+    fake.asked.clear()
+    wait_for(pav_cfg, series.tests, timeout=0.01)
+    assert sorted(set(fake.asked)) == sorted(
+        {test.job.name for test in series.tests if test.job is not None})
+    assert len(fake.asked) == 2
+
+
+@pytest.mark.parametrize("state", [STATES.SCHED_ERROR, STATES.SCHED_CANCELLED])
+def test_a_job_that_is_over_ends_all_of_its_tests(pav_cfg: PavConfig, fake: Fake,
+                                                  series: Series, state: str) -> None:
+    fake.answer = TestStatusInfo(state, "The node burned down.")
+    job = series.tests[0].job
+    assert job is not None
+    job.kickoff_log.write_text("last words\n")
+    assert series.wait(timeout=30)
+    for test in series.tests:
+        assert test.status.current().state == state
+        assert "burned down" in test.status.current().note
+        assert test.result == "ERROR"
+    assert "last words" in series.tests[0].status.current().note
+
+
+@pytest.mark.parametrize("answer", [
+    None, OSError("no answer"), SchedulerPluginError("no answer"),
+    TestStatusInfo(STATES.SCHED_WARNING, "no answer")])
+def test_a_scheduler_that_cannot_tell_ends_nothing(pav_cfg: PavConfig, fake: Fake,
+                                                   series: Series, answer: Any) -> None:
+    fake.answer = answer
+    assert not series.wait(timeout=0.1)
+    assert current_status(pav_cfg, series.tests[0]).state == STATES.SCHED_WARNING
+    assert {test.status.current().state for test in series.tests} == {STATES.SCHEDULED}
+
+
+def test_a_scheduler_that_is_gone_ends_nothing(pav_cfg: PavConfig, fake: Fake, series: Series
+                                               ) -> None:
+    fake.deactivate()
+    assert not series.wait(timeout=0.1)
+    info = current_status(pav_cfg, series.tests[0])
+    assert info.state == STATES.SCHED_WARNING
+    assert "fake" in info.note
+
+
+def test_the_tests_own_word_counts_once_it_runs(pav_cfg: PavConfig, fake: Fake, series: Series
+                                                ) -> None:
+    test = series.tests[0]
+    fake.answer = TestStatusInfo(STATES.SCHED_RUNNING, "On n1.")
+    assert current_status(pav_cfg, test).state == STATES.SCHED_STARTUP
+    test.status.set(STATES.RUNNING, "Running.")
+    assert current_status(pav_cfg, test).state == STATES.RUNNING
+    test.status.set(STATES.COMPLETE, "PASS: Exit code 0.")
+    test.set_run_complete()
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "Over.")
+    assert current_status(pav_cfg, test).state == STATES.COMPLETE
+
+
+def test_a_test_without_a_job_tells_its_own_state(pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert current_status(pav_cfg, series.tests[0]).state == STATES.CREATED
+
+
+# -------------------------------------------------------------------------------------- cancelling
+
+def test_a_job_is_cancelled_with_its_last_test(pav_cfg: PavConfig, fake: Fake, series: Series
+                                               ) -> None:
+    first, second, _ = series.tests
+    assert [text for _, text in cancel_tests(pav_cfg, [first], "Enough.")] == [
+        "cancelled; its job goes on for s1.2"]
+    assert fake.cancelled == []
+    assert first.status.current().state == STATES.CANCELLED
+    assert first.status.current().note == "Enough."
+    assert [text for _, text in cancel_tests(pav_cfg, [second], "Enough.")] == ["cancelled"]
+    assert second.job is not None
+    assert fake.cancelled == [second.job.name]
+
+
+def test_a_series_is_cancelled_with_one_call_per_job(pav_cfg: PavConfig, fake: Fake,
+                                                     series: Series) -> None:
+    outcomes = cancel_tests(pav_cfg, series.tests, "Enough.")
+    assert [(test.id, text) for test, text in outcomes] == [
+        ("s1.1", "cancelled"), ("s1.2", "cancelled"), ("s1.3", "cancelled")]
+    assert len(fake.cancelled) == len(set(fake.cancelled)) == 2
+    assert all(test.result == "ERROR" for test in series.tests)
+
+
+def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    test = series.tests[2]
+    test.save_results({"result": "PASS"})
+    test.set_run_complete()
+    assert cancel_tests(pav_cfg, [test], "Enough.") == [(test, "already over (PASS)")]
+    assert fake.cancelled == []
+    assert test.result == "PASS"
+
+
+@pytest.mark.parametrize("answer", ["permission denied", RuntimeError("permission denied"),
+                                    SchedulerPluginError("permission denied")])
+def test_a_job_that_cannot_be_cancelled_is_told(pav_cfg: PavConfig, fake: Fake, series: Series,
+                                                answer: Any) -> None:
+    fake.cancel_answer = answer
+    (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
+    assert "may go on" in outcome[1]
+    assert "permission denied" in outcome[1]
+    assert series.tests[2].complete
+
+
+def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavConfig,
+                                                                  series: Series) -> None:
+    first, second, third = series.tests
+    first.status.path.unlink()
+    first.status.path.mkdir()
+    outcomes = cancel_tests(pav_cfg, [first, second, third], "Enough.")
+    assert outcomes[0][1].startswith("not cancelled: ")
+    assert str(first.status.path) in outcomes[0][1]
+    assert [test.complete for test in series.tests] == [False, True, True]
+    assert outcomes[1][1] == "cancelled; its job goes on for s1.1"
+
+
+def test_a_test_without_a_job_is_just_cancelled(pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert [text for _, text in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
+        "cancelled"] * 3
+    assert fake.cancelled == []
