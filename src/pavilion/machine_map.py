@@ -95,7 +95,9 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     if not views:
         raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
                                    "tests can tell about nodes.")
-    return [_draw(tests, kind) for tests in views.values()]
+    maps = [_draw(tests, kind) for tests in views.values()]
+    # Where schedulers pick the nodes there is nothing to see, unless it is all there is.
+    return [drawn for drawn in maps if drawn.groups] or maps
 
 
 def _draw(tests: Sequence[ResolvedTest], kind: str | None) -> MachineMap:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
@@ -19,6 +20,7 @@ from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
 from pavilion.files import read_json, write_json
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.ending import NOT_STARTED
+from pavilion.schedulers.plugins.raw_queue import process_start_time, read_boot_id
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
 
@@ -35,6 +37,8 @@ class Series:
         self.path = path
         self.id = path.name
         self.tests = tests
+        # What is wrong with tests of it that cannot be read.
+        self.damaged: list[TestRunError] = []
 
     @classmethod
     def create(cls, pav_cfg: PavConfig, resolved: Sequence[ResolvedTest],
@@ -54,7 +58,8 @@ class Series:
                                                    test.var_man, test.deferred_paths))
             write_json(path / "series.json",
                        dict(record or {}, id=path.name, created=time.time(),
-                            tests=len(series.tests)))
+                            tests=len(series.tests),
+                            starter=_Starter.this_process()._asdict()))
         except BaseException as exc:
             shutil.rmtree(path, ignore_errors=True)
             if isinstance(exc, OSError):
@@ -74,15 +79,19 @@ class Series:
         path = pav_cfg.working_dir / "series" / series_id
         try:
             count = int(read_json(path / "series.json")["tests"])
-        except FileNotFoundError as exc:
+        except (FileNotFoundError, NotADirectoryError) as exc:
             made = " It is being made, or was not made to the end." if path.is_dir() else ""
             raise TestRunError(f"There is no series {series_id} in {path.parent}.{made}") from exc
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise TestRunError(f"The record of series {series_id} ({path / 'series.json'}) cannot "
                                "be read", prior_error=exc) from exc
-        tests = [TestRun.load_path(path / f"{series_id}.{number}")
-                 for number in range(1, count + 1)]
-        return cls(pav_cfg, path, tests)
+        series = cls(pav_cfg, path, [])
+        for number in range(1, count + 1):
+            try:
+                series.tests.append(TestRun.load_path(path / f"{series_id}.{number}"))
+            except TestRunError as exc:
+                series.damaged.append(exc)
+        return series
 
     def kick_off(self) -> list[SchedulerPluginError]:
         """Hand all tests to their schedulers.
@@ -142,15 +151,23 @@ def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None
 
 def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun]) -> None:
     """Let the schedulers end the tests whose jobs are over."""
-    alive: dict[str | None, bool] = {}
+    alive: set[str] = set()
     for test in tests:
         job = test.job
-        name = None if job is None else job.name
-        if name is None or alive.get(name):
-            continue
-        state = current_status(pav_cfg, test).state
-        # While its job lives there is nothing to learn from the others of the same job.
-        alive[name] = state in (STATES.SCHEDULED, STATES.SCHED_WARNING)
+        if job is None:
+            _end_if_forgotten(test)
+        elif job.name not in alive:
+            status = _ask_scheduler(pav_cfg, test)
+            if status.state not in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
+                # While its job lives there is nothing to learn from the others of that job.
+                alive.add(job.name)
+
+
+def _ask_scheduler(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
+    try:
+        return schedulers.get_plugin(test.scheduler).job_status(pav_cfg, test)
+    except PavilionError as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
 
 
 def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
@@ -162,43 +179,97 @@ def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
         return test.status.current()
     own = test.status.current()
     if test.job is None:
-        return own
-    try:
-        sched = schedulers.get_plugin(test.scheduler).job_status(pav_cfg, test)
-    except PavilionError as exc:
-        sched = TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
+        _end_if_forgotten(test)
+        return test.status.current()
+    sched = _ask_scheduler(pav_cfg, test)
     if test.complete:
         return test.status.current()
     return sched if own.state in NOT_STARTED else own
 
 
+def _end_if_forgotten(test: TestRun) -> None:
+    """End a test that has no job, and will get none: who was to start it is gone."""
+    starter = _Starter.load(test.path.parent)
+    # In this order: what the starter did, it did before it was gone.
+    if starter is None or not starter.gone() or test.job is not None or test.complete:
+        return
+    test.status.set(STATES.SCHED_ERROR, "The test was never handed to its scheduler: the process "
+                    f"that was to do so ({starter.pid} on {starter.host}) was stopped before.")
+    test.set_run_complete()
+
+
+class _Starter(NamedTuple):
+    """The process that made a series and hands its tests to their schedulers."""
+
+    host: str
+    boot_id: str
+    pid: int
+    start_time: int
+
+    @classmethod
+    def this_process(cls) -> _Starter:
+        """:raises OSError: Without /proc."""
+        pid = os.getpid()
+        return cls(os.uname().nodename, read_boot_id(), pid, process_start_time(pid) or 0)
+
+    @classmethod
+    def load(cls, series_path: Path) -> _Starter | None:
+        """That of a series; None when it is not recorded."""
+        try:
+            return cls(**read_json(series_path / "series.json")["starter"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def gone(self) -> bool:
+        """Whether it is known to be gone.  Of another host's processes nothing is known."""
+        if self.host != os.uname().nodename:
+            return False
+        try:
+            return (self.boot_id != read_boot_id()
+                    or process_start_time(self.pid) != self.start_time)
+        except OSError:
+            return False
+
+
+class CancelOutcome(NamedTuple):
+    """What came of cancelling a test."""
+
+    test: TestRun
+    # In a few words for the user.
+    text: str
+    # Whether it, or its job, may still run although it should not.
+    failed: bool = False
+
+
 def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
-                 ) -> list[tuple[TestRun, str]]:
+                 ) -> list[CancelOutcome]:
     """Cancel tests, and the jobs that have no other tests left.
 
-    :returns: Each test with what came of it, in a few words for the user.
+    May be repeated: a job that could not be cancelled the last time is tried again.
     """
-    outcomes: list[tuple[TestRun, str]] = []
-    jobs: dict[str, tuple[TestRun, list[int]]] = {}
+    outcomes: dict[str, CancelOutcome] = {}
+    jobs: dict[str, list[TestRun]] = {}
     for test in tests:
         try:
             done = test.cancel(reason)
         except PavilionError as exc:
-            outcomes.append((test, f"not cancelled: {exc.pformat()}"))
+            outcomes[test.id] = CancelOutcome(test, f"not cancelled: {exc.pformat()}", True)
             continue
-        outcomes.append((test, "cancelled" if done else
-                         f"already over ({test.result})"))
+        outcomes[test.id] = CancelOutcome(
+            test, "cancelled" if done else f"already over ({test.result})")
         job = test.job
-        if job is not None and done:
-            jobs.setdefault(job.name, (test, []))[1].append(len(outcomes) - 1)
-    for test, indices in jobs.values():
-        text = _cancel_job(pav_cfg, test)
-        for index in indices:
-            outcomes[index] = (outcomes[index][0], text)
-    return outcomes
+        if job is not None and (done or test.status.current().state == STATES.CANCELLED):
+            jobs.setdefault(job.name, []).append(test)
+    for members in jobs.values():
+        text, failed = _cancel_job(pav_cfg, members[0])
+        for test in members:
+            if failed or outcomes[test.id].text == "cancelled":
+                outcomes[test.id] = CancelOutcome(test, text, failed)
+    return list(outcomes.values())
 
 
-def _cancel_job(pav_cfg: PavConfig, test: TestRun) -> str:
+def _cancel_job(pav_cfg: PavConfig, test: TestRun) -> tuple[str, bool]:
+    """Cancel a job unless some of its tests go on.  Gives text and failed of the outcome."""
     job = test.job
     assert job is not None
     try:
@@ -206,13 +277,15 @@ def _cancel_job(pav_cfg: PavConfig, test: TestRun) -> str:
                   if not TestRun.load(pav_cfg, test_id).complete]
         if others:
             names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
-            return f"cancelled; its job goes on for {names}"
+            return f"cancelled; its job goes on for {names}", False
         message = schedulers.get_plugin(test.scheduler).cancel(job.info)
     except PavilionError as exc:
         message = exc.pformat()
     except Exception as exc:
         message = f"{type(exc).__name__}: {exc}"
-    return "cancelled" if message is None else f"cancelled, but its job may go on: {message}"
+    if message is None:
+        return "cancelled", False
+    return f"cancelled, but its job may go on: {message}", True
 
 
 def _series_numbers(folder: Path) -> list[int]:

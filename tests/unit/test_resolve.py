@@ -89,12 +89,6 @@ def _resolve(pav_cfg: PavConfig, text: str, target: str = "suite.a") -> list[Res
     return [run for test in select_tests(pav_cfg, target) for run in resolve_test(test)]
 
 
-def _final(run: ResolvedTest) -> dict[str, Any]:
-    """The config as the test run gets it."""
-    config: dict[str, Any] = run.var_man.resolve_config(run.config, deferred_ok=("run",))
-    return config
-
-
 def _error(pav_cfg: PavConfig, text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         _resolve(pav_cfg, text)
@@ -118,7 +112,7 @@ def test_a_test_without_permutations_is_one_run(pav_cfg: PavConfig) -> None:
         """)
     assert run.name == "suite.a"
     assert run.warnings == ()
-    config = _final(run)
+    config = run.config
     assert config["scheduler"] == "raw"
     assert (config["chunk"], config["concurrent"]) == ("any", "2")
     assert config["run"]["env"] == {"WHO": "world"}
@@ -134,7 +128,7 @@ def test_the_number_of_tests_at_once_comes_from_the_scheduler(pav_cfg: PavConfig
         b: {scheduler: grid, run: {cmds: [x]}}
         c: {concurrent: '{{n}}', variables: {n: 3}, run: {cmds: [x]}}
         """, "suite")
-    assert [_final(run)["concurrent"] for run in runs] == ["100", "1", "3"]
+    assert [run.config["concurrent"] for run in runs] == ["100", "1", "3"]
 
 
 def test_scheduler_and_schedule_may_use_variables(pav_cfg: PavConfig) -> None:
@@ -146,8 +140,8 @@ def test_scheduler_and_schedule_may_use_variables(pav_cfg: PavConfig) -> None:
           run: {cmds: ['{{sched.requested_nodes}} of {{sched.nodes}}']}
         """)
     assert run.config["scheduler"] == "grid"
-    assert _final(run)["schedule"]["nodes"] == "3"
-    assert _final(run)["run"]["cmds"] == ["3 of 10"]
+    assert run.config["schedule"]["nodes"] == "3"
+    assert run.config["run"]["cmds"] == ["3 of 10"]
 
 
 def test_a_value_that_looks_like_a_reference_stays_as_it_is(pav_cfg: PavConfig) -> None:
@@ -157,7 +151,7 @@ def test_a_value_that_looks_like_a_reference_stays_as_it_is(pav_cfg: PavConfig) 
           schedule: {wrapper: '{{wrap}}', account: '\{\{y}}'}
           run: {cmds: ['echo {{text}} {{test_cmd}}']}
         """)
-    config = _final(run)
+    config = run.config
     assert config["run"]["cmds"] == ["echo {{no_such}} dbg {{x}}"]
     assert config["schedule"]["wrapper"] == "dbg {{x}}"
     assert config["schedule"]["account"] == "{{y}}"
@@ -176,9 +170,9 @@ def test_permutations_over_the_tests_own_variables(pav_cfg: PavConfig) -> None:
         """)
     assert [run.name for run in runs] == [
         f"suite.a.{size}-{comp}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
-    assert [_final(run)["run"]["cmds"][0] for run in runs] == [
+    assert [run.config["run"]["cmds"][0] for run in runs] == [
         f"{comp} {size} {size}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
-    assert [_final(run)["schedule"]["nodes"] for run in runs] == ["1"] * 3 + ["2"] * 3
+    assert [run.config["schedule"]["nodes"] for run in runs] == ["1"] * 3 + ["2"] * 3
 
 
 def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
@@ -191,8 +185,8 @@ def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
           run: {cmds: ['echo {{chunk_ids}} {{sched.chunk_ids}} {{chunk_size}}']}
         """)
     assert [run.name for run in runs] == ["suite.a.0", "suite.a.1"]
-    assert [_final(run)["chunk"] for run in runs] == ["0", "1"]
-    assert [_final(run)["run"]["cmds"] for run in runs] == [["echo 0 0 4"], ["echo 1 1 4"]]
+    assert [run.config["chunk"] for run in runs] == ["0", "1"]
+    assert [run.config["run"]["cmds"] for run in runs] == [["echo 0 0 4"], ["echo 1 1 4"]]
     assert len({run.var_man.get("sched.node_list_id") for run in runs}) == 1
 
 
@@ -206,7 +200,7 @@ def test_early_and_late_permutations_combine(pav_cfg: PavConfig) -> None:
           chunk: '{{chunk_ids}}'
           run: {cmds: ['{{size}}:{{chunk_ids}}']}
         """)
-    assert [_final(run)["run"]["cmds"][0] for run in runs] == [
+    assert [run.config["run"]["cmds"][0] for run in runs] == [
         "5:0", "5:1", "2:0", "2:1", "2:2", "2:3", "2:4"]
     assert runs[0].name == "suite.a.0-5"
     assert len({run.name for run in runs}) == 7
@@ -220,7 +214,7 @@ def test_permutations_over_a_variable_that_needs_the_scheduler(pav_cfg: PavConfi
           permute_on: half
           run: {cmds: ['{{half}}']}
         """)
-    assert [_final(run)["run"]["cmds"][0] for run in runs] == ["10", "plain"]
+    assert [run.config["run"]["cmds"][0] for run in runs] == ["10", "plain"]
 
 
 def test_each_permutation_may_have_another_scheduler(pav_cfg: PavConfig) -> None:
@@ -241,7 +235,7 @@ def test_a_dictionary_is_named_by_its_variable(pav_cfg: PavConfig) -> None:
           permute_on: comp
           run: {cmds: ['{{comp.name}} {{comp.flag}}']}
         """)
-    assert [_final(run)["run"]["cmds"][0] for run in runs] == ["gcc -O2", "icc -fast"]
+    assert [run.config["run"]["cmds"][0] for run in runs] == ["gcc -O2", "icc -fast"]
     assert [run.name for run in runs] == ["suite.a.comp"] * 2
 
 
@@ -273,7 +267,7 @@ def test_what_the_test_does_may_wait_for_the_allocation(pav_cfg: PavConfig) -> N
             cmds: ['echo {{where}} {{nodes}}']
             timeout: '{{test_nodes}}'
         """)
-    config = _final(run)
+    config = run.config
     assert config["run"]["env"] == {"RACK": "{{sched.rack}}", "HOST": "{{host_name}}"}
     assert config["run"]["cmds"] == ["echo {{where}} {{nodes}}"]
     assert config["run"]["timeout"] == "{{test_nodes}}"
@@ -354,7 +348,7 @@ def test_a_mistake_names_file_test_and_key(pav_cfg: PavConfig, text: str, parts:
 @pytest.mark.parametrize("timeout", ["none", "None", "0.5", "3600", "1e3"])
 def test_good_time_limits(pav_cfg: PavConfig, timeout: str) -> None:
     (run,) = _resolve(pav_cfg, f"a: {{run: {{cmds: [x], timeout: {timeout}}}}}")
-    assert _final(run)["run"]["timeout"] == timeout
+    assert run.config["run"]["timeout"] == timeout
 
 
 def test_a_plugin_that_fails_is_named_with_its_file(pav_cfg: PavConfig) -> None:

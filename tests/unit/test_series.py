@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -391,12 +392,12 @@ def test_a_test_without_a_job_tells_its_own_state(pav_cfg: PavConfig, fake: Fake
 def test_a_job_is_cancelled_with_its_last_test(pav_cfg: PavConfig, fake: Fake, series: Series
                                                ) -> None:
     first, second, _ = series.tests
-    assert [text for _, text in cancel_tests(pav_cfg, [first], "Enough.")] == [
+    assert [text for _, text, _ in cancel_tests(pav_cfg, [first], "Enough.")] == [
         "cancelled; its job goes on for s1.2"]
     assert fake.cancelled == []
     assert first.status.current().state == STATES.CANCELLED
     assert first.status.current().note == "Enough."
-    assert [text for _, text in cancel_tests(pav_cfg, [second], "Enough.")] == ["cancelled"]
+    assert [text for _, text, _ in cancel_tests(pav_cfg, [second], "Enough.")] == ["cancelled"]
     assert second.job is not None
     assert fake.cancelled == [second.job.name]
 
@@ -404,7 +405,7 @@ def test_a_job_is_cancelled_with_its_last_test(pav_cfg: PavConfig, fake: Fake, s
 def test_a_series_is_cancelled_with_one_call_per_job(pav_cfg: PavConfig, fake: Fake,
                                                      series: Series) -> None:
     outcomes = cancel_tests(pav_cfg, series.tests, "Enough.")
-    assert [(test.id, text) for test, text in outcomes] == [
+    assert [(test.id, text) for test, text, _ in outcomes] == [
         ("s1.1", "cancelled"), ("s1.2", "cancelled"), ("s1.3", "cancelled")]
     assert len(fake.cancelled) == len(set(fake.cancelled)) == 2
     assert all(test.result == "ERROR" for test in series.tests)
@@ -414,7 +415,7 @@ def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: S
     test = series.tests[2]
     test.save_results({"result": "PASS"})
     test.set_run_complete()
-    assert cancel_tests(pav_cfg, [test], "Enough.") == [(test, "already over (PASS)")]
+    assert cancel_tests(pav_cfg, [test], "Enough.") == [(test, "already over (PASS)", False)]
     assert fake.cancelled == []
     assert test.result == "PASS"
 
@@ -425,7 +426,7 @@ def test_a_job_that_cannot_be_cancelled_is_told(pav_cfg: PavConfig, fake: Fake, 
                                                 answer: Any) -> None:
     fake.cancel_answer = answer
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
-    assert "may go on" in outcome[1]
+    assert outcome.failed and "may go on" in outcome.text
     assert "permission denied" in outcome[1]
     assert series.tests[2].complete
 
@@ -444,6 +445,47 @@ def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavCo
 
 def test_a_test_without_a_job_is_just_cancelled(pav_cfg: PavConfig, fake: Fake) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
-    assert [text for _, text in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
+    assert [text for _, text, _ in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
         "cancelled"] * 3
     assert fake.cancelled == []
+
+
+def test_a_cancel_that_failed_may_be_repeated(pav_cfg: PavConfig, fake: Fake, series: Series,
+                                              ) -> None:
+    fake.cancel_answer = "the scheduler is down"
+    (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
+    assert outcome.failed
+    fake.cancel_answer = None
+    (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
+    assert not outcome.failed
+    assert len(fake.cancelled) == 2
+
+
+def test_a_damaged_test_does_not_hide_the_others(pav_cfg: PavConfig, series: Series) -> None:
+    (series.tests[1].path / "test.json").write_text("{", encoding="ascii")
+    loaded = Series.load(pav_cfg, series.id)
+    assert [test.id for test in loaded.tests] == ["s1.1", "s1.3"]
+    assert len(loaded.damaged) == 1
+    assert "s1.2" in loaded.damaged[0].pformat()
+
+
+def test_tests_that_nobody_will_start_any_more_end(pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert not wait_for(pav_cfg, series.tests, timeout=0), "their starter, this process, lives"
+    record = json.loads((series.path / "series.json").read_text(encoding="utf-8"))
+    # As if another process had made the series: one whose pid we have now.
+    record["starter"]["start_time"] -= 1
+    (series.path / "series.json").write_text(json.dumps(record), encoding="utf-8")
+    assert wait_for(pav_cfg, series.tests, timeout=10)
+    for test in series.tests:
+        assert test.result == "ERROR"
+        assert "never handed to its scheduler" in test.status.current().note
+
+
+def test_of_a_starter_on_another_host_nothing_is_known(pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    record = json.loads((series.path / "series.json").read_text(encoding="utf-8"))
+    record["starter"].update(host="elsewhere", start_time=1)
+    (series.path / "series.json").write_text(json.dumps(record), encoding="utf-8")
+    assert current_status(pav_cfg, series.tests[0]).state == STATES.CREATED
+    assert not series.tests[0].complete

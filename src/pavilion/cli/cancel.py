@@ -24,12 +24,12 @@ def _cancel(session: Session) -> int:
     outcomes = cancel_tests(session.pav_cfg, selection.tests, _reason())
     if session.args.json:
         print_json({"tests": [{"id": test.id, "series": test.series, "name": test.name,
-                               "outcome": outcome} for test, outcome in outcomes]})
+                               "outcome": text, "failed": failed}
+                              for test, text, failed in outcomes]})
     elif outcomes:
         print_table([Column("ID"), Column("NAME", cut=True), Column("OUTCOME", wrap=True)],
-                    [[test.id, test.name, outcome] for test, outcome in outcomes])
-    failed = any(outcome.startswith("not cancelled") or "may go on" in outcome
-                 for _, outcome in outcomes)
+                    [[test.id, test.name, text] for test, text, _ in outcomes])
+    failed = any(outcome.failed for outcome in outcomes)
     return selection.report() or (base.FAILED if failed else base.OK)
 
 

@@ -55,7 +55,7 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
     selection = Selection()
     for item in ids:
         try:
-            tests = _tests_of(session, item)
+            tests = _tests_of(session, item, selection)
         except PavilionError as exc:
             selection.errors.append(exc)
         else:
@@ -65,10 +65,12 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
     return selection
 
 
-def _tests_of(session: Session, item: str) -> list[TestRun]:
+def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun]:
     if "." in item:
         return [TestRun.load(session.pav_cfg, item)]
     if not item.startswith("s"):
         raise ConfigError(f"{item!r} is no id. Ids of series look like 's1', those of tests like "
                           "'s1.1'.")
-    return Series.load(session.pav_cfg, item).tests
+    series = Series.load(session.pav_cfg, item)
+    selection.errors += series.damaged
+    return series.tests

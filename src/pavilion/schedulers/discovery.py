@@ -208,8 +208,8 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         self._finder = finder
 
     def getInfosDictFromPlugin(self, dirpath: str, filename: str
-                               ) -> tuple[dict[str, str], ConfigParser]:
-        """Name and module path of a plugin.  :raises ValueError: which makes yapsy skip it."""
+                               ) -> tuple[dict[str, str] | None, ConfigParser | None]:
+        """Name and module path of a plugin.  (None, None) makes yapsy pass over it."""
         path = Path(dirpath) / filename
         try:
             parser = self._read(path)
@@ -218,7 +218,7 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             target = self._module_path(path, module)
         except _Refusal as exc:
             self._finder.refuse(path, str(exc), exc.__cause__)
-            raise ValueError(str(exc)) from exc
+            return None, None
         infos = {"name": name, "path": os.fspath(target)}
         if parser.has_section("Documentation"):
             infos.update((key, parser.get("Documentation", key, raw=True))

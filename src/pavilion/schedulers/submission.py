@@ -136,10 +136,13 @@ def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
     for test in tests:
         try:
             test.status.set(STATES.SCHED_ERROR, error.pformat())
-            test.set_run_complete()
         except (PavilionError, OSError):
             # The disk may be what failed.  The error that is returned tells the host.
-            continue
+            pass
+        try:
+            test.set_run_complete()
+        except (PavilionError, OSError):
+            pass
     return error
 
 

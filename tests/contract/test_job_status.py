@@ -1,0 +1,495 @@
+"""The status of jobs, as core uses it (CONTRACT.md, section 4)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
+
+from pavilion.errors import SchedulerPluginError
+from pavilion.status_file import STATES, TestStatusInfo
+
+ENDING = [STATES.SCHED_ERROR, STATES.SCHED_CANCELLED]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+def started(plugin: FakeSched, host: FakeHost, count: int = 1) -> list[FakeTest]:
+    """Tests that were kicked off."""
+    tests = host.tests(count)
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    return tests
+
+
+def answer(plugin: FakeSched, state: str, note: str = "Says the scheduler.") -> None:
+    plugin.on_query = lambda info: TestStatusInfo(state, note)
+
+
+def make_older(test: FakeTest, seconds: float) -> None:
+    """Let the newest change of anything of a test be this long ago."""
+    when = time.time() - seconds
+    folders = [test.path] if test.job is None else [test.path, test.job.path]
+    for folder in folders:
+        for path in [*folder.iterdir(), folder]:
+            os.utime(path, (when, when))
+
+
+def expire(plugin: FakeSched) -> None:
+    """Let all kept answers be too old."""
+    for name, (_, status) in list(plugin._job_statuses.items()):
+        plugin._job_statuses[name] = (time.time() - plugin.JOB_STATUS_TIMEOUT - 1, status)
+
+
+# ------------------------------------------------------------------------------------ the states
+
+def test_a_test_without_a_job_is_an_error_and_nothing_is_written(host: FakeHost) -> None:
+    plugin, test = FakeSched(), host.test()
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == STATES.SCHED_ERROR
+    assert "s1.1 has no job" in status.note
+    assert test.fake_states == []
+    assert not test.complete
+    assert plugin.queries == []
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    (STATES.SCHEDULED, STATES.SCHEDULED),
+    (STATES.SCHED_RUNNING, STATES.SCHED_STARTUP),
+    (STATES.SCHED_STARTUP, STATES.SCHED_STARTUP),
+    (STATES.SCHED_WARNING, STATES.SCHED_WARNING),
+])
+def test_states_of_a_living_job_are_passed_on_and_not_written(host: FakeHost, said: str,
+                                                              expected: str) -> None:
+    plugin = FakeSched()
+    answer(plugin, said, "The note.")
+    test = started(plugin, host)[0]
+    before = list(test.fake_states)
+    status = plugin.job_status(host.pav_cfg, test)
+    assert (status.state, status.note) == (expected, "The note.")
+    assert test.fake_states == before == [STATES.SCHEDULED]
+    assert not test.complete
+
+
+@pytest.mark.parametrize("state", ENDING)
+def test_errors_and_cancellations_are_written_and_end_the_test_once(host: FakeHost, state: str
+                                                                    ) -> None:
+    plugin = FakeSched()
+    answer(plugin, state, "It is lost.")
+    test = started(plugin, host)[0]
+    for _ in range(3):
+        status = plugin.job_status(host.pav_cfg, test)
+        assert status.state == state
+        assert status.note.startswith("It is lost.")
+        expire(plugin)
+    assert test.fake_states == [STATES.SCHEDULED, state]
+    assert test.complete
+    assert test.fake_ended == 1
+    assert test.status.current().note.startswith("It is lost.")
+
+
+def test_threads_end_a_test_once(host: FakeHost) -> None:
+    plugin = FakeSched()
+    answer(plugin, STATES.SCHED_ERROR)
+    tests = started(plugin, host, 3)
+    barrier = threading.Barrier(12)
+
+    def ask(test: FakeTest) -> None:
+        barrier.wait()
+        plugin.job_status(host.pav_cfg, test)
+
+    in_threads([lambda test=test: ask(test) for test in tests * 4])
+    for test in tests:
+        assert test.fake_states == [STATES.SCHEDULED, STATES.SCHED_ERROR]
+        assert test.fake_ended == 1
+
+
+@pytest.mark.parametrize("state", ENDING)
+def test_every_test_of_a_shared_job_is_ended(host: FakeHost, state: str) -> None:
+    plugin = ConcurrentSched()
+    tests = started(plugin, host, 4)
+    assert len(plugin.kickoffs) == 1
+    answer(plugin, state)
+    for test in tests:
+        assert plugin.job_status(host.pav_cfg, test).state == state
+    assert all(test.complete and test.fake_states[-1] == state for test in tests)
+    assert len(plugin.queries) == 1
+
+
+def test_the_note_of_an_error_has_the_ends_of_the_logs(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    job = test.job
+    assert job is not None
+    job.kickoff_log.write_text("".join(f"line {number}\n" for number in range(100)))
+    job.sched_log.write_bytes(b"slurmstepd: \xff killed\n\n\n")
+    answer(plugin, STATES.SCHED_ERROR, "It is over.")
+    note = plugin.job_status(host.pav_cfg, test).note
+    assert note.startswith("It is over.")
+    assert note.count("line ") == 5
+    assert "line 99" in note
+    assert "slurmstepd: \N{REPLACEMENT CHARACTER} killed" in note
+    assert str(job.kickoff_log) in note
+    assert str(job.sched_log) in note
+
+
+def test_the_note_says_that_the_logs_are_empty(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    answer(plugin, STATES.SCHED_ERROR, "It is over.")
+    assert "are empty" in plugin.job_status(host.pav_cfg, test).note
+
+
+# --------------------------------------------------------------------------- the test's own record
+
+@pytest.mark.parametrize("state", ENDING)
+def test_a_test_that_is_complete_keeps_its_record(host: FakeHost, state: str) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    answer(plugin, state)
+    test.status.set(STATES.COMPLETE, "PASS")
+    test.set_run_complete()
+    status = plugin.job_status(host.pav_cfg, test)
+    assert (status.state, status.note) == (STATES.COMPLETE, "PASS")
+    assert test.fake_states == [STATES.SCHEDULED, STATES.COMPLETE]
+    assert test.fake_ended == 1
+
+
+@pytest.mark.parametrize("state", ENDING)
+def test_a_state_that_the_test_wrote_later_wins(host: FakeHost, state: str) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+
+    def say(info: Any) -> TestStatusInfo:
+        said = TestStatusInfo(state, "Gone.", time.time() - 1)
+        test.status.set(STATES.RUNNING, "On my way.")
+        return said
+
+    plugin.on_query = say
+    status = plugin.job_status(host.pav_cfg, test)
+    assert (status.state, status.note) == (STATES.RUNNING, "On my way.")
+    assert not test.complete
+    assert test.fake_states == [STATES.SCHEDULED, STATES.RUNNING]
+
+
+def test_a_test_that_was_running_when_its_job_went_is_ended(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    test.status.set(STATES.RUNNING, "On my way.")
+    answer(plugin, STATES.SCHED_ERROR, "Node failure.")
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == STATES.SCHED_ERROR
+    assert "Node failure." in status.note
+    assert "was in state RUNNING" in status.note
+    assert test.complete
+
+
+@pytest.mark.parametrize("own", [STATES.SCHEDULED, STATES.SCHED_STARTUP, STATES.SCHED_WARNING])
+def test_later_states_that_are_the_schedulers_own_do_not_count(host: FakeHost, own: str) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+
+    def say(info: Any) -> TestStatusInfo:
+        said = TestStatusInfo(STATES.SCHED_ERROR, "Gone.", time.time() - 1)
+        test.status.set(own, "Written by a host.")
+        return said
+
+    plugin.on_query = say
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR
+    assert test.complete
+
+
+# ---------------------------------------------------------------------------------- the grace time
+
+class Patient(FakeSched):
+    JOB_END_GRACE = 60.0
+
+
+def test_an_error_is_believed_after_a_quiet_time(host: FakeHost) -> None:
+    plugin = Patient()
+    test = started(plugin, host)[0]
+    answer(plugin, STATES.SCHED_ERROR, "Not in the queue.")
+    for age in (0, 50):
+        make_older(test, age)
+        status = plugin.job_status(host.pav_cfg, test)
+        assert status.state == STATES.SCHED_STARTUP
+        assert "Not in the queue." in status.note
+        assert "waiting 60 seconds" in status.note
+        assert not test.complete
+    make_older(test, 61)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR
+    assert test.complete
+
+
+@pytest.mark.parametrize("sign", ["kickoff_log", "sched_log", "status", "run.log"])
+def test_signs_of_life_put_the_end_off(host: FakeHost, sign: str) -> None:
+    plugin = Patient()
+    test = started(plugin, host)[0]
+    job = test.job
+    assert job is not None
+    make_older(test, 100)
+    path = getattr(job, sign) if sign.endswith("_log") else test.path / sign
+    path.write_text("sign\n")
+    answer(plugin, STATES.SCHED_ERROR)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_STARTUP
+    assert not test.complete
+
+
+def test_while_waiting_a_test_that_runs_is_shown_as_running(host: FakeHost) -> None:
+    plugin = Patient()
+    test = started(plugin, host)[0]
+    test.status.set(STATES.RUNNING, "On my way.")
+    answer(plugin, STATES.SCHED_ERROR)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.RUNNING
+    assert not test.complete
+
+
+def test_a_cancellation_needs_no_quiet_time(host: FakeHost) -> None:
+    plugin = Patient()
+    test = started(plugin, host)[0]
+    answer(plugin, STATES.SCHED_CANCELLED, "By root.")
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_CANCELLED
+    assert test.complete
+
+
+def test_a_test_whose_folders_are_gone_is_ended(host: FakeHost) -> None:
+    plugin = Patient()
+    test = started(plugin, host)[0]
+    job = test.job
+    assert job is not None
+    answer(plugin, STATES.SCHED_ERROR)
+    plugin.job_status(host.pav_cfg, test)
+    for folder in (job.path, test.path):
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR
+    assert test.complete
+
+
+# ------------------------------------------------------------ what never ends a test
+
+def raising(exc: BaseException) -> Any:
+    def say(info: Any) -> Any:
+        raise exc
+    return say
+
+
+@pytest.mark.parametrize(("say", "note"), [
+    (lambda info: None, "cannot tell"),
+    (lambda info: TestStatusInfo(STATES.SCHED_WARNING, "Timed out."), "Timed out."),
+    (raising(SchedulerPluginError("qstat is down")), "qstat is down"),
+    (raising(SchedulerPluginError("qstat is down", prior_error=OSError("refused"))), "refused"),
+    (raising(ZeroDivisionError("oops")), "ZeroDivisionError: oops"),
+    (raising(KeyError("id")), "KeyError: 'id'"),
+    (raising(NotImplementedError("later")), "later"),
+    (lambda info: "SCHEDULED", "'SCHEDULED'"),
+    (lambda info: ("SCHED_ERROR", "note"), "SCHED_ERROR"),
+])
+def test_what_could_not_be_found_out_is_a_warning_and_ends_nothing(
+        host: FakeHost, say: Any, note: str) -> None:
+    plugin = FakeSched()
+    plugin.on_query = say
+    test = started(plugin, host)[0]
+    for _ in range(3):
+        status = plugin.job_status(host.pav_cfg, test)
+        assert status.state == STATES.SCHED_WARNING
+        assert note in status.note
+        expire(plugin)
+    assert test.fake_states == [STATES.SCHEDULED]
+    assert not test.complete
+    # And when the scheduler is back, it goes on.
+    answer(plugin, STATES.SCHED_RUNNING)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_STARTUP
+
+
+def test_a_damaged_record_of_a_job_is_a_warning(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).write_text('{"id": "1')
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == STATES.SCHED_WARNING
+    assert test.job.name in status.note
+    assert not test.complete
+    assert plugin.queries == []
+
+
+# ------------------------------------------------------------ half kicked-off jobs
+
+def half_started(plugin: FakeSched, host: FakeHost) -> FakeTest:
+    """A test whose job has a folder and no identity: it is being handed over, or was forgotten."""
+    class Stopped(BaseException):
+        pass
+
+    def stop(number: int, job: Any) -> Any:
+        raise Stopped
+
+    plugin.on_kickoff = stop
+    test = host.test()
+    with pytest.raises(Stopped):
+        plugin.schedule_tests(host.pav_cfg, [test])
+    assert test.job is not None
+    return test
+
+
+def test_a_job_on_its_way_to_the_scheduler_is_scheduled(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = half_started(plugin, host)
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == STATES.SCHEDULED
+    assert "being handed to the fake scheduler" in status.note
+    assert plugin.queries == []
+    assert not test.complete
+
+
+def test_a_job_that_never_got_there_is_an_error(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = half_started(plugin, host)
+    make_older(test, plugin.KICKOFF_GRACE + 10)
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == STATES.SCHED_ERROR
+    assert "never handed to the fake scheduler" in status.note
+    assert test.complete
+    assert plugin.queries == []
+
+
+# --------------------------------------------------------------------------------------- the cache
+
+def in_threads(jobs: list[Any]) -> None:
+    failures: list[BaseException] = []
+
+    def run(job: Any) -> None:
+        try:
+            job()
+        except BaseException as exc:
+            failures.append(exc)
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_one_answer_serves_until_it_is_too_old(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    for _ in range(5):
+        plugin.job_status(host.pav_cfg, test)
+    assert plugin.queries == [{"id": "0"}]
+    expire(plugin)
+    answer(plugin, STATES.SCHED_RUNNING)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_STARTUP
+    assert len(plugin.queries) == 2
+
+
+def test_the_kept_answers_are_by_job_name_with_their_time(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    before = time.time()
+    plugin.job_status(host.pav_cfg, test)
+    assert test.job is not None
+    assert list(plugin._job_statuses) == [test.job.name]
+    when, status = plugin._job_statuses[test.job.name]
+    assert before <= when <= time.time()
+    assert status.state == STATES.SCHEDULED
+
+
+def test_an_answer_of_the_future_is_not_believed(host: FakeHost) -> None:
+    # The clock was set back since.
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    assert test.job is not None
+    plugin._job_statuses[test.job.name] = (
+        time.time() + 5000, TestStatusInfo(STATES.SCHED_RUNNING, "From the future."))
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHEDULED
+
+
+def test_refresh_forgets_the_answers(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    plugin.job_status(host.pav_cfg, test)
+    plugin.refresh()
+    plugin.job_status(host.pav_cfg, test)
+    assert len(plugin.queries) == 2
+
+
+def test_a_plugin_may_answer_for_all_jobs_at_once(host: FakeHost) -> None:
+    plugin = FakeSched()
+    tests = started(plugin, host, 5)
+
+    def say(info: Any) -> TestStatusInfo:
+        for test in tests:
+            assert test.job is not None
+            plugin._job_statuses[test.job.name] = (
+                time.time(), TestStatusInfo(STATES.SCHED_RUNNING, f"Job of {test.id}."))
+        return TestStatusInfo(STATES.SCHED_RUNNING, "This one.")
+
+    plugin.on_query = say
+    notes = [plugin.job_status(host.pav_cfg, test).note for test in tests]
+    assert notes == ["This one.", *(f"Job of s1.{number}." for number in range(2, 6))]
+    assert len(plugin.queries) == 1
+
+
+def test_threads_get_one_query(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    tests = started(plugin, host, 8)
+    assert len(plugin.kickoffs) == 1
+    barrier = threading.Barrier(16)
+
+    def slowly(info: Any) -> TestStatusInfo:
+        time.sleep(0.1)
+        return TestStatusInfo(STATES.SCHED_RUNNING, "Runs.")
+
+    plugin.on_query = slowly
+    states = []
+
+    def ask(test: FakeTest) -> None:
+        barrier.wait()
+        states.append(plugin.job_status(host.pav_cfg, test).state)
+
+    in_threads([lambda test=test: ask(test) for test in tests * 2])
+    assert states == [STATES.SCHED_STARTUP] * 16
+    assert len(plugin.queries) == 1
+
+
+def test_an_answer_that_took_long_serves_all_who_waited_for_it(host: FakeHost) -> None:
+    class Short(ConcurrentSched):
+        JOB_STATUS_TIMEOUT = 1.0
+
+    plugin = Short()
+    test = started(plugin, host)[0]
+    asked = threading.Event()
+
+    def slowly(info: Any) -> TestStatusInfo:
+        asked.set()
+        time.sleep(1.2)
+        return TestStatusInfo(STATES.SCHED_RUNNING, "Runs.")
+
+    plugin.on_query = slowly
+    threads = [threading.Thread(target=plugin.job_status, args=(host.pav_cfg, test))
+               for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert asked.wait(10)
+    for thread in threads:
+        thread.join(30)
+    assert len(plugin.queries) == 1
+
+
+def test_numbers_in_a_job_info_come_back(host: FakeHost) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = lambda number, job: {"id": 17, "sys_name": "here"}
+    test = started(plugin, host)[0]
+    plugin.job_status(host.pav_cfg, test)
+    assert [str(info["id"]) for info in plugin.queries] == ["17"]

@@ -1,0 +1,323 @@
+"""Placing tests into jobs and starting these: the basic family (CONTRACT.md, sections 3, 4, 8)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import JobInfo
+from pavilion.status_file import STATES
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+def jobs_of(plugin: FakeSched) -> list[list[str]]:
+    """The ids of the tests of each job, in the order of their kickoff."""
+    return [[test_id for _, test_id in kickoff[0].get_test_id_pairs()]
+            for kickoff in plugin.kickoffs]
+
+
+def schedule(plugin: FakeSched, host: FakeHost, *sections: dict[str, Any]) -> list[FakeTest]:
+    tests = [host.test(section) for section in sections]
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    return tests
+
+
+# --------------------------------------------------------------------------------------- placement
+
+def test_without_concurrency_each_test_gets_its_own_job(host: FakeHost) -> None:
+    plugin = FakeSched()
+    tests = schedule(plugin, host, {}, {}, {"share_allocation": "max"})
+    assert jobs_of(plugin) == [["s1.1"], ["s1.2"], ["s1.3"]]
+    assert len({test.job.name for test in tests}) == 3  # type: ignore[union-attr]
+
+
+def test_with_concurrency_tests_that_ask_for_the_same_share_a_job(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    tests = schedule(plugin, host, {}, {}, {})
+    assert jobs_of(plugin) == [["s1.1", "s1.2", "s1.3"]]
+    assert len({test.job.name for test in tests}) == 1  # type: ignore[union-attr]
+    assert "pav _run s1.1 s1.2 s1.3" in plugin.kickoffs[0][0].kickoff_path.read_text()
+
+
+def test_tests_that_do_not_share_get_their_own_job(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    schedule(plugin, host, {}, {"share_allocation": "false"}, {}, {"share_allocation": "false"})
+    assert jobs_of(plugin) == [["s1.1", "s1.3"], ["s1.2"], ["s1.4"]]
+
+
+@pytest.mark.parametrize("key", ["partition", "account", "qos", "reservation"])
+def test_tests_that_ask_for_something_else_never_share(host: FakeHost, key: str) -> None:
+    plugin = ConcurrentSched()
+    schedule(plugin, host, {key: "a"}, {key: "b"}, {key: "a"}, {})
+    assert jobs_of(plugin) == [["s1.1", "s1.3"], ["s1.2"], ["s1.4"]]
+    assert [kickoff[1][key] for kickoff in plugin.kickoffs] == ["a", "b", None]
+
+
+def test_tests_with_other_numbers_of_nodes_never_share(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    schedule(plugin, host, {"nodes": "2"}, {"nodes": "4", "min_nodes": "2"}, {"nodes": "2"},
+             {"tasks": "2"}, {"nodes": "all", "cluster_info": {"node_count": "2"}})
+    assert jobs_of(plugin) == [["s1.1", "s1.3", "s1.5"], ["s1.2"], ["s1.4"]]
+    assert [kickoff[3:] for kickoff in plugin.kickoffs] == [
+        (None, (2, 2)), (None, (2, 4)), (None, (1, None))]
+
+
+def test_a_shared_job_gets_the_longest_time_limit_of_its_own_tests(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    schedule(plugin, host, {"time_limit": "2"}, {"time_limit": "5"}, {"time_limit": "3"},
+             {"time_limit": "99", "partition": "other"})
+    assert [kickoff[1]["time_limit"] for kickoff in plugin.kickoffs] == [5, 99]
+
+
+SECTIONS = st.fixed_dictionaries({}, optional={
+    "nodes": st.sampled_from(["1", "2", "50%", "0"]),
+    "partition": st.sampled_from(["a", "b"]),
+    "share_allocation": st.sampled_from(["true", "false", "max"]),
+    "time_limit": st.sampled_from(["1", "2", "x"]),
+})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(SECTIONS, max_size=12), st.booleans())
+def test_every_test_is_in_one_job_or_in_one_error(sections: list[dict[str, str]],
+                                                  concurrent: bool) -> None:
+    plugin = ConcurrentSched() if concurrent else FakeSched()
+    tests = [FakeTest(Path("/none"), number, section)
+             for number, section in enumerate(sections)]
+    plan = plugin.plan_tests(tests)  # type: ignore[arg-type]
+    placed = [test.name for job in plan.jobs for test in job.tests]
+    failed = [test.name for error in plan.errors for test in error.tests]
+    assert sorted(placed + failed) == sorted(test.name for test in tests)
+    assert all(job.tests for job in plan.jobs)
+    wrong = [section.get("nodes") == "0" or section.get("time_limit") == "x"
+             for section in sections]
+    assert failed == [test.name for test, is_wrong in zip(tests, wrong) if is_wrong]
+    for job in plan.jobs:
+        assert len({test.config["schedule"].get("partition") for test in job.tests}) == 1
+        assert (job.nodes is None) != (job.node_range is None)
+        if not concurrent:
+            assert len(job.tests) == 1
+
+
+def test_no_tests_is_no_work(host: FakeHost) -> None:
+    plugin = FakeSched()
+    assert plugin.schedule_tests(host.pav_cfg, []) == []
+    assert plugin.kickoffs == []
+
+
+# ---------------------------------------------------------------------------------------- kickoff
+
+def test_what_a_kickoff_is_given(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    tests = schedule(plugin, host, {"nodes": "2", "time_limit": "3"}, {"nodes": "2"})
+    job, config, name, nodes, node_range = plugin.kickoffs[0]
+    assert name == "pav-fake-s1-runs"
+    assert config["time_limit"] == 3
+    assert (nodes, node_range) == (None, (2, 2))
+    assert job.path.parent == host.pav_cfg.working_dir / "jobs"
+    for test in tests:
+        assert test.job is job or test.job.path == job.path  # type: ignore[union-attr]
+        assert test.fake_states == [STATES.SCHEDULED]
+        assert not test.complete
+        assert "fake" in test.status.current().note
+    assert dict(job.info) == {"id": "0"}
+
+
+def test_the_job_is_ready_when_it_is_handed_over(host: FakeHost) -> None:
+    seen = []
+
+    def look(number: int, job: Any) -> JobInfo:
+        # A scheduler may start the script before _kickoff() is back.
+        seen.append((job.kickoff_path.read_text().splitlines()[-1],
+                     [test.job is not None for test in tests],
+                     [test.fake_states for test in tests]))
+        return JobInfo(id="1")
+
+    plugin, tests = ConcurrentSched(), host.tests(2)
+    plugin.on_kickoff = look
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    assert seen == [("pav _run s1.1 s1.2", [True, True], [[STATES.SCHEDULED]] * 2)]
+
+
+def test_the_identity_can_be_read_by_others(host: FakeHost) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = lambda number, job: {"id": "17.server", "sys_name": "here"}
+    test = schedule(plugin, host, {})[0]
+    assert test.job is not None
+    stored = json.loads((test.job.path / test.job.INFO_FN).read_text())
+    assert stored == {"id": "17.server", "sys_name": "here"}
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_jobs_are_started_in_order_or_several_at_a_time(host: FakeHost, at_once: int) -> None:
+    class Sched(FakeSched):
+        KICKOFFS_AT_ONCE = at_once
+
+    plugin = Sched()
+    tests = schedule(plugin, host, *[{} for _ in range(12)])
+    assert sorted(jobs_of(plugin)) == sorted([str(test.id)] for test in tests)
+    if at_once == 1:
+        assert jobs_of(plugin) == [[str(test.id)] for test in tests]
+
+
+# ----------------------------------------------------------------------------------------- failures
+
+def failing(*numbers: int, exc: Exception) -> Any:
+    """A kickoff that fails for these jobs."""
+    def kickoff(number: int, job: Any) -> JobInfo:
+        if number in numbers:
+            raise exc
+        return JobInfo(id=str(number))
+    return kickoff
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_failed_kickoffs_concern_exactly_their_tests(host: FakeHost, at_once: int) -> None:
+    class Sched(ConcurrentSched):
+        KICKOFFS_AT_ONCE = at_once
+
+    def kickoff(number: int, job: Any) -> JobInfo:
+        ids = [test_id for _, test_id in job.get_test_id_pairs()]
+        if "s1.1" in ids or "s1.3" in ids:
+            raise SchedulerPluginError(f"queue of {ids[0]} is closed")
+        return JobInfo(id=str(number))
+
+    plugin = Sched()
+    plugin.on_kickoff = kickoff
+    tests = [host.test({"partition": name}) for name in "abcabcd"]
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+
+    assert [[str(test.id) for test in error.tests] for error in errors] == [
+        ["s1.1", "s1.4"], ["s1.3", "s1.6"]]
+    assert [error.msg for error in errors] == ["queue of s1.1 is closed",
+                                               "queue of s1.3 is closed"]
+    refused = [test for error in errors for test in error.tests]
+    for test in tests:
+        assert test.complete == (test in refused)
+        assert test.fake_states[-1] == (
+            STATES.SCHED_ERROR if test in refused else STATES.SCHEDULED)
+        if test in refused:
+            assert "is closed" in test.status.current().note
+            assert test.fake_ended == 1
+
+
+def test_wrong_sections_concern_exactly_their_tests(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    plugin.on_kickoff = failing(0, exc=SchedulerPluginError("closed"))
+    tests = [host.test(section) for section in (
+        {}, {"nodes": "0"}, {"node": "1"}, {}, {"partition": "a"})]
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert sorted([[str(test.id) for test in error.tests] for error in errors]) == [
+        ["s1.1", "s1.4"], ["s1.2"], ["s1.3"]]
+    text = "\n".join(error.pformat() for error in errors)
+    assert "schedule.nodes" in text
+    assert "'node'" in text
+    assert [str(test.id) for test in tests if not test.complete] == ["s1.5"]
+
+
+@pytest.mark.parametrize(("exc", "parts"), [
+    (OSError(28, "No space left on device"), ["No space left", "suite.test1"]),
+    (ValueError("bad id"), ["'fake'", "fakes.py", "ValueError", "bad id", "suite.test1"]),
+    (NotImplementedError("_kickoff() is missing"), ["_kickoff() is missing"]),
+    # As the guide for plugin authors writes it: the prior error by position.
+    (SchedulerPluginError("qsub failed", OSError("not found")), ["qsub failed", "not found"]),
+    (SchedulerPluginError("qsub failed", prior_error=OSError("gone")), ["qsub failed", "gone"]),
+])
+def test_whatever_a_kickoff_raises_is_an_error_of_its_tests(host: FakeHost, exc: Exception,
+                                                            parts: list[str]) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = failing(0, exc=exc)
+    tests = host.tests(2)
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [error.tests for error in errors] == [[tests[0]]]
+    assert isinstance(errors[0], SchedulerPluginError)
+    for part in parts:
+        assert part in errors[0].pformat()
+        assert part in tests[0].status.current().note
+    assert not tests[1].complete
+
+
+def test_the_prior_error_in_the_place_of_the_tests_is_found(host: FakeHost) -> None:
+    # In Pavilion the second position is 'tests', and that is where it ends up.
+    exc = SchedulerPluginError("qsub failed")
+    exc.tests = OSError("not found")  # type: ignore[assignment]
+    plugin, test = FakeSched(), host.test()
+    plugin.on_kickoff = failing(0, exc=exc)
+    errors = plugin.schedule_tests(host.pav_cfg, [test])
+    assert errors[0].tests == [test]
+    assert "not found" in errors[0].pformat()
+
+
+def test_tests_that_the_plugin_puts_into_its_error_do_not_count(host: FakeHost) -> None:
+    plugin = FakeSched()
+    tests = host.tests(2)
+    plugin.on_kickoff = failing(0, exc=SchedulerPluginError("closed", tests=tests))
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [error.tests for error in errors] == [[tests[0]]]
+
+
+@pytest.mark.parametrize("result", [None, "1234", 1234, {}, ["1234"], True])
+def test_a_kickoff_that_gives_nonsense_is_an_error_naming_the_plugin(host: FakeHost, result: Any
+                                                                     ) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = lambda number, job: result
+    test = host.test()
+    errors = plugin.schedule_tests(host.pav_cfg, [test])
+    assert [error.tests for error in errors] == [[test]]
+    text = errors[0].pformat()
+    assert "JobInfo" in text
+    assert repr(result) in text
+    assert "fakes.py" in text
+    assert test.complete
+    assert test.fake_states[-1] == STATES.SCHED_ERROR
+
+
+@pytest.mark.parametrize(("answer", "text"), [
+    (lambda info: None, "It was cancelled."),
+    (lambda info: "no permission", "Cancelling it failed (no permission), so it may still run."),
+    (lambda info: 1 // 0, "ZeroDivisionError"),
+])
+def test_a_job_whose_identity_cannot_be_stored_is_cancelled(host: FakeHost, answer: Any,
+                                                            text: str) -> None:
+    plugin = ConcurrentSched()
+    plugin.on_kickoff = lambda number, job: JobInfo(id="17", handle=object())
+    plugin.on_cancel = answer
+    tests = host.tests(2)
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [info["id"] for info in plugin.cancelled] == ["17"]
+    assert [error.tests for error in errors] == [tests]
+    assert text in str(errors[0])
+    assert "17" in str(errors[0])
+    assert all(test.complete for test in tests)
+
+
+def test_a_test_whose_job_cannot_be_recorded_is_not_started(host: FakeHost) -> None:
+    plugin, tests = ConcurrentSched(), host.tests(2)
+    tests[1].fake_job_fail = OSError(30, "Read-only file system")
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [error.tests for error in errors] == [tests]
+    assert "Read-only file system" in errors[0].pformat()
+    assert plugin.kickoffs == []
+    assert all(test.complete for test in tests)
+
+
+def test_a_status_that_cannot_be_written_hides_no_error(host: FakeHost) -> None:
+    plugin, tests = FakeSched(), host.tests(3)
+    tests[1].status.fake_fail = OSError(28, "No space left on device")
+    errors = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [error.tests for error in errors] == [[tests[1]]]
+    assert "No space left" in errors[0].pformat()
+    # Nobody waits for it.
+    assert [test.complete for test in tests] == [False, True, False]
+    assert [len(kickoff[0].get_test_id_pairs()) for kickoff in plugin.kickoffs] == [1, 1]
