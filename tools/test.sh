@@ -10,5 +10,5 @@ for python in $(tools/pythons.sh); do
         tools/venv.sh "$python" "$venv" '.[test]'
     fi
     echo "== Tests on $("$venv/bin/python" --version)"
-    "$venv/bin/python" -m pytest "$@"
+    "$venv/bin/python" -m pytest -n 2 "$@"
 done

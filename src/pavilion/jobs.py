@@ -8,6 +8,7 @@ between users, and nothing in it is ever executed by reading it.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,9 @@ class Job:
             }
             if kickoff_fn:
                 record["kickoff_fn"] = kickoff_fn
-            write_json(job.tests_path, record)
+            # Nobody knows of the folder yet, so nobody can see half of it.
+            job.tests_path.write_text(json.dumps(record) + "\n", encoding="utf-8",
+                                      errors="surrogateescape")
         except OSError as exc:
             if path is not None:
                 # Here, because nothing else needs it at start-up.
@@ -118,7 +121,7 @@ class Job:
     def info(self, info: Mapping[str, Any]) -> None:
         path = self.path / self.INFO_FN
         try:
-            write_json(path, dict(info), sync=True)
+            write_json(path, dict(info))
         except (OSError, TypeError, ValueError) as exc:
             raise JobError(f"Cannot save the job's record {path}", prior_error=exc) from exc
 

@@ -250,6 +250,15 @@ def filtered(plugin: Dummy, **schedule: Any) -> tuple[list[str], dict[str, list[
     return plugin._filter_nodes(validate_config(schedule))
 
 
+def test_lists_that_a_suite_leaves_out_have_the_plugins_defaults(
+        plugin: Dummy, tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text("one:\n  scheduler: dummy\n  run: {cmds: ['true']}\n")
+    schedule = load_suite(suite)["one"].config["schedule"]
+    assert plugin.get_initial_vars(schedule)["nodes"] == "16"
+    assert validate_config(schedule)["dummy"]["up_states"] == ["IDLE", "ALLOCATED", "RESERVED"]
+
+
 @pytest.mark.parametrize(("schedule", "out", "reason"), [
     ({}, ["node01"], "not up"),
     ({"node_state": "available"}, ["node02"], "not available"),

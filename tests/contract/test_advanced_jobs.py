@@ -285,6 +285,16 @@ def test_too_few_nodes_are_an_error_of_that_test_alone(
     assert good.status.current().state == "SCHEDULED"
 
 
+def test_without_any_usable_node_nothing_is_left_to_the_scheduler(
+        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker) -> None:
+    plugin.machine.change("node[01-16]", states=["DOWN"])
+    tests = [make_test(), make_test(tasks="4"), make_test(nodes="50%", share_allocation="false")]
+    errors = plugin.schedule_tests(pav_cfg, tests)
+    assert [error.tests for error in errors] == [[test] for test in tests]
+    assert all("not up: 16 (node[01-16])" in error.pformat() for error in errors)
+    assert plugin.kickoffs == []
+
+
 def test_min_nodes_are_enough(plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker) -> None:
     test = make_test(nodes="32", min_nodes="10")
     assert plugin.schedule_tests(pav_cfg, [test]) == []

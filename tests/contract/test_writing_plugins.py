@@ -93,7 +93,8 @@ def make_site(folder: Path, code: str, name: str = "mysched") -> Path:
 
 
 def test_the_stub_is_asked_for_the_methods_in_the_order_of_the_guide(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        ) -> None:
     monkeypatch.setattr(SchedulerPlugin, "JOB_STATUS_TIMEOUT", 0.0)
     site = make_site(tmp_path, STUB)
     plugin_file = site / "plugins" / "mysched.py"
@@ -163,7 +164,8 @@ def test_the_basic_plugin_of_the_guide_runs_a_test(tmp_path: Path) -> None:
     pav_cfg.make_working_dir()
     assert load_plugins(pav_cfg).refused == []
     suite = site / "suites" / "first.yaml"
-    suite.write_text(suite.read_text().replace("echo hello", "echo {{test_nodes}} {{test_min_cpus}}"))
+    suite.write_text(suite.read_text().replace("echo hello",
+                                               "echo {{test_nodes}} {{test_min_cpus}}"))
     tests = [run for test in select_tests(pav_cfg, "first") for run in resolve_test(test)]
     series = Series.create(pav_cfg, tests)
 

@@ -53,7 +53,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Series], int
         signal.signal(number, handler)
 
 
-# ------------------------------------------------------------------------------------ plain running
+# ---------------------------------------------------------------------------------- plain running
 
 def test_a_real_job(pav_cfg: PavConfig) -> None:
     series = kick_off(pav_cfg, """
@@ -142,7 +142,7 @@ def test_many_scripts_written_and_started_at_once(pav_cfg: PavConfig, run_here: 
     assert [test.result for test in series.tests] == ["PASS"] * 80
 
 
-# ------------------------------------------------------------------------------------------- limits
+# ----------------------------------------------------------------------------------------- limits
 
 STUBBORN = "trap '' TERM; sleep 60 & while true; do sleep 0.1; done"
 
@@ -172,7 +172,7 @@ def test_a_test_that_does_not_listen_is_killed(pav_cfg: PavConfig, run_here: Any
     assert sleepers() == []
 
 
-# --------------------------------------------------------------------------------------- cancelling
+# ------------------------------------------------------------------------------------- cancelling
 
 def test_a_running_test_is_cancelled_and_the_others_go_on(pav_cfg: PavConfig) -> None:
     series = kick_off(pav_cfg, """
@@ -217,7 +217,7 @@ def test_what_was_cancelled_before_its_turn_is_not_started(pav_cfg: PavConfig) -
     assert [test.result for test in series.tests] == ["ERROR", "PASS"]
 
 
-# ------------------------------------------------------------------------------------- second starts
+# ---------------------------------------------------------------------------------- second starts
 
 def test_a_second_start_runs_nothing_again(pav_cfg: PavConfig) -> None:
     """Some schedulers start a job again after a node failed."""
@@ -242,7 +242,7 @@ def test_a_second_start_runs_nothing_again(pav_cfg: PavConfig) -> None:
     assert second.result == "PASS"
 
 
-# ------------------------------------------------------------------------------------------- signals
+# ---------------------------------------------------------------------------------------- signals
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_runner_that_is_told_to_stop_ends_its_tests(pav_cfg: PavConfig, number: int) -> None:
@@ -290,7 +290,7 @@ def test_a_kickoff_script_that_is_killed_leaves_final_states(pav_cfg: PavConfig)
         assert "signal 9" in test.status.current().note
 
 
-# ------------------------------------------------------------------------------- tests that cannot run
+# -------------------------------------------------------------------------- tests that cannot run
 
 def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(pav_cfg: PavConfig,
                                                                      tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_hostile_values_arrive_intact(tmp_path: Path) -> None:
     assert out.decode().split("\0")[:-1] == HOSTILE
 
 
-@given(values=st.lists(st.one_of(TEXT, SHELLISH), min_size=1, max_size=12))
+@given(values=st.lists(st.one_of(TEXT, SHELLISH), min_size=1, max_size=30))
 @example(values=["a\\"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_value_arrives_intact(tmp_path_factory: pytest.TempPathFactory,
                                   values: list[str]) -> None:
     # $NAME and ${NAME} are meant to be expanded; they have a test of their own.
@@ -71,8 +71,8 @@ def test_any_value_arrives_intact(tmp_path_factory: pytest.TempPathFactory,
     assert out.decode().split("\0")[:-1] == values
 
 
-@given(texts=st.lists(st.one_of(TEXT, SHELLISH), min_size=1, max_size=12))
-@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(st.one_of(TEXT, SHELLISH), min_size=1, max_size=30))
+@settings(max_examples=15, deadline=None)
 def test_any_quoted_text_is_one_word(tmp_path_factory: pytest.TempPathFactory,
                                      texts: list[str]) -> None:
     script = ScriptComposer()
@@ -143,12 +143,13 @@ def test_a_path_that_is_no_utf8_works(tmp_path: Path) -> None:
     assert (folder / "out").exists()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_a_comment_runs_nothing(tmp_path: Path, text: str) -> None:
+def test_comments_run_nothing(tmp_path: Path) -> None:
     script = ScriptComposer()
-    script.comment(text)
-    script.command("echo end")
-    assert _run(script, tmp_path) == b"end\n"
+    for number, text in enumerate(HOSTILE):
+        script.comment(text)
+        script.command(f"echo {number}")
+    out = _run(script, tmp_path)
+    assert out.split() == [str(number).encode() for number in range(len(HOSTILE))]
 
 
 def test_commands_stay_as_they_are(tmp_path: Path) -> None:

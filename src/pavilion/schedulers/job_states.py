@@ -34,9 +34,12 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
     when = time.time()
     try:
         info = job.info
-    except (PavilionError, OSError) as exc:
-        return TestStatusInfo(STATES.SCHED_WARNING,
-                              f"The record of job {job.name} cannot be read: {exc}", when)
+    except (PavilionError, OSError, ValueError) as exc:
+        if not isinstance(getattr(exc, "prior_error", exc), ValueError):
+            return TestStatusInfo(STATES.SCHED_WARNING,
+                                  f"The record of job {job.name} cannot be read: {exc}", when)
+        # Damaged, as a crash of the machine leaves it.  It will not get better.
+        info = {}
     if not info:
         return _without_identity(plugin, job)
     try:

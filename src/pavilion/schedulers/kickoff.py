@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,15 @@ def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
             or (isinstance(nodes, tuple) and len(nodes) == 2 and isinstance(nodes[0], int)))
 
 
+@functools.cache
+def _takes_vars(cls: type[KickoffScriptHeader]) -> bool:
+    """Whether a header class can be made with sched_vars."""
+    import inspect
+    params = inspect.signature(cls.__init__).parameters
+    return "sched_vars" in params or any(
+        param.kind is param.VAR_KEYWORD for param in params.values())
+
+
 def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Mapping[str, Any],
                 sched_vars: SchedulerVariables, nodes: Sequence[str] | None,
                 node_range: NodeRange | None, shebang: str | None) -> KickoffScriptHeader:
@@ -83,10 +93,7 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
     """
     kwargs: dict[str, Any] = {"job_name": job_name, "sched_config": sched_config,
                               "nodes": nodes, "node_range": node_range, "shebang": shebang}
-    import inspect
-    params = inspect.signature(cls.__init__).parameters
-    takes_vars = "sched_vars" in params or any(
-        param.kind is param.VAR_KEYWORD for param in params.values())
+    takes_vars = _takes_vars(cls)
     if takes_vars:
         kwargs["sched_vars"] = sched_vars
     try:

@@ -52,6 +52,7 @@ class Raw(SchedulerPluginBasic):
 
     VAR_CLASS = RawVars
     IS_CONCURRENT = True
+    JOB_SHARE_KEY_ATTRS = [*SchedulerPluginBasic.JOB_SHARE_KEY_ATTRS, "raw.concurrent"]
 
     # Looking at a process costs next to nothing.
     JOB_STATUS_TIMEOUT = 0.2

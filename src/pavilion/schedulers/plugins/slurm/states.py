@@ -52,10 +52,9 @@ NODE_FLAGS: dict[str, str] = {
     "POWERING_DOWN": "powering off",
     "POWERING_UP": "powering up",
     "POWER_UP": "about to be powered up",
-    "POWER_DRAIN": "powered off and drained",
     "REBOOT_REQUESTED": "waiting for a reboot",
     "REBOOT_ISSUED": "rebooting",
-    "REBOOT_CANCEL": "waiting for the end of a reboot",
+    "CANCEL_REBOOT": "waiting for the end of a reboot",
     "INVALID_REG": "not registered correctly with Slurm",
     "PERFCTRS": "used for performance counters",
     "BLOCKED": "blocked by an exclusive job on the same hardware",
@@ -74,7 +73,7 @@ HARMLESS_FLAGS = frozenset(["PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM"])
 HARMLESS_NOW_FLAGS = frozenset(["CLOUD", "DYNAMIC_NORM"])
 
 _BASE_WORDS: dict[str, str] = {
-    "UNKNOWN": "in an unknown state (the controller has not heard from it yet)",
+    "UNKNOWN": "not heard of since the controller started",
     "DOWN": "down",
     "IDLE": "idle",
     "ALLOCATED": "in use",
@@ -116,7 +115,6 @@ _NODE_ALIASES: dict[str, tuple[str | None, str | None]] = {
     "POW_UP": (None, "POWERING_UP"),
     "REBOOT": (None, "REBOOT_REQUESTED"),
     "BOOT": (None, "REBOOT_ISSUED"),
-    "CANCEL_REBOOT": (None, "REBOOT_CANCEL"),
     "INVAL": (None, "INVALID_REG"),
     "NPC": (None, "PERFCTRS"),
     "RESM": (None, "RESUME"),

@@ -1,0 +1,1 @@
+"""The scheduler plugin for Slurm."""

@@ -1,0 +1,169 @@
+"""The commands that the plugin runs, as argument lists, and the environment they run in.
+
+Each query asks for fields in an explicit order (``-O``), each followed by the unit separator and
+the last by the record separator: characters that no value may hold here, that need no quoting,
+and that end a field whatever its width. ``-O`` with such a suffix does not pad or cut. The header
+line is kept: an answer without it is no answer, and an empty one with it is 'nothing there'.
+
+The bulk queries cost one or two requests to the controller, whatever the number of nodes or
+jobs. Nodes are asked for in groups: ``sinfo -N``, with a row per node, takes a minute and a half
+for 50,000 nodes (22.05.8, time grows with the square), grouped 0.1 seconds, and the groups keep
+nodes apart that differ in any of the fields.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+FIELD_END = "\x1f"
+ROW_END = "\x1e"
+
+# --- The environment ---
+
+# Variables that change what commands ask, answer, or submit.
+DROP_PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_",
+                 "SALLOC_", "SRUN_", "SDIAG_", "SPRIO_", "SLURMD_")
+# Those that say where the controller is and who we are.
+KEEP_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_KEY",
+              "SLURM_SACK_SOCKET")
+# For queries: SLURM_BITSTR_LEN=0 writes lists of array tasks whole, otherwise cut at 64 bytes.
+QUERY_SET = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard", "SLURM_BITSTR_LEN": "0"}
+# For sbatch, nothing: a job inherits the environment, and its tests are not to run with our
+# locale and formats.
+SUBMIT_SET: dict[str, str] = {}
+
+# --- Formats: our name of a field, and Slurm's ---
+
+# 'StateComplete' (all flags) came with 21.08; see `inventory_in_full` for earlier releases.
+NODE_FIELDS = {
+    "state": "StateComplete", "cpus": "CPUs", "mem": "Memory", "features": "Features",
+    "partition": "PartitionName", "nodes": "NodeList", "reason": "Reason",
+}
+JOB_FIELDS = {
+    "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "state": "State",
+    "exit_code": "exit_code", "nodes": "NodeList", "start": "StartTime", "end": "EndTime",
+    "restarts": "RestartCnt", "time_limit": "TimeLimit", "partition": "Partition",
+    "reason": "Reason", "name": "Name", "comment": "Comment",
+}
+# What Slurm made of a submission.
+RECORDED_FIELDS = {
+    "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "num_nodes": "NumNodes",
+    "num_tasks": "NumTasks", "ntasks_per_node": "NTPerNode", "time_limit": "TimeLimit",
+    "partition": "Partition", "reservation": "Reservation", "qos": "QOS", "account": "Account",
+    "core_spec": "CoreSpec", "include_nodes": "ReqNodes", "features": "Feature",
+    "name": "Name", "comment": "Comment",
+}
+
+# Ids in one scancel: well below the limit on the length of a command line.
+CANCEL_BATCH = 500
+
+_JOB_ID = re.compile(r"[0-9]+(?:[_+][0-9]+)?")
+
+
+def format_option(fields: Iterable[str]) -> str:
+    """The value of -O for these of Slurm's fields."""
+    *first, last = fields
+    return ",".join([*(f"{name}:{FIELD_END}" for name in first), f"{last}:{ROW_END}"])
+
+
+def inventory() -> list[str]:
+    """All nodes that are in a partition, hidden ones too, in groups (two requests)."""
+    return ["sinfo", "-a", "-O", format_option(NODE_FIELDS.values())]
+
+
+def inventory_in_full() -> list[str]:
+    """All nodes, a line each, of ten times the text: for Slurm before 21.08 (two requests)."""
+    return ["scontrol", "-a", "-o", "show", "node"]
+
+
+def reservations() -> list[str]:
+    """All reservations (one request)."""
+    return ["scontrol", "-a", "-o", "show", "reservation"]
+
+
+def jobs(user: str | int) -> list[str]:
+    """All jobs of a user, those that ended a short while ago too (two requests).
+
+    This also answers for a token: see ``parsing.with_token``. ``squeue -n`` would not do: a
+    comma in a name makes two names of it.
+
+    :param user: A user id, rather than a name. squeue answers for one without a name with an
+        empty list, rc 0, and an error on stderr; ``errors.classify`` sees that.
+    """
+    return ["squeue", "-a", "-t", "all", "-u", str(user), "-O",
+            format_option(JOB_FIELDS.values())]
+
+
+def recorded(job_ids: Iterable[str]) -> list[str]:
+    """What Slurm recorded of these jobs' options (two requests)."""
+    return ["squeue", "-a", "-t", "all", "-j", ",".join(map(_checked, job_ids)), "-O",
+            format_option(RECORDED_FIELDS.values())]
+
+
+def submit(script: str | os.PathLike[str], output: str | os.PathLike[str],
+           options: Sequence[str] = ()) -> list[str]:
+    """Submit a batch script.
+
+    :param script: An absolute path is best: a name that starts with '-' would be an option.
+    :param output: Where the job's output goes. Any path: '%' does not stand for anything.
+    :param options: More options; they beat those in the script.
+    """
+    path = os.fspath(script)
+    if path.startswith("-"):
+        path = f"./{path}"
+    return ["sbatch", "--parsable", *options, f"--output={output_pattern(output)}", path]
+
+
+def output_pattern(path: str | os.PathLike[str]) -> str:
+    """A path as sbatch wants it where it allows patterns, such as %j for the job's id."""
+    text = os.fspath(path)
+    if "\\" in text:
+        # A backslash turns patterns off altogether, and stands for itself when it is doubled
+        # (22.05.8).
+        return text.replace("\\", "\\\\")
+    return text.replace("%", "%%")
+
+
+def cancel(job_ids: Iterable[str], only_pending: bool = False,
+           batch: int = CANCEL_BATCH) -> list[list[str]]:
+    """Cancel jobs: the commands, each for up to ``batch`` ids.
+
+    :param only_pending: Leave those alone that have started.
+    :raises ValueError: for a text that is no job id.
+    """
+    options = ["-t", "PENDING"] if only_pending else []
+    ids = [_checked(job_id) for job_id in job_ids]
+    return [["scancel", *options, *ids[start:start + batch]]
+            for start in range(0, len(ids), batch)]
+
+
+def ping() -> list[str]:
+    """Whether the controller answers; rc 1 when none does."""
+    return ["scontrol", "ping"]
+
+
+def version() -> list[str]:
+    """The release, as 'slurm 22.05.8'; the controller is not asked."""
+    return ["sinfo", "--version"]
+
+
+def sdiag() -> list[str]:
+    """The controller's counters."""
+    return ["sdiag"]
+
+
+# Commands without which the plugin cannot work.
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+
+
+def _checked(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise ValueError(f"Not a Slurm job id: {job_id!r} (expected one like '17' or '17_3').")
+    return job_id
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a text is a job's id, like '17', '17_3' or '17+1'."""
+    return _JOB_ID.fullmatch(text) is not None

@@ -1,0 +1,206 @@
+"""What a command runs in: its words, its environment, its output, and the way to the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+import time
+from typing import Any
+
+from . import faults, wakeup
+from .errors import NO_CONTACT, TIMED_OUT, UNEXPECTED, Error, SlurmError
+from .store import Row, Store
+
+CALL_FILE = "calls.jsonl"
+RPC_FILE = "rpcs.jsonl"
+# Variables that change what a command does; they are noted with each call.
+_NOTED = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_", "SACCT_", "SRUN_",
+          "SALLOC_", "LC_ALL", "LANG", "TZ", "FAKE_SLURM_")
+_POLL = 0.02
+
+
+class Context:
+    """One run of one command."""
+
+    def __init__(self, folder: str, command: str, words: list[str],
+                 environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.command = command
+        self.words = words
+        self.environment = environment
+        self.now = time.time()
+        self.faults = faults.read(folder)
+        self._output: list[str] = []
+        self._store: Store | None = None
+        self._description: Row | None = None
+        self._submitted_unclear = False
+
+    # -- who, where --------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:
+            self._store = Store(self.folder)
+        return self._store
+
+    @property
+    def description(self) -> Row:
+        if self._description is None:
+            self._description = self.store.description()
+        return self._description
+
+    def setting(self, name: str) -> Any:
+        return self.description["settings"][name]
+
+    @property
+    def user(self) -> tuple[str, int, str, int]:
+        """Name, id, group and group id of the user; FAKE_SLURM_USER lets one act as another."""
+        name = self.environment.get("FAKE_SLURM_USER")
+        try:
+            entry = pwd.getpwnam(name) if name else pwd.getpwuid(os.getuid())
+        except KeyError:
+            return (name or str(os.getuid()), 99999 if name else os.getuid(), "nogroup", 99999)
+        import grp  # only here: most commands never ask who the user is
+        return (entry.pw_name, entry.pw_uid, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
+
+    @property
+    def is_administrator(self) -> bool:
+        """Root, and the user who made the cluster."""
+        name, uid, _, _ = self.user
+        return uid == 0 or name == self.description["owner"]
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """The Slurm release whose words are used, like (22, 5)."""
+        text = self.faults.get("release", {}).get("version", "22.05")
+        year, month = text.split(".")[:2]
+        return int(year), int(month)
+
+    # -- output ------------------------------------------------------------------------------
+
+    def out(self, text: str) -> None:
+        """Add to standard output, which is written when the command ends."""
+        self._output.append(text)
+
+    def line(self, text: str = "") -> None:
+        self._output.append(text + "\n")
+
+    def err(self, text: str) -> None:
+        """Write a line to standard error at once."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def flush(self) -> None:
+        """Write standard output, changed by the faults that are about it."""
+        data = "".join(self._output).encode("utf-8", "surrogateescape")
+        for name, fault in self.faults.items():
+            if name in ("garbage", "truncated", "banner") and faults.concerns(fault, self.command):
+                data = _spoil(name, fault, data)
+        self._output.clear()
+        sys.stdout.flush()
+        try:
+            os.write(1, b"")
+            view = memoryview(data)
+            while view:
+                view = view[os.write(1, view):]
+        except BrokenPipeError:
+            pass  # the reader has seen enough
+
+    # -- records -----------------------------------------------------------------------------
+
+    def note_call(self) -> None:
+        """Write down that this command was called."""
+        noted = {name: value for name, value in self.environment.items()
+                 if name.startswith(_NOTED)}
+        _append(self.folder, CALL_FILE, {
+            "time": self.now, "command": self.command, "args": self.words, "env": noted,
+            "cwd": os.getcwd() if os.path.isdir(".") else "", "pid": os.getpid(),
+            "user": self.user[0]})
+
+    # -- the controller ----------------------------------------------------------------------
+
+    def ask(self, rpc: str, *, changes: bool = False) -> None:
+        """One call to the controller: counted, and subject to the faults.
+
+        With ``changes`` the caller changes something next. A frozen controller then still does
+        what it was sent: ``SlurmError`` is not raised here but by ``answered``.
+        :raises SlurmError: when the controller gives no answer.
+        """
+        _append(self.folder, RPC_FILE, {"rpc": rpc, "user": self.user[0], "time": time.time()})
+        if "down" in self.faults:
+            time.sleep(self.setting("connect_seconds"))
+            raise SlurmError(NO_CONTACT)
+        self._limit_rate()
+        self._fail_now_and_then()
+        if "frozen" in self.faults and changes:
+            self._submitted_unclear = True
+        elif "frozen" in self.faults:
+            self._wait_for_thaw()
+        wakeup.ensure_controller(self.folder)
+
+    def answered(self) -> None:
+        """After a change: the answer of the controller, if it gives one.
+
+        :raises SlurmError: when it is frozen, though the change will take place.
+        """
+        wakeup.wake(self.folder)
+        if self._submitted_unclear:
+            self._wait_for_thaw()
+
+    def _wait_for_thaw(self) -> None:
+        deadline = time.monotonic() + self.setting("message_timeout")
+        while time.monotonic() < deadline:
+            if "frozen" not in faults.read(self.folder):
+                self.now = time.time()
+                return
+            time.sleep(_POLL)
+        raise SlurmError(TIMED_OUT)
+
+    def _limit_rate(self) -> None:
+        fault = self.faults.get("rate_limit")
+        if fault is None:
+            return
+        from .rate_limit import take
+        if not take(self.folder, self.user[0], fault):
+            raise SlurmError(Error(UNEXPECTED.number, fault["text"]))
+
+    def _fail_now_and_then(self) -> None:
+        fault = self.faults.get("transient")
+        if fault is None or not faults.concerns(fault, self.command):
+            return
+        if self.store.count(f"transient {self.command}") in fault["at"]:
+            raise SlurmError(Error(UNEXPECTED.number, fault["text"]))
+
+    def hidden_by_fault(self, job: Row) -> bool:
+        """Whether the fault 'unknown_job' hides this job."""
+        fault = self.faults.get("unknown_job")
+        if fault is None:
+            return False
+        if fault["younger_than"] and self.now - job["submit"] > fault["younger_than"]:
+            return False
+        return not fault["ids"] or str(job["id"]) in [str(each) for each in fault["ids"]]
+
+
+def _spoil(name: str, fault: dict[str, Any], data: bytes) -> bytes:
+    if name == "garbage":
+        return b"\xff\xfe\x00 segv @ 0x7f|||\n=== {\x80\x81 \n"
+    if name == "truncated":
+        return data[:int(len(data) * fault["keep"])]
+    banner = (fault["text"] + "\n").encode()
+    if fault["stream"] == "stderr":
+        os.write(2, banner)
+        return data
+    before = banner if fault["where"] in ("before", "both") else b""
+    return before + data + (banner if fault["where"] in ("after", "both") else b"")
+
+
+def _append(folder: str, name: str, record: dict[str, Any]) -> None:
+    """Add a line to a log: one write, so that lines of several processes do not mix."""
+    line = (json.dumps(record) + "\n").encode("utf-8", "surrogateescape")
+    handle = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)

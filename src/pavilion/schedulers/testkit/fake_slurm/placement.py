@@ -1,0 +1,197 @@
+"""Where a job may run: a pure function of the machine and the job, in the manner of cons_tres
+with CR_Core (CPUs are shared out, memory is not).
+"""
+
+from __future__ import annotations
+
+from . import hostlist
+from .machine import Machine, Node
+from .store import Row
+
+Allocation = dict[str, int]  # CPUs by name of node, in the order of the nodes
+
+
+class NeverPossible(Exception):
+    """No part of the machine could ever run the job; ``notes`` are sbatch's further lines."""
+
+    def __init__(self, *notes: str) -> None:
+        super().__init__(*notes)
+        self.notes = notes
+
+
+def cpus_per_node(job: Row) -> int:
+    """The CPUs that a node must have to take the job's smallest share."""
+    tasks = job["ntasks_per_node"] or 1
+    return int(tasks * job["cpus_per_task"])
+
+
+def candidates(machine: Machine, job: Row) -> list[Node]:
+    """The nodes that the job may use by partition, features, reservation and its own lists."""
+    partition = machine.partition(job["partition"])
+    names = set(partition["nodes"]) if partition else set()
+    if job["reservation"]:
+        reservation = machine.reservation(job["reservation"])
+        names &= set(reservation["nodes"] if reservation else ())
+    names -= set(job["exc_nodes"])
+    return [node for node in machine.nodes
+            if node.name in names and has_features(node, job["features"])]
+
+
+def has_features(node: Node, wanted: str) -> bool:
+    """Whether a node has what --constraint asks for: '&' (or ',') of '|' of names."""
+    if not wanted:
+        return True
+    text = wanted.replace("(", "").replace(")", "").replace("[", "").replace("]", "")
+    return all(any(name.partition("*")[0] in node.features for name in part.split("|"))
+               for part in text.replace(",", "&").split("&"))
+
+
+def check_possible(machine: Machine, job: Row) -> None:
+    """Refuse a job that could not run on the machine if all of it were free.
+
+    :raises NeverPossible: with the lines that sbatch prints before its error.
+    """
+    nodes = candidates(machine, job)
+    names = {node.name for node in nodes}
+    if not set(job["req_nodes"]) <= names:
+        raise NeverPossible(*(("Problem using reservation",) if job["reservation"] else ()))
+    if job["memory"] and all(node.memory < job["memory"] for node in nodes):
+        raise NeverPossible("Memory specification can not be satisfied")
+    fitting = [node for node in nodes if node.cpus >= cpus_per_node(job)]
+    if nodes and not fitting:
+        raise NeverPossible("CPU count per node can not be satisfied")
+    partition = machine.partition(job["partition"])
+    too_many_for_partition = partition and job["min_nodes"] > len(partition["nodes"])
+    if too_many_for_partition and not job["reservation"]:
+        return  # accepted: it waits for ever, with the reason PartitionNodeLimit
+    if len(fitting) < job["min_nodes"]:
+        raise NeverPossible()
+    most = job["max_nodes"] or len(fitting)
+    largest = sorted((node.cpus for node in fitting), reverse=True)[:most]
+    if job["ntasks"] and sum(largest) < job["ntasks"] * job["cpus_per_task"]:
+        raise NeverPossible()
+
+
+def never_reason(machine: Machine, job: Row) -> str:
+    """The reason of a job that was accepted and can not run as things are; '' if there is none."""
+    partition = machine.partition(job["partition"])
+    if partition is None or partition["state"] == "DOWN":
+        return "PartitionDown"
+    if partition["state"] == "INACTIVE":
+        return "PartitionInactive"
+    if job["min_nodes"] > len(partition["nodes"]) or (
+            partition["max_nodes"] and job["min_nodes"] > partition["max_nodes"]):
+        return "PartitionNodeLimit"
+    if partition["max_time"] and job["limit"] and job["limit"] > partition["max_time"]:
+        return "PartitionConfig"
+    return ""
+
+
+def place(machine: Machine, job: Row) -> tuple[Allocation | None, str]:
+    """CPUs by node for the job now, or None and the reason why it waits.
+
+    The nodes that it uses are not marked as used: the caller does that.
+    """
+    never = never_reason(machine, job)
+    if never:
+        return None, never
+    all_nodes = candidates(machine, job)
+    usable = [node for node in all_nodes if node.usable]
+    barred = _held_by_others(machine, job)
+    open_nodes = [node for node in usable if node.name not in barred]
+    reason = _unavailable(job, all_nodes, usable, open_nodes)
+    if reason:
+        return None, reason
+    free = [node for node in open_nodes if _has_room(node, job)]
+    chosen = _choose(free, job)
+    if chosen is None:
+        return None, "Resources"
+    return _share_out(chosen, job), ""
+
+
+def _held_by_others(machine: Machine, job: Row) -> set[str]:
+    """Nodes of reservations that are not the job's and begin before it would end."""
+    end = machine.now + 60.0 * (job["limit"] or 365 * 24 * 60)
+    barred: set[str] = set()
+    for reservation in machine.reservations:
+        if reservation["name"] != job["reservation"] and reservation["start"] < end:
+            barred |= set(reservation["nodes"])
+    return barred
+
+
+def _unavailable(job: Row, all_nodes: list[Node], usable: list[Node],
+                 open_nodes: list[Node]) -> str:
+    wanted = set(job["req_nodes"])
+    bad = [node.name for node in all_nodes if not node.usable]
+    if wanted - {node.name for node in usable} or len(usable) < job["min_nodes"]:
+        names = [name for name in bad if name in wanted] or bad
+        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}"
+    if wanted - {node.name for node in open_nodes} or len(open_nodes) < job["min_nodes"]:
+        return "ReqNodeNotAvail, May be reserved for other job"
+    return ""
+
+
+def _has_room(node: Node, job: Row) -> bool:
+    if job["exclusive"]:
+        return node.allocated == 0
+    return node.free >= cpus_per_node(job)
+
+
+def _choose(free: list[Node], job: Row) -> list[Node] | None:
+    """The first nodes that are enough, the required ones first."""
+    wanted = set(job["req_nodes"])
+    required = [node for node in free if node.name in wanted]
+    if len(required) < len(wanted):
+        return None
+    chosen = required
+    needed = (job["ntasks"] or 0) * job["cpus_per_task"]
+    for node in [node for node in free if node.name not in wanted]:
+        if len(chosen) >= job["min_nodes"] and _capacity(chosen, job) >= needed:
+            break
+        if job["max_nodes"] and len(chosen) >= job["max_nodes"]:
+            break
+        chosen.append(node)
+    if len(chosen) < job["min_nodes"] or _capacity(chosen, job) < needed:
+        return None
+    return sorted(chosen, key=free.index)
+
+
+def _capacity(nodes: list[Node], job: Row) -> int:
+    """The CPUs that the job's tasks could get on these nodes."""
+    per_task = job["cpus_per_task"]
+    tasks = [node.free // per_task for node in nodes]
+    if job["ntasks_per_node"]:
+        tasks = [min(number, job["ntasks_per_node"]) for number in tasks]
+    return int(sum(tasks) * per_task)
+
+
+def _share_out(nodes: list[Node], job: Row) -> Allocation:
+    """One task's CPUs on each node, then node after node until the tasks have what they need."""
+    if job["exclusive"]:
+        return {node.name: node.cpus for node in nodes}
+    per_task = job["cpus_per_task"]
+    share = {node.name: cpus_per_node(job) for node in nodes}
+    left = (job["ntasks"] or 0) * per_task - sum(share.values())
+    for node in nodes:
+        if job["ntasks_per_node"]:
+            break
+        more = min(left, (node.free - share[node.name]) // per_task * per_task)
+        if more > 0:
+            share[node.name] += more
+            left -= more
+    return share
+
+
+def tasks_by_node(job: Row) -> list[int]:
+    """The number of tasks on each of a started job's nodes."""
+    per_task = job["cpus_per_task"]
+    if job["ntasks_per_node"]:
+        return [job["ntasks_per_node"]] * len(job["alloc"])
+    left = job["ntasks"] or len(job["alloc"])
+    counts = []
+    for position, cpus in enumerate(job["alloc"].values()):
+        after = len(job["alloc"]) - position - 1
+        number = max(1, min(cpus // per_task, left - after))
+        counts.append(number)
+        left -= number
+    return counts

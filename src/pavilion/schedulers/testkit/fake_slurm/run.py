@@ -1,0 +1,50 @@
+"""Run one command of the fake Slurm, from its words to its return code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+
+from . import faults
+from .context import Context
+from .options import Unsupported, Usage
+
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun", "sacct", "sdiag")
+UNSUPPORTED_CODE = 2
+
+
+def main(command: str, folder: str, words: list[str]) -> int:
+    """The return code of a command; of 'controller' when the controller process ends."""
+    module = importlib.import_module(f".{command}", __package__)
+    if command == "controller":
+        code: int = module.main(folder)
+        return code
+    context = Context(folder, command, words, dict(os.environ))
+    try:
+        context.note_call()
+        slow = context.faults.get("slow")
+        if slow is not None and faults.concerns(slow, command):
+            time.sleep(slow["seconds"])
+            context.now = time.time()
+        if words in (["--version"], ["-V"]):
+            context.line(version_line(context))
+            code = 0
+        else:
+            code = module.run(context)
+    except Usage as error:
+        sys.stderr.write(error.text)
+        code = error.code
+    except Unsupported as error:
+        context.err(f"fake Slurm: {error}: not known to the fake. Teach it, or do without.")
+        code = UNSUPPORTED_CODE
+    context.flush()
+    return code
+
+
+def version_line(context: Context) -> str:
+    """What --version prints."""
+    year, month = context.release
+    patch = ".8" if (year, month) == (22, 5) else ".1"
+    return f"slurm-wlm {year:02d}.{month:02d}{patch}"

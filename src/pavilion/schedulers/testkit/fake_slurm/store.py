@@ -1,0 +1,168 @@
+"""The state of a fake cluster: an sqlite file that many processes read and write at once.
+
+Rows are plain dictionaries. What a job is asked to be and what became of it is one JSON text; its
+script and environment lie apart, so that listing jobs does not read them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Row = dict[str, Any]
+
+STATE_FILE = "state.db"
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE nodes (position INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, cpus INTEGER,
+    memory INTEGER, features TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
+    reason_time REAL, busy REAL);
+CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT NULL);
+CREATE INDEX jobs_over ON jobs (over);
+CREATE TABLE scripts (job INTEGER PRIMARY KEY, script BLOB, environment TEXT, arguments TEXT);
+CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NOT NULL);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+"""
+_NODE_COLUMNS = ("name", "cpus", "memory", "features", "base", "flags", "reason", "reason_user",
+                 "reason_time", "busy")
+
+
+class Store:
+    """An open state file. Not shared between threads; each process opens its own."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        # Transactions are begun by hand: a writer takes the lock before it reads.
+        self._db = sqlite3.connect(os.path.join(folder, STATE_FILE), timeout=60.0,
+                                   isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA synchronous = OFF")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @classmethod
+    def create(cls, folder: str, description: Row, nodes: Iterable[Row]) -> Store:
+        """Make the state file of a new cluster."""
+        store = cls(folder)
+        store._db.execute("PRAGMA journal_mode = WAL")
+        store._db.executescript(_SCHEMA)
+        marks = ", ".join("?" * (len(_NODE_COLUMNS) + 1))
+        with store.transaction():
+            store.set_meta("description", description)
+            store._db.executemany(
+                f"INSERT INTO nodes VALUES ({marks})",
+                ((position, *(node.get(column) for column in _NODE_COLUMNS))
+                 for position, node in enumerate(nodes)))
+        return store
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written in the block is written at once, or not at all."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # -- the cluster -------------------------------------------------------------------------
+
+    def description(self) -> Row:
+        """Partitions and settings, as ``description.py`` makes them."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'description'").fetchone()
+        loaded: Row = json.loads(row["value"])
+        return loaded
+
+    def set_meta(self, key: str, value: object) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
+
+    def count(self, name: str) -> int:
+        """Add one to a counter; its new value."""
+        with self.transaction():
+            self._db.execute("INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) "
+                             "DO UPDATE SET value = value + 1", (name,))
+            row = self._db.execute("SELECT value FROM counters WHERE name = ?",
+                                   (name,)).fetchone()
+        return int(row["value"])
+
+    def reset_counter(self, name: str) -> None:
+        self._db.execute("DELETE FROM counters WHERE name = ?", (name,))
+
+    # -- nodes -------------------------------------------------------------------------------
+
+    def nodes(self) -> list[Row]:
+        """All nodes, in the order of the description."""
+        rows = self._db.execute("SELECT * FROM nodes ORDER BY position").fetchall()
+        return [dict(row) for row in rows]
+
+    def update_node(self, name: str, **values: object) -> None:
+        columns = ", ".join(f"{column} = ?" for column in values)
+        self._db.execute(f"UPDATE nodes SET {columns} WHERE name = ?", (*values.values(), name))
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def add_job(self, job: Row, script: bytes, environment: dict[str, str],
+                arguments: list[str]) -> int:
+        """Store a new job; its id, which is put into the row as well.
+
+        Ids go on where they were when all jobs have been purged.
+        """
+        self._db.execute("INSERT INTO counters VALUES ('job', 1) ON CONFLICT (name) "
+                         "DO UPDATE SET value = value + 1")
+        row = self._db.execute("SELECT value FROM counters WHERE name = 'job'").fetchone()
+        job["id"] = int(row["value"])
+        self._db.execute("INSERT INTO jobs VALUES (?, 0, '')", (job["id"],))
+        self._db.execute("INSERT INTO scripts VALUES (?, ?, ?, ?)",
+                         (job["id"], script, json.dumps(environment), json.dumps(arguments)))
+        self.save_job(job)
+        return int(job["id"])
+
+    def save_job(self, job: Row) -> None:
+        over = int(job["state"] not in ("PENDING", "RUNNING", "SUSPENDED")
+                   and not job["completing"])
+        self._db.execute("UPDATE jobs SET over = ?, data = ? WHERE id = ?",
+                         (over, json.dumps(job), job["id"]))
+
+    def jobs(self, *, active_only: bool = False) -> list[Row]:
+        """Jobs by id; with ``active_only`` those that wait, run, or are being ended."""
+        where = "WHERE over = 0" if active_only else ""
+        rows = self._db.execute(f"SELECT data FROM jobs {where} ORDER BY id").fetchall()
+        return [json.loads(row["data"]) for row in rows]
+
+    def job(self, job_id: int) -> Row | None:
+        row = self._db.execute("SELECT data FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else json.loads(row["data"])
+
+    def count_jobs(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) AS n FROM jobs").fetchone()["n"])
+
+    def delete_job(self, job_id: int) -> None:
+        self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+        self._db.execute("DELETE FROM scripts WHERE job = ?", (job_id,))
+
+    def script(self, job_id: int) -> tuple[bytes, dict[str, str], list[str]]:
+        """The batch script, the environment to run it in, and its arguments."""
+        row = self._db.execute("SELECT * FROM scripts WHERE job = ?", (job_id,)).fetchone()
+        return (bytes(row["script"]), json.loads(row["environment"]),
+                json.loads(row["arguments"]))
+
+    # -- reservations ------------------------------------------------------------------------
+
+    def reservations(self) -> list[Row]:
+        rows = self._db.execute("SELECT data FROM reservations ORDER BY position").fetchall()
+        return [json.loads(row["data"]) for row in rows]
+
+    def save_reservation(self, reservation: Row) -> None:
+        self._db.execute(
+            "INSERT INTO reservations VALUES (?, (SELECT COALESCE(MAX(position), 0) + 1 FROM "
+            "reservations), ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
+            (reservation["name"], json.dumps(reservation)))
+
+    def delete_reservation(self, name: str) -> None:
+        self._db.execute("DELETE FROM reservations WHERE name = ?", (name,))

@@ -1,0 +1,59 @@
+"""How commands start and wake the one controller process of a cluster.
+
+The controller holds a lock file and reads a FIFO; a byte in the FIFO wakes it. A command that
+finds no reader at the FIFO starts a controller. Two that start at once are no harm: the second
+finds the lock taken and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+FIFO = "controller.fifo"
+LOCK = "controller.lock"
+
+
+def wake(folder: str) -> bool:
+    """Poke the controller; False when none runs."""
+    try:
+        handle = os.open(os.path.join(folder, FIFO), os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:  # no reader, or no such cluster any more
+        return False
+    try:
+        os.write(handle, b".")
+    except OSError:
+        pass  # the pipe is full: it is awake already
+    finally:
+        os.close(handle)
+    return True
+
+
+def ensure_controller(folder: str) -> None:
+    """Start the controller unless one runs. It ends by itself when there is nothing to do."""
+    if wake(folder) or not os.path.exists(os.path.join(folder, FIFO)):
+        return
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _become_controller(folder)
+    finally:
+        os._exit(0)
+
+
+def _become_controller(folder: str) -> None:
+    """Replace this process, with nothing of the command's open files left."""
+    null = os.open(os.devnull, os.O_RDWR)
+    log = os.open(os.path.join(folder, "controller.log"),
+                  os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.closerange(3, 256)
+    os.chdir("/")
+    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+    os.execv(sys.executable, [sys.executable, "-I", "-S", launcher, "controller", folder])
