@@ -34,8 +34,16 @@ class ResolvedTest:
     # and this is where they are.
     deferred_paths: list[list[str | int]]
     var_man: VariableSetManager
-    # What the scheduler's variables complained about.
-    warnings: tuple[str, ...] = ()
+    sched_vars: schedulers.SchedulerVariables
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the scheduler's variables complain about.  To find out, its scheduler may be
+        asked.
+
+        :raises SchedulerPluginError: When it does not answer.
+        """
+        return tuple(self.sched_vars["errors"])
 
 
 def resolve_test(test: SuiteTest) -> list[ResolvedTest]:
@@ -104,7 +112,7 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
         _check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         subtitle = _subtitle(test, final, permuted or bool(late))
         resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
-                                     test, config, paths, final, tuple(sched_vars["errors"])))
+                                     test, config, paths, final, sched_vars))
     return resolved
 
 

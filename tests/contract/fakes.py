@@ -34,11 +34,12 @@ class FakeTestId:
 class FakeStatus:
     """A status file: the states are kept in ``fake_history``."""
 
-    __slots__ = ("fake_fail", "fake_history")
+    __slots__ = ("fake_delay", "fake_fail", "fake_history")
 
     def __init__(self) -> None:
         self.fake_history: list[TestStatusInfo] = [TestStatusInfo(STATES.CREATED, "Created.")]
         self.fake_fail: Exception | None = None
+        self.fake_delay = 0.0
 
     def current(self) -> TestStatusInfo:
         return self.fake_history[-1]
@@ -46,6 +47,8 @@ class FakeStatus:
     def set(self, state: str, note: str) -> TestStatusInfo:
         if self.fake_fail is not None:
             raise self.fake_fail
+        # Some file systems are slow.
+        time.sleep(self.fake_delay)
         self.fake_history.append(TestStatusInfo(state, note))
         return self.fake_history[-1]
 

@@ -72,7 +72,9 @@ def test_show_commands_ask_for_no_nodes(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_scheduler_is_asked_once_for_any_number_of_configs(plugin: Dummy) -> None:
     for partition in ("main", "other", None):
         for nodes in ("1", "50%", "all"):
-            plugin.get_initial_vars({"partition": partition, "nodes": nodes})
+            found = plugin.get_initial_vars({"partition": partition, "nodes": nodes})
+            assert plugin.calls["_get_raw_node_data"] <= 1
+            assert found["nodes"].isdigit()
 
     assert plugin.calls["_get_raw_node_data"] == 1
     # Nothing in these configs concerns what a node is like.
@@ -112,12 +114,26 @@ def test_the_scheduler_is_asked_again_for_a_config_that_differs_in_what_it_is_as
 
 def test_a_scheduler_that_failed_once_is_asked_again(plugin: Dummy) -> None:
     plugin.machine.unreachable = "The controller is being restarted."
-    with pytest.raises(SchedulerPluginError, match="being restarted"):
-        plugin.get_initial_vars({})
+    for _ in range(100):
+        with pytest.raises(SchedulerPluginError, match="being restarted"):
+            nodes_of(plugin)
+    assert plugin.calls["_get_raw_node_data"] == 1, "a hundred tests wait for one time-out"
 
     plugin.machine.unreachable = None
+    plugin.INVENTORY_RETRY = 0.0
 
     assert len(nodes_of(plugin)) == 16
+
+
+def test_nobody_asks_for_nodes_that_nobody_looks_at(plugin: Dummy) -> None:
+    plugin.machine.unreachable = "The controller is down."
+    found = plugin.get_initial_vars({"partition": "main", "account": "science"})
+    assert found["partition"] == "main"
+    assert found["account"] == "science"
+    assert plugin.calls["_get_raw_node_data"] == 0
+    for key in ("nodes", "node_list", "chunk_ids", "min_cpus", "errors", "node_list_id"):
+        with pytest.raises(SchedulerPluginError, match="controller is down"):
+            found[key]
 
 
 # ------------------------------------------------------------------- evaluated per configuration
@@ -208,7 +224,7 @@ GOOD = {"name": "node02", "up": True, "available": True}
 def test_a_wrong_description_of_a_node_is_an_error_that_names_plugin_node_and_key(
         info: Any, named: list[str]) -> None:
     with active(Says(info)) as plugin, pytest.raises(SchedulerPluginError) as caught:
-        plugin.get_initial_vars({})
+        nodes_of(plugin)
     for text in named:
         assert text in str(caught.value)
 
@@ -224,7 +240,7 @@ def test_optional_keys_may_be_left_out() -> None:
 def test_an_unforeseen_failure_of_the_plugin_names_it_and_its_file(plugin: Dummy) -> None:
     del plugin.machine.nodes["node07"]["states"]
     with pytest.raises(SchedulerPluginError) as caught:
-        plugin.get_initial_vars({})
+        nodes_of(plugin)
     assert "'dummy'" in str(caught.value)
     assert "dummy_plugin.py" in str(caught.value)
     assert "KeyError" in str(caught.value)

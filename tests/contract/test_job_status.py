@@ -99,6 +99,8 @@ def test_threads_end_a_test_once(host: FakeHost) -> None:
     plugin = FakeSched()
     answer(plugin, STATES.SCHED_ERROR)
     tests = started(plugin, host, 3)
+    for test in tests:
+        test.status.fake_delay = 0.05
     barrier = threading.Barrier(12)
 
     def ask(test: FakeTest) -> None:
@@ -310,15 +312,31 @@ def test_what_could_not_be_found_out_is_a_warning_and_ends_nothing(
     assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_STARTUP
 
 
-def test_a_damaged_record_of_a_job_is_a_warning(host: FakeHost) -> None:
+def test_a_record_of_a_job_that_cannot_be_read_is_a_warning(host: FakeHost) -> None:
     plugin = FakeSched()
     test = started(plugin, host)[0]
     assert test.job is not None
-    (test.job.path / test.job.INFO_FN).write_text('{"id": "1')
+    record = test.job.path / test.job.INFO_FN
+    record.unlink()
+    record.mkdir()
     status = plugin.job_status(host.pav_cfg, test)
     assert status.state == STATES.SCHED_WARNING
     assert test.job.name in status.note
     assert not test.complete
+    assert plugin.queries == []
+
+
+def test_a_damaged_record_of_a_job_ends_its_test_after_the_grace_time(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).write_text('{"id": "1')
+    assert plugin.job_status(host.pav_cfg, test).state in (STATES.SCHEDULED, STATES.SCHED_WARNING)
+    assert not test.complete
+    expire(plugin)
+    make_older(test, plugin.KICKOFF_GRACE + 10)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR
+    assert test.complete
     assert plugin.queries == []
 
 

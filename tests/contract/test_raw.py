@@ -112,15 +112,15 @@ def test_two_jobs_are_never_known_by_the_same(plugin: QuickRaw, host: FakeHost) 
 
 def test_what_happens_before_the_kickoff_log_is_in_the_sched_log(plugin: QuickRaw, host: FakeHost
                                                                  ) -> None:
-    # An interpreter that complains before the script can say where to write.
+    # An interpreter that writes before the script can say where to.
     test = host.test({}, scheduler="raw")
-    test.shebang = "#!/bin/bash --no-such-option"
+    test.shebang = "#!/bin/cat"
     assert plugin.schedule_tests(host.pav_cfg, [test]) == []
     job = test.job
     assert job is not None
     until(lambda: state_of(plugin, host, test) == STATES.SCHED_ERROR, "the error")
-    assert "--no-such-option" in job.sched_log.read_text()
-    assert "--no-such-option" in test.status.current().note
+    assert job.sched_log.read_text() == job.kickoff_path.read_text()
+    assert "pav _run s1.1" in test.status.current().note
     assert not job.kickoff_log.exists()
 
 

@@ -417,7 +417,7 @@ def test_no_permutation_costs_another_question_to_the_scheduler(pav_cfg: PavConf
           variables: {size: [1, 2, 3, 4]}
           permute_on: size
           schedule: {nodes: '{{size}}'}
-          run: {cmds: [x]}
+          run: {cmds: ['{{sched.nodes}}']}
         """
     assert len(_resolve(pav_cfg, text)) == 4
     assert len(asked) == 1
@@ -429,5 +429,5 @@ def test_a_scheduler_that_cannot_be_asked_is_an_error(pav_cfg: PavConfig,
         raise SchedulerPluginError("The controller does not answer.")
 
     monkeypatch.setattr(Grid, "_get_raw_node_data", refuse)
-    message = _error(pav_cfg, "a: {scheduler: grid, run: {cmds: [x]}}")
+    message = _error(pav_cfg, "a: {scheduler: grid, run: {cmds: ['{{sched.nodes}}']}}")
     assert "does not answer" in message

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,7 @@ from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
 from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
-from .vars import SchedulerVariables
+from .vars import LaterNodes, NodeView, SchedulerVariables
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
@@ -80,6 +81,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     IS_PLUGIN_BASE = True
 
+    # After the scheduler could not be asked for its nodes: how long, in seconds, that answer
+    # serves all who need them.  refresh() forgets it.
+    INVENTORY_RETRY: float = 15.0
+
     def __init__(self, name: str, description: str,
                  priority: int = SchedulerPlugin.PRIO_COMMON) -> None:
         super().__init__(name, description, priority)
@@ -89,6 +94,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._nodes: Nodes | None = None
         # The usable nodes of each kind of configuration; 'node_list_id' is the index.
         self._node_lists: list[NodeList] = []
+        self._list_ids: dict[tuple[str, ...], int] = {}
+        # When (monotonic seconds) and why the scheduler could not be asked for its nodes.
+        self._failure: tuple[float, Exception] | None = None
         self._inventory_lock = threading.RLock()
         self._raw_data: ConfigCache[tuple[list[Any], Any]] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
@@ -122,6 +130,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         with self._inventory_lock:
             self._nodes = None
             self._node_lists = []
+            self._list_ids.clear()
+            self._failure = None
             self._raw_data.clear()
             self._inventories.clear()
             self._filtered.clear()
@@ -138,6 +148,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return self._inventories.get(sched_config, self._build_inventory)
 
     def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
+        if self._failure is not None:
+            when, failure = self._failure
+            if time.monotonic() - when < self.INVENTORY_RETRY:
+                # A thousand tests must not wait for a thousand time-outs.
+                raise failure
+        try:
+            return self._ask_for_inventory(sched_config)
+        except Exception as exc:
+            self._failure = time.monotonic(), exc
+            raise
+
+    def _ask_for_inventory(self, sched_config: dict[str, Any]) -> Nodes:
         try:
             raw_data, extra = self._raw_data.get(sched_config, self._get_raw_node_data)
             transform = self._transform_raw_node_data
@@ -147,10 +169,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 inventory.check_node(self.name, raw, info)
                 name = info["name"]
                 nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        except (PavilionError, NotImplementedError):
+        except PavilionError:
             raise
-        except inventory.InventoryError as exc:
-            raise SchedulerPluginError(str(exc), prior_error=None) from exc
+        except (inventory.InventoryError, NotImplementedError) as exc:
+            # These say all that there is to say.
+            raise SchedulerPluginError(str(exc)) from exc
         except Exception as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} ({self.path}) failed with "
@@ -189,19 +212,33 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         nodes = self._get_system_inventory(sched_config)
         # Not _nodes: what core put there was evaluated for some other configuration.
         names, reasons = self._filter(sched_config, nodes, ordered=True)
-        self._node_lists.append(names)
-        return FilteredNodes(len(self._node_lists) - 1, {name: nodes[name] for name in names},
-                             names, reasons)
+        # Filters that leave the same nodes share their chunks, and what is known of their use.
+        list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
+        if list_id == len(self._node_lists):
+            self._node_lists.append(names)
+        return FilteredNodes(list_id, {name: nodes[name] for name in names},
+                             self._node_lists[list_id], reasons)
 
     def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
         """The chunks that tests with this configuration are placed in; one without chunking.
 
         :raises SchedConfigError: When they cannot be made.
         """
-        found = self._get_chunks(self.filtered_nodes(sched_config), sched_config)
+        filtered = self.filtered_nodes(sched_config)
+        found = self._get_chunks(filtered, sched_config)
         if found.error is not None:
-            raise SchedConfigError(found.error)
+            raise SchedConfigError(self._chunk_problem(filtered, sched_config, found.error))
         return found.chunks
+
+    @staticmethod
+    def _chunk_problem(filtered: FilteredNodes, sched_config: dict[str, Any], error: str) -> str:
+        """Why there are no chunks, with where the nodes went that are missing."""
+        size = sched_config["chunking"]["size"]
+        problem = inventory.include_problem(filtered.reasons) or error
+        if isinstance(size, int) and size > len(filtered.names):
+            problem += " " + inventory.insufficient_message(size, len(filtered.names),
+                                                            filtered.reasons)
+        return problem
 
     def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
         """The chunks of the usable nodes; one with all of them without chunking."""
@@ -228,11 +265,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 chunking.seeded(f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}")
                 if size else None, self.NODE_SELECTION)
         except chunking.ChunkError as exc:
-            problem = inventory.include_problem(filtered.reasons) or str(exc)
-            if isinstance(config["size"], int) and config["size"] > len(filtered.names):
-                problem += " " + inventory.insufficient_message(
-                    config["size"], len(filtered.names), filtered.reasons)
-            return _Chunks(key, [], chunked, problem)
+            return _Chunks(key, [], chunked, str(exc))
         return _Chunks(key, chunks, chunked)
 
     # -------------------------------------------------------------------------- the variables
@@ -240,23 +273,29 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
         """The variables of a test before it is scheduled.
 
-        Too few nodes are no error yet but an entry in the variable ``errors``: a test may be
-        set up without being run.
+        The scheduler is asked for its nodes when, and only when, a variable is read that
+        depends on them; should that fail, reading it raises SchedulerPluginError.  Too few
+        nodes are no error yet but an entry in the variable ``errors``: a test may be set up
+        without being run.
 
         :param raw_sched_config: The test's schedule section, variables filled in.
         :raises SchedConfigError: When the section is wrong.
-        :raises SchedulerPluginError: When the scheduler cannot be asked for its nodes.
         """
         sched_config = validate_config(raw_sched_config)
+        return self.VAR_CLASS(sched_config, nodes=LaterNodes(lambda: self._view(sched_config)),
+                              deferred=True)
+
+    def _view(self, sched_config: dict[str, Any]) -> NodeView:
+        """What the variables of a test say about nodes."""
         filtered = self.filtered_nodes(sched_config)
         chunks = self._get_chunks(filtered, sched_config)
-        sched_vars = self.VAR_CLASS(sched_config, nodes=filtered.nodes, chunks=chunks.chunks,
-                                    node_list_id=filtered.list_id, deferred=True)
-        problem = (chunks.error or inventory.include_problem(filtered.reasons)
-                   or self._too_few(sched_config, filtered, chunks))
-        if problem:
-            sched_vars.add_errors([problem])
-        return sched_vars
+        if chunks.error is not None:
+            problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
+        else:
+            problem = (inventory.include_problem(filtered.reasons)
+                       or self._too_few(sched_config, filtered, chunks))
+        return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
+                        [problem] if problem else [])
 
     @staticmethod
     def _too_few(sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
@@ -321,7 +360,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         stores: dict[int, _NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(found.list_id, _NodeData(found.nodes))
+            store = stores.setdefault(id(found), _NodeData(found.nodes))
             plan.jobs.append(PlannedJob(
                 [tests[number] for number in job.tests],  # type: ignore[call-overload]
                 job.config, nodes=None if job.nodes is None else list(job.nodes),
@@ -343,7 +382,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         filtered = self.filtered_nodes(config)
         chunks = self._get_chunks(filtered, config)
         if chunks.error is not None:
-            raise SchedConfigError(chunks.error)
+            raise SchedConfigError(self._chunk_problem(filtered, config, chunks.error))
         if not filtered.names:
             # To the planner, no chunks are nodes that are not known; the scheduler may know some.
             raise SchedConfigError(inventory.include_problem(filtered.reasons)

@@ -186,12 +186,13 @@ class CommandRunner:
             except OSError as exc:
                 return _not_started(args, f"its log {output} cannot be written: {exc.strerror}")
         try:
-            process = self._start(args, stdin, cwd)
+            data = (stdin or "").encode("utf-8", "surrogateescape")
+            process = self._start(args, stdin is not None, cwd)
         except (OSError, ValueError) as exc:
             # ValueError: an argument or variable holds a character that no command can be given.
             result = _not_started(args, _why_not_started(args[0], exc))
         else:
-            running = _Running(process, stdin, self._max_output)
+            running = _Running(process, data, self._max_output)
             try:
                 result = running.finish(args, limit)
             except BaseException:
@@ -237,9 +238,8 @@ class CommandRunner:
             if classify(result) is not Failure.TRANSIENT or tries == attempts:
                 return result
             delay = min(first_delay * 2.0 ** (tries - 1), max_delay) * (0.5 + self._random())
-            # A time-out is no reason to wait beyond the end, and then to give up all the same.
-            left = end - self._clock() - delay
-            if left <= 0:
+            # Do not wait for a try that may not start any more.
+            if end - self._clock() <= delay:
                 return result
             self._sleep(delay)
             left = end - self._clock()
@@ -252,7 +252,7 @@ class CommandRunner:
             self._rng = random.random
         return self._rng()
 
-    def _start(self, args: tuple[str, ...], stdin: str | None,
+    def _start(self, args: tuple[str, ...], has_input: bool,
                cwd: str | os.PathLike[str] | None) -> subprocess.Popen[bytes]:
         import subprocess
         with self._lock:
@@ -262,7 +262,7 @@ class CommandRunner:
         # in its process group and can be stopped.  And the terminal does not send the user's
         # Ctrl-C to it: a submission stopped half-way leaves a job that nobody knows of.
         return subprocess.Popen(
-            args, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            args, stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, cwd=cwd,
             env=self.environment(), start_new_session=True)
 
@@ -274,10 +274,9 @@ class _Running:
     follow another one.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: str | None,
-                 max_output: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, max_output: int) -> None:
         self._process = process
-        self._input = memoryview((stdin or "").encode("utf-8", "surrogateescape"))
+        self._input = memoryview(stdin)
         self._room = max_output
         self._max_output = max_output
         self._stdout = bytearray()
@@ -300,10 +299,10 @@ class _Running:
                 # for long; a second interrupt ends it.
                 self._pump(min(self._began + timeout, time.monotonic() + INTERRUPT_WAIT))
                 raise
+            duration = time.monotonic() - self._began
         finally:
             self._stop()
             self._close()
-        duration = time.monotonic() - self._began
         if self._room < 0:
             self._stdout.clear()
             note = (f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
@@ -331,8 +330,8 @@ class _Running:
                 # A daemon that the command left behind can hold its pipes for ever: there is
                 # nothing more to wait for when the command is over and the pipes are silent.
                 over = process.poll() is not None
-                if left <= 0 and not over:
-                    return False
+                if left <= 0:
+                    return over
                 events = selector.select(0 if over else min(left, _TICK))
                 if over and not any(key.data is not None for key, _ in events):
                     return True
@@ -388,7 +387,10 @@ class _Running:
 
     def _is_zombie(self) -> bool:
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, flags) is not None
+        try:
+            return os.waitid(os.P_PID, self._process.pid, flags) is not None
+        except ChildProcessError:
+            return True  # this process has its children reaped by the system
 
     def _close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -463,8 +465,7 @@ def _why_not_started(command: str, exc: Exception) -> str:
     if "/" not in command:
         return "there is no such command in PATH"
     # The kernel says 'no such file' of a script whose interpreter is missing as well.
-    missing = "its interpreter is missing" if Path(command).exists() else "there is no such file"
-    return missing
+    return "its interpreter is missing" if Path(command).exists() else "there is no such file"
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pavilion.errors import PavilionError
-from pavilion.jobs import Job
+from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
             return TestStatusInfo(STATES.SCHED_WARNING,
                                   f"The record of job {job.name} cannot be read: {exc}", when)
         # Damaged, as a crash of the machine leaves it.  It will not get better.
-        info = {}
+        info = JobInfo()
     if not info:
         return _without_identity(plugin, job)
     try:

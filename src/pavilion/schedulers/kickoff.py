@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
@@ -76,10 +76,10 @@ def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
 
 
 @functools.cache
-def _takes_vars(cls: type[KickoffScriptHeader]) -> bool:
-    """Whether a header class can be made with sched_vars."""
+def _takes_vars(init: Callable[..., None]) -> bool:
+    """Whether a header class, of which this is the __init__, can be made with sched_vars."""
     import inspect
-    params = inspect.signature(cls.__init__).parameters
+    params = inspect.signature(init).parameters
     return "sched_vars" in params or any(
         param.kind is param.VAR_KEYWORD for param in params.values())
 
@@ -93,7 +93,7 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
     """
     kwargs: dict[str, Any] = {"job_name": job_name, "sched_config": sched_config,
                               "nodes": nodes, "node_range": node_range, "shebang": shebang}
-    takes_vars = _takes_vars(cls)
+    takes_vars = _takes_vars(cls.__init__)
     if takes_vars:
         kwargs["sched_vars"] = sched_vars
     try:

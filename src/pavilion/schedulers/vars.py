@@ -22,10 +22,10 @@ lists of such dictionaries; numbers are turned into text.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, NamedTuple
 
-from pavilion.types import NodeList, Nodes
+from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
 from . import hostlists
@@ -34,6 +34,50 @@ from .config import calc_node_range, node_range_text
 __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
 
 GIB = 1024 ** 3
+
+
+class NodeView(NamedTuple):
+    """What variables say about nodes, as a plugin works it out."""
+
+    nodes: Nodes
+    chunks: Sequence[NodeList]
+    list_id: int | None
+    # What is wrong with them, for the variable 'errors'.
+    errors: list[str]
+
+
+class LaterNodes(Mapping[str, NodeInfo]):
+    """Nodes that the scheduler is asked for when somebody looks at them, and not before.
+
+    :param work_out: Asks; called once.  What it raises is raised again by every look.
+    """
+
+    def __init__(self, work_out: Callable[[], NodeView]) -> None:
+        self._work_out = work_out
+        self._view: NodeView | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def view(self) -> NodeView:
+        """The nodes, and what goes with them."""
+        if self.failure is not None:
+            raise self.failure
+        if self._view is None:
+            try:
+                self._view = self._work_out()
+            except Exception as exc:
+                self.failure = exc
+                raise
+        return self._view
+
+    def __getitem__(self, name: str) -> NodeInfo:
+        return self.view.nodes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.view.nodes)
+
+    def __len__(self) -> int:
+        return len(self.view.nodes)
 
 
 class SchedulerVariables(VarDict):
@@ -81,13 +125,13 @@ class SchedulerVariables(VarDict):
     # Outside the allocation a variable that fails must not stop what does not use it.
     DEFER_ERRORS = True
 
-    def __init__(self, sched_config: Mapping[str, Any], nodes: Nodes | None = None,
-                 chunks: Sequence[NodeList] | None = None,
+    def __init__(self, sched_config: Mapping[str, Any],
+                 nodes: Nodes | LaterNodes | None = None, chunks: Sequence[NodeList] | None = None,
                  node_list_id: int | None = None, deferred: bool = True) -> None:
         self._sched_config = sched_config
-        self._nodes: Nodes = nodes or {}
-        self._chunks: Sequence[NodeList] = chunks or []
-        self._node_list_id = node_list_id
+        self._later = nodes if isinstance(nodes, LaterNodes) else None
+        known = {} if nodes is None or isinstance(nodes, LaterNodes) else nodes
+        self._known = NodeView(known, chunks or [], node_list_id, [])
         self._errors: list[str] = []
         # Which of the variables that came out empty are so because they are unset.
         self._unset: dict[str, bool] = {}
@@ -95,14 +139,42 @@ class SchedulerVariables(VarDict):
         self._failed: dict[str, str] = {}
         super().__init__("sched", deferred=deferred)
 
+    @property
+    def _view(self) -> NodeView:
+        return self._known if self._later is None else self._later.view
+
+    @property
+    def _nodes(self) -> Nodes:
+        """What is known of each node.  Looking at it may ask the scheduler."""
+        return self._view.nodes
+
+    @_nodes.setter
+    def _nodes(self, nodes: Nodes) -> None:
+        self._known, self._later = self._view._replace(nodes=nodes), None
+
+    @property
+    def _chunks(self) -> Sequence[NodeList]:
+        """The chunks of nodes.  Looking at it may ask the scheduler."""
+        return self._view.chunks
+
+    @_chunks.setter
+    def _chunks(self, chunks: Sequence[NodeList]) -> None:
+        self._known, self._later = self._view._replace(chunks=chunks), None
+
+    @property
+    def _node_list_id(self) -> int | None:
+        return self._view.list_id
+
     def __getitem__(self, key: str) -> Any:
         """The value of a variable; '<...>' with an entry in ``errors`` when it fails.
 
         :raises KeyError: For an unknown variable.
+        :raises SchedulerPluginError: When the scheduler has to be asked for its nodes, and does
+            not answer.
         """
         if key == "errors":
             # Others may be added after it was read once.
-            return list(self._errors)
+            return self._all_errors()
         if key in self._failed:
             return self._failed[key]
         try:
@@ -119,6 +191,9 @@ class SchedulerVariables(VarDict):
             return value
         if self._is_unset(key):
             return self._empty(key)
+        if self._later is not None and self._later.failure is not None:
+            # No fault of the variable's.
+            raise self._later.failure
         if not self.DEFER_ERRORS:
             raise failure
         self.add_errors([f"Scheduler variable '{key}' failed: "
@@ -145,6 +220,9 @@ class SchedulerVariables(VarDict):
                 self._unset[key] = False
         return self._unset[key]
 
+    def _all_errors(self) -> list[str]:
+        return list(dict.fromkeys([*self._view.errors, *self._errors]))
+
     def add_errors(self, errors: list[str]) -> None:
         """Add to what the ``errors`` variable lists.  Each text is listed once."""
         self._errors += [error for error in errors if error not in self._errors]
@@ -163,12 +241,14 @@ class SchedulerVariables(VarDict):
     @var_method
     def errors(self) -> list[str]:
         """What went wrong while the scheduler variables were worked out."""
-        return list(self._errors)
+        return self._all_errors()
 
     @var_method
     def nodes(self) -> str:
         """The number of nodes that the test could use, system wide."""
-        return str(len(self._nodes) or self._sched_config["cluster_info"]["node_count"])
+        if self._nodes or self._later is not None:
+            return str(len(self._nodes))
+        return str(self._sched_config["cluster_info"]["node_count"])
 
     @var_method
     def node_list(self) -> list[str]:

@@ -264,13 +264,13 @@ def _over_note(job_id: str, state: JobState, data: Mapping[str, str]) -> str:
         note += f" on {data['nodes']}"
     if data.get("end", "") not in _NO_TIME:
         note += f" at {data['end']}"
-    return f"{note}.{_exit_words(state, data.get('exit_code', ''))}"
+    return f"{note}.{_exit_words(data.get('exit_code', ''))}"
 
 
-def _exit_words(state: JobState, text: str) -> str:
+def _exit_words(text: str) -> str:
     """' Exit code 3.', and what is known of where it comes from; '' for a clean end."""
     ended = parse_exit_code(text)
-    if ended is None or (state.phase is not Phase.FAILED and ended == (0, 0)):
+    if ended is None or ended == (0, 0):
         return ""
     if ended.signal == _LAUNCH_SIGNAL:
         return (f" Slurm could not start its script (exit {ended.code}:{ended.signal}); most often "

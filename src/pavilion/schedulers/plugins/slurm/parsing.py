@@ -110,46 +110,56 @@ def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     :raises UnreadableAnswer: when the answer is no whole one.
     """
     rows, refused = parse_table(text, len(NODE_FIELDS), "sinfo")
-    nodes: dict[str, Node] = {}
+    groups: dict[str, _Group] = {}
     for row in rows:
-        state, cpus, mem, features, partition, names, reason = row
+        state, cpus, mem, features, partition, folded, reason = row
         try:
-            parsed = _group(_last_line(state), cpus, mem, features, partition, reason)
-            group_names = hostlists.expand(names)
+            group = _group(_last_line(state), cpus, mem, features, partition, reason)
+            names = hostlists.expand(folded)
         except ValueError as exc:
             refused.append(RefusedRow(_shown(FIELD_END.join(row)), str(exc)))
             continue
-        known = [name for name in group_names if name in nodes] if nodes else []
+        known = groups.keys() & names
         if known:
-            _add_partition(nodes, known, parsed[4])
-            group_names = [name for name in group_names if name not in nodes]
-        for name in group_names:
-            nodes[name] = Node(name, *parsed)
-    return list(nodes.values()), refused
+            _add_partition(groups, known, group.partitions)
+            names = [name for name in names if name not in known]
+        groups.update(dict.fromkeys(names, group))
+    return [Node(name, *group) for name, group in groups.items()], refused
 
 
-_Group = tuple[str, int, int, tuple[str, ...], tuple[str, ...], str]
+class _Group(NamedTuple):
+    """What a node has in common with others; see Node."""
+
+    state: str
+    cpus: int
+    mem: int
+    features: tuple[str, ...]
+    partitions: tuple[str, ...]
+    reason: str
 
 
 def _group(state: str, cpus: str, mem: str, features: str, partition: str,
            reason: str) -> _Group:
     """The fields that the nodes of a row have in common.  :raises ValueError:"""
     # In groups, sinfo writes '4+' for four or more.
-    return (state, int(cpus.rstrip("+")), int(mem.rstrip("+")) * MIB, _list(features),
-            _list(partition.rstrip("*")), "" if reason in _NOTHING else reason)
+    return _Group(state, int(cpus.rstrip("+")), int(mem.rstrip("+")) * MIB, _list(features),
+                  _list(partition.rstrip("*")), "" if reason in _NOTHING else reason)
 
 
-def _add_partition(nodes: dict[str, Node], names: Iterable[str],
+def _add_partition(groups: dict[str, _Group], names: Iterable[str],
                    partitions: tuple[str, ...]) -> None:
     """Add partitions to nodes that were in a row before."""
-    joined: dict[tuple[str, ...], tuple[str, ...]] = {}
+    # By identity: there are few groups, and comparing them costs more than looking them up.
+    joined: dict[int, _Group] = {}
     for name in names:
-        node = nodes[name]
-        old = node.partitions
-        if old not in joined:
-            joined[old] = tuple(dict.fromkeys(old + partitions))
-        nodes[name] = Node(name, node.state, node.cpus, node.mem, node.features, joined[old],
-                           node.reason)
+        group = groups[name]
+        new = joined.get(id(group))
+        if new is None:
+            both = dict.fromkeys(group.partitions + partitions)
+            new = joined[id(group)] = group._replace(partitions=tuple(both))
+            # A group that was joined already stays as it is.
+            joined[id(new)] = new
+        groups[name] = new
 
 
 def _list(text: str) -> tuple[str, ...]:

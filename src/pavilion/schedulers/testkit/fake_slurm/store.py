@@ -101,6 +101,11 @@ class Store:
         rows = self._db.execute("SELECT * FROM nodes ORDER BY position").fetchall()
         return [dict(row) for row in rows]
 
+    def down_nodes(self) -> set[str]:
+        """Names of the nodes whose base state is DOWN."""
+        rows = self._db.execute("SELECT name FROM nodes WHERE base = 'DOWN'").fetchall()
+        return {row["name"] for row in rows}
+
     def update_node(self, name: str, **values: object) -> None:
         columns = ", ".join(f"{column} = ?" for column in values)
         self._db.execute(f"UPDATE nodes SET {columns} WHERE name = ?", (*values.values(), name))

@@ -1,0 +1,480 @@
+"""What a scheduler knows of its jobs: asked once for all of them, shared, three-valued.
+
+A :class:`JobTable` answers 'what about job X?' from one query for all jobs.  Its rules:
+
+- **One query serves all.**  Threads that ask at once share one, and processes share its answer
+  through a cache file.  The age of an answer counts from the moment its query began.
+- **How old an answer may be.**  A poll is a run of calls less than ``max_age`` apart.  The first
+  call of a poll never gets an answer older than ``max_age``.  While the polling goes on and no
+  job's state changes, the allowed age grows with each answer, up to four times ``max_age``;
+  a change, a new job or a missing job takes it back.  A call that has to wait for another
+  caller's query takes its answer: what counts is the age at the time of the call.
+- **A failed query changes nothing.**  What was known is kept.  Once it is too old, the result is
+  CANNOT_TELL, with the last known record and the failure's text.  After k failures in a row
+  nobody asks for min(max_age * 2**k, 60) seconds; other processes keep to that too.
+- **Absent is a conclusion.**  A job is ABSENT when successive good answers lacked it, two of them
+  at least 10 s apart, all asked 30 s or more after its submission.  Until then: CANNOT_TELL.
+- **What is over stays over.**  The record of a job that has ended is kept for a day (also in
+  the cache file), whatever the scheduler forgets, and is not asked for again.
+
+A clock that is set back makes the current answer, failure and absences void.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pavilion.errors import PavilionError
+
+DAY = 24 * 3600.0
+LONGEST_BACK_OFF = 60.0
+"""Seconds after which a scheduler that could not be asked is tried again at the latest."""
+LONGEST_GROWTH = 4.0
+"""How many times ``max_age`` an answer may reach while nothing changes."""
+MAX_REMEMBERED = 10_000
+"""How many records of jobs that are no longer listed are kept."""
+MAX_FILE_SIZE = 256 * 1024 * 1024
+CLOCK_SKEW = 1.0
+"""Seconds that a cache file may lie in the future: hosts that share a folder differ a little."""
+
+_GROWTH_STEP = 0.25
+_LOCK_POLL = 0.05
+_FORMAT = 1
+
+
+class QueryFailed(PavilionError):
+    """The scheduler could not be asked, or its answer made no sense."""
+
+
+class JobRecord(NamedTuple):
+    """What the scheduler says about a job."""
+
+    job_id: str
+    state: str
+    """The scheduler's own word, normalised by the plugin."""
+    data: dict[str, str]
+    """Whatever else the plugin wants to know."""
+
+
+class Presence(Enum):
+    """Whether the scheduler has a job."""
+
+    FOUND = "found"
+    ABSENT = "absent"
+    CANNOT_TELL = "cannot tell"
+
+
+class Lookup(NamedTuple):
+    """What is known of one job."""
+
+    presence: Presence
+    record: JobRecord | None
+    """What the scheduler says when FOUND; else what it said last, or None."""
+    note: str
+    """Why it is not FOUND, in plain words; '' when it is."""
+    age: float
+    """Seconds since the query that this rests on began: the one that showed the record, for
+    ABSENT the one that lacked it.  Infinite when nothing is known."""
+    answered: bool = True
+    """Whether a recent answer of the scheduler stands behind this.  Tells a job that is not
+    listed (yet) from a scheduler that cannot be asked."""
+
+
+class _Seen(NamedTuple):
+    record: JobRecord
+    when: float
+
+
+class _Absence(NamedTuple):
+    """Successive good answers without a job."""
+
+    first: float
+    last: float
+    count: int
+
+
+class _Failure(NamedTuple):
+    """Failed queries in a row; the end and the reason of the last one."""
+
+    count: int
+    when: float
+    note: str
+
+
+class _Snapshot(NamedTuple):
+    """All that processes share.  Times are seconds since the epoch."""
+
+    asked: float | None
+    listed: dict[str, JobRecord]
+    past: dict[str, _Seen]
+    absent: dict[str, _Absence]
+    new: dict[str, float]
+    failure: _Failure | None
+
+
+class JobTable:
+    """The jobs of one scheduler.  May be used from several threads at once.
+
+    :param query: Asks the scheduler for all jobs, without any left out that may be looked up.
+        Gives job id -> record; raises QueryFailed when it cannot tell.
+    :param is_over: Whether a job in that state has ended for good.
+    :param max_age: Seconds; see the module.
+    :param cache_file: Where processes share answers.  None: they do not.  Its folder must exist.
+    :param source: What the query asks, such as cluster and user.  A cache file written for
+        something else is not used.
+    :param grace: Seconds after a submission in which absence means nothing.
+    :param absences: How many successive good answers must lack a job, and
+    :param absence_gap: seconds between the first and the last of them.
+    :param lock_wait: Seconds to wait for another process that is asking, before asking as well.
+    :param clock: Gives seconds since the epoch.
+    """
+
+    def __init__(self, query: Callable[[], Mapping[str, JobRecord]], *,
+                 is_over: Callable[[JobRecord], bool], max_age: float = 5.0,
+                 cache_file: Path | None = None, source: str = "", grace: float = 30.0,
+                 absences: int = 2, absence_gap: float = 10.0, lock_wait: float = 5.0,
+                 clock: Callable[[], float] = time.time) -> None:
+        if not max_age >= 0:
+            raise ValueError(f"max_age is {max_age!r}; it must be 0 or more seconds.")
+        self._query = query
+        self._is_over = is_over
+        self._max_age = max_age
+        self._grace = grace
+        self._absences = absences
+        self._gap = absence_gap
+        self._lock_wait = lock_wait
+        self._clock = clock
+        self._cache = None if cache_file is None else _CacheFile(cache_file, source)
+        # The first lock is held while asking, the second only to look at or change the fields
+        # below.  So whatever is fresh enough, or over, is answered during a query as well.
+        self._asking = threading.Lock()
+        self._state = threading.RLock()
+        self._queries = 0
+        self._now = -math.inf  # the clock, as last read
+        self._called = -math.inf
+        self._unchanged = 0
+        self._watched: set[str] = set()
+        self._void_before = -math.inf
+        self._forgotten_before = -math.inf
+        self._clear()
+
+    @property
+    def queries(self) -> int:
+        """How often this object has asked the scheduler."""
+        return self._queries
+
+    @property
+    def cache_problem(self) -> str:
+        """Why the cache file was last not read, locked or written; '' when all is well."""
+        return "" if self._cache is None else self._cache.problem
+
+    def lookup(self, job_id: str) -> Lookup:
+        """What is known of a job.  May ask the scheduler; never raises for what it says."""
+        return self.lookup_many([job_id])[job_id]
+
+    def lookup_many(self, ids: Iterable[str]) -> dict[str, Lookup]:
+        """What is known of several jobs, in their order, from one query at most."""
+        wanted = list(dict.fromkeys(ids))
+        with self._state:
+            came = self._read_clock()
+            limit = self._limit(came)
+            self._called = came
+        oldest = came - limit
+        if not self._is_settled(wanted, oldest):
+            with self._asking:
+                # Somebody else's query may have brought the answer while this one waited.
+                if not self._is_settled(wanted, oldest):
+                    self._refresh(wanted, oldest)
+        with self._state:
+            self._read_clock()
+            return {job_id: self._judge(job_id, oldest) for job_id in wanted}
+
+    def note_new(self, job_id: str, when: float | None = None) -> None:
+        """Note that a job was just submitted: what was known under its id is another job's.
+
+        A process that did not submit it can pass the time of submission, any number of times.
+
+        :param when: Seconds since the epoch; default: now.
+        """
+        with self._state:
+            now = self._read_clock()
+            when = now if when is None else min(when, now)
+            if when > self._new.get(job_id, -math.inf):
+                self._new[job_id] = when
+                self._unchanged = 0
+
+    def expire(self) -> None:
+        """Have the next lookup ask anew, such as after cancelling (yet not while it backs off)."""
+        with self._state:
+            self._void_before = self._read_clock()
+            self._retire_answer(self._asked)
+
+    def forget(self) -> None:
+        """Forget all jobs, also those that are over, and all failures."""
+        with self._state:
+            self._void_before = self._forgotten_before = self._read_clock()
+            self._watched.clear()
+            self._clear()
+
+    # --- What follows is called with the state lock held, or takes it ---
+
+    def _clear(self) -> None:
+        self._asked: float | None = None
+        self._listed: dict[str, JobRecord] = {}
+        self._past: dict[str, _Seen] = {}
+        self._absent: dict[str, _Absence] = {}
+        self._new: dict[str, float] = {}
+        self._failure: _Failure | None = None
+
+    def _read_clock(self) -> float:
+        now = self._clock()
+        if now < self._now:
+            # The clock was set back.  How old things are is no longer known.
+            self._retire_answer(now)
+            self._failure = None
+            self._absent.clear()
+            self._past = {i: _Seen(seen.record, min(seen.when, now))
+                          for i, seen in self._past.items()}
+            self._new = {i: min(when, now) for i, when in self._new.items()}
+            self._void_before = min(self._void_before, now)
+            self._forgotten_before = min(self._forgotten_before, now)
+        self._now = now
+        return now
+
+    def _retire_answer(self, when: float | None) -> None:
+        """Make the current answer one of the past."""
+        if self._asked is not None and when is not None:
+            self._past.update((i, _Seen(record, min(when, self._asked)))
+                              for i, record in self._listed.items())
+        self._asked, self._listed = None, {}
+
+    def _limit(self, came: float) -> float:
+        """How old an answer may be for a call that comes now."""
+        if not 0 <= came - self._called < self._max_age:
+            return self._max_age
+        return self._max_age * min(1 + self._unchanged * _GROWTH_STEP, LONGEST_GROWTH)
+
+    def _is_settled(self, wanted: Iterable[str], oldest: float) -> bool:
+        """Whether there is nothing to ask the scheduler, or no use in asking now."""
+        with self._state:
+            return (self._is_fresh(oldest) or self._is_backing_off(self._read_clock())
+                    or all(self._ended(job_id) for job_id in wanted))
+
+    def _is_fresh(self, oldest: float) -> bool:
+        return self._asked is not None and self._asked >= oldest
+
+    def _is_backing_off(self, now: float) -> bool:
+        return self._failure is not None and 0 <= now - self._failure.when < self._back_off()
+
+    def _back_off(self) -> float:
+        count = 0 if self._failure is None else min(self._failure.count, 10)
+        return min(max(self._max_age, 1.0) * 2.0 ** count, LONGEST_BACK_OFF)
+
+    def _last(self, job_id: str) -> _Seen | None:
+        """The newest record of a job, of the one that was last submitted under this id."""
+        seen = self._past.get(job_id)
+        record = self._listed.get(job_id)
+        if record is not None and self._asked is not None and (
+                seen is None or seen.when <= self._asked):
+            seen = _Seen(record, self._asked)
+        if seen is not None and seen.when < self._new.get(job_id, -math.inf):
+            return None
+        return seen
+
+    def _ended(self, job_id: str) -> _Seen | None:
+        seen = self._last(job_id)
+        return seen if seen is not None and self._is_over(seen.record) else None
+
+    # --- Asking ---
+
+    def _refresh(self, wanted: list[str], oldest: float) -> None:
+        """Get a new answer, from another process or from the scheduler."""
+        cache = self._cache
+        if cache is None:
+            self._ask(wanted)
+            return
+        if self._settled_by_file(wanted, oldest):
+            return
+        give_up = time.monotonic() + self._lock_wait
+        with cache.lock() as try_lock:
+            while not try_lock():
+                # Whoever holds it is asking right now.  It may also have been stopped half-way.
+                if self._settled_by_file(wanted, oldest):
+                    return
+                if time.monotonic() >= give_up:
+                    break
+                time.sleep(_LOCK_POLL)
+            if self._settled_by_file(wanted, oldest):
+                return
+            self._ask(wanted)
+            self._merge_file()
+            with self._state:
+                shared = _Snapshot(self._asked, dict(self._listed), dict(self._past),
+                                   dict(self._absent), dict(self._new), self._failure)
+            cache.write(shared)
+
+    def _settled_by_file(self, wanted: list[str], oldest: float) -> bool:
+        self._merge_file()
+        return self._is_settled(wanted, oldest)
+
+    def _ask(self, wanted: list[str]) -> None:
+        """Ask the scheduler, and take its answer or its failure in."""
+        with self._state:
+            began = self._read_clock()
+            self._queries += 1
+        try:
+            listed = _checked(self._query())
+        except Exception as exc:
+            # Anything else than QueryFailed is a defect of the query, and no answer either.
+            note = str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
+            with self._state:
+                count = 1 if self._failure is None else self._failure.count + 1
+                self._failure = _Failure(count, self._read_clock(), note[:2000])
+            return
+        with self._state:
+            self._take(listed, min(began, self._read_clock()))
+            for job_id in wanted:
+                self._count_absence(job_id)
+
+    def _take(self, listed: dict[str, JobRecord], asked: float) -> None:
+        """Make this the current answer."""
+        before = self._watched_states()
+        self._retire_answer(self._asked)
+        self._listed, self._asked = listed, asked
+        for job_id in listed:
+            self._past.pop(job_id, None)
+            self._absent.pop(job_id, None)
+        self._failure = None
+        self._unchanged = self._unchanged + 1 if self._watched_states() == before else 0
+        oldest = asked - DAY
+        for times in (self._new, self._past, self._absent):
+            _drop_older(times, oldest)
+
+    def _watched_states(self) -> dict[str, str]:
+        last = ((job_id, self._last(job_id)) for job_id in self._watched)
+        return {job_id: seen.record.state for job_id, seen in last if seen is not None}
+
+    def _merge_file(self) -> None:
+        """Take over what the cache file knows better."""
+        if self._cache is None:
+            return
+        with self._state:
+            shared = self._cache.read(self._read_clock())
+            if shared is None:
+                return
+            for job_id, when in shared.new.items():
+                self._new[job_id] = max(when, self._new.get(job_id, when))
+            for job_id, seen in shared.past.items():
+                known = self._last(job_id)
+                if seen.when > self._forgotten_before and (
+                        known is None or known.when < seen.when):
+                    self._past[job_id] = seen
+            current = -math.inf if self._asked is None else self._asked
+            for job_id, absence in shared.absent.items():
+                own = self._absent.get(job_id)
+                if absence.first > max(self._forgotten_before, current) and (
+                        own is None or own.first > absence.first):
+                    self._absent[job_id] = absence
+            if shared.asked is not None and shared.asked > max(current, self._void_before):
+                self._take(shared.listed, shared.asked)
+                current = shared.asked
+            failure = shared.failure
+            if failure is not None and failure.when > max(current, self._forgotten_before) and (
+                    self._failure is None or failure.when > self._failure.when):
+                self._failure = failure
+
+    # --- Judging ---
+
+    def _judge(self, job_id: str, oldest: float) -> Lookup:
+        ended = self._ended(job_id)
+        if ended is not None:
+            self._watched.discard(job_id)
+            return Lookup(Presence.FOUND, ended.record, "", self._age(ended.when))
+        self._watched.add(job_id)
+        last = self._last(job_id)
+        if not self._is_fresh(oldest):
+            return self._cannot_tell(self._why_no_answer(), last, answered=False)
+        assert self._asked is not None
+        if last is not None and job_id in self._listed:
+            return Lookup(Presence.FOUND, last.record, "", self._age(last.when))
+        self._count_absence(job_id)
+        absence = self._absent.get(job_id)
+        if absence is None:
+            ago = self._age(self._new.get(job_id, self._now))
+            return self._cannot_tell(f"The job was submitted {ago:.0f} s ago, and the scheduler "
+                                     "does not list it yet.", last)
+        span = absence.last - absence.first
+        note = (f"The scheduler does not list the job: {absence.count} answers in {span:.0f} s "
+                "lacked it.")
+        if absence.count < self._absences or span < self._gap:
+            return self._cannot_tell(f"{note} That is too little to call it gone.", last)
+        self._watched.discard(job_id)
+        return Lookup(Presence.ABSENT, None if last is None else last.record,
+                      note + self._last_seen(last), self._age(self._asked))
+
+    def _count_absence(self, job_id: str) -> None:
+        """Count the current answer, once, if it lacks the job and may be counted."""
+        asked = self._asked
+        if asked is None or job_id in self._listed or self._ended(job_id):
+            return
+        counts_from = self._new.get(job_id, -math.inf) + self._grace
+        absence = self._absent.get(job_id)
+        if absence is not None and absence.first < counts_from:
+            del self._absent[job_id]
+            absence = None
+        if asked < counts_from or (absence is not None and absence.last >= asked):
+            return
+        self._unchanged = 0
+        self._absent[job_id] = _Absence(asked, asked, 1) if absence is None else _Absence(
+            absence.first, asked, absence.count + 1)
+
+    def _why_no_answer(self) -> str:
+        if self._failure is None:
+            return "There is no recent answer of the scheduler."
+        times = f", {self._failure.count} times in a row" if self._failure.count > 1 else ""
+        return (f"The scheduler could not be asked{times}, last "
+                f"{self._age(self._failure.when):.0f} s ago: {self._failure.note}")
+
+    def _cannot_tell(self, why: str, last: _Seen | None, answered: bool = True) -> Lookup:
+        age = math.inf if last is None else self._age(last.when)
+        if last is None and answered and self._asked is not None:
+            age = self._age(self._asked)
+        return Lookup(Presence.CANNOT_TELL, None if last is None else last.record,
+                      why + self._last_seen(last), age, answered)
+
+    def _last_seen(self, last: _Seen | None) -> str:
+        return "" if last is None else (f" It was seen last {self._age(last.when):.0f} s ago, "
+                                        f"{last.record.state}.")
+
+    def _age(self, when: float) -> float:
+        return max(self._now - when, 0.0)
+
+
+def _checked(answer: object) -> dict[str, JobRecord]:
+    if not isinstance(answer, Mapping):
+        raise QueryFailed(f"The query gave {type(answer).__name__} and no table of jobs.")
+    for job_id, record in answer.items():
+        if not isinstance(job_id, str) or not isinstance(record, JobRecord):
+            raise QueryFailed(f"The query gave {job_id!r}: {record!r}, which is no record of a "
+                              "job under its id.")
+    return dict(answer)
+
+
+def _drop_older(times: dict[str, Any], oldest: float) -> None:
+    """Drop entries from before a time, and the oldest ones of too many."""
+    def when(job_id: str) -> float:
+        entry = times[job_id]
+        time_of: float = entry if isinstance(entry, float) else (
+            entry.when if isinstance(entry, _Seen) else entry.last)
+        return time_of
+    for job_id in [job_id for job_id in times if when(job_id) < oldest]:
+        del times[job_id]
+    if len(times) > MAX_REMEMBERED:
+        for job_id in sorted(times, key=when)[:-MAX_REMEMBERED]:
+            del times[job_id]

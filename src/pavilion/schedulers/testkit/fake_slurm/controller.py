@@ -1,0 +1,279 @@
+"""The one process per cluster that starts, ends and forgets jobs.
+
+Commands start it when they need it. It ends when no job waits, runs or is being ended, and when
+the cluster's folder goes away; then it takes the jobs with it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sqlite3
+import time
+
+from . import dependency, faults, jobenv, placement, stepmanager
+from .machine import Machine, is_purged
+from .store import STATE_FILE, Row, Store
+from .times import stamp
+from .wakeup import FIFO, LOCK
+
+_TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
+_LINGER = 1.0  # seconds without work before it ends
+_LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
+_FROZEN_TICK = 0.05
+_A_YEAR = 365 * 24 * 60  # minutes: what Slurm makes of no limit when a job starts
+
+
+def main(folder: str) -> int:
+    """Run until there is nothing to do. 0, also when another controller runs already."""
+    while True:
+        with open(os.path.join(folder, LOCK), "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return 0
+            fifo = os.open(os.path.join(folder, FIFO), os.O_RDWR | os.O_NONBLOCK)
+            try:
+                Controller(folder, fifo).run()
+            finally:
+                os.close(fifo)
+        # A command may have found the FIFO still open; its work must not be left lying.
+        if not os.path.exists(os.path.join(folder, STATE_FILE)) or not _has_work(folder):
+            return 0
+
+
+def _has_work(folder: str) -> bool:
+    store = Store(folder)
+    try:
+        return bool(store.jobs(active_only=True))
+    finally:
+        store.close()
+
+
+class Controller:
+    """The state between two looks at the jobs; all that must last is in the store."""
+
+    def __init__(self, folder: str, fifo: int) -> None:
+        self.folder = folder
+        self.store = Store(folder)
+        self.description = self.store.description()
+        self.settings = self.description["settings"]
+        self._fifo = fifo
+        self._leaders: dict[int, int] = {}
+
+    def run(self) -> None:
+        """Look at the jobs again and again until there are none."""
+        idle_since = time.monotonic()
+        while True:
+            if not os.path.exists(os.path.join(self.folder, STATE_FILE)):
+                self._end_with_folder()
+                return
+            held = faults.read(self.folder)
+            if "frozen" in held or "down" in held:
+                self._sleep(_FROZEN_TICK)
+                idle_since = time.monotonic()
+                continue
+            try:
+                busy = self.tick(time.time())
+            except (sqlite3.OperationalError, FileNotFoundError):
+                continue  # the folder is being removed, or a writer held the lock for too long
+            if busy:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > _LINGER:
+                self.store.close()
+                return
+            self._sleep(_TICK)
+
+    def _sleep(self, seconds: float) -> None:
+        ready, _, _ = select.select([self._fifo], [], [], seconds)
+        if ready:
+            os.read(self._fifo, 65536)
+        while True:  # reap the step managers that have ended
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    return
+            except ChildProcessError:
+                return
+
+    def _end_with_folder(self) -> None:
+        for leader in self._leaders.values():
+            stepmanager.kill(leader)
+
+    # -- one look ----------------------------------------------------------------------------
+
+    def tick(self, now: float) -> bool:
+        """Advance all jobs; whether there is anything left to wait for."""
+        with self.store.transaction():
+            down = self.store.down_nodes()
+            for job in self.store.jobs(active_only=True):
+                if job["state"] != "PENDING":
+                    self._advance(job, down, now)
+            started = self._start(now)
+            self._purge(now)
+        for job in started:
+            self._launch(job)
+        return bool(self.store.jobs(active_only=True))
+
+    def _purge(self, now: float) -> None:
+        for job in self.store.jobs():
+            if is_purged(job, self.settings["min_job_age"], now):
+                self.store.delete_job(job["id"])
+
+    # -- jobs that run -----------------------------------------------------------------------
+
+    def _advance(self, job: Row, down: set[str], now: float) -> None:
+        before = dict(job)
+        ended = stepmanager.read_exit(self.folder, job)
+        leader = stepmanager.leader(self.folder, job)
+        if leader is not None:
+            self._leaders[job["id"]] = leader
+        if ended is not None:
+            self._finish(job, ended, now)
+        elif leader is None and now - job["scheduled"] > _LOST_AFTER:
+            self._finish(job, stepmanager.Exit(0, 9, now), now)
+        elif job["completing"]:
+            self._press(job, leader, now)
+        elif down & set(job["alloc"]):
+            self._lose_node(job, now)
+        elif self._over_limit(job, now):
+            job.update(state="TIMEOUT", reason="TimeLimit", completing=True, end=now)
+            self._press(job, leader, now)
+        if job != before:
+            self.store.save_job(job)
+
+    def _over_limit(self, job: Row, now: float) -> bool:
+        if job.get("end_wish"):
+            return bool(now > job["end_wish"])
+        limit = job["limit"]
+        return limit is not None and now - job["start"] > limit * self.settings["minute"]
+
+    def _lose_node(self, job: Row, now: float) -> None:
+        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
+                   requeuing=job["requeue"])
+        if job["requeue"]:
+            job["restarts_after"] = job["restarts"] + 1
+
+    def _press(self, job: Row, leader: int | None, now: float) -> None:
+        """End a job's processes: SIGTERM, and SIGKILL when that has not helped in time."""
+        if leader is None:
+            return  # its manager is just starting it
+        if not job["term_sent"]:
+            job["term_sent"] = now
+            self._note_end(job, now)
+            stepmanager.terminate(leader)
+        elif now - job["term_sent"] > self.settings["kill_wait"]:
+            if job["kill_sent"] and now - job["kill_sent"] > 1 \
+                    and not stepmanager.is_alive(leader):
+                self._finish(job, stepmanager.Exit(0, 9, now), now)  # its manager was killed
+            else:
+                job["kill_sent"] = job["kill_sent"] or now
+                stepmanager.kill(leader)
+
+    def _note_end(self, job: Row, now: float) -> None:
+        """The line that slurmstepd writes into the job's output."""
+        why = {"TIMEOUT": " DUE TO TIME LIMIT", "NODE_FAIL": " DUE TO NODE FAILURE, SEE SLURMCTLD "
+               "LOG FOR DETAILS"}.get(job["state"], "")
+        if job["requeuing"] and job["state"] != "NODE_FAIL":
+            why = " DUE TO JOB REQUEUE"
+        node = next(iter(job["alloc"]))
+        text = (f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
+                f"{stamp(now, {})}{why} ***\n")
+        try:
+            with open(job["std_err"], "a", encoding="utf-8") as file:
+                file.write(text)
+        except (OSError, TypeError):
+            pass  # no such file: the note has no place to go
+
+    def _finish(self, job: Row, ended: stepmanager.Exit, now: float) -> None:
+        """Record the end of a job's run."""
+        stepmanager.forget(self.folder, job)
+        self._leaders.pop(job["id"], None)
+        job.update(exit_code=ended.code, exit_signal=ended.signal, term_sent=0.0, kill_sent=0.0)
+        if job["requeuing"]:
+            self.requeue(job, now)
+            return
+        if not job["completing"]:
+            job["end"] = ended.when
+            good = ended.code == 0 and ended.signal == 0
+            job["state"] = "COMPLETED" if good else "FAILED"
+            if not good:
+                job["reason"] = "JobLaunchFailure" if ended.signal else "NonZeroExitCode"
+        job["completing"] = False
+
+    def requeue(self, job: Row, now: float) -> None:
+        """Back to the queue, with the same id."""
+        put_back(job, now, self.settings["requeue_seconds"])
+
+    # -- jobs that wait ----------------------------------------------------------------------
+
+    def _start(self, now: float) -> list[Row]:
+        active = self.store.jobs(active_only=True)
+        waiting = [job for job in active if job["state"] == "PENDING"]
+        if not waiting:
+            return []
+        machine = Machine(self.store, now, self.description, active)
+        started: list[Row] = []
+        blocked: set[str] = set()
+        for job in sorted(waiting, key=lambda job: (-job["priority"], job["id"])):
+            before = dict(job)
+            if not self._is_eligible(job, now):
+                pass
+            elif self._try_start(machine, job, blocked, now):
+                started.append(job)
+            if job != before:
+                job["evaluated"] = now
+                self.store.save_job(job)
+        return started
+
+    def _is_eligible(self, job: Row, now: float) -> bool:
+        if job["hold"]:
+            if not job["reason"].startswith(("JobHeld", "launch failed")):
+                job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"
+            return False
+        if job["begin"] and job["begin"] > now:
+            job["reason"] = "BeginTime"
+            return False
+        if job["dependency"]:
+            job["reason"] = dependency.reason(self.store, job)
+            return not job["reason"]
+        return True
+
+    def _try_start(self, machine: Machine, job: Row, blocked: set[str], now: float) -> bool:
+        chosen, reason = placement.place(machine, job)
+        if chosen is None:
+            if reason == "Resources" and job["partition"] in blocked:
+                reason = "Priority"
+            elif reason == "Resources":
+                blocked.add(job["partition"])
+            job["reason"] = reason
+            return False
+        for name, cpus in chosen.items():
+            machine.by_name[name].allocated += cpus
+        job["limit"] = job["limit"] or _A_YEAR
+        job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
+                   scheduled=now, eligible=job["eligible"] or now)
+        job["std_out"] = job["std_out"] and job["std_out"].replace("%N", next(iter(chosen)))
+        job["std_err"] = job["std_err"] and job["std_err"].replace("%N", next(iter(chosen)))
+        return True
+
+    def _launch(self, job: Row) -> None:
+        if job["kind"] != "batch":
+            return  # srun starts the tasks itself
+        script, submitted, arguments = self.store.script(job["id"])
+        environment = jobenv.batch(job, self.description["name"], socket.gethostname(), submitted)
+        # A child must not share the open state file: it leaves by _exit and never uses it.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        stepmanager.launch(self.folder, job, script, environment, arguments)
+
+
+def put_back(job: Row, now: float, delay: float) -> None:
+    """Make a pending job of one that ran; ``delay`` in seconds until it may start again."""
+    job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={},
+               start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
+               exit_signal=0, term_sent=0.0, kill_sent=0.0,
+               restarts=job.pop("restarts_after", job["restarts"]))
+    if job["hold"]:
+        job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"

@@ -1,0 +1,98 @@
+"""What the commands say about a job: states, times, reasons, in the words of Slurm."""
+
+from __future__ import annotations
+
+from . import hostlist, placement
+from .context import Context
+from .store import Row
+from .times import stamp
+
+CODES = {
+    "PENDING": "PD", "RUNNING": "R", "SUSPENDED": "S", "COMPLETED": "CD", "CANCELLED": "CA",
+    "FAILED": "F", "TIMEOUT": "TO", "NODE_FAIL": "NF", "PREEMPTED": "PR", "BOOT_FAIL": "BF",
+    "DEADLINE": "DL", "OUT_OF_MEMORY": "OOM", "COMPLETING": "CG", "CONFIGURING": "CF",
+    "RESIZING": "RS", "RESV_DEL_HOLD": "RD", "REQUEUED": "RQ", "REQUEUE_FED": "RF",
+    "REQUEUE_HOLD": "RH", "REVOKED": "RV", "SIGNALING": "SI", "SPECIAL_EXIT": "SE",
+    "STAGE_OUT": "SO", "STOPPED": "ST",
+}
+ACTIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT",
+          "SIGNALING", "RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT",
+          "STOPPED", "RESV_DEL_HOLD")
+
+
+def state(job: Row) -> str:
+    """The long name of the state; COMPLETING takes the place of the others while it lasts.
+
+    A test may put any word in its place (key 'state_shown').
+    """
+    shown: str = job.get("state_shown") or ("COMPLETING" if job["completing"] else job["state"])
+    return shown
+
+
+def code(job: Row) -> str:
+    """The short code of the state."""
+    return CODES.get(state(job), state(job))
+
+
+def nodes(job: Row) -> str:
+    return hostlist.fold(job["alloc"])
+
+
+def node_count(job: Row) -> int:
+    return len(job["alloc"]) or int(job["min_nodes"])
+
+
+def task_count(job: Row) -> int:
+    return int(job["ntasks"] or job["ntasks_default"] or max(1, job["min_nodes"]))
+
+
+def cpu_count(job: Row) -> int:
+    """CPUs that the job has, or will have at least."""
+    if job["alloc"]:
+        return int(sum(job["alloc"].values()))
+    return int(max(task_count(job) * job["cpus_per_task"],
+                   job["min_nodes"] * placement.cpus_per_node(job)))
+
+
+def reason_or_nodes(job: Row) -> str:
+    """``squeue``'s last column."""
+    waits = job["state"] in ("PENDING", "TIMEOUT", "OUT_OF_MEMORY", "DEADLINE", "FAILED")
+    if waits and not job["completing"]:
+        return f"({job['reason']})"
+    return nodes(job)
+
+
+def used(job: Row, now: float) -> float:
+    """Seconds that the job has run."""
+    if job["start"] is None or job["state"] == "PENDING":
+        return 0.0
+    return max(0.0, (job["end"] or now) - job["start"])
+
+
+def end_time(job: Row) -> float | None:
+    """When it ended, or will at the latest; None while it waits without a start."""
+    if job["end"] is not None:
+        return float(job["end"])
+    start = start_time(job)
+    if start is None or job["limit"] is None:
+        return None
+    return float(job.get("end_wish") or start + job["limit"] * 60)
+
+
+def start_time(job: Row) -> float | None:
+    if job["start"] is not None:
+        return float(job["start"])
+    later = job["begin"] is not None and job["reason"] == "BeginTime"
+    return float(job["begin"]) if later else None
+
+
+def over_subscribe(job: Row) -> str:
+    return "NO" if job["exclusive"] else "YES" if job["oversubscribe"] else "OK"
+
+
+def restarts(job: Row) -> int:
+    return int(job.get("restarts_after", job["restarts"]))
+
+
+def when(context: Context, moment: float | None, none: str) -> str:
+    return stamp(moment, context.environment, none)

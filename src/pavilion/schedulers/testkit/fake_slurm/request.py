@@ -1,0 +1,149 @@
+"""From options to the row of a job: the checks that sbatch and srun make before they submit."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from . import hostlist, times
+from .context import Context
+from .options import Option, Usage
+from .store import Row
+
+REQUEST_OPTIONS = (
+    Option("account", "A", "needed"), Option("begin", "b", "needed"),
+    Option("comment", "", "needed"), Option("constraint", "C", "needed"),
+    Option("core-spec", "S", "needed"), Option("cpus-per-task", "c", "needed"),
+    Option("dependency", "d", "needed"), Option("exclude", "x", "needed"),
+    Option("exclusive", "", "optional"), Option("hold", "H"), Option("job-name", "J", "needed"),
+    Option("mem", "", "needed"), Option("nice", "", "optional"), Option("nodelist", "w", "needed"),
+    Option("nodes", "N", "needed"), Option("ntasks", "n", "needed"),
+    Option("ntasks-per-node", "", "needed"), Option("oversubscribe", "s"),
+    Option("partition", "p", "needed"), Option("qos", "q", "needed"), Option("quiet", "Q"),
+    Option("reservation", "", "needed"), Option("time", "t", "needed"), Option("verbose", "v"),
+    Option("wckey", "", "needed"), Option("chdir", "D", "needed"), Option("no-requeue", ""),
+    Option("requeue", ""),
+)
+
+
+class Request:
+    """What a user asks for; ``command`` is the name that the messages begin with."""
+
+    def __init__(self, command: str, options: dict[str, str]) -> None:
+        self.command = command
+        self.options = options
+
+    def row(self, context: Context) -> Row:
+        """The row of the job. The partition and the machine are not looked at here.
+
+        :raises Usage: for a value that the client refuses.
+        """
+        options = self.options
+        name, uid, group, gid = context.user
+        least, most = self._nodes()
+        now = context.now
+        row: Row = {
+            "name": options.get("job-name", ""), "user": name, "uid": uid, "group": group,
+            "gid": gid, "account": options.get("account"), "qos": options.get("qos"),
+            "wckey": options.get("wckey"), "comment": options.get("comment"),
+            "partition": options.get("partition", ""), "features": options.get("constraint", ""),
+            "reservation": options.get("reservation", ""),
+            "req_nodes": self._node_names("nodelist"), "exc_nodes": self._node_names("exclude"),
+            "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
+            "ntasks_per_node": self._number("ntasks-per-node"),
+            "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
+            "core_spec": self._number("core-spec", least=0), "limit": self._limit(),
+            "exclusive": "exclusive" in options, "oversubscribe": "oversubscribe" in options,
+            "requeue": "no-requeue" not in options, "nice": int(options.get("nice") or 0),
+            "hold": "user" if "hold" in options else "", "begin": self._begin(now),
+            "dependency": options.get("dependency", ""), "workdir": self._workdir(),
+            "command": None, "std_out": None, "std_err": None, "std_in": "/dev/null",
+            "submit": now, "eligible": None, "start": None, "end": None, "evaluated": now,
+            "state": "PENDING", "completing": False, "reason": "None", "restarts": 0,
+            "exit_code": 0, "exit_signal": 0, "alloc": {}, "kind": "batch", "run": "",
+            "ending": "", "term_sent": 0.0, "kill_sent": 0.0, "requeuing": False, "umask": 0o22,
+            "append": False, "submit_line": "", "ntasks_default": None,
+            "priority": 0, "scheduled": 0.0,
+        }
+        self._fit_nodes(row)
+        return row
+
+    # -- single values -----------------------------------------------------------------------
+
+    def _refuse(self, text: str, code: int) -> Usage:
+        return Usage(f"{self.command}: error: {text}\n", code)
+
+    def _nodes(self) -> tuple[int, int | None]:
+        """The least and the most nodes; None: as many as it takes."""
+        text = self.options.get("nodes")
+        if text is None:
+            return 1, None
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+        if not match:
+            raise self._refuse(f'"{text}" is not a valid node count', 255)
+        least, most = int(match[1]), int(match[2] or match[1])
+        if most < least:
+            raise self._refuse(f"Maximum node count {most} is less than minimum node count "
+                               f"{least}", 255)
+        return least, most
+
+    def _number(self, name: str, least: int = 1) -> int | None:
+        text = self.options.get(name)
+        if text is None:
+            return None
+        if not text.isdigit() or int(text) < least:
+            raise self._refuse(f'Invalid numeric value "{text}" for --{name}.', 1)
+        return int(text)
+
+    def _memory(self) -> int:
+        """MiB; 0 when it is not asked for."""
+        text = self.options.get("mem")
+        if text is None:
+            return 0
+        match = re.fullmatch(r"(\d+)([KMGT]?)B?", text, re.IGNORECASE)
+        if not match:
+            raise self._refuse("Invalid --mem specification", 255)
+        factor = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024 * 1024}[match[2].upper()]
+        return int(int(match[1]) * factor)
+
+    def _limit(self) -> int | None:
+        text = self.options.get("time")
+        if text is None:
+            return None
+        try:
+            return times.parse_limit(text)
+        except ValueError:
+            raise self._refuse("Invalid --time specification", 255) from None
+
+    def _begin(self, now: float) -> float | None:
+        text = self.options.get("begin")
+        if text is None:
+            return None
+        try:
+            return times.parse_when(text, now)
+        except ValueError:
+            raise self._refuse("Invalid --begin specification", 255) from None
+
+    def _node_names(self, name: str) -> list[str]:
+        try:
+            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""))))
+        except hostlist.HostlistError:
+            raise self._refuse(f"Invalid --{name} specification", 255) from None
+
+    def _workdir(self) -> str:
+        return os.path.join(os.getcwd(), self.options.get("chdir", "")).rstrip("/") or "/"
+
+    def _fit_nodes(self, row: Row) -> None:
+        """Make number of nodes, node list and number of tasks fit, as the client does."""
+        listed = len(row["req_nodes"])
+        if listed > row["min_nodes"]:
+            if row["max_nodes"] is not None and listed > row["max_nodes"]:
+                raise self._refuse(f"invalid number of nodes (-N {listed}-{row['max_nodes']})", 1)
+            row["min_nodes"] = listed
+        per_node = row["ntasks_per_node"]
+        if "nodes" in self.options and row["ntasks"] is None and per_node is None:
+            row["ntasks_default"] = row["min_nodes"]
+        if per_node and row["ntasks"] is None:
+            row["ntasks_default"] = row["min_nodes"] * per_node
+        elif per_node and row["ntasks"]:
+            row["min_nodes"] = max(row["min_nodes"], -(-row["ntasks"] // per_node))

@@ -1,0 +1,202 @@
+"""``sbatch``: submit a batch script."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+
+from . import faults, script, submission
+from .context import Context
+from .errors import OVER, TIMED_OUT, TRY_AGAIN, Error, SlurmError
+from .options import Option, Parser, Usage
+from .request import REQUEST_OPTIONS, Request
+from .store import Row
+from .times import parse_limit
+
+_OPTIONS = (
+    *REQUEST_OPTIONS, Option("error", "e", "needed"), Option("export", "", "needed"),
+    Option("input", "i", "needed"), Option("open-mode", "", "needed"), Option("output", "o",
+                                                                             "needed"),
+    Option("parsable", ""), Option("wait", "W"), Option("wrap", "", "needed"),
+)
+# What the real one has besides.
+_KNOWN = """acctg-freq array a batch bb bbf burst-buffer cluster clusters M cluster-constraint
+    container contiguous cores-per-socket cpu-freq cpus-per-gpu deadline delay-boot distribution m
+    export-file extra-node-info B get-user-env gid gpu-bind gpu-freq gpus G gpus-per-node
+    gpus-per-socket gpus-per-task gres gres-flags help h hint ignore-pbs kill-on-invalid-dep k
+    licenses L mail-type mail-user mcs-label mem-bind mem-per-cpu mem-per-gpu mincpus network
+    no-kill ntasks-per-core ntasks-per-gpu ntasks-per-socket overcommit O power prefer priority
+    profile propagate reboot signal sockets-per-node spread-job switches test-only thread-spec
+    threads-per-core time-min tmp uid usage use-min-nodes wait-all-nodes x11"""
+# Variable -> option. Others of the real one's are refused when they are set.
+_FROM_ENVIRONMENT = {
+    "SBATCH_ACCOUNT": "account", "SBATCH_CONSTRAINT": "constraint", "SBATCH_CORE_SPEC":
+    "core-spec", "SBATCH_ERROR": "error", "SBATCH_EXPORT": "export", "SBATCH_INPUT": "input",
+    "SBATCH_JOB_NAME": "job-name", "SBATCH_OPEN_MODE": "open-mode", "SBATCH_OUTPUT": "output",
+    "SBATCH_PARTITION": "partition", "SBATCH_QOS": "qos", "SBATCH_RESERVATION": "reservation",
+    "SBATCH_TIMELIMIT": "time", "SBATCH_WCKEY": "wckey", "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_NO_REQUEUE": "no-requeue", "SBATCH_REQUEUE": "requeue", "SBATCH_WAIT": "wait",
+}
+_RETRIES = 15
+_POLL = 0.05
+
+
+def run(context: Context) -> int:
+    parser = Parser("sbatch", _OPTIONS, _KNOWN, usage_code=255)
+    typed, operands = parser.parse(context.words, stop_at_operand=True)
+    data, name, command = _read_script(typed, operands)
+    options = _from_script(parser, data, name)
+    _later_wins(options, _from_environment(context))
+    _later_wins(options, typed)
+    options.setdefault("job-name", os.path.basename(name) if command else
+                       "wrap" if "wrap" in typed else "sbatch")
+    row = Request("sbatch", options).row(context)
+    row["command"] = " ".join([command, *operands[1:]]) if command else None
+    row["submit_line"] = shlex.join(["sbatch", *context.words])
+    row["umask"] = os.umask(0)
+    os.umask(row["umask"])
+    row["append"] = options.get("open-mode", "t").startswith("a")
+    for key, option in (("std_out", "output"), ("std_err", "error"), ("std_in", "input")):
+        row[key] = options.get(option) or row[key]
+    environment = _exported(context.environment, options.get("export", "ALL"))
+    return _submit(context, options, row, data, environment, operands[1:])
+
+
+def _read_script(typed: dict[str, str], operands: list[str]) -> tuple[bytes, str, str]:
+    """The script, the name that messages use, and its path ('' for none)."""
+    if "wrap" in typed:
+        if operands:
+            raise Usage("sbatch: error: Script arguments not permitted with --wrap option\n", 1)
+        text = "#!/bin/sh\n# This script was created by sbatch --wrap.\n\n" + typed["wrap"] + "\n"
+        return text.encode("utf-8", "surrogateescape"), "wrap", ""
+    if not operands:
+        data = sys.stdin.buffer.read()
+        script.check(data)
+        return data, "stdin", ""
+    path = operands[0]
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        raise Usage(f"sbatch: error: Unable to open file {path}\n", 1) from None
+    script.check(data)
+    return data, path, os.path.join(os.getcwd(), path)
+
+
+def _from_script(parser: Parser, data: bytes, name: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for words in script.directives(data, name):
+        options, operands = parser.parse(words)
+        if operands:
+            raise Usage(f"sbatch: error: Invalid directive found in batch script: "
+                        f"{operands[0]}\n", 255)
+        _later_wins(found, options)
+    return found
+
+
+def _from_environment(context: Context) -> dict[str, str]:
+    found = {}
+    for variable, option in _FROM_ENVIRONMENT.items():
+        if variable in context.environment:
+            found[option] = context.environment[variable]
+    if "exclusive" in found and found["exclusive"] not in ("", "user", "mcs"):
+        raise Usage("sbatch: error: Invalid --exclusive specification\n", 255)
+    if "time" in found:
+        try:
+            parse_limit(found["time"])
+        except ValueError:
+            raise Usage("sbatch: error: Invalid SBATCH_TIMELIMIT specification\n", 255) from None
+    return found
+
+
+def _later_wins(options: dict[str, str], more: dict[str, str]) -> None:
+    for one, other in (("requeue", "no-requeue"), ("no-requeue", "requeue"),
+                       ("exclusive", "oversubscribe"), ("oversubscribe", "exclusive")):
+        if one in more:
+            options.pop(other, None)
+    options.update(more)
+
+
+def _exported(environment: dict[str, str], wish: str) -> dict[str, str]:
+    """What the job gets of the submitter's environment."""
+    if wish.upper() == "ALL":
+        return dict(environment)
+    own = {name: value for name, value in environment.items() if name.startswith("SLURM_")}
+    if wish.upper() in ("NONE", "NIL"):
+        return own
+    names = wish.split(",")
+    kept = dict(environment) if "ALL" in names else own
+    for name in names:
+        key, equals, value = name.partition("=")
+        if equals:
+            kept[key] = value
+        elif key in environment:
+            kept[key] = environment[key]
+    return kept
+
+
+def _submit(context: Context, options: dict[str, str], row: Row, data: bytes,
+            environment: dict[str, str], arguments: list[str]) -> int:
+    try:
+        context.ask("REQUEST_SUBMIT_BATCH_JOB", changes=True)
+        _wait_for_room(context)
+        job_id = submission.submit(context, row, data, environment, arguments)
+        context.answered()
+        _forget_answer(context)
+    except SlurmError as error:
+        for note in error.notes:
+            context.err(f"sbatch: error: {note}")
+        context.err(f"sbatch: error: Batch job submission failed: {error.text}")
+        return 1
+    if "quiet" not in options:
+        _print_id(context, job_id, "parsable" in options)
+    return _wait_for_end(context, job_id) if "wait" in options else 0
+
+
+def _wait_for_room(context: Context) -> None:
+    """Try again as the real one does, 120 s in all with the usual unit of 1 s."""
+    unit = context.setting("retry_seconds")
+    for retry in range(1, _RETRIES + 1):
+        if not submission.queue_is_full(context):
+            return
+        if retry == 1:
+            context.err("sbatch: error: Slurm temporarily unable to accept job, "
+                        "sleeping and retrying")
+        time.sleep(unit * retry)
+        context.faults = faults.read(context.folder)
+    if submission.queue_is_full(context):
+        raise SlurmError(TRY_AGAIN)
+
+
+def _forget_answer(context: Context) -> None:
+    """The fault 'accepted_but_error': the answer is lost on its way (``times`` 0: always)."""
+    fault = context.faults.get("accepted_but_error")
+    if fault is None:
+        return
+    if not fault["times"] or context.store.count("accepted_but_error") <= fault["times"]:
+        raise SlurmError(Error(TIMED_OUT.number, fault["text"]))
+
+
+def _print_id(context: Context, job_id: int, parsable: bool) -> None:
+    cluster = context.faults.get("cluster", {}).get("name", "")
+    if parsable:
+        context.line(f"{job_id};{cluster}" if cluster else str(job_id))
+    else:
+        context.line(f"Submitted batch job {job_id}" + (f" on cluster {cluster}" if cluster
+                                                        else ""))
+
+
+def _wait_for_end(context: Context, job_id: int) -> int:
+    """Wait until the job is over; its exit code (``sbatch --wait``)."""
+    context.flush()
+    while True:
+        job = context.store.job(job_id)
+        if job is None:
+            context.err(f"sbatch: error: {OVER.text}")
+            return 1
+        if job["state"] not in ("PENDING", "RUNNING", "SUSPENDED") and not job["completing"]:
+            code = int(job["exit_code"])
+            return code or (128 + int(job["exit_signal"]) if job["exit_signal"] else 0)
+        time.sleep(_POLL)

@@ -1,0 +1,220 @@
+"""A process per running job, as slurmstepd is: it starts the batch script and records its end.
+
+It outlives the controller, so that a job that ends meanwhile is not lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import NamedTuple
+
+from . import wakeup
+from .store import Row
+
+RUN_FOLDER = "run"
+NO_OUTPUT_SIGNAL = 53  # what Slurm reports when the output file can not be opened
+_CHILDREN_FIRST = 0.05  # seconds
+
+
+class Exit(NamedTuple):
+    """How a batch script ended."""
+
+    code: int
+    signal: int
+    when: float
+
+
+def _path(folder: str, job: Row, kind: str) -> str:
+    return os.path.join(folder, RUN_FOLDER, f"{job['id']}.{job['restarts']}.{kind}")
+
+
+def _write(path: str, text: str) -> None:
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.new", path)
+
+
+# -- the process ---------------------------------------------------------------------------------
+
+
+def launch(folder: str, job: Row, script: bytes, environment: dict[str, str],
+           arguments: list[str]) -> int:
+    """Fork the manager of a job; its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _manage(folder, job, script, environment, arguments)
+    except BaseException as error:
+        os.write(2, f"job {job['id']}: {error!r}\n".encode())
+    finally:
+        os._exit(0)
+
+
+def _manage(folder: str, job: Row, script: bytes, environment: dict[str, str],
+            arguments: list[str]) -> None:
+    os.setsid()
+    os.closerange(3, 256)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    path = _path(folder, job, "script")
+    with open(path, "wb") as file:
+        file.write(script)
+    os.chmod(path, 0o700)
+    ended = _run(folder, job, path, environment, arguments)
+    record_exit(folder, job, ended)
+    wakeup.wake(folder)
+
+
+def _run(folder: str, job: Row, path: str, environment: dict[str, str],
+         arguments: list[str]) -> Exit:
+    os.umask(job["umask"])
+    try:
+        os.chdir(job["workdir"])
+    except OSError:
+        os.chdir("/tmp")
+    try:
+        files = _open_files(job)
+    except OSError:
+        return Exit(0, NO_OUTPUT_SIGNAL, time.time())
+    pid = os.fork()
+    if pid == 0:
+        _become_script(path, environment, arguments, files)
+    record_pid(folder, job, pid)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    # While the leader is not reaped its group id can not be anyone else's.
+    _kill_group(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        return Exit(0, os.WTERMSIG(status), time.time())
+    return Exit(os.WEXITSTATUS(status), 0, time.time())
+
+
+def _open_files(job: Row) -> tuple[int, int, int]:
+    how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
+                                      else os.O_TRUNC)
+    out = os.open(job["std_out"], how | os.O_APPEND, 0o666)
+    err = out if job["std_err"] == job["std_out"] else os.open(job["std_err"],
+                                                              how | os.O_APPEND, 0o666)
+    return os.open(job["std_in"], os.O_RDONLY), out, err
+
+
+def _become_script(path: str, environment: dict[str, str], arguments: list[str],
+                   files: tuple[int, int, int]) -> None:
+    try:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        for target, source in enumerate(files):
+            os.dup2(source, target)
+        os.closerange(3, 256)
+        environment["SLURM_TASK_PID"] = str(os.getpid())
+        os.execve(path, [path, *arguments], environment)
+    except OSError as error:
+        os.write(2, f"slurmstepd: error: execve(): {path}: {error.strerror}\n".encode())
+        os._exit(error.errno or 1)
+    finally:
+        os._exit(1)
+
+
+# -- what the controller and srun use ------------------------------------------------------------
+
+
+def record_pid(folder: str, job: Row, pid: int) -> None:
+    """Note the leader of the job's process group."""
+    _write(_path(folder, job, "pid"), str(pid))
+
+
+def record_exit(folder: str, job: Row, ended: Exit) -> None:
+    """Note how the job ended; the controller finds it."""
+    _write(_path(folder, job, "exit"), json.dumps(ended))
+
+
+def read_exit(folder: str, job: Row) -> Exit | None:
+    """How the job ended, None while it has not."""
+    try:
+        with open(_path(folder, job, "exit"), encoding="utf-8") as file:
+            return Exit(*json.load(file))
+    except FileNotFoundError:
+        return None
+
+
+def leader(folder: str, job: Row) -> int | None:
+    """The process id of the job's leader, None before it is started."""
+    try:
+        with open(_path(folder, job, "pid"), encoding="utf-8") as file:
+            return int(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def forget(folder: str, job: Row) -> None:
+    """Remove the records of a run."""
+    for kind in ("pid", "exit", "script"):
+        try:
+            os.unlink(_path(folder, job, kind))
+        except FileNotFoundError:
+            pass
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def terminate(pid: int) -> None:
+    """SIGTERM for a job's processes: the children first, then the script itself."""
+    children = [each for each in _group(pid) if each != pid]
+    for child in children:
+        _kill(child, signal.SIGTERM)
+    if children:
+        time.sleep(_CHILDREN_FIRST)
+    _kill(pid, signal.SIGTERM)
+
+
+def kill(pid: int) -> None:
+    """SIGKILL for all processes of a job."""
+    _kill_group(pid, signal.SIGKILL)
+
+
+def _group(leader_pid: int) -> list[int]:
+    """The processes of a group, found in /proc; only the leader where there is none."""
+    found = []
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return [leader_pid]
+    for name in names:
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if fields and int(fields[2]) == leader_pid:
+            found.append(int(name))
+    return found
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
