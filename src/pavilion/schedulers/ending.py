@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pavilion.errors import PavilionError
 from pavilion.jobs import Job
 from pavilion.status_file import STATES, TestStatusInfo
 
@@ -62,8 +63,24 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     if test.complete:
         # It wrote its record while the logs were read.
         return test.status.current()
-    ended = test.status.set(status.state, note)
-    test.set_run_complete()
+    return end(test, status.state, note)
+
+
+def end(test: TestRun, state: str, note: str) -> TestStatusInfo:
+    """Give a test its final state.
+
+    Never raises: where the disk is full, what can be written is.
+    """
+    ended = TestStatusInfo(state, note)
+    try:
+        ended = test.status.set(state, note)
+    except (PavilionError, OSError):
+        pass
+    try:
+        # An empty file fits on disks that no line fits on.
+        test.set_run_complete()
+    except (PavilionError, OSError):
+        pass
     return ended
 
 

@@ -22,10 +22,15 @@ A clock that is set back makes the current answer, failure and absences void.
 
 from __future__ import annotations
 
+import fcntl
+import json
 import math
+import os
+import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,7 +44,7 @@ LONGEST_GROWTH = 4.0
 """How many times ``max_age`` an answer may reach while nothing changes."""
 MAX_REMEMBERED = 10_000
 """How many records of jobs that are no longer listed are kept."""
-MAX_FILE_SIZE = 256 * 1024 * 1024
+MAX_FILE_SIZE = 64 * 1024 * 1024
 CLOCK_SKEW = 1.0
 """Seconds that a cache file may lie in the future: hosts that share a folder differ a little."""
 
@@ -96,13 +101,13 @@ class _Absence(NamedTuple):
 
     first: float
     last: float
-    count: int
+    times: int
 
 
 class _Failure(NamedTuple):
     """Failed queries in a row; the end and the reason of the last one."""
 
-    count: int
+    times: int
     when: float
     note: str
 
@@ -206,14 +211,14 @@ class JobTable:
             now = self._read_clock()
             when = now if when is None else min(when, now)
             if when > self._new.get(job_id, -math.inf):
-                self._new[job_id] = when
+                self._new[job_id] = float(when)
                 self._unchanged = 0
 
     def expire(self) -> None:
         """Have the next lookup ask anew, such as after cancelling (yet not while it backs off)."""
         with self._state:
             self._void_before = self._read_clock()
-            self._retire_answer(self._asked)
+            self._retire_answer()
 
     def forget(self) -> None:
         """Forget all jobs, also those that are over, and all failures."""
@@ -247,11 +252,14 @@ class JobTable:
         self._now = now
         return now
 
-    def _retire_answer(self, when: float | None) -> None:
-        """Make the current answer one of the past."""
-        if self._asked is not None and when is not None:
-            self._past.update((i, _Seen(record, min(when, self._asked)))
-                              for i, record in self._listed.items())
+    def _retire_answer(self, when: float = math.inf) -> None:
+        """Make the current answer one of the past, from that time at the latest."""
+        if self._asked is not None:
+            when = min(when, self._asked)
+            for job_id, record in self._listed.items():
+                known = self._past.get(job_id)
+                if known is None or known.when <= when:
+                    self._past[job_id] = _Seen(record, when)
         self._asked, self._listed = None, {}
 
     def _limit(self, came: float) -> float:
@@ -263,17 +271,19 @@ class JobTable:
     def _is_settled(self, wanted: Iterable[str], oldest: float) -> bool:
         """Whether there is nothing to ask the scheduler, or no use in asking now."""
         with self._state:
-            return (self._is_fresh(oldest) or self._is_backing_off(self._read_clock())
+            now = self._read_clock()
+            return (self._is_fresh(oldest) or self._is_backing_off(now)
                     or all(self._ended(job_id) for job_id in wanted))
 
     def _is_fresh(self, oldest: float) -> bool:
-        return self._asked is not None and self._asked >= oldest
+        # A query that was under way when the table was told to ask anew does not count.
+        return self._asked is not None and self._asked >= max(oldest, self._void_before)
 
     def _is_backing_off(self, now: float) -> bool:
         return self._failure is not None and 0 <= now - self._failure.when < self._back_off()
 
     def _back_off(self) -> float:
-        count = 0 if self._failure is None else min(self._failure.count, 10)
+        count = 0 if self._failure is None else min(self._failure.times, 10)
         return min(max(self._max_age, 1.0) * 2.0 ** count, LONGEST_BACK_OFF)
 
     def _last(self, job_id: str) -> _Seen | None:
@@ -334,7 +344,7 @@ class JobTable:
             # Anything else than QueryFailed is a defect of the query, and no answer either.
             note = str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
             with self._state:
-                count = 1 if self._failure is None else self._failure.count + 1
+                count = 1 if self._failure is None else self._failure.times + 1
                 self._failure = _Failure(count, self._read_clock(), note[:2000])
             return
         with self._state:
@@ -345,7 +355,7 @@ class JobTable:
     def _take(self, listed: dict[str, JobRecord], asked: float) -> None:
         """Make this the current answer."""
         before = self._watched_states()
-        self._retire_answer(self._asked)
+        self._retire_answer()
         self._listed, self._asked = listed, asked
         for job_id in listed:
             self._past.pop(job_id, None)
@@ -383,10 +393,10 @@ class JobTable:
                     self._absent[job_id] = absence
             if shared.asked is not None and shared.asked > max(current, self._void_before):
                 self._take(shared.listed, shared.asked)
-                current = shared.asked
             failure = shared.failure
-            if failure is not None and failure.when > max(current, self._forgotten_before) and (
-                    self._failure is None or failure.when > self._failure.when):
+            if failure is not None and failure.when > self._forgotten_before and (
+                    self._failure is None or failure.when > self._failure.when) and (
+                    not self._is_fresh(self._now - self._max_age)):
                 self._failure = failure
 
     # --- Judging ---
@@ -410,9 +420,9 @@ class JobTable:
             return self._cannot_tell(f"The job was submitted {ago:.0f} s ago, and the scheduler "
                                      "does not list it yet.", last)
         span = absence.last - absence.first
-        note = (f"The scheduler does not list the job: {absence.count} answers in {span:.0f} s "
+        note = (f"The scheduler does not list the job: {absence.times} answers in {span:.0f} s "
                 "lacked it.")
-        if absence.count < self._absences or span < self._gap:
+        if absence.times < self._absences or span < self._gap:
             return self._cannot_tell(f"{note} That is too little to call it gone.", last)
         self._watched.discard(job_id)
         return Lookup(Presence.ABSENT, None if last is None else last.record,
@@ -425,19 +435,22 @@ class JobTable:
             return
         counts_from = self._new.get(job_id, -math.inf) + self._grace
         absence = self._absent.get(job_id)
-        if absence is not None and absence.first < counts_from:
+        last = self._last(job_id)
+        if absence is not None and (absence.first < counts_from
+                                    or (last is not None and last.when >= absence.first)):
+            # Another process may have seen it since, in an answer that did not come by here.
             del self._absent[job_id]
             absence = None
         if asked < counts_from or (absence is not None and absence.last >= asked):
             return
         self._unchanged = 0
         self._absent[job_id] = _Absence(asked, asked, 1) if absence is None else _Absence(
-            absence.first, asked, absence.count + 1)
+            absence.first, asked, absence.times + 1)
 
     def _why_no_answer(self) -> str:
         if self._failure is None:
             return "There is no recent answer of the scheduler."
-        times = f", {self._failure.count} times in a row" if self._failure.count > 1 else ""
+        times = f", {self._failure.times} times in a row" if self._failure.times > 1 else ""
         return (f"The scheduler could not be asked{times}, last "
                 f"{self._age(self._failure.when):.0f} s ago: {self._failure.note}")
 
@@ -478,3 +491,181 @@ def _drop_older(times: dict[str, Any], oldest: float) -> None:
     if len(times) > MAX_REMEMBERED:
         for job_id in sorted(times, key=when)[:-MAX_REMEMBERED]:
             del times[job_id]
+
+
+class _CacheFile:
+    """A file through which processes share what they know, and a lock for who asks.
+
+    It is data only, and never worth an error: whatever is wrong with it, it is not used, and
+    :attr:`problem` says why.  It is replaced atomically, so a reader sees all of it or none.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        self._path = path
+        self._source = source
+        self._signature: tuple[int, ...] | None = None
+        self.problem = ""
+
+    def read(self, now: float) -> _Snapshot | None:
+        """Its content; None when it is unchanged since it was last read or written here, is not
+        there, cannot be trusted or makes no sense."""
+        try:
+            content = self._load()
+            if content is None:
+                return None
+            shared = _parse(content, self._source, now)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            self._note(f"is not used: {exc}")
+            return None
+        except (TypeError, KeyError, OverflowError, RecursionError) as exc:
+            self._note(f"is not used, it is damaged: {type(exc).__name__}: {exc}")
+            return None
+        self.problem = ""
+        return shared
+
+    def _load(self) -> dict[str, Any] | None:
+        # Opening a pipe that somebody put there must not wait for its other end.
+        fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            info = os.fstat(fd)
+            signature = _signature(info)
+            if signature == self._signature:
+                return None
+            self._signature = signature
+            _check_owner(info, self._path.parent.stat())
+            return _table(json.loads(file.read(MAX_FILE_SIZE)))
+
+    def write(self, shared: _Snapshot) -> None:
+        """Replace it."""
+        content = {
+            "format": _FORMAT, "source": self._source, "asked": shared.asked,
+            "listed": {i: [record.state, record.data] for i, record in shared.listed.items()},
+            "past": {i: [seen.record.state, seen.record.data, seen.when]
+                     for i, seen in shared.past.items()},
+            "absent": shared.absent, "new": shared.new, "failure": shared.failure}
+        # No two writers have the same name for it: a process that waited in vain for the lock
+        # writes as well.
+        new = self._path.with_name(
+            f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            data = json.dumps(content, separators=(",", ":")).encode()
+            new.unlink(missing_ok=True)  # left by a process that was killed
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(new, flags, 0o644), "wb") as file:
+                file.write(data)
+                file.flush()
+                signature = _signature(os.fstat(file.fileno()))
+            new.replace(self._path)
+            self._signature = signature
+        except (OSError, TypeError, ValueError) as exc:
+            self._note(f"cannot be written: {exc}")
+            try:
+                new.unlink()
+            except OSError:
+                pass
+
+    @contextmanager
+    def lock(self) -> Iterator[Callable[[], bool]]:
+        """Gives a function that tries to get the lock; it is let go at the end.
+
+        Where there can be no lock, every try succeeds: a query too many is the lesser evil.
+        """
+        path = self._path.with_name(f"{self._path.name}.lock")
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        except OSError as exc:
+            self._note(f"cannot be locked ({path}: {exc.strerror})")
+            yield lambda: True
+            return
+
+        def try_lock() -> bool:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError as exc:
+                self._note(f"cannot be locked ({path}: {exc.strerror})")
+            return True
+
+        try:
+            yield try_lock
+        finally:
+            try:
+                # Closing is not enough when a child that was forked meanwhile has it open too.
+                fcntl.flock(fd, fcntl.LOCK_UN)
+            except OSError:
+                pass
+            os.close(fd)
+
+    def _note(self, reason: str) -> None:
+        self.problem = f"The cache file {self._path} {reason}."
+
+
+def _signature(info: os.stat_result) -> tuple[int, ...]:
+    return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
+
+
+def _check_owner(info: os.stat_result, folder: os.stat_result) -> None:
+    """Raise a ValueError when what is in a file is not to be believed."""
+    if not stat.S_ISREG(info.st_mode):
+        raise ValueError("it is no plain file")
+    if info.st_size >= MAX_FILE_SIZE:
+        raise ValueError(f"it has {info.st_size} bytes, which is too much")
+    if info.st_mode & stat.S_IWOTH:
+        raise ValueError("everyone may write it")
+    # Whoever may write in a folder of this user was let in by this user.
+    ours = folder.st_uid == os.geteuid() and not folder.st_mode & stat.S_IWOTH
+    if info.st_uid not in (os.geteuid(), 0) and not ours:
+        raise ValueError(f"it was written by another user (number {info.st_uid})")
+
+
+def _parse(content: dict[str, Any], source: str, now: float) -> _Snapshot:
+    """The content of a cache file, checked.
+
+    :raises ValueError, TypeError, KeyError, OverflowError: When it is of no use here.
+    """
+    if content["format"] != _FORMAT:
+        raise ValueError(f"it has format {content['format']!r} and not {_FORMAT}")
+    if content["source"] != source:
+        raise ValueError(f"it is about {content['source']!r} and not {source!r}")
+
+    def stamp(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{value!r} is no time")
+        if not math.isfinite(value) or value > now + CLOCK_SKEW:
+            raise ValueError(f"the time {value!r} lies in the future, it is {now!r}")
+        return min(float(value), now)
+
+    def record(job_id: str, state: Any, data: Any) -> JobRecord:
+        texts = [state, *_table(data).values()]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"the record of job {job_id} is not text")
+        return JobRecord(job_id, state, data)
+
+    def number(value: Any) -> int:
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{value!r} is no count")
+        return int(value)
+
+    asked = None if content["asked"] is None else stamp(content["asked"])
+    failure = None
+    if content["failure"] is not None:
+        count, when, note = content["failure"]
+        failure = _Failure(number(count), stamp(when), str(note))
+    return _Snapshot(
+        asked,
+        {i: record(i, state, data) for i, (state, data) in _table(content["listed"]).items()},
+        {i: _Seen(record(i, state, data), stamp(when))
+         for i, (state, data, when) in _table(content["past"]).items()},
+        {i: _Absence(stamp(first), stamp(last), number(count))
+         for i, (first, last, count) in _table(content["absent"]).items()},
+        {i: stamp(when) for i, when in _table(content["new"]).items()},
+        failure)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{type(value).__name__} where a table must be")
+    return value

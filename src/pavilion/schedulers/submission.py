@@ -10,6 +10,7 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
+from .ending import end
 from .job_states import describe
 
 if TYPE_CHECKING:
@@ -134,15 +135,7 @@ def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
     error = as_plugin_error(plugin, tests, exc)
     error.__cause__ = exc
     for test in tests:
-        try:
-            test.status.set(STATES.SCHED_ERROR, error.pformat())
-        except (PavilionError, OSError):
-            # The disk may be what failed.  The error that is returned tells the host.
-            pass
-        try:
-            test.set_run_complete()
-        except (PavilionError, OSError):
-            pass
+        end(test, STATES.SCHED_ERROR, error.pformat())
     return error
 
 
