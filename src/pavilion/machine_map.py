@@ -5,23 +5,50 @@ What is drawn with it is up to the command line.  The work grows linearly with t
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pavilion import schedulers
-from pavilion.errors import SchedulerPluginError
-from pavilion.preview import NodeReport, node_report, preview
+from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.preview import (
+    NodeReport,
+    Preview,
+    PreviewError,
+    name_list,
+    node_report,
+    preview,
+    state_text,
+)
 from pavilion.resolve import ResolvedTest
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import validate_config
 
 KINDS = ("chunk", "job", "state")
 
-# One character for each of the first groups; then they begin again.
-MARKS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# One character for each of the first groups; then they begin again.  No 'x': that is OUT_MARK.
+MARKS = "0123456789abcdefghijklmnopqrstuvwyzABCDEFGHIJKLMNOPQRSTUVWYZ"
 FREE_MARK = "."
 OUT_MARK = "x"
+
+# Red, green, blue.
+Color = tuple[int, int, int]
+
+
+def _colors(text: str) -> list[Color]:
+    return [(int(word[:2], 16), int(word[2:4], 16), int(word[4:], 16)) for word in text.split()]
+
+
+# Each was chosen as far as can be, in CIE Lab, from those before it, from black, white and the
+# greys of other nodes.  More than these nobody can tell apart.
+COLORS = _colors("537dd1 fb9229 14bc53 e6297d 7d7d14 e67dfb 29e6d1 a7533e d1e653 e692bc 147d53 "
+                 "29bce6 fbd192 fb5353 6853d1 a7d192 a73e92 bcbcfb e6bc3e 925368 a76814 68a714 "
+                 "fb9268 3e9292")
+# What states mean is worth more than that they differ: the darker, the less can be done.
+STATE_COLORS = {
+    "available": _colors("6cc788 a9e3b4 8fd3c1 c3dc8c"),
+    "up": _colors("f0b429 f7d774 d9962b e8c79a"),
+    "down": _colors("b3362b 7d2b4f d9705f 6e4632"),
+}
 
 
 @dataclass
@@ -39,7 +66,7 @@ class Cell:
     def mark(self) -> str:
         """One character that says what it is."""
         if self.groups:
-            return MARKS[self.groups[0] % len(MARKS)]
+            return mark_of(self.groups[0])
         return FREE_MARK if self.usable else OUT_MARK
 
 
@@ -49,6 +76,7 @@ class Group:
 
     label: str
     nodes: list[str]
+    color: Color
     detail: str = ""
 
     @property
@@ -62,19 +90,18 @@ class MachineMap:
     """A picture to be drawn."""
 
     title: str
+    scheduler: str
     cells: list[Cell]
-    groups: list[Group]
-    # What could not be drawn, in sentences.
+    groups: list[Group] = field(default_factory=list)
+    # What else there is to say, in sentences;
     remarks: list[str] = field(default_factory=list)
+    # and what could not be drawn because it cannot be started, either.
+    errors: list[str] = field(default_factory=list)
 
 
-def color(group: int) -> tuple[int, int, int]:
-    """A colour for a group, as (red, green, blue) of 0 to 255; neighbours differ clearly."""
-    # The golden angle never comes back to a hue it had.
-    hue = (group * 137.508 % 360) / 360
-    lightness = (0.62, 0.48, 0.74)[group % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.65)
-    return round(red * 255), round(green * 255), round(blue * 255)
+def mark_of(group: int) -> str:
+    """The character of a group, by its number."""
+    return MARKS[group % len(MARKS)]
 
 
 def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list[MachineMap]:
@@ -83,6 +110,20 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     :param kind: One of KINDS.  Without it, chunks where there are any, else jobs.
     :raises SchedulerPluginError: When no scheduler of theirs can tell about nodes.
     """
+    views = _views(resolved)
+    if not views:
+        raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
+                                   "tests can tell about nodes.")
+    kinds = [kind or _usual_kind(tests[0]) for tests in views]
+    # All tests at once, so that jobs have the numbers and nodes that 'plan' shows.
+    plan = preview(resolved) if "job" in kinds else Preview()
+    maps = [_draw(tests, chosen, plan) for tests, chosen in zip(views, kinds)]
+    # Where schedulers pick the nodes there is nothing to see, unless it is all there is.
+    return [drawn for drawn in maps if drawn.groups or drawn.errors] or maps
+
+
+def _views(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
+    """The tests that see the machine in the same way, together."""
     views: dict[str, list[ResolvedTest]] = {}
     for test in resolved:
         plugin = schedulers.get_plugin(test.config["scheduler"])
@@ -92,30 +133,23 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
         filtered = plugin.filtered_nodes(config)
         key = f"{plugin.name} {filtered.list_id} {config['chunking']} {config['include_nodes']}"
         views.setdefault(key, []).append(test)
-    if not views:
-        raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
-                                   "tests can tell about nodes.")
-    maps = [_draw(tests, kind) for tests in views.values()]
-    # Where schedulers pick the nodes there is nothing to see, unless it is all there is.
-    return [drawn for drawn in maps if drawn.groups] or maps
+    return list(views.values())
 
 
-def _draw(tests: Sequence[ResolvedTest], kind: str | None) -> MachineMap:
-    scheduler, schedule = tests[0].config["scheduler"], tests[0].config["schedule"]
-    report = node_report(scheduler, schedule)
-    config = validate_config(schedule)
-    if kind is None:
-        kind = "chunk" if config["chunking"]["size"] else "job"
-    names = list(dict.fromkeys(test.source.name for test in tests))
-    title = f"{scheduler}: {kind}s of {', '.join(names[:4])}" + (", ..." if names[4:] else "")
-    drawn = MachineMap(title, [_cell(report, name) for name in report.nodes], [])
+def _usual_kind(test: ResolvedTest) -> str:
+    return "chunk" if validate_config(test.config["schedule"])["chunking"]["size"] else "job"
+
+
+def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap:
+    scheduler = tests[0].config["scheduler"]
+    report = node_report(scheduler, tests[0].config["schedule"])
+    names = list(dict.fromkeys(f"{test.source.suite}.{test.source.name}" for test in tests))
+    drawn = MachineMap(f"{scheduler}: {kind}s of {name_list(names)}", scheduler,
+                       [_cell(report, name) for name in report.nodes])
     if kind == "chunk":
-        plugin = schedulers.get_plugin(scheduler)
-        assert isinstance(plugin, schedulers.SchedulerPluginAdvanced)
-        drawn.groups = [Group(f"chunk {number}", list(nodes)) for number, nodes in
-                        enumerate(plugin.chunks_of(config))]
+        _add_chunks(drawn, tests)
     elif kind == "job":
-        _add_jobs(drawn, tests)
+        _add_jobs(drawn, tests, plan)
     else:
         _add_states(drawn, report)
     cells = {cell.name: cell for cell in drawn.cells}
@@ -123,36 +157,59 @@ def _draw(tests: Sequence[ResolvedTest], kind: str | None) -> MachineMap:
         for name in group.nodes:
             if name in cells:
                 cells[name].groups.append(number)
+    several = sum(len(cell.groups) > 1 for cell in drawn.cells)
+    if several:
+        verb = "node is" if several == 1 else "nodes are"
+        drawn.remarks.append(f"{several} {verb} in several {kind}s and shown in the first.")
     return drawn
 
 
 def _cell(report: NodeReport, name: str) -> Cell:
-    info = report.nodes[name]
+    states = "+".join(report.nodes[name].get("states") or [])
     reason = report.reasons.get(name)
-    states = "+".join(info.get("states") or [])
     title = ", ".join(filter(None, (name, states, reason and f"left out: {reason}")))
     return Cell(name, reason is None, title)
 
 
-def _add_jobs(drawn: MachineMap, tests: Sequence[ResolvedTest]) -> None:
-    plan = preview(tests)
+def _add_chunks(drawn: MachineMap, tests: Sequence[ResolvedTest]) -> None:
+    plugin = schedulers.get_plugin(drawn.scheduler)
+    assert isinstance(plugin, schedulers.SchedulerPluginAdvanced)
+    try:
+        chunks = plugin.chunks_of(validate_config(tests[0].config["schedule"]))
+    except PavilionError as exc:
+        drawn.errors.append(f"{name_list([test.name for test in tests])}: {exc.pformat()}")
+        return
+    drawn.groups = [Group(f"chunk {number}", list(nodes), COLORS[number % len(COLORS)])
+                    for number, nodes in enumerate(chunks)]
+
+
+def _add_jobs(drawn: MachineMap, tests: Sequence[ResolvedTest], plan: Preview) -> None:
+    mine = {id(test) for test in tests}
     anywhere = 0
     for job in plan.jobs:
+        if id(job.tests[0].resolved) not in mine:
+            continue
         if job.planned.nodes is None:
             anywhere += 1
             continue
         drawn.groups.append(Group(f"job {job.number}", job.planned.nodes,
-                                  ", ".join(job.test_names)))
+                                  COLORS[len(drawn.groups) % len(COLORS)],
+                                  name_list(job.test_names)))
     if anywhere:
-        drawn.remarks.append(f"{anywhere} job(s) more run on nodes that the scheduler picks.")
-    drawn.remarks += [error.pformat() for error in plan.errors]
+        runs = "job runs" if anywhere == 1 else "jobs run"
+        drawn.remarks.append(f"{anywhere} {runs} on nodes that the scheduler picks.")
+    for error in plan.errors:
+        concerned = [test for test in error.tests if id(test.resolved) in mine]
+        if concerned:
+            drawn.errors.append(str(PreviewError(concerned, error.text)))
 
 
 def _add_states(drawn: MachineMap, report: NodeReport) -> None:
-    by_state: dict[str, list[str]] = {}
+    by_state: dict[tuple[str, str], list[str]] = {}
     for name, info in report.nodes.items():
-        word = "available" if info["available"] else "up" if info["up"] else "down"
-        states = "+".join(info.get("states") or [])
-        by_state.setdefault(f"{word} ({states})" if states else word, []).append(name)
-    drawn.groups = [Group(state, names) for state, names in sorted(
-        by_state.items(), key=lambda item: -len(item[1]))]
+        by_state.setdefault(state_text(info), []).append(name)
+    shades = dict.fromkeys(STATE_COLORS, 0)
+    for (word, text), names in sorted(by_state.items(), key=lambda item: -len(item[1])):
+        colors = STATE_COLORS[word]
+        drawn.groups.append(Group(text, names, colors[shades[word] % len(colors)]))
+        shades[word] += 1

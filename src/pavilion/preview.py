@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from pavilion import schedulers
-from pavilion.config import PavConfig
+from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import Job
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.submission import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
-from pavilion.types import Nodes
+from pavilion.types import NodeInfo, Nodes
 
-# The series that the tests would be in has no number yet.
+# The series and the jobs that the tests would be in have no names yet.
 SERIES = "s?"
+JOB = "?"
 
 
 class PreviewTest:
     """Stands in for a test run, as far as planning looks at it."""
 
     def __init__(self, number: int, resolved: ResolvedTest) -> None:
+        self.resolved = resolved
         self.id = f"{SERIES}.{number}"
         self.series = SERIES
         self.name = resolved.name
@@ -42,9 +45,25 @@ class PreviewJob:
     planned: PlannedJob
 
     @property
+    def tests(self) -> list[PreviewTest]:
+        """Its tests."""
+        return cast("list[PreviewTest]", self.planned.tests)
+
+    @property
     def test_names(self) -> list[str]:
         """The names of its tests."""
-        return [test.name for test in self.planned.tests]
+        return [test.name for test in self.tests]
+
+
+@dataclass
+class PreviewError:
+    """Why tests could not be started."""
+
+    tests: list[PreviewTest]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{name_list([test.name for test in self.tests])}: {self.text}"
 
 
 @dataclass
@@ -52,7 +71,7 @@ class Preview:
     """What would be started, and what could not be."""
 
     jobs: list[PreviewJob] = field(default_factory=list)
-    errors: list[SchedulerPluginError] = field(default_factory=list)
+    errors: list[PreviewError] = field(default_factory=list)
 
 
 def preview(resolved: Sequence[ResolvedTest]) -> Preview:
@@ -65,19 +84,30 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
         for planned in plan.jobs:
             result.jobs.append(PreviewJob(len(result.jobs) + 1, name,
                                           plugin._job_name(planned.tests), planned))
-        result.errors += plan.errors
+        result.errors += [PreviewError(cast("list[PreviewTest]", error.tests), error.pformat())
+                          for error in plan.errors]
     return result
 
 
 def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
-    """The kickoff script that a job would get.
+    """The kickoff script that a job would get, with '?' for what has no name yet.
 
     :raises SchedulerPluginError: When it cannot be composed.
     """
     plugin = schedulers.get_plugin(job.scheduler)
+    work = pav_cfg.working_dir
+    # A series has its own copy of the settings.
+    settings = PavConfig(pav_cfg, pav_cfg_file=work / "series" / SERIES / CONFIG_NAME)
     return plugin._compose_kickoff_script(
-        pav_cfg, job.planned.tests, job.planned.config, job.name, log_path="kickoff.log",
+        settings, job.planned.tests, job.planned.config, job.name,
+        log_path=work / "jobs" / JOB / Job.KICKOFF_LOG_FN,
         nodes=job.planned.nodes, node_range=job.planned.node_range)
+
+
+def name_list(names: Sequence[str], limit: int = 4) -> str:
+    """Some names of tests, for messages: 'a, b, c, d and 12 more'."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 @dataclass
@@ -107,3 +137,10 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     return NodeReport(plugin._get_system_inventory(config), filtered.names,
                       {name: reason for reason, names in filtered.reasons.items()
                        for name in names})
+
+
+def state_text(info: NodeInfo) -> tuple[str, str]:
+    """The state of a node: 'available', 'up' or 'down'; and that with the scheduler's words."""
+    word = "available" if info["available"] else "up" if info["up"] else "down"
+    states = "+".join(info.get("states") or [])
+    return word, f"{word} ({states})" if states else word

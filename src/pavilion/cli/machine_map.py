@@ -8,16 +8,26 @@ import sys
 from pathlib import Path
 
 from pavilion.errors import ConfigError
-from pavilion.machine_map import KINDS, Cell, MachineMap, color, draw_maps
+from pavilion.machine_map import (
+    FREE_MARK,
+    KINDS,
+    MARKS,
+    OUT_MARK,
+    Cell,
+    MachineMap,
+    draw_maps,
+    mark_of,
+)
 
 from . import base
-from .base import Command, Session
-from .output import plural, tell, terminal
+from .base import PROGRAM, Command, Session
+from .output import one_line, plural, tell, terminal
 from .targets import add_targets, resolve_targets
 
 # Up to so many nodes each cell shows the node's name.
 NAMED_CELLS = 64
 LEGEND_LINES = 24
+OUT_STYLE = "white on grey23"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +43,14 @@ def _run(session: Session) -> int:
     maps = draw_maps(resolved, session.args.by)
     if session.args.svg is not None:
         _write(session.args.svg, maps)
-        return base.OK
-    for drawn in maps:
-        _print(drawn)
-    print(f"Seed {seed}. Nothing was started.")
-    return base.OK
+    else:
+        for drawn in maps:
+            _print(drawn)
+        print(f"Seed {seed}. Nothing was started.")
+    errors = [error for drawn in maps for error in drawn.errors]
+    for error in errors:
+        tell(f"{PROGRAM}: error: {error}")
+    return base.FAILED if errors else base.OK
 
 
 def _write(path: Path, maps: list[MachineMap]) -> None:
@@ -57,28 +70,31 @@ def _print(drawn: MachineMap) -> None:
     console = terminal(sys.stdout)
     width = shutil.get_terminal_size().columns if console is None else console.width
     rows = _rows(drawn, width)
-    print(f"{drawn.title} ({plural(len(drawn.cells), 'node')})")
+    print(one_line(f"{drawn.title} ({plural(len(drawn.cells), 'node')})"))
     if console is None:
         for label, cells in rows:
-            print(label + "".join(text for text, _ in cells))
-    else:
-        from rich.text import Text
-        for label, cells in rows:
-            drawing = Text(label, style="dim")
-            for text, cell in cells:
-                drawing.append(text, style=_style(cell))
-            console.print(drawing, soft_wrap=True)
-    for line in _legend(drawn):
-        print(line)
+            print((label + "".join(text for text, _ in cells)).rstrip())
+        for mark, _, text in _legend(drawn):
+            print(f"  {mark:1}  {text}")
+        return
+    from rich.text import Text
+    for label, cells in rows:
+        drawing = Text(label, style="dim")
+        for text, cell in cells:
+            drawing.append(text, style=_style(drawn, cell))
+        console.print(drawing, soft_wrap=True)
+    for mark, style, text in _legend(drawn):
+        console.print(Text.assemble(" ", (f" {mark:1} ", style), f" {text}"), soft_wrap=True)
 
 
 def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell]]]]:
     """The lines of the picture: a label, and the cells with their texts."""
     cells = drawn.cells
-    longest = max((len(cell.name) for cell in cells), default=1)
+    names = [one_line(cell.name) for cell in cells]
+    longest = max(map(len, names), default=1)
     if len(cells) <= NAMED_CELLS:
-        each, label_width = longest + 5, 0
-        texts = [f" {cell.name:<{longest}} {cell.mark}  " for cell in cells]
+        each, label_width = longest + 4, 0
+        texts = [f" {name:<{longest}} {cell.mark} " for name, cell in zip(names, cells)]
     else:
         each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
         texts = [cell.mark * each for cell in cells]
@@ -90,40 +106,49 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
             break
     rows = []
     for start in range(0, len(cells), per_row):
-        label = f"{cells[start].name:<{label_width}}" if label_width else ""
+        label = f"{names[start]:<{label_width}}" if label_width else ""
         rows.append((label, list(zip(texts[start:start + per_row],
                                      cells[start:start + per_row]))))
     return rows
 
 
-def _style(cell: Cell) -> str:
+def _style(drawn: MachineMap, cell: Cell) -> str:
     if cell.groups:
-        red, green, blue = color(cell.groups[0])
-        return f"black on rgb({red},{green},{blue})"
-    return "dim" if cell.usable else "white on grey23"
+        return _group_style(drawn, cell.groups[0])
+    return "dim" if cell.usable else OUT_STYLE
 
 
-def _legend(drawn: MachineMap) -> list[str]:
+def _group_style(drawn: MachineMap, number: int) -> str:
+    red, green, blue = drawn.groups[number].color
+    return f"black on rgb({red},{green},{blue})"
+
+
+def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
+    """(character, its style, text) of each line."""
     lines = []
     for number, group in enumerate(drawn.groups[:LEGEND_LINES]):
         detail = f"  {group.detail}" if group.detail else ""
-        mark = Cell("", True, "", [number]).mark
-        lines.append(f"  {mark}  {group.label}: {group.node_list}{detail}")
+        lines.append((mark_of(number), _group_style(drawn, number),
+                      f"{group.label}: {group.node_list}{detail}"))
     if len(drawn.groups) > LEGEND_LINES:
-        lines.append(f"  ... and {len(drawn.groups) - LEGEND_LINES} more "
-                     "(characters begin again)")
+        again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
+        lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
     marks = {cell.mark for cell in drawn.cells if not cell.groups}
-    if "." in marks:
-        lines.append("  .  usable, and in none of these")
-    if "x" in marks:
-        lines.append("  x  left out ('pav-sched show nodes' says why)")
-    return lines + [f"  {remark}" for remark in drawn.remarks]
+    if FREE_MARK in marks:
+        lines.append((FREE_MARK, "dim", "usable, and in none of these"))
+    if OUT_MARK in marks:
+        lines.append((OUT_MARK, OUT_STYLE, "left out; 'pav-sched show nodes "
+                      f"{drawn.scheduler} --test TEST' says why"))
+    lines += [("", "", remark) for remark in drawn.remarks]
+    return [(mark, style, one_line(text)) for mark, style, text in lines]
 
 
 COMMANDS = [Command(
     name="map",
     summary="draw the machine: nodes by chunk, job or state",
-    description=("Draw the machine that tests would run on, a cell for each node, coloured by\n"
-                 "chunk, job or state. Nothing is started."),
+    description=(
+        "Draw the machine that tests would run on, a cell for each node, coloured by chunk, job\n"
+        "or state. Jobs have the numbers that 'plan' gives them with the same arguments. Nothing\n"
+        "is started."),
     examples=["map nightly", "map nightly --by state", "map nightly --seed 7 --svg chunks.svg"],
     run=_run, arguments=_arguments)]

@@ -3,48 +3,105 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from pavilion.machine_map import Cell, MachineMap, color
+from pavilion.machine_map import Cell, Color, MachineMap, mark_of
+
+from .output import one_line, plural
 
 MARGIN = 16
 LINE = 16
-LEGEND_LINES = 40
+# Pixels that a character takes on average, for each pixel of font size; rather too many.
+CHARACTER = 0.6
+FONT, SMALL_FONT = 11, 10
+LEGEND_ITEMS = 64
+# Up to so many nodes each cell has the node's name in it, and is as wide as that needs.
+NAMED_CELLS = 64
+NAMED_WIDTHS = (84, 210)
+NAMED_HEIGHT = 34
 # Nodes, up to so many -> the width and height of a cell in pixels.
-SIZES = ((64, 84, 34), (400, 30, 30), (2500, 14, 14), (20_000, 8, 8))
-SMALLEST = (5, 5)
+SIZES = ((400, 30), (2500, 14), (20_000, 8))
+SMALLEST = 5
+MARKED_SIZE = 30
+# The lines of the grid that are named are so many pixels apart at least.
+LABEL_DISTANCE = 11
+
+FREE: Color = (232, 232, 232)
+OUT: Color = (112, 112, 112)
+
+
+class _Layout(NamedTuple):
+    """Where things are, in pixels."""
+
+    width: int
+    height: int
+    columns: int
+    # Where the first cell is.
+    left: int
+    top: int
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """The upper left corner of a cell."""
+        return (self.left + number % self.columns * self.width,
+                self.top + number // self.columns * self.height)
+
+    @property
+    def named(self) -> bool:
+        """Whether cells have the names of their nodes in them."""
+        return self.height == NAMED_HEIGHT
+
+    @property
+    def marked(self) -> bool:
+        """Whether cells have the characters of their groups in them."""
+        return self.height == MARKED_SIZE
 
 
 def render(drawn: MachineMap) -> str:
     """The picture as SVG text.  Pointing at a node shows its name, states and groups."""
     count = len(drawn.cells)
-    width, height = next(((wide, high) for limit, wide, high in SIZES if count <= limit),
-                         SMALLEST)
-    columns = _columns(count, width, height)
-    rows = math.ceil(count / columns) if count else 0
-    legend = _legend(drawn)
-    top = MARGIN + LINE + 8
-    total_height = top + rows * height + 12 + LINE * len(legend) + MARGIN
-    total_width = max(560, 2 * MARGIN + columns * width)
+    layout = _layout(drawn)
+    rows = math.ceil(count / layout.columns)
+    title = one_line(f"{drawn.title} ({plural(count, 'node')})")
+    legend = _legend(drawn, layout)
+    grid_width = layout.left + layout.columns * layout.width + MARGIN
+    column = max((_text_width(text) for *_, text in legend), default=0) + 40
+    width = max(grid_width, 2 * MARGIN + column, 2 * MARGIN + _text_width(title, 14))
+    legend_columns = max(1, (width - 2 * MARGIN) // column)
+    legend_rows = math.ceil(len(legend) / legend_columns)
+    legend_top = layout.top + rows * layout.height + 12
+    height = legend_top + LINE * legend_rows + MARGIN
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total_width}" height="{total_height}" '
-        f'viewBox="0 0 {total_width} {total_height}" font-family="sans-serif" font-size="11">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="{FONT}">',
         '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{MARGIN}" y="{MARGIN + 10}" font-size="14">{escape(drawn.title)} '
-        f'({count} nodes)</text>',
+        f'<text x="{MARGIN}" y="{MARGIN + 10}" font-size="14">{escape(title)}</text>',
+        *_row_labels(drawn, layout, rows),
+        *(_cell(drawn, cell, layout, number) for number, cell in enumerate(drawn.cells)),
     ]
-    for number, cell in enumerate(drawn.cells):
-        x = MARGIN + number % columns * width
-        y = top + number // columns * height
-        lines.append(_cell(drawn, cell, x, y, width, height))
-    y = top + rows * height + 12
-    for fill, text in legend:
-        if fill:
-            lines.append(f'<rect x="{MARGIN}" y="{y}" width="12" height="12" fill="{fill}"/>')
-        lines.append(f'<text x="{MARGIN + 18}" y="{y + 10}">{escape(text)}</text>')
-        y += LINE
-    lines.append("</svg>")
-    return "\n".join(lines) + "\n"
+    for number, (color, mark, text) in enumerate(legend):
+        lines.append(_legend_item(MARGIN + number // legend_rows * column,
+                                  legend_top + number % legend_rows * LINE, color, mark, text))
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _text_width(text: str, size: int = FONT) -> int:
+    return math.ceil(len(text) * size * CHARACTER)
+
+
+def _layout(drawn: MachineMap) -> _Layout:
+    count = len(drawn.cells)
+    top = MARGIN + LINE + 8
+    if count <= NAMED_CELLS:
+        texts = [text for cell in drawn.cells for text in (cell.name, _label(drawn, cell))]
+        longest = max((_text_width(text, SMALL_FONT) for text in texts), default=0) + 10
+        width, height = min(max(longest, NAMED_WIDTHS[0]), NAMED_WIDTHS[1]), NAMED_HEIGHT
+        left = MARGIN
+    else:
+        width = height = next((size for limit, size in SIZES if count <= limit), SMALLEST)
+        left = MARGIN + 6 + max(_text_width(one_line(cell.name), SMALL_FONT)
+                                for cell in drawn.cells)
+    return _Layout(width, height, _columns(count, width, height), left, top)
 
 
 def _columns(count: int, width: int, height: int) -> int:
@@ -56,21 +113,51 @@ def _columns(count: int, width: int, height: int) -> int:
     return max(1, wanted)
 
 
-def _cell(drawn: MachineMap, cell: Cell, x: int, y: int, width: int, height: int) -> str:
+def _row_labels(drawn: MachineMap, layout: _Layout, rows: int) -> list[str]:
+    """The names of the nodes that lines begin with, where cells have no names in them."""
+    if layout.named:
+        return []
+    labels = []
+    for row in range(0, rows, math.ceil(LABEL_DISTANCE / layout.height)):
+        number = row * layout.columns
+        _, y = layout.corner(number)
+        labels.append(f'<text x="{layout.left - 6}" y="{y + min(layout.height, 11) / 2 + 4:g}" '
+                      f'text-anchor="end" font-size="{SMALL_FONT}" fill="#606060">'
+                      f"{escape(one_line(drawn.cells[number].name))}</text>")
+    return labels
+
+
+def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
     title = cell.title
     if cell.groups:
-        title += ": " + ", ".join(drawn.groups[number].label for number in cell.groups[:6])
-    gap = 2 if width >= 14 else 1
-    text = (f'<g><title>{escape(title)}</title><rect x="{x}" y="{y}" width="{width - gap}" '
-            f'height="{height - gap}" fill="{_fill(cell)}"/>')
-    if width >= 60:
-        text += (f'<text x="{x + 4}" y="{y + 13}" font-size="10">{escape(cell.name)}</text>'
-                 f'<text x="{x + 4}" y="{y + 26}" font-size="10">{escape(_label(drawn, cell))}'
-                 "</text>")
-    elif width >= 30:
-        text += (f'<text x="{x + width / 2 - 1}" y="{y + height / 2 + 4}" text-anchor="middle">'
-                 f"{cell.mark}</text>")
+        title += ": " + ", ".join(drawn.groups[group].label for group in cell.groups[:6])
+    x, y = layout.corner(number)
+    gap = 2 if layout.width >= 14 else 1
+    color = _color(drawn, cell)
+    text = (f'<g><title>{escape(one_line(title))}</title><rect x="{x}" y="{y}" '
+            f'width="{layout.width - gap}" height="{layout.height - gap}" '
+            f'fill="{_hex(color)}"/>')
+    if layout.named:
+        room = int((layout.width - 8) / (SMALL_FONT * CHARACTER))
+        for line, words in enumerate((cell.name, _label(drawn, cell))):
+            text += (f'<text x="{x + 4}" y="{y + 13 + 13 * line}" font-size="{SMALL_FONT}" '
+                     f'fill="{_ink(color)}">{escape(_fitting(one_line(words), room))}</text>')
+    elif layout.marked:
+        text += _mark(x, y, layout.width - gap, color, cell.mark)
     return text + "</g>"
+
+
+def _mark(x: int, y: int, size: int, color: Color, mark: str) -> str:
+    return (f'<text x="{x + size / 2:g}" y="{y + size / 2 + 4:g}" text-anchor="middle" '
+            f'fill="{_ink(color)}">{mark}</text>')
+
+
+def _fitting(text: str, room: int) -> str:
+    """The text with something left out of its middle, if it is too long."""
+    if len(text) <= room:
+        return text
+    half = (room - 1) // 2
+    return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
 
 
 def _label(drawn: MachineMap, cell: Cell) -> str:
@@ -80,23 +167,43 @@ def _label(drawn: MachineMap, cell: Cell) -> str:
     return "" if cell.usable else "left out"
 
 
-def _fill(cell: Cell) -> str:
+def _color(drawn: MachineMap, cell: Cell) -> Color:
     if cell.groups:
-        return "#{:02x}{:02x}{:02x}".format(*color(cell.groups[0]))
-    return "#e8e8e8" if cell.usable else "#707070"
+        return drawn.groups[cell.groups[0]].color
+    return FREE if cell.usable else OUT
 
 
-def _legend(drawn: MachineMap) -> list[tuple[str, str]]:
-    """(colour, text) of each line."""
-    lines = []
-    for number, group in enumerate(drawn.groups[:LEGEND_LINES]):
-        detail = f"  {group.detail[:60]}" if group.detail else ""
-        lines.append((_fill(Cell("", True, "", [number])),
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _ink(color: Color) -> str:
+    """Black or white, whichever can be read on this colour."""
+    red, green, blue = color
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 120 else "white"
+
+
+def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str, str]]:
+    """(colour, character in it, text) of each item."""
+    items: list[tuple[Color | None, str, str]] = []
+    for number, group in enumerate(drawn.groups[:LEGEND_ITEMS]):
+        detail = f"  {_fitting(group.detail, 80)}" if group.detail else ""
+        items.append((group.color, mark_of(number) if layout.marked else "",
                       f"{group.label}: {group.node_list}{detail}"))
-    if len(drawn.groups) > LEGEND_LINES:
-        lines.append(("", f"... and {len(drawn.groups) - LEGEND_LINES} more"))
+    if len(drawn.groups) > LEGEND_ITEMS:
+        items.append((None, "", f"... and {len(drawn.groups) - LEGEND_ITEMS} more"))
     if any(not cell.groups and cell.usable for cell in drawn.cells):
-        lines.append((_fill(Cell("", True, "")), "usable, and in none of these"))
+        items.append((FREE, "", "usable, and in none of these"))
     if any(not cell.groups and not cell.usable for cell in drawn.cells):
-        lines.append((_fill(Cell("", False, "")), "left out"))
-    return lines + [("", remark) for remark in drawn.remarks]
+        items.append((OUT, "", "left out"))
+    items += [(None, "", text) for text in (*drawn.remarks, *drawn.errors)]
+    return [(color, mark, one_line(text)) for color, mark, text in items]
+
+
+def _legend_item(x: int, y: int, color: Color | None, mark: str, text: str) -> str:
+    drawn = ""
+    if color is not None:
+        drawn = f'<rect x="{x}" y="{y}" width="12" height="12" fill="{_hex(color)}"/>'
+        drawn += _mark(x, y, 12, color, mark) if mark else ""
+        x += 18
+    return drawn + f'<text x="{x}" y="{y + 10}">{escape(text)}</text>'

@@ -6,13 +6,13 @@ import argparse
 from typing import Any
 
 from pavilion.errors import ConfigError
-from pavilion.preview import PreviewJob, kickoff_script, preview
+from pavilion.preview import Preview, PreviewJob, kickoff_script, preview
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import node_range_text
 
 from . import base
-from .base import Command, Session
-from .output import Column, plural, print_json, print_table, show_error
+from .base import PROGRAM, Command, Session
+from .output import Column, plural, print_json, print_table, tell
 from .targets import add_targets, resolve_targets
 
 
@@ -27,31 +27,34 @@ def _run(session: Session) -> int:
     plan = preview(resolved)
     unknown = [number for number in session.args.script if not 0 < number <= len(plan.jobs)]
     for error in plan.errors:
-        show_error(error)
+        tell(f"{PROGRAM}: error: {error}")
     if unknown:
         raise ConfigError(f"There is no job {unknown[0]} in this plan; it has "
                           f"{plural(len(plan.jobs), 'job')}.")
     if session.args.json:
         print_json({"seed": seed, "jobs": [_record(session, job) for job in plan.jobs],
                     "errors": [{"tests": [test.name for test in error.tests],
-                                "error": error.pformat()} for error in plan.errors]})
+                                "error": error.text} for error in plan.errors]})
     elif session.args.script:
         for number in session.args.script:
             print("\n".join(kickoff_script(session.pav_cfg,
                                            plan.jobs[number - 1]).get_lines()))
     else:
-        _print(plan.jobs, len(resolved), seed)
+        _print(plan, seed)
     return base.FAILED if plan.errors else base.OK
 
 
-def _print(jobs: list[PreviewJob], tests: int, seed: int) -> None:
+def _print(plan: Preview, seed: int) -> None:
     columns = [Column("JOB", right=True), Column("SCHEDULER"), Column("MODE"),
                Column("CHUNK", right=True), Column("SIZE", right=True),
                Column("NODES", cut=True), Column("LIMIT", right=True),
                Column("TESTS", right=True), Column("NAMES", cut=True)]
-    print_table(columns, [_row(job) for job in jobs])
-    print(f"{plural(tests, 'test')} in {plural(len(jobs), 'job')}. Seed {seed}. Nothing was "
-          "started.")
+    print_table(columns, [_row(job) for job in plan.jobs])
+    left = sum(len(error.tests) for error in plan.errors)
+    print(f"{plural(sum(len(job.tests) for job in plan.jobs), 'test')} in "
+          f"{plural(len(plan.jobs), 'job')}"
+          + (f", {plural(left, 'test')} in none" if left else "")
+          + f". Seed {seed}. Nothing was started.")
 
 
 def _row(job: PreviewJob) -> list[str]:

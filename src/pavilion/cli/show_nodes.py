@@ -6,13 +6,13 @@ import argparse
 from typing import Any
 
 from pavilion.errors import ConfigError
-from pavilion.preview import NodeReport, node_report
+from pavilion.preview import NodeReport, name_list, node_report, state_text
 from pavilion.resolve import resolve_test
 from pavilion.suites import select_tests
 
 from . import base
 from .base import Command, Session
-from .output import Column, plural, print_json, print_table
+from .output import Column, plural, print_json, print_table, tell, warn
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,7 @@ def _show(session: Session) -> int:
     report = node_report(args.scheduler, _schedule(session))
     usable = set(report.usable)
     names = [name for name in report.nodes if name in usable or not args.filtered]
+    _tell_unknown(report)
     if args.json:
         print_json({"scheduler": args.scheduler, "usable": len(usable),
                     "nodes": [_record(report, name, name in usable) for name in names]})
@@ -41,6 +42,13 @@ def _show(session: Session) -> int:
     return base.OK
 
 
+def _tell_unknown(report: NodeReport) -> None:
+    """Names in include_nodes that no node has are mostly misspelt."""
+    for name, reason in report.reasons.items():
+        if name not in report.nodes:
+            tell(f"{name}: {reason}.")
+
+
 def _schedule(session: Session) -> dict[str, Any]:
     """The schedule section to filter by; the defaults without a test."""
     target = session.args.test
@@ -50,19 +58,18 @@ def _schedule(session: Session) -> dict[str, Any]:
     if len(tests) > 1:
         raise ConfigError(f"{target!r} stands for {len(tests)} tests; name one of them: "
                           f"{target}.{tests[0].name}, say.")
-    schedule: dict[str, Any] = resolve_test(tests[0])[0].config["schedule"]
+    runs = resolve_test(tests[0])
+    schedule: dict[str, Any] = runs[0].config["schedule"]
+    others = [run.name for run in runs if run.config["schedule"] != schedule]
+    if others:
+        warn(f"the schedule sections of the permutations of {target} differ. These are the nodes "
+             f"of {runs[0].name}; not of {name_list(others)}.")
     return schedule
-
-
-def _state(info: dict[str, Any]) -> str:
-    states = "+".join(info.get("states") or [])
-    word = "available" if info["available"] else "up" if info["up"] else "down"
-    return f"{word} ({states})" if states else word
 
 
 def _row(report: NodeReport, name: str, usable: bool) -> list[str]:
     info = report.nodes[name]
-    return [name, "yes" if usable else "no", _state(info), str(info.get("cpus", "")),
+    return [name, "yes" if usable else "no", state_text(info)[1], str(info.get("cpus", "")),
             ",".join(info.get("partitions") or []), ",".join(info.get("reservations") or []),
             report.reasons.get(name, "")]
 

@@ -28,9 +28,11 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
 
 
 def _seed(text: str) -> int:
-    number = int(text)
+    # Not int(): it takes ' 1_0'.
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
     if not 0 <= number < 2 ** 32:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {2 ** 32 - 1}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number between 0 and {2 ** 32 - 1}")
     return number
 
 

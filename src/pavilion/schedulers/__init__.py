@@ -16,6 +16,7 @@ from .config import ScheduleConfig, validate_config
 from .kickoff import KickoffScriptHeader
 from .plugins import register_core_plugins
 from .plugins.raw import Raw
+from .plugins.slurm import Slurm
 from .registry import get_plugin, list_plugins
 from .scheduler import SchedulerPlugin
 from .vars import SchedulerVariables, dfr_var_method, var_method
@@ -37,5 +38,5 @@ __all__ = [
     # Errors.
     "SchedulerPluginError", "SchedulerError", "SchedConfigError",
     # Bundled plugins, and finding plugins by name.
-    "Raw", "register_core_plugins", "get_plugin", "list_plugins",
+    "Raw", "Slurm", "register_core_plugins", "get_plugin", "list_plugins",
 ]

@@ -200,6 +200,13 @@ class JobTable:
             self._read_clock()
             return {job_id: self._judge(job_id, oldest) for job_id in wanted}
 
+    def records(self) -> dict[str, JobRecord]:
+        """All jobs that are known, by id; asks nobody.  Those that are over for long are left
+        out."""
+        with self._state:
+            known = {job_id: seen.record for job_id, seen in self._past.items()}
+            return {**known, **self._listed}
+
     def note_new(self, job_id: str, when: float | None = None) -> None:
         """Note that a job was just submitted: what was known under its id is another job's.
 
@@ -385,12 +392,13 @@ class JobTable:
                 if seen.when > self._forgotten_before and (
                         known is None or known.when < seen.when):
                     self._past[job_id] = seen
-            current = -math.inf if self._asked is None else self._asked
             for job_id, absence in shared.absent.items():
+                # One that was broken since is found out when it is looked at.
                 own = self._absent.get(job_id)
-                if absence.first > max(self._forgotten_before, current) and (
+                if absence.first > self._forgotten_before and (
                         own is None or own.first > absence.first):
                     self._absent[job_id] = absence
+            current = -math.inf if self._asked is None else self._asked
             if shared.asked is not None and shared.asked > max(current, self._void_before):
                 self._take(shared.listed, shared.asked)
             failure = shared.failure
@@ -410,8 +418,7 @@ class JobTable:
         last = self._last(job_id)
         if not self._is_fresh(oldest):
             return self._cannot_tell(self._why_no_answer(), last, answered=False)
-        assert self._asked is not None
-        if last is not None and job_id in self._listed:
+        if last is not None and self._asked is not None and last.when >= self._asked:
             return Lookup(Presence.FOUND, last.record, "", self._age(last.when))
         self._count_absence(job_id)
         absence = self._absent.get(job_id)
@@ -426,7 +433,7 @@ class JobTable:
             return self._cannot_tell(f"{note} That is too little to call it gone.", last)
         self._watched.discard(job_id)
         return Lookup(Presence.ABSENT, None if last is None else last.record,
-                      note + self._last_seen(last), self._age(self._asked))
+                      note + self._last_seen(last), self._age(absence.last))
 
     def _count_absence(self, job_id: str) -> None:
         """Count the current answer, once, if it lacks the job and may be counted."""
@@ -451,8 +458,9 @@ class JobTable:
         if self._failure is None:
             return "There is no recent answer of the scheduler."
         times = f", {self._failure.times} times in a row" if self._failure.times > 1 else ""
+        note = self._failure.note.rstrip(". ")
         return (f"The scheduler could not be asked{times}, last "
-                f"{self._age(self._failure.when):.0f} s ago: {self._failure.note}")
+                f"{self._age(self._failure.when):.0f} s ago: {note}.")
 
     def _cannot_tell(self, why: str, last: _Seen | None, answered: bool = True) -> Lookup:
         age = math.inf if last is None else self._age(last.when)

@@ -1,1 +1,15 @@
-"""The scheduler plugin for Slurm."""
+"""The Slurm scheduler plugin.
+
+- ``plugin``: the plugin class
+- ``vars``: its variables
+- ``client``: the conversation with Slurm; the only module here that runs commands
+- ``submit``: a submission, told apart from its ghosts
+- ``header``, ``queries``: what is said to Slurm; ``parsing``, ``states``, ``notes``, ``errors``:
+  what it says.  Pure functions all.
+"""
+
+from __future__ import annotations
+
+from .plugin import Slurm
+
+__all__ = ["Slurm"]

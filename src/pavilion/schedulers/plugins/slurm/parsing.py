@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ... import hostlists
 from .queries import FIELD_END, JOB_FIELDS, NODE_FIELDS, RECORDED_FIELDS, ROW_END
-from .states import Phase, Usability, parse_job_state
+from .states import Phase, Usability, node_state_names, parse_job_state
 
 MIB = 1024 ** 2
 # What Slurm writes for 'nothing'.
@@ -111,10 +111,14 @@ def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     """
     rows, refused = parse_table(text, len(NODE_FIELDS), "sinfo")
     groups: dict[str, _Group] = {}
+    # Where each node has a row of its own, most of them are alike.
+    alike: dict[tuple[str, ...], _Group] = {}
     for row in rows:
-        state, cpus, mem, features, partition, folded, reason = row
+        folded, common = row[5], (_last_line(row[0]), *row[1:5], row[6])
         try:
-            group = _group(_last_line(state), cpus, mem, features, partition, reason)
+            group = alike.get(common)
+            if group is None:
+                group = alike[common] = _group(*common)
             names = hostlists.expand(folded)
         except ValueError as exc:
             refused.append(RefusedRow(_shown(FIELD_END.join(row)), str(exc)))
@@ -149,17 +153,13 @@ def _group(state: str, cpus: str, mem: str, features: str, partition: str,
 def _add_partition(groups: dict[str, _Group], names: Iterable[str],
                    partitions: tuple[str, ...]) -> None:
     """Add partitions to nodes that were in a row before."""
-    # By identity: there are few groups, and comparing them costs more than looking them up.
-    joined: dict[int, _Group] = {}
+    joined: dict[_Group, _Group] = {}
     for name in names:
         group = groups[name]
-        new = joined.get(id(group))
-        if new is None:
-            both = dict.fromkeys(group.partitions + partitions)
-            new = joined[id(group)] = group._replace(partitions=tuple(both))
-            # A group that was joined already stays as it is.
-            joined[id(new)] = new
-        groups[name] = new
+        if group not in joined:
+            both = tuple(dict.fromkeys(group.partitions + partitions))
+            joined[group] = group._replace(partitions=both)
+        groups[name] = joined[group]
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -207,14 +207,15 @@ def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
 
 def node_info(node: Node, usability: Usability,
               reservations: Sequence[str] = ()) -> dict[str, Any]:
-    """A NodeInfo dictionary. 'why' says why a node is not up or not available, else ''."""
+    """A NodeInfo dictionary. 'states' are base and flags by their names here, and 'why' says why
+    the node is not up or not available, else ''."""
     name, state, cpus, mem, features, partitions, reason = node
     up, available, why = usability
     if reason and why:
         why = f"{why}: {reason}"
     return {"name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
             "partitions": list(partitions), "reservations": list(reservations),
-            "features": list(features), "states": state.upper().split("+"), "why": why}
+            "features": list(features), "states": list(node_state_names(state)), "why": why}
 
 
 # --- Reservations ---

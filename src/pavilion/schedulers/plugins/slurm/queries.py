@@ -83,17 +83,18 @@ def reservations() -> list[str]:
     return ["scontrol", "-a", "-o", "show", "reservation"]
 
 
-def jobs(user: str | int) -> list[str]:
+def jobs(user: str | int | None) -> list[str]:
     """All jobs of a user, those that ended a short while ago too (two requests).
 
     This also answers for a token: see ``parsing.with_token``. ``squeue -n`` would not do: a
     comma in a name makes two names of it.
 
-    :param user: A user id, rather than a name. squeue answers for one without a name with an
+    :param user: A user id, rather than a name; None for the jobs of everybody. squeue answers
+        for a user without a name with an
         empty list, rc 0, and an error on stderr; ``errors.classify`` sees that.
     """
-    return ["squeue", "-a", "-t", "all", "-u", str(user), "-O",
-            format_option(JOB_FIELDS.values())]
+    of_user = [] if user is None else ["-u", str(user)]
+    return ["squeue", "-a", "-t", "all", *of_user, "-O", format_option(JOB_FIELDS.values())]
 
 
 def recorded(job_ids: Iterable[str]) -> list[str]:

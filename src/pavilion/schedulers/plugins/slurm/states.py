@@ -129,9 +129,9 @@ class NodeState(NamedTuple):
     flags: frozenset[str]
     unknown: frozenset[str]
 
-    def names(self) -> list[str]:
-        """Base and flags, in a fixed order, such as ['IDLE', 'DRAIN']."""
-        return [self.base, *sorted(self.flags | self.unknown)]
+    def names(self) -> tuple[str, ...]:
+        """Base and flags, in a fixed order, such as ('IDLE', 'DRAIN')."""
+        return (self.base, *sorted(self.flags | self.unknown))
 
 
 class Usability(NamedTuple):
@@ -175,6 +175,12 @@ def parse_node_state(text: str) -> NodeState:
         # be a base that came with a later release.
         base = "IDLE" if flags and not unknown else "UNKNOWN"
     return NodeState(base, frozenset(flags), frozenset(unknown))
+
+
+@lru_cache(maxsize=4096)
+def node_state_names(text: str) -> tuple[str, ...]:
+    """Base and flags of a node's state in any of Slurm's notations."""
+    return parse_node_state(text).names()
 
 
 def _node_word(word: str) -> tuple[str | None, str | None]:

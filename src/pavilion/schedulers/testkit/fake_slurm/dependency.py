@@ -15,7 +15,7 @@ def reason(store: Store, job: Row) -> str:
     text = job["dependency"]
     any_of = "?" in text
     results = [_one(store, job, part) for part in re.split(r"[,?]", text)]
-    if any_of and "" in results or not any_of and not any(results):
+    if (any_of and "" in results) or (not any_of and not any(results)):
         job["dependency"] = ""
         return ""
     never = [result == "DependencyNeverSatisfied" for result in results]

@@ -66,7 +66,8 @@ def used(job: Row, now: float) -> float:
     """Seconds that the job has run."""
     if job["start"] is None or job["state"] == "PENDING":
         return 0.0
-    return max(0.0, (job["end"] or now) - job["start"])
+    end: float = job["end"] or now
+    return max(0.0, end - float(job["start"]))
 
 
 def end_time(job: Row) -> float | None:
@@ -76,7 +77,7 @@ def end_time(job: Row) -> float | None:
     start = start_time(job)
     if start is None or job["limit"] is None:
         return None
-    return float(job.get("end_wish") or start + job["limit"] * 60)
+    return float(job["end_wish"] or start + job["limit"] * 60)
 
 
 def start_time(job: Row) -> float | None:
@@ -91,7 +92,8 @@ def over_subscribe(job: Row) -> str:
 
 
 def restarts(job: Row) -> int:
-    return int(job.get("restarts_after", job["restarts"]))
+    later = job["restarts_after"]
+    return int(job["restarts"] if later is None else later)
 
 
 def when(context: Context, moment: float | None, none: str) -> str:

@@ -52,7 +52,7 @@ def run(context: Context) -> int:
 
 
 def _matches(context: Context, job: Row, options: dict[str, str], ids: list[int]) -> bool:
-    if ids and job["id"] not in ids or job["state"] not in ("PENDING", "RUNNING", "SUSPENDED"):
+    if (ids and job["id"] not in ids) or job["state"] not in ("PENDING", "RUNNING", "SUSPENDED"):
         return False
     for name in ("account", "name", "partition", "reservation"):
         if name in options and job[name] not in options[name].split(","):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from . import errors, placement
@@ -126,4 +127,4 @@ def file_name(row: Row, pattern: str) -> str:
         return text.zfill(int(match[1])) if match[1] and text.isdigit() else text
 
     path = re.sub(r"%(\d*)([a-zA-Z%])", value, pattern)
-    return path if path.startswith("/") else f"{row['workdir']}/{path}"
+    return path if path.startswith("/") else os.path.join(str(row["workdir"]), path)

@@ -5,6 +5,9 @@ finds no reader at the FIFO starts a controller. Two that start at once are no h
 finds the lock taken and ends.
 """
 
+# A command starts in less time without pathlib.
+# ruff: noqa: PTH100, PTH110, PTH118, PTH120
+
 from __future__ import annotations
 
 import os

@@ -1,0 +1,121 @@
+"""Cancelling jobs: told to Slurm in one command, then seen to be true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from ...commands import CommandResult, Failure
+from ...job_table import JobTable, Lookup, Presence
+from .client import SlurmClient
+from .errors import cancel_errors, classify_result, summary
+from .states import parse_job_state
+
+POLL = 1.0
+
+
+class Cancelled(Enum):
+    """What came of cancelling a job."""
+
+    CANCELLED = "cancelled"
+    ALREADY_OVER = "already over"
+    NOT_FOUND = "not found"
+    DENIED = "denied"
+    UNREACHABLE = "unreachable"
+    STILL_THERE = "still there"
+
+
+class CancelOutcome(NamedTuple):
+    """What came of cancelling a job; ``message`` is None when it does not run any more."""
+
+    what: Cancelled
+    message: str | None
+
+
+def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wait: float,
+                sleep: Callable[[float], object] = time.sleep,
+                clock: Callable[[], float] = time.monotonic) -> dict[str, CancelOutcome]:
+    """Cancel jobs, and wait until the job table shows it.
+
+    scancel says nothing about jobs that are unknown or over, so the table is asked before and
+    after.
+
+    :param wait: Seconds to wait for the jobs to go.
+    """
+    ids = list(dict.fromkeys(job_ids))
+    before = table.lookup_many(ids)
+    results = client.cancel(ids)
+    failures = _failures(results, ids)
+    outcomes = {job_id: outcome for job_id, outcome in failures.items()
+                if outcome.what is not Cancelled.UNREACHABLE}
+    left = [job_id for job_id in ids if job_id not in failures]
+    deadline = clock() + wait
+    while left:
+        table.expire()
+        after = table.lookup_many(left)
+        for job_id in list(left):
+            outcome = _seen(before[job_id], after[job_id], job_id)
+            if outcome is not None:
+                outcomes[job_id] = outcome
+                left.remove(job_id)
+        if not left or clock() >= deadline:
+            break
+        sleep(POLL)
+    for job_id in left:
+        outcomes[job_id] = CancelOutcome(
+            Cancelled.STILL_THERE, f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
+            f"seconds later still shows it. {_shown(after[job_id])}".rstrip())
+    return {job_id: outcomes.get(job_id) or failures[job_id] for job_id in ids}
+
+
+def _failures(results: Sequence[CommandResult], ids: Sequence[str]) -> dict[str, CancelOutcome]:
+    """The jobs that scancel could not cancel."""
+    found: dict[str, CancelOutcome] = {}
+    for result in results:
+        named = cancel_errors(result.stderr)
+        for job_id, kind in named.items():
+            if job_id in ids and kind is not Failure.UNKNOWN_JOB:
+                found[job_id] = _failure(kind, job_id, result)
+        kind_of_all = classify_result(result)
+        if kind_of_all in (None, Failure.UNKNOWN_JOB):
+            continue
+        for argument in result.argv[1:]:
+            if argument in ids and not named:
+                found.setdefault(argument, _failure(kind_of_all, argument, result))
+    return found
+
+
+def _failure(kind: Failure | None, job_id: str, result: CommandResult) -> CancelOutcome:
+    said = summary(result.stderr) or result.describe()
+    if kind is Failure.DENIED:
+        return CancelOutcome(Cancelled.DENIED, f"You may not cancel job {job_id}: {said}.")
+    if kind is Failure.TRANSIENT:
+        return CancelOutcome(Cancelled.UNREACHABLE, f"Slurm did not answer, so job {job_id} may "
+                             f"go on: {said}. Try again later.")
+    return CancelOutcome(Cancelled.STILL_THERE, f"Job {job_id} could not be cancelled: {said}.")
+
+
+def _seen(before: Lookup, after: Lookup, job_id: str) -> CancelOutcome | None:
+    """What the table shows of a job after scancel; None while it has to go yet."""
+    if after.presence is Presence.FOUND and after.record is not None:
+        state = parse_job_state(after.record.state)
+        if state.is_over:
+            was_over = before.record is not None and parse_job_state(before.record.state).is_over
+            return CancelOutcome(Cancelled.ALREADY_OVER if was_over else Cancelled.CANCELLED, None)
+        if state.name == "COMPLETING":
+            # Its processes are being ended.
+            return CancelOutcome(Cancelled.CANCELLED, None)
+        return None
+    if after.answered:
+        # A good answer without the job: Slurm forgot it, or never had it.
+        known = before.presence is Presence.FOUND
+        return CancelOutcome(Cancelled.CANCELLED if known else Cancelled.NOT_FOUND, None)
+    return None
+
+
+def _shown(lookup: Lookup) -> str:
+    if lookup.record is not None and lookup.presence is Presence.FOUND:
+        return f"Its state is {lookup.record.state}."
+    return lookup.note

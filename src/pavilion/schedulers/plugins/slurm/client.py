@@ -1,0 +1,132 @@
+"""The conversation with Slurm: queries, and what their failures mean.
+
+Every command runs through a :class:`CommandRunner`, with an environment that cannot change what
+is asked.  Queries are repeated after transient failures; nothing else is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pavilion.errors import SchedulerPluginError
+
+from ...commands import CommandResult, CommandRunner, Failure
+from ...job_table import JobRecord, JobTable, QueryFailed
+from . import parsing, queries
+from .errors import classify_result, hint, summary
+from .states import parse_job_state
+
+# Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
+QUERY_TIMEOUT = 60.0
+# sbatch retries for two minutes by itself when the queue is full.
+SUBMIT_TIMEOUT = 180.0
+
+
+class SlurmClient:
+    """Asks Slurm.  May be used from several threads."""
+
+    def __init__(self) -> None:
+        self.querying = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
+                                      set=queries.QUERY_SET, timeout=QUERY_TIMEOUT)
+        # Jobs inherit the environment of sbatch, so nothing is set for it.
+        self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
+                                        set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
+
+    @staticmethod
+    def missing_commands() -> list[str]:
+        """Which of the commands that are needed cannot be found."""
+        return [command for command in queries.COMMANDS if shutil.which(command) is None]
+
+    def problem(self) -> str | None:
+        """Why the controller cannot be used; None when it answers."""
+        result = self.querying.run(queries.ping())
+        if classify_result(result) is None:
+            return None
+        return f"Slurm's controller does not answer. {result.describe()}"
+
+    def ask(self, argv: list[str]) -> str:
+        """Run a query, again after transient failures.
+
+        :returns: What it printed.
+        :raises SchedulerPluginError: With the command and what it said.
+        """
+        result = self.querying.run_retrying(argv, classify_result, attempts=3)
+        if classify_result(result) is not None:
+            raise failed("Slurm could not be asked", result)
+        return result.stdout
+
+    def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation]]:
+        """All nodes and all reservations.
+
+        :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
+        """
+        try:
+            nodes, refused = parsing.parse_nodes(self.ask(queries.inventory()))
+            reservations, also = parsing.parse_reservations(self.ask(queries.reservations()))
+        except parsing.UnreadableAnswer as exc:
+            raise SchedulerPluginError("Slurm's answer about its nodes cannot be used",
+                                       prior_error=exc) from exc
+        for row in (*refused, *also):
+            # A node that is not understood is a node that tests do not get; no more than that.
+            raise_if_nothing_left(row, nodes)
+        return nodes, reservations
+
+    def jobs(self, user: str | None) -> dict[str, JobRecord]:
+        """All jobs of a user (of everybody, for None) by id.  No retries: the table asks again.
+
+        :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
+        """
+        result = self.querying.run(queries.jobs(user))
+        if classify_result(result) is not None:
+            raise QueryFailed(result.describe())
+        try:
+            rows, refused = parsing.parse_jobs(result.stdout)
+        except parsing.UnreadableAnswer as exc:
+            raise QueryFailed(str(exc)) from exc
+        if any(not row.job_id for row in refused):
+            # It may be about any job, so nobody is known to be absent.
+            raise QueryFailed(f"squeue printed a row that cannot be read: {refused[0].text} "
+                              f"({refused[0].problem}).")
+        found = {job.job_id: JobRecord(job.job_id, job.state, job.data) for job in rows.values()}
+        for row in refused:
+            found.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
+        return found
+
+    def job_table(self, user: str | None, cache_file: Path | None, max_age: float) -> JobTable:
+        """A table of a user's jobs."""
+        source = f"slurm {os.environ.get('SLURM_CONF', '')} {user}"
+        return JobTable(lambda: self.jobs(user), is_over=is_over, cache_file=cache_file,
+                        max_age=max_age, source=source)
+
+    def cancel(self, job_ids: list[str]) -> list[CommandResult]:
+        """Tell Slurm to cancel jobs; the results of the commands that took.
+
+        :raises ValueError: For a text that is no job id.
+        """
+        return [self.querying.run(argv) for argv in queries.cancel(job_ids)]
+
+
+def is_over(record: JobRecord) -> bool:
+    """Whether a job has ended for good."""
+    return parse_job_state(record.state).is_over
+
+
+def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPluginError:
+    """A command's failure as an error: what was tried, what Slurm said, what to look at."""
+    said = summary(result.stderr) or summary(result.stdout)
+    advice = hint(result.stderr)
+    text = what + where
+    if said:
+        text += f": {said}"
+    text += f" [{result.describe()}]" if not said or classify_result(result) in (
+        Failure.TRANSIENT, None) else ""
+    return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}", data=result)
+
+
+def raise_if_nothing_left(row: parsing.RefusedRow, nodes: list[parsing.Node]) -> None:
+    """One row that cannot be read is passed over; when it is all there is, nothing is known."""
+    if not nodes:
+        raise SchedulerPluginError("Slurm's answer about its nodes cannot be read: "
+                                   f"{row.text} ({row.problem}).")

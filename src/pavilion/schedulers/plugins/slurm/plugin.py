@@ -1,0 +1,279 @@
+"""The slurm scheduler plugin.
+
+What it says to Slurm and what Slurm's answers mean is in the modules beside this one; here both
+are put together.  They are imported when Slurm is first asked, so that loading the plugin is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml_config as yc
+from pavilion import sys_vars
+from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import Job, JobInfo
+from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.types import NodeInfo, NodeList, NodeRange
+
+from ...advanced import SchedulerPluginAdvanced
+from ...config import validate_list
+from .header import SbatchHeader
+from .vars import SlurmVars
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
+    from ...job_table import JobTable, Lookup
+    from .client import SlurmClient
+    from .inventory import Inventory
+
+MPI_COMMANDS = ("srun", "mpirun")
+# Seconds until a cancelled job must be gone from the list, or be going.
+CANCEL_WAIT = 15.0
+
+
+class Slurm(SchedulerPluginAdvanced):
+    """Schedules tests via the Slurm scheduler.
+
+    - One query serves for the states of all jobs; its answer is shared by threads and, through
+      a small file in the working folder, by the processes of a user.
+    - A job is submitted once, whatever becomes of sbatch's answer (see ``submit``).
+    - Nodes are asked for when something depends on them.
+    """
+
+    VAR_CLASS = SlurmVars
+    KICKOFF_SCRIPT_HEADER_CLASS = SbatchHeader
+    KICKOFF_FN = "kickoff.sbatch"
+    JOB_SHARE_KEY_ATTRS = [*SchedulerPluginAdvanced.JOB_SHARE_KEY_ATTRS, "slurm.features",
+                           "slurm.sbatch_extra"]
+    # The job table has an age of its own.
+    JOB_STATUS_TIMEOUT = 0.0
+    # Seconds that an answer about jobs serves.
+    JOB_TABLE_AGE = 5.0
+    KICKOFFS_AT_ONCE = 4
+
+    def __init__(self) -> None:
+        super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
+        self._client_lock = threading.Lock()
+        self._client_made: SlurmClient | None = None
+        self._tables: dict[tuple[str | None, Path | None], JobTable] = {}
+
+    @property
+    def _client(self) -> SlurmClient:
+        with self._client_lock:
+            if self._client_made is None:
+                from .client import SlurmClient
+                self._client_made = SlurmClient()
+            return self._client_made
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The section ``schedule.slurm``."""
+        text = yc.StrElem
+        elems = [
+            yc.ListElem("up_states", sub_elem=text(), help_text=(
+                "States of nodes that can be used, now or later.")),
+            yc.ListElem("avail_states", sub_elem=text(), help_text=(
+                "States of nodes that are free right now.")),
+            yc.ListElem("reserved_states", sub_elem=text(), help_text=(
+                "States of nodes that can be used when a reservation is given.")),
+            yc.ListElem("features", sub_elem=text(), help_text=(
+                "Features (constraints) that nodes must have; 'a|b' is either of the two.")),
+            yc.ListElem("srun_extra", sub_elem=text(), help_text=(
+                "More options for srun, as part of test_cmd.")),
+            yc.ListElem("sbatch_extra", sub_elem=text(), help_text=(
+                "More options for sbatch, each a line of the kickoff script's header, without "
+                "'#SBATCH'.")),
+            text("mpi_cmd", help_text="What starts a test's tasks: srun or mpirun."),
+        ]
+        validators: dict[str, Any] = {str(elem.name): validate_list for elem in elems}
+        validators["mpi_cmd"] = MPI_COMMANDS
+        defaults: dict[str, Any] = {
+            "up_states": ["ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT",
+                          "MIXED"],
+            "avail_states": ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"],
+            "reserved_states": ["RESERVED"],
+            "features": [], "srun_extra": [], "sbatch_extra": [], "mpi_cmd": "srun",
+        }
+        return elems, validators, defaults
+
+    def _available(self) -> bool:
+        """Whether Slurm's commands are here, and its controller answers."""
+        missing = self._client.missing_commands()
+        if missing:
+            self.unavailable_reason = (f"Slurm's commands were not found in PATH: "
+                                       f"{', '.join(missing)}.")
+            return False
+        self.unavailable_reason = self._client.problem()
+        return self.unavailable_reason is None
+
+    def refresh(self) -> None:
+        """Forget all that was learned from Slurm."""
+        super().refresh()
+        with self._client_lock:
+            tables = list(self._tables.values())
+        for table in tables:
+            table.expire()
+
+    # ---------------------------------------------------------------------------------- nodes
+
+    def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Inventory]:
+        """All nodes, and the reservations over them; two commands."""
+        from .inventory import Inventory
+        nodes, reservations = self._client.inventory()
+        return nodes, Inventory(reservations)
+
+    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
+                                 extra: Inventory) -> NodeInfo:
+        """A node as this configuration sees it."""
+        return extra.node_info(node_data, sched_config["slurm"], sched_config["reservation"])
+
+    def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+                       ) -> str | None:
+        """Leave out nodes without the features that are asked for."""
+        for feature in sched_config["slurm"]["features"]:
+            if not {part.strip() for part in feature.split("|")}.intersection(node["features"]):
+                return f"no feature {feature!r}"
+        return None
+
+    # ----------------------------------------------------------------------------------- jobs
+
+    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
+                 job_name: str, nodes: NodeList | None = None,
+                 node_range: NodeRange | None = None) -> JobInfo:
+        """Submit the kickoff script.  All options are in its header."""
+        from .submit import Submitter
+        done = Submitter(self._client).submit(
+            job.path, job.kickoff_path, job.sched_log, job_name,
+            sched_config["slurm"]["sbatch_extra"])
+        info = JobInfo({"id": done.job_id, "sys_name": _sys_name(), "token": done.token,
+                        "user": str(os.getuid())})
+        if done.cluster:
+            info["cluster"] = done.cluster
+        if done.job_id:
+            self._table(pav_cfg, info).note_new(done.job_id)
+        return info
+
+    def _table(self, pav_cfg: PavConfig | None, job_info: JobInfo) -> JobTable:
+        """The table with a job.  Records of other programs do not say whose job it is; then it
+        is one of everybody's jobs."""
+        user = job_info.get("user")
+        folder = None if pav_cfg is None else Path(pav_cfg["working_dir"])
+        key = (None if user is None else str(user), folder)
+        with self._client_lock:
+            table = self._tables.get(key)
+        if table is None:
+            cache = None
+            if folder is not None and user == str(os.getuid()):
+                cache = folder / f".slurm_jobs-{_sys_name()}-{user}.json"
+            made = self._client.job_table(key[0], cache, self.JOB_TABLE_AGE)
+            with self._client_lock:
+                table = self._tables.setdefault(key, made)
+        return table
+
+    def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
+        """What Slurm's list of jobs says of a job."""
+        from ...job_table import Presence
+        from .notes import job_note
+        from .states import parse_job_state
+        elsewhere = _elsewhere(job_info)
+        if elsewhere:
+            return TestStatusInfo(STATES.SCHEDULED, elsewhere)
+        table = self._table(pav_cfg, job_info)
+        job_id, found = self._look_up(table, job_info)
+        if found.presence is Presence.FOUND and found.record is not None:
+            state = parse_job_state(found.record.state)
+            return TestStatusInfo(state.pavilion_state, job_note(job_id, found.record.data))
+        if found.presence is Presence.ABSENT:
+            return TestStatusInfo(STATES.SCHED_ERROR, f"Slurm does not list {job_id} (any more). "
+                                  f"{found.note}")
+        state_name = STATES.SCHEDULED if found.answered else STATES.SCHED_WARNING
+        return TestStatusInfo(state_name, found.note)
+
+    def _look_up(self, table: JobTable, job_info: JobInfo) -> tuple[str, Lookup]:
+        """A job in a table.  One whose id is not known is looked for by its token."""
+        job_id = str(job_info.get("id") or "")
+        if job_id:
+            return f"job {job_id}", table.lookup(job_id)
+        token = str(job_info.get("token") or "")
+        if not token:
+            raise SchedulerPluginError(f"The record of a Slurm job is damaged: {job_info!r}.")
+        # Under an id that no job has, the table counts how often it was not there.
+        found = table.lookup(token)
+        job_id = self._id_of_token(table, token)
+        return (f"job {job_id}", table.lookup(job_id)) if job_id else (
+            f"a job with the token {token}", found)
+
+    @staticmethod
+    def _id_of_token(table: JobTable, token: str) -> str:
+        from .submit import with_token
+        jobs = with_token(table.records(), token)
+        return jobs[0].job_id if jobs else ""
+
+    def cancel(self, job_info: JobInfo) -> str | None:
+        """Cancel a job, and see that it goes.
+
+        :returns: None when it is cancelled, over already, or not known to Slurm.
+        """
+        return self.cancel_jobs([job_info])[0]
+
+    def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
+        """Cancel jobs with as few commands as can be; see cancel()."""
+        from .cancel import cancel_jobs
+        messages: list[str | None] = [_elsewhere(info) for info in job_infos]
+        wanted = [number for number, message in enumerate(messages) if message is None]
+        ids: dict[int, str] = {}
+        for number in wanted:
+            info = job_infos[number]
+            job_id = str(info.get("id") or "")
+            if not job_id:
+                table = self._table(None, info)
+                table.expire()
+                table.lookup(str(info.get("token") or "none"))
+                job_id = self._id_of_token(table, str(info.get("token") or "none"))
+            if job_id:
+                ids[number] = job_id
+            else:
+                messages[number] = ("It is not known whether Slurm has this job: nothing was "
+                                    f"found with the token {info.get('token')!r}. Try again later.")
+        if ids:
+            table = self._table(None, job_infos[next(iter(ids))])
+            outcomes = cancel_jobs(self._client, table, list(ids.values()), CANCEL_WAIT)
+            for number, job_id in ids.items():
+                messages[number] = outcomes[job_id].message
+        return messages
+
+    def _get_alloc_nodes(self, job: Job) -> NodeList:
+        """The nodes of the allocation we are in."""
+        names = os.environ.get("SLURM_JOB_NODELIST") or os.environ.get("SLURM_NODELIST")
+        if not names:
+            raise SchedulerPluginError("This is no Slurm allocation: SLURM_JOB_NODELIST is not "
+                                       "set.")
+        from ... import hostlists
+        try:
+            return hostlists.expand(names, unique=True)
+        except ValueError as exc:
+            raise SchedulerPluginError(f"Bad host list in SLURM_JOB_NODELIST: {names!r}",
+                                       prior_error=exc) from exc
+
+    @staticmethod
+    def parse_node_list(text: str | None) -> NodeList:
+        """The names in a node list; [] for None and ''.  :raises ValueError: on bad text."""
+        from .parsing import parse_node_list
+        return parse_node_list(text)
+
+
+def _sys_name() -> str:
+    return str(sys_vars.get_vars(True)["sys_name"])
+
+
+def _elsewhere(job_info: JobInfo) -> str | None:
+    """Why a job cannot be asked about here; None when it can."""
+    name, here = job_info.get("sys_name"), _sys_name()
+    if name is None or str(name) == here:
+        return None
+    return (f"Job {job_info.get('id')} was started on the system {name!r}, and this is {here!r}: "
+            "nothing can be done about it here.")

@@ -1,0 +1,146 @@
+"""Submitting a job once: tokens, adoption, retries.
+
+sbatch may fail although the job exists: the controller took it, and the answer got lost.  So each
+submission carries a token, which is written to the job's folder first.  After an unclear failure
+Slurm's own list of jobs decides: a job with that token is ours, and only a good answer without it
+allows another try.  When not even that can be found out, the job is recorded by its token alone,
+and whoever asks for its state later looks for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pavilion.errors import SchedulerPluginError
+
+from ...commands import CommandResult, Failure
+from ...job_table import JobRecord, QueryFailed
+from . import queries
+from .client import SlurmClient, failed
+from .errors import classify_result
+from .header import safe_job_name
+from .parsing import parse_submitted
+
+TOKEN_FN = "submission.json"
+LOG_FN = "sbatch.log"
+
+ATTEMPTS = 3
+# Seconds to wait before the job list is asked again, after it could not be.
+LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+# Seconds between tries while a limit of submitted jobs is reached, and for how long at all.
+FULL_PAUSE = 30.0
+FULL_PATIENCE = 600.0
+
+
+class Submission(NamedTuple):
+    """A job that was handed over.  ``job_id`` is '' when only its token is known."""
+
+    job_id: str
+    cluster: str
+    token: str
+
+
+class Submitter:
+    """Submits jobs.
+
+    :param sleep: Waits for some seconds.
+    :param clock: Gives seconds, for the patience with a full queue.
+    """
+
+    def __init__(self, client: SlurmClient, sleep: Callable[[float], object] = time.sleep,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._sleep = sleep
+        self._clock = clock
+
+    def submit(self, folder: Path, script: Path, output: Path, job_name: str,
+               extra: Sequence[str] = ()) -> Submission:
+        """Submit a script.
+
+        :param folder: The job's folder.
+        :param output: What the job prints goes there.
+        :param job_name: Its name in the script.
+        :param extra: The options in the script that a user wrote.
+        :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
+        """
+        token = f"pav-{os.urandom(8).hex()}"
+        _record_token(folder, token)
+        argv = queries.submit(script, output, _token_options(token, job_name, extra))
+        full_until = self._clock() + FULL_PATIENCE
+        attempts = 0
+        while True:
+            result = self._client.submitting.run(argv, output=folder / LOG_FN)
+            kind = classify_result(result)
+            submitted = parse_submitted(result.stdout) if kind is None else None
+            if submitted is not None:
+                return Submission(submitted.job_id, submitted.cluster, token)
+            if kind is Failure.QUEUE_FULL:
+                if self._clock() >= full_until:
+                    raise _refused(script, result, " after waiting for room in the queue for "
+                                   f"{FULL_PATIENCE / 60:.0f} minutes")
+                self._sleep(FULL_PAUSE)
+                continue
+            if kind not in (None, Failure.TRANSIENT) or _not_started(result):
+                raise _refused(script, result)
+            attempts += 1
+            found = self._look_for(token)
+            if found is None:
+                return Submission("", "", token)
+            if found:
+                return self._adopt(found, token)
+            if attempts >= ATTEMPTS:
+                raise _refused(script, result, f" in {attempts} tries")
+
+    def _look_for(self, token: str) -> list[JobRecord] | None:
+        """The jobs with a token; None when that cannot be found out."""
+        for pause in (*LOOK_PAUSES, None):
+            try:
+                return with_token(self._client.jobs(str(os.getuid())), token)
+            except QueryFailed:
+                if pause is not None:
+                    self._sleep(pause)
+        return None
+
+    def _adopt(self, jobs: list[JobRecord], token: str) -> Submission:
+        """Take the oldest job with our token, and cancel what there is besides."""
+        first, *others = jobs
+        if others:
+            self._client.cancel([job.job_id for job in others])
+        return Submission(first.job_id, "", token)
+
+
+def with_token(jobs: dict[str, JobRecord], token: str) -> list[JobRecord]:
+    """The jobs with a token, the oldest first."""
+    found = [job for job in jobs.values() if job.data.get("comment") == token
+             or job.data.get("name", "").endswith(token)]
+    return sorted(found, key=lambda job: int(job.job_id))
+
+
+def _record_token(folder: Path, token: str) -> None:
+    path = folder / TOKEN_FN
+    try:
+        with path.open("w", encoding="ascii") as file:
+            json.dump({"token": token, "when": time.time()}, file)
+    except OSError as exc:
+        raise SchedulerPluginError(f"The record of the submission cannot be written to {path}",
+                                   prior_error=exc) from exc
+
+
+def _token_options(token: str, job_name: str, extra: Sequence[str]) -> list[str]:
+    """The options that put the token into the job: its comment, unless that is the user's."""
+    if any("--comment" in option for option in extra):
+        return [f"--job-name={safe_job_name(job_name, token)}"]
+    return [f"--comment={token}"]
+
+
+def _not_started(result: CommandResult) -> bool:
+    return result.returncode is None and not result.timed_out
+
+
+def _refused(script: Path, result: CommandResult, after: str = "") -> SchedulerPluginError:
+    return failed(f"Slurm did not accept the job{after}", result, f" ({script})")

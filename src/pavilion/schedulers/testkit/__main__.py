@@ -1,0 +1,119 @@
+"""``python -m pavilion.schedulers.testkit``: run a command against a fake Slurm; set faults."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .cluster import FakeSlurm, FakeSlurmError
+from .description import DescriptionError
+from .fake_slurm import faults, wakeup
+from .fake_slurm.store import STATE_FILE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The return code: the command's own for ``fake-slurm``, else 0; 2 for a wrong use."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(words)
+    try:
+        return int(options.function(options))
+    except (FakeSlurmError, DescriptionError, faults.BadFault, OSError) as error:
+        print(f"testkit: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pavilion.schedulers.testkit", description="A fake Slurm that runs jobs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fake = commands.add_parser("fake-slurm", help="run a command against a fake cluster")
+    fake.add_argument("--nodes", type=int, default=8, help="so many equal nodes (default 8)")
+    fake.add_argument("--cpus", type=int, default=4, help="CPUs of each node (default 4)")
+    fake.add_argument("--cluster", type=Path, help="a YAML file that describes the cluster")
+    fake.add_argument("--dir", type=Path, help="the cluster's folder, kept afterwards (default: "
+                                               "one that is removed)")
+    fake.add_argument("command", nargs="+", help="what to run, behind '--'")
+    fake.set_defaults(function=_run)
+    listed = "\n".join(f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
+                       for name, (text, settings) in faults.FAULTS.items())
+    fault = commands.add_parser(
+        "fault", help="switch a fault of a running cluster on or off",
+        description=f"Faults, and their settings with defaults:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    fault.add_argument("dir", type=Path, help="the cluster's folder")
+    fault.add_argument("name", help="a fault, or 'none' to switch all off")
+    fault.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="values are JSON, or text")
+    fault.add_argument("--off", action="store_true", help="switch this fault off")
+    fault.set_defaults(function=_fault)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    folder = options.dir or Path(tempfile.mkdtemp(prefix="fake-slurm-"))
+    try:
+        cluster = FakeSlurm(folder, nodes=options.nodes, cpus=options.cpus,
+                            cluster=options.cluster)
+        with cluster:
+            return _run_command(cluster, options.command)
+    finally:
+        if options.dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
+    """Run to the end; our own signals are left to the command, whose end is ours."""
+    environment = cluster.env()
+    path = shutil.which(command[0], path=environment["PATH"])
+    if path is None:
+        print(f"testkit: no such command: {command[0]}", file=sys.stderr)
+        return 127
+    environment["LC_ALL"] = ""  # the user's own locale, not the one that tests need
+    with subprocess.Popen([path, *command[1:]], env=environment) as process:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            code = process.wait()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return code if code >= 0 else 128 - code
+
+
+def _fault(options: argparse.Namespace) -> int:
+    folder = str(options.dir)
+    if not (options.dir / STATE_FILE).exists():
+        raise FakeSlurmError(f"{folder} is not the folder of a running fake cluster")
+    held = faults.read(folder)
+    if options.name == "none":
+        held = {}
+    elif options.off:
+        faults.checked(options.name, {})
+        held.pop(options.name, None)
+    else:
+        held[options.name] = faults.checked(options.name, dict(
+            _pair(text) for text in options.settings))
+    faults.write(folder, held)
+    wakeup.ensure_controller(folder)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise faults.BadFault(f"a setting is KEY=VALUE, not '{text}'")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value.split(",") if key == "commands" else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

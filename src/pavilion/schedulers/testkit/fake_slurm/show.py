@@ -1,0 +1,294 @@
+"""``scontrol show``: nodes, jobs, partitions, the configuration."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from . import hostlist, jobtext
+from .context import Context
+from .errors import BAD_JOB, SlurmError
+from .machine import Machine, Node, visible_jobs
+from .options import Unsupported
+from .store import Row
+from .times import clock, stamp
+
+
+class View:
+    """What to show, and how: on one line per item, hidden things too."""
+
+    def __init__(self, context: Context, one_line: bool, everything: bool) -> None:
+        self.context = context
+        self.one_line = one_line
+        self.everything = everything or context.is_administrator
+
+    def item(self, lines: list[str], blank: int = 1) -> None:
+        """Write one item: its lines below each other, indented, or behind each other."""
+        if self.one_line:
+            self.context.line(" ".join(lines))
+        else:
+            self.context.line("\n   ".join(lines) + "\n" * blank)
+
+    def stamp(self, moment: float | None, none: str = "Unknown") -> str:
+        return stamp(moment, self.context.environment, none)
+
+
+# -- nodes ---------------------------------------------------------------------------------------
+
+
+def nodes(view: View, name: str) -> int:
+    context = view.context
+    try:
+        context.ask("REQUEST_NODE_INFO")
+        context.ask("REQUEST_PARTITION_INFO")
+    except SlurmError as error:
+        context.err(f"slurm_load_node error: {error.text}")
+        return 1
+    machine = Machine(context.store, context.now, context.description)
+    partitions = machine.partitions_of_nodes(view.everything)
+    chosen = machine.nodes
+    code = 0
+    if name:
+        try:
+            wanted = hostlist.expand(name)
+        except hostlist.HostlistError:
+            wanted = [name]
+        for each in [each for each in wanted if each not in machine.by_name]:
+            context.line(f"Node {each} not found")
+            code = 1
+        chosen = [machine.by_name[each] for each in wanted if each in machine.by_name]
+    for node in chosen:
+        view.item(_node_lines(view, node, partitions.get(node.name, [])))
+    return code
+
+
+def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
+    release, row = view.context.release, node.row
+    features = row["features"] or "(null)"
+    # A space after CoresPerSocket, OS and Partitions is as in the real text.
+    effective = f"CPUEfctv={node.cpus} " if release >= (22, 5) else ""
+    lines = [
+        f"NodeName={node.name} Arch=x86_64 CoresPerSocket=1 ",
+        f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} CPULoad=0.10",
+        f"AvailableFeatures={features}", f"ActiveFeatures={features}", "Gres=(null)",
+        f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 "
+        f"Version={'.'.join(f'{part:02d}' for part in release)}.8",
+        "OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) ",
+        f"RealMemory={node.memory} AllocMem=0 FreeMem={node.memory} Sockets={node.cpus} Boards=1",
+        f"State={node.state(release)} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
+        "MCS_label=N/A",
+    ]
+    if partitions:
+        lines.append(f"Partitions={','.join(partitions)} ")
+    started = view.context.description["started"]
+    lines.append(f"BootTime={view.stamp(started)} SlurmdStartTime={view.stamp(started)}")
+    if release >= (22, 5):
+        lines.append(f"LastBusyTime={view.stamp(row['busy'] or started)}")
+    lines.append(f"CfgTRES=cpu={node.cpus},mem={node.memory}M,billing={node.cpus}")
+    lines.append(f"AllocTRES={f'cpu={node.allocated}' if node.allocated else ''}")
+    if release < (24, 5):
+        lines += ["CapWatts=n/a", "CurrentWatts=0 AveWatts=0",
+                  "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s"]
+    if release >= (25, 5):
+        lines.append("Topology=default:sw1")
+    if row["reason"]:
+        lines.append(f"Reason={row['reason']} [{row['reason_user']}@"
+                     f"{view.stamp(row['reason_time'])}]")
+    if release >= (23, 2):
+        held = [each["name"] for each in _reservations_of(view, node.name)]
+        lines += [f"ReservationName={name}" for name in held[:1]]
+    return lines
+
+
+def _reservations_of(view: View, node: str) -> list[Row]:
+    return [each for each in view.context.store.reservations()
+            if node in each["nodes"] and each["start"] <= view.context.now < each["end"]]
+
+
+# -- jobs ----------------------------------------------------------------------------------------
+
+
+def jobs(view: View, name: str) -> int:
+    context = view.context
+    single = name.isdigit()
+    if name and not single:
+        if re.fullmatch(r"\d+[_+].*", name):
+            raise Unsupported("scontrol: array and heterogeneous jobs")
+        context.err("scontrol_print_job error: Invalid job id specified")
+        return 1
+    try:
+        context.ask("REQUEST_JOB_INFO_SINGLE" if single else "REQUEST_JOB_INFO")
+        shown = [job for job in visible_jobs(context.store, context.description, context.now)
+                 if not context.hidden_by_fault(job) and (not single or job["id"] == int(name))]
+        if single and not shown:
+            raise SlurmError(BAD_JOB)
+    except SlurmError as error:
+        context.err(f"slurm_load_jobs error: {error.text}")
+        return 1
+    if not single and not view.everything:
+        hidden = {each["name"] for each in context.description["partitions"] if each["hidden"]}
+        shown = [job for job in shown if job["partition"] not in hidden]
+    if not shown:
+        context.line("No jobs in the system")
+    for job in shown:
+        view.item(_job_lines(view, job), blank=2)
+    return 0
+
+
+def _job_lines(view: View, job: Row) -> list[str]:
+    first = [
+        f"JobId={job['id']} JobName={job['name']}",
+        f"UserId={job['user']}({job['uid']}) GroupId={job['group']}({job['gid']}) MCS_label=N/A",
+        f"Priority={job['priority']} Nice={job['nice']} Account={job['account'] or '(null)'} "
+        f"QOS={job['qos'] or '(null)'}",
+        f"JobState={jobtext.state(job)} Reason={job['reason'].replace(' ', '_')} "
+        f"Dependency={_dependency(job)}",
+        f"Requeue={int(job['requeue'])} Restarts={jobtext.restarts(job)} "
+        f"BatchFlag={int(job['kind'] == 'batch')} Reboot=0 "
+        f"ExitCode={job['exit_code']}:{job['exit_signal']}",
+    ]
+    return [*first, *_time_lines(view, job), *_place_lines(view, job), *_file_lines(view, job)]
+
+
+def _dependency(job: Row) -> str:
+    if not job["dependency"]:
+        return "(null)"
+    return ",".join(f"{part}(unfulfilled)" for part in job["dependency"].split(","))
+
+
+def _time_lines(view: View, job: Row) -> list[str]:
+    limit = "UNLIMITED" if job["limit"] is None else clock(job["limit"] * 60)
+    accrued = job["eligible"] if job["start"] or job["begin"] else None
+    return [
+        f"RunTime={clock(jobtext.used(job, view.context.now))} TimeLimit={limit} TimeMin=N/A",
+        f"SubmitTime={view.stamp(job['submit'])} EligibleTime={view.stamp(job['eligible'])}",
+        f"AccrueTime={view.stamp(accrued)}",
+        f"StartTime={view.stamp(jobtext.start_time(job))} "
+        f"EndTime={view.stamp(jobtext.end_time(job))} Deadline=N/A",
+        f"SuspendTime=None SecsPreSuspend=0 LastSchedEval={view.stamp(job['evaluated'])} "
+        "Scheduler=Main",
+    ]
+
+
+def _place_lines(view: View, job: Row) -> list[str]:
+    count, release = jobtext.node_count(job), view.context.release
+    pending = job["state"] == "PENDING" and job["reason"] not in ("None", "Priority")
+    shown = f"{count}-{job['max_nodes'] or count}" if pending and job["max_nodes"] else str(count)
+    cpus = jobtext.cpu_count(job)
+    memory = "" if job["alloc"] else f"mem={2000 * count}M,"
+    tres = f"cpu={cpus},{memory}node={count},billing={cpus}"
+    per_node = job["ntasks_per_node"] or 0
+    spec = "*" if job["core_spec"] is None else job["core_spec"]
+    lines = [
+        f"Partition={job['partition']} AllocNode:Sid={view.context.description['host']}:1",
+        f"ReqNodeList={hostlist.fold(job['req_nodes']) or '(null)'} "
+        f"ExcNodeList={hostlist.fold(job['exc_nodes']) or '(null)'}",
+        f"NodeList={jobtext.nodes(job)}",
+    ]
+    if job["alloc"]:
+        lines.append(f"BatchHost={next(iter(job['alloc']))}")
+    lines.append(f"NumNodes={shown} NumCPUs={cpus} NumTasks={jobtext.task_count(job)} "
+                 f"CPUs/Task={job['cpus_per_task']} ReqB:S:C:T=0:0:*:*")
+    lines += ([f"ReqTRES={tres}", f"AllocTRES={tres if job['alloc'] else '(null)'}"]
+              if release >= (23, 2) else [f"TRES={tres}"])
+    lines += [
+        f"Socks/Node=* NtasksPerN:B:S:C={per_node}:0:*:* CoreSpec={spec}",
+        f"MinCPUsNode={per_node * job['cpus_per_task'] or job['cpus_per_task']} "
+        f"MinMemoryNode={f'{job_memory}M' if (job_memory := job['memory']) else 0} "
+        "MinTmpDiskNode=0",
+        f"Features={job['features'] or '(null)'} DelayBoot=00:00:00",
+    ]
+    if job["reservation"]:
+        lines.append(f"Reservation={job['reservation']}")
+    lines.append(f"OverSubscribe={jobtext.over_subscribe(job)} Contiguous=0 Licenses=(null) "
+                 "Network=(null)")
+    return lines
+
+
+def _file_lines(view: View, job: Row) -> list[str]:
+    release = view.context.release
+    lines = [f"Command={job['command'] or '(null)'}"]
+    if release >= (25, 11):
+        lines.append(f"SubmitLine={job['submit_line']}")
+    lines.append(f"WorkDir={job['workdir']}")
+    if job["comment"]:
+        lines.append(f"Comment={job['comment']} ")
+    lines += [f"StdErr={job['std_err']}", f"StdIn={job['std_in']}", f"StdOut={job['std_out']}"]
+    if release < (24, 5):
+        lines.append("Power=")
+    return [*lines, ""]
+
+
+# -- partitions and configuration ----------------------------------------------------------------
+
+
+def partitions(view: View, name: str) -> int:
+    context = view.context
+    try:
+        context.ask("REQUEST_PARTITION_INFO")
+    except SlurmError as error:
+        context.err(f"slurm_load_partitions error: {error.text}")
+        return 1
+    machine = Machine(context.store, context.now, context.description)
+    shown = [each for each in machine.partitions
+             if each["name"] == name or (not name and (view.everything or not each["hidden"]))]
+    if name and not shown:
+        context.line(f"Partition {name} not found")
+        return 1
+    for partition in shown:
+        view.item(_partition_lines(machine, partition))
+    return 0
+
+
+def _partition_lines(machine: Machine, partition: Row) -> list[str]:
+    members = [machine.by_name[name] for name in partition["nodes"]]
+    cpus, memory = sum(node.cpus for node in members), sum(node.memory for node in members)
+    longest = clock(partition["max_time"] * 60) if partition["max_time"] else "UNLIMITED"
+    default = clock(partition["default_time"] * 60) if partition["default_time"] else "NONE"
+
+    def yes(flag: str) -> str:
+        return "YES" if partition[flag] else "NO"
+
+    return [
+        f"PartitionName={partition['name']}",
+        "AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL",
+        f"AllocNodes=ALL Default={yes('default')} QoS=N/A",
+        f"DefaultTime={default} DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 "
+        f"Hidden={yes('hidden')}",
+        f"MaxNodes={partition['max_nodes'] or 'UNLIMITED'} MaxTime={longest} MinNodes=0 LLN=NO "
+        "MaxCPUsPerNode=UNLIMITED",
+        f"Nodes={hostlist.fold(partition['nodes'])}",
+        "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
+        "OverTimeLimit=NONE PreemptMode=OFF",
+        f"State={partition['state']} TotalCPUs={cpus} TotalNodes={len(members)} "
+        "SelectTypeParameters=NONE",
+        "JobDefaults=(null)", "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED",
+        f"TRES=cpu={cpus},mem={memory}M,node={len(members)},billing={cpus}",
+    ]
+
+
+def config(view: View, name: str) -> int:
+    """The settings that the fake has a value for."""
+    context = view.context
+    try:
+        context.ask("REQUEST_BUILD_INFO")
+    except SlurmError as error:
+        context.err(f"slurm_load_ctl_conf error: {error.text}")
+        return 1
+    settings = context.description["settings"]
+    values = {
+        "AccountingStorageType": "accounting_storage/none",
+        "ClusterName": context.description["name"],
+        "KillWait": f"{settings['kill_wait']:g} sec",
+        "MaxJobCount": str(settings["max_job_count"]),
+        "MessageTimeout": f"{settings['message_timeout']:g} sec",
+        "MinJobAge": f"{settings['min_job_age']:g} sec",
+        "SelectType": "select/cons_tres", "SelectTypeParameters": "CR_CORE",
+        "SLURM_VERSION": ".".join(f"{part:02d}" for part in context.release) + ".8",
+        "SlurmUser": f"{context.description['owner']}(0)",
+    }
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(context.now))
+    context.line(f"Configuration data as of {moment}")
+    for key, value in values.items():
+        context.line(f"{key:<23} = {value}")
+    return 0

@@ -1,0 +1,385 @@
+"""States of nodes and jobs: how they are read, and what they mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pavilion.schedulers.plugins.slurm.notes import (
+    Exit,
+    Wait,
+    explain_reason,
+    job_note,
+    parse_exit_code,
+)
+from pavilion.schedulers.plugins.slurm.states import (
+    JOB_CODES,
+    JOB_STATES,
+    NODE_BASES,
+    NODE_FLAGS,
+    NodeRules,
+    Phase,
+    node_usable,
+    parse_job_state,
+    parse_node_state,
+    reset_warnings,
+)
+
+UP = ["ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT", "MIXED"]
+AVAILABLE = ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"]
+RESERVED = ["RESERVED"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_warnings() -> Iterator[None]:
+    reset_warnings()
+    yield
+    reset_warnings()
+
+
+# --- Reading nodes' states ---
+
+
+@pytest.mark.parametrize(("text", "base", "flags"), [
+    # scontrol and StateComplete [seen on 22.05.8].
+    ("IDLE", "IDLE", ""),
+    ("IDLE+DRAIN", "IDLE", "DRAIN"),
+    ("MIXED+DRAIN", "MIXED", "DRAIN"),
+    ("IDLE+NOT_RESPONDING", "IDLE", "NOT_RESPONDING"),
+    ("DOWN+NOT_RESPONDING", "DOWN", "NOT_RESPONDING"),
+    ("IDLE+RESERVED", "IDLE", "RESERVED"),
+    ("IDLE+MAINTENANCE+RESERVED", "IDLE", "MAINTENANCE RESERVED"),
+    ("idle+completing+maintenance+reserved", "IDLE", "COMPLETING MAINTENANCE RESERVED"),
+    ("idle+maintenance+reserved+planned", "IDLE", "MAINTENANCE RESERVED PLANNED"),
+    ("unknown+drain", "UNKNOWN", "DRAIN"),
+    # Clouds and power saving, 21.08 and later.
+    ("DOWN+CLOUD+POWERED_DOWN", "DOWN", "CLOUD POWERED_DOWN"),
+    ("IDLE+CLOUD+POWERING_UP", "IDLE", "CLOUD POWERING_UP"),
+    ("IDLE+DYNAMIC_NORM", "IDLE", "DYNAMIC_NORM"),
+    ("DOWN+INVALID_REG", "DOWN", "INVALID_REG"),
+    ("IDLE+BLOCKED", "IDLE", "BLOCKED"),
+    # 20.11: marks glued to names, and other names.
+    ("DOWN*+CLOUD", "DOWN", "NOT_RESPONDING CLOUD"),
+    ("MIXED#", "MIXED", "POWERING_UP"),
+    ("IDLE~", "IDLE", "POWERED_DOWN"),
+    ("IDLE+CLOUD+POWER", "IDLE", "CLOUD POWERED_DOWN"),
+    ("DOWN*+DRAIN", "DOWN", "NOT_RESPONDING DRAIN"),
+    # sinfo's long and short words, and each mark.
+    ("drained*", "IDLE", "DRAIN NOT_RESPONDING"),
+    ("draining", "ALLOCATED", "DRAIN"),
+    ("drng", "ALLOCATED", "DRAIN"),
+    ("maint", "IDLE", "MAINTENANCE"),
+    ("resv", "IDLE", "RESERVED"),
+    ("reserved", "IDLE", "RESERVED"),
+    ("alloc", "ALLOCATED", ""),
+    ("allocated+", "ALLOCATED", "COMPLETING"),
+    ("mix", "MIXED", ""),
+    ("mix-", "MIXED", "PLANNED"),
+    ("plnd", "IDLE", "PLANNED"),
+    ("comp", "IDLE", "COMPLETING"),
+    ("idle!", "IDLE", "POWER_DOWN"),
+    ("idle%", "IDLE", "POWERING_DOWN"),
+    ("idle$", "IDLE", "MAINTENANCE"),
+    ("idle@", "IDLE", "REBOOT_REQUESTED"),
+    ("idle^", "IDLE", "REBOOT_ISSUED"),
+    ("no_respond", "IDLE", "NOT_RESPONDING"),
+    ("unk*", "UNKNOWN", "NOT_RESPONDING"),
+    ("futr", "FUTURE", ""),
+    ("failg", "ALLOCATED", "FAIL"),
+    ("inval", "IDLE", "INVALID_REG"),
+])
+def test_node_state(text: str, base: str, flags: str) -> None:
+    state = parse_node_state(text)
+    assert (state.base, set(state.flags)) == (base, set(flags.split()))
+    assert not state.unknown
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_node_state(text: str) -> None:
+    state = parse_node_state(text)
+    assert state.base in NODE_BASES
+    assert state.flags <= set(NODE_FLAGS)
+
+
+@given(st.sampled_from(sorted(NODE_BASES)), st.sets(st.sampled_from(sorted(NODE_FLAGS))))
+def test_base_and_flags_are_read_back(base: str, flags: set[str]) -> None:
+    state = parse_node_state("+".join([base, *flags]))
+    assert (state.base, state.flags) == (base, flags)
+
+
+# --- Whether nodes can be used ---
+
+
+def usable(text: str, **kwargs: bool) -> tuple[bool, bool]:
+    result = node_usable(parse_node_state(text), UP, AVAILABLE, RESERVED, **kwargs)
+    assert bool(result.why) == (not (result.up and result.available))
+    return result.up, result.available
+
+
+@pytest.mark.parametrize(("text", "up", "available"), [
+    ("IDLE", True, True),
+    ("ALLOCATED", True, False),
+    ("MIXED", True, False),
+    ("IDLE+PLANNED", True, True),
+    ("MIXED+PLANNED", True, False),
+    ("IDLE+COMPLETING", True, False),
+    ("allocated+", True, False),
+    ("IDLE+CLOUD", True, True),
+    ("IDLE+DYNAMIC_NORM", True, True),
+    ("IDLE+DRAIN", False, False),
+    ("drained", False, False),
+    ("MIXED+DRAIN", False, False),
+    ("IDLE+NOT_RESPONDING", False, False),
+    ("DOWN", False, False),
+    ("DOWN*+CLOUD", False, False),
+    ("IDLE+CLOUD+POWERED_DOWN", False, False),
+    ("MIXED#", False, False),
+    ("UNKNOWN", False, False),
+    ("FUTURE", False, False),
+    ("IDLE+REBOOT_ISSUED", False, False),
+    ("IDLE+FAIL", False, False),
+    ("IDLE+INVALID_REG", False, False),
+    ("IDLE+RESERVED", False, False),
+    ("IDLE+MAINTENANCE", False, False),
+    ("IDLE+MAINTENANCE+RESERVED", False, False),
+    ("NEW_IN_26", False, False),
+])
+def test_without_a_reservation(text: str, up: bool, available: bool) -> None:
+    assert usable(text) == (up, available)
+
+
+def test_reserved_nodes_only_with_a_reservation() -> None:
+    assert usable("IDLE+RESERVED", in_reservation=True) == (True, True)
+    assert usable("ALLOCATED+RESERVED", in_reservation=True) == (True, False)
+    assert usable("IDLE+RESERVED+DRAIN", in_reservation=True) == (False, False)
+
+
+def test_nodes_in_maintenance_exactly_in_its_reservation() -> None:
+    state = "IDLE+MAINTENANCE+RESERVED"
+    assert usable(state, in_reservation=True) == (False, False)
+    assert usable(state, in_reservation=True, in_maintenance=True) == (True, True)
+    assert usable("MAINT", in_reservation=True, in_maintenance=True) == (True, True)
+    assert usable("IDLE+MAINTENANCE+DRAIN", in_reservation=True,
+                  in_maintenance=True) == (False, False)
+
+
+def test_configured_names_may_have_any_spelling() -> None:
+    state = parse_node_state("IDLE+POWERED_DOWN+CLOUD")
+    assert node_usable(state, ["idle", "power"], ["Idle", "powered_down"], []) == (True, True, "")
+    draining = parse_node_state("ALLOCATED+DRAIN")
+    assert node_usable(draining, ["alloc", "drained"], [], []).up
+
+
+def test_why_says_the_weightiest_in_plain_words() -> None:
+    def why(text: str) -> str:
+        return node_usable(parse_node_state(text), UP, AVAILABLE, RESERVED).why
+
+    assert why("DOWN+DRAIN+NOT_RESPONDING") == "drained by an administrator (DRAIN)"
+    assert why("DOWN+NOT_RESPONDING") == "not responding (NOT_RESPONDING)"
+    assert why("DOWN") == "down (DOWN)"
+    assert why("MIXED") == "partly in use (MIXED)"
+    assert why("IDLE") == ""
+
+
+def test_an_unknown_flag_makes_unavailable_and_is_logged_once(
+        caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert usable("IDLE+SHINY") == (True, False)
+        assert usable("MIXED+SHINY") == (True, False)
+        assert usable("DOWN+SHINY") == (False, False)
+    assert [record.getMessage() for record in caplog.records] == [
+        "Slurm uses a node state that is not known here: 'SHINY'."]
+    # It can be allowed by name.
+    state = parse_node_state("IDLE+SHINY")
+    assert node_usable(state, UP, [*AVAILABLE, "shiny"], RESERVED).available
+
+
+@given(st.sampled_from(sorted(NODE_BASES)), st.sets(st.sampled_from(sorted(NODE_FLAGS))),
+       st.booleans(), st.booleans())
+def test_available_nodes_are_up(base: str, flags: set[str], reserved: bool, maint: bool) -> None:
+    result = node_usable(parse_node_state("+".join([base, *flags])), UP, AVAILABLE, RESERVED,
+                         reserved, maint)
+    assert result.up or not result.available
+    if flags & {"DRAIN", "NOT_RESPONDING", "FAIL", "POWERED_DOWN"}:
+        assert not result.up
+
+
+def test_rules_judge_like_the_function() -> None:
+    rules = NodeRules(UP, AVAILABLE, RESERVED)
+    for text in ("IDLE", "idle+drain", "IDLE+RESERVED", "IDLE"):
+        for reserved in (False, True):
+            assert rules.judge(text, reserved) == node_usable(
+                parse_node_state(text), UP, AVAILABLE, RESERVED, reserved)
+
+
+# --- Jobs' states ---
+
+
+@pytest.mark.parametrize(("text", "phase"), [
+    ("PENDING", Phase.WAITING), ("CONFIGURING", Phase.WAITING), ("REQUEUED", Phase.WAITING),
+    ("REQUEUE_HOLD", Phase.WAITING), ("REQUEUE_FED", Phase.WAITING),
+    ("SPECIAL_EXIT", Phase.WAITING), ("RESV_DEL_HOLD", Phase.WAITING),
+    ("RUNNING", Phase.ACTIVE), ("SUSPENDED", Phase.ACTIVE), ("COMPLETING", Phase.ACTIVE),
+    ("STAGE_OUT", Phase.ACTIVE), ("SIGNALING", Phase.ACTIVE), ("RESIZING", Phase.ACTIVE),
+    ("STOPPED", Phase.ACTIVE),
+    ("COMPLETED", Phase.DONE), ("CANCELLED", Phase.CANCELLED), ("FAILED", Phase.FAILED),
+    ("TIMEOUT", Phase.FAILED), ("NODE_FAIL", Phase.FAILED), ("PREEMPTED", Phase.FAILED),
+    ("BOOT_FAIL", Phase.FAILED), ("DEADLINE", Phase.FAILED), ("OUT_OF_MEMORY", Phase.FAILED),
+    # Several words: what goes on counts more than the base.
+    ("COMPLETED+COMPLETING", Phase.ACTIVE), ("CANCELLED+COMPLETING", Phase.ACTIVE),
+    ("PENDING+REQUEUE_HOLD", Phase.WAITING), ("FAILED,REQUEUED", Phase.WAITING),
+    ("COMPLETED+UPDATE_DB", Phase.DONE), ("PENDING+LAUNCH_FAILED", Phase.WAITING),
+    # sacct.
+    ("CANCELLED by 1000", Phase.CANCELLED), ("CANCELLED+", Phase.CANCELLED),
+])
+def test_job_phase(text: str, phase: Phase) -> None:
+    state = parse_job_state(text)
+    assert state.phase is phase
+    assert state.is_over == (phase in (Phase.DONE, Phase.CANCELLED, Phase.FAILED))
+    assert parse_job_state(text.lower()).phase is phase
+
+
+@pytest.mark.parametrize(("text", "pavilion_state"), [
+    ("PENDING", "SCHEDULED"), ("RUNNING", "SCHED_RUNNING"), ("COMPLETING", "SCHED_RUNNING"),
+    ("CANCELLED", "SCHED_CANCELLED"), ("TIMEOUT", "SCHED_ERROR"), ("COMPLETED", "SCHED_ERROR"),
+])
+def test_pavilion_state(text: str, pavilion_state: str) -> None:
+    assert parse_job_state(text).pavilion_state == pavilion_state
+
+
+@pytest.mark.parametrize(("code", "name"), sorted(JOB_CODES.items()))
+def test_short_codes_mean_the_same(code: str, name: str) -> None:
+    assert parse_job_state(code) == parse_job_state(name)
+    assert name in JOB_STATES
+
+
+def test_every_base_state_has_a_code() -> None:
+    assert set(JOB_STATES) - {"EXPEDITING"} <= set(JOB_CODES.values()) | {"EXPEDITING"}
+
+
+def test_who_cancelled() -> None:
+    state = parse_job_state("CANCELLED by 1000")
+    assert (state.name, state.by) == ("CANCELLED", "1000")
+
+
+def test_an_unknown_job_state_is_active_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for text in ("HIBERNATING", "HIBERNATING+COMPLETED", "hibernating"):
+            assert not parse_job_state(text).is_over
+    assert len(caplog.records) == 1
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_job_state(text: str) -> None:
+    assert isinstance(parse_job_state(text).phase, Phase)
+
+
+# --- Pending reasons ---
+
+
+@pytest.mark.parametrize(("text", "kind"), [
+    ("Priority", Wait.WAITING), ("Resources", Wait.WAITING), ("Reservation", Wait.WAITING),
+    ("ReqNodeNotAvail", Wait.WAITING), ("BeginTime", Wait.WAITING), ("Dependency", Wait.WAITING),
+    ("ReqNodeNotAvail, May be reserved for other job", Wait.WAITING),
+    ("JobArrayTaskLimit", Wait.WAITING), ("None", Wait.WAITING), ("Licenses", Wait.WAITING),
+    ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority "
+     "partitions", Wait.WAITING),
+    ("QOSMaxJobsPerUserLimit", Wait.WAITING), ("AssocGrpCpuLimit", Wait.WAITING),
+    ("QOSGrpNodeLimit", Wait.WAITING), ("AssocMaxJobsLimit", Wait.WAITING),
+    ("ReqNodeNotAvail, UnavailableNodes:node01", Wait.ADMIN),
+    ("ReqNodeNotAvail,_UnavailableNodes:node[01-02]", Wait.ADMIN),
+    ("ReqNodeNotAvail,UnavailableNodes:node01", Wait.ADMIN),
+    ("launch failed requeued held", Wait.ADMIN), ("launch_failed_requeued_held", Wait.ADMIN),
+    ("job requeued in held state", Wait.ADMIN), ("JobHeldAdmin", Wait.ADMIN),
+    ("JobHeldUser", Wait.ADMIN), ("JobHoldMaxRequeue", Wait.ADMIN), ("PartitionDown", Wait.ADMIN),
+    ("some new held reason", Wait.ADMIN),
+    ("PartitionNodeLimit", Wait.NEVER), ("PartitionTimeLimit", Wait.NEVER),
+    ("PartitionConfig", Wait.NEVER), ("BadConstraints", Wait.NEVER),
+    ("DependencyNeverSatisfied", Wait.NEVER), ("InvalidAccount", Wait.NEVER),
+    ("InvalidQOS", Wait.NEVER), ("QOSMaxNodePerJobLimit", Wait.NEVER),
+    ("AssocMaxWallDurationPerJobLimit", Wait.NEVER), ("QOSMinCpuNotSatisfied", Wait.NEVER),
+    ("SomethingNewIn26", Wait.WAITING),
+])
+def test_reason_kind(text: str, kind: Wait) -> None:
+    assert explain_reason(text).kind is kind
+
+
+def test_blanks_and_underscores_are_the_same() -> None:
+    assert explain_reason("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved") == \
+        explain_reason("Nodes required for job are DOWN, DRAINED or reserved")
+
+
+def test_reason_words_name_the_nodes() -> None:
+    assert explain_reason("ReqNodeNotAvail,_UnavailableNodes:n1,n2").words.endswith(": n1,n2")
+
+
+def test_limits_are_told_in_words() -> None:
+    assert explain_reason("QOSMaxNodePerJobLimit").words == \
+        "it asks for more than its QOS allows a job (Node Per Job)"
+    assert explain_reason("AssocGrpCPUMinutesLimit").words == \
+        "its account has reached a limit (CPU Minutes)"
+
+
+# --- Notes ---
+
+
+@pytest.mark.parametrize(("text", "ended"), [
+    ("0", Exit(0, 0)), ("768", Exit(3, 0)), ("9", Exit(0, 9)), ("15", Exit(0, 15)),
+    ("4021", Exit(0, 53)), ("36608", Exit(143, 0)),
+    ("0:53", Exit(0, 53)), ("143:0", Exit(143, 0)), ("3:0", Exit(3, 0)),
+    ("", None), ("N/A", None), ("x:y", None), ("-1", None), ("99999999", None),
+])
+def test_exit_code(text: str, ended: Exit | None) -> None:
+    assert parse_exit_code(text) == ended
+
+
+@pytest.mark.parametrize(("data", "note"), [
+    ({"state": "PENDING", "reason": "Resources", "start": "2026-01-02T03:04:05"},
+     "Job 7 is waiting: the nodes it needs are in use (Resources). Expected start: "
+     "2026-01-02T03:04:05."),
+    ({"state": "PENDING", "reason": "ReqNodeNotAvail, UnavailableNodes:n1", "start": ""},
+     "Job 7 is waiting and needs an administrator: nodes it asks for are down, drained or not "
+     "responding: n1 (ReqNodeNotAvail, UnavailableNodes:n1)."),
+    ({"state": "PENDING", "reason": "PartitionTimeLimit", "start": "N/A"},
+     "Job 7 is waiting but can never run as it is: its time limit is over that of its partition "
+     "(PartitionTimeLimit)."),
+    ({"state": "PENDING", "reason": "BeginTime", "restarts": "2"},
+     "Job 7 is waiting: the time it may begin at has not come (BeginTime). It was requeued 2 "
+     "times."),
+    ({"state": "R", "nodes": "n[1-2]", "start": "2026-01-02T03:04:05", "restarts": "1"},
+     "Job 7 is running (RUNNING) on n[1-2], started 2026-01-02T03:04:05. It was requeued once."),
+    ({"state": "TIMEOUT", "reason": "TimeLimit", "time_limit": "1:00", "exit_code": "143:0",
+      "nodes": "n1", "end": "2026-01-02T03:04:05"},
+     "Job 7 was stopped at its time limit of 1:00 (TIMEOUT) on n1 at 2026-01-02T03:04:05. Exit "
+     "code 143 (a command of it got SIGTERM)."),
+    ({"state": "FAILED", "reason": "NonZeroExitCode", "exit_code": "768", "nodes": "n1"},
+     "Job 7 failed (FAILED) on n1. Exit code 3."),
+    ({"state": "FAILED", "reason": "JobLaunchFailure", "exit_code": "0:9"},
+     "Job 7 failed (FAILED, JobLaunchFailure). Killed by signal 9 (SIGKILL)."),
+    ({"state": "FAILED", "exit_code": "4021"},
+     "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the folder "
+     "of its output file is not there or cannot be written to."),
+    ({"state": "NODE_FAIL", "reason": "NodeDown", "nodes": "n4", "exit_code": "0"},
+     "Job 7 was lost: a node of it failed (NODE_FAIL, NodeDown) on n4."),
+    ({"state": "OUT_OF_MEMORY", "reason": "OutOfMemory", "exit_code": "0:125"},
+     "Job 7 was killed: it ran out of memory (OUT_OF_MEMORY, OutOfMemory). Killed by signal 125."),
+    ({"state": "CANCELLED by 1000"}, "Job 7 was cancelled by user 1000 (CANCELLED)."),
+    ({"state": "COMPLETED", "exit_code": "0"}, "Job 7 ended in order (COMPLETED)."),
+    ({"state": "REQUEUE_HOLD", "reason": "launch failed requeued held"},
+     "Job 7 was requeued and is held; it needs an administrator (REQUEUE_HOLD): it could not be "
+     "started on its node (a failing prolog, often) and is held (launch failed requeued held)."),
+    ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
+])
+def test_note(data: dict[str, str], note: str) -> None:
+    assert job_note("7", data) == note
+
+
+@pytest.mark.parametrize("state", JOB_STATES)
+def test_every_state_has_a_note(state: str) -> None:
+    note = job_note("7", {"state": state, "reason": "None"})
+    assert note.startswith("Job 7 ") and note.endswith(".")
+    assert "not known here" not in note or state in ("RECONFIG_FAIL", "UPDATE_DB", "EXPEDITING")
