@@ -104,6 +104,12 @@ def mark_of(group: int) -> str:
     return MARKS[group % len(MARKS)]
 
 
+def ink_on(color: Color) -> Color:
+    """Black or white, whichever can be read on this colour."""
+    red, green, blue = color
+    return (0, 0, 0) if 0.3 * red + 0.59 * green + 0.11 * blue > 120 else (255, 255, 255)
+
+
 def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list[MachineMap]:
     """The pictures for some tests: one for each scheduler and kind of filter or chunking.
 

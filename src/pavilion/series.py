@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -18,6 +18,7 @@ from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
 from pavilion.files import read_json, write_json
+from pavilion.jobs import JobInfo
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.schedulers.plugins.raw_queue import process_start_time, read_boot_id
@@ -260,32 +261,49 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
         job = test.job
         if job is not None and (done or test.status.current().state == STATES.CANCELLED):
             jobs.setdefault(job.name, []).append(test)
-    for members in jobs.values():
-        text, failed = _cancel_job(pav_cfg, members[0])
-        for test in members:
+    for name, (text, failed) in _cancel_jobs(pav_cfg, jobs).items():
+        for test in jobs[name]:
             if failed or outcomes[test.id].text == "cancelled":
                 outcomes[test.id] = CancelOutcome(test, text, failed)
     return list(outcomes.values())
 
 
-def _cancel_job(pav_cfg: PavConfig, test: TestRun) -> tuple[str, bool]:
-    """Cancel a job unless some of its tests go on.  Gives text and failed of the outcome."""
-    job = test.job
-    assert job is not None
-    try:
-        others = [test_id for _, test_id in job.get_test_id_pairs()
-                  if not TestRun.load(pav_cfg, test_id).complete]
+def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
+                 ) -> dict[str, tuple[str, bool]]:
+    """Cancel jobs, but for those some of whose tests go on; one call for each scheduler.
+
+    :param jobs: Job name -> its tests that are to be cancelled.
+    :returns: Job name -> text and failed of the outcome.
+    """
+    results: dict[str, tuple[str, bool]] = {}
+    by_scheduler: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for name, tests in jobs.items():
+        try:
+            job = tests[0].job
+            assert job is not None
+            others = [test_id for _, test_id in job.get_test_id_pairs()
+                      if not TestRun.load(pav_cfg, test_id).complete]
+            info = job.info
+        except PavilionError as exc:
+            results[name] = (f"cancelled, but its job may go on: {exc.pformat()}", True)
+            continue
         if others:
             names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
-            return f"cancelled; its job goes on for {names}", False
-        message = schedulers.get_plugin(test.scheduler).cancel(job.info)
-    except PavilionError as exc:
-        message = exc.pformat()
-    except Exception as exc:
-        message = f"{type(exc).__name__}: {exc}"
-    if message is None:
-        return "cancelled", False
-    return f"cancelled, but its job may go on: {message}", True
+            results[name] = (f"cancelled; its job goes on for {names}", False)
+        else:
+            by_scheduler.setdefault(tests[0].scheduler, []).append((name, info))
+    for scheduler, members in by_scheduler.items():
+        try:
+            messages = schedulers.get_plugin(scheduler).cancel_jobs(
+                [JobInfo(info) for _, info in members])
+        except Exception as exc:
+            text = exc.pformat() if isinstance(exc, PavilionError) else (
+                f"{type(exc).__name__}: {exc}")
+            messages = [text] * len(members)
+        for (name, _), message in zip(members, messages):
+            results[name] = ("cancelled", False) if message is None else (
+                f"cancelled, but its job may go on: {message}", True)
+    return results
 
 
 def _series_numbers(folder: Path) -> list[int]:

@@ -16,6 +16,7 @@ from pavilion.machine_map import (
     Cell,
     MachineMap,
     draw_maps,
+    ink_on,
     mark_of,
 )
 
@@ -46,6 +47,7 @@ def _run(session: Session) -> int:
     else:
         for drawn in maps:
             _print(drawn)
+            print()
         print(f"Seed {seed}. Nothing was started.")
     errors = [error for drawn in maps for error in drawn.errors]
     for error in errors:
@@ -119,8 +121,9 @@ def _style(drawn: MachineMap, cell: Cell) -> str:
 
 
 def _group_style(drawn: MachineMap, number: int) -> str:
-    red, green, blue = drawn.groups[number].color
-    return f"black on rgb({red},{green},{blue})"
+    color = drawn.groups[number].color
+    # Not rich's 'black': terminals' themes change what that looks like.
+    return "rgb({},{},{}) on rgb({},{},{})".format(*ink_on(color), *color)
 
 
 def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from pavilion.machine_map import Cell, Color, MachineMap, mark_of
+from pavilion.machine_map import COLORS, Cell, Color, MachineMap, ink_on, mark_of
 
 from .output import one_line, plural
 
@@ -121,7 +121,7 @@ def _row_labels(drawn: MachineMap, layout: _Layout, rows: int) -> list[str]:
     for row in range(0, rows, math.ceil(LABEL_DISTANCE / layout.height)):
         number = row * layout.columns
         _, y = layout.corner(number)
-        labels.append(f'<text x="{layout.left - 6}" y="{y + min(layout.height, 11) / 2 + 4:g}" '
+        labels.append(f'<text x="{layout.left - 6}" y="{y + layout.height / 2 + 3:g}" '
                       f'text-anchor="end" font-size="{SMALL_FONT}" fill="#606060">'
                       f"{escape(one_line(drawn.cells[number].name))}</text>")
     return labels
@@ -141,7 +141,7 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
         room = int((layout.width - 8) / (SMALL_FONT * CHARACTER))
         for line, words in enumerate((cell.name, _label(drawn, cell))):
             text += (f'<text x="{x + 4}" y="{y + 13 + 13 * line}" font-size="{SMALL_FONT}" '
-                     f'fill="{_ink(color)}">{escape(_fitting(one_line(words), room))}</text>')
+                     f'fill="{_hex(ink_on(color))}">{escape(_fitting(one_line(words), room))}</text>')
     elif layout.marked:
         text += _mark(x, y, layout.width - gap, color, cell.mark)
     return text + "</g>"
@@ -149,7 +149,7 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
 
 def _mark(x: int, y: int, size: int, color: Color, mark: str) -> str:
     return (f'<text x="{x + size / 2:g}" y="{y + size / 2 + 4:g}" text-anchor="middle" '
-            f'fill="{_ink(color)}">{mark}</text>')
+            f'fill="{_hex(ink_on(color))}">{mark}</text>')
 
 
 def _fitting(text: str, room: int) -> str:
@@ -177,12 +177,6 @@ def _hex(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _ink(color: Color) -> str:
-    """Black or white, whichever can be read on this colour."""
-    red, green, blue = color
-    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 120 else "white"
-
-
 def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str, str]]:
     """(colour, character in it, text) of each item."""
     items: list[tuple[Color | None, str, str]] = []
@@ -196,6 +190,8 @@ def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str,
         items.append((FREE, "", "usable, and in none of these"))
     if any(not cell.groups and not cell.usable for cell in drawn.cells):
         items.append((OUT, "", "left out"))
+    if len({group.color for group in drawn.groups}) < len(drawn.groups):
+        items.append((None, "", f"The colours begin again after {len(COLORS)}."))
     items += [(None, "", text) for text in (*drawn.remarks, *drawn.errors)]
     return [(color, mark, one_line(text)) for color, mark, text in items]
 

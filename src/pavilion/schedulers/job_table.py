@@ -368,7 +368,8 @@ class JobTable:
             self._past.pop(job_id, None)
             self._absent.pop(job_id, None)
         self._failure = None
-        self._unchanged = self._unchanged + 1 if self._watched_states() == before else 0
+        unchanged = before and self._watched_states() == before
+        self._unchanged = self._unchanged + 1 if unchanged else 0
         oldest = asked - DAY
         for times in (self._new, self._past, self._absent):
             _drop_older(times, oldest)

@@ -202,6 +202,20 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring."""
         raise self._missing("cancel", "how a job is cancelled")
 
+    def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
+        """Cancel several jobs; for each what :meth:`cancel` gives.
+
+        A plugin whose scheduler takes many ids in one command overrides this.  Never raises: an
+        exception of :meth:`cancel` is that job's message.
+        """
+        messages: list[str | None] = []
+        for job_info in job_infos:
+            try:
+                messages.append(self.cancel(job_info))
+            except Exception as exc:
+                messages.append(describe(exc))
+        return messages
+
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """See the class docstring."""
         raise self._missing("_get_alloc_nodes", "which nodes an allocation has")

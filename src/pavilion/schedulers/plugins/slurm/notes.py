@@ -165,6 +165,8 @@ def parse_exit_code(text: str) -> Exit | None:
 
 # Slurm gives signal 53 where it could not start the script [22.05.8, 'ExitCode=0:53'].
 _LAUNCH_SIGNAL = 53
+# And 125 where it ran out of memory (SIG_OOM in Slurm's code).
+_OOM_SIGNAL = 125
 _SIGNAL_NAMES = {1: "SIGHUP", 2: "SIGINT", 6: "SIGABRT", 7: "SIGBUS", 9: "SIGKILL",
                  11: "SIGSEGV", 15: "SIGTERM"}
 
@@ -192,6 +194,9 @@ _DOINGS: dict[str, str] = {
     "RESIZING": "is changing its size",
     "REVOKED": "was taken over by another cluster",
     "LAUNCH_FAILED": "could not be started and is tried again",
+    "RECONFIG_FAIL": "waits: its nodes could not be set up",
+    "UPDATE_DB": "is being recorded",
+    "EXPEDITING": "was requeued and goes before others",
     "REQUEUED": "was requeued and waits again",
     "REQUEUE_FED": "was requeued and waits again",
     "REQUEUE_HOLD": "was requeued and is held; it needs an administrator",
@@ -270,7 +275,8 @@ def _over_note(job_id: str, state: JobState, data: Mapping[str, str]) -> str:
 def _exit_words(text: str) -> str:
     """' Exit code 3.', and what is known of where it comes from; '' for a clean end."""
     ended = parse_exit_code(text)
-    if ended is None or ended == (0, 0):
+    # The state has said so already where it is memory.
+    if ended is None or ended in ((0, 0), (0, _OOM_SIGNAL)):
         return ""
     if ended.signal == _LAUNCH_SIGNAL:
         return (f" Slurm could not start its script (exit {ended.code}:{ended.signal}); most often "

@@ -102,7 +102,7 @@ def _lay_out(job: Row, request: Row, names: list[str], tasks: int | None,
     per_task = max(request["cpus_per_task"], job["cpus_per_task"])
     room = {name: job["alloc"][name] // per_task for name in names}
     if request["ntasks_per_node"]:
-        layout = dict.fromkeys(names, request["ntasks_per_node"])
+        layout = dict.fromkeys(names, int(request["ntasks_per_node"]))
         over = any(layout[name] > room[name] for name in names)
     else:
         total = tasks or len(names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from . import errors, placement
@@ -121,10 +120,12 @@ def file_name(row: Row, pattern: str) -> str:
               "N": next(iter(row["alloc"]), "%N"), "%": "%"}
 
     def value(match: re.Match[str]) -> str:
-        text = values.get(match[2])
+        text: str | None = values.get(match[2])
         if text is None:
             return match[0]
         return text.zfill(int(match[1])) if match[1] and text.isdigit() else text
 
-    path = re.sub(r"%(\d*)([a-zA-Z%])", value, pattern)
-    return path if path.startswith("/") else os.path.join(str(row["workdir"]), path)
+    # With a backslash anywhere there are no patterns, and a doubled one stands for itself.
+    path: str = re.sub(r"\\(.)", r"\1", pattern) if "\\" in pattern \
+        else re.sub(r"%(\d*)([a-zA-Z%])", value, pattern)
+    return path if path.startswith("/") else f"{row['workdir']}/{path}"
