@@ -38,10 +38,16 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
         if not isinstance(getattr(exc, "prior_error", exc), ValueError):
             return TestStatusInfo(STATES.SCHED_WARNING,
                                   f"The record of job {job.name} cannot be read: {exc}", when)
-        # Damaged, as a crash of the machine leaves it.  It will not get better.
-        info = JobInfo()
+        # As a crash of the machine leaves it.  It will not get better.
+        return _without_identity(plugin, pav_cfg, job, f"its record is damaged ({exc})")
     if not info:
-        return _without_identity(plugin, job)
+        return _without_identity(plugin, pav_cfg, job, "")
+    return _ask_about(plugin, pav_cfg, job, info)
+
+
+def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
+               ) -> TestStatusInfo:
+    when = time.time()
     try:
         status = plugin._job_status(pav_cfg, info)
     except NotImplementedError as exc:
@@ -59,8 +65,12 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
     return status
 
 
-def _without_identity(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo:
-    """The state of a job that has a folder and no more: on its way, or forgotten on it."""
+def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, damage: str
+                      ) -> TestStatusInfo:
+    """The state of a job that has a folder and no more: on its way, or forgotten on it.
+
+    :param damage: What is wrong with its record; '' when there is none.
+    """
     try:
         age = time.time() - job.path.stat().st_mtime
     except OSError as exc:
@@ -69,6 +79,16 @@ def _without_identity(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo:
     if age < plugin.KICKOFF_GRACE:
         return TestStatusInfo(STATES.SCHEDULED, f"Job {job.name} is being handed to the "
                               f"{plugin.name} scheduler.")
+    try:
+        recovered = plugin._recover_identity(job)
+    except Exception as exc:
+        return TestStatusInfo(STATES.SCHED_WARNING, f"What became of job {job.name} cannot be "
+                              f"found out: {describe(exc)}")
+    if recovered:
+        return _ask_about(plugin, pav_cfg, job, recovered)
+    if damage:
+        return TestStatusInfo(STATES.SCHED_ERROR, f"What became of job {job.name} cannot be found "
+                              f"out any more: {damage}.")
     return TestStatusInfo(STATES.SCHED_ERROR, f"Job {job.name} was never handed to the "
                           f"{plugin.name} scheduler: whoever did so was stopped half-way.")
 

@@ -202,6 +202,16 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring."""
         raise self._missing("cancel", "how a job is cancelled")
 
+    def _recover_identity(self, job: Job) -> JobInfo | None:
+        """Identify a job whose record was lost, as when the host crashed while it was handed over.
+
+        Called for jobs that are older than KICKOFF_GRACE.  A plugin that leaves a mark in the
+        job's folder, and in the job, before it is handed over can find it by that.
+
+        :returns: What ``_job_status`` takes; None when there was no such job.
+        """
+        return None
+
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel several jobs; for each what :meth:`cancel` gives.
 
@@ -417,6 +427,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if job is None:
             return TestStatusInfo(STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not "
                                   "kicked off.")
+        if test.complete:
+            # The scheduler has nothing to add.
+            return test.status.current()
         status = current_status(self, pav_cfg, job)
         if status.state == STATES.SCHED_RUNNING:
             status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)

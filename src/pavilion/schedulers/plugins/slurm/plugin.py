@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,12 +151,21 @@ class Slurm(SchedulerPluginAdvanced):
             job.path, job.kickoff_path, job.sched_log, job_name,
             sched_config["slurm"]["sbatch_extra"])
         info = JobInfo({"id": done.job_id, "sys_name": _sys_name(), "token": done.token,
-                        "user": str(os.getuid())})
+                        "user": str(os.getuid()), "when": str(time.time())})
         if done.cluster:
             info["cluster"] = done.cluster
         if done.job_id:
             self._table(pav_cfg, info).note_new(done.job_id)
         return info
+
+    def _recover_identity(self, job: Job) -> JobInfo | None:
+        """Find a job by the token that was stored before it was submitted."""
+        from .submit import read_token
+        token, when = read_token(job.path)
+        if not token:
+            return None
+        return JobInfo({"id": "", "sys_name": _sys_name(), "token": token, "when": str(when),
+                        "user": str(os.getuid())})
 
     def _table(self, pav_cfg: PavConfig | None, job_info: JobInfo) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
@@ -202,6 +212,8 @@ class Slurm(SchedulerPluginAdvanced):
         if not token:
             raise SchedulerPluginError(f"The record of a Slurm job is damaged: {job_info!r}.")
         # Under an id that no job has, the table counts how often it was not there.
+        if job_info.get("when"):
+            table.note_new(token, float(job_info["when"]))
         found = table.lookup(token)
         job_id = self._id_of_token(table, token)
         return (f"job {job_id}", table.lookup(job_id)) if job_id else (

@@ -131,6 +131,18 @@ def _record_token(folder: Path, token: str) -> None:
                                    prior_error=exc) from exc
 
 
+def read_token(folder: Path) -> tuple[str, float]:
+    """The token of a job's submission, and when (seconds since the epoch) it was recorded.
+
+    :returns: ('', 0.0) when there is none.
+    """
+    try:
+        record = json.loads((folder / TOKEN_FN).read_text(encoding="ascii"))
+        return str(record["token"]), float(record["when"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0.0
+
+
 def _token_options(token: str, job_name: str, extra: Sequence[str]) -> list[str]:
     """The options that put the token into the job: its comment, unless that is the user's."""
     if any("--comment" in option for option in extra):
