@@ -11,6 +11,8 @@ import pytest
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
+pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
+
 
 @pytest.fixture(scope="session")
 def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,7 +11,7 @@ if ! "$python" -m venv --clear "$folder"; then
     echo "$python cannot make virtual environments. On Debian: apt-get install python3-venv" >&2
     exit 1
 fi
-"$folder/bin/python" -m pip install -qq --disable-pip-version-check --upgrade pip wheel setuptools
+"$folder/bin/python" -m pip install -qq --disable-pip-version-check --upgrade pip wheel
 "$folder/bin/python" -m pip install -qq --disable-pip-version-check --editable "$requirement"
 # A package that is used where it stands has no compiled files, and some set-ups write none.
 "$folder/bin/python" -m compileall -q src || true

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from yaml_config.dump import render
 from yaml_config.elements import ConfigElement, StrElem
 from yaml_config.errors import ConfigError, UnknownKeyError
 from yaml_config.lists import ListElem
@@ -128,6 +127,8 @@ class _FileLoader(ConfigElement):
         :raises ConfigError: the values do not fit the elements, or cannot be written as YAML.
         :raises OSError: the file cannot be written.
         """
+        # Few who read a configuration write one.
+        from yaml_config.dump import render
         text = render(self, values, show_comments=show_comments, show_choices=show_choices)
         if isinstance(file, (str, Path)):
             Path(file).write_text(text, encoding="utf-8")

@@ -379,6 +379,46 @@ def test_a_job_that_never_got_there_is_an_error(host: FakeHost) -> None:
     assert plugin.queries == []
 
 
+class LeavesAMark(FakeSched):
+    """A scheduler whose jobs can be found by a mark in their folders."""
+
+    mark: str | None = "job-7"
+
+    def _recover_identity(self, job: Any) -> Any:
+        return None if self.mark is None else {"id": self.mark}
+
+
+def test_a_job_whose_record_was_lost_is_found_by_its_mark(host: FakeHost) -> None:
+    plugin = LeavesAMark()
+    test = half_started(plugin, host)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHEDULED
+    assert plugin.queries == [], "it may still be on its way"
+    expire(plugin)
+    make_older(test, plugin.KICKOFF_GRACE + 10)
+    plugin.job_status(host.pav_cfg, test)
+    assert len(plugin.queries) == 1
+    assert not test.complete
+
+
+def test_a_job_without_record_and_mark_never_got_there(host: FakeHost) -> None:
+    plugin = LeavesAMark()
+    plugin.mark = None
+    test = half_started(plugin, host)
+    make_older(test, plugin.KICKOFF_GRACE + 10)
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR
+    assert plugin.queries == []
+
+
+def test_a_complete_test_costs_no_question(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = host.test()
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+    test.status.set(STATES.COMPLETE, "PASS")
+    test.set_run_complete()
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.COMPLETE
+    assert plugin.queries == []
+
+
 # --------------------------------------------------------------------------------------- the cache
 
 def in_threads(jobs: list[Any]) -> None:

@@ -48,7 +48,8 @@ SchedulerParameters=sched_min_interval=0,bf_interval=2
 MinJobAge={min_job_age}
 MessageTimeout={message_timeout}
 KillWait={kill_wait}
-SlurmdTimeout=20
+SlurmdTimeout={slurmd_timeout}
+Prolog={dir}/prolog
 """
 
 
@@ -127,14 +128,15 @@ class RealSlurm:
     kind = "real"
 
     def __init__(self, folder: Path, *, nodes: int = 8, min_job_age: int = 10,
-                 message_timeout: int = 5, kill_wait: int = 2, extra_conf: str = "") -> None:
+                 message_timeout: int = 5, kill_wait: int = 2, slurmd_timeout: int = 10,
+                 extra_conf: str = "") -> None:
         if nodes < 4:
             raise ValueError("a private Slurm has 4 nodes or more")
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.node_names = [f"node{number:02d}" for number in range(1, nodes + 1)]
         self._settings = {"min_job_age": min_job_age, "message_timeout": message_timeout,
-                          "kill_wait": kill_wait}
+                          "kill_wait": kill_wait, "slurmd_timeout": slurmd_timeout}
         self._extra_conf = extra_conf
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._munged: subprocess.Popen[bytes] | None = None
@@ -184,6 +186,9 @@ class RealSlurm:
                      f"PartitionName=secret Nodes={','.join(names[-2:])} Hidden=YES State=UP\n")
         lines.append(self._extra_conf)
         self.conf.write_text("".join(lines))
+        prolog = self.folder / "prolog"
+        prolog.write_text(f"#!/bin/sh\ntest ! -e '{self.folder}/prolog-fails'\n")
+        prolog.chmod(0o755)
 
     def _start_daemon(self, key: str, argv: list[str]) -> None:
         path = find_daemon(argv[0])
@@ -209,7 +214,8 @@ class RealSlurm:
     def leftovers(self) -> list[int]:
         """Processes of this cluster besides the daemons: step managers, jobs, their children.
 
-        They are known by the environment that the daemons and the commands hand down.
+        They are known by the environment that the daemons and the commands hand down. A shell
+        that merely talks to this cluster is none: it is neither a step manager nor in a job.
         """
         mark = f"SLURM_CONF={self.conf}".encode()
         ours = {os.getpid(), os.getppid(), *(daemon.pid for daemon in self._daemons.values())}
@@ -218,10 +224,12 @@ class RealSlurm:
             if not folder.name.isdigit() or int(folder.name) in ours:
                 continue
             try:
-                environment = (folder / "environ").read_bytes()
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                name = (folder / "comm").read_text().strip()
             except OSError:
                 continue  # it ended meanwhile
-            if mark in environment.split(b"\0"):
+            in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables)
+            if mark in variables and (in_job or name == "slurmstepd"):
                 found.append(int(folder.name))
         return found
 
@@ -345,20 +353,20 @@ class RealSlurm:
         finally:
             self.start_controller()
 
+    def fail_prolog(self, fails: bool) -> None:
+        """Let the script that runs before each job fail, or not."""
+        switch = self.folder / "prolog-fails"
+        if fails:
+            switch.touch()
+        else:
+            switch.unlink(missing_ok=True)
+
     def freeze_node(self, name: str) -> None:
         """Stop a node's daemon from answering (the controller pings once a minute)."""
         _send(self._daemons[name].pid, signal.SIGSTOP)
 
     def thaw_node(self, name: str) -> None:
         _send(self._daemons[name].pid, signal.SIGCONT)
-
-    def cancel_all(self, seconds: float = START_SECONDS) -> None:
-        """Cancel every job and wait until none is on a node."""
-        self.run("scancel", "-u", "root")
-        self.run("scancel", "-u", "nobody")
-        self.wait_until(
-            lambda: (result := self.run("squeue", "-a", "-h", "-o", "%i")).returncode == 0
-            and not result.stdout.strip(), "all jobs gone", seconds)
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -140,8 +140,9 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
     if layout.named:
         room = int((layout.width - 8) / (SMALL_FONT * CHARACTER))
         for line, words in enumerate((cell.name, _label(drawn, cell))):
+            shown = escape(_fitting(one_line(words), room))
             text += (f'<text x="{x + 4}" y="{y + 13 + 13 * line}" font-size="{SMALL_FONT}" '
-                     f'fill="{_hex(ink_on(color))}">{escape(_fitting(one_line(words), room))}</text>')
+                     f'fill="{_hex(ink_on(color))}">{shown}</text>')
     elif layout.marked:
         text += _mark(x, y, layout.width - gap, color, cell.mark)
     return text + "</g>"

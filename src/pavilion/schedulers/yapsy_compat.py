@@ -67,16 +67,15 @@ class _StrictVersion:
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    """Modules for what this Python lacks and nobody has brought back."""
+    """Modules for what this Python lacks, or takes long to bring."""
     modules: dict[str, ModuleType] = {}
-    if sys.version_info < (3, 12):
-        return modules
-    if importlib.util.find_spec("imp") is None:
+    if sys.version_info >= (3, 12) and importlib.util.find_spec("imp") is None:
         modules["imp"] = ModuleType("imp")
         vars(modules["imp"]).update(load_module=_load_module, PY_SOURCE=_PY_SOURCE,
                                     PKG_DIRECTORY=_PKG_DIRECTORY)
     if "distutils" not in sys.modules:
-        # setuptools has one too, but takes a tenth of a second to bring it.
+        # Where setuptools is installed it is setuptools that brings it, and all of itself: that
+        # takes longer than everything else together.
         modules["distutils"] = ModuleType("distutils")
         modules["distutils.version"] = ModuleType("distutils.version")
         vars(modules["distutils.version"])["StrictVersion"] = _StrictVersion

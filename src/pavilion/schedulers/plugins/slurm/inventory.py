@@ -23,6 +23,7 @@ class Inventory:
                             for reservation in reservations if reservation.is_maintenance}
         # The last configuration that was asked about: they come in runs of all nodes.
         self._slurm: Mapping[str, Any] | None = None
+        self._reservation: str | None = None
         self._rules = NodeRules((), (), ())
 
     def node_info(self, node: parsing.Node, slurm: Mapping[str, Any], reservation: str | None
@@ -33,9 +34,9 @@ class Inventory:
         :param reservation: schedule.reservation.
         :raises SchedulerPluginError: When there is no such reservation, or it does not hold now.
         """
-        if slurm is not self._slurm:
+        if slurm is not self._slurm or reservation != self._reservation:
             self._check(reservation)
-            self._slurm = slurm
+            self._slurm, self._reservation = slurm, reservation
             self._rules = NodeRules(slurm["up_states"], slurm["avail_states"],
                                     slurm["reserved_states"])
         held = self._by_node.get(node.name, ())

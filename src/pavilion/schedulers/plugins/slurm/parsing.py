@@ -176,7 +176,9 @@ _SCONTROL_NODE = re.compile(
     r"(?:.*? AvailableFeatures=(?P<features>\S+))?"
     r".*? RealMemory=(?P<mem>\d+) .*? State=(?P<state>\S+) "
     r".*? MCS_label=\S+ (?:Partitions=(?P<partitions>\S+))?")
-_SCONTROL_REASON = re.compile(r" Reason=(.*?)(?: \[[^\[\]]*@[^\[\]]*\])?(?: Comment=.*)?$")
+# Then who set it and when, and what else users wrote.
+_SCONTROL_REASON = re.compile(
+    r" Reason=(.*?)(?: \[[^\[\]\s]+@[^\[\]\s]+\].*| (?:Comment|Extra)=.*)?$")
 
 
 def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
@@ -295,7 +297,7 @@ def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str |
             return (f"Reservation '{name}' is not active: it holds from {reservation.start} to "
                     f"{reservation.end}.")
     known = sorted(reservation.name for reservation in reservations)
-    near = difflib.get_close_matches(name, known, n=3)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
     if near:
         hint = f"Did you mean {' or '.join(map(repr, near))}?"
     else:

@@ -154,8 +154,7 @@ class Slurm(SchedulerPluginAdvanced):
                         "user": str(os.getuid()), "when": str(time.time())})
         if done.cluster:
             info["cluster"] = done.cluster
-        if done.job_id:
-            self._table(pav_cfg, info).note_new(done.job_id)
+        self._table(pav_cfg, info).note_new(done.job_id or done.token)
         return info
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
@@ -210,20 +209,25 @@ class Slurm(SchedulerPluginAdvanced):
             return f"job {job_id}", table.lookup(job_id)
         token = str(job_info.get("token") or "")
         if not token:
-            raise SchedulerPluginError(f"The record of a Slurm job is damaged: {job_info!r}.")
+            raise _damaged(job_info)
         # Under an id that no job has, the table counts how often it was not there.
         if job_info.get("when"):
             table.note_new(token, float(job_info["when"]))
         found = table.lookup(token)
-        job_id = self._id_of_token(table, token)
-        return (f"job {job_id}", table.lookup(job_id)) if job_id else (
+        ids = self._ids_of_token(table, token)
+        if len(ids) > 1:
+            # An unclear submission that was repeated after all.  Its tests must run once.
+            self._client.cancel(ids[1:])
+        return (f"job {ids[0]}", table.lookup(ids[0])) if ids else (
             f"a job with the token {token}", found)
 
     @staticmethod
-    def _id_of_token(table: JobTable, token: str) -> str:
+    def _ids_of_token(table: JobTable, token: str) -> list[str]:
+        """The jobs with a token: the oldest, and those others that are not over."""
+        from .client import is_over
         from .submit import with_token
         jobs = with_token(table.records(), token)
-        return jobs[0].job_id if jobs else ""
+        return [job.job_id for job in jobs if job is jobs[0] or not is_over(job)]
 
     def cancel(self, job_info: JobInfo) -> str | None:
         """Cancel a job, and see that it goes.
@@ -236,27 +240,46 @@ class Slurm(SchedulerPluginAdvanced):
         """Cancel jobs with as few commands as can be; see cancel()."""
         from .cancel import cancel_jobs
         messages: list[str | None] = [_elsewhere(info) for info in job_infos]
-        wanted = [number for number, message in enumerate(messages) if message is None]
-        ids: dict[int, str] = {}
-        for number in wanted:
-            info = job_infos[number]
-            job_id = str(info.get("id") or "")
-            if not job_id:
-                table = self._table(None, info)
-                table.expire()
-                table.lookup(str(info.get("token") or "none"))
-                job_id = self._id_of_token(table, str(info.get("token") or "none"))
-            if job_id:
-                ids[number] = job_id
-            else:
-                messages[number] = ("It is not known whether Slurm has this job: nothing was "
-                                    f"found with the token {info.get('token')!r}. Try again later.")
-        if ids:
-            table = self._table(None, job_infos[next(iter(ids))])
-            outcomes = cancel_jobs(self._client, table, list(ids.values()), CANCEL_WAIT)
-            for number, job_id in ids.items():
-                messages[number] = outcomes[job_id].message
+        # Each user's jobs are in a table of their own.
+        by_user: dict[Any, dict[int, list[str]]] = {}
+        for number, info in enumerate(job_infos):
+            if messages[number] is None:
+                try:
+                    ids = self._ids_to_cancel(info)
+                except SchedulerPluginError as exc:
+                    messages[number] = str(exc)
+                else:
+                    by_user.setdefault(info.get("user"), {})[number] = ids
+        for ids_of in by_user.values():
+            table = self._table(None, job_infos[next(iter(ids_of))])
+            every = [job_id for ids in ids_of.values() for job_id in ids]
+            outcomes = cancel_jobs(self._client, table, every, CANCEL_WAIT)
+            for number, ids in ids_of.items():
+                failures = [outcomes[job_id].message for job_id in ids]
+                messages[number] = " ".join(filter(None, failures)) or None
         return messages
+
+    def _ids_to_cancel(self, job_info: JobInfo) -> list[str]:
+        """A job's id; of one that is known by its token, those that Slurm lists with it.
+
+        :raises SchedulerPluginError: When there is none.
+        """
+        from .queries import is_job_id
+        job_id = str(job_info.get("id") or "")
+        token = str(job_info.get("token") or "")
+        if is_job_id(job_id):
+            return [job_id]
+        if job_id or not token:
+            raise _damaged(job_info)
+        table = self._table(None, job_info)
+        table.expire()
+        found = table.lookup(token)
+        ids = self._ids_of_token(table, token)
+        if not ids:
+            raise SchedulerPluginError("It is not known whether Slurm has this job: nothing was "
+                                       f"found with the token {token}. Try again later. "
+                                       f"{found.note}".rstrip())
+        return ids
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """The nodes of the allocation we are in."""
@@ -280,6 +303,10 @@ class Slurm(SchedulerPluginAdvanced):
 
 def _sys_name() -> str:
     return str(sys_vars.get_vars(True)["sys_name"])
+
+
+def _damaged(job_info: JobInfo) -> SchedulerPluginError:
+    return SchedulerPluginError(f"The record of a Slurm job is damaged: {dict(job_info)!r}.")
 
 
 def _elsewhere(job_info: JobInfo) -> str | None:

@@ -32,6 +32,9 @@ LOG_FN = "sbatch.log"
 ATTEMPTS = 3
 # Seconds to wait before the job list is asked again, after it could not be.
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+# Seconds until it is asked once more, after it lacked the job.  A controller that comes back
+# answers what had piled up in any order, so the list may overtake the job.
+CONFIRM_PAUSE = 2.0
 # Seconds between tries while a limit of submitted jobs is reached, and for how long at all.
 FULL_PAUSE = 30.0
 FULL_PATIENCE = 600.0
@@ -78,7 +81,8 @@ class Submitter:
             kind = classify_result(result)
             submitted = parse_submitted(result.stdout) if kind is None else None
             if submitted is not None:
-                return Submission(submitted.job_id, submitted.cluster, token)
+                first = Submission(submitted.job_id, submitted.cluster, token)
+                return first if attempts == 0 else self._only_one(first)
             if kind is Failure.QUEUE_FULL:
                 if self._clock() >= full_until:
                     raise _refused(script, result, " after waiting for room in the queue for "
@@ -97,14 +101,28 @@ class Submitter:
                 raise _refused(script, result, f" in {attempts} tries")
 
     def _look_for(self, token: str) -> list[JobRecord] | None:
-        """The jobs with a token; None when that cannot be found out."""
+        """The jobs with a token; [] when two answers lacked it, None when there were none."""
+        lacking = 0
         for pause in (*LOOK_PAUSES, None):
             try:
-                return with_token(self._client.jobs(str(os.getuid())), token)
+                found = with_token(self._client.jobs(str(os.getuid())), token)
             except QueryFailed:
-                if pause is not None:
-                    self._sleep(pause)
+                lacking = 0
+            else:
+                lacking += 1
+                if found or lacking == 2:
+                    return found
+            if pause is not None:
+                self._sleep(CONFIRM_PAUSE if lacking else pause)
         return None
+
+    def _only_one(self, made: Submission) -> Submission:
+        """After a repeated submission: keep the older job should there be two after all."""
+        try:
+            found = with_token(self._client.jobs(str(os.getuid())), made.token)
+        except QueryFailed:
+            return made
+        return self._adopt(found, made.token) if len(found) > 1 else made
 
     def _adopt(self, jobs: list[JobRecord], token: str) -> Submission:
         """Take the oldest job with our token, and cancel what there is besides."""

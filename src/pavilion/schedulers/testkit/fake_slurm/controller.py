@@ -116,8 +116,12 @@ class Controller:
                     self._advance(job, down, now)
             started = self._start(now)
             self._purge(now)
+        broken = "prolog_fails" in faults.read(self.folder)
         for job in started:
-            self._launch(job)
+            if broken:
+                self._fail_launch(job, now)
+            else:
+                self._launch(job)
         return bool(self.store.jobs(active_only=True))
 
     def _purge(self, now: float) -> None:
@@ -261,6 +265,18 @@ class Controller:
         job["std_out"] = job["std_out"] and job["std_out"].replace("%N", next(iter(chosen)))
         job["std_err"] = job["std_err"] and job["std_err"].replace("%N", next(iter(chosen)))
         return True
+
+    def _fail_launch(self, job: Row, now: float) -> None:
+        """What a failing Prolog leads to: the job waits, held, and the node is drained."""
+        node = next(iter(job["alloc"]))
+        with self.store.transaction():
+            flags = next(row["flags"] for row in self.store.nodes() if row["name"] == node)
+            self.store.update_node(node, flags=" ".join({*flags.split(), "DRAIN"}),
+                                   reason="Prolog error", reason_user="root", reason_time=now)
+            job.update(hold="admin", priority=0, restarts_after=job["restarts"] + 1)
+            put_back(job, now, 0.0)
+            job["reason"] = "launch failed requeued held"
+            self.store.save_job(job)
 
     def _launch(self, job: Row) -> None:
         if job["kind"] != "batch":

@@ -35,6 +35,8 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
                 "where": "both", "stream": "stdout"}),
     "cluster": ("sbatch names the cluster: 'ID;cluster'", {"name": "other"}),
     "release": ("words and fields of another Slurm release", {"version": "23.11"}),
+    "prolog_fails": ("jobs cannot be started on their node: they are held, the node is drained",
+                     {}),
     "queue_full": ("the job limit is reached: sbatch waits and tries again", {}),
     "unknown_job": ("some jobs (all if none is named) are not known, as before they are visible "
                     "or after they are purged", {"ids": [], "younger_than": 0.0}),

@@ -1,0 +1,155 @@
+"""One interface for tests to the fake Slurm and to a real one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+from real_slurm import RealSlurm
+
+from pavilion.schedulers.testkit import FakeSlurm
+
+WAIT_SECONDS = 40.0
+_POLL = 0.05
+# Jobs with such a name live through the clean-up between tests.
+KEEP = "keep"
+
+
+class TimedOut(AssertionError):
+    """A condition did not come about in time."""
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """Poll until ``condition()`` is true; its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimedOut(f"{what}: not within {seconds:g} s")
+        time.sleep(_POLL)
+
+
+class FakeForTests(FakeSlurm):
+    """The fake with the methods that the real one has for bringing conditions about."""
+
+    def freeze(self) -> None:
+        self.set_fault("frozen")
+
+    def thaw(self) -> None:
+        self.clear_fault("frozen")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def kill_controller(self) -> None:
+        self.set_fault("down")
+
+    def start_controller(self) -> None:
+        self.clear_fault("down")
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        self.kill_controller()
+        try:
+            yield
+        finally:
+            self.start_controller()
+
+    def freeze_node(self, name: str) -> None:
+        self.set_node_state(name, "IDLE+NOT_RESPONDING")
+
+    def fail_prolog(self, fails: bool) -> None:
+        if fails:
+            self.set_fault("prolog_fails")
+        else:
+            self.clear_fault("prolog_fails")
+
+
+class Slurm:
+    """A cluster and a folder to submit from.
+
+    ``run``, ``ok``, ``env``, ``drain``, ``resume``, ``reserve``, ``unreserve``, ``freeze``,
+    ``frozen()``, ``down()``, ``node_state`` and so on are the cluster's own.
+    """
+
+    def __init__(self, cluster: Union[FakeForTests, RealSlurm], folder: Path) -> None:
+        self.cluster = cluster
+        self.folder = folder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cluster, name)
+
+    @property
+    def is_real(self) -> bool:
+        return self.cluster.kind == "real"
+
+    def run(self, *argv: str, **options: Any) -> Any:
+        """Run a command in the test's folder."""
+        options.setdefault("cwd", self.folder)
+        return self.cluster.run(*argv, **options)
+
+    def ok(self, *argv: str, **options: Any) -> str:
+        options.setdefault("cwd", self.folder)
+        return self.cluster.ok(*argv, **options)
+
+    def submit(self, body: str, *options: str, **more: Any) -> str:
+        """Submit a bash script with this body; the job's id."""
+        script = self.folder / "job.sh"
+        script.write_text(f"#!/bin/bash\n{body}\n")
+        return self.ok("sbatch", "--parsable", *options, str(script), **more).strip()
+
+    def field(self, job_id: str, form: str) -> str:
+        """What ``squeue -o`` says of a job; '' when it is not there."""
+        return str(self.run("squeue", "-a", "-h", "-t", "all", "-j", f"{job_id},{job_id}", "-o",
+                            form).stdout).strip("\n")
+
+    def state(self, job_id: str) -> str:
+        return self.field(job_id, "%T")
+
+    def wait_state(self, job_id: str, *states: str, seconds: float = WAIT_SECONDS) -> str:
+        """Wait until the job is in one of the states; which it is."""
+        try:
+            return str(wait_until(lambda: (now := self.state(job_id)) in states and now,
+                                  f"job {job_id} {' or '.join(states)}", seconds))
+        except TimedOut as error:
+            raise TimedOut(f"{error}; it is {self.field(job_id, '%T %r')}") from None
+
+    def show(self, job_id: str) -> dict[str, str]:
+        """The fields of ``scontrol show job`` that hold no blanks."""
+        words = self.ok("scontrol", "-o", "show", "job", job_id).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def finish(self, body: str, *options: str) -> tuple[str, dict[str, str]]:
+        """Submit and wait for the end; id and fields."""
+        job_id = self.submit(body, *options)
+        self.wait_state(job_id, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+        return job_id, self.show(job_id)
+
+    def clean(self) -> None:
+        """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
+        rows = self.ok("squeue", "-a", "-h", "-o", "%i %j").splitlines()
+        ids = [row.split()[0] for row in rows if not row.split()[1].startswith(KEEP)]
+        if ids:
+            self.ok("scancel", *ids)
+            wait_until(lambda: not set(ids) & set(
+                self.ok("squeue", "-a", "-h", "-o", "%i").split()), "jobs gone")
+        for line in self.ok("scontrol", "-o", "show", "reservation").splitlines():
+            if line.startswith("ReservationName="):
+                name = line.split()[0].partition("=")[2]
+                self.ok("scontrol", "delete", f"reservationname={name}")
+        for name in self.node_names:
+            state = self.node_state(name)
+            if "DRAIN" in state:
+                self.ok("scontrol", "update", f"nodename={name}", "state=undrain")
+            if "DOWN" in state:
+                self.resume(name)
