@@ -23,7 +23,8 @@ PLUGIN = """
 
     class GridHeader(KickoffScriptHeader):
         def _kickoff_lines(self):
-            return [f"#GRID nodes {','.join(self._include_nodes)} {self._node_min}-{self._node_max}",
+            nodes = ",".join(self._include_nodes)
+            return [f"#GRID nodes {nodes} {self._node_min}-{self._node_max}",
                     f"#GRID name {self._job_name}"]
 
 

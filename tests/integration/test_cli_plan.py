@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Cli
 from grid import BROKEN, SUITE, add_grid, kickoff_script, nodes_by_test, untouched
+
+from conftest import Cli
 
 
 @pytest.fixture(scope="module")
@@ -172,15 +173,14 @@ def test_single_tests_that_cannot_be_placed(cli: Cli) -> None:
     assert done.code == 1
     assert [row[-1] for row in done.rows] == ["suite.good"]
     assert "1 test in 1 job, 3 tests in none." in done.out
-    errors = [line for line in done.err.splitlines() if ": error: " in line]
-    assert errors[0] == ("pav-sched: error: suite.no_such_chunk: Chunk 99 was asked for, but there "
-                         "are 4 chunks, numbered 0 to 3.")
-    assert any(line.startswith("pav-sched: error: suite.too_many: Insufficient nodes. Asked for at "
-                               "least 17, 14 of 16 remain. ") and "not up: 1 (n05)" in line
-               for line in errors)
-    assert any(line.startswith("pav-sched: error: suite.too_large: Chunks of 20 nodes cannot be "
-                               "made") for line in errors)
+    errors = done.err.split("pav-sched: error: ")[1:]
     assert len(errors) == 3
+    told = {error.partition(": ")[0]: error for error in errors}
+    assert told["suite.no_such_chunk"] == ("suite.no_such_chunk: Chunk 99 was asked for, but there "
+                                           "are 4 chunks, numbered 0 to 3.\n")
+    assert "Asked for at least 17, 14 of 16 remain." in told["suite.too_many"]
+    assert "not up: 1 (n05); smells <&> funny: 1 (n13)" in told["suite.too_many"]
+    assert "Chunks of 20 nodes cannot be made" in told["suite.too_large"]
     data = cli("plan", "suite", "--json").json
     assert [job["tests"] for job in data["jobs"]] == [["suite.good"]]
     assert sorted(error["tests"][0] for error in data["errors"]) == [
@@ -201,6 +201,9 @@ def test_scheduler_out_of_reach(cli: Cli) -> None:
     assert done.code == 1
     assert [job["tests"] for job in done.json["jobs"]] == [["suite.local"]]
     assert {error["error"] for error in done.json["errors"]} == {"The grid is out of reach."}
+    done = cli("run", "suite.shared", "suite.local", "--json", env={"GRID_FAILS": "1"})
+    assert done.code == 1
+    assert [test["result"] for test in done.json["tests"]] == ["ERROR"] * 3 + ["PASS"]
     # Permutations over chunks cannot even be counted.
     done = cli("plan", "suite", env={"GRID_FAILS": "1"})
     assert (done.code, done.out) == (2, "")

@@ -130,7 +130,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
     """(character, its style, text) of each line."""
     lines = []
     for number, group in enumerate(drawn.groups[:LEGEND_LINES]):
-        detail = f"  {group.detail}" if group.detail else ""
+        detail = f"; {group.detail}" if group.detail else ""
         lines.append((mark_of(number), _group_style(drawn, number),
                       f"{group.label}: {group.node_list}{detail}"))
     if len(drawn.groups) > LEGEND_LINES:

@@ -182,7 +182,7 @@ def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str,
     """(colour, character in it, text) of each item."""
     items: list[tuple[Color | None, str, str]] = []
     for number, group in enumerate(drawn.groups[:LEGEND_ITEMS]):
-        detail = f"  {_fitting(group.detail, 80)}" if group.detail else ""
+        detail = f"; {_fitting(group.detail, 80)}" if group.detail else ""
         items.append((group.color, mark_of(number) if layout.marked else "",
                       f"{group.label}: {group.node_list}{detail}"))
     if len(drawn.groups) > LEGEND_ITEMS:

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from pavilion.errors import SchedulerPluginError
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.suites import select_tests
 
@@ -66,7 +67,12 @@ def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
     """What the schedulers' variables complained about, each once."""
     names: dict[str, list[str]] = {}
     for test in resolved:
-        for text in test.warnings:
+        try:
+            warnings = test.warnings
+        except SchedulerPluginError:
+            # Its scheduler does not answer.  That is an error of this test, told when it is placed.
+            continue
+        for text in warnings:
             names.setdefault(text, []).append(test.name)
     for text, tests in names.items():
         others = f" (and {plural(len(tests) - 1, 'other test')})" if len(tests) > 1 else ""

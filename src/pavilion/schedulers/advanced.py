@@ -19,7 +19,7 @@ from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
-from . import chunking, inventory
+from . import chunking, inventory, node_selection
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
 from .scheduler import SchedulerPlugin
@@ -262,7 +262,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             chunks = chunking.make_chunks(
                 filtered.names, size, config["node_selection"], config["extra"], include,
                 # The seed and what is drawn from decide, not what was drawn before: no list id.
-                chunking.seeded(f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}")
+                node_selection.new_rng(
+                    f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}")
                 if size else None, self.NODE_SELECTION)
         except chunking.ChunkError as exc:
             return _Chunks(key, [], chunked, str(exc))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import difflib
 import math
-import random
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from pavilion.types import NodeList
 
 from . import hostlists, node_selection
+
+if TYPE_CHECKING:
+    import random
 
 BACKFILL = "backfill"
 DISCARD = "discard"
@@ -56,11 +58,6 @@ def chunk_size(value: int | float | None, node_count: int) -> int:
     return value
 
 
-def seeded(seed: str) -> random.Random:
-    """A source of random numbers that is the same for equal seeds, on every Python and host."""
-    return random.Random(seed)
-
-
 def make_chunks(
     nodes: Sequence[str],
     size: int,
@@ -96,7 +93,7 @@ def make_chunks(
     # From here on a node is its place in the list: sorting is cheap, and order comes for free.
     always = [index for index, name in enumerate(names) if name in included] if included else []
     pool = sorted(set(range(len(names))).difference(always)) if always else list(range(len(names)))
-    rng = rng or random.Random()
+    rng = rng or node_selection.new_rng()
     share = size - len(always)
 
     function = functions[selection]

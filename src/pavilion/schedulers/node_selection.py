@@ -10,9 +10,19 @@ not call these once per chunk.
 
 from __future__ import annotations
 
-# `random` is the name of a selection here, as test authors write it.
-import random as std_random
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # `random` is the name of a selection here, as test authors write it.
+    import random as std_random
+
+
+def new_rng(seed: str | None = None) -> std_random.Random:
+    """A source of random numbers; the same one for equal seeds, on every Python and host."""
+    # Imported here: it takes a while, and few draw anything at random.
+    import random
+    return random.Random(seed)
 
 
 def contiguous(
@@ -33,7 +43,7 @@ def random(
     :raises ValueError: when there are fewer than `chunk_size` distinct nodes.
     """
     names = _distinct(node_list, chunk_size)
-    places = (rng or std_random.Random()).sample(range(len(names)), chunk_size)
+    places = (rng or new_rng()).sample(range(len(names)), chunk_size)
     return [names[place] for place in sorted(places)]
 
 
@@ -56,7 +66,7 @@ def rand_dist(
     :raises ValueError: when there are fewer than `chunk_size` distinct nodes.
     """
     names = _distinct(node_list, chunk_size)
-    rng = rng or std_random.Random()
+    rng = rng or new_rng()
     return [names[rng.randrange(start, end)] for start, end in stretches(len(names), chunk_size)]
 
 

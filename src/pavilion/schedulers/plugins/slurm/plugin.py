@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml_config as yc
-from pavilion import sys_vars
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
@@ -302,6 +301,7 @@ class Slurm(SchedulerPluginAdvanced):
 
 
 def _sys_name() -> str:
+    from pavilion import sys_vars
     return str(sys_vars.get_vars(True)["sys_name"])
 
 

@@ -1,0 +1,154 @@
+"""What the tests of the slurm plugin share: a host, the plugin, and a cluster to use it on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import Slurm as Cluster
+from clusters import wait_until
+from contract.fakes import FakeHost, FakeTest, active
+
+from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import JobInfo
+from pavilion.schedulers import Slurm
+from pavilion.schedulers.commands import CommandResult
+from pavilion.schedulers.plugins.slurm import parsing, queries
+from pavilion.status_file import TestStatusInfo
+
+# Seconds that an answer about jobs serves in these tests.
+TABLE_AGE = 0.2
+
+
+class Site:
+    """The plugin, a host with its folders, and the cluster that they use."""
+
+    def __init__(self, cluster: Cluster, plugin: Slurm, folder: Path) -> None:
+        self.cluster = cluster
+        self.plugin = plugin
+        self.host = FakeHost(folder)
+        self.pav_cfg = self.host.pav_cfg
+        # What a job does in place of running its tests.
+        self.host.pav("true")
+
+    def test(self, schedule: Mapping[str, Any] | None = None, **more: Any) -> FakeTest:
+        """A new test, not started."""
+        return self.host.test(schedule, scheduler="slurm", **more)
+
+    def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
+        """Start tests; the errors."""
+        return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
+
+    def start(self, schedule: Mapping[str, Any] | None = None, pav: str | None = None,
+              **more: Any) -> FakeTest:
+        """Start a test with this schedule section, and ``pav`` as its job's work."""
+        if pav is not None:
+            self.host.pav(pav)
+        test = self.test(schedule, **more)
+        errors = self.try_start(test)
+        assert not errors, [error.pformat() for error in errors]
+        return test
+
+    def refused(self, schedule: Mapping[str, Any], **more: Any) -> str:
+        """The error for a test that cannot be started.  It is over then."""
+        test = self.test(schedule, **more)
+        errors = self.try_start(test)
+        assert len(errors) == 1 and errors[0].tests == [test]
+        assert test.complete and test.status.current().state == "SCHED_ERROR"
+        assert "\n".join(errors[0].pformat().split()) in "\n".join(
+            test.status.current().note.split())
+        return errors[0].pformat()
+
+    def status(self, test: FakeTest) -> TestStatusInfo:
+        return self.plugin.job_status(self.pav_cfg, test)  # type: ignore[arg-type]
+
+    def wait_status(self, test: FakeTest, state: str, text: str = "", seconds: float = 40.0
+                    ) -> TestStatusInfo:
+        """Ask until the test's state is this one, and its note has that text."""
+        last: list[TestStatusInfo] = []
+
+        def there() -> TestStatusInfo | None:
+            last[:] = [self.status(test)]
+            return last[0] if last[0].state == state and text in last[0].note else None
+
+        try:
+            found: TestStatusInfo = wait_until(there, f"{state} {text}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {last}") from None
+        return found
+
+    def recorded(self, test: FakeTest) -> dict[str, str]:
+        """What Slurm recorded of a test's job."""
+        text = self.cluster.ok(*queries.recorded([info(test)["id"]]))
+        rows, refused = parsing.parse_recorded(text)
+        assert not refused
+        return rows[info(test)["id"]]
+
+    def jobs(self) -> dict[str, parsing.JobRow]:
+        """All jobs of the cluster, those that ended a short while ago too."""
+        rows, refused = parsing.parse_jobs(self.cluster.ok(*queries.jobs(None)))
+        assert not refused
+        return rows
+
+    def jobs_of(self, test: FakeTest) -> list[parsing.JobRow]:
+        """The jobs that carry the token of this test's submission."""
+        token = info(test)["token"]
+        return [job for job in self.jobs().values()
+                if token in (job.data["comment"], job.data["name"][-len(token):])]
+
+    def nodes(self, schedule: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The nodes as a test with this schedule section sees them."""
+        from pavilion.schedulers import validate_config
+        return self.plugin._get_system_inventory(validate_config(dict(schedule or {})))
+
+    def usable(self, schedule: Mapping[str, Any] | None = None) -> list[str]:
+        """The names of the nodes that a test with this schedule section may use."""
+        from pavilion.schedulers import validate_config
+        return self.plugin._filter_nodes(validate_config(dict(schedule or {})))[0]
+
+    def calls(self) -> dict[str, int]:
+        """How often each command was run by the plugin."""
+        return self.plugin._client.querying.calls
+
+
+def info(test: FakeTest) -> JobInfo:
+    """What identifies the test's job."""
+    assert test.job is not None
+    return test.job.info
+
+
+def script(test: FakeTest) -> str:
+    """The text of the test's kickoff script."""
+    assert test.job is not None
+    return test.job.kickoff_path.read_text()
+
+
+def header(test: FakeTest) -> list[str]:
+    """The #SBATCH lines of the test's kickoff script, without '#SBATCH'."""
+    lines = script(test).splitlines()
+    return [line.split(" ", 1)[1] for line in lines if line.startswith("#SBATCH ")]
+
+
+@contextmanager
+def site_of(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "site"
+            ) -> Iterator[Site]:
+    """A site on a cluster, whose commands are those that this process finds."""
+    for name, value in cluster.env().items():
+        if os.environ.get(name) != value:
+            monkeypatch.setenv(name, value)
+    plugin = Slurm()
+    # Some of what takes minutes at a site takes seconds here.
+    plugin.JOB_TABLE_AGE = TABLE_AGE  # type: ignore[misc]
+    plugin.JOB_END_GRACE = 0.0
+    with active(plugin):
+        yield Site(cluster, plugin, cluster.folder / folder)
+
+
+def result(stdout: str = "", stderr: str = "", returncode: int | None = 0,
+           argv: tuple[str, ...] = ("sbatch",), timed_out: bool = False) -> CommandResult:
+    """What came of a command."""
+    return CommandResult(argv, returncode, stdout, stderr, 0.1, timed_out)
