@@ -6,10 +6,17 @@ those that are down), GRID_FAILS (the scheduler cannot be asked).  Jobs are proc
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
 
-from conftest import Cli
+from conftest import Cli, Done
+from pavilion.cli.main import main
+from pavilion.plugins import reset_plugins
 
 PLUGIN = """
     import os
@@ -72,6 +79,8 @@ PLUGIN = """
             return os.environ["GRID_ALLOC"].split(",")
     """
 
+CliType = TypeVar("CliType", bound=Cli)
+
 # A test for each way to be placed.  Node 13 is left out by the plugin, node 5 by GRID_DOWN.
 SUITE = """
     _base:
@@ -115,7 +124,29 @@ BROKEN = """
     """
 
 
-def add_grid(cli: Cli, suite: str = SUITE) -> Cli:
+class QuickCli(Cli):
+    """Runs commands in this process, which is quicker: for those that only look at things."""
+
+    def __call__(self, *args: Any, bare: bool = False, env: dict[str, str] | None = None) -> Done:
+        assert not bare
+        argv = self.argv(*args)[3:]
+        out, err = io.StringIO(), io.StringIO()
+        with mock.patch.dict(os.environ, {**self.env, **(env or {})}, clear=True), \
+                contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = main(argv)
+            except SystemExit as exc:
+                code = int(exc.code or 0)
+            finally:
+                reset_plugins()
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def process(self, *args: Any, env: dict[str, str] | None = None) -> Done:
+        """Run a command in a process of its own."""
+        return super().__call__(*args, env=env)
+
+
+def add_grid(cli: CliType, suite: str = SUITE) -> CliType:
     """Add the plugin, and a suite called 'suite' for it.  Node 5 is down."""
     cli.plugin("grid", PLUGIN)
     cli.suite(suite)

@@ -16,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from grid import BROKEN, add_grid, untouched
+from grid import BROKEN, QuickCli, add_grid, untouched
 
 from conftest import PATIENCE, Cli
 
@@ -27,9 +27,9 @@ COLORED = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m([^\x
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickCli]:
     """The suite, for tests that only look at it."""
-    made = add_grid(Cli(tmp_path_factory.mktemp("drawn")))
+    made = add_grid(QuickCli(tmp_path_factory.mktemp("drawn")))
     yield made
     made.kill_all()
 
@@ -79,8 +79,13 @@ def texts_of(file: Path) -> list[str]:
     return [element.text or "" for element in ElementTree.parse(file).getroot().iter(f"{SVG}text")]
 
 
-def test_chunks_in_a_pipe(drawn: Cli) -> None:
-    done = drawn("map", "suite.chunked", "--seed", 5)
+@pytest.fixture
+def quick(tmp_path: Path) -> QuickCli:
+    return QuickCli(tmp_path / "quick")
+
+
+def test_chunks_in_a_pipe(drawn: QuickCli) -> None:
+    done = drawn.process("map", "suite.chunked", "--seed", 5)
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "grid: chunks of suite.chunked (16 nodes)"
@@ -101,7 +106,7 @@ def test_chunks_in_a_pipe(drawn: Cli) -> None:
     assert untouched(drawn)
 
 
-def test_jobs_have_the_numbers_of_the_plan(drawn: Cli) -> None:
+def test_jobs_have_the_numbers_of_the_plan(drawn: QuickCli) -> None:
     """Several pictures: one for each way to see the machine."""
     done = drawn("map", "suite", "--by", "job", "--seed", 5)
     assert (done.code, done.err) == (0, "")
@@ -120,21 +125,21 @@ def test_jobs_have_the_numbers_of_the_plan(drawn: Cli) -> None:
     assert marks["n16"] == "x"
 
 
-def test_usable_nodes_that_nobody_uses(drawn: Cli) -> None:
+def test_usable_nodes_that_nobody_uses(drawn: QuickCli) -> None:
     done = drawn("map", "suite.shared", "-c", "schedule.nodes=1", "-c", "variables.letter=[a]",
                  "--by", "job")
     assert list(marks_of(done.out).values())[:5] == ["0", ".", ".", ".", "x"]
     assert "  .  usable, and in none of these" in done.out
 
 
-def test_nodes_that_the_scheduler_picks(drawn: Cli) -> None:
+def test_nodes_that_the_scheduler_picks(drawn: QuickCli) -> None:
     done = drawn("map", "suite.own")
     assert done.code == 0
     assert set(marks_of(done.out).values()) == {".", "x"}
     assert "1 job runs on nodes that the scheduler picks." in done.out
 
 
-def test_states(drawn: Cli) -> None:
+def test_states(drawn: QuickCli) -> None:
     done = drawn("map", "suite.own", "--by", "state")
     assert done.code == 0
     marks = marks_of(done.out)
@@ -145,7 +150,7 @@ def test_states(drawn: Cli) -> None:
     assert "  1  up (BUSY): n[07,14]" in done.out
 
 
-def test_terminal(drawn: Cli) -> None:
+def test_terminal(drawn: QuickCli) -> None:
     args = ("map", "suite.chunked", "--seed", 5)
     out = on_terminal(drawn, *args)
     picture, legend = out.split(" 0 \x1b[0m chunk 0", 1)
@@ -166,13 +171,13 @@ def test_terminal(drawn: Cli) -> None:
     assert "Nothing was started." in legend
 
 
-def test_terminal_that_cannot_draw(drawn: Cli) -> None:
+def test_terminal_that_cannot_draw(drawn: QuickCli) -> None:
     done = drawn("map", "suite.chunked", env={"COLUMNS": "30"})
     assert max(len(line) for line in done.out.splitlines() if marks_of(line)) <= 30
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_large_machine(drawn: Cli, width: int) -> None:
+def test_large_machine(drawn: QuickCli, width: int) -> None:
     """A character per node, the same number in each line, which begins with a node's name."""
     done = drawn("map", "suite.chunked", "-c", "permute_on=[]", "-c", "chunk=any",
                  "-c", "schedule.chunking.size=250",
@@ -194,13 +199,13 @@ def test_large_machine(drawn: Cli, width: int) -> None:
     assert Counter(cells)["x"] == 101
 
 
-def test_more_chunks_than_characters(drawn: Cli) -> None:
+def test_more_chunks_than_characters(drawn: QuickCli) -> None:
     done = drawn("map", "suite.chunked", "-c", "permute_on=[]", "-c", "chunk=any",
                  "-c", "schedule.chunking.size=1", env={"GRID_NODES": "100"})
     assert re.search(r"\.\.\. and \d+ more; the characters begin again", done.out)
 
 
-def test_svg(drawn: Cli, tmp_path: Path) -> None:
+def test_svg(drawn: QuickCli, tmp_path: Path) -> None:
     file = tmp_path / "a picture.svg"
     done = drawn("map", "suite.chunked", "--seed", 5, "--svg", file)
     assert (done.code, done.out) == (0, "")
@@ -225,7 +230,7 @@ def test_svg(drawn: Cli, tmp_path: Path) -> None:
     assert untouched(drawn)
 
 
-def test_svg_of_a_large_machine(drawn: Cli, tmp_path: Path) -> None:
+def test_svg_of_a_large_machine(drawn: QuickCli, tmp_path: Path) -> None:
     file = tmp_path / "large.svg"
     done = drawn("map", "suite.own", "--by", "state", "--svg", file, env={"GRID_NODES": "10000"})
     assert done.code == 0
@@ -242,7 +247,7 @@ def test_svg_of_a_large_machine(drawn: Cli, tmp_path: Path) -> None:
             assert float(rect.get("y", "")) + float(rect.get("height", "")) <= height
 
 
-def test_svg_of_several_pictures(drawn: Cli, tmp_path: Path) -> None:
+def test_svg_of_several_pictures(drawn: QuickCli, tmp_path: Path) -> None:
     done = drawn("map", "suite", "--svg", tmp_path / "map.svg")
     assert done.code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map-1.svg", "map-2.svg"]
@@ -250,46 +255,46 @@ def test_svg_of_several_pictures(drawn: Cli, tmp_path: Path) -> None:
     assert texts_of(tmp_path / "map-2.svg")[0].startswith("grid: jobs of suite.shared ")
 
 
-def test_svg_of_odd_names(cli: Cli, tmp_path: Path) -> None:
+def test_svg_of_odd_names(quick: QuickCli, tmp_path: Path) -> None:
     """Nothing that a test may be called breaks the file, or a terminal."""
-    add_grid(cli, """
+    add_grid(quick, """
         test:
           scheduler: grid
           subtitle: "<b>&\\e[31m"
           schedule: {nodes: 2, across_nodes: 'n[01-04]'}
           run: {cmds: ["true"]}
         """)
-    assert cli("map", "suite", "--svg", tmp_path / "odd.svg").code == 0
+    assert quick("map", "suite", "--svg", tmp_path / "odd.svg").code == 0
     assert "job 1: n[01-02]; suite.test.<b>&\\x1b[31m" in texts_of(tmp_path / "odd.svg")
-    assert "\x1b" not in cli("map", "suite").out
+    assert "\x1b" not in quick("map", "suite").out
 
 
-def test_svg_that_cannot_be_written(drawn: Cli, tmp_path: Path) -> None:
+def test_svg_that_cannot_be_written(drawn: QuickCli, tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "none" / "map.svg"):
         done = drawn("map", "suite.chunked", "--svg", file)
         assert (done.code, done.out) == (2, "")
         assert f"The picture cannot be written to {file}" in done.err
 
 
-def test_single_tests_that_cannot_be_placed(cli: Cli, tmp_path: Path) -> None:
+def test_single_tests_that_cannot_be_placed(quick: QuickCli, tmp_path: Path) -> None:
     """The others are drawn."""
-    add_grid(cli, BROKEN)
-    done = cli("map", "suite", "--by", "job")
+    add_grid(quick, BROKEN)
+    done = quick("map", "suite", "--by", "job")
     assert done.code == 1
     assert "job 1: n[01-02]; suite.good" in done.out
     assert "suite.no_such_chunk: Chunk 99 was asked for" in done.err
     assert "suite.too_many: Insufficient nodes." in done.err
     assert "Chunks of 20 nodes cannot be made" in done.err
     # The chunks are there, whoever misses them; but not those of 20 nodes.
-    done = cli("map", "suite.good", "suite.no_such_chunk", "--by", "chunk")
+    done = quick("map", "suite.good", "suite.no_such_chunk", "--by", "chunk")
     assert (done.code, done.err) == (0, "")
-    done = cli("map", "suite", "--by", "chunk", "--svg", tmp_path / "map.svg")
+    done = quick("map", "suite", "--by", "chunk", "--svg", tmp_path / "map.svg")
     assert done.code == 1
     assert "suite.too_large: " in done.err.split("error: ")[-1]
     assert "chunk 3" in (tmp_path / "map-1.svg").read_text()
 
 
-def test_machine_without_nodes(drawn: Cli, tmp_path: Path) -> None:
+def test_machine_without_nodes(drawn: QuickCli, tmp_path: Path) -> None:
     env = {"GRID_NODES": "0"}
     done = drawn("map", "suite.own", "--by", "state", env=env)
     assert done.code == 0
@@ -299,13 +304,13 @@ def test_machine_without_nodes(drawn: Cli, tmp_path: Path) -> None:
     assert cells_of(tmp_path / "no.svg") == []
 
 
-def test_nothing_to_draw(drawn: Cli) -> None:
+def test_nothing_to_draw(drawn: QuickCli) -> None:
     done = drawn("map", "suite.local")
     assert (done.code, done.out) == (2, "")
     assert "none of the schedulers of these tests can tell about nodes" in done.err
 
 
-def test_scheduler_out_of_reach(drawn: Cli) -> None:
+def test_scheduler_out_of_reach(drawn: QuickCli) -> None:
     done = drawn("map", "suite.own", env={"GRID_FAILS": "1"})
     assert (done.code, done.out) == (2, "")
     assert "The grid is out of reach." in done.err
@@ -313,7 +318,7 @@ def test_scheduler_out_of_reach(drawn: Cli) -> None:
 
 @pytest.mark.parametrize("args", [[], ["none_such"], ["suite", "--by", "colour"],
                                   ["suite", "--json"], ["suite", "--svg"]])
-def test_usage_errors(drawn: Cli, args: list[str]) -> None:
+def test_usage_errors(drawn: QuickCli, args: list[str]) -> None:
     done = drawn("map", *args)
     assert (done.code, done.out) == (2, "")
     assert "pav-sched: error: " in done.err

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from grid import BROKEN, SUITE, add_grid, kickoff_script, nodes_by_test, untouched
+from grid import BROKEN, SUITE, QuickCli, add_grid, kickoff_script, nodes_by_test, untouched
 
 from conftest import Cli
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickCli]:
     """The suite, for tests that only look at it."""
-    made = add_grid(Cli(tmp_path_factory.mktemp("planned")))
+    made = add_grid(QuickCli(tmp_path_factory.mktemp("planned")))
     yield made
     made.kill_all()
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickCli]:
     """The suite as series s1, run with seed 7."""
-    made = add_grid(Cli(tmp_path_factory.mktemp("run")))
-    done = made("run", "suite", "--seed", 7)
+    made = add_grid(QuickCli(tmp_path_factory.mktemp("run")))
+    done = made.process("run", "suite", "--seed", 7)
     assert done.code == 0, done.out + done.err
     yield made
     made.kill_all()
@@ -36,8 +37,15 @@ def jobs_of(cli: Cli, *args: Any) -> list[dict[str, Any]]:
     return jobs
 
 
-def test_table(planned: Cli) -> None:
-    done = planned("plan", "suite")
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[QuickCli]:
+    made = QuickCli(tmp_path)
+    yield made
+    made.kill_all()
+
+
+def test_table(planned: QuickCli) -> None:
+    done = planned.process("plan", "suite")
     assert done.code == 0
     assert done.err == ""
     lines = done.out.splitlines()
@@ -59,7 +67,7 @@ def test_table(planned: Cli) -> None:
     assert untouched(planned)
 
 
-def test_json(planned: Cli) -> None:
+def test_json(planned: QuickCli) -> None:
     done = planned("plan", "suite", "--seed", 3, "--json")
     assert (done.code, done.err) == (0, "")
     assert set(done.json) == {"seed", "jobs", "errors"}
@@ -81,7 +89,7 @@ def test_json(planned: Cli) -> None:
     assert untouched(planned)
 
 
-def test_run_does_what_the_plan_says(run: Cli) -> None:
+def test_run_does_what_the_plan_says(run: QuickCli) -> None:
     """Same seed: the same nodes for every test, as seen by the tests themselves."""
     expected = {}
     for job in jobs_of(run, "suite", "--seed", 7):
@@ -96,7 +104,7 @@ def test_run_does_what_the_plan_says(run: Cli) -> None:
     assert seen == expected
 
 
-def test_jobs_are_shared_as_planned(run: Cli) -> None:
+def test_jobs_are_shared_as_planned(run: QuickCli) -> None:
     paths: dict[str, list[str]] = {}
     for test in run("status", "s1", "--json").json["tests"]:
         paths.setdefault(test["job"], []).append(test["name"])
@@ -104,7 +112,7 @@ def test_jobs_are_shared_as_planned(run: Cli) -> None:
                                                                            "--seed", 7))
 
 
-def test_script_is_that_of_the_run(run: Cli) -> None:
+def test_script_is_that_of_the_run(run: QuickCli) -> None:
     """But for what has no name before it is made."""
     test_id = next(test["id"] for test in run("status", "s1", "--json").json["tests"]
                    if test["name"] == "suite.shared.b")
@@ -119,7 +127,7 @@ def test_script_is_that_of_the_run(run: Cli) -> None:
                     .replace("s?.", "s1."))
 
 
-def test_scripts_of_several_jobs(planned: Cli) -> None:
+def test_scripts_of_several_jobs(planned: QuickCli) -> None:
     done = planned("plan", "suite.shared", "--script", 2, "--script", 1)
     assert [line for line in done.out.splitlines() if line.startswith("#GRID name")] == [
         "#GRID name pav_suite.shared.b", "#GRID name pav_suite.shared.a,suite.shared.c"]
@@ -129,14 +137,14 @@ def test_scripts_of_several_jobs(planned: Cli) -> None:
     assert data["jobs"][1]["script"][0] == "#!/bin/bash"
 
 
-def test_script_of_no_job(planned: Cli) -> None:
+def test_script_of_no_job(planned: QuickCli) -> None:
     for number in ("0", "3"):
         done = planned("plan", "suite.shared", "--script", number)
         assert (done.code, done.out) == (2, "")
         assert f"There is no job {number} in this plan; it has 2 jobs." in done.err
 
 
-def test_seeds(planned: Cli) -> None:
+def test_seeds(planned: QuickCli) -> None:
     """Equal seeds draw equal chunks, others do not; what is not drawn stays."""
     first, again, *others = ([job["nodes"] for job in jobs_of(planned, "suite", "--seed", seed)]
                              for seed in (1, 1, 2, 3))
@@ -146,20 +154,20 @@ def test_seeds(planned: Cli) -> None:
     assert all(other[4:] == first[4:] for other in others)
 
 
-def test_seed_is_said_and_repeats_the_plan(planned: Cli) -> None:
+def test_seed_is_said_and_repeats_the_plan(planned: QuickCli) -> None:
     done = planned("plan", "suite.chunked", "--json")
     again = planned("plan", "suite.chunked", "--seed", done.json["seed"], "--json")
     assert again.json == done.json
 
 
 @pytest.mark.parametrize("seed", ["-1", "x", "4294967296", "1.5", ""])
-def test_bad_seed(planned: Cli, seed: str) -> None:
+def test_bad_seed(planned: QuickCli, seed: str) -> None:
     done = planned("plan", "suite", f"--seed={seed}")
     assert (done.code, done.out) == (2, "")
     assert "whole number between 0 and 4294967295" in done.err
 
 
-def test_overrides(planned: Cli) -> None:
+def test_overrides(planned: QuickCli) -> None:
     jobs = jobs_of(planned, "suite.shared", "-c", "schedule.nodes=4", "-c", "schedule.time_limit=9")
     assert [(job["nodes"], job["time_limit"]) for job in jobs] == [
         (["n01", "n02", "n03", "n04"], 9)]
@@ -167,9 +175,9 @@ def test_overrides(planned: Cli) -> None:
         "raw"]
 
 
-def test_single_tests_that_cannot_be_placed(cli: Cli) -> None:
-    add_grid(cli, BROKEN)
-    done = cli("plan", "suite")
+def test_single_tests_that_cannot_be_placed(quick: QuickCli) -> None:
+    add_grid(quick, BROKEN)
+    done = quick("plan", "suite")
     assert done.code == 1
     assert [row[-1] for row in done.rows] == ["suite.good"]
     assert "1 test in 1 job, 3 tests in none." in done.out
@@ -181,31 +189,31 @@ def test_single_tests_that_cannot_be_placed(cli: Cli) -> None:
     assert "Asked for at least 17, 14 of 16 remain." in told["suite.too_many"]
     assert "not up: 1 (n05); smells <&> funny: 1 (n13)" in told["suite.too_many"]
     assert "Chunks of 20 nodes cannot be made" in told["suite.too_large"]
-    data = cli("plan", "suite", "--json").json
+    data = quick("plan", "suite", "--json").json
     assert [job["tests"] for job in data["jobs"]] == [["suite.good"]]
     assert sorted(error["tests"][0] for error in data["errors"]) == [
         "suite.no_such_chunk", "suite.too_large", "suite.too_many"]
-    assert untouched(cli)
+    assert untouched(quick)
     # 'run' agrees.
-    done = cli("run", "suite", "--json")
+    done = quick.process("run", "suite", "--json")
     assert done.code == 1
     assert {test["name"]: test["result"] for test in done.json["tests"]} == {
         "suite.good": "PASS", "suite.no_such_chunk": "ERROR", "suite.too_many": "ERROR",
         "suite.too_large": "ERROR"}
 
 
-def test_scheduler_out_of_reach(cli: Cli) -> None:
+def test_scheduler_out_of_reach(quick: QuickCli) -> None:
     """Only tests that need its nodes are concerned."""
-    add_grid(cli, SUITE)
-    done = cli("plan", "suite.shared", "suite.local", "--json", env={"GRID_FAILS": "1"})
+    add_grid(quick, SUITE)
+    done = quick("plan", "suite.shared", "suite.local", "--json", env={"GRID_FAILS": "1"})
     assert done.code == 1
     assert [job["tests"] for job in done.json["jobs"]] == [["suite.local"]]
     assert {error["error"] for error in done.json["errors"]} == {"The grid is out of reach."}
-    done = cli("run", "suite.shared", "suite.local", "--json", env={"GRID_FAILS": "1"})
+    done = quick.process("run", "suite.shared", "suite.local", "--json", env={"GRID_FAILS": "1"})
     assert done.code == 1
     assert [test["result"] for test in done.json["tests"]] == ["ERROR"] * 3 + ["PASS"]
     # Permutations over chunks cannot even be counted.
-    done = cli("plan", "suite", env={"GRID_FAILS": "1"})
+    done = quick("plan", "suite", env={"GRID_FAILS": "1"})
     assert (done.code, done.out) == (2, "")
     assert "suite.yaml" in done.err
     assert "The grid is out of reach." in done.err
@@ -221,7 +229,7 @@ def test_scheduler_out_of_reach(cli: Cli) -> None:
     (["suite", "--script", "one"], "--script"),
     (["suite", "--detach"], "--detach"),
 ])
-def test_usage_errors(planned: Cli, args: list[str], says: str) -> None:
+def test_usage_errors(planned: QuickCli, args: list[str], says: str) -> None:
     done = planned("plan", *args)
     assert (done.code, done.out) == (2, "")
     assert says in done.err

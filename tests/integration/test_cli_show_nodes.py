@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from grid import add_grid, untouched
-
-from conftest import Cli
+from grid import QuickCli, add_grid, untouched
 
 SUITE = """
     _base:
@@ -33,14 +31,14 @@ SUITE = """
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    made = add_grid(Cli(tmp_path_factory.mktemp("shown")), SUITE)
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickCli]:
+    made = add_grid(QuickCli(tmp_path_factory.mktemp("shown")), SUITE)
     yield made
     made.kill_all()
 
 
-def test_all_nodes(shown: Cli) -> None:
-    done = shown("show", "nodes", "grid")
+def test_all_nodes(shown: QuickCli) -> None:
+    done = shown.process("show", "nodes", "grid")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0].split("\t") == [
         "NODE", "USABLE", "STATE", "CPUS", "PARTITIONS", "RESERVATIONS", "LEFT OUT BECAUSE"]
@@ -54,7 +52,7 @@ def test_all_nodes(shown: Cli) -> None:
     assert untouched(shown)
 
 
-def test_as_a_test_sees_them(shown: Cli) -> None:
+def test_as_a_test_sees_them(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", "--test", "suite.across")
     assert done.code == 0
     reasons = {row[0]: row[-1] for row in done.rows}
@@ -65,7 +63,7 @@ def test_as_a_test_sees_them(shown: Cli) -> None:
     assert done.out.splitlines()[-1] == "3 of 16 nodes can be used."
 
 
-def test_filtered(shown: Cli) -> None:
+def test_filtered(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", "--test", "suite.across", "--filtered")
     assert [row[:2] for row in done.rows] == [[name, "yes"] for name in ("n04", "n06", "n08")]
     assert done.out.splitlines()[-1] == "3 of 16 nodes can be used."
@@ -75,7 +73,7 @@ def test_filtered(shown: Cli) -> None:
     assert not {"n05", "n07", "n13", "n14"} & set(names)
 
 
-def test_json(shown: Cli) -> None:
+def test_json(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", "--test", "suite.across", "--json")
     assert (done.code, done.err) == (0, "")
     data = done.json
@@ -89,14 +87,14 @@ def test_json(shown: Cli) -> None:
     assert [node["name"] for node in data["nodes"]] == ["n04", "n06", "n08"]
 
 
-def test_nodes_that_do_not_exist(shown: Cli) -> None:
+def test_nodes_that_do_not_exist(shown: QuickCli) -> None:
     for option in ([], ["--json"]):
         done = shown("show", "nodes", "grid", "--test", "suite.misspelt", *option)
         assert done.code == 0
         assert done.err == "n99: in include_nodes, but not in the inventory.\n"
 
 
-def test_permutations_that_differ(shown: Cli) -> None:
+def test_permutations_that_differ(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", "--test", "suite.by_partition", "--filtered")
     assert done.code == 0
     assert {row[4] for row in done.rows} == {"all,odd"}
@@ -104,7 +102,7 @@ def test_permutations_that_differ(shown: Cli) -> None:
         done.err)
 
 
-def test_filters_of_a_test_of_another_scheduler(shown: Cli) -> None:
+def test_filters_of_a_test_of_another_scheduler(shown: QuickCli) -> None:
     """Which nodes would there be, if it ran there?"""
     done = shown("show", "nodes", "grid", "--test", "suite.local", "--filtered")
     assert (done.code, len(done.rows)) == (0, 14)
@@ -118,20 +116,20 @@ def test_filters_of_a_test_of_another_scheduler(shown: Cli) -> None:
     (["grid", "--test", "suite.acros"], "Did you mean 'across'?"),
     (["raw", "--test", "suite.across"], "cannot tell about nodes"),
 ])
-def test_usage_errors(shown: Cli, args: list[str], says: str) -> None:
+def test_usage_errors(shown: QuickCli, args: list[str], says: str) -> None:
     done = shown("show", "nodes", *args)
     assert (done.code, done.out) == (2, "")
     assert says in done.err
     assert untouched(shown)
 
 
-def test_scheduler_out_of_reach(shown: Cli) -> None:
+def test_scheduler_out_of_reach(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", env={"GRID_FAILS": "1"})
     assert (done.code, done.out) == (2, "")
     assert done.err == "pav-sched: error: The grid is out of reach.\n"
 
 
-def test_plugin_that_tells_nonsense(shown: Cli) -> None:
+def test_plugin_that_tells_nonsense(shown: QuickCli) -> None:
     """The error names plugin, node and key."""
     done = shown("show", "nodes", "grid", env={"GRID_NODES": "three"})
     assert done.code == 2

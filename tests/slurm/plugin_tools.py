@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from clusters import Slurm as Cluster
 from clusters import wait_until
-from contract.fakes import FakeHost, FakeTest, active
 
+from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm

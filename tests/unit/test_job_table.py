@@ -792,7 +792,10 @@ def test_no_content_of_a_file_is_an_error(tmp_path_factory: pytest.TempPathFacto
     site = Site()
     site.jobs = {"1": "RUNNING"}
     answer = site.table(cache_file=path).lookup("1")
-    assert state(answer) in ("RUNNING", "LIE") or changes.get("failure")
+    if changes.get("listed") == {}:  # a good answer without any jobs, where it is used
+        assert state(answer) == "RUNNING" or answer.presence is CANNOT_TELL
+    else:
+        assert state(answer) in ("RUNNING", "LIE")
 
 
 def written_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,13 +57,14 @@ class SlurmClient:
             raise failed("Slurm could not be asked", result)
         return result.stdout
 
-    def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation]]:
-        """All nodes and all reservations.
+    def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation], str]:
+        """All nodes, all reservations, and the name of the default partition ('' for none).
 
         :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
         """
         try:
-            nodes, refused = parsing.parse_nodes(self.ask(queries.inventory()))
+            text = self.ask(queries.inventory())
+            nodes, refused = parsing.parse_nodes(text)
             reservations, also = parsing.parse_reservations(self.ask(queries.reservations()))
         except parsing.UnreadableAnswer as exc:
             raise SchedulerPluginError("Slurm's answer about its nodes cannot be used",
@@ -71,7 +72,7 @@ class SlurmClient:
         for row in (*refused, *also):
             # A node that is not understood is a node that tests do not get; no more than that.
             raise_if_nothing_left(row, nodes)
-        return nodes, reservations
+        return nodes, reservations, parsing.default_partition(text)
 
     def jobs(self, user: str | None) -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by id.  No retries: the table asks again.

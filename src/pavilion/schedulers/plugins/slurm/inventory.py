@@ -15,8 +15,11 @@ from .states import NodeRules
 class Inventory:
     """The reservations, and what they mean for nodes.  Each state is judged once."""
 
-    def __init__(self, reservations: Sequence[parsing.Reservation]) -> None:
+    def __init__(self, reservations: Sequence[parsing.Reservation],
+                 default_partition: str = "") -> None:
         self._reservations = reservations
+        # Where jobs go that name no partition.
+        self.default_partition = default_partition
         self._by_node = parsing.reservations_by_node(
             reservation for reservation in reservations if reservation.is_active)
         self._maintained = {reservation.name: frozenset(reservation.nodes)
@@ -45,7 +48,10 @@ class Inventory:
             in_maintenance = any(node.name in self._maintained.get(name, ()) for name in held
                                  if reservation in (name, "any"))
         usability = self._rules.judge(node.state, bool(reservation), in_maintenance)
-        return parsing.node_info(node, usability, held)
+        info = parsing.node_info(node, usability, held)
+        if self.default_partition and self.default_partition not in node.partitions:
+            info["not_in_default"] = self.default_partition
+        return info
 
     def _check(self, reservation: str | None) -> None:
         if not reservation or reservation == "any":

@@ -131,6 +131,17 @@ def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     return [Node(name, *group) for name, group in groups.items()], refused
 
 
+_DEFAULT_PARTITION = re.compile(
+    rf"^(?:[^{FIELD_END}]*{FIELD_END}){{4}}([^{FIELD_END}]*)\*{FIELD_END}", re.MULTILINE)
+
+
+def default_partition(text: str) -> str:
+    """The partition of jobs that name none, from the answer to ``queries.inventory``; '' when
+    there is none."""
+    match = _DEFAULT_PARTITION.search(text)
+    return match[1] if match else ""
+
+
 class _Group(NamedTuple):
     """What a node has in common with others; see Node."""
 
@@ -283,8 +294,9 @@ def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple
     held: dict[str, tuple[str, ...]] = {}
     for reservation in reservations:
         alone = (reservation.name,)
-        for name in reservation.nodes:
-            held[name] = held[name] + alone if name in held else alone
+        both = {name: held[name] + alone for name in held.keys() & reservation.nodes}
+        held.update(dict.fromkeys(reservation.nodes, alone))
+        held.update(both)
     return held
 
 
@@ -328,7 +340,16 @@ def parse_jobs(text: str) -> tuple[dict[str, JobRow], list[RefusedRow]]:
         there; one without may be any job's.
     :raises UnreadableAnswer: when the answer is no whole one.
     """
-    return _jobs(text, tuple(JOB_FIELDS))
+    keys = tuple(JOB_FIELDS)
+    rows, refused = parse_table(text, len(keys), "squeue")
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        data = _job_data(keys, row)
+        if data["id"].isdigit():
+            groups.setdefault(_group_id(data), []).append(data)
+        else:
+            refused.append(RefusedRow(_shown(FIELD_END.join(row)), "no job id"))
+    return {job_id: _join(job_id, group) for job_id, group in groups.items()}, refused
 
 
 def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRow]]:
@@ -344,18 +365,6 @@ def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRo
         # The first component of a heterogeneous job has its options.
         found.setdefault(_group_id(data), data)
     return found, refused
-
-
-def _jobs(text: str, keys: Sequence[str]) -> tuple[dict[str, JobRow], list[RefusedRow]]:
-    rows, refused = parse_table(text, len(keys), "squeue")
-    groups: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        data = _job_data(keys, row)
-        if not data["id"].isdigit():
-            refused.append(RefusedRow(_shown(FIELD_END.join(row)), "no job id"))
-            continue
-        groups.setdefault(_group_id(data), []).append(data)
-    return {job_id: _join(job_id, group) for job_id, group in groups.items()}, refused
 
 
 def _job_data(keys: Sequence[str], row: Sequence[str]) -> dict[str, str]:

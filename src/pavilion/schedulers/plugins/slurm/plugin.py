@@ -123,8 +123,8 @@ class Slurm(SchedulerPluginAdvanced):
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Inventory]:
         """All nodes, and the reservations over them; two commands."""
         from .inventory import Inventory
-        nodes, reservations = self._client.inventory()
-        return nodes, Inventory(reservations)
+        nodes, reservations, default_partition = self._client.inventory()
+        return nodes, Inventory(reservations, default_partition)
 
     def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
                                  extra: Inventory) -> NodeInfo:
@@ -133,7 +133,11 @@ class Slurm(SchedulerPluginAdvanced):
 
     def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
                        ) -> str | None:
-        """Leave out nodes without the features that are asked for."""
+        """Leave out nodes without the features that are asked for, and such that a job without a
+        partition cannot get."""
+        if not sched_config["partition"] and "not_in_default" in node:
+            return (f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
+                    "names another)")
         for feature in sched_config["slurm"]["features"]:
             if not {part.strip() for part in feature.split("|")}.intersection(node["features"]):
                 return f"no feature {feature!r}"

@@ -37,9 +37,10 @@ SUBMIT_SET: dict[str, str] = {}
 # --- Formats: our name of a field, and Slurm's ---
 
 # 'StateComplete' (all flags) came with 21.08; see `inventory_in_full` for earlier releases.
+# 'Partition' has a '*' behind the name of the default partition.
 NODE_FIELDS = {
     "state": "StateComplete", "cpus": "CPUs", "mem": "Memory", "features": "Features",
-    "partition": "PartitionName", "nodes": "NodeList", "reason": "Reason",
+    "partition": "Partition", "nodes": "NodeList", "reason": "Reason",
 }
 JOB_FIELDS = {
     "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "state": "State",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import errors, hostlist, nodestate, reservations
+from . import errors, hostlist, reservations
 from .context import Context
 from .controller import put_back
 from .errors import SlurmError
@@ -64,12 +64,10 @@ def _update_node(context: Context, values: list[tuple[str, str]]) -> int:
         context.err("You must specify a reason when DOWNING or DRAINING a node. Request denied")
         return 1
     try:
-        context.ask("REQUEST_UPDATE_NODE", changes=True)
-        if not context.is_administrator:
-            raise SlurmError(errors.BAD_USER)
-        with context.store.transaction():
+        with context.change("REQUEST_UPDATE_NODE"):
+            if not context.is_administrator:
+                raise SlurmError(errors.BAD_USER)
             _change_nodes(context, hostlist.expand(given["nodename"]), state, reason)
-        context.answered()
     except SlurmError as error:
         context.err(f"slurm_update error: {error.text}")
         return 1
@@ -108,23 +106,14 @@ def changed_state(base: str, flags: list[str], wish: str) -> tuple[str, list[str
     return base, sorted(names)
 
 
-def set_node_state(context: Context, name: str, text: str) -> None:
-    """Any state a test wants, known to Slurm or not: ``DOWN+CLOUD+NEW_FLAG``."""
-    base, flags = nodestate.parse(text)
-    with context.store.transaction():
-        context.store.update_node(name, base=base, flags=" ".join(flags))
-    context.answered()
-
-
 def _update_partition(context: Context, values: list[tuple[str, str]]) -> int:
     given = dict(values)
     if set(given) != {"partitionname", "state"}:
         raise Unsupported("scontrol: update of a partition, other than its state")
     try:
-        context.ask("REQUEST_UPDATE_PARTITION", changes=True)
-        if not context.is_administrator:
-            raise SlurmError(errors.BAD_USER)
-        with context.store.transaction():
+        with context.change("REQUEST_UPDATE_PARTITION"):
+            if not context.is_administrator:
+                raise SlurmError(errors.BAD_USER)
             description = context.store.description()
             chosen = [each for each in description["partitions"]
                       if each["name"] == given["partitionname"]]
@@ -132,7 +121,6 @@ def _update_partition(context: Context, values: list[tuple[str, str]]) -> int:
                 raise SlurmError(errors.BAD_PARTITION)
             chosen[0]["state"] = given["state"].upper()
             context.store.set_meta("description", description)
-        context.answered()
     except SlurmError as error:
         context.err(f"slurm_update error: {error.text}")
         return 1
@@ -162,8 +150,7 @@ def _change_job(context: Context, text: str, rpc: str, change: Callable[[Row], N
                 denied: errors.Error = errors.BAD_USER, also: str = "") -> int:
     """Change one job; the return code. ``also``: the call that a second line names."""
     try:
-        context.ask(rpc, changes=True)
-        with context.store.transaction():
+        with context.change(rpc):
             job = context.store.job(int(text)) if text.isdigit() else None
             if job is None or context.hidden_by_fault(job) or is_purged(
                     job, context.setting("min_job_age"), context.now):
@@ -172,7 +159,6 @@ def _change_job(context: Context, text: str, rpc: str, change: Callable[[Row], N
                 raise SlurmError(denied)
             change(job)
             context.store.save_job(job)
-        context.answered()
     except SlurmError as error:
         # Without an answer the client has nothing to print but that it did not understand it.
         unclear = error.number in (errors.TIMED_OUT.number, errors.NO_CONTACT.number)

@@ -10,6 +10,8 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import faults, wakeup
@@ -38,7 +40,7 @@ class Context:
         self._output: list[str] = []
         self._store: Store | None = None
         self._description: Row | None = None
-        self._submitted_unclear = False
+        self._unclear = False
 
     # -- who, where --------------------------------------------------------------------------
 
@@ -127,8 +129,7 @@ class Context:
     def ask(self, rpc: str, *, changes: bool = False) -> None:
         """One call to the controller: counted, and subject to the faults.
 
-        With ``changes`` the caller changes something next. A frozen controller then still does
-        what it was sent: ``SlurmError`` is not raised here but by ``answered``.
+        With ``changes`` a frozen controller is no error yet: see ``change``.
         :raises SlurmError: when the controller gives no answer.
         """
         _append(self.folder, RPC_FILE, {"rpc": rpc, "user": self.user[0], "time": time.time()})
@@ -138,18 +139,30 @@ class Context:
         self._limit_rate()
         self._fail_now_and_then()
         if "frozen" in self.faults and changes:
-            self._submitted_unclear = True
+            self._unclear = True
         elif "frozen" in self.faults:
             self._wait_for_thaw()
         wakeup.ensure_controller(self.folder)
 
-    def answered(self) -> None:
-        """After a change: the answer of the controller, if it gives one.
+    @contextmanager
+    def change(self, rpc: str) -> Iterator[None]:
+        """One call to the controller that changes what the block changes, all or nothing.
 
-        :raises SlurmError: when it is frozen, though the change will take place.
+        :raises SlurmError: when the controller gives no answer. A frozen one still does what it
+            was sent, and a refusal does not reach the client.
         """
+        self.ask(rpc, changes=True)
+        try:
+            with self.store.transaction():
+                yield
+        except SlurmError:
+            self._answered()
+            raise
+        self._answered()
+
+    def _answered(self) -> None:
         wakeup.wake(self.folder)
-        if self._submitted_unclear:
+        if self._unclear:
             self._wait_for_thaw()
 
     def _wait_for_thaw(self) -> None:

@@ -45,12 +45,10 @@ def create(context: Context, words: list[str]) -> int:
                     "No reservation created.")
         return 1
     try:
-        context.ask("REQUEST_CREATE_RESERVATION", changes=True)
-        if not context.is_administrator:
-            raise SlurmError(errors.BAD_USER)
-        with context.store.transaction():
+        with context.change("REQUEST_CREATE_RESERVATION"):
+            if not context.is_administrator:
+                raise SlurmError(errors.BAD_USER)
             name = _store_new(context, given)
-        context.answered()
     except SlurmError as error:
         unclear = error.number in (errors.TIMED_OUT.number, errors.NO_CONTACT.number)
         context.err(f"Error creating the reservation: "
@@ -107,10 +105,9 @@ def _set_times(context: Context, row: Row, given: dict[str, str]) -> None:
 def update(context: Context, values: list[tuple[str, str]]) -> int:
     given = _given([f"{key}={value}" for key, value in values])
     try:
-        context.ask("REQUEST_UPDATE_RESERVATION", changes=True)
-        if not context.is_administrator:
-            raise SlurmError(errors.BAD_USER)
-        with context.store.transaction():
+        with context.change("REQUEST_UPDATE_RESERVATION"):
+            if not context.is_administrator:
+                raise SlurmError(errors.BAD_USER)
             row = _find(context, given["reservationname"])
             _set_times(context, row, given)
             if "nodes" in given:
@@ -119,7 +116,6 @@ def update(context: Context, values: list[tuple[str, str]]) -> int:
                 if key in given:
                     row[key] = given[key].split(",")
             context.store.save_reservation(row)
-        context.answered()
     except SlurmError as error:
         context.err(f"Error updating the reservation: {error.text}")
         return 1
@@ -142,15 +138,13 @@ def delete(context: Context, words: list[str]) -> int:
     if not key.lower().startswith("reservation"):
         raise Unsupported(f"scontrol: delete {' '.join(words)}")
     try:
-        context.ask("REQUEST_DELETE_RESERVATION", changes=True)
-        if not context.is_administrator:
-            raise SlurmError(errors.BAD_USER)
-        with context.store.transaction():
+        with context.change("REQUEST_DELETE_RESERVATION"):
+            if not context.is_administrator:
+                raise SlurmError(errors.BAD_USER)
             row = _find(context, name)
             if any(job["reservation"] == name for job in context.store.jobs(active_only=True)):
                 raise SlurmError(errors.RESERVATION_BUSY)
             context.store.delete_reservation(row["name"])
-        context.answered()
     except SlurmError as error:
         context.err(f"delete_reservation {words[0]}: {error.text}")
         return 1

@@ -71,10 +71,8 @@ def _cancel(context: Context, job_id: int, verbose: bool) -> int:
     if verbose:
         context.err(f"scancel: Terminating job {job_id}")
     try:
-        context.ask("REQUEST_KILL_JOB", changes=True)
-        with context.store.transaction():
+        with context.change("REQUEST_KILL_JOB"):
             cancel_job(context, context.store.job(job_id))
-        context.answered()
     except SlurmError as error:
         # A job that is not known or is over is no failure, and silent.
         silent = error.number in (errors.BAD_JOB.number, errors.OVER.number)
