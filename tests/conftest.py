@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
 pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
+
+
+# A shell that starts this in the background has it ignore Ctrl-C, and so would all that the tests
+# start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

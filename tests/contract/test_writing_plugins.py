@@ -112,7 +112,7 @@ def test_the_stub_is_asked_for_the_methods_in_the_order_of_the_guide(
     assert main([*options, "run", "first", "--detach"]) == 0
     assert main([*options, "status"]) == 0
     assert "does not define _job_status(), which says" in capsys.readouterr().out
-    assert main([*options, "cancel", "s2"]) == 1
+    assert main([*options, "cancel", "s4"]) == 1
     assert "does not define cancel(), which says" in capsys.readouterr().out
     assert main([*options, "show", "nodes", "mysched"]) == 0
     assert "2 of 2 nodes can be used" in capsys.readouterr().out
@@ -154,7 +154,7 @@ def test_show_plugins_says_why_an_info_file_is_refused_and_the_others_are_loaded
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     refused, = [row for row in rows if row[0] == "refused"]
     assert told in refused[-1]
-    assert [row[2] for row in rows if row[0] == "loaded"] == ["raw", "mysched"]
+    assert [row[2] for row in rows if row[0] == "loaded"] == ["raw", "slurm", "mysched"]
 
 
 def test_the_basic_plugin_of_the_guide_runs_a_test(tmp_path: Path) -> None:

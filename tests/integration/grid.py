@@ -162,9 +162,9 @@ def untouched(cli: Cli) -> bool:
 def nodes_by_test(cli: Cli, series: str = "s1") -> dict[str, list[str]]:
     """The nodes that each finished test of a series saw; only for tests that print them."""
     found = {}
-    for path in sorted((cli.work / "series" / series).glob("s*.*/")):
-        record = json.loads((path / "test.json").read_text())
-        found[record["name"]] = (path / "run.log").read_text().split()
+    for path in sorted((cli.work / "series" / series).glob("s*.*/test.json")):
+        record = json.loads(path.read_text())
+        found[record["name"]] = path.with_name("run.log").read_text().split()
     return found
 
 

@@ -599,8 +599,12 @@ def test_a_clock_set_back_does_not_prolong_a_pause(site: Site) -> None:
     for _ in range(10):
         table.lookup("1")
         site.later(61)
+    table.lookup("1")
     site.broken, site.jobs = "", {"1": "RUNNING"}
-    site.later(-86400)
+    # By so little that the time of the failure would lie in the past still.
+    site.later(20)
+    assert table.lookup("1").presence is CANNOT_TELL
+    site.later(-10)
     assert state(table.lookup("1")) == "RUNNING"
 
 
@@ -613,6 +617,36 @@ def test_a_clock_set_back_makes_a_job_new_again_and_not_absent(site: Site) -> No
     for _ in range(4):
         assert table.lookup("1").presence is CANNOT_TELL
         site.later(8)
+
+
+def test_a_job_submitted_after_the_clock_was_set_back_is_not_its_predecessor(site: Site) -> None:
+    site.jobs = {"1": "COMPLETED"}
+    table = site.table()
+    table.lookup("1")
+    site.jobs = {}
+    site.later(-3600)
+    table.note_new("1")
+    assert table.lookup("1").presence is CANNOT_TELL
+
+
+def test_a_clock_set_back_starts_absences_anew(site: Site) -> None:
+    table = site.table()
+    table.lookup("1")
+    site.later(-20)
+    table.lookup("1")
+    site.later(6)
+    assert "2 answers in 6 s" in table.lookup("1").note
+
+
+def test_a_clock_set_back_makes_a_submission_no_older_than_now(site: Site) -> None:
+    table = site.table()
+    table.note_new("1")
+    site.later(-3600)
+    table.lookup("1")
+    site.later(30)
+    table.lookup("1")
+    site.later(10)
+    assert table.lookup("1").presence is ABSENT
 
 
 def test_a_clock_set_back_during_a_query(site: Site) -> None:

@@ -275,7 +275,7 @@ def test_what_the_test_does_may_wait_for_the_allocation(pav_cfg: PavConfig) -> N
 
 @pytest.mark.parametrize("line, key", [
     ("schedule: {nodes: '{{host_cpus}}'}", "schedule.nodes"),
-    ("schedule: {slurm: {x: y}, account: '{{sys.host_name}}'}", "schedule.account"),
+    ("schedule: {lsf: {x: y}, account: '{{sys.host_name}}'}", "schedule.account"),
     ("scheduler: '{{host_name}}'", "scheduler"),
     ("chunk: '{{test_nodes}}'", "chunk"),
     ("subtitle: '{{rack}}'", "subtitle"),

@@ -220,6 +220,12 @@ class JobTable:
             if when > self._new.get(job_id, -math.inf):
                 self._new[job_id] = float(when)
                 self._unchanged = 0
+                # Not left to a comparison of times: when the clock was just set back, what is
+                # known of the other job bears the time of now.
+                if job_id in self._past and self._past[job_id].when <= when:
+                    del self._past[job_id]
+                if self._asked is not None and self._asked <= when:
+                    self._listed.pop(job_id, None)
 
     def expire(self) -> None:
         """Have the next lookup ask anew, such as after cancelling (yet not while it backs off)."""
