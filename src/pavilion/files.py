@@ -48,15 +48,3 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} holds no valid JSON: {exc}") from exc
     except RecursionError as exc:
         raise ValueError(f"{path} holds JSON that is nested too deeply.") from exc
-
-
-def tail(path: Path, lines: int = 5, max_bytes: int = 4096) -> str:
-    """The last lines of a text file; '' when there is none or it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - max_bytes))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])

@@ -22,6 +22,7 @@ from pavilion.preview import (
 from pavilion.resolve import ResolvedTest
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import validate_config
+from pavilion.types import NodeInfo, Nodes
 
 KINDS = ("chunk", "job", "state")
 
@@ -116,7 +117,7 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     :param kind: One of KINDS.  Without it, chunks where there are any, else jobs.
     :raises SchedulerPluginError: When no scheduler of theirs can tell about nodes.
     """
-    views = _views(resolved)
+    views = _machines(resolved) if kind == "state" else _views(resolved)
     if not views:
         raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
                                    "tests can tell about nodes.")
@@ -129,11 +130,11 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
 
 
 def _views(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
-    """The tests that see the machine in the same way, together."""
+    """The tests that may use the same nodes in the same chunks, together."""
     views: dict[str, list[ResolvedTest]] = {}
     for test in resolved:
-        plugin = schedulers.get_plugin(test.config["scheduler"])
-        if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
+        plugin = _advanced(test)
+        if plugin is None:
             continue
         config = validate_config(test.config["schedule"])
         filtered = plugin.filtered_nodes(config)
@@ -142,16 +143,42 @@ def _views(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
     return list(views.values())
 
 
+def _machines(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
+    """The tests to which the nodes are in the same states, together."""
+    found: list[tuple[str, Nodes, list[ResolvedTest]]] = []
+    for test in resolved:
+        plugin = _advanced(test)
+        if plugin is None:
+            continue
+        nodes = plugin._get_system_inventory(validate_config(test.config["schedule"]))
+        for name, known, tests in found:
+            if name == plugin.name and (nodes is known or nodes == known):
+                tests.append(test)
+                break
+        else:
+            found.append((plugin.name, nodes, [test]))
+    return [tests for _, _, tests in found]
+
+
+def _advanced(test: ResolvedTest) -> schedulers.SchedulerPluginAdvanced | None:
+    """The plugin of a test's scheduler, if that can tell about nodes."""
+    plugin = schedulers.get_plugin(test.config["scheduler"])
+    return plugin if isinstance(plugin, schedulers.SchedulerPluginAdvanced) else None
+
+
 def _usual_kind(test: ResolvedTest) -> str:
     return "chunk" if validate_config(test.config["schedule"])["chunking"]["size"] else "job"
 
 
 def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap:
     scheduler = tests[0].config["scheduler"]
+    # States are drawn for tests with different filters, so none of those are used.
     report = node_report(scheduler, tests[0].config["schedule"])
+    reasons = {} if kind == "state" else report.reasons
     names = list(dict.fromkeys(f"{test.source.suite}.{test.source.name}" for test in tests))
     drawn = MachineMap(f"{scheduler}: {kind}s of {name_list(names)}", scheduler,
-                       [_cell(report, name) for name in report.nodes])
+                       [_cell(info, name, reasons.get(name))
+                        for name, info in report.nodes.items()])
     if kind == "chunk":
         _add_chunks(drawn, tests)
     elif kind == "job":
@@ -170,16 +197,15 @@ def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap
     return drawn
 
 
-def _cell(report: NodeReport, name: str) -> Cell:
-    states = "+".join(report.nodes[name].get("states") or [])
-    reason = report.reasons.get(name)
+def _cell(info: NodeInfo, name: str, reason: str | None) -> Cell:
+    states = "+".join(info.get("states") or [])
     title = ", ".join(filter(None, (name, states, reason and f"left out: {reason}")))
     return Cell(name, reason is None, title)
 
 
 def _add_chunks(drawn: MachineMap, tests: Sequence[ResolvedTest]) -> None:
-    plugin = schedulers.get_plugin(drawn.scheduler)
-    assert isinstance(plugin, schedulers.SchedulerPluginAdvanced)
+    plugin = _advanced(tests[0])
+    assert plugin is not None
     try:
         chunks = plugin.chunks_of(validate_config(tests[0].config["schedule"]))
     except PavilionError as exc:

@@ -148,6 +148,11 @@ def test_states(drawn: QuickCli) -> None:
     assert [line.split(": ")[0] for line in done.out.splitlines() if "(" in line][1:] == [
         "  0  available (IDLE)", "  1  up (BUSY)", "  2  down (DOWN)"]
     assert "  1  up (BUSY): n[07,14]" in done.out
+    # The filters of tests do not matter: one picture for all.
+    done = drawn("map", "suite", "--by", "state")
+    assert done.out.count("grid: states of") == 1
+    assert "grid: states of suite.chunked, suite.shared, suite.own (16 nodes)" in done.out
+    assert marks_of(done.out) == marks
 
 
 def test_terminal(drawn: QuickCli) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from real_slurm import RealSlurm
 
@@ -14,8 +14,6 @@ from pavilion.schedulers.testkit import FakeSlurm
 
 WAIT_SECONDS = 40.0
 _POLL = 0.05
-# Jobs with such a name live through the clean-up between tests.
-KEEP = "keep"
 
 
 class TimedOut(AssertionError):
@@ -51,6 +49,9 @@ class FakeForTests(FakeSlurm):
         finally:
             self.thaw()
 
+    def stop_controller(self) -> None:
+        self.set_fault("down")
+
     def kill_controller(self) -> None:
         self.set_fault("down")
 
@@ -59,7 +60,7 @@ class FakeForTests(FakeSlurm):
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        self.kill_controller()
+        self.stop_controller()
         try:
             yield
         finally:
@@ -82,9 +83,11 @@ class Slurm:
     ``frozen()``, ``down()``, ``node_state`` and so on are the cluster's own.
     """
 
-    def __init__(self, cluster: Union[FakeForTests, RealSlurm], folder: Path) -> None:
+    def __init__(self, cluster: FakeForTests | RealSlurm, folder: Path) -> None:
         self.cluster = cluster
         self.folder = folder
+        # Ids of jobs that the clean-up between tests leaves alone.
+        self.kept: set[str] = cluster.__dict__.setdefault("kept_jobs", set())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.cluster, name)
@@ -137,12 +140,11 @@ class Slurm:
 
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
-        rows = self.ok("squeue", "-a", "-h", "-o", "%i %j").splitlines()
-        ids = [row.split()[0] for row in rows if not row.split()[1].startswith(KEEP)]
+        ids = set(self.ok("squeue", "-a", "-h", "-o", "%i").split()) - self.kept
         if ids:
             self.ok("scancel", *ids)
-            wait_until(lambda: not set(ids) & set(
-                self.ok("squeue", "-a", "-h", "-o", "%i").split()), "jobs gone")
+            wait_until(lambda: not ids & set(self.ok("squeue", "-a", "-h", "-o", "%i").split()),
+                       "jobs gone")
         for line in self.ok("scontrol", "-o", "show", "reservation").splitlines():
             if line.startswith("ReservationName="):
                 name = line.split()[0].partition("=")[2]

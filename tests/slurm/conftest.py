@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Union
 
 import pytest
 from clusters import FakeForTests, Slurm
@@ -14,14 +13,14 @@ from real_slurm import RealSlurm
 
 
 @pytest.fixture(scope="session")
-def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[Union[FakeForTests, RealSlurm]]:
+def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | RealSlurm]:
     """A cluster of 8 nodes with 4 CPUs for the whole session, by kind: 'fake' or 'real'."""
     # Not below pytest's own folders: other users must get at it.
     folder = Path(tempfile.mkdtemp(prefix="test-slurm-"))
     folder.chmod(0o755)
-    cluster: Union[FakeForTests, RealSlurm]
+    cluster: FakeForTests | RealSlurm
     if request.param == "real":
-        cluster = RealSlurm(folder, min_job_age=10, message_timeout=3)
+        cluster = RealSlurm(folder, min_job_age=10, message_timeout=2)
     else:
         cluster = FakeForTests(folder, min_job_age=10, message_timeout=0.5, connect_seconds=0.1,
                                kill_wait=2, minute=2, retry_seconds=0.02)
@@ -33,7 +32,7 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[Union[FakeForTests
 
 
 @pytest.fixture
-def slurm(slurm_cluster: Union[FakeForTests, RealSlurm]) -> Iterator[Slurm]:
+def slurm(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Slurm]:
     """The cluster, a folder to submit from that any user may enter, and a clean-up after."""
     folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=slurm_cluster.folder))
     folder.chmod(0o777)

@@ -32,23 +32,25 @@ class Site:
         self.plugin = plugin
         self.host = FakeHost(folder)
         self.pav_cfg = self.host.pav_cfg
-        # What a job does in place of running its tests.
-        self.host.pav("true")
-
-    def test(self, schedule: Mapping[str, Any] | None = None, **more: Any) -> FakeTest:
-        """A new test, not started."""
-        return self.host.test(schedule, scheduler="slurm", **more)
+        # What a job does in place of running its tests: the script of its first test.
+        self.host.pav('exec /bin/bash "${0%/*}/work-$2" "$@"')
 
     def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
         """Start tests; the errors."""
         return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
 
-    def start(self, schedule: Mapping[str, Any] | None = None, pav: str | None = None,
+    def test(self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
+             ) -> FakeTest:
+        """A new test, not started, and the bash script that its job runs."""
+        test = self.host.test(schedule, scheduler="slurm", **more)
+        path = self.pav_cfg.pav_root / "bin" / f"work-{test.id}"
+        path.write_text(f"{work}\n")
+        return test
+
+    def start(self, schedule: Mapping[str, Any] | None = None, work: str = "true",
               **more: Any) -> FakeTest:
-        """Start a test with this schedule section, and ``pav`` as its job's work."""
-        if pav is not None:
-            self.host.pav(pav)
-        test = self.test(schedule, **more)
+        """Start a test."""
+        test = self.test(schedule, work, **more)
         errors = self.try_start(test)
         assert not errors, [error.pformat() for error in errors]
         return test
@@ -110,9 +112,9 @@ class Site:
         from pavilion.schedulers import validate_config
         return self.plugin._filter_nodes(validate_config(dict(schedule or {})))[0]
 
-    def calls(self) -> dict[str, int]:
-        """How often each command was run by the plugin."""
-        return self.plugin._client.querying.calls
+    def queries(self) -> int:
+        """How often the plugin asked for jobs."""
+        return self.plugin._client.querying.count("squeue")
 
 
 def info(test: FakeTest) -> JobInfo:
@@ -146,6 +148,43 @@ def site_of(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "si
     plugin.JOB_END_GRACE = 0.0
     with active(plugin):
         yield Site(cluster, plugin, cluster.folder / folder)
+
+
+class Scripted:
+    """A CommandRunner whose results are given beforehand: each a result, or a function that makes
+    one of the command.  ``argvs`` are the commands that it got."""
+
+    def __init__(self, *results: Any) -> None:
+        self._results = list(results)
+        self.argvs: list[list[str]] = []
+
+    def run(self, argv: list[str], *_: Any, **__: Any) -> CommandResult:
+        self.argvs.append(list(argv))
+        assert self._results, f"one command too many: {argv}"
+        given = self._results.pop(0)
+        made = given(argv) if callable(given) else given
+        return made._replace(argv=tuple(argv))  # type: ignore[no-any-return]
+
+    def run_retrying(self, argv: list[str], classify: Any, attempts: int = 4, **_: Any
+                     ) -> CommandResult:
+        return self.run(argv)
+
+    @property
+    def left(self) -> int:
+        """How many results nobody asked for."""
+        return len(self._results)
+
+
+def job_list(*jobs: Mapping[str, str]) -> CommandResult:
+    """squeue's answer with these jobs, as the plugin asks for them."""
+    rows = [{"id": "JOBID", "array": "ARRAY_JOB_ID", "het": "HET_JOB_ID", "state": "STATE",
+             "exit_code": "EXIT_CODE", "nodes": "NODELIST", "start": "START_TIME",
+             "end": "END_TIME", "restarts": "RESTARTCOUNT", "time_limit": "TIME_LIMIT",
+             "partition": "PARTITION", "reason": "REASON", "name": "NAME",
+             "comment": "COMMENT"}, *jobs]
+    return result("".join(queries.FIELD_END.join(
+        row.get(key, "") for key in queries.JOB_FIELDS) + queries.ROW_END + "\n"
+        for row in rows), argv=("squeue",))
 
 
 def result(stdout: str = "", stderr: str = "", returncode: int | None = 0,

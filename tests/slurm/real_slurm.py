@@ -333,8 +333,13 @@ class RealSlurm:
         finally:
             self.thaw()
 
+    def stop_controller(self) -> None:
+        """End the controller in good order: connections are refused. Jobs run on."""
+        _end([self._daemons.pop("slurmctld")])
+
     def kill_controller(self) -> None:
-        """End the controller: connections are refused. Jobs run on."""
+        """End the controller at once. It saves its state every few seconds only: of the jobs
+        submitted right before it will know nothing when it is started again."""
         daemon = self._daemons.pop("slurmctld")
         daemon.kill()
         daemon.wait()
@@ -347,7 +352,7 @@ class RealSlurm:
     @contextmanager
     def down(self) -> Iterator[None]:
         """There is no controller within the block."""
-        self.kill_controller()
+        self.stop_controller()
         try:
             yield
         finally:

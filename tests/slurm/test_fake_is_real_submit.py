@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
+import time
 from pathlib import Path
 
 import pytest
-from clusters import Slurm
+from clusters import Slurm, wait_until
 
 REFUSED = "sbatch: error: Batch job submission failed: "
 
@@ -310,10 +310,10 @@ def test_only_what_has_not_started_is_cancelled_if_asked_for(slurm: Slurm) -> No
 
 def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
     """SIGTERM goes to all processes; what does not heed it is killed after KillWait."""
-    job_id = slurm.submit("trap 'echo got it' TERM\necho ready\nsleep 20\necho after $?\nsleep 0.5")
+    job_id = slurm.submit("trap 'echo got it' TERM\necho ready\nsleep 20\n"
+                          "echo after $?\nsleep 0.5")
     slurm.wait_state(job_id, "RUNNING")
     output = slurm.folder / f"slurm-{job_id}.out"
-    from clusters import wait_until
     wait_until(lambda: output.exists() and "ready" in output.read_text(), "it has begun")
     slurm.ok("scancel", job_id)
     assert slurm.state(job_id) == "COMPLETING"
@@ -333,8 +333,6 @@ def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
 def test_no_script_is_left_behind(slurm: Slurm) -> None:
     """A child that runs on behind the script's end is ended with it."""
     job_id, _ = slurm.finish(f"(sleep 1; touch {slurm.folder}/late) &\nexit 0")
-    shutil.rmtree(slurm.folder / "none", ignore_errors=True)
     assert slurm.state(job_id) == "COMPLETED"
-    import time
     time.sleep(1.3)
     assert not (slurm.folder / "late").exists()

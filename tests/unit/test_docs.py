@@ -16,7 +16,7 @@ import pytest
 import yaml_config as yc
 from pavilion.cli.main import MODULES, make_parser
 from pavilion.config import PavConfig, PavConfigLoader, load_config
-from pavilion.plugins import load_plugins
+from pavilion.plugins import load_plugins, reset_plugins
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers.config import ScheduleConfig
 from pavilion.suites import TestElem, load_suite
@@ -188,10 +188,11 @@ def test_every_key_is_in_the_guide() -> None:
     rows = [line.split("|")[1] for line in HOST.read_text(encoding="utf-8").splitlines()
             if line.startswith("| `")]
     documented = {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
-    schedulers = {"raw", "slurm"}
+    # Without the sections of schedulers.
+    reset_plugins()
     keys = [key for key in leaves(TestElem()) if not key.startswith("schedule.")]
     keys += ["schedule"]
-    keys += [key for key in leaves(ScheduleConfig()) if key.partition(".")[0] not in schedulers]
+    keys += leaves(ScheduleConfig())
     keys += [elem.name for elem in PavConfigLoader.ELEMENTS]
     keys += SET_ORDER
     assert [key for key in keys if key not in documented] == []

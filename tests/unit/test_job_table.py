@@ -629,6 +629,15 @@ def test_a_job_submitted_after_the_clock_was_set_back_is_not_its_predecessor(sit
     assert table.lookup("1").presence is CANNOT_TELL
 
 
+def test_a_job_that_is_gone_when_the_clock_is_set_back_is_not_found(site: Site) -> None:
+    site.jobs = {"1": "RUNNING"}
+    table = site.table()
+    table.lookup("1")
+    site.jobs = {}
+    site.later(-20)
+    assert table.lookup("1").presence is CANNOT_TELL
+
+
 def test_a_clock_set_back_starts_absences_anew(site: Site) -> None:
     table = site.table()
     table.lookup("1")

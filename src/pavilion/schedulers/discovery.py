@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import os
 import re
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from configparser import ConfigParser
@@ -21,7 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .yapsy_compat import PluginFileAnalyzerWithInfoFile, PluginFileLocator, PluginManager
+from .yapsy_compat import (
+    PluginFileAnalyzerWithInfoFile,
+    PluginFileLocator,
+    PluginManager,
+    load_file,
+)
 
 INFO_EXTENSION = "yapsy-plugin"
 
@@ -269,18 +273,7 @@ def _import_file(source: Path) -> ModuleType:
     digest = zlib.crc32(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
     stem = source.parent.name if source.name == "__init__.py" else source.stem
     name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest:08x}"
-    search = [os.fspath(source.parent)] if source.name == "__init__.py" else None
-    spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=search)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{source} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return load_file(name, source)
 
 
 def _is_base(cls: type, base: type) -> bool:

@@ -425,7 +425,7 @@ class JobTable:
         last = self._last(job_id)
         if not self._is_fresh(oldest):
             return self._cannot_tell(self._why_no_answer(), last, answered=False)
-        if last is not None and self._asked is not None and last.when >= self._asked:
+        if last is not None and job_id in self._listed:
             return Lookup(Presence.FOUND, last.record, "", self._age(last.when))
         self._count_absence(job_id)
         absence = self._absent.get(job_id)

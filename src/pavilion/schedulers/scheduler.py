@@ -20,7 +20,7 @@ from typing import (
 )
 
 import yaml_config as yc
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import STATES, TestStatusInfo
@@ -38,6 +38,7 @@ from .ending import end_test
 from .inventory import frozen
 from .job_states import current_status, describe
 from .kickoff import KickoffScriptHeader, compose_stub, make_header
+from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
 from .submission import TestPlan, refuse, start_jobs
 from .vars import SchedulerVariables
@@ -300,39 +301,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :raises SchedulerPluginError: When it is not put together right, with the key.
         """
-        try:
-            elems, validators, defaults = self._get_config_elems()
-            if not elems:
-                return None, {}, {}
-            validators, defaults = dict(validators or {}), dict(defaults or {})
-            section = yc.KeyedElem(self.name, elements=list(elems),
-                                   help_text=f"Options of the {self.name} scheduler only.")
-            ScheduleConfig.check_leaves(section)
-        except PavilionError as exc:
-            raise self._conf_error("", exc) from exc
-        except Exception as exc:
-            raise self._conf_error("_get_config_elems() must give (list of yaml_config elements, "
-                                   "validators, defaults). ", exc) from exc
-        names = [str(elem.name) for elem in elems]
-        for name in names:
-            if name not in validators:
-                raise self._conf_error(f"There is no validator for its key {name!r}; use None to "
-                                       "take values as they are.")
-        for table, keys in (("validator", validators), ("default", defaults)):
-            for key in keys:
-                if key not in names:
-                    raise self._conf_error(f"There is a {table} for {key!r}, which is none of its "
-                                           f"keys ({', '.join(names)}).")
-        try:
-            validate_config({}, validators, defaults)
-        except SchedConfigError as exc:
-            raise self._conf_error("A default is not valid. ", exc) from exc
-        return section, validators, defaults
-
-    def _conf_error(self, why: str, exc: BaseException | None = None) -> SchedulerPluginError:
-        return SchedulerPluginError(
-            f"The config section of scheduler plugin {self.name!r} ({self.path}) cannot be used. "
-            f"{why}".rstrip(), prior_error=exc)
+        return plugin_section(self)
 
     def activate(self) -> None:
         """Make the scheduler known: its name, and its section of the schedule configuration.
@@ -353,7 +322,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 except SchedConfigError as exc:
                     if other is not None:
                         other.activate()
-                    raise self._conf_error("", exc) from exc
+                    raise section_error(self, "", exc) from exc
                 CONFIG_VALIDATORS[self.name] = validators
                 CONFIG_DEFAULTS[self.name] = defaults
                 self._has_section = True

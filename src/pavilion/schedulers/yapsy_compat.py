@@ -23,8 +23,15 @@ _PY_SOURCE, _PKG_DIRECTORY = 1, 5
 def _load_module(name: str, file: Any, filename: str, details: tuple[str, str, int]) -> ModuleType:
     """Load a module from a source file, or a package from its folder, under a given name."""
     path = Path(filename)
-    folder = [str(path)] if details[2] == _PKG_DIRECTORY else None
-    source = path / "__init__.py" if folder else path
+    return load_file(name, path / "__init__.py" if details[2] == _PKG_DIRECTORY else path)
+
+
+def load_file(name: str, source: Path) -> ModuleType:
+    """Run a Python file as the module of this name; an ``__init__.py`` as a package.
+
+    :raises ImportError: When it is no Python file.
+    """
+    folder = [str(source.parent)] if source.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=folder)
     if spec is None or spec.loader is None:
         raise ImportError(f"{source} is no Python file")
@@ -102,4 +109,5 @@ from yapsy.IPlugin import IPlugin  # noqa: E402
 from yapsy.PluginFileLocator import PluginFileAnalyzerWithInfoFile, PluginFileLocator  # noqa: E402
 from yapsy.PluginManager import PluginManager  # noqa: E402
 
-__all__ = ["IPlugin", "PluginFileAnalyzerWithInfoFile", "PluginFileLocator", "PluginManager"]
+__all__ = ["load_file", "IPlugin", "PluginFileAnalyzerWithInfoFile", "PluginFileLocator",
+           "PluginManager"]

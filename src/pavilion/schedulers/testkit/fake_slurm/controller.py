@@ -139,7 +139,7 @@ class Controller:
             self._leaders[job["id"]] = leader
         if ended is not None:
             self._finish(job, ended, now)
-        elif leader is None and now - job["scheduled"] > _LOST_AFTER:
+        elif leader is None and self._is_lost(job, now):
             self._finish(job, stepmanager.Exit(0, 9, now), now)
         elif job["completing"]:
             self._press(job, leader, now)
@@ -150,6 +150,11 @@ class Controller:
             self._press(job, leader, now)
         if job != before:
             self.store.save_job(job)
+
+    def _is_lost(self, job: Row, now: float) -> bool:
+        """Whether a job without a process will never have one."""
+        unclaimed = job["kind"] == "alloc" and job["completing"]  # srun did not get the answer
+        return bool(unclaimed or now - job["scheduled"] > _LOST_AFTER)
 
     def _over_limit(self, job: Row, now: float) -> bool:
         if job["end_wish"]:

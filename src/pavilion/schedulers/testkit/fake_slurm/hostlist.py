@@ -68,34 +68,41 @@ def _expand_ranges(inner: str, part: str) -> list[str]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """The short form, sorted by prefix and number as Slurm's node lists are."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        head = name.rstrip("0123456789")
-        groups.setdefault(head, []).append(name[len(head):])
-    return ",".join(_fold_group(head, numbers) for head, numbers in groups.items())
+    """The short form: neighbours with the same prefix share a bracket, in the order given."""
+    parts: list[str] = []
+    head, numbers = "", [""]
+    for name in [*names, ""]:
+        prefix = name.rstrip("0123456789")
+        number = name[len(prefix):]
+        if parts and prefix == head and number and numbers[0]:
+            numbers.append(number)
+            continue
+        if parts:
+            parts[-1] = _fold_group(head, numbers)
+        parts.append("")
+        head, numbers = prefix, [number]
+    return ",".join(parts[:-1])
 
 
 def _fold_group(head: str, numbers: list[str]) -> str:
-    plain = [number for number in numbers if not number]
     ranges: list[list[str]] = []
-    for number in sorted({number for number in numbers if number}, key=_order):
-        if ranges and _follows(ranges[-1][1], number):
+    for number in numbers:
+        if ranges and number and _follows(ranges[-1][1], number):
             ranges[-1][1] = number
         else:
             ranges.append([number, number])
     texts = [low if low == high else f"{low}-{high}" for low, high in ranges]
-    folded = [head] if plain else []
     if len(texts) == 1 and "-" not in texts[0]:
-        folded.append(head + texts[0])
-    elif texts:
-        folded.append(f"{head}[{','.join(texts)}]")
-    return ",".join(folded)
-
-
-def _order(number: str) -> tuple[int, int]:
-    return (int(number), len(number))
+        return head + texts[0]
+    return f"{head}[{','.join(texts)}]"
 
 
 def _follows(last: str, number: str) -> bool:
-    return int(number) == int(last) + 1 and str(int(last) + 1).zfill(len(last)) == number
+    return number == str(int(last) + 1).zfill(len(last))
+
+
+def order(name: str) -> tuple[str, int, int]:
+    """A key to sort names by: prefix, number, digits."""
+    prefix = name.rstrip("0123456789")
+    number = name[len(prefix):]
+    return prefix, int(number or -1), len(number)

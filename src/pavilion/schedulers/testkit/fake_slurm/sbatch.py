@@ -143,10 +143,8 @@ def _exported(environment: dict[str, str], wish: str) -> dict[str, str]:
 def _submit(context: Context, options: dict[str, str], row: Row, data: bytes,
             environment: dict[str, str], arguments: list[str]) -> int:
     try:
-        context.ask("REQUEST_SUBMIT_BATCH_JOB", changes=True)
         _wait_for_room(context)
         job_id = submission.submit(context, row, data, environment, arguments)
-        context.answered()
         _forget_answer(context)
     except SlurmError as error:
         for note in error.notes:
@@ -159,7 +157,12 @@ def _submit(context: Context, options: dict[str, str], row: Row, data: bytes,
 
 
 def _wait_for_room(context: Context) -> None:
-    """Try again as the real one does, 120 s in all with the usual unit of 1 s."""
+    """Try again as the real one does, 120 s in all with the usual unit of 1 s.
+
+    :raises SlurmError: when there is no room in the end.
+    """
+    if {"down", "frozen"} & set(context.faults):
+        return  # nobody says that there is no room
     unit = context.setting("retry_seconds")
     for retry in range(1, _RETRIES + 1):
         if not submission.queue_is_full(context):

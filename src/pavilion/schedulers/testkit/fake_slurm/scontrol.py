@@ -73,7 +73,9 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
         return _hostnames(context, name)
     if entity in ("hostlist", "hostlistsorted"):
         names = hostlist.split(name)
-        context.line(hostlist.fold(sorted(names) if entity == "hostlistsorted" else names))
+        if entity == "hostlistsorted":
+            names = sorted(set(names), key=hostlist.order)
+        context.line(hostlist.fold(names))
         return 0
     if entity in ("assoc_mgr", "bbstat", "burstbuffer", "daemons", "dwstat", "federation",
                   "frontend", "licenses", "slurmd", "steps", "step", "topology", "aliases"):

@@ -128,7 +128,7 @@ NAMES: dict[str, Field[Pair]] = {
     "endtime": LETTERS["e"], "exit_code": ("EXIT_CODE", _exit_code), "feature": LETTERS["f"],
     "corespec": LETTERS["X"], "groupname": LETTERS["g"],
     "hetjobid": ("HET_JOB_ID", _always("N/A")),
-    "ntpernode": ("NTASKS_PER_NODE", _key("ntasks_per_node", "N/A")),
+    "ntpernode": ("NTASKS_PER_NODE", _key("ntasks_per_node", "0")),
     "jobarrayid": LETTERS["i"], "jobid": LETTERS["A"],
     "maxnodes": ("MAX_NODES", lambda pair: str(pair[1]["max_nodes"] or 0)),
     "name": LETTERS["j"], "nice": LETTERS["y"], "nodelist": LETTERS["N"],

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from . import errors, hostlist, jobenv, placement, stepmanager, submission
+from . import errors, jobenv, placement, stepmanager, submission, wakeup
 from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Usage
@@ -130,9 +130,7 @@ def _in_own_allocation(context: Context, options: dict[str, str], command: list[
     row = Request("srun", options).row(context)
     row.update(kind="alloc", requeue=False, command=command[0])
     try:
-        context.ask("REQUEST_RESOURCE_ALLOCATION", changes=True)
         job_id = submission.submit(context, row, b"", {}, [])
-        context.answered()
     except SlurmError as error:
         for note in error.notes:
             context.err(f"srun: error: {note}")
@@ -171,16 +169,11 @@ def _wait_and_run(context: Context, options: dict[str, str], command: list[str],
     finally:
         context.now = time.time()
         stepmanager.record_exit(context.folder, job, stepmanager.Exit(code % 256, 0, context.now))
-        context.answered()
+        wakeup.wake(context.folder)
     return code
 
 
 def _cancel(context: Context, job_id: int) -> None:
     from .scancel import cancel_job
-    with context.store.transaction():
+    with context.change("REQUEST_KILL_JOB"):
         cancel_job(context, context.store.job(job_id))
-    context.answered()
-
-
-def node_list(layout: dict[str, int]) -> str:
-    return hostlist.fold(layout)

@@ -4,7 +4,7 @@ It outlives the controller, so that a job that ends meanwhile is not lost.
 """
 
 # A command starts in less time without pathlib.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH118, PTH123, PTH208
+# ruff: noqa: PTH101, PTH105, PTH108, PTH118, PTH123
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from .store import Row
 
 RUN_FOLDER = "run"
 NO_OUTPUT_SIGNAL = 53  # what Slurm reports when the output file can not be opened
-_CHILDREN_FIRST = 0.05  # seconds
 
 
 class Exit(NamedTuple):
@@ -175,45 +174,13 @@ def is_alive(pid: int) -> bool:
 
 
 def terminate(pid: int) -> None:
-    """SIGTERM for a job's processes: the children first, then the script itself."""
-    children = [each for each in _group(pid) if each != pid]
-    for child in children:
-        _kill(child, signal.SIGTERM)
-    if children:
-        time.sleep(_CHILDREN_FIRST)
-    _kill(pid, signal.SIGTERM)
+    """SIGTERM for all processes of a job."""
+    _kill_group(pid, signal.SIGTERM)
 
 
 def kill(pid: int) -> None:
     """SIGKILL for all processes of a job."""
     _kill_group(pid, signal.SIGKILL)
-
-
-def _group(leader_pid: int) -> list[int]:
-    """The processes of a group, found in /proc; only the leader where there is none."""
-    found = []
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return [leader_pid]
-    for name in names:
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended meanwhile
-        if fields and int(fields[2]) == leader_pid:
-            found.append(int(name))
-    return found
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _kill_group(pid: int, number: int) -> None:

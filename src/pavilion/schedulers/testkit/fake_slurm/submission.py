@@ -23,18 +23,20 @@ def queue_is_full(context: Context) -> bool:
 
 def submit(context: Context, row: Row, script: bytes, environment: dict[str, str],
            arguments: list[str]) -> int:
-    """Store a job; its id.
+    """Send a job to the controller; its id.
 
-    :raises SlurmError: when the controller refuses it. A job that no part of the machine could
-        run gets an id and a FAILED record all the same, as with the real one.
+    :raises SlurmError: when the controller refuses it, or gives no answer. A job that no part of
+        the machine could run gets an id and a FAILED record all the same, as with the real one.
     """
-    with context.store.transaction():
+    rpc = "REQUEST_SUBMIT_BATCH_JOB" if row["kind"] == "batch" else "REQUEST_RESOURCE_ALLOCATION"
+    with context.change(rpc):
         machine = Machine(context.store, context.now, context.description)
         _check(context, machine, row, script)
         impossible = _impossible(machine, row)
         partition = machine.partition(row["partition"])
         if row["limit"] is None and partition is not None:
-            row["limit"] = partition["default_time"] or partition["max_time"]
+            row["limit"] = (partition["default_time"] or partition["max_time"]
+                            or None)
         if impossible is None:
             _settle(row)
         else:
@@ -60,6 +62,7 @@ def _check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
         if machine.partition(name) is None:
             raise SlurmError(errors.BAD_PARTITION, f"invalid partition specified: {name}")
     row["partition"] = row["partition"].split(",")[0]
+    row["qos"] = None  # without accounting any is accepted, and none is kept
     names = machine.by_name
     if any(name not in names for name in (*row["req_nodes"], *row["exc_nodes"])):
         raise SlurmError(errors.BAD_NODE)
