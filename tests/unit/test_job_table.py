@@ -1103,13 +1103,13 @@ def act_out(witness: Witness, steps: list[tuple[int, tuple[str, Any]]]) -> None:
             witness.look(which % len(witness.tables), value)
 
 
-@settings(max_examples=300)
+@settings(max_examples=12000)
 @given(st.lists(st.tuples(st.just(0), STEPS), max_size=40))
 def test_no_history_makes_a_table_lie(steps: list[tuple[int, tuple[str, Any]]]) -> None:
     act_out(Witness(1, None), steps)
 
 
-@settings(max_examples=150)
+@settings(max_examples=5000)
 @given(st.lists(st.tuples(st.integers(0, 2), STEPS.filter(lambda s: s[0] not in ("back", "new"))),
                 max_size=40))
 def test_no_history_makes_tables_that_share_a_file_lie(

@@ -275,7 +275,8 @@ def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
         try:
             names.update(dict.fromkeys(hostlists.expand(text)))
         except ValueError as exc:
-            raise SchedConfigError(f"Bad host list {text!r}", prior_error=exc) from exc
+            # Its message says what and where.
+            raise SchedConfigError(str(exc)) from exc
     return tuple(names)
 
 

@@ -216,8 +216,9 @@ class JobTable:
         """
         with self._state:
             now = self._read_clock()
+            just_now = when is None
             when = now if when is None else min(when, now)
-            if when > self._new.get(job_id, -math.inf):
+            if just_now or when > self._new.get(job_id, -math.inf):
                 self._new[job_id] = float(when)
                 self._unchanged = 0
                 # Not left to a comparison of times: when the clock was just set back, what is

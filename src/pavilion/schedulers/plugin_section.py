@@ -47,13 +47,13 @@ def _check_tables(plugin: SchedulerPlugin, names: list[str], validators: dict[st
     """Check that both tables are about the section's keys."""
     for name in names:
         if name not in validators:
-            raise section_error(plugin, f"There is no validator for its key {name!r}; use None to take "
-                         "values as they are.")
+            raise section_error(plugin, f"There is no validator for its key {name!r}; use None "
+                                "to take values as they are.")
     for table, keys in (("validator", validators), ("default", defaults)):
         for key in keys:
             if key not in names:
-                raise section_error(plugin, f"There is a {table} for {key!r}, which is none of its keys "
-                             f"({', '.join(names)}).")
+                raise section_error(plugin, f"There is a {table} for {key!r}, which is none of "
+                                    f"its keys ({', '.join(names)}).")
 
 
 def section_error(plugin: SchedulerPlugin, why: str, exc: BaseException | None = None
