@@ -142,10 +142,11 @@ class Soak:
                 self.errors.append(f"{work.__name__}: {type(exc).__name__}: {exc}")
                 raise
 
-    def _wait(self, condition: Callable[[], bool], seconds: float = 1e9) -> None:
+    def _wait(self, condition: Callable[[], bool], seconds: float = 1e9,
+              pause: float = TICK) -> None:
         deadline = min(self._deadline, time.monotonic() + seconds)
         while not condition() and time.monotonic() < deadline:
-            time.sleep(TICK)
+            time.sleep(pause)
 
     def _left(self) -> int:
         return sum(not test.complete for test, _ in list(self.tests))
@@ -197,7 +198,8 @@ class Soak:
         before = len(self.tests)
         start()
         new = [test for test, _ in self.tests[before:]]
-        self._wait(lambda: any(_job_id(test) for test in new), seconds=30)
+        # At once: a whole series is handed over within a second.
+        self._wait(lambda: any(_job_id(test) for test in new), seconds=30, pause=0.002)
         self.cluster.freeze()
         self.tell(f"controller frozen; {sum(map(bool, map(_job_id, new)))} of {len(new)} jobs "
                   "of the series were submitted")

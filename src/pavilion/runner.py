@@ -29,6 +29,8 @@ from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
 
 # How long the tests' processes have to end when the job is told to, in seconds.
 STOP_WAIT = 5.0
+# And to be gone after they were killed.
+KILL_WAIT = 2.0
 # Seconds between two looks whether a running test was cancelled.
 CANCEL_PAUSE = 1.0
 # How long a script may be busy because another thread forks, and between two tries, in seconds.
@@ -43,6 +45,7 @@ class Runner:
     def __init__(self, pav_cfg: PavConfig) -> None:
         self._pav_cfg = pav_cfg
         self._stopped_by: int | None = None
+        self._stopper: threading.Thread | None = None
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
 
@@ -57,6 +60,9 @@ class Runner:
         with ThreadPoolExecutor(max_workers=min(limit, len(tests) or 1)) as pool:
             for future in [pool.submit(self._run_one, test) for test in tests]:
                 future.result()
+        if self._stopper is not None:
+            # A test's script may have gone without its children.
+            self._stopper.join()
         return 0 if self._stopped_by is None else 128 + self._stopped_by
 
     def _run_one(self, test: TestRun) -> None:
@@ -178,7 +184,8 @@ class Runner:
             return
         self._stopped_by = number
         # Not in here: the lock may be held by the code that this signal interrupted.
-        threading.Thread(target=self._stop_tests, args=(number,), daemon=True).start()
+        self._stopper = threading.Thread(target=self._stop_tests, args=(number,), daemon=True)
+        self._stopper.start()
 
     def _stop_tests(self, number: int) -> None:
         print(f"pav _run: told to stop by {_signal_name(number)}.", flush=True)
@@ -191,6 +198,9 @@ class Runner:
             time.sleep(0.05)
         for process in running:
             _signal_group(process, signal.SIGKILL)
+        gone_by = time.monotonic() + KILL_WAIT
+        while time.monotonic() < gone_by and any(map(_group_lives, running)):
+            time.sleep(0.01)
 
 
 def _claim(test: TestRun) -> int:

@@ -138,20 +138,25 @@ class Slurm:
         self.wait_state(job_id, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
         return job_id, self.show(job_id)
 
+    def wait_idle(self, *names: str) -> None:
+        """Wait until these nodes (all if none is named) are idle, with no flags."""
+        wait_until(lambda: all(self.node_state(name) == "IDLE"
+                               for name in names or self.node_names), "idle nodes")
+
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
         ids = set(self.ok("squeue", "-a", "-h", "-o", "%i").split()) - self.kept
         if ids:
+            # They go on completing for a while; what needs idle nodes waits for that itself.
             self.ok("scancel", *ids)
-            wait_until(lambda: not ids & set(self.ok("squeue", "-a", "-h", "-o", "%i").split()),
-                       "jobs gone")
         for line in self.ok("scontrol", "-o", "show", "reservation").splitlines():
             if line.startswith("ReservationName="):
                 name = line.split()[0].partition("=")[2]
                 self.ok("scontrol", "delete", f"reservationname={name}")
-        for name in self.node_names:
-            state = self.node_state(name)
+        rows = self.ok("sinfo", "-a", "-h", "-N", "-O", "nodelist: ,statecomplete: ").splitlines()
+        for name, state in {tuple(row.upper().split()) for row in rows}:
+            name = name.lower()
             if "DRAIN" in state:
                 self.ok("scontrol", "update", f"nodename={name}", "state=undrain")
-            if "DOWN" in state:
-                self.resume(name)
+            if "DOWN" in state or ("NOT_RESPONDING" in state and not self.is_real):
+                self.run("scontrol", "update", f"nodename={name}", "state=resume")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,18 @@ class Site:
         self.pav_cfg = self.host.pav_cfg
         # What a job does in place of running its tests: the script of its first test.
         self.host.pav('exec /bin/bash "${0%/*}/work-$2" "$@"')
+        self._gate = folder / "gate"
+        # Work that ends when the site is left, by itself: a cancelled job on several nodes takes
+        # seconds to go.
+        self.long = f"until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done"
+
+    def leave(self) -> None:
+        """End all jobs, and switch faults off."""
+        if not self.cluster.is_real:
+            self.cluster.clear_fault()
+        self._gate.touch()
+        self.cluster.run("scancel", "-t", "PENDING", "-u", "root")
+        wait_until(lambda: not self.cluster.run("squeue", "-a", "-h").stdout, "jobs are over")
 
     def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
         """Start tests; the errors."""
@@ -147,7 +160,9 @@ def site_of(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "si
     plugin.JOB_TABLE_AGE = TABLE_AGE  # type: ignore[misc]
     plugin.JOB_END_GRACE = 0.0
     with active(plugin):
-        yield Site(cluster, plugin, cluster.folder / folder)
+        site = Site(cluster, plugin, cluster.folder / folder)
+        yield site
+        site.leave()
 
 
 class Scripted:

@@ -81,12 +81,12 @@ def test_named_columns_are_padded_and_cut_unless_a_width_or_end_is_given(slurm: 
                       "hetjobid:|,ntpernode:|,restartcnt:|,timelimit:|,corespec:|,reqnodes:|,"
                       "feature:|,numtasks:|,arrayjobid:|").splitlines()[0]
     assert header == ("JOBID|ST|NODELIST(REASON)|NODES|EXIT_CODE|HET_JOB_ID|NTASKS_PER_NODE|"
-                      "RESTARTS|TIME_LIMIT|CORE_SPEC|REQ_NODES|FEATURES|TASKS|ARRAY_JOB_ID|")
+                      "RESTART_COUNT|TIME_LIMIT|CORE_SPEC|REQ_NODES|FEATURES|TASKS|ARRAY_JOB_ID|")
 
 
 def test_only_jobs_that_are_not_over_are_listed_unless_all_are_asked_for(slurm: Slurm) -> None:
     job_id, _ = slurm.finish("true")
-    assert slurm.ok("squeue", "-h", "-o", "%i") == ""
+    assert job_id not in slurm.ok("squeue", "-h", "-o", "%i").split()
     assert job_id in slurm.ok("squeue", "-h", "-t", "all", "-o", "%i")
     assert slurm.ok("squeue", "-h", "-t", "CD", "-j", job_id, "-o", "%i %t") == f"{job_id} CD\n"
     assert slurm.ok("squeue", "-h", "-t", "running,PD", "-j", job_id, "-o", "%i") == ""

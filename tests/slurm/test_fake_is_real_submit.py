@@ -88,7 +88,7 @@ def test_a_job_that_can_never_run_leaves_a_record(slurm: Slurm) -> None:
     ("#!/bin/sh\n#SBATCH --job-name a b\n#SBATCH -N 2\n", 255,
      "sbatch: error: Invalid directive found in batch script: b\n"),
     ("#!/bin/sh\n#SBATCH -J a\\ b c\n", 255,
-     "sbatch: error: Invalid directive found in batch script: c\n"),
+     "sbatch: error: Invalid directive found in batch script: b\n"),
     ("#!/bin/sh\n#SBATCHfoo\n", 255,
      "sbatch: error: Invalid directive found in batch script: foo\n"),
     ('#!/bin/sh\n#SBATCH --job-name "a\nb"\n', 1,
@@ -121,12 +121,19 @@ def test_directives_count_before_the_first_command_only(slurm: Slurm) -> None:
     assert slurm.field(job_id, "%l|%k|%D|%j") == "7:00|it is|1|t.sh"
 
 
+@pytest.mark.parametrize(("words", "name"), [
+    (r"a\b", "ab"), (r"a\\b", r"a\b"), (r'a\"b', 'a"b'), (r'"a\"b"', 'a"b'), (r"'a\b'", "ab"),
+    ('a"b c"d', "ab cd"), ("a#b", "a"), ('"#b" #c', "#b"), ('a""', "a")])
+def test_quotes_and_backslashes_in_directives(slurm: Slurm, words: str, name: str) -> None:
+    assert slurm.field(sbatch(slurm, f"#!/bin/sh\n#SBATCH -J {words}\ntrue\n"), "%j") == name
+
+
 def test_hostile_text_is_stored_as_it_is(slurm: Slurm) -> None:
     name = "a ; $(touch x) `touch x` 'b' |%j& \\ c"
     quoted = name.replace("\\", "\\\\")
     job_id = sbatch(slurm, f'#!/bin/bash\n#SBATCH --job-name="{quoted}"\n#SBATCH --comment='
                            '"a=b JobState=FAKE"\n')
-    assert slurm.field(job_id, "%j") == name.replace("\\", "\\\\")
+    assert slurm.field(job_id, "%j") == name
     assert " Comment=a=b JobState=FAKE " in slurm.ok("scontrol", "-o", "show", "job", job_id)
     assert not (slurm.folder / "x").exists()
     other = slurm.ok("sbatch", "-H", "--parsable", "-J", "a\nb", "t.sh").strip()

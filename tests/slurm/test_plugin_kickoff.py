@@ -63,7 +63,7 @@ def test_options_are_what_slurm_recorded(site: Site) -> None:
 
 def test_a_range_of_nodes_reaches_the_job(site: Site) -> None:
     # All nodes of the partition but two are busy, so the job gets fewer than it would like.
-    site.start({"nodes": "4", "tasks_per_node": "all"}, work="sleep 60")
+    site.start({"nodes": "4", "tasks_per_node": "all"}, work=site.long)
     test = site.start({"nodes": "4", "min_nodes": "2", "tasks_per_node": "all"})
     assert "--nodes 2-4" in header(test)
     site.wait_status(test, "SCHED_STARTUP", " on node[05-06]")
@@ -79,14 +79,14 @@ def test_qos_reaches_sbatch(site: Site) -> None:
 
 def test_a_reservation_reaches_the_job(site: Site) -> None:
     site.cluster.reserve("weekly", ["node01", "node02"])
-    test = site.start({"nodes": "2", "reservation": "weekly"}, work="sleep 60")
+    test = site.start({"nodes": "2", "reservation": "weekly"}, work=site.long)
     assert site.recorded(test)["reservation"] == "weekly"
     assert site.wait_status(test, "SCHED_STARTUP", "node[01-02]")
 
 
 def test_excluded_nodes_are_not_used(site: Site) -> None:
     tests = [site.start({"nodes": "1", "tasks_per_node": "all", "exclude_nodes": "node[01-04]"},
-                        work="sleep 60") for _ in range(2)]
+                        work=site.long) for _ in range(2)]
     for test in tests:
         site.wait_status(test, "SCHED_STARTUP", " on ")
     assert {site.jobs()[info(test)["id"]].data["nodes"] for test in tests} == {"node05", "node06"}
@@ -115,7 +115,7 @@ def test_nodes_are_given_only_where_they_were_chosen(site: Site) -> None:
 
 
 def test_a_chunk_is_where_the_job_runs(site: Site) -> None:
-    test = site.test({"nodes": "all", "chunking": {"size": "2"}}, work="sleep 60")
+    test = site.test({"nodes": "all", "chunking": {"size": "2"}}, work=site.long)
     test.config["chunk"] = "1"
     assert site.try_start(test) == []
     site.wait_status(test, "SCHED_STARTUP", "node[03-04]")

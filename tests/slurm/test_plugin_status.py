@@ -41,8 +41,8 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
     monkeypatch.setattr(client.SlurmClient, "job_table", job_table)
     folder = Path(tempfile.mkdtemp(prefix="forgetful-"))
     own: Union[RealSlurm, FakeForTests] = (
-        RealSlurm(folder, nodes=4, min_job_age=2) if slurm.is_real
-        else FakeForTests(folder, nodes=4, min_job_age=0.5))
+        RealSlurm(folder, nodes=4, min_job_age=1) if slurm.is_real
+        else FakeForTests(folder, nodes=4, min_job_age=2))
     try:
         with own, site_of(Cluster(own, folder), monkeypatch) as made:
             yield made
@@ -84,7 +84,7 @@ def test_a_test_with_an_end_of_its_own_keeps_it(site: Site) -> None:
 
 
 def test_a_running_test_whose_job_is_cancelled_from_outside(site: Site) -> None:
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     site.wait_status(test, "SCHED_STARTUP", "is running (RUNNING) on node")
     test.status.set("RUNNING", "The test runs.")
     time.sleep(0.01)
@@ -100,33 +100,38 @@ def test_the_time_limit(site: Site) -> None:
     if site.cluster.is_real:
         pytest.skip("the shortest time limit of a real Slurm is a minute; a minute of this fake "
                     "takes 2 s")
-    test = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work="sleep 60")
+    test = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     test.status.set("RUNNING", "The test runs.")
     status = site.wait_status(test, "SCHED_ERROR", "was stopped at its time limit of 1:00 (TIMEOUT")
     assert "The test was in state RUNNING then." in status.note
 
 
-@pytest.mark.parametrize(("state", "shown", "words"), [
-    ("NODE_FAIL", "SCHED_ERROR", "was lost: a node of it failed (NODE_FAIL"),
-    ("OUT_OF_MEMORY", "SCHED_ERROR", "was killed: it ran out of memory (OUT_OF_MEMORY"),
-    ("PREEMPTED", "SCHED_ERROR", "was stopped for a job that goes before it (PREEMPTED"),
-    ("BOOT_FAIL", "SCHED_ERROR", "its nodes did not boot (BOOT_FAIL"),
-    ("DEADLINE", "SCHED_ERROR", "was stopped at its deadline (DEADLINE"),
-    ("COMPLETING", "SCHED_STARTUP", "is ending (COMPLETING"),
-    ("SUSPENDED", "SCHED_STARTUP", "is suspended (SUSPENDED"),
-    ("CONFIGURING", "SCHEDULED", "waits for its nodes to start (CONFIGURING"),
-    ("REQUEUE_HOLD", "SCHEDULED", "needs an administrator (REQUEUE_HOLD"),
-    ("BRAND_NEW", "SCHED_STARTUP", "is in a state that is not known here (BRAND_NEW"),
-])
-def test_states_that_a_small_cluster_never_shows(site: Site, state: str, shown: str,
-                                                 words: str) -> None:
+# Slurm's word -> what the test shows, and a part of its note.
+SHOWN = {
+    "NODE_FAIL": ("SCHED_ERROR", "was lost: a node of it failed (NODE_FAIL"),
+    "OUT_OF_MEMORY": ("SCHED_ERROR", "was killed: it ran out of memory (OUT_OF_MEMORY"),
+    "PREEMPTED": ("SCHED_ERROR", "was stopped for a job that goes before it (PREEMPTED"),
+    "BOOT_FAIL": ("SCHED_ERROR", "its nodes did not boot (BOOT_FAIL"),
+    "DEADLINE": ("SCHED_ERROR", "was stopped at its deadline (DEADLINE"),
+    "COMPLETING": ("SCHED_STARTUP", "is ending (COMPLETING"),
+    "SUSPENDED": ("SCHED_STARTUP", "is suspended (SUSPENDED"),
+    "CONFIGURING": ("SCHEDULED", "waits for its nodes to start (CONFIGURING"),
+    "REQUEUE_HOLD": ("SCHEDULED", "needs an administrator (REQUEUE_HOLD"),
+    "BRAND_NEW": ("SCHED_STARTUP", "is in a state that is not known here (BRAND_NEW"),
+}
+
+
+def test_states_that_a_small_cluster_never_shows(site: Site) -> None:
     if site.cluster.is_real:
         pytest.skip("only the fake shows any state that it is told to")
-    test = site.start({"slurm": {"sbatch_extra": ["--hold"]}})
-    site.cluster.change_job(info(test)["id"], state_shown=state)
-    assert words in site.wait_status(test, shown).note
-    assert test.complete == (shown == "SCHED_ERROR")
+    tests = {state: site.start({"slurm": {"sbatch_extra": ["--hold"]}}) for state in SHOWN}
+    for state, test in tests.items():
+        site.cluster.change_job(info(test)["id"], state_shown=state)
+    for state, (shown, words) in SHOWN.items():
+        assert words in site.wait_status(tests[state], shown).note
+        assert tests[state].complete == (shown == "SCHED_ERROR")
+        site.cluster.change_job(info(tests[state])["id"], state_shown=None)
 
 
 def test_a_job_that_slurm_cannot_start(site: Site) -> None:
@@ -144,7 +149,7 @@ def test_a_job_that_slurm_cannot_start(site: Site) -> None:
 
 
 def test_a_job_is_not_run_twice(site: Site) -> None:
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     assert site.cluster.run("scontrol", "requeue", info(test)["id"]).returncode != 0
     assert site.status(test).state == "SCHED_STARTUP"
@@ -155,7 +160,7 @@ def test_a_job_is_not_run_twice(site: Site) -> None:
 
 
 def test_a_job_waits_for_nodes_in_use(site: Site) -> None:
-    first = site.start({"nodes": "6", "tasks_per_node": "all"}, work="sleep 60")
+    first = site.start({"nodes": "6", "tasks_per_node": "all"}, work=site.long)
     site.wait_status(first, "SCHED_STARTUP")
     second = site.start({"nodes": "6", "tasks_per_node": "all"})
     site.wait_status(second, "SCHEDULED", "is waiting: the nodes it needs are in use (Resources).")
@@ -176,7 +181,8 @@ def test_a_held_job_needs_an_administrator(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("option", "reason"), [
-    ("--time=300", "its time limit is over that of its partition (PartitionTimeLimit)"),
+    # Slurm names one or another of its reasons: PartitionTimeLimit, PartitionConfig, ...
+    ("--time=300", "(Partition"),
     ("--nodes=7", "(Partition"),
 ])
 def test_a_job_that_can_never_run(site: Site, option: str, reason: str) -> None:
@@ -195,39 +201,37 @@ def test_a_job_with_a_begin_time(site: Site) -> None:
 # --- Jobs that Slurm forgot ---
 
 
-def test_a_purged_job_that_was_seen_at_its_end(forgetful: Site) -> None:
-    test = forgetful.start(work="exit 3")
-    job_info = info(test)
-    end = wait_until(lambda: (status := forgetful.plugin._job_status(
-        forgetful.pav_cfg, job_info)) and "Exit code 3" in status.note and status, "its end")
-    wait_until(lambda: job_info["id"] not in forgetful.jobs(), "it is purged")
+def test_purged_jobs(forgetful: Site) -> None:
+    seen, job_info = (test := forgetful.start(work="exit 3")), info(test)
+
+    def ask(plugin: Slurm = forgetful.plugin) -> str:
+        status = plugin._job_status(forgetful.pav_cfg, job_info)
+        return status.note if status is not None and "Exit code 3" in status.note else ""
+
+    end = wait_until(ask, "its end")
+    unseen = forgetful.start(work="echo its last words")
+    wait_until(lambda: not forgetful.jobs(), "both are purged")
+    # One that was seen at its end stays over, and nobody asks about it.
     asked = forgetful.queries()
-    assert forgetful.plugin._job_status(forgetful.pav_cfg, job_info).note == end.note
-    assert forgetful.queries() == asked
+    assert ask() == end and forgetful.queries() == asked
     # Another process learns of it through the file in the working folder.
     other = Slurm()
-    assert other._job_status(forgetful.pav_cfg, job_info).note == end.note
-    assert other._client.querying.count() == 0
-
-
-def test_a_purged_job_that_nobody_looked_at(forgetful: Site) -> None:
-    test = forgetful.start(work="echo its last words")
-    wait_until(lambda: forgetful.jobs(), "it is listed")
-    wait_until(lambda: info(test)["id"] not in forgetful.jobs(), "it is purged")
-    status = forgetful.status(test)
-    # One answer without it is too little.
-    assert status.state == "SCHEDULED" and not test.complete
+    assert ask(other) == end and other._client.querying.count() == 0
+    assert forgetful.wait_status(seen, "SCHED_ERROR").note.startswith(end)
+    # Of the other one nobody knows. A single answer without it is too little.
+    status = forgetful.status(unseen)
+    assert status.state == "SCHEDULED" and not unseen.complete
     assert "That is too little to call it gone." in status.note
-    status = forgetful.wait_status(test, "SCHED_ERROR", f"Slurm does not list job "
-                                   f"{info(test)['id']} (any more).")
-    assert "its last words" in status.note and test.complete
+    status = forgetful.wait_status(unseen, "SCHED_ERROR", f"Slurm does not list job "
+                                   f"{info(unseen)['id']} (any more).")
+    assert "its last words" in status.note and unseen.complete
 
 
 def test_a_job_that_is_not_visible_yet(site: Site) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm shows a job at once")
     site.cluster.set_fault("unknown_job")
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     for _ in range(3):
         status = site.status(test)
         assert status.state == "SCHEDULED" and "does not list it yet" in status.note
@@ -241,7 +245,7 @@ def test_a_job_that_is_not_visible_yet(site: Site) -> None:
 
 @pytest.mark.parametrize("outage", ["frozen", "down"])
 def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: str) -> None:
-    running, ending = site.start(work="sleep 60"), site.start(work="sleep 0.5")
+    running, ending = site.start(work=site.long), site.start(work="sleep 0.5")
     site.wait_status(running, "SCHED_STARTUP")
     with getattr(site.cluster, outage)():
         for test in (running, ending):
@@ -263,7 +267,7 @@ def test_answers_that_are_none(site: Site, fault: str, settings: dict[str, Any],
                                words: str) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm does not do that on demand")
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     site.cluster.set_fault(fault, commands=["squeue"], **settings)
     status = site.wait_status(test, "SCHED_WARNING", words)
@@ -276,7 +280,7 @@ def test_a_banner_does_not_matter(site: Site) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm prints no banners")
     site.cluster.set_fault("banner", commands=["sbatch", "squeue", "sinfo"], where="both")
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     assert info(test)["id"].isdigit()
     site.wait_status(test, "SCHED_STARTUP", "is running")
 
@@ -296,7 +300,7 @@ def test_a_job_of_another_system(site: Site) -> None:
 
 @pytest.mark.parametrize("kind", [str, int])
 def test_a_record_of_pavilion_2_6(site: Site, kind: type) -> None:
-    test = site.start(work="sleep 60")
+    test = site.start(work=site.long)
     job_info = JobInfo({"id": kind(info(test)["id"]), "sys_name": info(test)["sys_name"]})
 
     def runs() -> bool:

@@ -35,7 +35,11 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
     try:
         info = job.info
     except (PavilionError, OSError, ValueError) as exc:
-        if not isinstance(getattr(exc, "prior_error", exc), ValueError):
+        prior = getattr(exc, "prior_error", exc)
+        if isinstance(prior, FileNotFoundError):
+            # What some hosts make of a job that has no identity yet.
+            return _without_identity(plugin, pav_cfg, job, "")
+        if not isinstance(prior, ValueError):
             return TestStatusInfo(STATES.SCHED_WARNING,
                                   f"The record of job {job.name} cannot be read: {exc}", when)
         # As a crash of the machine leaves it.  It will not get better.

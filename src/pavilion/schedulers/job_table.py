@@ -17,7 +17,9 @@ A :class:`JobTable` answers 'what about job X?' from one query for all jobs.  It
 - **What is over stays over.**  The record of a job that has ended is kept for a day (also in
   the cache file), whatever the scheduler forgets, and is not asked for again.
 
-A clock that is set back makes the current answer, failure and absences void.
+A clock that is set back makes the current answer, failure and absences void.  It is noticed
+when the clock reads earlier than at the call before: set back by less than the time between two
+calls it is not, and ages are too small by as much until the next query.
 """
 
 from __future__ import annotations

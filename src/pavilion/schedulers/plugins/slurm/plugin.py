@@ -195,18 +195,20 @@ class Slurm(SchedulerPluginAdvanced):
         if elsewhere:
             return TestStatusInfo(STATES.SCHEDULED, elsewhere)
         table = self._table(pav_cfg, job_info)
-        job_id, found = self._look_up(table, job_info)
+        job, found = self._look_up(table, job_info)
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
-            return TestStatusInfo(state.pavilion_state, job_note(job_id, found.record.data))
+            return TestStatusInfo(state.pavilion_state,
+                                  job_note(found.record.job_id, found.record.data))
         if found.presence is Presence.ABSENT:
-            return TestStatusInfo(STATES.SCHED_ERROR, f"Slurm does not list {job_id} (any more). "
+            return TestStatusInfo(STATES.SCHED_ERROR, f"Slurm does not list {job} (any more). "
                                   f"{found.note}")
         state_name = STATES.SCHEDULED if found.answered else STATES.SCHED_WARNING
         return TestStatusInfo(state_name, found.note)
 
     def _look_up(self, table: JobTable, job_info: JobInfo) -> tuple[str, Lookup]:
-        """A job in a table.  One whose id is not known is looked for by its token."""
+        """A job in a table, and what to call it in messages.  One whose id is not known is looked
+        for by its token."""
         job_id = str(job_info.get("id") or "")
         if job_id:
             return f"job {job_id}", table.lookup(job_id)
@@ -214,8 +216,10 @@ class Slurm(SchedulerPluginAdvanced):
         if not token:
             raise _damaged(job_info)
         # Under an id that no job has, the table counts how often it was not there.
-        if job_info.get("when"):
-            table.note_new(token, float(job_info["when"]))
+        try:
+            table.note_new(token, float(job_info.get("when") or 0))
+        except ValueError as exc:
+            raise _damaged(job_info) from exc
         found = table.lookup(token)
         ids = self._ids_of_token(table, token)
         if len(ids) > 1:

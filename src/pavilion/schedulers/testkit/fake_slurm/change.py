@@ -79,6 +79,9 @@ def _change_nodes(context: Context, names: list[str], state: str, reason: str) -
     if any(name not in rows for name in names):
         raise SlurmError(errors.BAD_NODE)
     for name in names:
+        marred = set(rows[name]["flags"].split()) & {"DRAIN", "FAIL", "NOT_RESPONDING"}
+        if state == "RESUME" and rows[name]["base"] != "DOWN" and not marred:
+            raise SlurmError(errors.BAD_NODE_STATE)
         base, flags = changed_state(rows[name]["base"], rows[name]["flags"].split(), state)
         values: Row = {"base": base, "flags": " ".join(flags)}
         if state in ("RESUME", "UNDRAIN", "IDLE"):

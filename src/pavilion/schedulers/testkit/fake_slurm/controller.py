@@ -144,7 +144,7 @@ class Controller:
         elif job["completing"]:
             self._press(job, leader, now)
         elif down & set(job["alloc"]):
-            self._lose_node(job, now)
+            self._lose_node(job, leader, now)
         elif self._over_limit(job, now):
             job.update(state="TIMEOUT", reason="TimeLimit", completing=True, end=now)
             self._press(job, leader, now)
@@ -162,11 +162,15 @@ class Controller:
         limit = job["limit"]
         return limit is not None and now - job["start"] > limit * self.settings["minute"]
 
-    def _lose_node(self, job: Row, now: float) -> None:
-        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
-                   requeuing=job["requeue"])
+    def _lose_node(self, job: Row, leader: int | None, now: float) -> None:
+        """A job whose node went down ends at once: nobody waits for its processes."""
+        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now)
+        self._note_end(job, now)
+        if leader is not None:
+            stepmanager.kill(leader)
         if job["requeue"]:
-            job["restarts_after"] = job["restarts"] + 1
+            job.update(requeuing=True, restarts_after=job["restarts"] + 1)
+        self._finish(job, stepmanager.Exit(0, 0, now), now)
 
     def _press(self, job: Row, leader: int | None, now: float) -> None:
         """End a job's processes: SIGTERM, and SIGKILL when that has not helped in time."""
@@ -279,7 +283,7 @@ class Controller:
             self.store.update_node(node, flags=" ".join({*flags.split(), "DRAIN"}),
                                    reason="Prolog error", reason_user="root", reason_time=now)
             job.update(hold="admin", priority=0, restarts_after=job["restarts"] + 1)
-            put_back(job, now, 0.0)
+            put_back(job, now, self.settings["requeue_seconds"])
             job["reason"] = "launch failed requeued held"
             self.store.save_job(job)
 

@@ -49,38 +49,33 @@ def directives(data: bytes, name: str) -> list[list[str]]:
 def split(text: str, name: str, number: int) -> list[str]:
     """Words of a directive: quotes and backslashes count, a '#' begins a comment.
 
+    A backslash takes the next character as it is, in quotes of both kinds too, but it does not
+    join words, and an empty word is none.
     :raises Usage: for a quote that is not closed.
     """
-    words: list[str] = []
-    current: str | None = None
-    quote = ""
-    start = position = 0
+    words = [""]
+    quote, start, position = "", 0, 0
     while position < len(text):
         char = text[position]
-        if quote:
+        if char == "\\" and position + 1 < len(text) and (quote or text[position + 1] != " "):
+            position += 1
+            words[-1] += text[position]
+        elif quote:
             if char == quote:
                 quote = ""
             else:
-                current = (current or "") + char
+                words[-1] += char
         elif char in "\"'":
-            quote, current = char, current or ""
-            start = position
-        elif char == "\\" and position + 1 < len(text):
-            position += 1
-            current = (current or "") + text[position]
-        elif char.isspace():
-            if current is not None:
-                words.append(current)
-            current = None
-        elif char == "#" and current is None:
+            quote, start = char, position
+        elif char == "#":
             break
+        elif char.isspace() or char == "\\":
+            words.append("")
         else:
-            current = (current or "") + char
+            words[-1] += char
         position += 1
     if quote:
         before = text[:start].rstrip()
         raise Usage(f"sbatch: fatal: {name}: line {number}: Unmatched `{quote}` in "
-                    f"[{text[len(before):] if before else text}]\n", 1)
-    if current is not None:
-        words.append(current)
-    return words
+                    f"[{text[len(before):]}]\n", 1)
+    return [word for word in words if word]

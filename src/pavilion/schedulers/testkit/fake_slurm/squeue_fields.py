@@ -137,7 +137,7 @@ NAMES: dict[str, Field[Pair]] = {
     "partition": LETTERS["P"], "priority": LETTERS["p"], "prioritylong": LETTERS["Q"],
     "qos": LETTERS["q"], "reason": LETTERS["r"], "reasonlist": LETTERS["R"],
     "reqnodes": LETTERS["n"], "requeue": ("REQUEUE", lambda pair: str(int(pair[1]["requeue"]))),
-    "reservation": LETTERS["v"], "restartcnt": ("RESTARTS", _of(jobtext.restarts)),
+    "reservation": LETTERS["v"], "restartcnt": ("RESTART_COUNT", _of(jobtext.restarts)),
     "schednodes": LETTERS["Y"], "starttime": LETTERS["S"], "state": LETTERS["T"],
     "statecompact": LETTERS["t"], "stderr": ("STDERR", _key("std_err")),
     "stdin": ("STDIN", _key("std_in")), "stdout": ("STDOUT", _key("std_out")),
