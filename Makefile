@@ -7,7 +7,7 @@ DEMO_DIR ?= .demo
 VENV := .venv
 LINT_VENV := .venv-lint
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench docs dropin clean
 
 demo: $(VENV)/ready
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" tools/demo.sh "$(DEMO_DIR)"
@@ -26,6 +26,11 @@ format: $(LINT_VENV)/ready
 
 bench: $(VENV)/ready
 	$(VENV)/bin/python benchmarks/run.py
+
+# The scheduler tests of a Pavilion checkout, as it is and with our folder; see tools/dropin.py.
+dropin: $(VENV)/ready
+	@test -n "$(PAVILION)" || { echo "Say which checkout: make dropin PAVILION=path" >&2; exit 2; }
+	@$(VENV)/bin/python tools/dropin.py "$(PAVILION)" $(DROPIN_ARGS)
 
 $(VENV)/ready: pyproject.toml
 	@tools/venv.sh "$(PYTHON)" $(VENV) .

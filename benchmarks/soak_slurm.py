@@ -24,13 +24,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests" / "slurm")]
+from typing import TYPE_CHECKING, Any
 
 import soak_fates as fates
-from real_slurm import RealSlurm, why_not_available
 from soak_fates import Kind, Outcome, SeenJob
 
 from pavilion import schedulers
@@ -44,6 +40,11 @@ from pavilion.status_file import STATES
 from pavilion.suites import SuiteTest, TestElem
 from pavilion.test_run import TestRun
 
+if TYPE_CHECKING:
+    from real_slurm import RealSlurm
+
+# What starts a private Slurm.
+REAL_SLURM = Path(__file__).resolve().parents[1] / "tests" / "slurm"
 # slurmctld saves its state when it changed, within five seconds.  What happened since, a killed
 # one has forgotten, and no plugin can know better.  So nothing happens for so long before.
 QUIET_SECONDS = 7.0
@@ -230,7 +231,8 @@ class Soak:
         for test, kind in list(self.tests):
             if kind in kinds and not test.complete and _job_id(test):
                 held = kind in (fates.CANCELLED_HELD, fates.SCANCELLED_HELD)
-                if held or test.status.current().state == STATES.RUNNING and fates.starts(test):
+                runs = test.status.current().state == STATES.RUNNING and fates.starts(test)
+                if held or runs:
                     yield test, kind
 
     def _cancel_some(self) -> None:
@@ -324,6 +326,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="leave the folder behind")
     args = parser.parse_args()
+    sys.path.append(str(REAL_SLURM))
+    from real_slurm import RealSlurm, why_not_available
     reason = why_not_available()
     if reason:
         print(f"NOT RUN: a real Slurm cannot be started here: {reason}", file=sys.stderr)

@@ -47,6 +47,10 @@ class Site:
         self._gate.touch()
         self.cluster.run("scancel", "-t", "PENDING", "-u", "root")
         wait_until(lambda: not self.cluster.run("squeue", "-a", "-h").stdout, "jobs are over")
+        if self.cluster.is_real:
+            # A controller that was started anew does not know its nodes for a moment.
+            self.cluster.wait_until(lambda: "unk" not in self.cluster.run(
+                "sinfo", "-a", "-h", "-o", "%T").stdout, "nodes are known")
 
     def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
         """Start tests; the errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,21 +10,50 @@ from clusters import FakeForTests, Slurm, wait_until
 from real_slurm import RealSlurm
 
 
+class Early:
+    """Jobs that take long to reach what is checked: begun early, looked at late.
+
+    The one with a time limit is watched, because it is forgotten soon after its end.
+    """
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+        self.purged = [slurm.submit("true"), slurm.submit("true")]
+        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1")
+        slurm.kept |= {*self.purged, self.limited}
+        self.shown: dict[str, str] = {}
+        self.last_column = ""
+        self._stop = threading.Event()
+        self.watcher = threading.Thread(target=self._watch)
+        self.watcher.start()
+
+    def _watch(self) -> None:
+        seldom = self.slurm.is_real
+        if seldom and self._stop.wait(60):
+            return
+        while not self._stop.wait(2.0 if seldom else 0.2):
+            if self.slurm.state(self.limited) == "TIMEOUT":
+                self.last_column = self.slurm.field(self.limited, "%R")
+                self.shown = self.slurm.show(self.limited)
+                return
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.watcher.join()
+        self.slurm.run("scancel", self.limited)
+
+
 @pytest.fixture(scope="session")
-def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[dict[str, str]]:
-    """Jobs that take long to reach what is checked: begun early, looked at late."""
+def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Early]:
     folder = slurm_cluster.folder / "early"
     folder.mkdir()
-    slurm = Slurm(slurm_cluster, folder)
-    jobs = {"purged": slurm.submit("true"), "also": slurm.submit("true"),
-            "limit": slurm.submit("echo begun\nsleep 200", "-t", "1")}
-    slurm.kept |= set(jobs.values())
+    jobs = Early(Slurm(slurm_cluster, folder))
     yield jobs
-    slurm.run("scancel", *jobs.values())
+    jobs.stop()
 
 
 @pytest.fixture(autouse=True)
-def _begin_early(early: dict[str, str]) -> None:
+def _begin_early(early: Early) -> None:
     """Every test of this file is there to pass the time."""
 
 
@@ -97,7 +127,7 @@ def test_a_node_that_goes_down_takes_its_jobs_along(slurm: Slurm) -> None:
         slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scontrol", "update", "nodename=node06", "state=down", "reason=broken")
     slurm.wait_state(jobs[0], "PENDING")
-    assert slurm.field(jobs[0], "%r") == "BeginTime"
+    wait_until(lambda: slurm.field(jobs[0], "%r") == "BeginTime", "it waits")
     assert slurm.show(jobs[0])["Restarts"] == "1"
     slurm.wait_state(jobs[1], "NODE_FAIL")
     assert slurm.field(jobs[1], "%r|%R|%N") == "NodeDown|node06|node06"
@@ -202,9 +232,9 @@ def test_how_cpus_are_shared_out(slurm: Slurm, options: list[str], nodes: int | 
 # -- those that were begun early -----------------------------------------------------------------
 
 
-def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: dict[str, str]) -> None:
+def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: Early) -> None:
     """After MinJobAge, and what a common query says then."""
-    job_id, other = early["purged"], early["also"]
+    job_id, other = early.purged
 
     def forgotten() -> bool:
         return all(slurm.run("scontrol", "show", "job", each).returncode == 1
@@ -219,15 +249,15 @@ def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: dict[str, str]) -> N
     assert slurm.run("scancel", job_id).returncode == 0
 
 
-def test_a_job_that_takes_too_long(slurm: Slurm, early: dict[str, str]) -> None:
-    job_id = early["limit"]
-    slurm.wait_state(job_id, "TIMEOUT", seconds=120)
-    shown = slurm.show(job_id)
+def test_a_job_that_takes_too_long(slurm: Slurm, early: Early) -> None:
+    job_id = early.limited
+    wait_until(lambda: early.shown or not early.watcher.is_alive(), "the time is over", 120)
+    shown = early.shown
     assert (shown["JobState"], shown["Reason"]) == ("TIMEOUT", "TimeLimit")
     # The shell ends by the signal, or sees its child end by it first.
     assert shown["ExitCode"] in ("0:15", "143:0")
-    assert slurm.field(job_id, "%R") == "(TimeLimit)"
-    text = (slurm.cluster.folder / "early" / f"slurm-{job_id}.out").read_text()
+    assert early.last_column == "(TimeLimit)"
+    text = (early.slurm.folder / f"slurm-{job_id}.out").read_text()
     assert text.startswith("begun\n")
     assert f"error: *** JOB {job_id} ON {shown['NodeList']} CANCELLED AT " in text
     assert " DUE TO TIME LIMIT ***" in text

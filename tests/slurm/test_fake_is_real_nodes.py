@@ -8,7 +8,15 @@ from clusters import Slurm, wait_until
 
 
 def rows(slurm: Slurm, form: str, *options: str) -> list[str]:
-    return slurm.ok("sinfo", "-a", "-h", "-o", form, *options).splitlines()
+    everything = [] if "-p" in options else ["-a"]
+    return slurm.ok("sinfo", *everything, "-h", "-o", form, *options).splitlines()
+
+
+def test_all_and_one_partition_are_not_asked_for_together(slurm: Slurm) -> None:
+    result = slurm.run("sinfo", "-a", "-p", "main")
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1, "", "sinfo: error: Conflicting options, -a and -p, specified. Please choose one or "
+               "the other.\n")
 
 
 def test_nodes_in_partitions(slurm: Slurm) -> None:

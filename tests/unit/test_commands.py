@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pavilion.schedulers import commands
@@ -21,6 +21,8 @@ from pavilion.schedulers.commands import CommandResult, CommandRunner, Failure
 
 DEADLINE = 20.0
 SOURCES = Path(commands.__file__).resolve().parents[2]
+# The machine may be busy: how long an example takes says nothing about the code.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -319,6 +321,7 @@ def test_the_environment_can_be_given(tmp_path: Path) -> None:
 NAMES = st.text(st.sampled_from("ABS_"), min_size=1, max_size=4)
 
 
+@CALM
 @given(st.dictionaries(NAMES, st.just("old")), st.lists(NAMES, max_size=3),
        st.lists(NAMES, max_size=3), st.dictionaries(NAMES, st.just("new"), max_size=3))
 def test_what_is_left_of_an_environment(environ: dict[str, str], drop: list[str],
@@ -462,6 +465,7 @@ def test_nothing_else_is_tried_again(failure: Failure | None) -> None:
     assert fake.slept == []
 
 
+@CALM
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8),
        st.floats(0.1, 10), st.floats(0.1, 20), st.floats(0.1, 60), st.floats(0, 5))
 def test_pauses_grow_are_spread_and_end_in_time(numbers: list[float], first: float,
@@ -534,6 +538,7 @@ def test_a_result_is_described_in_a_line(changes: dict[str, Any], text: str) -> 
     assert result_of(**changes).describe() == text
 
 
+@CALM
 @given(st.text(), st.text(), st.lists(st.text(), min_size=1, max_size=5),
        st.sampled_from([None, 0, 1, -9]), st.booleans(), st.integers(1, 5))
 def test_any_result_is_described_in_one_printable_line(

@@ -304,7 +304,6 @@ class _Running:
             self._stop()
             self._close()
         if self._room < 0:
-            self._stdout.clear()
             note = (f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
                     "Nothing of its output is used.")
             return CommandResult(args, None, "", note, duration, False)
@@ -319,7 +318,8 @@ class _Running:
         """
         import selectors
         process = self._process
-        with selectors.DefaultSelector() as selector:
+        # For three files at most, this needs fewer system calls than epoll.
+        with selectors.PollSelector() as selector:
             for stream, buffer in ((process.stdout, self._stdout), (process.stderr, self._stderr)):
                 if stream is not None and not stream.closed:
                     selector.register(stream, selectors.EVENT_READ, buffer)
@@ -363,8 +363,12 @@ class _Running:
     def _wait(self, timeout: float) -> bool:
         """Wait for the end of a command that has closed its output."""
         import subprocess
+        process = self._process
+        deadline = time.monotonic() + timeout
+        if process.poll() is None:
+            _wait_for_end(process.pid, timeout)
         try:
-            self._process.wait(max(timeout, 0))
+            process.wait(max(deadline - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
             return False
         return True
@@ -396,6 +400,25 @@ class _Running:
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _wait_for_end(pid: int, timeout: float) -> None:
+    """Wait for the end of a child for so many seconds at most; where that cannot be done, not.
+
+    Popen.wait with a time-out looks again and again, with pauses as long as a short command.
+    """
+    import select
+    try:
+        handle = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        # An old kernel, or a Python that was built on one.
+        return
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        poll.poll(max(timeout, 0) * 1000)
+    finally:
+        os.close(handle)
 
 
 class _CommandLog:

@@ -99,4 +99,14 @@ def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, dam
 
 def describe(exc: BaseException) -> str:
     """An exception's text for a note."""
-    return str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
+    if not isinstance(exc, PavilionError):
+        return f"{type(exc).__name__}: {exc}"
+    misplaced = misplaced_prior(exc)
+    return str(exc) if misplaced is None else f"{exc}: {describe(misplaced)}"
+
+
+def misplaced_prior(exc: PavilionError) -> BaseException | None:
+    """The prior error of one that was raised as the guide for authors says, with the prior error
+    in the second position, in a host where that is the place of the tests."""
+    tests = getattr(exc, "tests", None)
+    return tests if exc.prior_error is None and isinstance(tests, BaseException) else None

@@ -409,7 +409,7 @@ class JobTable:
                         own is None or own.first > absence.first):
                     self._absent[job_id] = absence
             current = -math.inf if self._asked is None else self._asked
-            if shared.asked is not None and shared.asked > max(current, self._void_before):
+            if shared.asked is not None and shared.asked > max(current, self._forgotten_before):
                 self._take(shared.listed, shared.asked)
             failure = shared.failure
             if failure is not None and failure.when > self._forgotten_before and (

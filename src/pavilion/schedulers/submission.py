@@ -11,7 +11,7 @@ from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
 from .ending import end
-from .job_states import describe
+from .job_states import describe, misplaced_prior
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -143,13 +143,8 @@ def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exce
                     ) -> SchedulerPluginError:
     """An exception as the error that says which tests it concerns."""
     if isinstance(exc, SchedulerPluginError):
-        prior = exc.prior_error
-        if prior is None and isinstance(exc.tests, BaseException):
-            # Raised as the guide says, with the prior error in the second position, in a host
-            # where that is the place of the tests.
-            prior = exc.tests
-        return SchedulerPluginError(exc.msg, tests=list(tests), prior_error=prior,
-                                    data=exc.data)
+        return SchedulerPluginError(exc.msg, tests=list(tests), data=exc.data,
+                                    prior_error=exc.prior_error or misplaced_prior(exc))
     more = ", ..." if len(tests) > 4 else ""
     names = ", ".join(str(test.name) for test in tests[:4]) + more
     if isinstance(exc, (PavilionError, OSError)):

@@ -21,8 +21,10 @@ lists of such dictionaries; numbers are turned into text.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any, Callable, NamedTuple
 
 from pavilion.types import NodeInfo, NodeList, Nodes
@@ -125,6 +127,16 @@ class SchedulerVariables(VarDict):
     # Outside the allocation a variable that fails must not stop what does not use it.
     DEFER_ERRORS = True
 
+    # Subclasses set attributes before they call our __init__, '_nodes' among them.
+    _known = NodeView({}, [], None, [])
+    _later: LaterNodes | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for key, attr in list(vars(cls).items()):
+            if isinstance(attr, FunctionType) and hasattr(attr, "__wrapped__"):
+                setattr(cls, key, _blank_if_unset(key, attr))
+
     def __init__(self, sched_config: Mapping[str, Any],
                  nodes: Nodes | LaterNodes | None = None, chunks: Sequence[NodeList] | None = None,
                  node_list_id: int | None = None, deferred: bool = True) -> None:
@@ -133,8 +145,8 @@ class SchedulerVariables(VarDict):
         known = {} if nodes is None or isinstance(nodes, LaterNodes) else nodes
         self._known = NodeView(known, chunks or [], node_list_id, [])
         self._errors: list[str] = []
-        # Which of the variables that came out empty are so because they are unset.
-        self._unset: dict[str, bool] = {}
+        # Which of the methods whose variables came out empty give None: those are unset.
+        self._unset: dict[Callable[..., Any], bool] = {}
         # What those that failed gave.  They are not tried again.
         self._failed: dict[str, str] = {}
         super().__init__("sched", deferred=deferred)
@@ -212,13 +224,17 @@ class SchedulerVariables(VarDict):
 
         Hosts make '' of None, or an error, so the method has to be asked.  That is done once.
         """
-        if key not in self._unset:
-            raw = getattr(getattr(type(self), key, None), "__wrapped__", None)
+        return self._gives_none(getattr(getattr(type(self), key, None), "__wrapped__", None))
+
+    def _gives_none(self, method: Callable[..., Any] | None) -> bool:
+        if method is None:
+            return False
+        if method not in self._unset:
             try:
-                self._unset[key] = raw is not None and raw(self) is None
+                self._unset[method] = method(self) is None
             except Exception:
-                self._unset[key] = False
-        return self._unset[key]
+                self._unset[method] = False
+        return self._unset[method]
 
     def _all_errors(self) -> list[str]:
         return list(dict.fromkeys([*self._view.errors, *self._errors]))
@@ -402,3 +418,22 @@ class SchedulerVariables(VarDict):
         """The smallest value of a key over all nodes; the default when no node has it."""
         values = [info[key] for info in self._nodes.values() if info.get(key) is not None]
         return int(min(values)) if values else int(default)
+
+
+def _blank_if_unset(key: str, method: Any) -> Callable[..., Any]:
+    """A variable's method that gives '' for None, also where the host makes an error of it.
+
+    Headers call variables as methods, and one that is unset must not stop a kickoff.
+    """
+    @functools.wraps(method)
+    def variable(self: SchedulerVariables, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception:
+            if key in self and self._gives_none(method.__wrapped__):
+                return ""
+            raise
+
+    # What is marked stays one step away.
+    variable.__wrapped__ = method.__wrapped__
+    return variable

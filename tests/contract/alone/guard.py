@@ -15,7 +15,7 @@ HOME = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 ALLOWED_TOPS = ("yaml_config", "yaml", "yapsy", "hostlist")
 ALLOWED_MODULES = ("errors", "types", "status_file", "jobs", "deferred", "var_dict",
                    "scriptcomposer", "sys_vars", "test_run", "config", "schedulers")
-SITE = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("purelib", "platlib"))
+SITE = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 
 class Guard(MetaPathFinder):
@@ -40,7 +40,7 @@ def refuse(name):
 
 
 def is_ours(folder):
-    return not os.path.exists(os.path.join(folder, "pavilion", "__init__.py"))  # noqa: PTH110
+    return not os.path.exists(f"{folder}/pavilion/__init__.py")  # noqa: PTH110
 
 
 # What an editable installation of this project adds is not to be found.

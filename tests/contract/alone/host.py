@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from yapsy.PluginManager import PluginManager
+
 from pavilion.config import PavConfig
 from pavilion.schedulers import SchedulerPlugin, get_plugin
 from pavilion.test_run import TestRun
-from yapsy.PluginManager import PluginManager
 
 HERE = Path(__file__).resolve().parent
 
@@ -102,6 +103,7 @@ def until(condition, what, seconds=20.0):
 def run_tests(ids):
     """What ``pav _run`` does on an allocation."""
     import subprocess
+
     from pavilion.deferred import DeferredVariable
     pav_cfg = load_pav_cfg(os.environ["PAV_CONFIG_FILE"])
     load_plugins(pav_cfg)

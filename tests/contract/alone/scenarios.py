@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from host import Site, load_plugins, states_of, until
+
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import JobInfo
@@ -95,7 +96,7 @@ def discovery(site):
     load_plugins(site.pav_cfg)
     assert list_plugins() == ["raw", "slurm"]
     assert type(get_plugin("raw")) is Raw and type(get_plugin("slurm")) is Slurm
-    assert scheduler._SCHEDULER_PLUGINS == {name: get_plugin(name) for name in list_plugins()}
+    assert {name: get_plugin(name) for name in list_plugins()} == scheduler._SCHEDULER_PLUGINS
     for name in ("raw", "slurm"):
         element, validators, defaults = get_plugin(name).get_conf()
         assert element.name == name and set(validators) >= set(defaults)
@@ -321,6 +322,38 @@ def slurm(site):
         assert "host26" in plugin.cancel({"id": "1", "sys_name": "elsewhere"})
         assert plugin._job_status(site.pav_cfg, {"id": "1", "sys_name": "elsewhere"}
                                   ).state == STATES.SCHEDULED
+
+
+def pbs(site):
+    """A site's own plugin, whose commands really run jobs."""
+    folder = Path(os.environ["PLUGINS"])
+    plugin = site.load("pbs", folder / "pbs.py", folder / "pbs.yapsy-plugin")
+    assert plugin.available() is True
+    values = plugin.get_initial_vars({"nodes": "2", "chunking": {"size": "2"}})
+    assert values["node_list"] == ["pbs1", "pbs2", "pbs3", "pbs4"]
+    assert values["server"] == "" and isinstance(values["job_id"], DeferredVariable)
+    assert values["chunk_ids"] == ["0", "1"] and values["min_mem"] == str(8 * 2 ** 30)
+    test = site.test({"nodes": "2", "chunking": {"size": "2"}}, scheduler="pbs", chunk="1",
+                     cmds=["echo $FROM_ENV_SETUP"])
+    bad = site.test({"pbs": {"qsub_extra": "-Z"}}, scheduler="pbs")
+    errors = plugin.schedule_tests(site.pav_cfg, [test, bad])
+    assert [error.tests for error in errors] == [[bad]]
+    assert "invalid option -Z" in errors[0].pformat()
+    until(lambda: test.complete, "it is over", 40)
+    final = site.final(test)
+    assert final["test_node_list"] == ["pbs3", "pbs4"] and final["server"] == ""
+    assert final["job_id"] == test.job.info["id"] and final["test_cmd"] == "mpiexec -n 2"
+    assert [text for text in final["errors"] if "server" in text]
+    assert test.job.kickoff_log.read_text().endswith("yes\n")
+    site.pav("sleep 60")
+    plugin.JOB_STATUS_TIMEOUT = 0.1
+    other = site.test(scheduler="pbs")
+    assert plugin.schedule_tests(site.pav_cfg, [other]) == []
+    until(lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_STARTUP, "it runs")
+    assert plugin.cancel(other.job.info) is None
+    until(lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_CANCELLED, "gone")
+    assert plugin.cancel(other.job.info) is None
+    assert other.complete
 
 
 def imported(site):

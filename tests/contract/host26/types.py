@@ -8,5 +8,5 @@ NodeInfo = NewType("NodeInfo", dict)
 Nodes = NewType("Nodes", Dict[str, NodeInfo])  # noqa: UP006
 NodeList = NewType("NodeList", List[str])  # noqa: UP006
 NodeSet = NewType("NodeSet", FrozenSet[str])  # noqa: UP006
-NodeRange = NewType("NodeRange", Tuple[int, Optional[int]])  # noqa: UP006, UP045
-PickedNodes = NewType("PickedNodes", Tuple[Union[NodeList, NodeRange], str])  # noqa: UP006, UP007
+NodeRange = NewType("NodeRange", Tuple[int, Optional[int]])  # noqa: UP006
+PickedNodes = NewType("PickedNodes", Tuple[Union[NodeList, NodeRange], str])  # noqa: UP006

@@ -273,7 +273,7 @@ class FakeSlurm:
 
     # -- faults ------------------------------------------------------------------------------
 
-    def set_fault(self, name: str, **settings: Any) -> None:
+    def set_fault(self, name: str, /, **settings: Any) -> None:
         """Switch a fault on.
 
         :raises BadFault: for an unknown fault or setting.

@@ -98,8 +98,11 @@ def load(path: Path) -> Description:
 
     :raises DescriptionError: naming the file, for what is wrong in it.
     """
-    import yaml
-
+    try:
+        import yaml
+    except ImportError as error:
+        raise DescriptionError(f"{path}: PyYAML, which reads such files, is not installed. "
+                               "Install it with 'pip install PyYAML'.") from error
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -13,7 +13,8 @@ from .states import NodeRules
 
 
 class Inventory:
-    """The reservations, and what they mean for nodes.  Each state is judged once."""
+    """The reservations, and what they mean for nodes.  What nodes have in common is worked out
+    once."""
 
     def __init__(self, reservations: Sequence[parsing.Reservation],
                  default_partition: str = "") -> None:
@@ -22,12 +23,14 @@ class Inventory:
         self.default_partition = default_partition
         self._by_node = parsing.reservations_by_node(
             reservation for reservation in reservations if reservation.is_active)
-        self._maintained = {reservation.name: frozenset(reservation.nodes)
-                            for reservation in reservations if reservation.is_maintenance}
+        self._maintained = frozenset(reservation.name for reservation in reservations
+                                     if reservation.is_maintenance)
         # The last configuration that was asked about: they come in runs of all nodes.
         self._slurm: Mapping[str, Any] | None = None
         self._reservation: str | None = None
         self._rules = NodeRules((), (), ())
+        # By all that is known of a node but its name, and the reservations that hold it.
+        self._alike: dict[tuple[Any, ...], NodeInfo] = {}
 
     def node_info(self, node: parsing.Node, slurm: Mapping[str, Any], reservation: str | None
                   ) -> NodeInfo:
@@ -42,12 +45,23 @@ class Inventory:
             self._slurm, self._reservation = slurm, reservation
             self._rules = NodeRules(slurm["up_states"], slurm["avail_states"],
                                     slurm["reserved_states"])
+            self._alike = {}
         held = self._by_node.get(node.name, ())
-        in_maintenance = False
-        if reservation:
-            in_maintenance = any(node.name in self._maintained.get(name, ()) for name in held
-                                 if reservation in (name, "any"))
-        usability = self._rules.judge(node.state, bool(reservation), in_maintenance)
+        key = (held, *node[1:])
+        alike = self._alike.get(key)
+        if alike is None:
+            alike = self._alike[key] = self._work_out(node, held)
+        # Nodes that are alike share the lists in it: what is known of a node is not changed.
+        info = alike.copy()
+        info["name"] = node.name
+        return info
+
+    def _work_out(self, node: parsing.Node, held: Sequence[str]) -> NodeInfo:
+        """What is said of all nodes like this one."""
+        asked = self._reservation
+        in_maintenance = bool(asked) and any(
+            name in self._maintained for name in held if asked in (name, "any"))
+        usability = self._rules.judge(node.state, bool(asked), in_maintenance)
         info = parsing.node_info(node, usability, held)
         if self.default_partition and self.default_partition not in node.partitions:
             info["not_in_default"] = self.default_partition

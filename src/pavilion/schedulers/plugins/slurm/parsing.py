@@ -113,13 +113,17 @@ def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     groups: dict[str, _Group] = {}
     # Where each node has a row of its own, most of them are alike.
     alike: dict[tuple[str, ...], _Group] = {}
+    # Partitions often hold the same nodes.
+    expanded: dict[str, list[str]] = {}
     for row in rows:
         folded, common = row[5], (_last_line(row[0]), *row[1:5], row[6])
         try:
             group = alike.get(common)
             if group is None:
                 group = alike[common] = _group(*common)
-            names = hostlists.expand(folded)
+            names = expanded.get(folded)
+            if names is None:
+                names = expanded[folded] = hostlists.expand(folded)
         except ValueError as exc:
             refused.append(RefusedRow(_shown(FIELD_END.join(row)), str(exc)))
             continue
@@ -292,11 +296,16 @@ def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
 def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple[str, ...]]:
     """The names of the reservations that hold each node."""
     held: dict[str, tuple[str, ...]] = {}
+    # Few combinations of reservations hold many nodes.
+    longer: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
     for reservation in reservations:
-        alone = (reservation.name,)
-        both = {name: held[name] + alone for name in held.keys() & reservation.nodes}
-        held.update(dict.fromkeys(reservation.nodes, alone))
-        held.update(both)
+        name = reservation.name
+        for node in dict.fromkeys(reservation.nodes):
+            before = held.get(node, ())
+            both = longer.get((before, name))
+            if both is None:
+                both = longer[before, name] = (*before, name)
+            held[node] = both
     return held
 
 

@@ -66,6 +66,7 @@ class Controller:
         self.settings = self.description["settings"]
         self._fifo = fifo
         self._leaders: dict[int, int] = {}
+        self._managers: set[int] = set()
 
     def run(self) -> None:
         """Look at the jobs again and again until there are none."""
@@ -96,14 +97,18 @@ class Controller:
             os.read(self._fifo, 65536)
         while True:  # reap the step managers that have ended
             try:
-                if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                    return
+                pid = os.waitpid(-1, os.WNOHANG)[0]
             except ChildProcessError:
                 return
+            if pid == 0:
+                return
+            self._managers.discard(pid)
 
     def _end_with_folder(self) -> None:
         for leader in self._leaders.values():
             stepmanager.kill(leader)
+        for manager in self._managers:
+            os.kill(manager, signal.SIGTERM)  # not reaped yet, so the number is its own
 
     # -- one look ----------------------------------------------------------------------------
 
@@ -230,6 +235,7 @@ class Controller:
         waiting = [job for job in active if job["state"] == "PENDING"]
         if not waiting:
             return []
+        self.description = self.store.description()  # a partition may have changed its state
         machine = Machine(self.store, now, self.description, active)
         started: list[Row] = []
         blocked: set[str] = set()
@@ -294,7 +300,8 @@ class Controller:
         environment = jobenv.batch(job, self.description["name"], socket.gethostname(), submitted)
         # A child must not share the open state file: it leaves by _exit and never uses it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        stepmanager.launch(self.folder, job, script, environment, arguments)
+        self._managers.add(
+            stepmanager.launch(self.folder, job, script, environment, arguments))
 
 
 def put_back(job: Row, now: float, delay: float) -> None:

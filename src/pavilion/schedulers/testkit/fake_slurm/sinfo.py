@@ -28,7 +28,7 @@ _FORMATS = {
 }
 _FROM_ENVIRONMENT = {"SINFO_ALL": "all", "SINFO_FORMAT": "format", "SINFO_PARTITION": "partition",
                      "SINFO_SORT": "sort"}
-_PARTITION_WIDTH, _NODE_WIDTH = 9, 8
+_PARTITION_WIDTH, _NODE_WIDTH = 9, 9
 
 
 def run(context: Context) -> int:
@@ -36,6 +36,9 @@ def run(context: Context) -> int:
     if operands or "long" in options:
         raise Usage(f"fake Slurm: sinfo: {' '.join(operands) or '--long'} is not known to the "
                     "fake\n", 2)
+    if {"all", "partition"} <= set(options):
+        raise Usage("sinfo: error: Conflicting options, -a and -p, specified. Please choose one "
+                    "or the other.\n", 1)
     for variable, option in _FROM_ENVIRONMENT.items():
         if variable in context.environment:
             options.setdefault(option, context.environment[variable])

@@ -61,7 +61,7 @@ def _manage(folder: str, job: Row, script: bytes, environment: dict[str, str],
     os.setsid()
     os.closerange(3, 256)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     path = _path(folder, job, "script")
     with open(path, "wb") as file:
@@ -86,6 +86,8 @@ def _run(folder: str, job: Row, path: str, environment: dict[str, str],
     pid = os.fork()
     if pid == 0:
         _become_script(path, environment, arguments, files)
+    # The controller's way to end a job when the records are gone.
+    signal.signal(signal.SIGTERM, lambda *_: _kill_group(pid, signal.SIGKILL))
     record_pid(folder, job, pid)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     # While the leader is not reaped its group id can not be anyone else's.

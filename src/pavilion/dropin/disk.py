@@ -1,0 +1,106 @@
+"""The changes that are made to a checkout, each as small as it can be."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pavilion.files import write_json
+
+# In a copy of our folder: what it is.
+MARKER = ".pavilion-schedulers.json"
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# What kernels, C libraries and file systems say that cannot exchange names.
+_CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
+
+
+class Disk:
+    """Changes files.  Each method leaves its old or its new state, but for ``copy``, ``remove``.
+
+    All raise OSError.
+    """
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give something another name, which must be free."""
+        if os.path.lexists(new):
+            raise FileExistsError(errno.EEXIST, "is there already", str(new))
+        old.rename(new)
+        self.sync(new.parent)
+
+    def exchange(self, one: Path, other: Path) -> bool:
+        """Let two names change places in one step.
+
+        :returns: False, and nothing was done, where that cannot be had.
+        """
+        renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        if renameat2 is None:
+            return False
+        if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other),
+                     ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+            self.sync(one.parent)
+            return True
+        code = ctypes.get_errno()
+        if code in _CANNOT:
+            return False
+        raise OSError(code, os.strerror(code), str(one), None, str(other))
+
+    def symlink(self, target: str, path: Path) -> None:
+        """Make a link."""
+        path.symlink_to(target)
+
+    def copy(self, source: Path, path: Path, marker: Mapping[str, Any],
+             more: Iterable[Path] = ()) -> None:
+        """Copy a folder.
+
+        :param marker: What to put into its marker file.
+        :param more: Files and folders to copy into its ``plugins``.
+        """
+        no_caches = shutil.ignore_patterns("__pycache__", "*.pyc")
+        shutil.copytree(source, path, ignore=no_caches)
+        for item in more:
+            if item.is_dir():
+                shutil.copytree(item, path / "plugins" / item.name, ignore=no_caches)
+            else:
+                shutil.copy2(item, path / "plugins")
+        write_json(path / MARKER, marker, sync=True)
+
+    def remove(self, path: Path) -> None:
+        """Remove a link, file or folder; nothing is no error."""
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path)
+
+    def write_record(self, path: Path, data: Mapping[str, Any]) -> None:
+        """Replace a record."""
+        write_json(path, data, sync=True)
+        self.sync(path.parent)
+
+    def sync(self, folder: Path) -> None:
+        """Have the names in a folder on disk."""
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        except OSError as exc:
+            # Not all file systems can do that for folders.
+            if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
+                raise
+        finally:
+            os.close(fd)
+
+
+def read_marker(folder: Path) -> dict[str, Any] | None:
+    """What the marker of a copy says; None for what is no copy of ours."""
+    try:
+        data = json.loads((folder / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) and isinstance(data.get("token"), str) else None

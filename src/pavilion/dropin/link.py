@@ -1,0 +1,150 @@
+"""Linking a checkout to our folder, and undoing that."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from pavilion.errors import PavilionError
+
+from . import inside
+from .checkout import SOURCE, Checkout, DropinError, Interpreter
+from .checks import (
+    FAIL,
+    Finding,
+    Report,
+    copy_is_current,
+    examine,
+    same_tree,
+    smoke_finding,
+)
+from .disk import Disk
+from .swap import Swap, locked, read_state
+
+
+@dataclass
+class Outcome:
+    """What came of a change.
+
+    :param done: Whether the checkout is as was asked.
+    :param changed: Whether it is another than before.
+    :param summary: What happened.
+    :param findings: What was looked at before, and after.
+    :param recovered: What had been interrupted, and was brought to its end first.
+    """
+
+    done: bool
+    changed: bool
+    summary: str
+    findings: list[Finding] = field(default_factory=list)
+    recovered: str | None = None
+
+
+def link(checkout: Checkout, python: Interpreter, copy: bool = False, force: bool = False,
+         disk: Disk | None = None) -> Outcome:
+    """Put our folder in the place of the checkout's, test it there, and undo that if it fails.
+
+    :param copy: Make a copy, not a link.
+    :param force: Do it for another version of Pavilion, too.
+    :raises DropinError: When it cannot be tried.
+    :raises OSError: When files cannot be changed; all is as before then.
+    """
+    with locked(checkout):
+        swap = Swap(checkout, disk)
+        recovered = swap.recover()
+        report = examine(checkout, python, copy, holds_lock=True)
+        if report.blocked(force):
+            return Outcome(False, False, "Nothing was changed.", report.findings, recovered)
+        if _is_there(checkout, report, copy):
+            return Outcome(True, False, f"It was linked already: {report.state.text}.",
+                           report.findings, recovered)
+        problems = _install(checkout, swap, python, report, copy)
+        if problems:
+            return Outcome(False, False, "It did not work in its place. Everything was undone.",
+                           [*report.findings, *problems], recovered)
+        return Outcome(True, True, f"{checkout.active} is now {read_state(checkout).text}.",
+                       report.findings, recovered)
+
+
+def _is_there(checkout: Checkout, report: Report, copy: bool) -> bool:
+    state = report.state
+    if copy:
+        return state.kind == "copy" and copy_is_current(checkout)
+    return state.kind == "link" and state.current
+
+
+def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report, copy: bool
+             ) -> list[Finding]:
+    """Make the change; what was wrong with it, after undoing it."""
+    try:
+        if report.state.kind == "original" and os.path.lexists(checkout.backup):
+            swap.forget_backup()
+        swap.install(SOURCE, installed_version(), copy, report.left_out if copy else ())
+        problems = _problems(checkout, python, report)
+        if problems:
+            swap.recover()
+        else:
+            swap.commit()
+    except BaseException as exc:
+        try:
+            swap.recover()
+        except (PavilionError, OSError) as second:
+            raise DropinError(
+                f"{checkout.active} could not be changed ({exc}), and could not be put back: "
+                f"'pav-sched unlink {checkout.root}' tries again", prior_error=second) from exc
+        raise
+    return problems
+
+
+def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[Finding]:
+    """What does not work with our folder in its place."""
+    steps = inside.smoke(checkout, python)
+    problems = [smoke_finding(step) for step in steps if not step.passed]
+    if problems or report.pav is None or not report.pav.shows("raw"):
+        return problems
+    # What it showed before it must show now.
+    names = [name for name in ("raw", "slurm") if report.pav.shows(name)]
+    now = inside.show_sched(checkout, python)
+    if now is None or not now.shows(*names):
+        text = "there is none" if now is None else f"exit code {now.code}: {now.text}"
+        problems.append(Finding("pav show sched", text, FAIL, "It worked with the old folder."))
+    return problems
+
+
+def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
+    """Put the checkout's own folder back.
+
+    :raises DropinError: When the backup is not there.
+    :raises OSError: When files cannot be changed.
+    """
+    with locked(checkout):
+        swap = Swap(checkout, disk)
+        recovered = swap.recover()
+        state = read_state(checkout)
+        if not state.ours and not (state.kind == "missing" and os.path.lexists(checkout.backup)):
+            note = ""
+            if os.path.lexists(checkout.backup):
+                same = same_tree(checkout.active, checkout.backup)
+                note = (f" {checkout.backup} is left from an earlier link; it "
+                        + ("is the same, and may be removed." if same else "differs."))
+            return Outcome(True, recovered is not None,
+                           f"It is not linked: {checkout.active} is {state.text}.{note}",
+                           recovered=recovered)
+        if not os.path.lexists(checkout.backup):
+            raise DropinError(
+                f"{checkout.active} is {state.text}, but there is no {checkout.backup.name} to go "
+                "back to. Nothing was changed. In a git checkout, remove "
+                f"{checkout.active.relative_to(checkout.root)} and 'git checkout -- "
+                f"{checkout.active.relative_to(checkout.root)}' brings back Pavilion's own.")
+        swap.restore()
+        return Outcome(True, True, f"{checkout.active} is Pavilion's own again.",
+                       recovered=recovered)
+
+
+def installed_version() -> str:
+    """The version of this package."""
+    from importlib.metadata import PackageNotFoundError, version
+    try:
+        return version("pavilion-schedulers")
+    except PackageNotFoundError:
+        return "0 (not installed)"

@@ -1,0 +1,318 @@
+"""Exchanging the schedulers folder, so that it can be stopped anywhere.
+
+Names, all beside each other (see Checkout): ``schedulers`` is what Pavilion uses. The new one is
+built as *making*, then called *new*; the two change places, and the old one becomes the backup.
+Before anything changes, a record says what is about to go if this is not finished (*goner*), so
+whatever stops the work, :meth:`Swap.recover` brings back what was there. The same code undoes a
+change that did not pass its test. What is called *making* or *trash* may always be deleted; nothing
+else ever is that is not ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkout import SOURCE, Checkout, DropinError
+from .disk import Disk, read_marker
+
+LINKED = "linked"
+LINKING, RELINKING, UNLINKING = "linking", "relinking", "unlinking"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What tells a link, or a copy of our folder, from others.
+
+    :param kind: 'link' or 'copy'.
+    :param mark: The link's text; the copy's token.
+    """
+
+    kind: str
+    mark: str
+
+
+def identify(path: Path) -> Piece | None:
+    """A link or a copy of ours; None for any other folder, and for nothing."""
+    if path.is_symlink():
+        return Piece("link", os.fspath(path.readlink()))
+    marker = read_marker(path)
+    return None if marker is None else Piece("copy", marker["token"])
+
+
+def read_record(checkout: Checkout) -> dict[str, Any] | None:
+    """What was done, or is being done; None when nothing is.
+
+    :raises DropinError: When it cannot be understood.
+    """
+    try:
+        data = json.loads(checkout.record.read_bytes())
+        for key in ("goner", "installed", "replaced"):
+            data[key] = None if data.get(key) is None else Piece(**data[key])
+        if data["state"] not in (LINKED, LINKING, RELINKING, UNLINKING):
+            raise ValueError(f"there is no state {data['state']!r}")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise DropinError(
+            f"{checkout.record} cannot be understood. Look at {checkout.active} and "
+            f"{checkout.backup}, put in place what is right, and delete that file",
+            prior_error=exc) from exc
+    assert isinstance(data, dict)
+    return data
+
+
+@dataclass(frozen=True)
+class State:
+    """What the checkout's schedulers folder is.
+
+    :param kind: 'original', 'link', 'copy', 'interrupted' or 'missing'.
+    :param current: Whether a link leads to this installation; whether a copy was made of one.
+    :param text: In words.
+    """
+
+    kind: str
+    current: bool
+    text: str
+
+    @property
+    def ours(self) -> bool:
+        return self.kind in ("link", "copy")
+
+
+def read_state(checkout: Checkout) -> State:
+    """What is in the place of the schedulers folder.  Changes nothing."""
+    record = read_record(checkout)
+    if record is not None and record["state"] != LINKED:
+        return State("interrupted", False, f"{record['state']} was interrupted")
+    active = checkout.active
+    if not os.path.lexists(active):
+        return State("missing", False, "missing")
+    piece = identify(active)
+    if piece is not None and piece.kind == "copy":
+        version = (read_marker(active) or {}).get("version", "?")
+        return State("copy", True, f"a copy of pavilion-schedulers {version}")
+    if piece is not None:
+        current = active.resolve() == SOURCE
+        recorded = record is not None and record["installed"] == piece
+        if current or recorded or (os.path.lexists(checkout.backup) and not active.exists()):
+            broken = "" if active.exists() else ", which is not there"
+            return State("link", current, f"a link to {piece.mark}{broken}")
+        return State("original", False, f"the checkout's own, a link to {piece.mark}")
+    return State("original", False, "the checkout's own")
+
+
+@contextmanager
+def locked(checkout: Checkout) -> Iterator[None]:
+    """Keep others from changing the same checkout.
+
+    :raises DropinError: When somebody does, or the folder cannot be written to.
+    """
+    path = checkout.hidden("lock")
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as exc:
+        raise DropinError(f"{checkout.package} cannot be written to ({exc.strerror}). Do this as "
+                          "the owner of the checkout.") from exc
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before may have deleted it: then it is another file by now.
+            free = os.path.samestat(os.fstat(fd), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            free = False
+        except OSError as exc:
+            # Lustre is often mounted without locks. Two at a time are unlikely; no link is worse.
+            if exc.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            free = True
+        if not free:
+            raise DropinError(f"{checkout.root} is being changed by another pav-sched right now. "
+                              "Try again when that is done.")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+def is_locked(checkout: Checkout) -> bool:
+    """Whether a process is changing the checkout right now.  Changes nothing."""
+    try:
+        with checkout.hidden("lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+class Swap:
+    """Changes one checkout.  Use it while it is :func:`locked`.
+
+    All methods raise OSError and DropinError; call :meth:`recover` then.
+    """
+
+    def __init__(self, checkout: Checkout, disk: Disk | None = None) -> None:
+        self._disk = disk or Disk()
+        self._checkout = checkout
+        self._active = checkout.active
+        self._backup = checkout.backup
+        self._new = checkout.hidden("new")
+        self._aside = checkout.hidden("aside")
+        self._making = checkout.hidden("making")
+        self._trash = checkout.hidden("trash")
+
+    def install(self, source: Path, version: str, copy: bool, more: Iterable[Path] = ()) -> None:
+        """Put a link to a folder, or a copy of it, in the place of what is there.
+
+        It is used from then on, and stays for good with :meth:`commit`.
+
+        :param more: Files and folders that a copy gets into its ``plugins``.
+        """
+        record = read_record(self._checkout)
+        before = identify(self._active) if read_state(self._checkout).ours else None
+        piece = Piece("copy", uuid.uuid4().hex) if copy else Piece("link", os.fspath(source))
+        if before is None and os.path.lexists(self._backup):
+            raise DropinError(f"{self._backup} is in the way.")
+        self._write(LINKING if before is None else RELINKING, goner=piece, installed=piece,
+                    replaced=before, version=version, previous=_plain(record))
+        if copy:
+            self._disk.copy(source, self._making, {"token": piece.mark, "version": version}, more)
+        else:
+            self._disk.symlink(piece.mark, self._making)
+        self._disk.rename(self._making, self._new)
+        self._exchange(self._new)
+        if before is None:
+            self._disk.rename(self._new, self._backup)
+
+    def commit(self) -> None:
+        """Keep what was installed."""
+        record = read_record(self._checkout)
+        assert record is not None
+        self._write(LINKED, goner=None, installed=record["installed"],
+                    replaced=record["replaced"], version=record["version"], previous=None)
+        self._tidy()
+
+    def forget_backup(self) -> None:
+        """Remove the backup: for one that is the same as what is in its place."""
+        self._discard(self._backup)
+
+    def restore(self) -> None:
+        """Put the backup back in its place."""
+        if not os.path.lexists(self._backup):
+            raise DropinError(f"{self._backup} is not there.")
+        if not os.path.lexists(self._active):
+            self._disk.rename(self._backup, self._active)
+            self._disk.remove(self._checkout.record)
+            return
+        self._write(UNLINKING, goner=identify(self._active), installed=None, replaced=None,
+                    version=None, previous=None)
+        self._exchange(self._backup)
+        self.recover()
+
+    def recover(self) -> str | None:
+        """Bring an unfinished change to an end: what was there before is there again.
+
+        An interrupted :meth:`restore` is finished.
+
+        :returns: What was interrupted; None when nothing was.
+        """
+        record = read_record(self._checkout)
+        if record is None or record["state"] == LINKED:
+            self._tidy()
+            return None
+        state, goner = record["state"], record["goner"]
+        # Where the folder that belongs in the place may be, if it is not there.
+        homes = {LINKING: (self._new, self._aside, self._backup),
+                 RELINKING: (self._new, self._aside),
+                 UNLINKING: (self._backup, self._new, self._aside)}[state]
+        if not os.path.lexists(self._active) or identify(self._active) == goner:
+            self._put_back(homes, goner)
+        for path in (self._new, self._aside, self._backup):
+            if os.path.lexists(path) and identify(path) == goner:
+                self._discard(path)
+        for path in (self._new, self._aside):
+            if os.path.lexists(path):
+                raise DropinError(f"{path} is left from a change that was interrupted, and is "
+                                  f"not ours. Compare it with {self._active}, and remove it.")
+        self._clear_leftovers()
+        if record["previous"] is not None:
+            self._disk.write_record(self._checkout.record, record["previous"])
+        else:
+            self._disk.remove(self._checkout.record)
+        return str(state)
+
+    def _put_back(self, homes: Iterable[Path], goner: Piece | None) -> None:
+        for path in homes:
+            if not os.path.lexists(path) or identify(path) == goner:
+                continue
+            if not os.path.lexists(self._active):
+                self._disk.rename(path, self._active)
+            elif not self._disk.exchange(path, self._active):
+                self._clear(self._trash)
+                self._disk.rename(self._active, self._trash)
+                self._disk.rename(path, self._active)
+            return
+        raise DropinError(
+            f"A change of {self._active} was interrupted, and the folder that was there before is "
+            f"not to be found: it should be {self._backup}. Nothing was changed. Get it back, "
+            f"with 'git checkout -- {self._active.relative_to(self._checkout.root)}' for "
+            f"example, and delete {self._checkout.record}.")
+
+    def _exchange(self, other: Path) -> None:
+        """Let the active folder and another one change places."""
+        if self._disk.exchange(other, self._active):
+            return
+        # Pavilion finds no schedulers for the moment between the first two.
+        self._disk.rename(self._active, self._aside)
+        self._disk.rename(other, self._active)
+        self._disk.rename(self._aside, other)
+
+    def _tidy(self) -> None:
+        """Remove what a finished change left."""
+        record = read_record(self._checkout)
+        replaced = None if record is None else record["replaced"]
+        if replaced is not None and identify(self._new) == replaced:
+            self._discard(self._new)
+        self._clear_leftovers()
+
+    def _discard(self, path: Path) -> None:
+        """Delete something of ours.  Half of it is left under no other name than *trash*."""
+        self._clear(self._trash)
+        self._disk.rename(path, self._trash)
+        self._disk.remove(self._trash)
+
+    def _clear_leftovers(self) -> None:
+        """Remove what is never of use, once nobody works on it."""
+        record = self._checkout.record
+        # Records that were being written.
+        self._clear(self._making, self._trash, *record.parent.glob(f".{record.name}.*"))
+
+    def _clear(self, *paths: Path) -> None:
+        for path in paths:
+            if os.path.lexists(path):
+                self._disk.remove(path)
+
+    def _write(self, state: str, **values: Any) -> None:
+        data = {"format": 1, "state": state, "when": time.strftime("%Y-%m-%d %H:%M:%S"), **values}
+        self._disk.write_record(self._checkout.record, _plain(data) or {})
+
+
+def _plain(record: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A record as JSON has it."""
+    if record is None:
+        return None
+    return {key: asdict(value) if isinstance(value, Piece) else value
+            for key, value in record.items()}

@@ -1,0 +1,275 @@
+"""Submitting once: whatever becomes of sbatch's answer, there is one job."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import Slurm as Cluster
+from clusters import wait_until
+from plugin_tools import Scripted, Site, info, job_list, result, site_of
+
+from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import JobInfo
+from pavilion.schedulers.plugins.slurm import submit
+from pavilion.schedulers.plugins.slurm.client import SlurmClient
+from pavilion.schedulers.plugins.slurm.submit import Submission, Submitter
+
+
+@pytest.fixture
+def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with site_of(slurm, monkeypatch) as made:
+        yield made
+
+
+# --- On a cluster ---
+
+
+def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
+    site.usable()  # the nodes are known before
+    test = site.test({"tasks_per_node": "2"}, work="echo ran >> ran; sleep 0.2")
+    test_dir = site.pav_cfg.working_dir
+    with site.cluster.frozen():
+        starting = threading.Thread(target=site.try_start, args=[test])
+        starting.start()
+        log = wait_until(lambda: next(test_dir.glob("jobs/*/sbatch.log"), None), "sbatch ran")
+        wait_until(lambda: "timed out" in log.read_text(), "sbatch gave up")
+    starting.join(60)
+    assert not starting.is_alive() and not test.complete
+    # There is one job with our token, and it is the one that the test has.
+    jobs = site.jobs_of(test)
+    assert [job.job_id for job in jobs] == [info(test)["id"]]
+    assert len(site.jobs()) == len({*site.jobs()} - {job.job_id for job in jobs}) + 1
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    assert log.read_text().count("sbatch --parsable") == 1
+
+
+def test_a_job_that_nobody_can_be_asked_about_is_found_later(
+        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "LOOK_PAUSES", (0.1,))
+    site.usable()
+    test = site.test(work=site.long)
+    with site.cluster.frozen():
+        assert site.try_start(test) == []
+        assert info(test)["id"] == "" and info(test)["token"].startswith("pav-")
+        status = site.status(test)
+        assert status.state == "SCHED_WARNING" and not test.complete
+    status = site.wait_status(test, "SCHED_STARTUP", "is running")
+    [job] = site.jobs_of(test)
+    assert status.note.startswith(f"Job {job.job_id} is running")
+    # It can be cancelled by that record, too.
+    assert site.plugin.cancel(info(test)) is None
+    assert site.wait_status(test, "SCHED_CANCELLED")
+
+
+def test_without_a_controller_nothing_is_submitted(site: Site, monkeypatch: pytest.MonkeyPatch
+                                                   ) -> None:
+    monkeypatch.setattr(submit, "LOOK_PAUSES", (0.1,))
+    site.usable()
+    test = site.test()
+    with site.cluster.down():
+        assert site.try_start(test) == []
+        assert "could not be asked" in site.status(test).note
+    # Nobody knows of that token, and it is said to be so only after a while.
+    site.wait_status(test, "SCHEDULED", "does not list it yet")
+    assert site.jobs_of(test) == [] and not test.complete
+    # Whether it may come into being is not sure, so it cannot be called cancelled.
+    message = site.plugin.cancel(info(test))
+    assert message is not None and info(test)["token"] in message
+
+
+def test_two_jobs_with_one_token_become_one(site: Site) -> None:
+    test = site.start(work=site.long)
+    token = info(test)["token"]
+    twin = site.cluster.submit(site.long, f"--comment={token}", "--output=/dev/null")
+    record = JobInfo(info(test), id="")
+
+    def runs() -> bool:
+        status = site.plugin._job_status(site.pav_cfg, record)
+        return status is not None and f"Job {info(test)['id']} is running" in status.note
+
+    wait_until(runs, "the older one is found")
+    wait_until(lambda: site.jobs()[twin].state == "CANCELLED", "the younger one is cancelled")
+    assert site.jobs()[info(test)["id"]].state == "RUNNING"
+
+
+def test_a_users_own_comment_is_kept(site: Site) -> None:
+    test = site.start({"slurm": {"sbatch_extra": ["--comment=for_the_boss"]}}, work=site.long)
+    recorded = site.recorded(test)
+    assert recorded["comment"] == "for_the_boss"
+    # The token is in the name then, and the job is found by it.
+    assert recorded["name"] == f"pav_{test.name}-{info(test)['token']}"
+    status = site.plugin._job_status(site.pav_cfg, JobInfo(info(test), id=""))
+    assert status is not None and f"Job {info(test)['id']} " in status.note
+
+
+@pytest.mark.parametrize(("fault", "settings"), [
+    ("accepted_but_error", {"times": 1}),
+    ("garbage", {"commands": ["sbatch"]}),
+    ("banner", {"commands": ["sbatch"], "where": "both"}),
+    ("cluster", {}),
+    ("transient", {"commands": ["sbatch"], "at": [1]}),
+    ("transient", {"commands": ["sbatch"], "at": [1, 2]}),
+], ids=str)
+def test_whatever_sbatch_says_there_is_one_job(
+        site: Site, monkeypatch: pytest.MonkeyPatch, fault: str, settings: dict[str, Any]) -> None:
+    if site.cluster.is_real:
+        pytest.skip("a real Slurm does not do that on demand")
+    monkeypatch.setattr(submit, "CONFIRM_PAUSE", 0.1)
+    before = set(site.jobs())
+    site.cluster.set_fault(fault, **settings)
+    test = site.start(work=site.long)
+    site.cluster.clear_fault(fault)
+    assert set(site.jobs()) - before == {info(test)["id"]}
+    assert [job.job_id for job in site.jobs_of(test)] == [info(test)["id"]]
+    assert info(test).get("cluster") == ("other" if fault == "cluster" else None)
+    site.wait_status(test, "SCHED_STARTUP", "is running")
+
+
+# --- With answers that are given beforehand ---
+
+QUEUE_FULL = result(stderr="sbatch: error: Batch job submission failed: Slurm temporarily unable "
+                    "to accept job", returncode=1)
+TIMED_OUT = result(stderr="sbatch: error: Batch job submission failed: Socket timed out on "
+                   "send/recv operation", returncode=1)
+REFUSED = result(stderr="sbatch: error: Batch job submission failed: Invalid qos specification",
+                 returncode=1)
+NO_CONTACT = result(stderr="slurm_load_jobs error: Unable to contact slurm controller (connect "
+                    "failure)", returncode=1, argv=("squeue",))
+
+
+class Bench:
+    """A submitter with scripted commands, and a clock that moves when it sleeps."""
+
+    def __init__(self, folder: Path, sbatch: list[Any], query: list[Any] = ()) -> None:  # type: ignore[assignment]
+        self.folder = folder
+        self.time = 0.0
+        client = SlurmClient()
+        self.sbatch, self.query = Scripted(*sbatch), Scripted(*query)
+        client.submitting, client.querying = self.sbatch, self.query  # type: ignore[assignment]
+        self.submitter = Submitter(client, sleep=self._sleep, clock=lambda: self.time)
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    @property
+    def token(self) -> str:
+        return str(json.loads((self.folder / submit.TOKEN_FN).read_text())["token"])
+
+    def listed(self, *ids: str) -> Any:
+        """squeue's answer with jobs that have our token."""
+        return lambda argv: job_list({"id": "1", "state": "RUNNING", "comment": "another"}, *(
+            {"id": job_id, "state": "PENDING", "comment": self.token} for job_id in ids))
+
+    def submit(self, *extra: str) -> Submission:
+        made = self.submitter.submit(self.folder, self.folder / "script", self.folder / "log",
+                                     "name", extra)
+        assert (self.sbatch.left, self.query.left) == (0, 0)
+        return made
+
+
+def test_the_usual_case_asks_nothing_more(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [result("17\n")])
+    assert bench.submit() == Submission("17", "", bench.token)
+    assert bench.sbatch.argvs == [["sbatch", "--parsable", f"--comment={bench.token}",
+                                   f"--output={tmp_path / 'log'}", str(tmp_path / "script")]]
+
+
+def test_the_token_is_recorded_before_anything_is_submitted(tmp_path: Path) -> None:
+    def look(argv: list[str]) -> Any:
+        assert f"--comment={bench.token}" in argv
+        return result("17;east\n")
+
+    bench = Bench(tmp_path, [look])
+    assert bench.submit() == Submission("17", "east", bench.token)
+    token, when = submit.read_token(tmp_path)
+    assert token == bench.token and when > 0
+
+
+def test_without_a_record_of_the_token_nothing_is_submitted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "missing", [])
+    with pytest.raises(SchedulerPluginError, match=r"cannot be written to .*submission\.json"):
+        bench.submit()
+
+
+@pytest.mark.parametrize("unclear", [
+    TIMED_OUT, result("Welcome!\n"), result(""), result(returncode=None, timed_out=True),
+    result(returncode=-9), result("1e7\n"), result(returncode=1)], ids=str)
+def test_an_unclear_answer_and_the_job_is_there(tmp_path: Path, unclear: Any) -> None:
+    bench = Bench(tmp_path, [unclear])
+    bench.query._results.append(bench.listed("17"))
+    assert bench.submit() == Submission("17", "", bench.token)
+
+
+def test_only_two_answers_without_the_job_allow_another_try(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT, result("18\n")])
+    bench.query._results += [NO_CONTACT, bench.listed(), NO_CONTACT, bench.listed(),
+                             bench.listed(), bench.listed("18")]
+    assert bench.submit().job_id == "18"
+
+
+def test_the_list_may_overtake_the_job(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT])
+    bench.query._results += [bench.listed(), bench.listed("17")]
+    assert bench.submit().job_id == "17"
+    assert bench.time == submit.CONFIRM_PAUSE
+
+
+def test_a_job_that_comes_up_after_all_wins(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT, result("18\n")])
+    bench.query._results += [bench.listed(), bench.listed(), bench.listed("17", "18"), result()]
+    assert bench.submit().job_id == "17"
+    assert bench.query.argvs[-1] == ["scancel", "18"]
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT], [NO_CONTACT] * (len(submit.LOOK_PAUSES) + 1))
+    assert bench.submit() == Submission("", "", bench.token)
+    assert bench.time == sum(submit.LOOK_PAUSES)
+
+
+def test_it_does_not_try_for_ever(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT] * submit.ATTEMPTS)
+    bench.query._results += [bench.listed()] * (2 * submit.ATTEMPTS)
+    with pytest.raises(SchedulerPluginError, match="did not accept the job in 3 tries.*Socket "
+                       "timed out"):
+        bench.submit()
+
+
+def test_a_refusal_is_final(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [REFUSED])
+    with pytest.raises(SchedulerPluginError) as caught:
+        bench.submit()
+    assert str(caught.value) == (f"Slurm did not accept the job ({tmp_path / 'script'}): Invalid "
+                                 "qos specification. Hint: see schedule.qos.")
+
+
+def test_a_missing_sbatch_is_final(tmp_path: Path) -> None:
+    missing = result(stderr="sbatch: command not found", returncode=None)
+    with pytest.raises(SchedulerPluginError, match="command not found"):
+        Bench(tmp_path, [missing]).submit()
+
+
+def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [QUEUE_FULL, QUEUE_FULL, result("19\n")])
+    assert bench.submit().job_id == "19"
+    assert bench.time == 2 * submit.FULL_PAUSE
+
+
+def test_a_queue_that_stays_full(tmp_path: Path) -> None:
+    tries = int(submit.FULL_PATIENCE / submit.FULL_PAUSE) + 1
+    bench = Bench(tmp_path, [QUEUE_FULL] * tries)
+    with pytest.raises(SchedulerPluginError, match="after waiting for room in the queue for 10 "
+                       "minutes.*temporarily unable to accept job"):
+        bench.submit()
+    assert bench.time == submit.FULL_PATIENCE
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": "x"}', '{"token": 1, "when": []}'])
+def test_a_damaged_record_of_a_token(tmp_path: Path, text: str) -> None:
+    (tmp_path / submit.TOKEN_FN).write_text(text)
+    assert submit.read_token(tmp_path) == ("", 0.0)

@@ -1,0 +1,84 @@
+"""Runs unittest modules and writes each test's outcome to a file: dropin_runner.py FILE PATTERN...
+
+Started by dropin.py in the ``test`` folder of a checkout, with the checkout's Python. Modules are
+those in ``tests`` (or here) whose names match one of the patterns. FILE gets a line of JSON for each
+test as soon as it is over: its name, its outcome, and what it said.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import sys
+import unittest
+from typing import Any, TextIO
+
+
+class Recorder(unittest.TextTestResult):
+    """Writes outcomes down."""
+
+    out: TextIO
+
+    def record(self, test: Any, outcome: str, text: str = "") -> None:
+        json.dump({"test": str(test.id()), "outcome": outcome, "text": text}, self.out)
+        self.out.write("\n")
+        self.out.flush()
+
+    def addSuccess(self, test: Any) -> None:
+        super().addSuccess(test)
+        self.record(test, "ok")
+
+    def addFailure(self, test: Any, err: Any) -> None:
+        super().addFailure(test, err)
+        self.record(test, "FAIL", self.failures[-1][1])
+
+    def addError(self, test: Any, err: Any) -> None:
+        super().addError(test, err)
+        self.record(test, "ERROR", self.errors[-1][1])
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        super().addSkip(test, reason)
+        self.record(test, "skipped", reason)
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        super().addExpectedFailure(test, err)
+        self.record(test, "ok", "failed as expected")
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        super().addUnexpectedSuccess(test)
+        self.record(test, "FAIL", "passed, which was not expected")
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            # Under the test's own name, whose parts differ from run to run.
+            failed = issubclass(err[0], test.failureException)
+            self.record(test, "FAIL" if failed else "ERROR", f"{subtest}: {err[1]}")
+
+
+def find_modules(patterns: list[str]) -> list[str]:
+    """Names of test modules to import from the current folder."""
+    folder = "tests" if os.path.isdir("tests") else "."  # noqa: PTH112 - as short as it can be
+    names = []
+    for entry in sorted(os.listdir(folder)):  # noqa: PTH208
+        stem, suffix = os.path.splitext(entry)  # noqa: PTH122
+        if suffix == ".py" and stem != "__init__" and any(
+                fnmatch.fnmatch(stem, pattern) for pattern in patterns):
+            names.append(stem if folder == "." else f"{folder}.{stem}")
+    return names
+
+
+def main() -> None:
+    """Run the tests.  Exit code 0 whatever they came to."""
+    out_file, *patterns = sys.argv[1:]
+    sys.path[0] = os.getcwd()  # noqa: PTH109
+    names = find_modules(patterns)
+    print("Modules:", *names)
+    suite = unittest.defaultTestLoader.loadTestsFromNames(names)
+    with open(out_file, "a", encoding="utf-8") as Recorder.out:  # noqa: PTH123
+        unittest.TextTestRunner(resultclass=Recorder, verbosity=2).run(suite)
+
+
+if __name__ == "__main__":
+    main()
