@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parent / "slurm"))
 
 from real_slurm import why_not_available
 
-_LEFT_OUT = pytest.StashKey[dict[str, int]]()
 KINDS = {"fake": ["fake"], "real": ["real"], "both": ["fake", "real"]}
 
 
@@ -28,7 +27,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_LEFT_OUT] = {}
     wish = config.getoption("--slurm")
     if wish in ("real", "both") and why_not_available():
         raise pytest.UsageError(f"--slurm={wish}: {why_not_available()}")
@@ -41,16 +39,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wish = metafunc.config.getoption("--slurm")
     if wish is None:
         wish = "fake" if why_not_available() else "both"
-        if wish == "fake":
-            left_out = metafunc.config.stash[_LEFT_OUT]
-            left_out[metafunc.definition.nodeid] = 1
     metafunc.parametrize("slurm_cluster", KINDS[wish], indirect=True, scope="session")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
                             config: pytest.Config) -> None:
-    left_out = len(config.stash[_LEFT_OUT])
+    if config.getoption("--slurm") is not None or not why_not_available():
+        return
+    # From the reports rather than from collecting, which xdist leaves to its workers.
+    reports = [report for kind in ("passed", "failed", "skipped", "error")
+               for report in terminalreporter.getreports(kind)]
+    left_out = {report.nodeid for report in reports
+                if isinstance(report, pytest.TestReport) and "[fake" in report.nodeid}
     if left_out:
         terminalreporter.section("NO REAL SLURM", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{left_out} tests ran against the fake Slurm only and were left "
-                              f"out on a real one: {why_not_available()}", red=True, bold=True)
+        terminalreporter.line(f"{len(left_out)} tests ran against the fake Slurm only and were "
+                              f"left out on a real one: {why_not_available()}", red=True,
+                              bold=True)

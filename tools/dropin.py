@@ -5,9 +5,9 @@
 
 The checkout is copied to a temporary folder, once for each run, and is itself not changed. Without
 PAVILION_TEST the modules of its test folder whose names have to do with schedulers are run with
-unittest. PAVILION_TEST is a shell command to run in place of that, in the 'test' folder of the copy
-(the copy's root where there is none), with the copy's 'lib' in PYTHONPATH. Its output is read: lines
-as 'python -m unittest -v' and 'pytest -v' print them.
+unittest. PAVILION_TEST is a shell command to run in place of that, in the 'test' folder of the
+copy (the copy's root where there is none), with the copy's 'lib' in PYTHONPATH. Its output is read:
+lines as 'python -m unittest -v' and 'pytest -v' print them.
 
 Exit code: 0 when nothing got worse, 1 when something did, 2 when it could not be measured.
 """
@@ -30,10 +30,10 @@ from pathlib import Path
 
 from pavilion.dropin import SOURCE, Checkout, DropinError, find_checkout, find_python
 from pavilion.dropin.checkout import Interpreter, module_path
+from pavilion.dropin.checks import other_plugins
 from pavilion.dropin.inside import smoke
 from pavilion.dropin.link import installed_version
 from pavilion.dropin.swap import Swap, locked, read_state
-from pavilion.dropin.checks import other_plugins
 
 RUNNER = Path(__file__).resolve().with_name("dropin_runner.py")
 PATTERNS = [f"*{word}*" for word in ("sched", "slurm", "raw", "flux", "run", "cancel", "status",
@@ -75,12 +75,15 @@ _WORDS = {"ok": OK, "passed": OK, "expected failure": OK, "xfail": OK, "xfailed"
           "error": ERROR, "skipped": SKIPPED, "skip": SKIPPED}
 _OUTCOME = "|".join(sorted(_WORDS, key=len, reverse=True))
 # tests/test_a.py::TestA::test_b PASSED    [ 50%]
-_PYTEST = re.compile(rf"^(?:\[gw\d+\][^\]]*\]\s+)?(?P<test>\S+::.+?)\s+(?P<outcome>{_OUTCOME})\b"
-                     r"(?:\s+\(.*\))?(?:\s+\[\s*\d+%\])?\s*$", re.IGNORECASE)
+_PYTEST = re.compile(rf"^(?P<test>\S+::.+?)\s+(?P<outcome>{_OUTCOME})\b"
+                     r"(?:\s+\(.*\))?(?:\s+\[\s*\d+%\])?$", re.IGNORECASE)
+# [gw0] [ 50%] PASSED tests/test_a.py::TestA::test_b
+_XDIST = re.compile(rf"^\[gw\d+\] \[\s*\d+%\] (?P<outcome>{_OUTCOME}) (?P<test>\S+::.+?)$",
+                    re.IGNORECASE)
 # test_b (tests.a.TestA)   or, since Python 3.11:   test_b (tests.a.TestA.test_b)
-_UNITTEST = re.compile(r"^(?P<method>\w+) \((?P<where>[\w.<> ]+)\)(?: (?:\[|\().*)?")
-_END = re.compile(rf"\.\.\. ?(?:.*?\s)?(?P<outcome>{_OUTCOME})\b(?P<rest>[^\n]*)$", re.IGNORECASE)
-_ALONE = re.compile(rf"^(?P<outcome>{_OUTCOME})(?: '.*'| \".*\")?$", re.IGNORECASE)
+_UNITTEST = re.compile(r"^(?P<method>\w+) \((?P<where>[\w.<>]+)\)")
+# The outcome ends the test's line ('... ok'), or stands alone after what the test printed.
+_END = re.compile(rf"(?:^|\.\.\. )(?P<outcome>{_OUTCOME})(?: ['\"].*)?$", re.IGNORECASE)
 _DETAILS = re.compile(r"^(?P<outcome>FAIL|ERROR): (?P<test>.*)$")
 
 
@@ -90,7 +93,7 @@ def parse_output(text: str) -> Run:
     open_test = ""
     for raw in text.splitlines():
         line = _COLOURS.sub("", raw).rstrip()
-        match = _PYTEST.match(line)
+        match = _PYTEST.match(line) or _XDIST.match(line)
         if match:
             run.add(match["test"], _WORDS[match["outcome"].lower()])
             continue
@@ -105,7 +108,7 @@ def parse_output(text: str) -> Run:
         match = _UNITTEST.match(line)
         if match:
             open_test = _name(match)
-        end = _END.search(line) or _ALONE.match(line)
+        end = _END.search(line)
         if open_test and end:
             run.add(open_test, _WORDS[end["outcome"].lower()], line)
             open_test = ""
@@ -142,7 +145,7 @@ def run_tests(checkout: Checkout, python: Interpreter, command: str | None, time
         try:
             note = f"exit code {process.wait(timeout)}"
         except subprocess.TimeoutExpired:
-            note = f"stopped after {timeout:.0f} seconds"
+            note = f"stopped after {timeout:g} seconds"
         finally:
             _end(process)
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -206,7 +209,8 @@ def put_ours(copy: Checkout, python: Interpreter, as_copy: bool) -> None:
 
 def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
     """The tests that got worse, and those that got better."""
-    worse, better = [], []
+    worse: list[str] = []
+    better: list[str] = []
     for test in sorted({*before.outcomes, *after.outcomes}):
         one = before.outcomes.get(test, MISSING)
         other = after.outcomes.get(test, MISSING)
@@ -250,23 +254,22 @@ def measure(args: argparse.Namespace, folder: Path) -> int:
     python = find_python(checkout, args.python)
     print(f"Checkout: {checkout.root}\nPython:   {python.path} ({python.how})\n"
           f"Copies:   {folder}", flush=True)
-    runs = []
-    for name in ("before", "after"):
-        copy = make_copy(checkout, folder / name)
-        if name == "after":
-            put_ours(copy, python, args.copy)
-        print(f"Running the tests, {name} ...", flush=True)
-        run = run_tests(copy, python, args.command, args.timeout)
-        runs.append(run)
-        if OK not in run.outcomes.values() and name == "before":
-            tail = "\n".join(f"    {line}" for line in run.log.splitlines()[-15:])
-            print(f"No test passes in the checkout as it is ({run.note}), so nothing can be "
-                  "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
-                  f"with:\n{tail}", file=sys.stderr)
-            return 2
+    copy = make_copy(checkout, folder / "before")
+    print("Running the tests as it is ...", flush=True)
+    before = run_tests(copy, python, args.command, args.timeout)
+    if OK not in before.outcomes.values():
+        tail = "\n".join(f"    {line}" for line in before.log.splitlines()[-15:])
+        print(f"No test passes in the checkout as it is ({before.note}), so nothing can be "
+              "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
+              f"with:\n{tail}", file=sys.stderr)
+        return 2
+    copy = make_copy(checkout, folder / "after")
+    put_ours(copy, python, args.copy)
+    print("Running the tests with our folder ...", flush=True)
+    after = run_tests(copy, python, args.command, args.timeout)
     print()
-    worse, better = compare(*runs)
-    print_runs(*runs, worse, better)
+    worse, better = compare(before, after)
+    print_runs(before, after, worse, better)
     return 1 if worse else 0
 
 

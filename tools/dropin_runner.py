@@ -1,8 +1,8 @@
 """Runs unittest modules and writes each test's outcome to a file: dropin_runner.py FILE PATTERN...
 
 Started by dropin.py in the ``test`` folder of a checkout, with the checkout's Python. Modules are
-those in ``tests`` (or here) whose names match one of the patterns. FILE gets a line of JSON for each
-test as soon as it is over: its name, its outcome, and what it said.
+those in ``tests`` (or here) whose names match one of the patterns. FILE gets a line of JSON for
+each test as soon as it is over: its name, its outcome, and what it said.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def main() -> None:
     names = find_modules(patterns)
     print("Modules:", *names)
     suite = unittest.defaultTestLoader.loadTestsFromNames(names)
-    with open(out_file, "a", encoding="utf-8") as Recorder.out:  # noqa: PTH123
+    with open(out_file, "a", encoding="utf-8") as out:  # noqa: PTH123
+        Recorder.out = out
         unittest.TextTestRunner(resultclass=Recorder, verbosity=2).run(suite)
 
 

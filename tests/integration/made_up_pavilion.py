@@ -88,7 +88,8 @@ def make_checkout(root: Path, version: str = "2.6.1") -> Path:
     shutil.copytree(HOST, package, ignore=_NO_CACHES)
     shutil.copytree(SRC / "yaml_config", root / "lib" / "yaml_config", ignore=_NO_CACHES)
     make_old_folder(package / "schedulers")
-    write(root / "RELEASE.md", f"# Release Notes\n\n## {version}\n\n- Python 3.11 works.\n\n## 2.5\n")
+    write(root / "RELEASE.md",
+          f"# Release Notes\n\n## {version}\n\n- Python 3.11 works.\n\n## 2.3\n")
     pav = write(root / "bin" / "pav", PAV.format(python=sys.executable))
     pav.chmod(0o755)
     return root
@@ -110,7 +111,7 @@ def tree(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = f"-> {os.readlink(path)}"
+            found[name] = f"-> {path.readlink()}"
         elif path.is_file() and "__pycache__" not in path.parts:
             found[name] = path.read_bytes().decode("latin-1")
     return found
@@ -124,8 +125,8 @@ def schedulers_names(root: Path) -> list[str]:
 
 def show_sched(root: Path) -> list[str]:
     """The schedulers that the checkout's own pav lists."""
-    done = subprocess.run([root / "bin" / "pav", "show", "sched"], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+    done = subprocess.run([root / "bin" / "pav", "show", "sched"], capture_output=True,
+                          text=True, timeout=30, check=False,
                           env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
     assert done.returncode == 0, done.stderr
     return done.stdout.replace("|", " ").split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,3 +161,36 @@ class Slurm:
                 self.ok("scontrol", "update", f"nodename={name}", "state=undrain")
             if "DOWN" in state or ("NOT_RESPONDING" in state and not self.is_real):
                 self.run("scontrol", "update", f"nodename={name}", "state=resume")
+
+
+class Early:
+    """Jobs that take long to reach what is checked: begun early, looked at late.
+
+    The one with a time limit is watched, because it is forgotten soon after its end.
+    """
+
+    def __init__(self, slurm: Slurm) -> None:
+        self.slurm = slurm
+        self.purged = [slurm.submit("true"), slurm.submit("true")]
+        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1")
+        slurm.kept |= {*self.purged, self.limited}
+        self.shown: dict[str, str] = {}
+        self.last_column = ""
+        self._stop = threading.Event()
+        self.watcher = threading.Thread(target=self._watch)
+        self.watcher.start()
+
+    def _watch(self) -> None:
+        seldom = self.slurm.is_real
+        if seldom and self._stop.wait(60):
+            return
+        while not self._stop.wait(2.0 if seldom else 0.2):
+            if self.slurm.state(self.limited) == "TIMEOUT":
+                self.last_column = self.slurm.field(self.limited, "%R")
+                self.shown = self.slurm.show(self.limited)
+                return
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.watcher.join()
+        self.slurm.run("scancel", self.limited)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import FakeForTests, Slurm
+from clusters import Early, FakeForTests, Slurm
 from real_slurm import RealSlurm
 
 
@@ -39,3 +39,13 @@ def slurm(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Slurm]:
     slurm = Slurm(slurm_cluster, folder)
     yield slurm
     slurm.clean()
+
+
+@pytest.fixture(scope="session")
+def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Early]:
+    """Jobs that take long to reach what is checked: begun early, looked at late."""
+    folder = slurm_cluster.folder / "early"
+    folder.mkdir()
+    jobs = Early(Slurm(slurm_cluster, folder))
+    yield jobs
+    jobs.stop()

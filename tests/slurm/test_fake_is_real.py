@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 JOB_KEYS = (
     "JobId JobName UserId GroupId MCS_label Priority Nice Account QOS JobState Reason "
     "Dependency Requeue Restarts BatchFlag Reboot ExitCode RunTime TimeLimit TimeMin "

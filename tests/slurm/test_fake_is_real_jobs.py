@@ -2,59 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-
 import pytest
-from clusters import FakeForTests, Slurm, wait_until
-from real_slurm import RealSlurm
+from clusters import Slurm, wait_until
 
-
-class Early:
-    """Jobs that take long to reach what is checked: begun early, looked at late.
-
-    The one with a time limit is watched, because it is forgotten soon after its end.
-    """
-
-    def __init__(self, slurm: Slurm) -> None:
-        self.slurm = slurm
-        self.purged = [slurm.submit("true"), slurm.submit("true")]
-        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1")
-        slurm.kept |= {*self.purged, self.limited}
-        self.shown: dict[str, str] = {}
-        self.last_column = ""
-        self._stop = threading.Event()
-        self.watcher = threading.Thread(target=self._watch)
-        self.watcher.start()
-
-    def _watch(self) -> None:
-        seldom = self.slurm.is_real
-        if seldom and self._stop.wait(60):
-            return
-        while not self._stop.wait(2.0 if seldom else 0.2):
-            if self.slurm.state(self.limited) == "TIMEOUT":
-                self.last_column = self.slurm.field(self.limited, "%R")
-                self.shown = self.slurm.show(self.limited)
-                return
-
-    def stop(self) -> None:
-        self._stop.set()
-        self.watcher.join()
-        self.slurm.run("scancel", self.limited)
-
-
-@pytest.fixture(scope="session")
-def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Early]:
-    folder = slurm_cluster.folder / "early"
-    folder.mkdir()
-    jobs = Early(Slurm(slurm_cluster, folder))
-    yield jobs
-    jobs.stop()
-
-
-@pytest.fixture(autouse=True)
-def _begin_early(early: Early) -> None:
-    """Every test of this file is there to pass the time."""
+pytestmark = pytest.mark.usefixtures("early")
 
 
 @pytest.mark.parametrize(("body", "state", "reason", "code"), [
@@ -227,37 +178,3 @@ def test_how_cpus_are_shared_out(slurm: Slurm, options: list[str], nodes: int | 
     output = slurm.folder / f"slurm-{job_id}.out"
     text = f"{cpus[0]}(x2)\n" if cpus[0] == cpus[1] else f"{cpus[0]},{cpus[1]}\n"
     wait_until(lambda: output.exists() and output.read_text() == text, text)
-
-
-# -- those that were begun early -----------------------------------------------------------------
-
-
-def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: Early) -> None:
-    """After MinJobAge, and what a common query says then."""
-    job_id, other = early.purged
-
-    def forgotten() -> bool:
-        return all(slurm.run("scontrol", "show", "job", each).returncode == 1
-                   for each in (job_id, other))
-
-    wait_until(forgotten, "the job is forgotten")
-    alone = slurm.run("squeue", "-h", "-t", "all", "-j", job_id)
-    assert (alone.returncode, alone.stderr) == (
-        1, "slurm_load_jobs error: Invalid job id specified\n")
-    both = slurm.run("squeue", "-h", "-t", "all", "-j", f"{job_id},{other}")
-    assert (both.returncode, both.stdout, both.stderr) == (0, "", "")
-    assert slurm.run("scancel", job_id).returncode == 0
-
-
-def test_a_job_that_takes_too_long(slurm: Slurm, early: Early) -> None:
-    job_id = early.limited
-    wait_until(lambda: early.shown or not early.watcher.is_alive(), "the time is over", 120)
-    shown = early.shown
-    assert (shown["JobState"], shown["Reason"]) == ("TIMEOUT", "TimeLimit")
-    # The shell ends by the signal, or sees its child end by it first.
-    assert shown["ExitCode"] in ("0:15", "143:0")
-    assert early.last_column == "(TimeLimit)"
-    text = (early.slurm.folder / f"slurm-{job_id}.out").read_text()
-    assert text.startswith("begun\n")
-    assert f"error: *** JOB {job_id} ON {shown['NodeList']} CANCELLED AT " in text
-    assert " DUE TO TIME LIMIT ***" in text

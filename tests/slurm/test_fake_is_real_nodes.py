@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from clusters import Slurm, wait_until
+
+pytestmark = pytest.mark.usefixtures("early")
 
 
 def rows(slurm: Slurm, form: str, *options: str) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 REFUSED = "sbatch: error: Batch job submission failed: "
 
 
@@ -334,7 +336,8 @@ def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
     slurm.wait_state(plain, "RUNNING")
     slurm.ok("scancel", plain)
     slurm.wait_state(plain, "CANCELLED")
-    assert slurm.show(plain)["ExitCode"] in ("0:15", "143:0")
+    # Mostly 0:15; a busy machine may need the SIGKILL that follows.
+    assert slurm.show(plain)["ExitCode"] in ("0:15", "143:0", "0:9")
 
 
 def test_no_script_is_left_behind(slurm: Slurm) -> None:

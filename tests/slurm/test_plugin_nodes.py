@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from clusters import Slurm as Cluster
 from clusters import wait_until
-from plugin_tools import Scripted, Site, header, info, job_list, result, site_of
+from plugin_tools import Scripted, Site, header, job_list, result, site_of
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
 
 MAIN = [f"node0{number}" for number in range(1, 7)]
-GIB = 1024 ** 3
-
 
 @pytest.fixture
 def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
@@ -80,6 +78,7 @@ def test_a_node_that_does_not_answer(site: Site) -> None:
             site.start({"include_nodes": "node04", "nodes": "1"})
             wait_until(lambda: "NOT_RESPONDING" in site.cluster.node_state("node04"),
                        "node04 does not respond", 60.0)
+            site.plugin.refresh()
             node = site.nodes()["node04"]
         finally:
             site.cluster.thaw_node("node04")
@@ -132,6 +131,13 @@ def test_reservations(site: Site) -> None:
                 if "reservation" in line]
 
 
+def test_a_wrong_reservation_concerns_no_other_test(site: Site) -> None:
+    wrong, right = site.test({"reservation": "nosuch"}), site.test()
+    errors = site.try_start(wrong, right)
+    assert [error.tests for error in errors] == [[wrong]]
+    assert "There is no reservation 'nosuch' (any more). There are none." in errors[0].pformat()
+
+
 def test_two_reservations_at_a_time_keep_apart(site: Site) -> None:
     """One plugin serves tests with other reservations, in any order."""
     site.cluster.reserve("one", ["node01"])
@@ -172,8 +178,9 @@ def test_availability_is_asked_once(site: Site) -> None:
 
 def test_without_commands_it_is_not_available(site: Site, monkeypatch: pytest.MonkeyPatch
                                               ) -> None:
-    monkeypatch.setenv("PATH", str(site.cluster.folder))
-    assert not site.plugin.available()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(site.cluster.folder))
+        assert not site.plugin.available()
     assert site.plugin.unavailable_reason == (
         "Slurm's commands were not found in PATH: sbatch, squeue, scancel, scontrol, sinfo.")
 
@@ -223,12 +230,3 @@ def test_jobs_of_a_row_that_cannot_be_read() -> None:
     client, _ = asked(result(whole.stdout + f"?{FIELD_END}x{ROW_END}\n"))
     with pytest.raises(QueryFailed, match="a row that cannot be read"):
         client.jobs("0")
-
-
-def test_the_token_of_a_job_without_id_is_no_host(site: Site) -> None:
-    # The whole chain once: what the record holds suffices for another process.
-    test = site.start(work=site.long)
-    assert site.plugin.parse_node_list(None) == []
-    site.wait_status(test, "SCHED_STARTUP")
-    nodes = site.jobs()[info(test)["id"]].data["nodes"]
-    assert site.plugin.parse_node_list(nodes) == ["node01"]

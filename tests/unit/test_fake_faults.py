@@ -66,7 +66,7 @@ def test_errors_on_chosen_calls_only(slurm: FakeSlurm) -> None:
 
 
 def test_garbage_and_truncated_output(slurm: FakeSlurm) -> None:
-    submit(slurm, "sleep 10")
+    submit(slurm, "true", "-H")
     whole = slurm.ok("squeue")
     slurm.set_fault("truncated", commands=["squeue"], keep=0.9)
     assert slurm.ok("squeue") == whole[:int(len(whole) * 0.9)]

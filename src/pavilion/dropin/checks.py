@@ -80,8 +80,9 @@ def examine(checkout: Checkout, python: Interpreter, copy: bool | None = None,
     original = checkout.active if report.state.kind == "original" else checkout.backup
     report.left_out = other_plugins(original)
     report.findings += [Finding("checkout", str(checkout.root)), _version(checkout),
-                        _folder(checkout, report.state, holds_lock), *_backup(checkout, report.state),
-                        _writable(checkout), *_left_out(report.left_out, copy), *_git(checkout)]
+                        _folder(checkout, report.state, holds_lock),
+                        *_backup(checkout, report.state), _writable(checkout),
+                        *_left_out(report.left_out, copy), *_git(checkout)]
     report.findings += _dependencies(checkout, python)
     if not report.blocked(force=True):
         report.findings += _try_out(checkout, python, report.state)

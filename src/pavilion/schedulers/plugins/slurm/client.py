@@ -22,6 +22,9 @@ from .states import parse_job_state
 QUERY_TIMEOUT = 60.0
 # sbatch retries for two minutes by itself when the queue is full.
 SUBMIT_TIMEOUT = 180.0
+# How long a process waits for the answer that another one is asking for.  A frozen controller
+# keeps squeue for about as long.
+LOCK_WAIT = 20.0
 
 
 class SlurmClient:
@@ -99,7 +102,7 @@ class SlurmClient:
         """A table of a user's jobs."""
         source = f"slurm {os.environ.get('SLURM_CONF', '')} {user}"
         return JobTable(lambda: self.jobs(user), is_over=is_over, cache_file=cache_file,
-                        max_age=max_age, source=source)
+                        max_age=max_age, source=source, lock_wait=LOCK_WAIT)
 
     def cancel(self, job_ids: list[str]) -> list[CommandResult]:
         """Tell Slurm to cancel jobs; the results of the commands that took.

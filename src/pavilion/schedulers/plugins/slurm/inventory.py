@@ -12,6 +12,10 @@ from . import parsing
 from .states import NodeRules
 
 
+class ReservationError(SchedulerPluginError):
+    """A reservation is not there, or does not hold now."""
+
+
 class Inventory:
     """The reservations, and what they mean for nodes.  What nodes have in common is worked out
     once."""
@@ -38,7 +42,7 @@ class Inventory:
 
         :param slurm: The section schedule.slurm.
         :param reservation: schedule.reservation.
-        :raises SchedulerPluginError: When there is no such reservation, or it does not hold now.
+        :raises ReservationError: When there is no such reservation, or it does not hold now.
         """
         if slurm is not self._slurm or reservation != self._reservation:
             self._check(reservation)
@@ -72,4 +76,4 @@ class Inventory:
             return
         problem = parsing.reservation_problem(reservation, self._reservations)
         if problem:
-            raise SchedulerPluginError(problem)
+            raise ReservationError(problem)

@@ -17,7 +17,7 @@ import yaml_config as yc
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
-from pavilion.types import NodeInfo, NodeList, NodeRange
+from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from ...advanced import SchedulerPluginAdvanced
 from ...config import validate_list
@@ -131,6 +131,15 @@ class Slurm(SchedulerPluginAdvanced):
         """A node as this configuration sees it."""
         return extra.node_info(node_data, sched_config["slurm"], sched_config["reservation"])
 
+    def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
+        from .inventory import ReservationError
+        try:
+            return super()._build_inventory(sched_config)
+        except ReservationError:
+            # The fault of this configuration. Slurm can be asked, and others go on.
+            self._failure = None
+            raise
+
     def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
                        ) -> str | None:
         """Leave out nodes without the features that are asked for, and such that a job without a
@@ -210,16 +219,17 @@ class Slurm(SchedulerPluginAdvanced):
         """A job in a table, and what to call it in messages.  One whose id is not known is looked
         for by its token."""
         job_id = str(job_info.get("id") or "")
-        if job_id:
-            return f"job {job_id}", table.lookup(job_id)
         token = str(job_info.get("token") or "")
-        if not token:
+        if not job_id and not token:
             raise _damaged(job_info)
-        # Under an id that no job has, the table counts how often it was not there.
+        # Also in processes that did not submit it: a new job may not be listed yet.  Under a
+        # token, an id that no job has, the table counts how often it was not there.
         try:
-            table.note_new(token, float(job_info.get("when") or 0))
+            table.note_new(job_id or token, float(job_info.get("when") or 0))
         except ValueError as exc:
             raise _damaged(job_info) from exc
+        if job_id:
+            return f"job {job_id}", table.lookup(job_id)
         found = table.lookup(token)
         ids = self._ids_of_token(table, token)
         if len(ids) > 1:

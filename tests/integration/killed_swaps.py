@@ -1,0 +1,110 @@
+"""Stops a change of a checkout at each step in turn, by killing the process that makes it.
+
+    killed_swaps.py LIST
+
+LIST is JSON: a list of (folder of a checkout, what to do, whether names can be exchanged, at which
+step to be killed). Prints a list that tells of each whether it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pavilion.dropin import SOURCE, Checkout, unlink
+from pavilion.dropin.disk import Disk
+from pavilion.dropin.swap import Swap, locked
+
+
+class Mortal(Disk):
+    """Is killed at the n-th step; a step that is not done at once counts twice."""
+
+    def __init__(self, exchanges: bool, steps: int) -> None:
+        self._exchanges = exchanges
+        self._left = steps
+
+    def _dies(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    def _step(self) -> None:
+        if self._dies():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._step()
+        super().rename(old, new)
+
+    def exchange(self, one: Path, other: Path) -> bool:
+        if not self._exchanges:
+            return False
+        self._step()
+        return super().exchange(one, other)
+
+    def symlink(self, target: str, path: Path) -> None:
+        self._step()
+        super().symlink(target, path)
+
+    def copy(self, source: Path, path: Path, marker: Mapping[str, Any],
+             more: Iterable[Path] = ()) -> None:
+        self._step()
+        if self._dies():
+            path.mkdir()
+            shutil.copy(source / "__init__.py", path)
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().copy(source, path, marker, more)
+
+    def remove(self, path: Path) -> None:
+        self._step()
+        if path.is_dir() and not path.is_symlink() and self._dies():
+            for file in sorted(path.iterdir())[1:]:
+                file.unlink() if file.is_file() else shutil.rmtree(file)
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().remove(path)
+
+    def write_record(self, path: Path, data: Mapping[str, Any]) -> None:
+        self._step()
+        if self._dies():
+            path.with_name(f".{path.name}.1.abcd").write_text("{half of")
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write_record(path, data)
+
+
+def change(checkout: Checkout, action: str, disk: Disk) -> None:
+    """What link and unlink do to the disk."""
+    if action == "unlink":
+        unlink(checkout, disk)
+        return
+    with locked(checkout):
+        swap = Swap(checkout, disk)
+        swap.recover()
+        swap.install(SOURCE, "1", copy=action == "copy")
+        if action == "fail":
+            swap.recover()
+        else:
+            swap.commit()
+
+
+def main() -> None:
+    """Each in a process of its own."""
+    killed = []
+    for folder, action, exchanges, steps in json.loads(sys.argv[1]):
+        pid = os.fork()
+        if pid == 0:
+            change(Checkout(Path(folder)), action, Mortal(exchanges, steps))
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        if not os.WIFSIGNALED(status) and status != 0:
+            raise RuntimeError(f"{action} in {folder} failed")
+        killed.append(os.WIFSIGNALED(status))
+    print(json.dumps(killed))
+
+
+if __name__ == "__main__":
+    main()
