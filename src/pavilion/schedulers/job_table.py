@@ -24,20 +24,27 @@ calls it is not, and ages are too small by as much until the next query.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import math
-import os
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pavilion.errors import PavilionError
+
+from .job_cache import (
+    LOCK_POLL,
+    Absence,
+    AskFailure,
+    CacheFile,
+    JobRecord,
+    Seen,
+    Snapshot,
+)
+
+__all__ = ["JobRecord", "JobTable", "Lookup", "Presence", "QueryFailed"]
 
 DAY = 24 * 3600.0
 LONGEST_BACK_OFF = 60.0
@@ -46,27 +53,12 @@ LONGEST_GROWTH = 4.0
 """How many times ``max_age`` an answer may reach while nothing changes."""
 MAX_REMEMBERED = 10_000
 """How many records of jobs that are no longer listed are kept."""
-MAX_FILE_SIZE = 64 * 1024 * 1024
-CLOCK_SKEW = 1.0
-"""Seconds that a cache file may lie in the future: hosts that share a folder differ a little."""
 
 _GROWTH_STEP = 0.25
-_LOCK_POLL = 0.05
-_FORMAT = 1
 
 
 class QueryFailed(PavilionError):
     """The scheduler could not be asked, or its answer made no sense."""
-
-
-class JobRecord(NamedTuple):
-    """What the scheduler says about a job."""
-
-    job_id: str
-    state: str
-    """The scheduler's own word, normalised by the plugin."""
-    data: dict[str, str]
-    """Whatever else the plugin wants to know."""
 
 
 class Presence(Enum):
@@ -91,38 +83,6 @@ class Lookup(NamedTuple):
     answered: bool = True
     """Whether a recent answer of the scheduler stands behind this.  Tells a job that is not
     listed (yet) from a scheduler that cannot be asked."""
-
-
-class _Seen(NamedTuple):
-    record: JobRecord
-    when: float
-
-
-class _Absence(NamedTuple):
-    """Successive good answers without a job."""
-
-    first: float
-    last: float
-    times: int
-
-
-class _Failure(NamedTuple):
-    """Failed queries in a row; the end and the reason of the last one."""
-
-    times: int
-    when: float
-    note: str
-
-
-class _Snapshot(NamedTuple):
-    """All that processes share.  Times are seconds since the epoch."""
-
-    asked: float | None
-    listed: dict[str, JobRecord]
-    past: dict[str, _Seen]
-    absent: dict[str, _Absence]
-    new: dict[str, float]
-    failure: _Failure | None
 
 
 class JobTable:
@@ -157,7 +117,7 @@ class JobTable:
         self._gap = absence_gap
         self._lock_wait = lock_wait
         self._clock = clock
-        self._cache = None if cache_file is None else _CacheFile(cache_file, source)
+        self._cache = None if cache_file is None else CacheFile(cache_file, source)
         # The first lock is held while asking, the second only to look at or change the fields
         # below.  So whatever is fresh enough, or over, is answered during a query as well.
         self._asking = threading.Lock()
@@ -248,10 +208,10 @@ class JobTable:
     def _clear(self) -> None:
         self._asked: float | None = None
         self._listed: dict[str, JobRecord] = {}
-        self._past: dict[str, _Seen] = {}
-        self._absent: dict[str, _Absence] = {}
+        self._past: dict[str, Seen] = {}
+        self._absent: dict[str, Absence] = {}
         self._new: dict[str, float] = {}
-        self._failure: _Failure | None = None
+        self._failure: AskFailure | None = None
 
     def _read_clock(self) -> float:
         now = self._clock()
@@ -260,7 +220,7 @@ class JobTable:
             self._retire_answer(now)
             self._failure = None
             self._absent.clear()
-            self._past = {i: _Seen(seen.record, min(seen.when, now))
+            self._past = {i: Seen(seen.record, min(seen.when, now))
                           for i, seen in self._past.items()}
             self._new = {i: min(when, now) for i, when in self._new.items()}
             self._void_before = min(self._void_before, now)
@@ -275,7 +235,7 @@ class JobTable:
             for job_id, record in self._listed.items():
                 known = self._past.get(job_id)
                 if known is None or known.when <= when:
-                    self._past[job_id] = _Seen(record, when)
+                    self._past[job_id] = Seen(record, when)
         self._asked, self._listed = None, {}
 
     def _limit(self, came: float) -> float:
@@ -302,18 +262,18 @@ class JobTable:
         count = 0 if self._failure is None else min(self._failure.times, 10)
         return min(max(self._max_age, 1.0) * 2.0 ** count, LONGEST_BACK_OFF)
 
-    def _last(self, job_id: str) -> _Seen | None:
+    def _last(self, job_id: str) -> Seen | None:
         """The newest record of a job, of the one that was last submitted under this id."""
         seen = self._past.get(job_id)
         record = self._listed.get(job_id)
         if record is not None and self._asked is not None and (
                 seen is None or seen.when <= self._asked):
-            seen = _Seen(record, self._asked)
+            seen = Seen(record, self._asked)
         if seen is not None and seen.when < self._new.get(job_id, -math.inf):
             return None
         return seen
 
-    def _ended(self, job_id: str) -> _Seen | None:
+    def _ended(self, job_id: str) -> Seen | None:
         seen = self._last(job_id)
         return seen if seen is not None and self._is_over(seen.record) else None
 
@@ -335,13 +295,13 @@ class JobTable:
                     return
                 if time.monotonic() >= give_up:
                     break
-                time.sleep(_LOCK_POLL)
+                time.sleep(LOCK_POLL)
             if self._settled_by_file(wanted, oldest):
                 return
             self._ask(wanted)
             self._merge_file()
             with self._state:
-                shared = _Snapshot(self._asked, dict(self._listed), dict(self._past),
+                shared = Snapshot(self._asked, dict(self._listed), dict(self._past),
                                    dict(self._absent), dict(self._new), self._failure)
             cache.write(shared)
 
@@ -361,7 +321,7 @@ class JobTable:
             note = str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
             with self._state:
                 count = 1 if self._failure is None else self._failure.times + 1
-                self._failure = _Failure(count, self._read_clock(), note[:2000])
+                self._failure = AskFailure(count, self._read_clock(), note[:2000])
             return
         with self._state:
             self._take(listed, min(began, self._read_clock()))
@@ -461,7 +421,7 @@ class JobTable:
         if asked < counts_from or (absence is not None and absence.last >= asked):
             return
         self._unchanged = 0
-        self._absent[job_id] = _Absence(asked, asked, 1) if absence is None else _Absence(
+        self._absent[job_id] = Absence(asked, asked, 1) if absence is None else Absence(
             absence.first, asked, absence.times + 1)
 
     def _why_no_answer(self) -> str:
@@ -472,14 +432,14 @@ class JobTable:
         return (f"The scheduler could not be asked{times}, last "
                 f"{self._age(self._failure.when):.0f} s ago: {note}.")
 
-    def _cannot_tell(self, why: str, last: _Seen | None, answered: bool = True) -> Lookup:
+    def _cannot_tell(self, why: str, last: Seen | None, answered: bool = True) -> Lookup:
         age = math.inf if last is None else self._age(last.when)
         if last is None and answered and self._asked is not None:
             age = self._age(self._asked)
         return Lookup(Presence.CANNOT_TELL, None if last is None else last.record,
                       why + self._last_seen(last), age, answered)
 
-    def _last_seen(self, last: _Seen | None) -> str:
+    def _last_seen(self, last: Seen | None) -> str:
         return "" if last is None else (f" It was seen last {self._age(last.when):.0f} s ago, "
                                         f"{last.record.state}.")
 
@@ -502,188 +462,10 @@ def _drop_older(times: dict[str, Any], oldest: float) -> None:
     def when(job_id: str) -> float:
         entry = times[job_id]
         time_of: float = entry if isinstance(entry, float) else (
-            entry.when if isinstance(entry, _Seen) else entry.last)
+            entry.when if isinstance(entry, Seen) else entry.last)
         return time_of
     for job_id in [job_id for job_id in times if when(job_id) < oldest]:
         del times[job_id]
     if len(times) > MAX_REMEMBERED:
         for job_id in sorted(times, key=when)[:-MAX_REMEMBERED]:
             del times[job_id]
-
-
-class _CacheFile:
-    """A file through which processes share what they know, and a lock for who asks.
-
-    It is data only, and never worth an error: whatever is wrong with it, it is not used, and
-    :attr:`problem` says why.  It is replaced atomically, so a reader sees all of it or none.
-    """
-
-    def __init__(self, path: Path, source: str) -> None:
-        self._path = path
-        self._source = source
-        self._signature: tuple[int, ...] | None = None
-        self.problem = ""
-
-    def read(self, now: float) -> _Snapshot | None:
-        """Its content; None when it is unchanged since it was last read or written here, is not
-        there, cannot be trusted or makes no sense."""
-        try:
-            content = self._load()
-            if content is None:
-                return None
-            shared = _parse(content, self._source, now)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as exc:
-            self._note(f"is not used: {exc}")
-            return None
-        except (TypeError, KeyError, OverflowError, RecursionError) as exc:
-            self._note(f"is not used, it is damaged: {type(exc).__name__}: {exc}")
-            return None
-        self.problem = ""
-        return shared
-
-    def _load(self) -> dict[str, Any] | None:
-        # Opening a pipe that somebody put there must not wait for its other end.
-        fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            info = os.fstat(fd)
-            signature = _signature(info)
-            if signature == self._signature:
-                return None
-            self._signature = signature
-            _check_owner(info, self._path.parent.stat())
-            return _table(json.loads(file.read(MAX_FILE_SIZE)))
-
-    def write(self, shared: _Snapshot) -> None:
-        """Replace it."""
-        content = {
-            "format": _FORMAT, "source": self._source, "asked": shared.asked,
-            "listed": {i: [record.state, record.data] for i, record in shared.listed.items()},
-            "past": {i: [seen.record.state, seen.record.data, seen.when]
-                     for i, seen in shared.past.items()},
-            "absent": shared.absent, "new": shared.new, "failure": shared.failure}
-        # No two writers have the same name for it: a process that waited in vain for the lock
-        # writes as well.
-        new = self._path.with_name(
-            f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
-        try:
-            data = json.dumps(content, separators=(",", ":")).encode()
-            new.unlink(missing_ok=True)  # left by a process that was killed
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(new, flags, 0o644), "wb") as file:
-                file.write(data)
-                file.flush()
-                signature = _signature(os.fstat(file.fileno()))
-            new.replace(self._path)
-            self._signature = signature
-        except (OSError, TypeError, ValueError) as exc:
-            self._note(f"cannot be written: {exc}")
-            try:
-                new.unlink()
-            except OSError:
-                pass
-
-    @contextmanager
-    def lock(self) -> Iterator[Callable[[], bool]]:
-        """Gives a function that tries to get the lock; it is let go at the end.
-
-        Where there can be no lock, every try succeeds: a query too many is the lesser evil.
-        """
-        path = self._path.with_name(f"{self._path.name}.lock")
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        except OSError as exc:
-            self._note(f"cannot be locked ({path}: {exc.strerror})")
-            yield lambda: True
-            return
-
-        def try_lock() -> bool:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            except OSError as exc:
-                self._note(f"cannot be locked ({path}: {exc.strerror})")
-            return True
-
-        try:
-            yield try_lock
-        finally:
-            try:
-                # Closing is not enough when a child that was forked meanwhile has it open too.
-                fcntl.flock(fd, fcntl.LOCK_UN)
-            except OSError:
-                pass
-            os.close(fd)
-
-    def _note(self, reason: str) -> None:
-        self.problem = f"The cache file {self._path} {reason}."
-
-
-def _signature(info: os.stat_result) -> tuple[int, ...]:
-    return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
-
-
-def _check_owner(info: os.stat_result, folder: os.stat_result) -> None:
-    """Raise a ValueError when what is in a file is not to be believed."""
-    if not stat.S_ISREG(info.st_mode):
-        raise ValueError("it is no plain file")
-    if info.st_size >= MAX_FILE_SIZE:
-        raise ValueError(f"it has {info.st_size} bytes, which is too much")
-    if info.st_mode & stat.S_IWOTH:
-        raise ValueError("everyone may write it")
-    # Whoever may write in a folder of this user was let in by this user.
-    ours = folder.st_uid == os.geteuid() and not folder.st_mode & stat.S_IWOTH
-    if info.st_uid not in (os.geteuid(), 0) and not ours:
-        raise ValueError(f"it was written by another user (number {info.st_uid})")
-
-
-def _parse(content: dict[str, Any], source: str, now: float) -> _Snapshot:
-    """The content of a cache file, checked.
-
-    :raises ValueError, TypeError, KeyError, OverflowError: When it is of no use here.
-    """
-    if content["format"] != _FORMAT:
-        raise ValueError(f"it has format {content['format']!r} and not {_FORMAT}")
-    if content["source"] != source:
-        raise ValueError(f"it is about {content['source']!r} and not {source!r}")
-
-    def stamp(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is no time")
-        if not math.isfinite(value) or value > now + CLOCK_SKEW:
-            raise ValueError(f"the time {value!r} lies in the future, it is {now!r}")
-        return min(float(value), now)
-
-    def record(job_id: str, state: Any, data: Any) -> JobRecord:
-        texts = [state, *_table(data).values()]
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"the record of job {job_id} is not text")
-        return JobRecord(job_id, state, data)
-
-    def number(value: Any) -> int:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{value!r} is no count")
-        return int(value)
-
-    asked = None if content["asked"] is None else stamp(content["asked"])
-    failure = None
-    if content["failure"] is not None:
-        count, when, note = content["failure"]
-        failure = _Failure(number(count), stamp(when), str(note))
-    return _Snapshot(
-        asked,
-        {i: record(i, state, data) for i, (state, data) in _table(content["listed"]).items()},
-        {i: _Seen(record(i, state, data), stamp(when))
-         for i, (state, data, when) in _table(content["past"]).items()},
-        {i: _Absence(stamp(first), stamp(last), number(count))
-         for i, (first, last, count) in _table(content["absent"]).items()},
-        {i: stamp(when) for i, when in _table(content["new"]).items()},
-        failure)
-
-
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{type(value).__name__} where a table must be")
-    return value
