@@ -356,6 +356,16 @@ def test_slurm_is_not_available_where_its_commands_are_not(
     assert "sbatch" in str(slurm.unavailable_reason)
 
 
+# -------------------------------------------------------------------------------------- the table
+
+def test_the_table_of_the_contract_names_every_test_of_it() -> None:
+    here = Path(__file__).parent
+    text = (here.parents[1] / "docs" / "contract.md").read_text()
+    missing = [path.name for path in sorted(here.glob("test_*.py"))
+               if f"(../tests/contract/{path.name})" not in text]
+    assert missing == []
+
+
 # --------------------------------------------------------------------------------------- placement
 
 def test_tests_are_dealt_to_shared_jobs_one_after_the_other(pav_cfg: PavConfig) -> None:

@@ -1,14 +1,14 @@
 """Stops a change of a checkout at each step in turn, by killing the process that makes it.
 
-    killed_swaps.py LIST
+    killed_swaps.py SOURCE MODEL ACTION EXCHANGES
 
-LIST is JSON: a list of (folder of a checkout, what to do, whether names can be exchanged, at which
-step to be killed). Prints a list that tells of each whether it was killed.
+SOURCE is the folder to install. For each step of the change the checkout MODEL is copied, beside
+it and named with the step's number, and the process is killed there. The last copy is the one that
+was not stopped. EXCHANGES is 'yes' where names can be exchanged.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pavilion.dropin import SOURCE, Checkout, unlink
+from pavilion.dropin import Checkout, unlink
 from pavilion.dropin.disk import Disk
 from pavilion.dropin.swap import Swap, locked
 
@@ -36,6 +36,9 @@ class Mortal(Disk):
     def _step(self) -> None:
         if self._dies():
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def sync(self, folder: Path) -> None:
+        """The machine lives on, and this takes long."""
 
     def rename(self, old: Path, new: Path) -> None:
         self._step()
@@ -76,7 +79,7 @@ class Mortal(Disk):
         super().write_record(path, data)
 
 
-def change(checkout: Checkout, action: str, disk: Disk) -> None:
+def change(source: Path, checkout: Checkout, action: str, disk: Disk) -> None:
     """What link and unlink do to the disk."""
     if action == "unlink":
         unlink(checkout, disk)
@@ -84,7 +87,7 @@ def change(checkout: Checkout, action: str, disk: Disk) -> None:
     with locked(checkout):
         swap = Swap(checkout, disk)
         swap.recover()
-        swap.install(SOURCE, "1", copy=action == "copy")
+        swap.install(source, "1", copy=action == "copy")
         if action == "fail":
             swap.recover()
         else:
@@ -93,17 +96,20 @@ def change(checkout: Checkout, action: str, disk: Disk) -> None:
 
 def main() -> None:
     """Each in a process of its own."""
-    killed = []
-    for folder, action, exchanges, steps in json.loads(sys.argv[1]):
+    source, model, action, exchanges = sys.argv[1:]
+    killed, step = True, 0
+    while killed:
+        step += 1
+        folder = Path(model).with_name(str(step))
+        shutil.copytree(model, folder, symlinks=True)
         pid = os.fork()
         if pid == 0:
-            change(Checkout(Path(folder)), action, Mortal(exchanges, steps))
+            change(Path(source), Checkout(folder), action, Mortal(exchanges == "yes", step))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
-        if not os.WIFSIGNALED(status) and status != 0:
-            raise RuntimeError(f"{action} in {folder} failed")
-        killed.append(os.WIFSIGNALED(status))
-    print(json.dumps(killed))
+        killed = os.WIFSIGNALED(status)
+        if status != 0 and not killed:
+            raise RuntimeError(f"{action} failed in {folder}")
 
 
 if __name__ == "__main__":

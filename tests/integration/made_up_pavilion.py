@@ -63,7 +63,9 @@ PAV = """\
     sys.path.insert(0, os.path.join(root, "lib"))
     from pavilion import schedulers
     ours = not hasattr(schedulers, "AGE")
-    if ours and os.path.exists(os.path.join(root, "hang")):
+    # The first call hangs, when that is asked for.
+    if ours and os.path.exists(os.path.join(root, "hang")) and not os.path.exists(
+            os.path.join(root, "hanging")):
         open(os.path.join(root, "hanging"), "w").close()
         time.sleep(60)
     if ours and os.path.exists(os.path.join(root, "break")):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
-import json
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli, Done, wait_until
 from made_up_pavilion import (
     SRC,
     make_checkout,
@@ -25,16 +25,24 @@ from made_up_pavilion import (
     write,
 )
 
+from conftest import Cli, Done, wait_until
+from pavilion.cli.main import main
 from pavilion.dropin import Checkout, DropinError, find_checkout, unlink
 from pavilion.dropin import link as link_module
 from pavilion.dropin.checkout import Interpreter, find_python, find_version, module_path
-from pavilion.dropin.disk import Disk
-from pavilion.dropin.swap import Swap, identify, locked, read_state
+from pavilion.dropin.disk import MARKER, Disk
+from pavilion.dropin.swap import Piece, Swap, identify, locked
 
 OURS = SRC / "pavilion" / "schedulers"
 BACKUP = "schedulers.before-pavilion-schedulers"
 RECORD = ".schedulers.pavilion-schedulers.json"
 PYTHON = Interpreter(Path(sys.executable), "of the tests")
+
+
+@pytest.fixture(autouse=True)
+def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine lives on, and it takes long."""
+    monkeypatch.setattr("os.fsync", lambda fd: None)
 
 
 @pytest.fixture
@@ -43,10 +51,18 @@ def root(tmp_path: Path) -> Path:
     return make_checkout(tmp_path / "pav 2")
 
 
-def run(cli: Cli, *args: Any) -> Done:
-    """Run a command with the Python of the tests as that of the checkout."""
-    more = () if args[0] == "unlink" else ("--python", sys.executable)
-    return cli(*args, *more, bare=True)
+def command(*args: Any) -> list[str]:
+    """A command with the Python of the tests as that of the checkout."""
+    more = [] if args[0] == "unlink" or "--python" in args else ["--python", sys.executable]
+    return [*map(str, args), *more]
+
+
+def run(*args: Any) -> Done:
+    """Run a command, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main(command(*args))
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def active(root: Path) -> Path:
@@ -63,7 +79,7 @@ def findings(done: Done) -> dict[str, tuple[str, str]]:
 
 def test_check_link_unlink(cli: Cli, root: Path) -> None:
     before = tree(root)
-    done = run(cli, "check", root)
+    done = cli(*command("check", root), bare=True)
     assert (done.code, done.err) == (0, "")
     table = {row[0]: row[1:] for row in done.rows}
     assert table["version"][:2] == ["2.6.1 (RELEASE.md)", "ok"]
@@ -72,7 +88,7 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert table["pav show sched"][1] == "ok"
     assert tree(root) == before
 
-    done = run(cli, "link", root / "lib" / "pavilion")
+    done = cli(*command("link", root / "lib" / "pavilion"), bare=True)
     assert done.code == 0, done.err
     assert active(root).readlink() == OURS
     assert f"unlink '{root}'" in done.out
@@ -80,102 +96,102 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert show_sched(root) == ["raw", "slurm"]
 
     linked = tree(root)
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert done.code == 0
     assert "linked already" in done.out
-    done = run(cli, "check", active(root) / "plugins", "--json")
+    done = run("check", active(root) / "plugins", "--json")
     assert done.code == 0
     assert done.json["state"] == "link"
     assert done.json["current"] is True
     assert findings(done)["try-out: import"] == ("ok", str(active(root)))
     assert tree(root) == linked
 
-    done = run(cli, "unlink", root)
+    done = cli(*command("unlink", root), bare=True)
     assert done.code == 0, done.err
     assert tree(root) == before
-    done = run(cli, "unlink", root)
+    done = run("unlink", root)
     assert done.code == 0
     assert "not linked" in done.out
     assert tree(root) == before
 
 
-def test_copy_has_the_plugins_that_are_not_ours(cli: Cli, root: Path) -> None:
+def test_copy_has_the_plugins_that_are_not_ours(root: Path) -> None:
     before = tree(root)
-    assert "flux" in findings(run(cli, "check", root, "--json"))["other plugins"][1]
-    done = run(cli, "link", root, "--copy", "--json")
+    assert "flux" in findings(run("check", root, "--json"))["other plugins"][1]
+    done = run("link", root, "--copy", "--json")
     assert done.code == 0, done.err
     assert done.json["changed"] is True
     assert not active(root).is_symlink()
     assert show_sched(root) == ["flux", "raw", "slurm"]
-    done = run(cli, "link", root, "--copy", "--json")
+    done = run("link", root, "--copy", "--json")
     assert (done.json["done"], done.json["changed"]) == (True, False)
 
     # A copy of an older version is renewed; its other plugins stay.
     (active(root) / "planning.py").write_text("old = True\n")
-    found = findings(run(cli, "check", root, "--json"))
+    found = findings(run("check", root, "--json"))
     assert found["schedulers folder"][0] == "warning"
     assert found["other plugins"][0] == "ok"
-    assert run(cli, "link", root, "--copy", "--json").json["changed"] is True
+    assert run("link", root, "--copy", "--json").json["changed"] is True
     assert (active(root) / "planning.py").read_bytes() == (OURS / "planning.py").read_bytes()
     assert show_sched(root) == ["flux", "raw", "slurm"]
 
     # From a copy to a link; the backup is still that of the beginning.
-    assert run(cli, "link", root).code == 0
+    assert run("link", root).code == 0
     assert active(root).is_symlink()
     assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert run(cli, "unlink", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
 # -------------------------------------------------------------------------- what is refused
 
-def test_failure_in_place_is_undone(cli: Cli, root: Path) -> None:
+def test_failure_in_place_is_undone(root: Path) -> None:
     (root / "break").touch()
     before = tree(root)
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert done.code == 1
     assert "Everything was undone" in done.err
     assert "no, thanks" in done.out
     assert tree(root) == before
 
 
-def test_host_that_lacks_something_is_found_before(cli: Cli, root: Path) -> None:
+def test_host_that_lacks_something_is_found_before(root: Path) -> None:
     file = root / "lib" / "pavilion" / "jobs.py"
     file.write_text(file.read_text().replace("def save_node_data", "def other"))
     before = tree(root)
-    done = run(cli, "link", root, "--json")
+    done = run("link", root, "--json")
     assert done.code == 1
     assert findings(done)["try-out: host modules"] == (
         "FAIL", "this Pavilion lacks pavilion.jobs.Job.save_node_data")
     assert tree(root) == before
 
 
-def test_other_version_needs_force(cli: Cli, tmp_path: Path) -> None:
+def test_other_version_needs_force(tmp_path: Path) -> None:
     root = make_checkout(tmp_path / "pav", version="2.4")
     before = tree(root)
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert done.code == 1
     assert "2.4 (RELEASE.md)" in done.out
     assert "--force" in done.out
     assert tree(root) == before
-    assert run(cli, "link", root, "--force").code == 0
+    assert run("link", root, "--force").code == 0
     assert show_sched(root) == ["raw", "slurm"]
 
 
-def test_pav_that_never_worked_is_a_warning(cli: Cli, root: Path) -> None:
+def test_pav_that_never_worked_is_a_warning(root: Path) -> None:
     write(root / "bin" / "pav", "#!/bin/sh\necho no such module; exit 3\n")
-    done = run(cli, "link", root, "--json")
+    done = run("link", root, "--json")
     assert done.code == 0
     verdict, text = findings(done)["pav show sched"]
     assert verdict == "warning"
     assert "exit code 3: no such module" in text
 
 
-def test_missing_dependency(cli: Cli, root: Path) -> None:
+def test_missing_dependency(root: Path) -> None:
     shutil.rmtree(root / "lib" / "yaml_config")
     # Stands in for a Python without it.
     write(root / "lib" / "yaml_config.py", "raise ImportError('is not installed')")
-    done = run(cli, "link", root, "--json")
+    done = run("link", root, "--json")
     assert done.code == 1
     verdict, text = findings(done)["yaml_config"]
     assert verdict == "FAIL"
@@ -183,7 +199,7 @@ def test_missing_dependency(cli: Cli, root: Path) -> None:
     assert "try-out: import" not in findings(done)
 
 
-def test_python_that_is_too_old(cli: Cli, root: Path) -> None:
+def test_python_that_is_too_old(root: Path) -> None:
     old = write(root / "oldpython", """
         #!/bin/sh
         echo '@pavilion-schedulers {"python": [3, 6, 8], "modules": {
@@ -191,7 +207,7 @@ def test_python_that_is_too_old(cli: Cli, root: Path) -> None:
             "yaml_config": {"file": "y", "version": ""}, "yaml": {"error": "x"}}}' | tr -d '\\n'
         """)
     old.chmod(0o755)
-    done = cli("check", root, "--python", old, "--json", bare=True)
+    done = run("check", root, "--python", old, "--json")
     assert done.code == 1
     assert findings(done)["Python"][0] == "FAIL"
     assert findings(done)["hostlist"][0] == "warning"
@@ -200,63 +216,63 @@ def test_python_that_is_too_old(cli: Cli, root: Path) -> None:
 @pytest.mark.parametrize(("given", "message"), [
     ("nowhere", "does not exist"), ("", "is no Pavilion checkout"),
 ])
-def test_no_checkout(cli: Cli, tmp_path: Path, given: str, message: str) -> None:
-    for command in ("check", "link", "unlink"):
-        done = cli(command, tmp_path / given, bare=True)
+def test_no_checkout(tmp_path: Path, given: str, message: str) -> None:
+    for name in ("check", "link", "unlink"):
+        done = run(name, tmp_path / given)
         assert done.code == 2
         assert message in done.err
 
 
-def test_python_that_is_not_there(cli: Cli, root: Path) -> None:
-    done = cli("check", root, "--python", "/no/python", bare=True)
+def test_python_that_is_not_there(root: Path) -> None:
+    done = run("check", root, "--python", "/no/python")
     assert done.code == 2
     assert "--python" in done.err
 
 
 # ------------------------------------------------------------------------ what others did
 
-def test_git_brought_back_the_old_folder(cli: Cli, root: Path) -> None:
+def test_git_brought_back_the_old_folder(root: Path) -> None:
     """It is the same as the backup, which is no longer needed."""
     before = tree(root)
-    assert run(cli, "link", root).code == 0
+    assert run("link", root).code == 0
     active(root).unlink()
     make_old_folder(active(root))
-    done = run(cli, "unlink", root)
+    done = run("unlink", root)
     assert done.code == 0
     assert "may be removed" in done.out
-    assert run(cli, "link", root).code == 0
+    assert run("link", root).code == 0
     assert active(root).is_symlink()
-    assert run(cli, "unlink", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
-def test_backup_that_differs_is_never_lost(cli: Cli, root: Path) -> None:
-    assert run(cli, "link", root).code == 0
+def test_backup_that_differs_is_never_lost(root: Path) -> None:
+    assert run("link", root).code == 0
     active(root).unlink()
     make_old_folder(active(root))
     (active(root) / "new.py").write_text("# of a newer Pavilion\n")
     before = tree(root)
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert done.code == 1
     assert "it differs" in done.out
     assert tree(root) == before
 
 
-def test_unlink_without_a_backup(cli: Cli, root: Path) -> None:
+def test_unlink_without_a_backup(root: Path) -> None:
     shutil.rmtree(active(root))
     active(root).symlink_to(OURS)
     before = tree(root)
-    found = run(cli, "check", root, "--json")
+    found = run("check", root, "--json")
     assert found.code == 0
     assert findings(found)["backup"][0] == "warning"
-    assert "linked already" in run(cli, "link", root).out
-    done = run(cli, "unlink", root)
+    assert "linked already" in run("link", root).out
+    done = run("unlink", root)
     assert done.code == 2
     assert "git checkout -- lib/pavilion/schedulers" in done.err
     assert tree(root) == before
 
 
-def test_link_that_leads_nowhere(cli: Cli, root: Path) -> None:
+def test_link_that_leads_nowhere(root: Path) -> None:
     """The installation it was made from is gone."""
     before = tree(root)
     checkout = find_checkout(root)
@@ -264,25 +280,25 @@ def test_link_that_leads_nowhere(cli: Cli, root: Path) -> None:
         swap = Swap(checkout)
         swap.install(root / "gone", "0", copy=False)
         swap.commit()
-    done = run(cli, "check", root, "--json")
+    done = run("check", root, "--json")
     assert done.code == 1
     assert findings(done)["schedulers folder"][0] == "FAIL"
-    assert run(cli, "link", root).code == 0
+    assert run("link", root).code == 0
     assert show_sched(root) == ["raw", "slurm"]
-    assert run(cli, "unlink", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
-def test_sites_own_link_is_kept(cli: Cli, root: Path) -> None:
+def test_sites_own_link_is_kept(root: Path) -> None:
     active(root).rename(root / "their schedulers")
     active(root).symlink_to(root / "their schedulers")
     before = tree(root)
-    assert run(cli, "link", root).code == 0
-    assert run(cli, "unlink", root).code == 0
+    assert run("link", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
-def test_git_is_mentioned_and_left_alone(cli: Cli, root: Path) -> None:
+def test_git_is_mentioned_and_left_alone(root: Path) -> None:
     git = ["git", "-c", "user.name=x", "-c", "user.email=x@localhost", "-C", str(root)]
     try:
         subprocess.run([*git, "init", "-q"], check=True)
@@ -292,9 +308,9 @@ def test_git_is_mentioned_and_left_alone(cli: Cli, root: Path) -> None:
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "all"], check=True)
     before = tree(root / ".git")
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert "git status" in done.out
-    assert run(cli, "unlink", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root / ".git") == before
     changed = subprocess.run([*git, "status", "--short"], check=True, stdout=subprocess.PIPE)
     assert changed.stdout == b""
@@ -305,7 +321,7 @@ def test_git_is_mentioned_and_left_alone(cli: Cli, root: Path) -> None:
 def kill_link(cli: Cli, root: Path) -> None:
     """Kill a link after the folder was put in its place, while it is tried there."""
     (root / "hang").touch()
-    process = cli.start("link", root, "--python", sys.executable)
+    process = cli.start(*command("link", root))
     wait_until((root / "hanging").exists, "the try in place")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -332,42 +348,39 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
     # Pavilion works all the same, and somebody who looks is told.
     assert show_sched(root) == ["raw", "slurm"]
     half = tree(root)
-    done = run(cli, "check", root, "--json")
+    done = run("check", root, "--json")
     assert done.code == 1
     assert done.json["state"] == "interrupted"
     assert "linking was interrupted" in findings(done)["schedulers folder"][1]
     assert tree(root) == half
 
-    done = run(cli, "unlink", root)
+    done = run("unlink", root)
     assert done.code == 0
     assert "put right" in done.err
     assert tree(root) == before
 
     kill_link(cli, root)
-    done = run(cli, "link", root)
+    done = run("link", root)
     assert done.code == 0, done.err
     assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert run(cli, "unlink", root).code == 0
+    assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
 @pytest.mark.usefixtures("no_children")
 def test_one_at_a_time(cli: Cli, root: Path) -> None:
     (root / "hang").touch()
-    process = cli.start("link", root, "--python", sys.executable)
+    process = cli.start(*command("link", root))
     wait_until((root / "hanging").exists, "the try in place")
-    done = run(cli, "unlink", root)
+    done = run("unlink", root)
     assert done.code == 2
     assert "another pav-sched" in done.err
-    assert "being changed" in findings(run(cli, "check", root, "--json"))["schedulers folder"][1]
+    assert "being changed" in findings(run("check", root, "--json"))["schedulers folder"][1]
     # Ctrl-C undoes it.
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=15)
     assert process.returncode == 130
     assert schedulers_names(root) == ["schedulers"]
-
-
-STEPS = 18
 
 
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "renames"])
@@ -379,60 +392,57 @@ def test_killed_at_each_step(tmp_path: Path, first: str | None, action: str, exc
                              ) -> None:
     """Whatever was being done, and wherever it stopped: both ways lead on from there."""
     model = tmp_path / "model"
-    make_old_folder(model / "lib" / "pavilion" / "schedulers")
+    make_old_folder(active(model))
     original = tree(model)
     if first is not None:
-        run_killed([(model, first, True, 0)])
-    before = tree(model)
-    jobs = []
-    for step in range(1, STEPS + 1):
-        folder = tmp_path / str(step)
-        shutil.copytree(model, folder, symlinks=True)
-        jobs.append((folder, action, exchanges, step))
-    killed = run_killed(jobs)
-    # All steps were there: the last ones come after the end.
-    assert killed.count(True) >= 4
-    assert killed[-1] is False
-    assert killed == sorted(killed, reverse=True)
-    for (folder, *_), was_killed in zip(jobs, killed):
-        look_after(folder, before, exchanges, action, was_killed)
-        go_on(folder, original)
+        checkout = find_checkout(model)
+        with locked(checkout):
+            Swap(checkout).install(small_source(tmp_path), "0", copy=first == "copy")
+            Swap(checkout).commit()
+    # What is put in its place now is another one.
+    source = small_source(tmp_path)
+    whole = [contents(active(model)), contents(source), str(source)]
+    if action == "unlink":
+        whole.append(contents(active(model).with_name(BACKUP)))
+    run_killed(source, model, action, exchanges)
+    folders = sorted(folder for folder in tmp_path.iterdir() if folder.name.isdigit())
+    assert len(folders) >= 6
+    for folder in folders:
+        if os.path.lexists(active(folder)):
+            assert contents(active(folder)) in whole
+        else:
+            # Without exchange there is a moment at which there is none.
+            assert not exchanges
+        go_on(folder, original, source)
 
 
-def run_killed(jobs: list[tuple[Path, str, bool, int]]) -> list[bool]:
+def small_source(folder: Path) -> Path:
+    """A new folder to install, which is quicker to copy than ours."""
+    source = folder / f"source{len(list(folder.iterdir()))}"
+    write(source / "__init__.py", f"NAME = '{source.name}'\n")
+    write(source / "other.py", "")
+    write(source / "plugins" / "__init__.py", "")
+    return source
+
+
+def run_killed(source: Path, model: Path, action: str, exchanges: bool) -> None:
     """See killed_swaps.py."""
     script = Path(__file__).with_name("killed_swaps.py")
-    done = subprocess.run([sys.executable, script, json.dumps(jobs, default=str)],
-                          capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, script, source, model, action, "yes" if exchanges else "no"],
+        capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, list)
-    return found
 
 
-def look_after(folder: Path, before: dict[str, str], exchanges: bool, action: str,
-               was_killed: bool) -> None:
-    """The folder is whole: the one of before, the new one, or (without exchange) none."""
-    place = active(folder)
-    if not os.path.lexists(place):
-        assert was_killed
-        assert not exchanges
-        return
+def contents(place: Path) -> str | dict[str, str]:
+    """What a schedulers folder is: a link's text, or its files without our marker."""
     if place.is_symlink():
-        assert place.readlink() == OURS
-        return
-    now = {f"lib/pavilion/schedulers/{name}": text for name, text in tree(place).items()}
-    if now.items() <= before.items():
-        return
-    if identify(place) is None:
-        assert action == "unlink"
-        assert sorted(tree(place)) == sorted(tree(folder / "lib/pavilion/schedulers"))
-    else:
-        assert tree(place).items() >= tree(OURS).items()
+        return str(place.readlink())
+    return {name: text for name, text in tree(place).items() if name != MARKER}
 
 
-def go_on(folder: Path, original: dict[str, str]) -> None:
-    """unlink, and then link again; or link at once."""
+def go_on(folder: Path, original: dict[str, str], source: Path) -> None:
+    """unlink, or link again."""
     other = folder.with_name(f"{folder.name} again")
     shutil.copytree(folder, other, symlinks=True)
     unlink(find_checkout(folder))
@@ -441,26 +451,14 @@ def go_on(folder: Path, original: dict[str, str]) -> None:
     with locked(checkout):
         swap = Swap(checkout)
         swap.recover()
-        if read_state(checkout).kind != "link":
-            swap.install(OURS, "2", copy=False)
+        if identify(active(other)) != Piece("link", str(source)):
+            swap.install(source, "2", copy=False)
             swap.commit()
-    assert active(other).readlink() == OURS
+    assert active(other).readlink() == source
     assert schedulers_names(other) == [RECORD, "schedulers", BACKUP]
     backup = {name.replace(BACKUP, "schedulers"): text for name, text in tree(other).items()
               if BACKUP in name}
     assert backup == original
-
-
-def test_exchange_leaves_no_moment_without_a_folder(tmp_path: Path) -> None:
-    """With names that can be exchanged the folder is never missing, wherever it stops."""
-    model = tmp_path / "model"
-    make_old_folder(model / "lib" / "pavilion" / "schedulers")
-    jobs = []
-    for step in range(1, STEPS + 1):
-        shutil.copytree(model, tmp_path / str(step))
-        jobs.append((tmp_path / str(step), "link", True, step))
-    run_killed(jobs)
-    assert all(active(folder).exists() for folder, *_ in jobs)
 
 
 # ------------------------------------------------------------------- errors on the way

@@ -101,7 +101,7 @@ def test_a_failing_prolog_holds_the_job_and_drains_the_node(slurm: Slurm) -> Non
 
 
 @pytest.mark.parametrize(("options", "reason"), [
-    (["-N", "9"], "PartitionNodeLimit"), (["-t", "300"], "PartitionConfig"),
+    (["-N", "9"], "PartitionNodeLimit"), (["-t", "300"], "PartitionTimeLimit"),
     (["-b", "now+1hour"], "BeginTime"), (["-H"], "JobHeldUser"),
 ])
 def test_reasons_of_jobs_that_wait(slurm: Slurm, options: list[str], reason: str) -> None:

@@ -8,15 +8,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import pytest
 from clusters import FakeForTests, wait_until
 from clusters import Slurm as Cluster
-from contract.fakes import FakeTest, active
 from plugin_tools import Site, info, site_of
 from real_slurm import RealSlurm
 
+from contract.fakes import FakeTest, active
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
 from pavilion.schedulers.job_table import JobTable
@@ -40,7 +40,7 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
 
     monkeypatch.setattr(client.SlurmClient, "job_table", job_table)
     folder = Path(tempfile.mkdtemp(prefix="forgetful-"))
-    own: Union[RealSlurm, FakeForTests] = (
+    own: RealSlurm | FakeForTests = (
         RealSlurm(folder, nodes=4, min_job_age=1) if slurm.is_real
         else FakeForTests(folder, nodes=4, min_job_age=2))
     try:

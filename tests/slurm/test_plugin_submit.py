@@ -235,8 +235,8 @@ def test_nobody_answers(tmp_path: Path) -> None:
 def test_it_does_not_try_for_ever(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [TIMED_OUT] * submit.ATTEMPTS)
     bench.query._results += [bench.listed()] * (2 * submit.ATTEMPTS)
-    with pytest.raises(SchedulerPluginError, match="did not accept the job in 3 tries.*Socket "
-                       "timed out"):
+    with pytest.raises(SchedulerPluginError, match=r"did not accept the job in 3 tries.*Socket "
+                       r"timed out"):
         bench.submit()
 
 
@@ -263,13 +263,14 @@ def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
 def test_a_queue_that_stays_full(tmp_path: Path) -> None:
     tries = int(submit.FULL_PATIENCE / submit.FULL_PAUSE) + 1
     bench = Bench(tmp_path, [QUEUE_FULL] * tries)
-    with pytest.raises(SchedulerPluginError, match="after waiting for room in the queue for 10 "
-                       "minutes.*temporarily unable to accept job"):
+    with pytest.raises(SchedulerPluginError, match=r"after waiting for room in the queue for 10 "
+                       r"minutes.*temporarily unable to accept job"):
         bench.submit()
     assert bench.time == submit.FULL_PATIENCE
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": "x"}', '{"token": 1, "when": []}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": "x"}',
+                                  '{"token": 1, "when": []}'])
 def test_a_damaged_record_of_a_token(tmp_path: Path, text: str) -> None:
     (tmp_path / submit.TOKEN_FN).write_text(text)
     assert submit.read_token(tmp_path) == ("", 0.0)

@@ -58,7 +58,7 @@ def test_the_command_is_not_known_before(site: Site) -> None:
     made = site.plugin.get_initial_vars({"nodes": "2"})
     assert isinstance(made["test_cmd"], DeferredVariable)
     assert made.info("test_cmd")["deferred"] and "srun" in made.info("test_cmd")["example"]
-    with pytest.raises(Exception, match="mpi_cmd.*srun.*mpirun"):
+    with pytest.raises(Exception, match=r"mpi_cmd.*srun.*mpirun"):
         site.plugin.get_initial_vars({"slurm": {"mpi_cmd": "prun"}})
 
 

@@ -219,7 +219,12 @@ def test_nothing_is_left_when_a_cluster_ends(tmp_path: Path) -> None:
         wait_until(lambda: slurm.jobs()[job_id]["state"] == "RUNNING")
         wait_until(lambda: any("script" in line for line in _processes_of(folder)))
         assert any("controller" in line for line in _processes_of(folder))
+        environment = slurm.env()
     wait_until(lambda: not _processes_of(folder))
+    late = subprocess.run([str(slurm.bin / "squeue")], env=environment, capture_output=True,
+                          text=True, check=False)
+    assert (late.returncode, late.stderr) == (
+        2, f"fake Slurm: there is no cluster in {folder} any more\n")
     assert [call.command for call in slurm.calls()] == ["sbatch"]
 
 

@@ -91,6 +91,8 @@ class FakeSlurm:
             raise FakeSlurmError(f"{self.folder} holds a fake cluster already")
         (self.folder / stepmanager.RUN_FOLDER).mkdir(parents=True)
         os.mkfifo(self.folder / wakeup.FIFO)
+        (self.folder / wakeup.LOCK).touch()
+        (self.folder / wakeup.LOG).touch()
         store = Store.create(str(self.folder), self._description.cluster, self._description.nodes)
         for reservation in self._description.reservations:
             store.save_reservation(reservation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
@@ -22,6 +23,8 @@ from .states import parse_job_state
 QUERY_TIMEOUT = 60.0
 # sbatch retries for two minutes by itself when the queue is full.
 SUBMIT_TIMEOUT = 180.0
+# How many sbatch run at the same time.
+SUBMIT_AT_ONCE = 4
 # How long a process waits for the answer that another one is asking for.  A frozen controller
 # keeps squeue for about as long.
 LOCK_WAIT = 20.0
@@ -36,6 +39,8 @@ class SlurmClient:
         # Jobs inherit the environment of sbatch, so nothing is set for it.
         self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
                                         set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
+        # Held while one of them runs.
+        self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
     @staticmethod
     def missing_commands() -> list[str]:

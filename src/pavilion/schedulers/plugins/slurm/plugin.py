@@ -54,7 +54,8 @@ class Slurm(SchedulerPluginAdvanced):
     JOB_STATUS_TIMEOUT = 0.0
     # Seconds that an answer about jobs serves.
     JOB_TABLE_AGE = 5.0
-    KICKOFFS_AT_ONCE = 4
+    # More than run sbatch at the same time (client.SUBMIT_AT_ONCE): the others write a job's files.
+    KICKOFFS_AT_ONCE = 6
 
     def __init__(self) -> None:
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)

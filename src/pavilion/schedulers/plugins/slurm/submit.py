@@ -77,7 +77,8 @@ class Submitter:
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:
-            result = self._client.submitting.run(argv, output=folder / LOG_FN)
+            with self._client.submit_slots:
+                result = self._client.submitting.run(argv, output=folder / LOG_FN)
             kind = classify_result(result)
             submitted = parse_submitted(result.stdout) if kind is None else None
             if submitted is not None:

@@ -33,10 +33,16 @@ _A_YEAR = 365 * 24 * 60  # minutes: what Slurm makes of no limit when a job star
 def main(folder: str) -> int:
     """Run until there is nothing to do. 0, also when another controller runs already."""
     while True:
-        with open(os.path.join(folder, LOCK), "w", encoding="utf-8") as lock:
+        try:
+            lock = open(os.path.join(folder, LOCK), "rb")  # noqa: SIM115 - closed below
+        except FileNotFoundError:
+            return 0  # the cluster has been removed
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                return 0
+            if not os.path.exists(os.path.join(folder, STATE_FILE)):
                 return 0
             fifo = os.open(os.path.join(folder, FIFO), os.O_RDWR | os.O_NONBLOCK)
             try:

@@ -83,7 +83,7 @@ def never_reason(machine: Machine, job: Row) -> str:
             partition["max_nodes"] and job["min_nodes"] > partition["max_nodes"]):
         return "PartitionNodeLimit"
     if partition["max_time"] and job["limit"] and job["limit"] > partition["max_time"]:
-        return "PartitionConfig"
+        return "PartitionTimeLimit"
     return ""
 
 

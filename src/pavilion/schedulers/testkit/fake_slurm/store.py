@@ -37,11 +37,18 @@ _NODE_COLUMNS = ("name", "cpus", "memory", "features", "base", "flags", "reason"
 class Store:
     """An open state file. Not shared between threads; each process opens its own."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, make: bool = False) -> None:
+        """Open the state file, which is there unless it is to be made.
+
+        :raises sqlite3.OperationalError: when it is not there.
+        """
         self.folder = folder
+        path = os.path.join(os.path.abspath(folder), STATE_FILE)
+        for char in "%?#":  # they mean something in a URI
+            path = path.replace(char, f"%{ord(char):02X}")
         # Transactions are begun by hand: a writer takes the lock before it reads.
-        self._db = sqlite3.connect(os.path.join(folder, STATE_FILE), timeout=60.0,
-                                   isolation_level=None)
+        self._db = sqlite3.connect(f"file:{path}?mode={'rwc' if make else 'rw'}", uri=True,
+                                   timeout=60.0, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA synchronous = OFF")
 
@@ -51,7 +58,7 @@ class Store:
     @classmethod
     def create(cls, folder: str, description: Row, nodes: Iterable[Row]) -> Store:
         """Make the state file of a new cluster."""
-        store = cls(folder)
+        store = cls(folder, make=True)
         store._db.execute("PRAGMA journal_mode = WAL")
         store._db.executescript(_SCHEMA)
         marks = ", ".join("?" * (len(_NODE_COLUMNS) + 1))

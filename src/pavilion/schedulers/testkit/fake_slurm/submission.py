@@ -12,6 +12,7 @@ from .script import MAX_SCRIPT
 from .store import Row
 
 _MAX_TEXT = 1024
+_LIMITS = ("PartitionNodeLimit", "PartitionTimeLimit")
 _FIRST_PRIORITY = 4294901760
 
 
@@ -39,6 +40,8 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
                             or None)
         if impossible is None:
             _settle(row)
+            if placement.never_reason(machine, row) in _LIMITS and row["reason"] == "None":
+                row["reason"] = "PartitionConfig"  # until the scheduler has looked at it
         else:
             row.update(state="FAILED", reason="BadConstraints", exit_signal=1, exit_code=0,
                        start=context.now, end=context.now, eligible=context.now)

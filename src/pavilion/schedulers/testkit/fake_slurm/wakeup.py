@@ -15,6 +15,7 @@ import sys
 
 FIFO = "controller.fifo"
 LOCK = "controller.lock"
+LOG = "controller.log"
 
 
 def wake(folder: str) -> bool:
@@ -51,8 +52,9 @@ def ensure_controller(folder: str) -> None:
 def _become_controller(folder: str) -> None:
     """Replace this process, with nothing of the command's open files left."""
     null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(os.path.join(folder, "controller.log"),
-                  os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    # The file is there as long as the cluster is; nothing is to be made in a folder that is
+    # being removed.
+    log = os.open(os.path.join(folder, LOG), os.O_WRONLY | os.O_APPEND)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
