@@ -210,11 +210,10 @@ class Soak:
 
     def _kill_before(self, start: Callable[[], None]) -> None:
         """Kill the controller, hand jobs over while there is none, and start it again."""
-        self._wait(lambda: not self._submitting)
+        self._wait(lambda: not self._submitting and all(
+            test.complete for test, kind in list(self.tests) if kind is fates.LIMIT))
         self.hold.touch()
         with self.acting:
-            self._wait(lambda: all(test.complete for test, kind in list(self.tests)
-                                   if kind is fates.LIMIT))
             time.sleep(QUIET_SECONDS)
             self.cluster.kill_controller()
             self.tell(f"controller killed, with {self._left()} tests under way")

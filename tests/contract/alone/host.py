@@ -1,6 +1,6 @@
 """Inside: the host of ``host26`` at work.  It makes tests and loads plugins as Pavilion 2.6 does.
 
-The same names as in ``contract/fakes.py`` and ``contract/plugin_sites.py``, so that checks of
+The same names as in ``contract/fakes.py`` and in test_existing_plugins.py, so that checks of
 plugins can be run on both.
 """
 
@@ -11,8 +11,6 @@ import os
 import sys
 import time
 from pathlib import Path
-
-from yapsy.PluginManager import PluginManager
 
 from pavilion.config import PavConfig
 from pavilion.schedulers import SchedulerPlugin, get_plugin
@@ -31,6 +29,8 @@ def load_pav_cfg(file):
 
 def load_plugins(pav_cfg):
     """The bundled plugins, and those of each config folder through plain yapsy."""
+    # Not at the top: what newer Pythons lack for yapsy is there once the folder was imported.
+    from yapsy.PluginManager import PluginManager
     SchedulerPlugin.register_core_plugins()
     manager = PluginManager(categories_filter={"sched": SchedulerPlugin})
     manager.setPluginPlaces([str(item["path"] / "plugins") for item in pav_cfg.configs.values()])

@@ -5,7 +5,7 @@ script and environment lie apart, so that listing jobs does not read them.
 """
 
 # A command starts in less time without pathlib.
-# ruff: noqa: PTH118
+# ruff: noqa: PTH100, PTH118
 
 from __future__ import annotations
 
