@@ -131,7 +131,7 @@ def bench_status(folder: Path) -> None:
                                          ("beyond it", 0.2, 1.0, 3)):
             pav_cfg = new_host(folder / f"age{age:g}")
             plugin = Slurm()
-            plugin.JOB_TABLE_AGE = age  # type: ignore[misc]
+            plugin.JOB_TABLE_AGE = age
             took = seconds(lambda plugin=plugin, pav_cfg=pav_cfg, pause=pause: ask(
                 plugin, pav_cfg, 3, pause))
             show(f"states of {JOBS:,} jobs three times, {label}", count(calls), "commands",

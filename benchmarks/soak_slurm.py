@@ -94,7 +94,7 @@ class Soak:
         limited = [kind for kind in kinds if kind is fates.LIMIT]
         others = [kind for kind in kinds if kind is not fates.LIMIT]
         rng.shuffle(others)
-        count = max(3, round(jobs / wave))
+        count = max(4, round(jobs / wave))
         waves = [others[number::count] for number in range(count)]
         # Not before the controller is killed: when it ends such a job is not up to us.
         half = 0 if self.short_limit else len(limited) // 2
@@ -115,13 +115,17 @@ class Soak:
                    for work in (self._keep_list, self._be_nasty, self._cancel_some)]
         for helper in helpers:
             helper.start()
-        freeze_at, kill_at = len(self._waves) // 3, 2 * len(self._waves) // 3
+        freeze_at, kill_at = len(self._waves) // 3, 2 * len(self._waves) // 3 + 1
         for number, kinds in enumerate(self._waves):
             if number == freeze_at:
-                self._freeze_during(lambda kinds=kinds: self._start_series(kinds))
+                self._freeze_during(kinds)
             elif number == kill_at:
-                self._kill_before(lambda kinds=kinds: self._start_series(kinds))
+                self._kill_before(kinds)
             else:
+                if number == kill_at - 1:
+                    # When Slurm ends these is not up to us, and must not be right before.
+                    self._wait(lambda: all(test.complete for test, kind in list(self.tests)
+                                           if kind is fates.LIMIT))
                 self._start_series(kinds)
             self._wait(lambda: self._left() <= BACKLOG and not self._submitting)
         for thread in self._series:
@@ -194,10 +198,10 @@ class Soak:
 
     # --------------------------------------------------------------------- the controller
 
-    def _freeze_during(self, start: Callable[[], None]) -> None:
-        """Freeze the controller while jobs are handed to it."""
+    def _freeze_during(self, kinds: Sequence[Kind]) -> None:
+        """Freeze the controller while a series is handed to it."""
         before = len(self.tests)
-        start()
+        self._start_series(kinds)
         new = [test for test, _ in self.tests[before:]]
         # At once: a whole series is handed over within a second.
         self._wait(lambda: any(_job_id(test) for test in new), seconds=30, pause=0.002)
@@ -208,16 +212,15 @@ class Soak:
         self.cluster.thaw()
         self.tell("controller goes on")
 
-    def _kill_before(self, start: Callable[[], None]) -> None:
-        """Kill the controller, hand jobs over while there is none, and start it again."""
-        self._wait(lambda: not self._submitting and all(
-            test.complete for test, kind in list(self.tests) if kind is fates.LIMIT))
+    def _kill_before(self, kinds: Sequence[Kind]) -> None:
+        """Kill the controller, hand a series over while there is none, and start it again."""
+        self._wait(lambda: not self._submitting)
         self.hold.touch()
         with self.acting:
             time.sleep(QUIET_SECONDS)
             self.cluster.kill_controller()
             self.tell(f"controller killed, with {self._left()} tests under way")
-            start()
+            self._start_series(kinds)
             time.sleep(self.down_seconds)
             self.cluster.start_controller()
             self.tell("controller started")
@@ -339,7 +342,7 @@ def main() -> int:
             began = time.monotonic()
             outcome = Soak(cluster, set_up(folder / "work"), args.jobs, seed=args.seed,
                            tell=lambda line: print(line, file=sys.stderr, flush=True)).run()
-            calls = schedulers.get_plugin("slurm")._client  # type: ignore[attr-defined]
+            calls = schedulers.get_plugin("slurm")._client
             print(outcome.table)
             print(f"\n{outcome.tests} tests, {outcome.jobs} jobs that Slurm listed, "
                   f"{time.monotonic() - began:.0f} s; commands of the plugin: "

@@ -66,7 +66,7 @@ class Mortal(Disk):
     def remove(self, path: Path) -> None:
         self._step()
         if path.is_dir() and not path.is_symlink() and self._dies():
-            for file in sorted(path.iterdir())[1:]:
+            for file in sorted(path.iterdir())[:-1]:  # the marker first
                 file.unlink() if file.is_file() else shutil.rmtree(file)
             os.kill(os.getpid(), signal.SIGKILL)
         super().remove(path)

@@ -40,8 +40,11 @@ PYTHON = Interpreter(Path(sys.executable), "of the tests")
 
 
 @pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine lives on, and it takes long."""
+def _own_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed commands leave temporary folders here; and waiting for the disk takes long."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("os.fsync", lambda fd: None)
 
 

@@ -40,21 +40,22 @@ class Site:
         # seconds to go.
         self.long = f"until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done"
 
+    def release(self) -> None:
+        """Let all jobs end that run ``long``."""
+        self._gate.touch()
+
     def leave(self) -> None:
         """End all jobs, and switch faults off."""
         if not self.cluster.is_real:
             self.cluster.clear_fault()
-        self._gate.touch()
-        self.cluster.run("scancel", "-t", "PENDING", "-u", "root")
-        wait_until(lambda: not self.cluster.run("squeue", "-a", "-h").stdout, "jobs are over")
+        if list(self.pav_cfg.working_dir.glob("jobs/*/sbatch.log")):
+            self.release()
+            self.cluster.run("scancel", "-t", "PENDING", "-u", "root")
+            wait_until(lambda: not self.cluster.run("squeue", "-a", "-h").stdout, "jobs are over")
         if self.cluster.is_real:
             # A controller that was started anew does not know its nodes for a moment.
             self.cluster.wait_until(lambda: "unk" not in self.cluster.run(
                 "sinfo", "-a", "-h", "-o", "%T").stdout, "nodes are known")
-
-    def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
-        """Start tests; the errors."""
-        return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
 
     def test(self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
              ) -> FakeTest:
@@ -159,6 +160,8 @@ def site_of(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "si
     for name, value in cluster.env().items():
         if os.environ.get(name) != value:
             monkeypatch.setenv(name, value)
+    # Jobs run in the folder that they are submitted from.
+    monkeypatch.chdir(cluster.folder)
     plugin = Slurm()
     # Some of what takes minutes at a site takes seconds here.
     plugin.JOB_TABLE_AGE = TABLE_AGE  # type: ignore[misc]

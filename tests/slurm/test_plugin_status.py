@@ -298,18 +298,15 @@ def test_a_job_of_another_system(site: Site) -> None:
     assert site.queries() == asked
 
 
-@pytest.mark.parametrize("kind", [str, int])
-def test_a_record_of_pavilion_2_6(site: Site, kind: type) -> None:
+def test_a_record_of_pavilion_2_6(site: Site) -> None:
     test = site.start(work=site.long)
-    job_info = JobInfo({"id": kind(info(test)["id"]), "sys_name": info(test)["sys_name"]})
-
-    def runs() -> bool:
-        status = site.plugin._job_status(site.pav_cfg, job_info)
-        return status is not None and status.state == "SCHED_RUNNING"
-
-    wait_until(runs, "it runs")
-    assert site.plugin.cancel(job_info) is None
-    wait_until(lambda: site.jobs()[info(test)["id"]].state == "CANCELLED", "it is cancelled")
+    job_id, name = info(test)["id"], info(test)["sys_name"]
+    for record in (JobInfo({"id": job_id, "sys_name": name}),
+                   JobInfo({"id": int(job_id), "sys_name": name})):
+        wait_until(lambda info=record: getattr(site.plugin._job_status(
+            site.pav_cfg, info), "state", "") == "SCHED_RUNNING", "it runs")
+    assert site.plugin.cancel(record) is None
+    wait_until(lambda: site.jobs()[job_id].state == "CANCELLED", "it is cancelled")
 
 
 @pytest.mark.parametrize("record", [

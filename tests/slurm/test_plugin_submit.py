@@ -31,7 +31,7 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
     site.usable()  # the nodes are known before
-    test = site.test({"tasks_per_node": "2"}, work="echo ran >> ran; sleep 0.2")
+    test = site.test({"tasks_per_node": "2"}, work="sleep 0.2")
     test_dir = site.pav_cfg.working_dir
     with site.cluster.frozen():
         starting = threading.Thread(target=site.try_start, args=[test])
@@ -43,14 +43,13 @@ def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
     # There is one job with our token, and it is the one that the test has.
     jobs = site.jobs_of(test)
     assert [job.job_id for job in jobs] == [info(test)["id"]]
-    assert len(site.jobs()) == len({*site.jobs()} - {job.job_id for job in jobs}) + 1
     site.wait_status(test, "SCHED_ERROR", "ended in order")
     assert log.read_text().count("sbatch --parsable") == 1
 
 
 def test_a_job_that_nobody_can_be_asked_about_is_found_later(
         site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "LOOK_PAUSES", (0.1,))
+    monkeypatch.setattr(submit, "LOOK_PAUSES", ())
     site.usable()
     test = site.test(work=site.long)
     with site.cluster.frozen():
@@ -68,7 +67,7 @@ def test_a_job_that_nobody_can_be_asked_about_is_found_later(
 
 def test_without_a_controller_nothing_is_submitted(site: Site, monkeypatch: pytest.MonkeyPatch
                                                    ) -> None:
-    monkeypatch.setattr(submit, "LOOK_PAUSES", (0.1,))
+    monkeypatch.setattr(submit, "LOOK_PAUSES", ())
     site.usable()
     test = site.test()
     with site.cluster.down():

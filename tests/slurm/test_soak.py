@@ -31,7 +31,7 @@ def test_every_test_has_the_fate_that_was_meant(slurm: Cluster, pav_cfg: PavConf
     monkeypatch.setattr(plugin, "JOB_TABLE_AGE", 1.0, raising=False)
     monkeypatch.setattr(plugin, "JOB_END_GRACE", 2.0)
     told: list[str] = []
-    outcome = Soak(slurm.cluster, pav_cfg, JOBS, freeze=6.0, down=3.0, short_limit=True,
+    outcome = Soak(slurm.cluster, pav_cfg, JOBS, freeze=5.0, down=2.0, short_limit=True,
                    patience=120.0, tell=told.append).run()
     assert outcome.ok, "\n".join([outcome.table, *outcome.problems, *told])
     assert (outcome.tests, outcome.jobs) == (JOBS, JOBS)
