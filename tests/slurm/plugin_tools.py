@@ -65,6 +65,10 @@ class Site:
         path.write_text(f"{work}\n")
         return test
 
+    def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
+        """Start tests; the errors."""
+        return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
+
     def start(self, schedule: Mapping[str, Any] | None = None, work: str = "true",
               **more: Any) -> FakeTest:
         """Start a test."""
