@@ -1,4 +1,4 @@
-"""Tests and settings that have what CONTRACT.md section 2 lists, and nothing more.
+"""Tests and settings that have what the contract, section 2 lists, and nothing more.
 
 Whatever else the schedulers folder asks of them is an AttributeError or a KeyError.  What begins
 with ``fake_`` is for the tests that use these.

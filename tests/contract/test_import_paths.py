@@ -1,4 +1,4 @@
-"""The names that a Pavilion core and plugins import (CONTRACT.md, section 1)."""
+"""The names that a Pavilion core and plugins import (the contract, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status of jobs, as core uses it (CONTRACT.md, section 4)."""
+"""The status of jobs, as core uses it (the contract, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kickoff scripts and their headers (CONTRACT.md, section 3)."""
+"""Kickoff scripts and their headers (the contract, section 3)."""
 
 from __future__ import annotations
 
@@ -216,12 +216,12 @@ class NodesSched(SchedulerPluginAdvanced):
 
 
 def plain_tests(count: int, **schedule: Any) -> list[FakeTest]:
-    return [FakeTest(Path("/work/series/s1"), number, schedule) for number in range(1, count + 1)]
+    return [FakeTest(Path("/site/series/s1"), number, schedule) for number in range(1, count + 1)]
 
 
 def test_golden_basic(fixed: FakePavConfig, tmp_path: Path) -> None:
     script = Raw().create_kickoff_script(fixed, plain_tests(1)[0],  # type: ignore[arg-type]
-                                         log_path="/work/jobs/one/kickoff.log")
+                                         log_path="/site/jobs/one/kickoff.log")
     check_golden("kickoff_basic.sh", text_of(script, tmp_path))
 
 
@@ -229,13 +229,13 @@ def test_golden_shared(fixed: FakePavConfig, tmp_path: Path) -> None:
     tests = plain_tests(3, account="sci", exclude_nodes="b[1-2]", nodes="4", min_nodes="2")
     tests[1].config["schedule"]["time_limit"] = "7"
     script = LinesSched().create_kickoff_script(fixed, tests,  # type: ignore[arg-type]
-                                                log_path=Path("/work/jobs/one/kickoff.log"))
+                                                log_path=Path("/site/jobs/one/kickoff.log"))
     check_golden("kickoff_shared.sh", text_of(script, tmp_path))
 
 
 def test_golden_advanced(fixed: FakePavConfig, tmp_path: Path) -> None:
     script = NodesSched().create_kickoff_script(
-        fixed, plain_tests(5), log_path="/work/jobs/one/kickoff.log",  # type: ignore[arg-type]
+        fixed, plain_tests(5), log_path="/site/jobs/one/kickoff.log",  # type: ignore[arg-type]
         nodes=["a1", "a3"])
     check_golden("kickoff_advanced.sh", text_of(script, tmp_path))
 
@@ -248,9 +248,9 @@ def test_golden_isolated(fixed: FakePavConfig, tmp_path: Path) -> None:
 
 def test_the_parts_stand_in_order(fixed: FakePavConfig, tmp_path: Path) -> None:
     script = NodesSched().create_kickoff_script(fixed, plain_tests(2),  # type: ignore[arg-type]
-                                                log_path="/work/my job/kickoff.log")
+                                                log_path="/site/my job/kickoff.log")
     text = text_of(script, tmp_path)
-    parts = ["#!/bin/bash\n", "#FAKE --name", "exec >'/work/my job/kickoff.log' 2>&1\n",
+    parts = ["#!/bin/bash\n", "#FAKE --name", "exec >'/site/my job/kickoff.log' 2>&1\n",
              "export PATH=/opt/pavilion/bin:${PATH}\n",
              "export PAV_CONFIG_FILE='/home/user/my config/pavilion.yaml'\n",
              "export PAV_CONFIG_DIR='/home/user/my config'\n",

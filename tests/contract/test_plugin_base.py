@@ -1,5 +1,5 @@
 """What every scheduler plugin has: attributes, activation, sections, names, availability
-(CONTRACT.md, section 3)."""
+(the contract, section 3)."""
 
 from __future__ import annotations
 

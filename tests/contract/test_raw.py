@@ -1,4 +1,4 @@
-"""The raw scheduler through the plugin API, with real processes (CONTRACT.md; issue 2, item 7)."""
+"""The raw scheduler through the plugin API, with real processes (the contract; issue 2, item 7)."""
 
 from __future__ import annotations
 

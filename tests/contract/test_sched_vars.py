@@ -1,4 +1,4 @@
-"""The variables of a scheduler (CONTRACT.md, section 5)."""
+"""The variables of a scheduler (the contract, section 5)."""
 
 from __future__ import annotations
 

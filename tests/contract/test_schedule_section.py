@@ -1,4 +1,4 @@
-"""The schedule section: keys, defaults, what is accepted and refused (CONTRACT.md, section 5)."""
+"""The schedule section: keys, defaults, what is accepted and refused (the contract, section 5)."""
 
 from __future__ import annotations
 

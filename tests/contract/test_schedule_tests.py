@@ -1,4 +1,4 @@
-"""Placing tests into jobs and starting these: the basic family (CONTRACT.md, sections 3, 4, 8)."""
+"""Placing tests into jobs and starting these: the basic family (the contract, sections 3, 4, 8)."""
 
 from __future__ import annotations
 

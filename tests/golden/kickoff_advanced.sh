@@ -5,7 +5,7 @@
 #FAKE --include a1,a3
 
 # All output from here on goes to the kickoff log.
-exec >/work/jobs/one/kickoff.log 2>&1
+exec >/site/jobs/one/kickoff.log 2>&1
 
 # What the pav command needs to find its code and configuration.
 export PATH=/opt/pavilion/bin:${PATH}
