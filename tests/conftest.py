@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
 pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
 
+
+# How fast a machine is does not decide whether the code is right.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[
+    HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.load_profile("any-machine")
 
 # A shell that starts this in the background has it ignore Ctrl-C, and so would all that the tests
 # start.
