@@ -50,12 +50,18 @@ class Site:
             self.cluster.clear_fault()
         if list(self.pav_cfg.working_dir.glob("jobs/*/sbatch.log")):
             self.release()
-            self.cluster.run("scancel", "-t", "PENDING", "-u", "root")
-            wait_until(lambda: not self.cluster.run("squeue", "-a", "-h").stdout, "jobs are over")
+            if pending := self._own_jobs("-t", "PENDING"):
+                self.cluster.run("scancel", *pending)
+            wait_until(lambda: not self._own_jobs(), "jobs are over")
         if self.cluster.is_real:
             # A controller that was started anew does not know its nodes for a moment.
             self.cluster.wait_until(lambda: "unk" not in self.cluster.run(
                 "sinfo", "-a", "-h", "-o", "%T").stdout, "nodes are known")
+
+    def _own_jobs(self, *options: str) -> set[str]:
+        """Ids of jobs that are not over, but for those that other tests look at later."""
+        listed = self.cluster.run("squeue", "-a", "-h", "-o", "%i", *options).stdout.split()
+        return set(listed) - self.cluster.kept
 
     def test(self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
              ) -> FakeTest:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -392,3 +393,10 @@ def _end(daemons: list[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+
+
+if __name__ == "__main__":
+    # For tools/test.sh: whether one can be started here.
+    if why_not := why_not_available():
+        print(why_not, file=sys.stderr)
+    sys.exit(bool(why_not))

@@ -8,16 +8,19 @@ from clusters import Slurm, wait_until
 pytestmark = pytest.mark.usefixtures("early")
 
 
-@pytest.mark.parametrize(("body", "state", "reason", "code"), [
-    ("true", "COMPLETED", "None", "0:0"),
-    ("exit 3", "FAILED", "NonZeroExitCode", "3:0"),
-    ("kill -9 $$", "FAILED", "JobLaunchFailure", "0:9"),
-    ("kill -TERM $$", "FAILED", "JobLaunchFailure", "0:15"),
-    ("no-such-command", "FAILED", "NonZeroExitCode", "127:0"),
+@pytest.mark.parametrize(("body", "state", "reason", "code", "wait_status"), [
+    ("true", "COMPLETED", "None", "0:0", "0"),
+    ("exit 3", "FAILED", "NonZeroExitCode", "3:0", "768"),
+    ("kill -9 $$", "FAILED", "JobLaunchFailure", "0:9", "9"),
+    ("kill -TERM $$", "FAILED", "JobLaunchFailure", "0:15", "15"),
+    ("no-such-command", "FAILED", "NonZeroExitCode", "127:0", "32512"),
 ])
-def test_how_a_script_ends(slurm: Slurm, body: str, state: str, reason: str, code: str) -> None:
+def test_how_a_script_ends(slurm: Slurm, body: str, state: str, reason: str, code: str,
+                           wait_status: str) -> None:
     job_id, shown = slurm.finish(body)
     assert (shown["JobState"], shown["Reason"], shown["ExitCode"]) == (state, reason, code)
+    named = slurm.ok("squeue", "-h", "-t", "all", "-j", job_id, "-O", "exit_code:|")
+    assert named == f"{wait_status}|\n"
     last = slurm.field(job_id, "%R")
     assert last == (f"({reason})" if state == "FAILED" else shown["NodeList"])
     assert (shown["Restarts"], shown["BatchHost"]) == ("0", shown["NodeList"])

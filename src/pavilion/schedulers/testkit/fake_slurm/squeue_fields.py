@@ -47,10 +47,9 @@ def _time(function: Callable[[Row], float | None]) -> Callable[[Pair], str]:
 
 
 def _exit_code(pair: Pair) -> str:
-    """The exit code alone, and the signal behind a colon if there was one."""
+    """The raw wait status, as ``squeue -O exit_code`` of Slurm 20.11 to 24.11 prints it."""
     job = pair[1]
-    return f"{job['exit_code']}:{job['exit_signal']}" if job["exit_signal"] else str(
-        job["exit_code"])
+    return str(job["exit_code"] << 8 | job["exit_signal"])
 
 
 def _share(pair: Pair) -> str:
