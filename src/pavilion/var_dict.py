@@ -23,7 +23,6 @@ A set is a class, and each of its variables is a method with a mark:
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -200,6 +199,7 @@ class VarDict(Mapping[str, Any]):
     def _check_key(self, key: str) -> None:
         if key in self:
             return
+        import difflib
         near = difflib.get_close_matches(str(key), list(self), n=3)
         hint = (f"Did you mean {_quoted(near)}?" if near
                 else f"There are: {_quoted(list(self)) or 'none'}.")

@@ -6,7 +6,6 @@ did you mean ...?`; parts that are not known are left out.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Union
@@ -37,6 +36,7 @@ def near_matches(word: str, allowed: Iterable[str]) -> list[str]:
     by_lower: dict[str, str] = {}
     for candidate in allowed:
         by_lower.setdefault(candidate.lower(), candidate)
+    import difflib
     found = difflib.get_close_matches(word.lower(), list(by_lower), n=3, cutoff=0.6)
     return [by_lower[name] for name in found]
 

@@ -41,6 +41,15 @@ class FilteredNodes(NamedTuple):
     reasons: dict[str, list[str]]
 
 
+class _Answer(NamedTuple):
+    """What came of asking the scheduler for its nodes; ``failure`` when nothing did."""
+
+    when: float
+    data: list[Any]
+    extra: Any
+    failure: Exception | None = None
+
+
 class _Chunks(NamedTuple):
     """The chunks of one kind of configuration; or why there are none."""
 
@@ -95,10 +104,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         # The usable nodes of each kind of configuration; 'node_list_id' is the index.
         self._node_lists: list[NodeList] = []
         self._list_ids: dict[tuple[str, ...], int] = {}
-        # When (monotonic seconds) and why the scheduler could not be asked for its nodes.
-        self._failure: tuple[float, Exception] | None = None
         self._inventory_lock = threading.RLock()
-        self._raw_data: ConfigCache[tuple[list[Any], Any]] = ConfigCache()
+        self._answers: ConfigCache[_Answer] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
         self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
         self._chunk_sets: dict[Hashable, _Chunks] = {}
@@ -131,8 +138,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             self._nodes = None
             self._node_lists = []
             self._list_ids.clear()
-            self._failure = None
-            self._raw_data.clear()
+            self._answers.clear()
             self._inventories.clear()
             self._filtered.clear()
             self._chunk_sets.clear()
@@ -148,27 +154,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return self._inventories.get(sched_config, self._build_inventory)
 
     def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        if self._failure is not None:
-            when, failure = self._failure
-            if time.monotonic() - when < self.INVENTORY_RETRY:
-                # A thousand tests must not wait for a thousand time-outs.
-                raise failure
+        # A thousand tests must not wait for a thousand time-outs.
+        answer = self._answers.get(
+            sched_config, self._ask_for_nodes,
+            lambda known: (known.failure is None
+                           or time.monotonic() - known.when < self.INVENTORY_RETRY))
         try:
-            return self._ask_for_inventory(sched_config)
-        except Exception as exc:
-            self._failure = time.monotonic(), exc
-            raise
-
-    def _ask_for_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        try:
-            raw_data, extra = self._raw_data.get(sched_config, self._get_raw_node_data)
-            transform = self._transform_raw_node_data
-            nodes: Nodes = {}
-            for raw in raw_data:
-                info = transform(sched_config, raw, extra)
-                inventory.check_node(self.name, raw, info)
-                name = info["name"]
-                nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
+            if answer.failure is not None:
+                raise answer.failure
+            return self._describe_nodes(sched_config, answer)
         except PavilionError:
             raise
         except (inventory.InventoryError, NotImplementedError) as exc:
@@ -179,6 +173,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 f"The scheduler plugin {self.name!r} ({self.path}) failed with "
                 f"{type(exc).__name__} while it took stock of the nodes", prior_error=exc
             ) from exc
+
+    def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
+        try:
+            data, extra = self._get_raw_node_data(sched_config)
+        except Exception as exc:
+            return _Answer(time.monotonic(), [], None, exc)
+        return _Answer(time.monotonic(), data, extra)
+
+    def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
+        transform = self._transform_raw_node_data
+        nodes: Nodes = {}
+        for raw in answer.data:
+            info = transform(sched_config, raw, answer.extra)
+            inventory.check_node(self.name, raw, info)
+            name = info["name"]
+            nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
         return inventory.in_order(nodes)
 
     def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
@@ -404,12 +414,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None
                      ) -> SchedulerVariables:
+        # A header that reads no variable of nodes asks the scheduler nothing.
+        return self.VAR_CLASS(sched_config, deferred=True,
+                              nodes=LaterNodes(lambda: self._header_view(sched_config, nodes)))
+
+    def _header_view(self, sched_config: dict[str, Any], nodes: NodeList | None) -> NodeView:
         filtered = self.filtered_nodes(sched_config)
-        known = filtered.nodes if nodes is None else {
-            name: filtered.nodes[name] for name in nodes if name in filtered.nodes}
-        return self.VAR_CLASS(sched_config, nodes=known,
-                              chunks=[filtered.names if nodes is None else list(nodes)],
-                              node_list_id=filtered.list_id, deferred=True)
+        if nodes is None:
+            return NodeView(filtered.nodes, [filtered.names], filtered.list_id, [])
+        known = {name: filtered.nodes[name] for name in nodes if name in filtered.nodes}
+        return NodeView(known, [list(nodes)], filtered.list_id, [])
 
     def _job_name(self, tests: TestRun | Sequence[TestRun]) -> str:
         """'pav_', and the names of up to four tests."""

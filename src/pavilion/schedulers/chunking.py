@@ -7,7 +7,6 @@ the cost is nodes times chunks.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Callable
@@ -185,6 +184,7 @@ def _check_include(size: int, included: set[str], names: list[str]) -> None:
 def _check_choice(key: str, value: str, choices: list[str]) -> None:
     if value in choices:
         return
+    import difflib
     near = difflib.get_close_matches(str(value), choices, 1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise ChunkError(f"Unknown {key} '{value}'.{hint} Allowed are: {', '.join(choices)}.")

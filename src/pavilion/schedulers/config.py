@@ -9,7 +9,6 @@ activated, and takes it out again when it is deactivated.
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -389,6 +388,7 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
     for key, value in config.items():
         if key in validators or key in DERIVED_KEYS:
             continue
+        import difflib
         near = difflib.get_close_matches(str(key), list(validators), n=3, cutoff=0.75)
         if where == "schedule" and not near and (value is None or isinstance(value, Mapping)):
             # The section of a scheduler that is not loaded here.
@@ -438,6 +438,7 @@ def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
     for choice in choices:
         if str(choice).lower() == text:
             return choice
+    import difflib
     near = difflib.get_close_matches(text, [str(choice) for choice in choices], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise SchedConfigError(f"Bad value {value!r} for {where}.{hint} "

@@ -90,14 +90,16 @@ class ConfigCache(Generic[T]):
         self._reads: list[tuple[str, ...]] = []
         self._results: dict[tuple[Hashable, ...], T] = {}
 
-    def get(self, config: Mapping[str, Any], work_out: Callable[[dict[str, Any]], T]) -> T:
+    def get(self, config: Mapping[str, Any], work_out: Callable[[dict[str, Any]], T],
+            holds: Callable[[T], bool] = lambda _: True) -> T:
         """The result for a configuration.
 
         :param work_out: Called where it is not known yet, with the configuration.
+        :param holds: Whether a known result can still be used.
         """
         for reads in self._reads:
             key = _key(config, reads)
-            if key in self._results:
+            if key in self._results and holds(self._results[key]):
                 return self._results[key]
         watched = WatchedConfig(config)
         result = work_out(watched)

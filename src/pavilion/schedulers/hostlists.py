@@ -11,6 +11,7 @@ makes them. `fold` and `natural_sorted` are linear but for the sort.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -29,16 +30,18 @@ DIGIT_LIMIT = 15
 _NO_NODES = frozenset(["", "(null)", "None assigned"])
 
 _DIGITS = "0123456789"
-_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
-_PLAIN_LIST = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:,[A-Za-z0-9_.][A-Za-z0-9_.-]*)*")
-_ITEM = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9,-]*\])+")
-_PART = re.compile(r"\[([^\]]*)\]|[^\[]+")
-_RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+# Compiled when first used: this module is imported with every plugin, and not always needed.
+_NAME = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*"
+_PLAIN_LIST = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:,[A-Za-z0-9_.][A-Za-z0-9_.-]*)*"
+_ITEM = r"(?:[A-Za-z0-9_.-]+|\[[0-9,-]*\])+"
+_PART = r"\[([^\]]*)\]|[^\[]+"
+_RANGE = r"([0-9]+)(?:-([0-9]+))?"
 # In pieces, since Python refuses to read numbers of thousands of digits.
-_NUMBERS = re.compile(r"([0-9]{1,18})")
+_NUMBERS = r"([0-9]{1,18})"
 
 # A span of names with one prefix: (first number as text, last number as text).
 _Span = tuple[str, str]
+_regex = functools.lru_cache(maxsize=None)(re.compile)
 
 
 class HostListError(ValueError):
@@ -82,7 +85,7 @@ def expand_all(value: None | str | Iterable[str], unique: bool = False) -> list[
 
 def is_name(name: str) -> bool:
     """Say whether this is a node name that a host list can hold."""
-    return len(name) <= NAME_LIMIT and _NAME.fullmatch(name) is not None
+    return len(name) <= NAME_LIMIT and _regex(_NAME).fullmatch(name) is not None
 
 
 def _expand(text: str | None, room: int) -> list[str]:
@@ -94,7 +97,7 @@ def _expand(text: str | None, room: int) -> list[str]:
     stripped = text.strip()
     if stripped in _NO_NODES:
         return []
-    if _PLAIN_LIST.fullmatch(stripped):
+    if _regex(_PLAIN_LIST).fullmatch(stripped):
         names = stripped.split(",")
         if len(names) <= room and max(map(len, names)) <= NAME_LIMIT:
             return names
@@ -103,7 +106,7 @@ def _expand(text: str | None, room: int) -> list[str]:
     position = len(text) - len(text.lstrip())
     end = position + len(stripped)
     while True:
-        match = _ITEM.match(text, position, end)
+        match = _regex(_ITEM).match(text, position, end)
         if match is None:
             raise HostListError(_problem_at(text, position, end), text, min(position, end))
         names.extend(_expand_item(text, match.start(), match.end(), room - len(names)))
@@ -123,7 +126,7 @@ def _expand_item(text: str, start: int, end: int, room: int) -> list[str]:
     # Count first: nothing is made before it is known to be of a sane size.
     parts: list[str | list[_Span]] = []
     count, length = 1, 0
-    for match in _PART.finditer(text, start, end):
+    for match in _regex(_PART).finditer(text, start, end):
         if match.group(1) is None:
             parts.append(match.group())
             length += len(match.group())
@@ -153,7 +156,7 @@ def _parse_group(text: str, position: int, inside: str) -> list[_Span]:
     """Parse the inside of a bracket group, which starts at `position`."""
     spans = []
     for part in inside.split(","):
-        match = _RANGE.fullmatch(part)
+        match = _regex(_RANGE).fullmatch(part)
         if match is None:
             problem = (
                 f"'{part}' is neither a number nor a range like 01-20"
@@ -218,7 +221,7 @@ def natural_key(name: str) -> tuple[str | int, ...]:
     The name itself comes last, so that 'n1' and 'n01' have an order too. Text and numbers
     alternate, so that keys of any two names can be compared.
     """
-    parts: list[str | int] = list(_NUMBERS.split(name))
+    parts: list[str | int] = list(_regex(_NUMBERS).split(name))
     for index in range(1, len(parts), 2):
         parts[index] = int(parts[index])
     return (*parts, -1, name)
@@ -298,7 +301,7 @@ def _odd_names(names: set[str]) -> list[str]:
     """The names that no host list can hold, sorted."""
     # One match over all of them is much quicker than one for each.
     together = ",".join(names)
-    if together.count(",") < len(names) and _PLAIN_LIST.fullmatch(together):
+    if together.count(",") < len(names) and _regex(_PLAIN_LIST).fullmatch(together):
         return sorted(name for name in names if len(name) > NAME_LIMIT)
     return sorted(name for name in names if not is_name(name))
 

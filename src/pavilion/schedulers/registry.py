@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ def get_plugin(name: str) -> SchedulerPlugin:
     """
     plugin = _SCHEDULER_PLUGINS.get(name)
     if plugin is None:
+        import difflib
         near = difflib.get_close_matches(str(name), list(_SCHEDULER_PLUGINS), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         known = ", ".join(list_plugins()) or "none; no scheduler plugin was loaded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -90,6 +89,7 @@ class SysVars(Mapping[str, Any]):
         """
         plugin = self._plugin(key)
         if plugin is None:
+            import difflib
             near = difflib.get_close_matches(str(key), list(_PLUGINS), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise KeyError(f"There is no system variable {key!r}.{hint}")

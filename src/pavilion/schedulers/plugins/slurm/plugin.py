@@ -17,7 +17,7 @@ import yaml_config as yc
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
-from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
+from pavilion.types import NodeInfo, NodeList, NodeRange
 
 from ...advanced import SchedulerPluginAdvanced
 from ...config import validate_list
@@ -131,15 +131,6 @@ class Slurm(SchedulerPluginAdvanced):
                                  extra: Inventory) -> NodeInfo:
         """A node as this configuration sees it."""
         return extra.node_info(node_data, sched_config["slurm"], sched_config["reservation"])
-
-    def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        from .inventory import ReservationError
-        try:
-            return super()._build_inventory(sched_config)
-        except ReservationError:
-            # The fault of this configuration. Slurm can be asked, and others go on.
-            self._failure = None
-            raise
 
     def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
                        ) -> str | None:
