@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from plugin_tools import Scripted, Site, header, job_list, result, site_of
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
+from pavilion.schedulers.plugins.slurm.parsing import parse_scontrol_nodes
+from pavilion.schedulers.plugins.slurm.queries import FIELD_END, NODE_FIELDS, ROW_END
 
+DATA = Path(__file__).parents[1] / "data" / "slurm"
 MAIN = [f"node0{number}" for number in range(1, 7)]
 
 @pytest.fixture
@@ -218,9 +222,43 @@ def test_an_answer_that_is_none(text: str) -> None:
         client.inventory()
 
 
+def test_a_sinfo_that_lacks_a_field() -> None:
+    """Before 21.08: asked for in full instead.  The message is 22.05.8's for a made-up field."""
+    old = (DATA / "written" / "nodes_scontrol_20.11.txt").read_text()
+    partitions = "".join(
+        f"PartitionName={name} AllowGroups=ALL AllocNodes=ALL Default={default} QoS=N/A\n"
+        for name, default in (("a", "NO"), ("main", "YES"), ("b", "NO")))
+    client, runner = asked(
+        result("|\n", "sinfo: error: Invalid job format specification: StateComplete\n"),
+        result(old), result(partitions), result("No reservations in the system\n"))
+    nodes, reservations, default = client.inventory()
+    assert (nodes, reservations, default) == (parse_scontrol_nodes(old)[0], [], "main")
+    assert [argv[-1] for argv in runner.argvs[1:]] == ["node", "partition", "reservation"]
+
+
+def test_a_controller_that_was_just_started() -> None:
+    """It is asked again until it has heard of its nodes, but not for ever."""
+    def node_list(*states: str) -> Any:
+        rows = [[field.upper() for field in NODE_FIELDS.values()]] + [
+            [state, "4", "100", "a", "main*", f"n{number}", "none"]
+            for number, state in enumerate(states)]
+        return result("".join(FIELD_END.join(row) + f"{ROW_END}\n" for row in rows))
+
+    none = result("No reservations in the system\n")
+    client, runner = asked(node_list("UNKNOWN", "UNKNOWN", "IDLE"),
+                           node_list("UNKNOWN", "IDLE", "IDLE"), none)
+    pauses: list[float] = []
+    client._sleep = pauses.append
+    assert [node.state for node in client.inventory()[0]] == ["UNKNOWN", "IDLE", "IDLE"]
+    assert pauses == [1.0] and runner.left == 0
+    client, runner = asked(*[node_list("UNKNOWN")] * 5, none)
+    client._sleep = pauses.append
+    assert [node.state for node in client.inventory()[0]] == ["UNKNOWN"]
+    assert pauses[1:] == [1.0, 2.0, 4.0, 8.0] and runner.left == 0
+
+
 def test_jobs_of_a_row_that_cannot_be_read() -> None:
     from pavilion.schedulers.job_table import QueryFailed
-    from pavilion.schedulers.plugins.slurm.queries import FIELD_END, ROW_END
     whole = job_list({"id": "7", "state": "RUNNING"})
     # Its id can be read: the job is there, in no known state.
     client, _ = asked(result(whole.stdout + f"8{FIELD_END}x{ROW_END}\n"))

@@ -34,7 +34,7 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
     """A site on a cluster of its own that forgets jobs as soon as they are over, and whose table
     believes quickly that a job is gone."""
     def job_table(self: client.SlurmClient, user: str | None, cache_file: Path | None,
-                  max_age: float) -> JobTable:
+                  max_age: float, cluster: str = "") -> JobTable:
         return JobTable(lambda: self.jobs(user), is_over=client.is_over, cache_file=cache_file,
                         max_age=max_age, grace=0.0, absence_gap=1.0)
 

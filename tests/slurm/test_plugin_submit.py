@@ -110,7 +110,6 @@ def test_a_users_own_comment_is_kept(site: Site) -> None:
     ("accepted_but_error", {"times": 1}),
     ("garbage", {"commands": ["sbatch"]}),
     ("banner", {"commands": ["sbatch"], "where": "both"}),
-    ("cluster", {}),
     ("transient", {"commands": ["sbatch"], "at": [1]}),
     ("transient", {"commands": ["sbatch"], "at": [1, 2]}),
 ], ids=str)
@@ -125,8 +124,60 @@ def test_whatever_sbatch_says_there_is_one_job(
     site.cluster.clear_fault(fault)
     assert set(site.jobs()) - before == {info(test)["id"]}
     assert [job.job_id for job in site.jobs_of(test)] == [info(test)["id"]]
-    assert info(test).get("cluster") == ("other" if fault == "cluster" else None)
     site.wait_status(test, "SCHED_STARTUP", "is running")
+
+
+@pytest.mark.parametrize("name", ["other", ""])
+def test_a_job_on_a_cluster_that_sbatch_names(site: Site, name: str) -> None:
+    """Later commands name it too, unless it is the one of this host."""
+    if site.cluster.is_real:
+        pytest.skip("several clusters need a slurmdbd")
+    name = name or site.cluster.name
+    site.cluster.set_fault("cluster", name=name)
+    test = site.start(work=site.long)
+    assert info(test)["cluster"] == name
+    if name != "other":
+        # As where a wrapper prints it, and no slurmdbd knows it.
+        site.cluster.clear_fault("cluster")
+    site.wait_status(test, "SCHED_STARTUP", f"Job {info(test)['id']} is running")
+    assert site.plugin.cancel(info(test)) is None
+    wait_until(lambda: site.jobs()[info(test)["id"]].state == "CANCELLED", "it is cancelled")
+    ours = [call.args for call in site.cluster.calls()
+            if call.command == "scancel" and info(test)["id"] in call.args]
+    assert len(ours) == 1 and ("--clusters=other" in ours[0]) == (name == "other")
+
+
+def test_a_cluster_that_cannot_be_reached(site: Site) -> None:
+    test = site.start(work=site.long)
+    elsewhere = JobInfo(info(test), cluster="nosuch")
+    status = site.plugin._job_status(site.pav_cfg, elsewhere)
+    assert status is not None and status.state == "SCHED_WARNING"
+    assert "'nosuch' can't be reached now" in status.note
+    message = site.plugin.cancel(elsewhere)
+    assert message is not None and "'nosuch' can't be reached now" in message
+    damaged = JobInfo(info(test), cluster="--name=x y")
+    assert "damaged" in str(site.plugin.cancel(damaged))
+
+
+def test_an_unclear_submission_to_another_cluster(site: Site, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
+    if site.cluster.is_real:
+        pytest.skip("several clusters need a slurmdbd")
+    site.cluster.set_fault("cluster", name="other")
+    site.cluster.set_fault("accepted_but_error", times=1)
+    test = site.start({"slurm": {"sbatch_extra": ["--clusters=other"]}}, work=site.long)
+    assert (info(test)["cluster"], [job.job_id for job in site.jobs_of(test)]) == (
+        "other", [info(test)["id"]])
+    site.wait_status(test, "SCHED_STARTUP", "is running")
+
+
+@pytest.mark.parametrize(("options", "clusters"), [
+    ([], [""]), (["--mem=1G"], [""]), (["-M a"], ["a"]), (["-Ma,b"], ["a", "b"]),
+    (["--clusters=a", "--clusters b"], ["b"]), (["--clusters='a'"], ["a"]),
+    (["--cluster-constraint=x"], [""]),
+])
+def test_clusters_in_a_users_options(options: list[str], clusters: list[str]) -> None:
+    assert submit.named_clusters(options) == clusters
 
 
 # --- With answers that are given beforehand ---

@@ -67,8 +67,8 @@ def test_cancel_in_batches() -> None:
     assert [len(argv) - 1 for argv in commands] == [500, 500, 200]
     assert [job_id for argv in commands for job_id in argv[1:]] == ids
     assert queries.cancel([]) == []
-    assert queries.cancel(["17", "18_2"], only_pending=True) == [
-        ["scancel", "-t", "PENDING", "17", "18_2"]]
+    assert queries.cancel(["17", "18_2"], "other") == [
+        ["scancel", "--clusters=other", "17", "18_2"]]
 
 
 @pytest.mark.parametrize("bad", ["", "abc", "-u root", "17 18", "17;rm", "17\n", "1_2_3", "-1"])

@@ -35,7 +35,7 @@ class CancelOutcome(NamedTuple):
 
 
 def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wait: float,
-                sleep: Callable[[float], object] = time.sleep,
+                cluster: str = "", sleep: Callable[[float], object] = time.sleep,
                 clock: Callable[[], float] = time.monotonic) -> dict[str, CancelOutcome]:
     """Cancel jobs, and wait until the job table shows it.
 
@@ -43,10 +43,11 @@ def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wa
     after.
 
     :param wait: Seconds to wait for the jobs to go.
+    :param cluster: Theirs, when it is not the one of this host.
     """
     ids = list(dict.fromkeys(job_ids))
     before = table.lookup_many(ids)
-    results = client.cancel(ids)
+    results = client.cancel(ids, cluster)
     failures = _failures(results, ids)
     outcomes = {job_id: outcome for job_id, outcome in failures.items()
                 if outcome.what is not Cancelled.UNREACHABLE}

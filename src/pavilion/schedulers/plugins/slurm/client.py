@@ -6,9 +6,12 @@ is asked.  Queries are repeated after transient failures; nothing else is.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
@@ -28,17 +31,22 @@ SUBMIT_AT_ONCE = 4
 # How long a process waits for the answer that another one is asking for.  A frozen controller
 # keeps squeue for about as long.
 LOCK_WAIT = 20.0
+# Seconds before nodes are asked for again while the controller does not know them yet.
+STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 class SlurmClient:
     """Asks Slurm.  May be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._sleep = sleep
         self.querying = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
                                       set=queries.QUERY_SET, timeout=QUERY_TIMEOUT)
         # Jobs inherit the environment of sbatch, so nothing is set for it.
         self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
                                         set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
+        self._local_cluster = ""
+        self._ask_cluster_at = -math.inf
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
@@ -71,8 +79,12 @@ class SlurmClient:
         :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
         """
         try:
-            text = self.ask(queries.inventory())
-            nodes, refused = parsing.parse_nodes(text)
+            nodes, refused, default = self._nodes()
+            for pause in STARTING_PAUSES:
+                if not _is_starting(nodes):
+                    break
+                self._sleep(pause)
+                nodes, refused, default = self._nodes()
             reservations, also = parsing.parse_reservations(self.ask(queries.reservations()))
         except parsing.UnreadableAnswer as exc:
             raise SchedulerPluginError("Slurm's answer about its nodes cannot be used",
@@ -80,14 +92,37 @@ class SlurmClient:
         for row in (*refused, *also):
             # A node that is not understood is a node that tests do not get; no more than that.
             raise_if_nothing_left(row, nodes)
-        return nodes, reservations, parsing.default_partition(text)
+        return nodes, reservations, default
 
-    def jobs(self, user: str | None) -> dict[str, JobRecord]:
+    def _nodes(self) -> tuple[list[parsing.Node], list[parsing.RefusedRow], str]:
+        """The nodes, rows about them that cannot be read, and the default partition."""
+        try:
+            text = self.ask(queries.inventory())
+        except SchedulerPluginError as exc:
+            if "format specification" not in str(exc):
+                raise
+            # A sinfo that lacks a field, of a release before 21.08.
+            return (*parsing.parse_scontrol_nodes(self.ask(queries.inventory_in_full())),
+                    parsing.default_of_partitions(self.ask(queries.partitions())))
+        return (*parsing.parse_nodes(text), parsing.default_partition(text))
+
+    def local_cluster(self) -> str:
+        """The name of this host's cluster, asked for once; '' when Slurm does not say, and then
+        it is not asked again for a minute."""
+        if time.monotonic() >= self._ask_cluster_at:
+            result = self.querying.run(queries.config())
+            known = classify_result(result) is None
+            self._local_cluster = parsing.cluster_name(result.stdout) if known else ""
+            self._ask_cluster_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
+        return self._local_cluster
+
+    def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by id.  No retries: the table asks again.
 
+        :param cluster: Another cluster than the one of this host.
         :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
         """
-        result = self.querying.run(queries.jobs(user))
+        result = self.querying.run(queries.jobs(user, cluster))
         if classify_result(result) is not None:
             raise QueryFailed(result.describe())
         try:
@@ -103,18 +138,26 @@ class SlurmClient:
             found.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
         return found
 
-    def job_table(self, user: str | None, cache_file: Path | None, max_age: float) -> JobTable:
-        """A table of a user's jobs."""
-        source = f"slurm {os.environ.get('SLURM_CONF', '')} {user}"
-        return JobTable(lambda: self.jobs(user), is_over=is_over, cache_file=cache_file,
+    def job_table(self, user: str | None, cache_file: Path | None, max_age: float,
+                  cluster: str = "") -> JobTable:
+        """A table of a user's jobs on a cluster."""
+        source = f"slurm {os.environ.get('SLURM_CONF', '')} {user} {cluster}".rstrip()
+        return JobTable(lambda: self.jobs(user, cluster), is_over=is_over, cache_file=cache_file,
                         max_age=max_age, source=source, lock_wait=LOCK_WAIT)
 
-    def cancel(self, job_ids: list[str]) -> list[CommandResult]:
+    def cancel(self, job_ids: list[str], cluster: str = "") -> list[CommandResult]:
         """Tell Slurm to cancel jobs; the results of the commands that took.
 
         :raises ValueError: For a text that is no job id.
         """
-        return [self.querying.run(argv) for argv in queries.cancel(job_ids)]
+        return [self.querying.run(argv) for argv in queries.cancel(job_ids, cluster)]
+
+
+def _is_starting(nodes: list[parsing.Node]) -> bool:
+    """Whether most nodes are in no known state: a controller that was started a moment ago has
+    not heard from them."""
+    unknown = sum(node.state.upper().startswith("UNK") for node in nodes)
+    return unknown > len(nodes) / 2
 
 
 def is_over(record: JobRecord) -> bool:

@@ -146,6 +146,15 @@ def default_partition(text: str) -> str:
     return match[1] if match else ""
 
 
+_PARTITION = re.compile(r"^PartitionName=(\S+) .*? Default=YES ", re.MULTILINE)
+
+
+def default_of_partitions(text: str) -> str:
+    """The same from the answer to ``queries.partitions``."""
+    match = _PARTITION.search(text)
+    return match[1] if match else ""
+
+
 class _Group(NamedTuple):
     """What a node has in common with others; see Node."""
 
@@ -415,8 +424,8 @@ def with_token(jobs: Mapping[str, JobRow], token: str) -> list[JobRow]:
 
 # --- Submissions, and node lists of users ---
 
-_PARSABLE = re.compile(r"([0-9]+)(?:;(\S+))?")
-_PLAIN = re.compile(r"Submitted batch job ([0-9]+)(?: on cluster (\S+))?\s*")
+_PARSABLE = re.compile(r"([0-9]+)(?:;([A-Za-z0-9_.-]+))?")
+_PLAIN = re.compile(r"Submitted batch job ([0-9]+)(?: on cluster ([A-Za-z0-9_.-]+))?\s*")
 
 
 class Submitted(NamedTuple):
@@ -438,6 +447,15 @@ def parse_submitted(text: str) -> Submitted | None:
         if match:
             found.add(Submitted(match[1], match[2] or ""))
     return found.pop() if len(found) == 1 else None
+
+
+_CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)$", re.MULTILINE)
+
+
+def cluster_name(text: str) -> str:
+    """The cluster's name in the output of ``scontrol show config``; '' when it is not there."""
+    match = _CLUSTER_NAME.search(text)
+    return match[1] if match else ""
 
 
 def parse_node_list(text: str | None) -> list[str]:

@@ -61,7 +61,7 @@ class Slurm(SchedulerPluginAdvanced):
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
         self._client_lock = threading.Lock()
         self._client_made: SlurmClient | None = None
-        self._tables: dict[tuple[str | None, Path | None], JobTable] = {}
+        self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
 
     @property
     def _client(self) -> SlurmClient:
@@ -174,18 +174,31 @@ class Slurm(SchedulerPluginAdvanced):
         """The table with a job.  Records of other programs do not say whose job it is; then it
         is one of everybody's jobs."""
         user = job_info.get("user")
+        cluster = self._cluster(job_info)
         folder = None if pav_cfg is None else Path(pav_cfg["working_dir"])
-        key = (None if user is None else str(user), folder)
+        key = (None if user is None else str(user), cluster, folder)
         with self._client_lock:
             table = self._tables.get(key)
         if table is None:
             cache = None
             if folder is not None and user == str(os.getuid()):
-                cache = folder / f".slurm_jobs-{_sys_name()}-{user}.json"
-            made = self._client.job_table(key[0], cache, self.JOB_TABLE_AGE)
+                where = "-".join(filter(None, (_sys_name(), cluster)))
+                cache = folder / f".slurm_jobs-{where}-{user}.json"
+            made = self._client.job_table(key[0], cache, self.JOB_TABLE_AGE, cluster)
             with self._client_lock:
                 table = self._tables.setdefault(key, made)
         return table
+
+    def _cluster(self, job_info: JobInfo) -> str:
+        """The cluster to name in commands about a job; '' for the one of this host.  That one is
+        not named: where there is no slurmdbd, Slurm knows no names."""
+        name = str(job_info.get("cluster") or "")
+        if not name:
+            return ""
+        from .queries import is_cluster_name
+        if not is_cluster_name(name):
+            raise _damaged(job_info)
+        return "" if name == self._client.local_cluster() else name
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """What Slurm's list of jobs says of a job."""
@@ -226,7 +239,7 @@ class Slurm(SchedulerPluginAdvanced):
         ids = self._ids_of_token(table, token)
         if len(ids) > 1:
             # An unclear submission that was repeated after all.  Its tests must run once.
-            self._client.cancel(ids[1:])
+            self._client.cancel(ids[1:], self._cluster(job_info))
         return (f"job {ids[0]}", table.lookup(ids[0])) if ids else (
             f"a job with the token {token}", found)
 
@@ -249,20 +262,21 @@ class Slurm(SchedulerPluginAdvanced):
         """Cancel jobs with as few commands as can be; see cancel()."""
         from .cancel import cancel_jobs
         messages: list[str | None] = [_elsewhere(info) for info in job_infos]
-        # Each user's jobs are in a table of their own.
-        by_user: dict[Any, dict[int, list[str]]] = {}
+        # The jobs of each user on each cluster are in a table of their own.
+        groups: dict[Any, dict[int, list[str]]] = {}
         for number, info in enumerate(job_infos):
             if messages[number] is None:
                 try:
+                    group = info.get("user"), self._cluster(info)
                     ids = self._ids_to_cancel(info)
                 except SchedulerPluginError as exc:
                     messages[number] = str(exc)
                 else:
-                    by_user.setdefault(info.get("user"), {})[number] = ids
-        for ids_of in by_user.values():
+                    groups.setdefault(group, {})[number] = ids
+        for (_, cluster), ids_of in groups.items():
             table = self._table(None, job_infos[next(iter(ids_of))])
             every = [job_id for ids in ids_of.values() for job_id in ids]
-            outcomes = cancel_jobs(self._client, table, every, CANCEL_WAIT)
+            outcomes = cancel_jobs(self._client, table, every, CANCEL_WAIT, cluster)
             for number, ids in ids_of.items():
                 failures = [outcomes[job_id].message for job_id in ids]
                 messages[number] = " ".join(filter(None, failures)) or None

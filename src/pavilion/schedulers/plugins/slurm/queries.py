@@ -61,6 +61,7 @@ RECORDED_FIELDS = {
 CANCEL_BATCH = 500
 
 _JOB_ID = re.compile(r"[0-9]+(?:[_+][0-9]+)?")
+_CLUSTER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def format_option(fields: Iterable[str]) -> str:
@@ -79,12 +80,17 @@ def inventory_in_full() -> list[str]:
     return ["scontrol", "-a", "-o", "show", "node"]
 
 
+def partitions() -> list[str]:
+    """All partitions (one request)."""
+    return ["scontrol", "-a", "-o", "show", "partition"]
+
+
 def reservations() -> list[str]:
     """All reservations (one request)."""
     return ["scontrol", "-a", "-o", "show", "reservation"]
 
 
-def jobs(user: str | int | None) -> list[str]:
+def jobs(user: str | int | None, cluster: str = "") -> list[str]:
     """All jobs of a user, those that ended a short while ago too (two requests).
 
     This also answers for a token: see ``parsing.with_token``. ``squeue -n`` would not do: a
@@ -93,9 +99,11 @@ def jobs(user: str | int | None) -> list[str]:
     :param user: A user id, rather than a name; None for the jobs of everybody. squeue answers
         for a user without a name with an
         empty list, rc 0, and an error on stderr; ``errors.classify`` sees that.
+    :param cluster: Another cluster than the one of this host.
     """
     of_user = [] if user is None else ["-u", str(user)]
-    return ["squeue", "-a", "-t", "all", *of_user, "-O", format_option(JOB_FIELDS.values())]
+    return ["squeue", "-a", "-t", "all", *of_user, *_of_cluster(cluster), "-O",
+            format_option(JOB_FIELDS.values())]
 
 
 def recorded(job_ids: Iterable[str]) -> list[str]:
@@ -128,14 +136,14 @@ def output_pattern(path: str | os.PathLike[str]) -> str:
     return text.replace("%", "%%")
 
 
-def cancel(job_ids: Iterable[str], only_pending: bool = False,
-           batch: int = CANCEL_BATCH) -> list[list[str]]:
+def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH
+           ) -> list[list[str]]:
     """Cancel jobs: the commands, each for up to ``batch`` ids.
 
-    :param only_pending: Leave those alone that have started.
+    :param cluster: Another cluster than the one of this host.
     :raises ValueError: for a text that is no job id.
     """
-    options = ["-t", "PENDING"] if only_pending else []
+    options = _of_cluster(cluster)
     ids = [_checked(job_id) for job_id in job_ids]
     return [["scancel", *options, *ids[start:start + batch]]
             for start in range(0, len(ids), batch)]
@@ -146,18 +154,17 @@ def ping() -> list[str]:
     return ["scontrol", "ping"]
 
 
-def version() -> list[str]:
-    """The release, as 'slurm 22.05.8'; the controller is not asked."""
-    return ["sinfo", "--version"]
-
-
-def sdiag() -> list[str]:
-    """The controller's counters."""
-    return ["sdiag"]
+def config() -> list[str]:
+    """The controller's settings (one request)."""
+    return ["scontrol", "show", "config"]
 
 
 # Commands without which the plugin cannot work.
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+
+
+def _of_cluster(cluster: str) -> list[str]:
+    return [f"--clusters={cluster}"] if cluster else []
 
 
 def _checked(job_id: str) -> str:
@@ -169,3 +176,8 @@ def _checked(job_id: str) -> str:
 def is_job_id(text: str) -> bool:
     """Whether a text is a job's id, like '17', '17_3' or '17+1'."""
     return _JOB_ID.fullmatch(text) is not None
+
+
+def is_cluster_name(text: str) -> bool:
+    """Whether a text can be a cluster's name."""
+    return _CLUSTER.fullmatch(text) is not None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +40,8 @@ CONFIRM_PAUSE = 2.0
 FULL_PAUSE = 30.0
 FULL_PATIENCE = 600.0
 
+_CLUSTERS_OPTION = re.compile(r"\s*(?:-M\s*=?|--clusters?(?:\s*=\s*|\s+))(\S.*)")
+
 
 class Submission(NamedTuple):
     """A job that was handed over.  ``job_id`` is '' when only its token is known."""
@@ -58,6 +61,8 @@ class Submitter:
     def __init__(self, client: SlurmClient, sleep: Callable[[float], object] = time.sleep,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        # Where the job may be: the clusters that the user's options name.
+        self._clusters: Sequence[str] = ("",)
         self._sleep = sleep
         self._clock = clock
 
@@ -71,6 +76,7 @@ class Submitter:
         :param extra: The options in the script that a user wrote.
         :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
         """
+        self._clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
         _record_token(folder, token)
         argv = queries.submit(script, output, _token_options(token, job_name, extra))
@@ -95,18 +101,18 @@ class Submitter:
             attempts += 1
             found = self._look_for(token)
             if found is None:
-                return Submission("", "", token)
+                return Submission("", self._clusters[0], token)
             if found:
-                return self._adopt(found, token)
+                return self._adopt(found)
             if attempts >= ATTEMPTS:
                 raise _refused(script, result, f" in {attempts} tries")
 
-    def _look_for(self, token: str) -> list[JobRecord] | None:
+    def _look_for(self, token: str) -> list[Submission] | None:
         """The jobs with a token; [] when two answers lacked it, None when there were none."""
         lacking = 0
         for pause in (*LOOK_PAUSES, None):
             try:
-                found = with_token(self._client.jobs(str(os.getuid())), token)
+                found = self._with_token(token)
             except QueryFailed:
                 lacking = 0
             else:
@@ -117,20 +123,34 @@ class Submitter:
                 self._sleep(CONFIRM_PAUSE if lacking else pause)
         return None
 
+    def _with_token(self, token: str) -> list[Submission]:
+        """The jobs with a token, the oldest of each cluster first."""
+        return [Submission(job.job_id, cluster, token) for cluster in self._clusters
+                for job in with_token(self._client.jobs(str(os.getuid()), cluster), token)]
+
     def _only_one(self, made: Submission) -> Submission:
         """After a repeated submission: keep the older job should there be two after all."""
         try:
-            found = with_token(self._client.jobs(str(os.getuid())), made.token)
+            found = self._with_token(made.token)
         except QueryFailed:
             return made
-        return self._adopt(found, made.token) if len(found) > 1 else made
+        return self._adopt(found) if len(found) > 1 else made
 
-    def _adopt(self, jobs: list[JobRecord], token: str) -> Submission:
+    def _adopt(self, jobs: list[Submission]) -> Submission:
         """Take the oldest job with our token, and cancel what there is besides."""
         first, *others = jobs
-        if others:
-            self._client.cancel([job.job_id for job in others])
-        return Submission(first.job_id, "", token)
+        for job in others:
+            self._client.cancel([job.job_id], job.cluster)
+        return first
+
+
+def named_clusters(options: Sequence[str]) -> Sequence[str]:
+    """The clusters that a user's options send a job to; [''] for the one of this host."""
+    for option in reversed(options):
+        match = _CLUSTERS_OPTION.match(option)
+        if match:
+            return [name.strip() for name in match[1].strip(" '\"").split(",") if name.strip()]
+    return [""]
 
 
 def with_token(jobs: dict[str, JobRecord], token: str) -> list[JobRecord]:

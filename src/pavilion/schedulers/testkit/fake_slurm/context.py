@@ -189,6 +189,20 @@ class Context:
         if self.store.count(f"transient {self.command}") in fault["at"]:
             raise SlurmError(Error(UNEXPECTED.number, fault["text"]))
 
+    def is_reachable(self, command: str, clusters: str) -> bool:
+        """Whether the clusters of the option -M are known; says so if not, as 22.05 does.
+
+        Names of clusters come from slurmdbd: there is one when the fault 'cluster' is on.
+        """
+        known = {self.description["name"], self.faults.get("cluster", {}).get("name")}
+        if not clusters or ("cluster" in self.faults and known.issuperset(clusters.split(","))):
+            return True
+        if "cluster" not in self.faults:
+            self.err(f"{command}: error: Problem talking to database")
+        self.err(f"{command}: error: '{clusters}' can't be reached now, or it is an invalid entry "
+                 "for --cluster.  Use 'sacctmgr list clusters' to see available clusters.")
+        return False
+
     def hidden_by_fault(self, job: Row) -> bool:
         """Whether the fault 'unknown_job' hides this job."""
         fault = self.faults.get("unknown_job")

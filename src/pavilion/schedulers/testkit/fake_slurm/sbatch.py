@@ -23,9 +23,10 @@ _OPTIONS = (
     Option("input", "i", "needed"), Option("open-mode", "", "needed"), Option("output", "o",
                                                                              "needed"),
     Option("parsable", ""), Option("wait", "W"), Option("wrap", "", "needed"),
+    Option("clusters", "M", "needed"),
 )
 # What the real one has besides.
-_KNOWN = """acctg-freq array a batch bb bbf burst-buffer cluster clusters M cluster-constraint
+_KNOWN = """acctg-freq array a batch bb bbf burst-buffer cluster cluster-constraint
     container contiguous cores-per-socket cpu-freq cpus-per-gpu deadline delay-boot distribution m
     export-file extra-node-info B get-user-env gid gpu-bind gpu-freq gpus G gpus-per-node
     gpus-per-socket gpus-per-task gres gres-flags help h hint ignore-pbs kill-on-invalid-dep k
@@ -55,6 +56,8 @@ def run(context: Context) -> int:
     _later_wins(options, typed)
     options.setdefault("job-name", os.path.basename(name) if command else
                        "wrap" if "wrap" in typed else "sbatch")
+    if not context.is_reachable("sbatch", options.get("clusters", "")):
+        return 1
     row = Request("sbatch", options).row(context)
     row["command"] = " ".join([command, *operands[1:]]) if command else None
     row["submit_line"] = shlex.join(["sbatch", *context.words])

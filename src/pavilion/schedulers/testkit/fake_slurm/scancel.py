@@ -15,8 +15,9 @@ _OPTIONS = (
     Option("quiet", "Q"), Option("reservation", "R", "needed"), Option("state", "t", "needed"),
     Option("user", "u", "needed"), Option("me", ""), Option("verbose", "v"),
     Option("full", "f"), Option("batch", "b"),
+    Option("clusters", "M", "needed"),
 )
-_KNOWN = """ctld clusters M cron hurry H interactive i nodelist w qos q sibling signal s wckey
+_KNOWN = """ctld cron hurry H interactive i nodelist w qos q sibling signal s wckey
     help usage"""
 _FROM_ENVIRONMENT = {
     "SCANCEL_ACCOUNT": "account", "SCANCEL_NAME": "name", "SCANCEL_PARTITION": "partition",
@@ -38,6 +39,8 @@ def run(context: Context) -> int:
     choices = [name for name in _CHOICES if name in options]
     if not operands and not choices:
         raise Usage("scancel: error: No job identification provided\n", 1)
+    if not context.is_reachable("scancel", options.get("clusters", "")):
+        return 1
     ids = [int(word) for word in operands]
     if choices:
         try:

@@ -22,8 +22,9 @@ _OPTIONS = (
     Option("sort", "S", "needed"), Option("states", "t", "needed"), Option("user", "u", "needed"),
     Option("me", ""), Option("nodelist", "w", "needed"), Option("array", "r"),
     Option("verbose", "v"),
+    Option("clusters", "M", "needed"),
 )
-_KNOWN = """array-unique clusters M federation help hide iterate i json yaml licenses L local long
+_KNOWN = """array-unique federation help hide iterate i json yaml licenses L local long
     l priority P only-job-state start sibling steps s usage"""
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 # Variable -> option; an option that is typed wins.
@@ -45,6 +46,8 @@ def run(context: Context) -> int:
         if variable in context.environment and option not in typed and other not in typed:
             options[option] = context.environment[variable]
     _check_states(options)
+    if not context.is_reachable("squeue", options.get("clusters", "")):
+        return 1
     ids = _ids(options.get("jobs", ""))
     try:
         jobs = _load(context, ids)
@@ -153,6 +156,8 @@ def _print(context: Context, jobs: list[Row], options: dict[str, str]) -> None:
         prefix, columns = parse_letters(options.get("format", _DEFAULT), LETTERS, "squeue")
         fields = LETTERS
     if "noheader" not in options:
+        if options.get("clusters"):
+            context.line(f"CLUSTER: {options['clusters']}")
         context.line(prefix + "".join(column.text(fields[column.key][0]) for column in columns))
     for job in jobs:
         pair = (context, job)
