@@ -31,8 +31,9 @@ from pavilion.jobs import JobInfo
 from pavilion.resolve import resolve_test
 from pavilion.schedulers import Slurm, validate_config
 from pavilion.schedulers.plugins.slurm import parsing
-from pavilion.schedulers.plugins.slurm.client import SUBMIT_AT_ONCE
+from pavilion.schedulers.plugins.slurm.client import SUBMIT_AT_ONCE, SlurmClient
 from pavilion.schedulers.plugins.slurm.header import SbatchHeader
+from pavilion.schedulers.plugins.slurm.submit import Submitter
 from pavilion.series import Series
 from pavilion.suites import SuiteTest, TestElem
 
@@ -206,6 +207,18 @@ def submit_with_plugin(plugin: Slurm, pav_cfg: PavConfig) -> tuple[float, list[P
     return took, [test.job.kickoff_path for test in series.tests if test.job is not None]
 
 
+def submit_alone(scripts: Sequence[Path], at_once: int) -> float:
+    """Wall seconds for the submissions alone: token, sbatch, its answer, the log."""
+    submitter = Submitter(SlurmClient())
+
+    def submit(script: Path) -> None:
+        assert submitter.submit(script.parent, script, script.with_suffix(".out"), "bench").job_id
+    with ThreadPoolExecutor(at_once) as pool:
+        start = time.perf_counter()
+        list(pool.map(submit, scripts))
+        return time.perf_counter() - start
+
+
 def submit_bare(scripts: Sequence[Path], at_once: int) -> float:
     """Wall seconds for sbatch calls and nothing else."""
     def submit(script: Path) -> None:
@@ -228,7 +241,7 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
     with RealSlurm(folder, nodes=4) as cluster:
         os.environ["SLURM_CONF"] = str(cluster.conf)
         pav_cfg = new_host(folder / "work")
-        ours, bare, cpu = [], [], []
+        ours, alone, bare, cpu = [], [], [], []
         for _ in range(ROUNDS):
             start = time.process_time()
             took, scripts = submit_with_plugin(plugin, pav_cfg)
@@ -236,11 +249,14 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
             ours.append(took)
             bare.append(submit_bare(scripts, SUBMIT_AT_ONCE))
             cpu.append((middle - start, time.process_time() - middle))
+            alone.append(submit_alone(scripts, SUBMIT_AT_ONCE))
             cluster.ok("scancel", "--user=root")
         del os.environ["SLURM_CONF"]
     ratios = [mine / other for mine, other in zip(ours, bare)]
     show(f"{SUBMISSIONS} jobs submitted, wall time", min(ours), "s",
          f"bare sbatch, {SUBMIT_AT_ONCE} at once too: {min(bare):.3f} s")
+    show("  the submissions alone, without making jobs and scripts", min(alone), "s",
+         f"ratio {min(alone) / min(bare):.3f}")
     show("  ratio of the best; median of the rounds' ratios", min(ours) / min(bare), "",
          f"{statistics.median(ratios):.3f} (at most 1.1); this process's CPU time: "
          f"{min(mine for mine, _ in cpu):.2f} s, bare {min(other for _, other in cpu):.2f} s")

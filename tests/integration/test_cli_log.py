@@ -10,6 +10,7 @@ from conftest import SLEEPER, Cli, finish
 def test_run_log(finished: Cli) -> None:
     done = finished("log", "run", "s1.1")
     assert (done.code, done.out) == (0, "hello from 1\nsecond\n")
+    assert finished("log", "s1.1").out == done.out
     assert finished("log", "run", "s1.2").out == "no end of line"
 
 

@@ -32,7 +32,7 @@ examples:
   {PROGRAM} run mytests.yaml.hello        run one of them
   {PROGRAM} run nightly --detach          run a suite of a config folder, do not wait
   {PROGRAM} status                        the tests of the latest series
-  {PROGRAM} log run s1.1                  what a test printed
+  {PROGRAM} log s1.1                      what a test printed
 
 exit codes:
   0    all tests passed, or the command did what it should
