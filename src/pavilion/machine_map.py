@@ -98,6 +98,8 @@ class MachineMap:
     remarks: list[str] = field(default_factory=list)
     # and what could not be drawn because it cannot be started, either.
     errors: list[str] = field(default_factory=list)
+    # Names of the tests that this is about.
+    refused: set[str] = field(default_factory=set)
 
 
 def mark_of(group: int) -> str:
@@ -117,7 +119,11 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     :param kind: One of KINDS.  Without it, chunks where there are any, else jobs.
     :raises SchedulerPluginError: When no scheduler of theirs can tell about nodes.
     """
-    views = _machines(resolved) if kind == "state" else _views(resolved)
+    problems: dict[str, str] = {}
+    views = (_machines if kind == "state" else _views)(resolved, problems)
+    if not views and problems:
+        raise SchedulerPluginError("\n".join(f"{name}: {text}"
+                                             for name, text in problems.items()))
     if not views:
         raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
                                    "tests can tell about nodes.")
@@ -125,32 +131,50 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     # All tests at once, so that jobs have the numbers and nodes that 'plan' shows.
     plan = preview(resolved) if "job" in kinds else Preview()
     maps = [_draw(tests, chosen, plan) for tests, chosen in zip(views, kinds)]
+    # Those on no map, as nobody can say which nodes they may use.
+    for name, text in problems.items():
+        if not any(name in drawn.refused for drawn in maps):
+            maps[0].errors.append(f"{name}: {text}")
+            maps[0].refused.add(name)
     # Where schedulers pick the nodes there is nothing to see, unless it is all there is.
     return [drawn for drawn in maps if drawn.groups or drawn.errors] or maps
 
 
-def _views(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
-    """The tests that may use the same nodes in the same chunks, together."""
+def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]
+           ) -> list[list[ResolvedTest]]:
+    """The tests that may use the same nodes in the same chunks, together.
+
+    :param problems: Gets the names of tests whose nodes cannot be told, and why.
+    """
     views: dict[str, list[ResolvedTest]] = {}
     for test in resolved:
         plugin = _advanced(test)
         if plugin is None:
             continue
         config = validate_config(test.config["schedule"])
-        filtered = plugin.filtered_nodes(config)
+        try:
+            filtered = plugin.filtered_nodes(config)
+        except PavilionError as exc:
+            problems[test.name] = exc.pformat()
+            continue
         key = f"{plugin.name} {filtered.list_id} {config['chunking']} {config['include_nodes']}"
         views.setdefault(key, []).append(test)
     return list(views.values())
 
 
-def _machines(resolved: Sequence[ResolvedTest]) -> list[list[ResolvedTest]]:
-    """The tests to which the nodes are in the same states, together."""
+def _machines(resolved: Sequence[ResolvedTest], problems: dict[str, str]
+              ) -> list[list[ResolvedTest]]:
+    """The tests to which the nodes are in the same states, together; see _views."""
     found: list[tuple[str, Nodes, list[ResolvedTest]]] = []
     for test in resolved:
         plugin = _advanced(test)
         if plugin is None:
             continue
-        nodes = plugin._get_system_inventory(validate_config(test.config["schedule"]))
+        try:
+            nodes = plugin._get_system_inventory(validate_config(test.config["schedule"]))
+        except PavilionError as exc:
+            problems[test.name] = exc.pformat()
+            continue
         for name, known, tests in found:
             if name == plugin.name and (nodes is known or nodes == known):
                 tests.append(test)
@@ -209,7 +233,9 @@ def _add_chunks(drawn: MachineMap, tests: Sequence[ResolvedTest]) -> None:
     try:
         chunks = plugin.chunks_of(validate_config(tests[0].config["schedule"]))
     except PavilionError as exc:
-        drawn.errors.append(f"{name_list([test.name for test in tests])}: {exc.pformat()}")
+        names = [test.name for test in tests]
+        drawn.errors.append(f"{name_list(names)}: {exc.pformat()}")
+        drawn.refused.update(names)
         return
     drawn.groups = [Group(f"chunk {number}", list(nodes), COLORS[number % len(COLORS)])
                     for number, nodes in enumerate(chunks)]
@@ -234,6 +260,7 @@ def _add_jobs(drawn: MachineMap, tests: Sequence[ResolvedTest], plan: Preview) -
         concerned = [test for test in error.tests if id(test.resolved) in mine]
         if concerned:
             drawn.errors.append(str(PreviewError(concerned, error.text)))
+            drawn.refused.update(test.name for test in concerned)
 
 
 def _add_states(drawn: MachineMap, report: NodeReport) -> None:

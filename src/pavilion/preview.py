@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
-from pavilion.errors import SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.config import validate_config
@@ -84,15 +84,9 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
         for planned in plan.jobs:
             result.jobs.append(PreviewJob(len(result.jobs) + 1, name,
                                           plugin._job_name(planned.tests), planned))
-        result.errors += [PreviewError(cast("list[PreviewTest]", error.tests), _reason(error))
+        result.errors += [PreviewError(cast("list[PreviewTest]", error.tests), error.pformat())
                           for error in plan.errors]
     return result
-
-
-def _reason(error: SchedulerPluginError) -> str:
-    """Why tests cannot be placed, without their names."""
-    prior = error.prior_error
-    return prior.pformat() if isinstance(prior, SchedConfigError) else error.pformat()
 
 
 def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
-from conftest import Cli, Done
+from cli_tools import Cli, Done
+
 from pavilion.cli.main import main
 from pavilion.plugins import reset_plugins
 
@@ -51,6 +52,8 @@ PLUGIN = """
             return list(range(1, int(count) + 1)), len(count)
 
         def _transform_raw_node_data(self, sched_config, number, digits):
+            if sched_config["reservation"] == "nosuch":
+                raise SchedulerPluginError("There is no reservation 'nosuch'.")
             down = str(number) in os.environ.get("GRID_DOWN", "").split(",")
             busy = number % 7 == 0
             return {"name": f"n{number:0{digits}}", "up": not down,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from conftest import Cli, Done
+from cli_tools import Cli, Done
 
 CASES = [
     pytest.param("test: {scheduler: rav, run: {cmds: ['true']}}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from conftest import SLEEPER, Cli, wait_until
+from cli_tools import SLEEPER, Cli, wait_until
 
 
 def _start_shared_job(cli: Cli) -> None:

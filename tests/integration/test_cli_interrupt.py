@@ -6,8 +6,7 @@ import os
 import signal
 
 import pytest
-
-from conftest import SLEEPER, SLOW_PLUGIN, Cli, finish, interrupt, wait_until
+from cli_tools import SLEEPER, SLOW_PLUGIN, Cli, finish, interrupt, wait_until
 
 FOUR_SLOW = """
     test:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_tools import Cli, Done, wait_until
 from made_up_pavilion import (
     SRC,
     make_checkout,
@@ -25,7 +26,6 @@ from made_up_pavilion import (
     write,
 )
 
-from conftest import Cli, Done, wait_until
 from pavilion.cli.main import main
 from pavilion.dropin import Checkout, DropinError, find_checkout, unlink
 from pavilion.dropin import link as link_module

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from conftest import SLEEPER, Cli, finish
+from cli_tools import SLEEPER, Cli, finish
 
 
 def test_run_log(finished: Cli) -> None:

@@ -16,9 +16,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from cli_tools import PATIENCE, Cli
 from grid import BROKEN, QuickCli, add_grid, untouched
-
-from conftest import PATIENCE, Cli
 
 SVG = "{http://www.w3.org/2000/svg}"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -297,6 +296,22 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli, tmp_path: Path) -> 
     assert done.code == 1
     assert "suite.too_large: " in done.err.split("error: ")[-1]
     assert "chunk 3" in (tmp_path / "map-1.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", ["job", "chunk", "state"])
+def test_single_tests_whose_nodes_cannot_be_told(quick: QuickCli, kind: str) -> None:
+    add_grid(quick, """
+        bad: {scheduler: grid, schedule: {reservation: nosuch}, run: {cmds: ['true']}}
+        good: {scheduler: grid, schedule: {nodes: '2', across_nodes: 'n[01-02]',
+                                           chunking: {size: '2'}}, run: {cmds: ['true']}}
+        """)
+    done = quick("map", "suite", "--by", kind)
+    assert (done.code, done.err) == (
+        1, "pav-sched: error: suite.bad: There is no reservation 'nosuch'.\n")
+    assert "of suite.good (16 nodes)" in done.out
+    done = quick("map", "suite.bad", "--by", kind)
+    assert done.code != 0 and done.out == ""
+    assert "suite.bad: There is no reservation 'nosuch'." in done.err
 
 
 def test_machine_without_nodes(drawn: QuickCli, tmp_path: Path) -> None:

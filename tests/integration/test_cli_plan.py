@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_tools import Cli
 from grid import BROKEN, SUITE, QuickCli, add_grid, kickoff_script, nodes_by_test, untouched
-
-from conftest import Cli
 
 
 @pytest.fixture(scope="module")

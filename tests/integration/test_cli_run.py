@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from conftest import REFUSING_PLUGIN, SLEEPER, Cli, finish
+from cli_tools import REFUSING_PLUGIN, SLEEPER, Cli, finish
 
 TWO = """
     good:
@@ -116,7 +116,7 @@ def test_kickoff_that_fails(cli: Cli) -> None:
               "other: {run: {cmds: ['true']}}")
     done = cli("run", "suite")
     assert done.code == 1
-    assert "pav-sched: error: The queue is closed." in done.err
+    assert "pav-sched: error: suite.test: The queue is closed." in done.err
     assert [row[3] for row in done.rows] == ["ERROR", "PASS"]
     assert done.rows[0][5] == "The queue is closed."
     detached = cli("run", "suite.test", "--detach")

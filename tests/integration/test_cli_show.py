@@ -7,8 +7,8 @@ import re
 import textwrap
 
 import pytest
+from cli_tools import Cli
 
-from conftest import Cli
 from pavilion.schedulers import SchedulerVariables
 
 

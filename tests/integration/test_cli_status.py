@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from conftest import SLEEPER, Cli
+from cli_tools import SLEEPER, Cli
 
 
 def test_table(finished: Cli) -> None:

@@ -38,8 +38,8 @@ class Site:
 
     def mb(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of the commands."""
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=check, timeout=WAIT)
+        return subprocess.run(argv, cwd=self.spool, stdin=subprocess.DEVNULL, check=check,
+                              capture_output=True, text=True, timeout=WAIT)
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """The jobs of the batch system by id."""

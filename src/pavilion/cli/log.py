@@ -38,9 +38,10 @@ LOGS: dict[str, Callable[[TestRun], Path | None]] = {
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("which", choices=list(LOGS), metavar="LOG", nargs="?", default="run", help=(
-        "'run' (default): what the test printed; 'kickoff': what the kickoff script of its job printed; "
-        "'sched': what the scheduler printed"))
+    parser.add_argument("which", choices=list(LOGS), metavar="LOG", nargs="?", default="run",
+                        help=(
+                            "'run' (default): what the test printed; 'kickoff': what the kickoff "
+                            "script of its job printed; 'sched': what the scheduler printed"))
     parser.add_argument("id", metavar="ID", help="a test (s1.1)")
     parser.add_argument("--tail", type=_lines, metavar="N", help="the last N lines only")
     parser.add_argument("--follow", "-f", action="store_true",

@@ -23,7 +23,7 @@ from pavilion.machine_map import (
 from . import base
 from .base import PROGRAM, Command, Session
 from .output import one_line, plural, tell, terminal
-from .targets import add_targets, resolve_targets
+from .targets import add_targets, resolve_targets, show_warnings
 
 # Up to so many nodes each cell shows the node's name.
 NAMED_CELLS = 64
@@ -52,6 +52,7 @@ def _run(session: Session) -> int:
     errors = [error for drawn in maps for error in drawn.errors]
     for error in errors:
         tell(f"{PROGRAM}: error: {error}")
+    show_warnings(resolved, set().union(*(drawn.refused for drawn in maps)))
     return base.FAILED if errors else base.OK
 
 

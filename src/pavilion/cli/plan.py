@@ -13,7 +13,7 @@ from pavilion.schedulers.config import node_range_text
 from . import base
 from .base import PROGRAM, Command, Session
 from .output import Column, plural, print_json, print_table, tell
-from .targets import add_targets, resolve_targets
+from .targets import add_targets, resolve_targets, show_warnings
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def _run(session: Session) -> int:
     unknown = [number for number in session.args.script if not 0 < number <= len(plan.jobs)]
     for error in plan.errors:
         tell(f"{PROGRAM}: error: {error}")
+    show_warnings(resolved, {test.name for error in plan.errors for test in error.tests})
     if unknown:
         raise ConfigError(f"There is no job {unknown[0]} in this plan; it has "
                           f"{plural(len(plan.jobs), 'job')}.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pavilion.preview import name_list
 from pavilion.series import Series
 
 from . import base
-from .base import Command, Session
+from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
-from .output import plural, print_json, show_error, tell
+from .output import plural, print_json, tell
 from .results import summary, test_record
-from .targets import add_targets, overrides, resolve_targets
+from .targets import add_targets, overrides, resolve_targets, show_warnings
 from .waiting import add_timeout, hints, wait_and_report
 
 
@@ -41,7 +42,9 @@ def _run(session: Session) -> int:
     except KeyboardInterrupt:
         errors, forced = [], True
     for error in errors:
-        show_error(error)
+        names = name_list([test.name for test in error.tests])
+        tell(f"{PROGRAM}: error: {names}: {error.pformat()}")
+    show_warnings(resolved, {test.name for error in errors for test in error.tests})
     if guard.number is not None:
         return _cut_short(session, series, guard, forced)
     if session.args.detach:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
@@ -53,7 +53,6 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
     tests = [test for target in session.args.targets
              for test in select_tests(session.pav_cfg, target, changes)]
     resolved = [run for test in tests for run in resolve_test(test)]
-    _show_warnings(resolved)
     return resolved, seed
 
 
@@ -63,10 +62,15 @@ def overrides(args: argparse.Namespace) -> list[str]:
     return [*args.overrides, *chosen]
 
 
-def _show_warnings(resolved: Sequence[ResolvedTest]) -> None:
-    """What the schedulers' variables complained about, each once."""
+def show_warnings(resolved: Sequence[ResolvedTest], refused: Collection[str]) -> None:
+    """What the schedulers' variables complained about, each once.
+
+    :param refused: Names of tests that there was an error about: it says all there is to say.
+    """
     names: dict[str, list[str]] = {}
     for test in resolved:
+        if test.name in refused:
+            continue
         try:
             warnings = test.warnings
         except SchedulerPluginError:

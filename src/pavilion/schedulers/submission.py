@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
-from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
@@ -145,6 +145,10 @@ def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exce
     if isinstance(exc, SchedulerPluginError):
         return SchedulerPluginError(exc.msg, tests=list(tests), data=exc.data,
                                     prior_error=exc.prior_error or misplaced_prior(exc))
+    if isinstance(exc, SchedConfigError):
+        # It says what is wrong with the tests, and first of all: some show one line only.
+        return SchedulerPluginError(exc.msg, tests=list(tests), data=exc.data,
+                                    prior_error=exc.prior_error)
     more = ", ..." if len(tests) > 4 else ""
     names = ", ".join(str(test.name) for test in tests[:4]) + more
     if isinstance(exc, (PavilionError, OSError)):
