@@ -48,7 +48,7 @@ COLORS = _colors("537dd1 fb9229 14bc53 e6297d 7d7d14 e67dfb 29e6d1 a7533e d1e653
 STATE_COLORS = {
     "available": _colors("6cc788 a9e3b4 8fd3c1 c3dc8c"),
     "up": _colors("f0b429 f7d774 d9962b e8c79a"),
-    "down": _colors("b3362b 7d2b4f d9705f 6e4632"),
+    "not up": _colors("b3362b 7d2b4f d9705f 6e4632"),
 }
 
 

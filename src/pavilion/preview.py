@@ -140,7 +140,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
 
 
 def state_text(info: NodeInfo) -> tuple[str, str]:
-    """The state of a node: 'available', 'up' or 'down'; and that with the scheduler's words."""
-    word = "available" if info["available"] else "up" if info["up"] else "down"
+    """The state of a node: 'available', 'up' or 'not up'; and that with the scheduler's words."""
+    word = "available" if info["available"] else "up" if info["up"] else "not up"
     states = "+".join(info.get("states") or [])
     return word, f"{word} ({states})" if states else word

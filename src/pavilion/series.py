@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -18,7 +18,6 @@ from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
 from pavilion.files import read_json, write_json
-from pavilion.jobs import JobInfo
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.schedulers.plugins.raw_queue import process_start_time, read_boot_id
@@ -128,8 +127,11 @@ def latest_series(pav_cfg: PavConfig) -> str | None:
 
 
 def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None = None,
-             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None) -> bool:
+             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
+             hear: Callable[[TestRun, TestStatusInfo], None] = lambda test, status: None) -> bool:
     """Wait until tests are over; see Series.wait.
+
+    :param hear: Called with a test of each job, and what its scheduler says of that job.
 
     The schedulers are asked about one test per job, less and less often while nothing happens.
     """
@@ -144,13 +146,14 @@ def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None
             return True
         if deadline is not None and time.monotonic() >= deadline:
             return False
-        _ask_schedulers(pav_cfg, left)
+        _ask_schedulers(pav_cfg, left, hear)
         pause = POLL_PAUSES[0] if len(left) < before else min(pause * 1.5, POLL_PAUSES[1])
         time.sleep(pause if deadline is None else
                    max(0.0, min(pause, deadline - time.monotonic())))
 
 
-def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun]) -> None:
+def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun],
+                    hear: Callable[[TestRun, TestStatusInfo], None]) -> None:
     """Let the schedulers end the tests whose jobs are over."""
     alive: set[str] = set()
     for test in tests:
@@ -159,6 +162,7 @@ def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun]) -> None:
             _end_if_forgotten(test)
         elif job.name not in alive:
             status = _ask_scheduler(pav_cfg, test)
+            hear(test, status)
             if status.state not in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
                 # While its job lives there is nothing to learn from the others of that job.
                 alive.add(job.name)
@@ -232,78 +236,10 @@ class _Starter(NamedTuple):
             return False
 
 
-class CancelOutcome(NamedTuple):
-    """What came of cancelling a test."""
-
-    test: TestRun
-    # In a few words for the user.
-    text: str
-    # Whether it, or its job, may still run although it should not.
-    failed: bool = False
-
-
-def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
-                 ) -> list[CancelOutcome]:
-    """Cancel tests, and the jobs that have no other tests left.
-
-    May be repeated: a job that could not be cancelled the last time is tried again.
-    """
-    outcomes: dict[str, CancelOutcome] = {}
-    jobs: dict[str, list[TestRun]] = {}
-    for test in tests:
-        try:
-            done = test.cancel(reason)
-        except PavilionError as exc:
-            outcomes[test.id] = CancelOutcome(test, f"not cancelled: {exc.pformat()}", True)
-            continue
-        outcomes[test.id] = CancelOutcome(
-            test, "cancelled" if done else f"already over ({test.result})")
-        job = test.job
-        if job is not None and (done or test.status.current().state == STATES.CANCELLED):
-            jobs.setdefault(job.name, []).append(test)
-    for name, (text, failed) in _cancel_jobs(pav_cfg, jobs).items():
-        for test in jobs[name]:
-            if failed or outcomes[test.id].text == "cancelled":
-                outcomes[test.id] = CancelOutcome(test, text, failed)
-    return list(outcomes.values())
-
-
-def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
-                 ) -> dict[str, tuple[str, bool]]:
-    """Cancel jobs, but for those some of whose tests go on; one call for each scheduler.
-
-    :param jobs: Job name -> its tests that are to be cancelled.
-    :returns: Job name -> text and failed of the outcome.
-    """
-    results: dict[str, tuple[str, bool]] = {}
-    by_scheduler: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for name, tests in jobs.items():
-        try:
-            job = tests[0].job
-            assert job is not None
-            others = [test_id for _, test_id in job.get_test_id_pairs()
-                      if not TestRun.load(pav_cfg, test_id).complete]
-            info = job.info
-        except PavilionError as exc:
-            results[name] = (f"cancelled, but its job may go on: {exc.pformat()}", True)
-            continue
-        if others:
-            names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
-            results[name] = (f"cancelled; its job goes on for {names}", False)
-        else:
-            by_scheduler.setdefault(tests[0].scheduler, []).append((name, info))
-    for scheduler, members in by_scheduler.items():
-        try:
-            messages = schedulers.get_plugin(scheduler).cancel_jobs(
-                [JobInfo(info) for _, info in members])
-        except Exception as exc:
-            text = exc.pformat() if isinstance(exc, PavilionError) else (
-                f"{type(exc).__name__}: {exc}")
-            messages = [text] * len(members)
-        for (name, _), message in zip(members, messages):
-            results[name] = ("cancelled", False) if message is None else (
-                f"cancelled, but its job may go on: {message}", True)
-    return results
+def is_being_started(test: TestRun) -> bool:
+    """Whether the process that hands a test to its scheduler may still be at work."""
+    starter = _Starter.load(test.path.parent)
+    return starter is not None and not starter.gone()
 
 
 def _series_numbers(folder: Path) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pavilion.errors import SchedulerPluginError
-from pavilion.jobs import JobInfo
+from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 
 
@@ -281,6 +281,39 @@ def test_a_kickoff_that_gives_nonsense_is_an_error_naming_the_plugin(host: FakeH
     assert "fakes.py" in text
     assert test.complete
     assert test.fake_states[-1] == STATES.SCHED_ERROR
+
+
+@pytest.mark.parametrize(("answer", "errors"), [(None, 0), ("no permission", 1)])
+def test_a_job_whose_tests_were_cancelled_meanwhile(host: FakeHost, answer: str | None, errors: int
+                                                    ) -> None:
+    plugin = ConcurrentSched()
+    plugin.on_cancel = lambda info: answer
+    tests = host.tests(2)
+
+    def cancel_tests(number: int, job: Job) -> JobInfo:
+        for test in tests:
+            test.status.set("CANCELLED", "By somebody else.")
+            test.set_run_complete()
+        return JobInfo(id="17")
+
+    plugin.on_kickoff = cancel_tests
+    found = plugin.schedule_tests(host.pav_cfg, tests)
+    assert [info["id"] for info in plugin.cancelled] == ["17"]
+    assert [error.tests for error in found] == [tests] * errors
+    assert all("may go on: no permission" in str(error) for error in found)
+    # Those that ended by themselves meanwhile are none of that.
+    plugin.cancelled.clear()
+    tests = host.tests(2)
+
+    def end_tests(number: int, job: Job) -> JobInfo:
+        for test in tests:
+            test.status.set("COMPLETE", "PASS")
+            test.set_run_complete()
+        return JobInfo(id="18")
+
+    plugin.on_kickoff = end_tests
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    assert plugin.cancelled == []
 
 
 @pytest.mark.parametrize(("answer", "text"), [

@@ -46,7 +46,7 @@ def test_all(cli: Cli) -> None:
     assert cli("wait").code == 1
     again = cli("cancel", "s1")
     assert again.code == 0
-    assert [row[2] for row in again.rows] == ["already over (ERROR)"] * 2
+    assert [row[2] for row in again.rows] == ["already cancelled"] * 2
 
 
 def test_one_after_the_other(cli: Cli) -> None:

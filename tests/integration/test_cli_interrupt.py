@@ -53,12 +53,14 @@ def test_while_kicking_off(cli: Cli) -> None:
     assert waited.json["summary"]["cancelled"] == 2
 
 
-def test_twice_while_kicking_off(cli: Cli) -> None:
-    """The second one does not wait for the job in hand."""
-    cli.plugin("slow", SLOW_PLUGIN.replace("time.sleep(0.6)", "time.sleep(20)"))
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_twice_while_kicking_off(cli: Cli, at_once: int) -> None:
+    """The second one does not wait for the jobs in hand."""
+    cli.plugin("slow", SLOW_PLUGIN.replace("time.sleep(0.6)", "time.sleep(60)").replace(
+        "IS_CONCURRENT = False", f"KICKOFFS_AT_ONCE = {at_once}"))
     cli.suite(FOUR_SLOW)
-    process = cli.start("run", "suite")
-    wait_until(lambda: list(cli.work.glob("jobs/*/in_hand")), "the first kickoff")
+    process = cli.start("run", "suite", "-c", "schedule.share_allocation=false")
+    wait_until(lambda: len(list(cli.work.glob("jobs/*/in_hand"))) == at_once, "the kickoffs")
     interrupt(process)
     assert process.stderr is not None
     while "Press Ctrl-C again" not in process.stderr.readline():
@@ -66,8 +68,9 @@ def test_twice_while_kicking_off(cli: Cli) -> None:
     interrupt(process)
     done = finish(process)
     assert done.code == 130
-    assert "3 tests not handed over yet were cancelled." in done.err
+    assert f"{4 - at_once} tests not handed over yet were cancelled." in done.err
     assert "took the job in hand" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_terminated_while_kicking_off(cli: Cli) -> None:

@@ -145,7 +145,7 @@ def test_states(drawn: QuickCli) -> None:
     assert [marks[name] for name in ("n01", "n05", "n07", "n13", "n14")] == ["0", "2", "1", "0",
                                                                             "1"]
     assert [line.split(": ")[0] for line in done.out.splitlines() if "(" in line][1:] == [
-        "  0  available (IDLE)", "  1  up (BUSY)", "  2  down (DOWN)"]
+        "  0  available (IDLE)", "  1  up (BUSY)", "  2  not up (DOWN)"]
     assert "  1  up (BUSY): n[07,14]" in done.out
     # The filters of tests do not matter: one picture for all.
     done = drawn("map", "suite", "--by", "state")

@@ -45,7 +45,7 @@ def test_all_nodes(shown: QuickCli) -> None:
     rows = {row[0]: row[1:] for row in done.rows}
     assert list(rows) == [f"n{number:02}" for number in range(1, 17)]
     assert rows["n01"] == ["yes", "available (IDLE)", "8", "all,odd", "", ""]
-    assert rows["n05"] == ["no", "down (DOWN)", "8", "all,odd", "", "not up"]
+    assert rows["n05"] == ["no", "not up (DOWN)", "8", "all,odd", "", "not up"]
     assert rows["n14"] == ["yes", "up (BUSY)", "8", "all,even", "", ""]
     assert rows["n13"][-1] == "smells <&> funny"
     assert done.out.splitlines()[-1] == "14 of 16 nodes can be used."

@@ -28,10 +28,11 @@ from series_tools import (
 )
 
 import pavilion.runner
+from pavilion.cancelling import cancel_tests
 from pavilion.config import PavConfig
 from pavilion.plugins import load_plugins
 from pavilion.runner import Runner
-from pavilion.series import Series, cancel_tests
+from pavilion.series import Series
 from pavilion.status_file import STATES
 
 

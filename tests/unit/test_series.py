@@ -15,12 +15,13 @@ import pytest
 
 import pavilion.series
 import pavilion.test_run
+from pavilion.cancelling import cancel_tests
 from pavilion.config import PavConfig, load_config
 from pavilion.errors import SchedulerPluginError, TestRunError
 from pavilion.jobs import Job, JobInfo
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers import SchedulerPluginBasic
-from pavilion.series import Series, cancel_tests, current_status, latest_series, wait_for
+from pavilion.series import Series, current_status, latest_series, wait_for
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.suites import select_tests
 from pavilion.test_run import TestRun
@@ -440,7 +441,32 @@ def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavCo
     assert outcomes[0][1].startswith("not cancelled: ")
     assert str(first.status.path) in outcomes[0][1]
     assert [test.complete for test in series.tests] == [False, True, True]
-    assert outcomes[1][1] == "cancelled; its job goes on for s1.1"
+    # Its job is cancelled all the same: all of its tests were to be.
+    assert outcomes[0].failed and outcomes[0].text.endswith("; but its job was cancelled")
+    assert outcomes[1][1] == "cancelled"
+
+
+@pytest.mark.parametrize("starter_lives", [True, False])
+def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, starter_lives: bool,
+                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on its way; or it is found by the mark that its starter left."""
+    test = series.tests[2]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).unlink()
+    if not starter_lives:
+        monkeypatch.setattr("pavilion.series._Starter.gone", lambda self: True)
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: JobInfo(id="by its mark"))
+    (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+    assert not outcome.failed
+    if starter_lives:
+        assert "being handed to the scheduler just now" in outcome.text and fake.cancelled == []
+    else:
+        assert outcome.text == "cancelled" and fake.cancelled == ["by its mark"]
+        # One that left no mark was never handed over.
+        monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: None)
+        (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+        assert (outcome.text, outcome.failed) == ("already cancelled", False)
+        assert len(fake.cancelled) == 1
 
 
 def test_a_test_without_a_job_is_just_cancelled(pav_cfg: PavConfig, fake: Fake) -> None:

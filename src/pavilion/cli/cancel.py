@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 
-from pavilion.series import cancel_tests
+from pavilion.cancelling import cancel_tests
 from pavilion.sys_vars import get_vars
 
 from . import base

@@ -90,9 +90,17 @@ def print_results(records: Sequence[dict[str, Any]]) -> None:
     print(summary_line(records))
 
 
+def _short(note: str) -> str:
+    """A note on one line: its first, and what caused that."""
+    first, _, rest = note.strip().partition("\n")
+    # As errors print the one before them.
+    cause = first_line(rest).strip() if rest.startswith("  ") else ""
+    return f"{first.rstrip()}: {cause}" if cause else first.rstrip()
+
+
 def _row(record: dict[str, Any]) -> list[str]:
     result = record["result"]
-    note = "" if result == PASS else first_line(record["note"])
+    note = "" if result == PASS else _short(record["note"])
     if result == FAIL:
         # The state's note starts with the result, which has a column of its own.
         note = note.partition(f"{FAIL}: ")[2] or note

@@ -71,7 +71,14 @@ def _row(report: NodeReport, name: str, usable: bool) -> list[str]:
     info = report.nodes[name]
     return [name, "yes" if usable else "no", state_text(info)[1], str(info.get("cpus", "")),
             ",".join(info.get("partitions") or []), ",".join(info.get("reservations") or []),
-            report.reasons.get(name, "")]
+            _why(report, name)]
+
+
+def _why(report: NodeReport, name: str) -> str:
+    """Why a node is left out; with what its scheduler says, where a plugin has that as 'why'."""
+    reason = report.reasons.get(name, "")
+    said = str(report.nodes[name].get("why") or "")
+    return f"{reason}: {said}" if reason and said else reason
 
 
 def _record(report: NodeReport, name: str, usable: bool) -> dict[str, Any]:

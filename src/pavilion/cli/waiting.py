@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable
 
+from pavilion.preview import name_list
+from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.series import wait_for
+from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
 
 from . import base
 from .base import Session
-from .output import plural, print_json, tell, terminal
+from .output import one_line, plural, print_json, tell, terminal
 from .results import exit_code, print_results, summary, test_record
 
 Progress = Callable[[Sequence[TestRun]], None]
 # Seconds between lines about the progress, where no bar can be drawn.
 LINE_PAUSE = 30.0
+_NUMBER = re.compile(r"[0-9.]+")
 
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
@@ -45,14 +50,15 @@ def wait_and_report(session: Session, tests: Sequence[TestRun],
     :param extra: What to add to the JSON.
     :returns: The exit code.
     """
+    waits = _Waits()
     try:
-        with _progress(tests) as progress:
-            wait_for(session.pav_cfg, tests, session.args.timeout, progress)
+        with _progress(tests, waits) as progress:
+            wait_for(session.pav_cfg, tests, session.args.timeout, progress, waits.hear)
     except KeyboardInterrupt:
         left = [test for test in tests if not test.complete]
         tell(f"\nInterrupted. {_go_on(left)}\n{hints(session, tests)}")
         return base.INTERRUPTED
-    records = report(session, tests, extra)
+    records = report(session, tests, extra, waits)
     code = exit_code(records)
     if code == base.TIMED_OUT:
         left = [test for test in tests if not test.complete]
@@ -61,10 +67,10 @@ def wait_and_report(session: Session, tests: Sequence[TestRun],
     return code
 
 
-def report(session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None = None
-           ) -> list[dict[str, Any]]:
+def report(session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None,
+           waits: _Waits) -> list[dict[str, Any]]:
     """Print the results of tests, as the user wants them."""
-    records = [test_record(test) for test in tests]
+    records = [test_record(test, waits.status_of(test)) for test in tests]
     if session.args.json:
         print_json(dict(extra or {}, tests=records, summary=summary(records)))
     else:
@@ -86,28 +92,72 @@ def _go_on(left: Sequence[TestRun]) -> str:
     return f"{plural(len(left), 'test')} {goes}."
 
 
+class _Waits:
+    """What the schedulers say of the tests that are waited for."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, TestStatusInfo] = {}
+        self._told: set[str] = set()
+
+    def hear(self, test: TestRun, status: TestStatusInfo) -> None:
+        """Take note of what a scheduler says of a test's job."""
+        if test.job is not None:
+            self._heard[test.job.name] = status
+
+    def status_of(self, test: TestRun) -> TestStatusInfo | None:
+        """What its scheduler said last of a test that has not started; None for others."""
+        if test.complete or test.job is None or test.status.current().state not in NOT_STARTED:
+            return None
+        return self._heard.get(test.job.name)
+
+    def news(self, left: Sequence[TestRun]) -> list[str]:
+        """Why tests have not started, each reason once."""
+        tests: dict[str, list[str]] = {}
+        for test in left:
+            status = self.status_of(test)
+            if status is not None and status.state in (STATES.SCHEDULED, STATES.SCHED_WARNING):
+                # Times and numbers of jobs make no difference.
+                kind = _NUMBER.sub("", status.note)
+                if kind not in self._told or kind in tests:
+                    tests.setdefault(kind, [status.note]).append(test.id)
+        self._told.update(tests)
+        return [one_line(f"{name_list(ids, 1)}: {note}") for note, *ids in tests.values()]
+
+
 @contextmanager
-def _progress(tests: Sequence[TestRun]) -> Iterator[Progress]:
+def _progress(tests: Sequence[TestRun], waits: _Waits) -> Iterator[Progress]:
     """Something to call with the tests that are left: a bar on a terminal, else a few lines."""
     console = terminal(sys.stderr)
     if console is None:
-        yield _Lines(len(tests))
+        yield _NowAndThen(lambda left: tell("\n".join([
+            f"{len(tests) - len(left)} of {plural(len(tests), 'test')} "
+            f"{'is' if len(tests) == 1 else 'are'} over.", *waits.news(left)])))
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                   TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("Waiting for tests", total=len(tests))
-        yield lambda left: bar.update(task, completed=len(tests) - len(left))
+
+        def tell_news(left: Sequence[TestRun]) -> None:
+            for line in waits.news(left):
+                bar.console.print(line, markup=False, highlight=False)
+
+        say = _NowAndThen(tell_news)
+
+        def show(left: Sequence[TestRun]) -> None:
+            bar.update(task, completed=len(tests) - len(left))
+            say(left)
+        yield show
 
 
-class _Lines:
-    """Prints a line about the progress now and then."""
+class _NowAndThen:
+    """Does something now and then, while tests are left."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, work: Callable[[Sequence[TestRun]], object]) -> None:
+        self._work = work
         self._next = time.monotonic() + LINE_PAUSE
 
     def __call__(self, left: Sequence[TestRun]) -> None:
         if left and time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_PAUSE
-            tell(f"{self._total - len(left)} of {plural(self._total, 'test')} are over.")
+            self._work(left)

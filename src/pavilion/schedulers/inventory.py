@@ -313,8 +313,10 @@ def _filter_state(nodes: _Selection, config: Mapping[str, Any]) -> None:
 def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
     partition = config.get("partition")
     if partition:
-        default = (partition,)
-        flags = [partition in info.get("partitions", default) for info in nodes.infos]
+        # Slurm takes a list too: any of them will do.
+        default = tuple(part.strip() for part in partition.split(",") if part.strip())
+        wanted = frozenset(default)
+        flags = [not wanted.isdisjoint(info.get("partitions", default)) for info in nodes.infos]
         nodes.keep(flags, f'partition is not "{partition}"')
     reservation = config.get("reservation")
     if reservation == ANY_RESERVATION:

@@ -49,6 +49,23 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInf
     return _ask_about(plugin, pav_cfg, job, info)
 
 
+def find_identity(plugin: SchedulerPlugin, job: Job) -> JobInfo | None:
+    """What identifies a job to its scheduler, even where its record was lost or never written.
+
+    :returns: None when it was never handed over, as far as anybody can tell.
+    :raises PavilionError: When it cannot be found out.
+    """
+    try:
+        info = job.info
+    except (PavilionError, OSError, ValueError) as exc:
+        recovered = plugin._recover_identity(job)
+        if recovered is None and not isinstance(getattr(exc, "prior_error", exc),
+                                                FileNotFoundError):
+            raise
+        return recovered
+    return info or plugin._recover_identity(job)
+
+
 def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
                ) -> TestStatusInfo:
     when = time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
     from .scheduler import SchedulerPlugin
+
+
+# What a test's last state is called when a user cancelled it; hosts differ.
+_CANCELLED = ("CANCELLED", STATES.SCHED_CANCELLED)
 
 
 class PlannedJob:
@@ -71,10 +76,45 @@ def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[Plann
     if at_once <= 1 or len(jobs) <= 1:
         results = [start(planned) for planned in jobs]
     else:
-        from concurrent.futures import ThreadPoolExecutor
-        with ThreadPoolExecutor(max_workers=min(at_once, len(jobs))) as pool:
-            results = list(pool.map(start, jobs))
+        results = _in_threads(start, jobs, min(at_once, len(jobs)))
     return [error for error in results if error is not None]
+
+
+def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
+                jobs: Sequence[PlannedJob], at_once: int) -> list[SchedulerPluginError | None]:
+    """The results of starting jobs, some at the same time.
+
+    An interrupt ends it at once.  A pool of concurrent.futures would wait for what its threads
+    are doing, here and when the program ends, and that may be a scheduler that does not answer.
+    """
+    results: list[SchedulerPluginError | None] = [None] * len(jobs)
+    crashes: list[BaseException] = []
+    left = iter(range(len(jobs)))
+    taking, stopped = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stopped.is_set():
+            with taking:
+                number = next(left, None)
+            if number is None:
+                return
+            try:
+                results[number] = start(jobs[number])
+            except BaseException as exc:
+                crashes.append(exc)
+                stopped.set()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(at_once)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        stopped.set()
+    if crashes:
+        raise crashes[0]
+    return results
 
 
 def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
@@ -101,7 +141,27 @@ def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
                                node_range=planned.node_range)
     except Exception as exc:
         return refuse(plugin, tests, exc)
-    return _save_identity(plugin, tests, job, info)
+    return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
+
+
+def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobInfo
+                  ) -> SchedulerPluginError | None:
+    """Cancel a job all of whose tests were cancelled while it was handed over.
+
+    Who cancels tests looks for the job's identity afterwards, and this is called when it was
+    stored, so one of the two finds the job.
+    """
+    try:
+        if not all(test.complete and test.status.current().state in _CANCELLED for test in tests):
+            return None
+        message = plugin.cancel(info)
+    except Exception as exc:
+        message = describe(exc)
+    if message is None:
+        return None
+    return SchedulerPluginError("The tests were cancelled while they were handed to the "
+                                f"{plugin.name} scheduler, but their job may go on: {message}",
+                                tests=list(tests))
 
 
 def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo

@@ -65,9 +65,7 @@ def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wa
             break
         sleep(POLL)
     for job_id in left:
-        outcomes[job_id] = CancelOutcome(
-            Cancelled.STILL_THERE, f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
-            f"seconds later still shows it. {_shown(after[job_id])}".rstrip())
+        outcomes[job_id] = _not_seen_to_go(after[job_id], job_id, wait)
     return {job_id: outcomes.get(job_id) or failures[job_id] for job_id in ids}
 
 
@@ -114,6 +112,16 @@ def _seen(before: Lookup, after: Lookup, job_id: str) -> CancelOutcome | None:
         known = before.presence is Presence.FOUND
         return CancelOutcome(Cancelled.CANCELLED if known else Cancelled.NOT_FOUND, None)
     return None
+
+
+def _not_seen_to_go(after: Lookup, job_id: str, wait: float) -> CancelOutcome:
+    if after.presence is Presence.FOUND and after.answered:
+        return CancelOutcome(
+            Cancelled.STILL_THERE, f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
+            f"seconds later still shows it. {_shown(after)}".rstrip())
+    return CancelOutcome(
+        Cancelled.UNREACHABLE, f"Slurm accepted the cancel of job {job_id}, but whether it went "
+        f"cannot be seen: {after.note}".rstrip())
 
 
 def _shown(lookup: Lookup) -> str:
