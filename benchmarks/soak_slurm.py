@@ -30,12 +30,13 @@ import soak_fates as fates
 from soak_fates import Kind, Outcome, SeenJob
 
 from pavilion import schedulers
+from pavilion.cancelling import cancel_tests
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers.plugins.slurm import parsing, queries
 from pavilion.schedulers.plugins.slurm.states import parse_job_state
-from pavilion.series import Series, cancel_tests
+from pavilion.series import Series
 from pavilion.status_file import STATES
 from pavilion.suites import SuiteTest, TestElem
 from pavilion.test_run import TestRun
