@@ -22,7 +22,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 from . import chunking, inventory, node_selection
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
-from .scheduler import SchedulerPlugin
+from .scheduler import SchedulerPlugin, checked_nodes
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import LaterNodes, NodeView, SchedulerVariables
 
@@ -47,7 +47,7 @@ class _Answer(NamedTuple):
     when: float
     data: list[Any]
     extra: Any
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
 
 class _Chunks(NamedTuple):
@@ -168,7 +168,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         except (inventory.InventoryError, NotImplementedError) as exc:
             # These say all that there is to say.
             raise SchedulerPluginError(str(exc)) from exc
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} ({self.path}) failed with "
                 f"{type(exc).__name__} while it took stock of the nodes", prior_error=exc
@@ -177,7 +177,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
         try:
             data, extra = self._get_raw_node_data(sched_config)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             return _Answer(time.monotonic(), [], None, exc)
         return _Answer(time.monotonic(), data, extra)
 
@@ -208,7 +208,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
         if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
             return None
-        return lambda name, node: self._filter_custom(sched_config, name, node)
+
+        def custom(name: str, node: NodeInfo) -> str | None:
+            try:
+                reason = self._filter_custom(sched_config, name, node)
+            except (Exception, SystemExit) as exc:
+                raise SchedulerPluginError(
+                    f"The scheduler plugin {self.name!r} ({self.path}) failed with "
+                    f"{type(exc).__name__} in _filter_custom() for node {name!r}",
+                    prior_error=exc) from exc
+            if reason is None or (reason and isinstance(reason, str)):
+                return reason
+            raise SchedulerPluginError(
+                f"_filter_custom() of scheduler plugin {self.name!r} ({self.path}) must give None, "
+                f"or the reason to leave a node out as text; for node {name!r} it gave {reason!r}.")
+
+        return custom
 
     def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
         """The nodes that can be used with this configuration.
@@ -334,17 +349,17 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",
                                        tests=[test])
         try:
-            names = self._get_alloc_nodes(job)
+            names = checked_nodes(self, self._get_alloc_nodes(job))
             known = job.load_sched_data()
         except PavilionError:
             raise
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
                 f"test {test.id}", tests=[test], prior_error=exc) from exc
         nodes = {name: known.get(name) or {"name": name, "up": True, "available": True}
                  for name in names}
-        return self.VAR_CLASS(sched_config, nodes=nodes, chunks=[list(names)], deferred=False)
+        return self.VAR_CLASS(sched_config, nodes=nodes, chunks=[names], deferred=False)
 
     # -------------------------------------------------------------------------- the placement
 
@@ -361,7 +376,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         for number, test in enumerate(tests):
             try:
                 request, found = self._request(number, test)
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
             requests.append(request)

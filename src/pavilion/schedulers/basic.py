@@ -12,7 +12,7 @@ from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
 from .config import validate_config
-from .scheduler import SchedulerPlugin
+from .scheduler import SchedulerPlugin, checked_nodes
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import SchedulerVariables
 
@@ -56,13 +56,14 @@ class SchedulerPluginBasic(SchedulerPlugin):
         """
         sched_config = validate_config(test.config["schedule"])
         try:
-            names = self._get_alloc_nodes(test.job)  # type: ignore[arg-type]
+            names = checked_nodes(self, self._get_alloc_nodes(
+                test.job))  # type: ignore[arg-type]
             nodes: Nodes = {}
             for name in names:
                 nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)
         except PavilionError:
             raise
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
                 f"test {test.id}", tests=[test], prior_error=exc) from exc
@@ -82,7 +83,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
                 config = validate_config(test.config["schedule"])
                 node_range = self._job_node_range(config)
                 key = self._share_key(config, node_range, number)
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
             job = groups.get(key)

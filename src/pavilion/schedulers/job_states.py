@@ -73,7 +73,7 @@ def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobI
         status = plugin._job_status(pav_cfg, info)
     except NotImplementedError as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about job "
                               f"{job.name}: {describe(exc)}", when)
     if status is None:
@@ -83,6 +83,10 @@ def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobI
         return TestStatusInfo(STATES.SCHED_WARNING, f"The scheduler plugin {plugin.name!r} "
                               f"({plugin.path}) gave {status!r} as the state of job {job.name}; "
                               "it must give a TestStatusInfo or None.", when)
+    if not isinstance(status.state, str) or not isinstance(status.note, str):
+        return TestStatusInfo(STATES.SCHED_WARNING, f"The scheduler plugin {plugin.name!r} "
+                              f"({plugin.path}) gave the state {status.state!r} with the note "
+                              f"{status.note!r} for job {job.name}; both must be text.", when)
     return status
 
 
@@ -102,7 +106,7 @@ def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, dam
                               f"{plugin.name} scheduler.")
     try:
         recovered = plugin._recover_identity(job)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, f"What became of job {job.name} cannot be "
                               f"found out: {describe(exc)}")
     if recovered:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-from pavilion.errors import SchedulerPluginError
+from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.types import NodeRange
 
@@ -61,11 +61,36 @@ class KickoffScriptHeader(ScriptHeader):
 
     def get_lines(self) -> list[str]:
         """The shebang, then what _kickoff_lines gives."""
-        return [*super().get_lines(), *self._kickoff_lines()]
+        return [*super().get_lines(), *_checked_lines(self)]
 
     def _kickoff_lines(self) -> list[str]:
         """Lines to stand below the shebang, such as '#SBATCH -p main'."""
         return []
+
+
+def _checked_lines(header: KickoffScriptHeader) -> list[str]:
+    """What a header's _kickoff_lines() gives.
+
+    :raises SchedulerPluginError: When that fails, or would put commands into the script.
+    """
+    cls = type(header)
+    where = f"_kickoff_lines() of {cls.__qualname__} (module {cls.__module__})"
+    try:
+        lines = header._kickoff_lines()
+    except PavilionError:
+        raise
+    except (Exception, SystemExit) as exc:
+        raise SchedulerPluginError(f"{where} failed with {type(exc).__name__}",
+                                   prior_error=exc) from exc
+    if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
+        raise SchedulerPluginError(f"{where} must give a list of lines, not {lines!r}.")
+    for line in lines:
+        # A value with a line end in it would go on as a command.
+        rest = [part for part in line.splitlines()[1:] if part and not part.startswith("#")]
+        if rest and line.startswith("#"):
+            raise SchedulerPluginError(f"{where} gave a line with a line end in it, after which "
+                                       f"{rest[0]!r} would be a command of its own: {line!r}.")
+    return list(lines)
 
 
 def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:

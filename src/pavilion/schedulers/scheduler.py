@@ -223,7 +223,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         for job_info in job_infos:
             try:
                 messages.append(self.cancel(job_info))
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 messages.append(describe(exc))
         return messages
 
@@ -290,7 +290,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 self.unavailable_reason = None if answer else (
                     self.unavailable_reason
                     or "Its commands or modules were not found on this host.")
-            except Exception as exc:
+            except (Exception, SystemExit) as exc:
                 answer = False
                 self.unavailable_reason = describe(exc)
             self._availability[key] = answer
@@ -379,7 +379,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         try:
             plan = self.plan_tests(tests)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             return [refuse(self, tests, exc)]
         errors = [refuse(self, error.tests, error) for error in plan.errors]
         return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE)
@@ -526,3 +526,17 @@ def _file_of(cls: type) -> Path:
 def __reset() -> None:
     """Deactivate every plugin."""
     registry.reset()
+
+
+def checked_nodes(plugin: SchedulerPlugin, names: Any) -> NodeList:
+    """What a plugin's _get_alloc_nodes() gave, as a list.
+
+    :raises SchedulerPluginError: When it is no list of names.
+    """
+    if isinstance(names, (list, tuple, set, frozenset)):
+        listed = list(names)
+        if listed and all(name and isinstance(name, str) for name in listed):
+            return listed
+    raise SchedulerPluginError(
+        f"_get_alloc_nodes() of scheduler plugin {plugin.name!r} ({plugin.path}) must give the "
+        f"names of the allocation's nodes as a list of text; it gave {names!r}.")

@@ -139,7 +139,7 @@ def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
                             f"Handed to the {plugin.name} scheduler as job {job.name}.")
         info = plugin._kickoff(pav_cfg, job, planned.config, job_name, nodes=planned.nodes,
                                node_range=planned.node_range)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         return refuse(plugin, tests, exc)
     return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
 
@@ -155,7 +155,7 @@ def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobIn
         if not all(test.complete and test.status.current().state in _CANCELLED for test in tests):
             return None
         message = plugin.cancel(info)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         message = describe(exc)
     if message is None:
         return None
@@ -167,16 +167,17 @@ def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobIn
 def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
                    ) -> SchedulerPluginError | None:
     """Store what identifies a job; a job that nobody could find again is cancelled."""
+    if not isinstance(info, dict) or not info:
+        return refuse(plugin, tests, SchedulerPluginError(
+            f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a JobInfo "
+            f"(a dictionary that identifies the job), not {info!r}. The job may have been started; "
+            "nobody can find it."))
     try:
-        if not isinstance(info, dict) or not info:
-            raise SchedulerPluginError(
-                f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a "
-                f"JobInfo (a dictionary that identifies the job), not {info!r}.")
         job.info = info
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         try:
             cancelled = plugin.cancel(info)
-        except Exception as cancel_exc:
+        except (Exception, SystemExit) as cancel_exc:
             cancelled = describe(cancel_exc)
         outcome = "It was cancelled." if cancelled is None else (
             f"Cancelling it failed ({cancelled}), so it may still run.")
@@ -186,7 +187,7 @@ def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, 
     return None
 
 
-def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
+def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
            ) -> SchedulerPluginError:
     """Give tests that could not be started a final state.
 
@@ -199,7 +200,7 @@ def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
     return error
 
 
-def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: Exception
+def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
                     ) -> SchedulerPluginError:
     """An exception as the error that says which tests it concerns."""
     if isinstance(exc, SchedulerPluginError):

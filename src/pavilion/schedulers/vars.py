@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Callable, NamedTuple
@@ -32,6 +33,9 @@ from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
 from . import hostlists
 from .config import calc_node_range, node_range_text
+
+# What could mean something to a shell.
+_NOT_INERT = re.compile(r"[^\w .,:/@%+=-]")
 
 __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
 
@@ -210,7 +214,9 @@ class SchedulerVariables(VarDict):
             raise failure
         self.add_errors([f"Scheduler variable '{key}' failed: "
                          f"{type(failure).__name__}: {failure}"])
-        self._failed[key] = f"<no value for '{key}': {failure}>"
+        # It may get into a script, and a scheduler's messages hold what users wrote.
+        text = _NOT_INERT.sub("_", f"{failure}")
+        self._failed[key] = f"<no value for {key}: {text}>"
         return self._failed[key]
 
     def _empty(self, key: str) -> str:
