@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pavilion.errors import SchedulerPluginError
-from pavilion.jobs import Job, JobInfo
+from pavilion.jobs import JobInfo
 from pavilion.status_file import STATES
 
 
@@ -290,13 +290,13 @@ def test_a_job_whose_tests_were_cancelled_meanwhile(host: FakeHost, answer: str 
     plugin.on_cancel = lambda info: answer
     tests = host.tests(2)
 
-    def cancel_tests(number: int, job: Job) -> JobInfo:
+    def end_tests(state: str) -> JobInfo:
         for test in tests:
-            test.status.set("CANCELLED", "By somebody else.")
+            test.status.set(state, "While it was handed over.")
             test.set_run_complete()
         return JobInfo(id="17")
 
-    plugin.on_kickoff = cancel_tests
+    plugin.on_kickoff = lambda number, job: end_tests("CANCELLED")
     found = plugin.schedule_tests(host.pav_cfg, tests)
     assert [info["id"] for info in plugin.cancelled] == ["17"]
     assert [error.tests for error in found] == [tests] * errors
@@ -305,13 +305,7 @@ def test_a_job_whose_tests_were_cancelled_meanwhile(host: FakeHost, answer: str 
     plugin.cancelled.clear()
     tests = host.tests(2)
 
-    def end_tests(number: int, job: Job) -> JobInfo:
-        for test in tests:
-            test.status.set("COMPLETE", "PASS")
-            test.set_run_complete()
-        return JobInfo(id="18")
-
-    plugin.on_kickoff = end_tests
+    plugin.on_kickoff = lambda number, job: end_tests("COMPLETE")
     assert plugin.schedule_tests(host.pav_cfg, tests) == []
     assert plugin.cancelled == []
 

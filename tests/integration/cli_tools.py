@@ -46,6 +46,19 @@ def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIEN
         time.sleep(0.02)
 
 
+def processes_of_queue(folder: str | Path) -> list[int]:
+    """All processes that have this folder as their PAV_RAW_QUEUE_DIR, in whatever session."""
+    mark = f"PAV_RAW_QUEUE_DIR={folder}".encode()
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+        except OSError:
+            continue
+    return found
+
+
 class Cli:
     """``pav-sched`` with a home, a config folder and a working folder of its own.
 
@@ -117,15 +130,7 @@ class Cli:
 
     def processes(self) -> list[int]:
         """All processes that were started from here, in whatever session."""
-        mark = f"PAV_RAW_QUEUE_DIR={self.queue}".encode()
-        found = []
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            try:
-                if mark in environ.read_bytes().split(b"\0"):
-                    found.append(int(environ.parent.name))
-            except OSError:
-                continue
-        return found
+        return processes_of_queue(self.queue)
 
     def kill_all(self) -> None:
         """Leave nothing behind, whatever a test was stopped by."""

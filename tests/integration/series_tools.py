@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any, Callable
+
+from cli_tools import processes_of_queue, wait_until
 
 from pavilion.config import PavConfig
 from pavilion.resolve import resolve_test
@@ -26,25 +27,11 @@ MARK = "PAV_RAW_QUEUE_DIR"
 
 def processes() -> list[int]:
     """The processes that were started from this test, in whatever session."""
-    mark = f"{MARK}={os.environ[MARK]}".encode()
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark in environ.read_bytes().split(b"\0"):
-                found.append(int(environ.parent.name))
-        except OSError:
-            continue
-    return found
+    return processes_of_queue(os.environ[MARK])
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"{what} did not happen in {PATIENCE} seconds"
-        time.sleep(0.02)
+    return wait_until(condition, what, PATIENCE)
 
 
 def create(cfg: PavConfig, text: str) -> Series:

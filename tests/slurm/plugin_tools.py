@@ -18,6 +18,7 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
 from pavilion.schedulers.commands import CommandResult
+from pavilion.schedulers.job_table import JobRecord
 from pavilion.schedulers.plugins.slurm import parsing, queries
 from pavilion.status_file import TestStatusInfo
 
@@ -118,13 +119,13 @@ class Site:
         assert not refused
         return rows[info(test)["id"]]
 
-    def jobs(self) -> dict[str, parsing.JobRow]:
+    def jobs(self) -> dict[str, JobRecord]:
         """All jobs of the cluster, those that ended a short while ago too."""
         rows, refused = parsing.parse_jobs(self.cluster.ok(*queries.jobs(None)))
         assert not refused
         return rows
 
-    def jobs_of(self, test: FakeTest) -> list[parsing.JobRow]:
+    def jobs_of(self, test: FakeTest) -> list[JobRecord]:
         """The jobs that carry the token of this test's submission."""
         token = info(test)["token"]
         return [job for job in self.jobs().values()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pavilion.schedulers.inventory import check_node
+from pavilion.schedulers.job_table import JobRecord
 from pavilion.schedulers.plugins.slurm.notes import job_note
 from pavilion.schedulers.plugins.slurm.parsing import (
     MIB,
-    JobRow,
     Node,
     Reservation,
     Submitted,
@@ -302,7 +302,7 @@ def test_reservation_problems() -> None:
 # --- Jobs ---
 
 
-def by_name() -> dict[str, JobRow]:
+def by_name() -> dict[str, JobRecord]:
     jobs, refused = parse_jobs(captured("jobs.txt"))
     assert refused == []
     return {job.data["name"]: job for job in jobs.values()}

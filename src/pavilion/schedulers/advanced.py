@@ -22,7 +22,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 from . import chunking, inventory, node_selection
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
-from .scheduler import SchedulerPlugin, checked_nodes
+from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import LaterNodes, NodeView, SchedulerVariables
 
@@ -349,7 +349,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",
                                        tests=[test])
         try:
-            names = checked_nodes(self, self._get_alloc_nodes(job))
+            names = self._checked_alloc_nodes(job)
             known = job.load_sched_data()
         except PavilionError:
             raise

@@ -12,7 +12,7 @@ from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
 from .config import validate_config
-from .scheduler import SchedulerPlugin, checked_nodes
+from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import SchedulerVariables
 
@@ -56,8 +56,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
         """
         sched_config = validate_config(test.config["schedule"])
         try:
-            names = checked_nodes(self, self._get_alloc_nodes(
-                test.job))  # type: ignore[arg-type]
+            names = self._checked_alloc_nodes(test.job)  # type: ignore[arg-type]
             nodes: Nodes = {}
             for name in names:
                 nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)

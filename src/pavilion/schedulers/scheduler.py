@@ -231,6 +231,20 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring."""
         raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
 
+    def _checked_alloc_nodes(self, job: Job) -> NodeList:
+        """What ``_get_alloc_nodes`` gives.
+
+        :raises SchedulerPluginError: When it is no list of names.
+        """
+        names: Any = self._get_alloc_nodes(job)
+        if isinstance(names, (list, tuple, set, frozenset)):
+            listed = list(names)
+            if listed and all(name and isinstance(name, str) for name in listed):
+                return listed
+        raise SchedulerPluginError(
+            f"_get_alloc_nodes() of scheduler plugin {self.name!r} ({self.path}) must give the "
+            f"names of the allocation's nodes as a list of text; it gave {names!r}.")
+
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """See the class docstring.  No section of its own by default."""
         return [], {}, {}
@@ -526,17 +540,3 @@ def _file_of(cls: type) -> Path:
 def __reset() -> None:
     """Deactivate every plugin."""
     registry.reset()
-
-
-def checked_nodes(plugin: SchedulerPlugin, names: Any) -> NodeList:
-    """What a plugin's _get_alloc_nodes() gave, as a list.
-
-    :raises SchedulerPluginError: When it is no list of names.
-    """
-    if isinstance(names, (list, tuple, set, frozenset)):
-        listed = list(names)
-        if listed and all(name and isinstance(name, str) for name in listed):
-            return listed
-    raise SchedulerPluginError(
-        f"_get_alloc_nodes() of scheduler plugin {plugin.name!r} ({plugin.path}) must give the "
-        f"names of the allocation's nodes as a list of text; it gave {names!r}.")

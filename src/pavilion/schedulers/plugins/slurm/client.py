@@ -133,10 +133,9 @@ class SlurmClient:
             # It may be about any job, so nobody is known to be absent.
             raise QueryFailed(f"squeue printed a row that cannot be read: {refused[0].text} "
                               f"({refused[0].problem}).")
-        found = {job.job_id: JobRecord(job.job_id, job.state, job.data) for job in rows.values()}
         for row in refused:
-            found.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
-        return found
+            rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
+        return rows
 
     def job_table(self, user: str | None, cache_file: Path | None, max_age: float,
                   cluster: str = "") -> JobTable:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import hostlists
+from ...job_cache import JobRecord
 from .queries import FIELD_END, JOB_FIELDS, NODE_FIELDS, RECORDED_FIELDS, ROW_END
 from .states import Phase, Usability, node_state_names, parse_job_state
 
@@ -338,21 +339,13 @@ def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str |
 # --- Jobs ---
 
 
-class JobRow(NamedTuple):
-    """A job: its id, Slurm's long word for its state, and the fields of JOB_FIELDS as text.
+def parse_jobs(text: str) -> tuple[dict[str, JobRecord], list[RefusedRow]]:
+    """Read the answer to ``queries.jobs``: each job's id, Slurm's long word for its state, and the
+    fields of JOB_FIELDS as text.
 
     In ``data``, what Slurm writes for 'nothing' is ''. Of an array or a heterogeneous job there
-    is one row, under the id that sbatch gave; data['tasks'] then tells how many tasks are in
+    is one record, under the id that sbatch gave; data['tasks'] then tells how many tasks are in
     which state.
-    """
-
-    job_id: str
-    state: str
-    data: dict[str, str]
-
-
-def parse_jobs(text: str) -> tuple[dict[str, JobRow], list[RefusedRow]]:
-    """Read the answer to ``queries.jobs``.
 
     :return: (jobs by id, rows that were refused). A refused row with an id says that this job is
         there; one without may be any job's.
@@ -403,22 +396,22 @@ def _group_id(data: Mapping[str, str]) -> str:
 _PHASE_ORDER = [Phase.ACTIVE, Phase.WAITING, Phase.FAILED, Phase.CANCELLED, Phase.DONE]
 
 
-def _join(job_id: str, parts: list[dict[str, str]]) -> JobRow:
+def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
     states = [parse_job_state(part["state"]) for part in parts]
     if len(parts) == 1:
-        return JobRow(job_id, states[0].name, parts[0])
+        return JobRecord(job_id, states[0].name, parts[0])
     first = min(range(len(parts)), key=lambda i: (_PHASE_ORDER.index(states[i].phase), i))
     counts: dict[str, int] = {}
     for state in states:
         counts[state.name] = counts.get(state.name, 0) + 1
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    return JobRow(job_id, states[first].name, {**parts[first], "tasks": summary})
+    return JobRecord(job_id, states[first].name, {**parts[first], "tasks": summary})
 
 
-def with_token(jobs: Mapping[str, JobRow], token: str) -> list[JobRow]:
+def with_token(jobs: Mapping[str, JobRecord], token: str) -> list[JobRecord]:
     """The jobs whose comment is the token, or whose name ends with it, the oldest first."""
     found = [job for job in jobs.values()
-             if job.data["comment"] == token or job.data["name"].endswith(token)]
+             if job.data.get("comment") == token or job.data.get("name", "").endswith(token)]
     return sorted(found, key=lambda job: int(job.job_id))
 
 

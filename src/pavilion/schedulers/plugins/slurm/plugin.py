@@ -247,7 +247,7 @@ class Slurm(SchedulerPluginAdvanced):
     def _ids_of_token(table: JobTable, token: str) -> list[str]:
         """The jobs with a token: the oldest, and those others that are not over."""
         from .client import is_over
-        from .submit import with_token
+        from .parsing import with_token
         jobs = with_token(table.records(), token)
         return [job.job_id for job in jobs if job is jobs[0] or not is_over(job)]
 

@@ -20,12 +20,12 @@ from typing import NamedTuple
 from pavilion.errors import SchedulerPluginError
 
 from ...commands import CommandResult, Failure
-from ...job_table import JobRecord, QueryFailed
+from ...job_table import QueryFailed
 from . import queries
 from .client import SlurmClient, failed
 from .errors import classify_result
 from .header import safe_job_name
-from .parsing import parse_submitted
+from .parsing import parse_submitted, with_token
 
 TOKEN_FN = "submission.json"
 LOG_FN = "sbatch.log"
@@ -61,8 +61,6 @@ class Submitter:
     def __init__(self, client: SlurmClient, sleep: Callable[[float], object] = time.sleep,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
-        # Where the job may be: the clusters that the user's options name.
-        self._clusters: Sequence[str] = ("",)
         self._sleep = sleep
         self._clock = clock
 
@@ -76,7 +74,8 @@ class Submitter:
         :param extra: The options in the script that a user wrote.
         :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
         """
-        self._clusters = named_clusters(extra)
+        # Where the job may be.
+        clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
         _record_token(folder, token)
         argv = queries.submit(script, output, _token_options(token, job_name, extra))
@@ -89,7 +88,7 @@ class Submitter:
             submitted = parse_submitted(result.stdout) if kind is None else None
             if submitted is not None:
                 first = Submission(submitted.job_id, submitted.cluster, token)
-                return first if attempts == 0 else self._only_one(first)
+                return first if attempts == 0 else self._only_one(first, clusters)
             if kind is Failure.QUEUE_FULL:
                 if self._clock() >= full_until:
                     raise _refused(script, result, " after waiting for room in the queue for "
@@ -99,20 +98,20 @@ class Submitter:
             if kind not in (None, Failure.TRANSIENT) or _not_started(result):
                 raise _refused(script, result)
             attempts += 1
-            found = self._look_for(token)
+            found = self._look_for(token, clusters)
             if found is None:
-                return Submission("", self._clusters[0], token)
+                return Submission("", clusters[0], token)
             if found:
                 return self._adopt(found)
             if attempts >= ATTEMPTS:
                 raise _refused(script, result, f" in {attempts} tries")
 
-    def _look_for(self, token: str) -> list[Submission] | None:
+    def _look_for(self, token: str, clusters: Sequence[str]) -> list[Submission] | None:
         """The jobs with a token; [] when two answers lacked it, None when there were none."""
         lacking = 0
         for pause in (*LOOK_PAUSES, None):
             try:
-                found = self._with_token(token)
+                found = self._with_token(token, clusters)
             except QueryFailed:
                 lacking = 0
             else:
@@ -123,15 +122,15 @@ class Submitter:
                 self._sleep(CONFIRM_PAUSE if lacking else pause)
         return None
 
-    def _with_token(self, token: str) -> list[Submission]:
+    def _with_token(self, token: str, clusters: Sequence[str]) -> list[Submission]:
         """The jobs with a token, the oldest of each cluster first."""
-        return [Submission(job.job_id, cluster, token) for cluster in self._clusters
+        return [Submission(job.job_id, cluster, token) for cluster in clusters
                 for job in with_token(self._client.jobs(str(os.getuid()), cluster), token)]
 
-    def _only_one(self, made: Submission) -> Submission:
+    def _only_one(self, made: Submission, clusters: Sequence[str]) -> Submission:
         """After a repeated submission: keep the older job should there be two after all."""
         try:
-            found = self._with_token(made.token)
+            found = self._with_token(made.token, clusters)
         except QueryFailed:
             return made
         return self._adopt(found) if len(found) > 1 else made
@@ -151,13 +150,6 @@ def named_clusters(options: Sequence[str]) -> Sequence[str]:
         if match:
             return [name.strip() for name in match[1].strip(" '\"").split(",") if name.strip()]
     return [""]
-
-
-def with_token(jobs: dict[str, JobRecord], token: str) -> list[JobRecord]:
-    """The jobs with a token, the oldest first."""
-    found = [job for job in jobs.values() if job.data.get("comment") == token
-             or job.data.get("name", "").endswith(token)]
-    return sorted(found, key=lambda job: int(job.job_id))
 
 
 def _record_token(folder: Path, token: str) -> None:
