@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -15,19 +16,36 @@ def write_atomic(path: Path, text: str, sync: bool = False) -> None:
         machine, such as the id of a submitted job.
     :raises OSError: When it cannot be written.  The old content is still there then.
     """
-    temp = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    # The kernel applies the umask; tempfile's 0600 would shut out the rest of the group.
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    # As text, and without the layers of open(): this is done for every job and every test.
+    folder, name = os.path.split(path)
+    temp = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}")  # noqa: PTH118
     try:
-        with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        temp.replace(path)
-    except BaseException:
-        temp.unlink(missing_ok=True)
+        write_new(temp, text, sync)
+        os.replace(temp, path)  # noqa: PTH105
+    except BaseException as exc:
+        if not isinstance(exc, FileExistsError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temp)  # noqa: PTH108
         raise
+
+
+def write_new(path: str | os.PathLike[str], text: str, sync: bool = False) -> None:
+    """Write a file that does not exist yet.
+
+    :param sync: As in write_atomic.
+    :raises FileExistsError: When it exists.
+    :raises OSError: When it cannot be written.  A part of it may be there.
+    """
+    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    # The kernel applies the umask; tempfile's 0600 would shut out the rest of the group.
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        while data:
+            data = data[os.write(fd, data):]
+        if sync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_json(path: Path, data: Any, sync: bool = False) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import JobError
-from pavilion.files import read_json, write_json
+from pavilion.files import read_json, write_json, write_new
 from pavilion.types import Nodes
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class Job:
             if kickoff_fn:
                 record["kickoff_fn"] = kickoff_fn
             # Nobody knows of the folder yet, so nobody can see half of it.
-            job.tests_path.write_text(json.dumps(record) + "\n", encoding="utf-8",
-                                      errors="surrogateescape")
+            write_new(job.tests_path, json.dumps(record) + "\n")
         except OSError as exc:
             if path is not None:
                 # Here, because nothing else needs it at start-up.

@@ -95,11 +95,15 @@ class ScriptComposer:
 
         :raises OSError: When it cannot be written.
         """
-        target = Path(path)
-        with target.open("w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write("\n".join(self.get_lines()) + "\n")
-            mode = os.fstat(file.fileno()).st_mode
-            os.fchmod(file.fileno(), mode | ((mode & 0o444) >> 2))
+        data = memoryview(("\n".join(self.get_lines()) + "\n").encode("utf-8", "surrogateescape"))
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            while data:
+                data = data[os.write(fd, data):]
+            mode = os.fstat(fd).st_mode
+            os.fchmod(fd, mode | ((mode & 0o444) >> 2))
+        finally:
+            os.close(fd)
 
 
 def quote(text: str | Path) -> str:

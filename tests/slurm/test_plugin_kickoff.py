@@ -14,7 +14,7 @@ from clusters import wait_until
 from plugin_tools import Site, header, info, script, site_of
 
 from pavilion.schedulers import hostlists
-from pavilion.schedulers.plugins.slurm.submit import LOG_FN, TOKEN_FN
+from pavilion.schedulers.plugins.slurm.submit import LOG_FN, read_token
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_the_jobs_output_and_what_sbatch_said_are_in_its_folder(site: Site) -> N
                in job.kickoff_log.read_text(), "the job ran")
     log = (job.path / LOG_FN).read_text()
     assert "sbatch --parsable" in log and log.rstrip().endswith(info(test)["id"])
-    assert info(test)["token"] in (job.path / TOKEN_FN).read_text()
+    assert info(test)["token"] == read_token(job.path)[0]
     assert job.sched_log.exists()
     assert set(info(test)) == {"id", "sys_name", "token", "user", "when"}
     assert all(isinstance(value, str) for value in info(test).values())

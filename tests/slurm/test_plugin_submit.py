@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -208,7 +209,8 @@ class Bench:
 
     @property
     def token(self) -> str:
-        return str(json.loads((self.folder / submit.TOKEN_FN).read_text())["token"])
+        """As handed over."""
+        return self.sbatch.argvs[0][2].partition("--comment=")[2]
 
     def listed(self, *ids: str) -> Any:
         """squeue's answer with jobs that have our token."""
@@ -229,21 +231,36 @@ def test_the_usual_case_asks_nothing_more(tmp_path: Path) -> None:
                                    f"--output={tmp_path / 'log'}", str(tmp_path / "script")]]
 
 
-def test_the_token_is_recorded_before_anything_is_submitted(tmp_path: Path) -> None:
-    def look(argv: list[str]) -> Any:
-        assert f"--comment={bench.token}" in argv
-        return result("17;east\n")
+@pytest.mark.parametrize("extra", [[], ["--comment=mine"]])
+@pytest.mark.parametrize("name", ["name", "it's; $(odd) pav-0123456789abcdef", "n" * 3000])
+def test_the_token_is_recorded_before_anything_is_submitted(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, extra: list[str]) -> None:
+    folder = tmp_path / "it's a --comment=pav-0123456789abcdef"
+    folder.mkdir()
+    command = tmp_path / "bin" / "sbatch"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\ncp "{folder}/{submit.LOG_FN}" "{tmp_path}"\necho "17;east"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    before = time.time()
+    made = Submitter(SlurmClient()).submit(folder, folder / "script", folder / "log", name, extra)
+    assert (made.job_id, made.cluster) == ("17", "east")
+    for place in (tmp_path, folder):
+        token, when = submit.read_token(place)
+        # The times of files are a little coarser.
+        assert token == made.token and before - 1 < when < time.time() + 1
 
-    bench = Bench(tmp_path, [look])
-    assert bench.submit() == Submission("17", "east", bench.token)
-    token, when = submit.read_token(tmp_path)
-    assert token == bench.token and when > 0
 
-
-def test_without_a_record_of_the_token_nothing_is_submitted(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "missing", [])
-    with pytest.raises(SchedulerPluginError, match=r"cannot be written to .*submission\.json"):
-        bench.submit()
+def test_without_a_record_of_the_token_nothing_is_submitted(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "sbatch"
+    command.write_text(f'#!/bin/sh\ntouch "{tmp_path}/submitted"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    missing = tmp_path / "missing"
+    with pytest.raises(SchedulerPluginError, match=r"its log .*sbatch\.log cannot be written"):
+        Submitter(SlurmClient()).submit(missing, missing / "script", missing / "log", "name")
+    assert not (tmp_path / "submitted").exists()
 
 
 @pytest.mark.parametrize("unclear", [
@@ -319,8 +336,10 @@ def test_a_queue_that_stays_full(tmp_path: Path) -> None:
     assert bench.time == submit.FULL_PATIENCE
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"token": "x"}',
-                                  '{"token": 1, "when": []}'])
+@pytest.mark.parametrize("text", [
+    "", "{", "$ sbatch --parsable", "$ sbatch --parsable --comment=mine --output=pav-01234567",
+    "$ sbatch --parsable --comment=pav-0123456789abcd",
+    "17\n$ sbatch --parsable --comment=pav-0123456789abcdef ", "\xff"])
 def test_a_damaged_record_of_a_token(tmp_path: Path, text: str) -> None:
-    (tmp_path / submit.TOKEN_FN).write_text(text)
+    (tmp_path / submit.LOG_FN).write_text(text)
     assert submit.read_token(tmp_path) == ("", 0.0)

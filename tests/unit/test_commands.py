@@ -257,8 +257,8 @@ def test_a_stopped_command_may_tidy_up(tmp_path: Path) -> None:
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from pavilion.schedulers import commands
-commands.INTERRUPT_WAIT = float(sys.argv[1])
+from pavilion.schedulers import child_process, commands
+child_process.INTERRUPT_WAIT = float(sys.argv[1])
 try:
     commands.CommandRunner().run(sys.argv[3:], timeout=60, output=Path(sys.argv[2]))
 except KeyboardInterrupt:

@@ -259,12 +259,13 @@ def test_settings_that_cannot_be_saved_leave_the_old_ones(tmp_path: Path,
     cfg.save(path)
     before = path.read_text()
 
-    def full(self: Path, target: Path) -> None:
+    def full(fd: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
     cfg.working_dir = tmp_path / "other"
-    with pytest.raises(OSError, match="No space left"):
-        cfg.save(path)
+    with monkeypatch.context() as context:
+        context.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            cfg.save(path)
     assert path.read_text() == before
     assert [file.name for file in tmp_path.iterdir()] == ["pavilion.yaml"]

@@ -159,14 +159,18 @@ def test_no_folder_for_jobs_is_an_error(cfg: PavConfig) -> None:
 
 def test_a_job_that_cannot_be_recorded_leaves_no_folder(cfg: PavConfig,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, *args: Any, **kwargs: Any) -> None:
-        path.write_bytes(b"half")
+    disk = iter([b"half"])
+
+    def full(fd: int, data: bytes) -> int:
+        for half in disk:
+            return write(fd, half)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pavilion.jobs, "write_json", full)
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(JobError, match="No space left"):
-        Job.new(cfg, _tests("s1.1"))
+    write = os.write
+    with monkeypatch.context() as context:
+        context.setattr(os, "write", full)
+        with pytest.raises(JobError, match="No space left"):
+            Job.new(cfg, _tests("s1.1"))
     assert list((cfg.working_dir / "jobs").iterdir()) == []
 
 

@@ -10,36 +10,21 @@ What a failure means is the plugin's knowledge: it gives a function that turns a
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import subprocess
+    from .child_process import ChildProcess
 
-# subprocess, random and shlex are imported where they are used.  This module is imported with
-# every plugin, and most of what a user runs never calls a scheduler.
+# random, shlex and what starts processes are imported where they are used.  This module is
+# imported with every plugin, and most of what a user runs never calls a scheduler.
 
 MAX_OUTPUT = 512 * 1024 * 1024
 """The bytes that a command may print on stdout and stderr together."""
-
-TERM_WAIT = 1.0
-"""Seconds between SIGTERM and SIGKILL, for a command at its time-out."""
-
-KILL_WAIT = 5.0
-"""Seconds to wait for a killed command; one that hangs in the kernel is left behind then."""
-
-INTERRUPT_WAIT = 2.0
-"""Seconds that a running command gets to finish when its caller is interrupted."""
-
-_TICK = 0.05
-_READ_SIZE = 1 << 16
-# A pipe that is ready takes at least this many bytes without blocking (POSIX's minimum).
-_WRITE_SIZE = 512
 
 
 class Failure(Enum):
@@ -129,6 +114,8 @@ class CommandRunner:
         # The prefix '' would drop everything, and one string would be taken letter by letter.
         self._drop = _names("drop", drop)
         self._keep = frozenset(_names("keep", keep))
+        self._drop_raw = tuple(map(os.fsencode, self._drop))
+        self._keep_raw = frozenset(map(os.fsencode, self._keep))
         self._set = dict(set or {})
         self._timeout = _positive("timeout", timeout)
         self._clock = clock
@@ -163,6 +150,15 @@ class CommandRunner:
         cleaned.update(self._set)
         return cleaned
 
+    def _own_environment(self) -> dict[str, str] | None:
+        """What differs from this process's environment; None when nothing does, and then a
+        command inherits it.  A tenth of the time, with a hundred variables."""
+        if self._environ is None and not self._set and not any(
+                name.startswith(self._drop_raw) and name not in self._keep_raw
+                for name in list(os.environb)):
+            return None
+        return self.environment()
+
     def run(self, argv: Sequence[str | os.PathLike[str]], timeout: float | None = None,
             stdin: str | None = None, cwd: str | os.PathLike[str] | None = None,
             output: Path | None = None) -> CommandResult:
@@ -186,19 +182,17 @@ class CommandRunner:
             except OSError as exc:
                 return _not_started(args, f"its log {output} cannot be written: {exc.strerror}")
         try:
-            data = (stdin or "").encode("utf-8", "surrogateescape")
-            process = self._start(args, stdin is not None, cwd)
+            process = self._start(args, stdin, cwd)
         except (OSError, ValueError) as exc:
             # ValueError: an argument or variable holds a character that no command can be given.
             result = _not_started(args, _why_not_started(args[0], exc))
         else:
-            running = _Running(process, data, self._max_output)
             try:
-                result = running.finish(args, limit)
+                result = self._finish(process, args, limit)
             except BaseException:
                 # Even then: the log of a submission may be the only trace of the job's id.
                 if log is not None:
-                    log.add(running.stdout_text(), running.stderr_text())
+                    log.add(process.stdout, process.stderr)
                 raise
         if log is not None:
             problem = log.add(result.stdout, result.stderr)
@@ -252,173 +246,24 @@ class CommandRunner:
             self._rng = random.random
         return self._rng()
 
-    def _start(self, args: tuple[str, ...], has_input: bool,
-               cwd: str | os.PathLike[str] | None) -> subprocess.Popen[bytes]:
-        import subprocess
+    def _start(self, args: tuple[str, ...], stdin: str | None,
+               cwd: str | os.PathLike[str] | None) -> ChildProcess:
+        from .child_process import ChildProcess
         with self._lock:
             name = os.path.basename(args[0])  # noqa: PTH119 (as text: it need not be a path)
             self._calls[name] = self._calls.get(name, 0) + 1
-        # A session of its own, for two reasons.  At a time-out, all that the command started is
-        # in its process group and can be stopped.  And the terminal does not send the user's
-        # Ctrl-C to it: a submission stopped half-way leaves a job that nobody knows of.
-        return subprocess.Popen(
-            args, stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, cwd=cwd,
-            env=self.environment(), start_new_session=True)
+        data = None if stdin is None else stdin.encode("utf-8", "surrogateescape")
+        return ChildProcess(args, self._own_environment(), data, cwd, self._max_output)
 
-
-class _Running:
-    """A started command: feeds it, reads it, and stops it if need be.
-
-    Time-outs are real time here, whatever clock the runner has: real processes do not
-    follow another one.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, max_output: int) -> None:
-        self._process = process
-        self._input = memoryview(stdin)
-        self._room = max_output
-        self._max_output = max_output
-        self._stdout = bytearray()
-        self._stderr = bytearray()
-        self._began = time.monotonic()
-
-    def stdout_text(self) -> str:
-        return self._stdout.decode("utf-8", "backslashreplace")
-
-    def stderr_text(self) -> str:
-        return self._stderr.decode("utf-8", "backslashreplace")
-
-    def finish(self, args: tuple[str, ...], timeout: float) -> CommandResult:
-        """Wait for the command's end, or bring it about."""
-        try:
-            try:
-                ended = self._pump(self._began + timeout)
-            except BaseException:
-                # An interrupt of the caller.  What is under way may finish, and is read, but not
-                # for long; a second interrupt ends it.
-                self._pump(min(self._began + timeout, time.monotonic() + INTERRUPT_WAIT))
-                raise
-            duration = time.monotonic() - self._began
-        finally:
-            self._stop()
-            self._close()
-        if self._room < 0:
+    def _finish(self, process: ChildProcess, args: tuple[str, ...], timeout: float
+                ) -> CommandResult:
+        duration = process.finish(timeout)
+        if process.printed_too_much:
             note = (f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
                     "Nothing of its output is used.")
             return CommandResult(args, None, "", note, duration, False)
-        code = self._process.returncode if ended else None
-        return CommandResult(args, code, self.stdout_text(), self.stderr_text(), duration,
-                             not ended)
-
-    def _pump(self, deadline: float) -> bool:
-        """Move data until the command has ended, it printed too much, or time is up.
-
-        :return: Whether it has ended by itself.
-        """
-        import selectors
-        process = self._process
-        # For three files at most, this needs fewer system calls than epoll.
-        with selectors.PollSelector() as selector:
-            for stream, buffer in ((process.stdout, self._stdout), (process.stderr, self._stderr)):
-                if stream is not None and not stream.closed:
-                    selector.register(stream, selectors.EVENT_READ, buffer)
-            if process.stdin is not None and not process.stdin.closed:
-                selector.register(process.stdin, selectors.EVENT_WRITE)
-            while selector.get_map():
-                left = deadline - time.monotonic()
-                # A daemon that the command left behind can hold its pipes for ever: there is
-                # nothing more to wait for when the command is over and the pipes are silent.
-                over = process.poll() is not None
-                if left <= 0:
-                    return over
-                events = selector.select(0 if over else min(left, _TICK))
-                if over and not any(key.data is not None for key, _ in events):
-                    return True
-                for key, _ in events:
-                    self._move(selector, key)
-                if self._room < 0:
-                    return False
-        return self._wait(deadline - time.monotonic())
-
-    def _move(self, selector: Any, key: Any) -> None:
-        if key.data is None:
-            try:
-                sent = os.write(key.fd, self._input[:_WRITE_SIZE])
-                self._input = self._input[sent:]
-            except BrokenPipeError:
-                # It does not want to read all of it, which is its own affair.
-                self._input = self._input[:0]
-            done = not self._input
-        else:
-            data = os.read(key.fd, _READ_SIZE)
-            self._room -= len(data)
-            if self._room >= 0:
-                key.data.extend(data)
-            done = not data
-        if done:
-            selector.unregister(key.fileobj)
-            key.fileobj.close()
-
-    def _wait(self, timeout: float) -> bool:
-        """Wait for the end of a command that has closed its output."""
-        import subprocess
-        process = self._process
-        deadline = time.monotonic() + timeout
-        if process.poll() is None:
-            _wait_for_end(process.pid, timeout)
-        try:
-            process.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def _stop(self) -> None:
-        """End the command's process group, unless the command is over."""
-        process = self._process
-        if process.returncode is not None:
-            return
-        try:
-            os.killpg(process.pid, signal.SIGTERM)
-            deadline = time.monotonic() + TERM_WAIT
-            # It is not reaped before the last signal: until then nobody else gets its number.
-            while time.monotonic() < deadline and not self._is_zombie():
-                time.sleep(0.01)
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # over by now, or a set-uid program that is not ours to stop
-        self._wait(KILL_WAIT)
-
-    def _is_zombie(self) -> bool:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        try:
-            return os.waitid(os.P_PID, self._process.pid, flags) is not None
-        except ChildProcessError:
-            return True  # this process has its children reaped by the system
-
-    def _close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def _wait_for_end(pid: int, timeout: float) -> None:
-    """Wait for the end of a child for so many seconds at most; where that cannot be done, not.
-
-    Popen.wait with a time-out looks again and again, with pauses as long as a short command.
-    """
-    import select
-    try:
-        handle = os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        # An old kernel, or a Python that was built on one.
-        return
-    try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        poll.poll(max(timeout, 0) * 1000)
-    finally:
-        os.close(handle)
+        return CommandResult(args, process.returncode, process.stdout, process.stderr, duration,
+                             process.returncode is None)
 
 
 class _CommandLog:
@@ -442,8 +287,14 @@ class _CommandLog:
         return ""
 
     def _append(self, text: str) -> None:
-        with self._path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(text)
+        # Without the layers of open(), which take longer than this: every submission has a log.
+        log = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            data = memoryview(text.encode("utf-8", "backslashreplace"))
+            while data:
+                data = data[os.write(log, data):]
+        finally:
+            os.close(log)
 
 
 def _checked_argv(argv: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:

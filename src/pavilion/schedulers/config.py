@@ -399,13 +399,13 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
 
 
 def _validate_value(where: str, value: Any, validator: Validator, default: Any) -> Any:
-    if isinstance(validator, Mapping):
+    if not callable(validator) and isinstance(validator, Mapping):
         return _validate_section(where, value, validator, default)
     # Hosts give an empty list for a list that was left out of the suite.
     if value is None or (isinstance(value, (list, tuple)) and not value and default):
         # A default is written as a user would write it, and converted like that.  A copy: the
         # table of defaults is everybody's.
-        value = copy.deepcopy(default)
+        value = copy.deepcopy(default) if isinstance(default, (list, dict)) else default
     if validator is None:
         return value
     if callable(validator):

@@ -256,6 +256,9 @@ def filter_key(
 
 def frozen(value: Any) -> Hashable:
     """A hashable copy of plain data (what YAML can hold)."""
+    if value is None or isinstance(value, (str, int, float)):
+        # 1, 1.0 and True are equal keys, but not equal settings: 1.0 is 'all'.
+        return (type(value).__name__, value)
     if isinstance(value, (list, tuple)):
         try:
             # Mostly names, and then many of them.
@@ -269,7 +272,6 @@ def frozen(value: Any) -> Hashable:
         return tuple(frozen(member) for member in value)
     if isinstance(value, (set, frozenset)):
         return frozenset(frozen(member) for member in value)
-    # 1, 1.0 and True are equal keys, but not equal settings: 1.0 is 'all'.
     return (type(value).__name__, value)
 
 

@@ -23,6 +23,7 @@ VALUE_LIMIT = 1024
 # Longer names only fill the screen.
 NAME_LIMIT = 200
 
+_QUOTING = frozenset("\"'\\")
 _NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.,:;+@=-]")
 _TOKEN = re.compile(r"[A-Za-z0-9_.:-]+")
 _FEATURE = re.compile(r"[^\s&|()\[\]*,\"'\\]+")
@@ -68,8 +69,8 @@ def quoted(key: str, value: Any) -> str | None:
     if value is None or not str(value).strip():
         return None
     text = str(value).strip()
-    bad = next((char for char in text if char in "\"'\\" or not char.isprintable()), None)
-    if bad is not None:
+    if not text.isprintable() or not _QUOTING.isdisjoint(text):
+        bad = next(char for char in text if char in _QUOTING or not char.isprintable())
         raise _refuse(key, value, f"it holds {_char(bad)}, which cannot be handed to Slurm. "
                       "Quotes, backslashes, line ends and control characters are not allowed")
     if len(text.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:

@@ -1,7 +1,7 @@
 """Submitting a job once: tokens, adoption, retries.
 
 sbatch may fail although the job exists: the controller took it, and the answer got lost.  So each
-submission carries a token, which is written to the job's folder first.  After an unclear failure
+submission carries a token, which is written to the job's log first.  After an unclear failure
 Slurm's own list of jobs decides: a job with that token is ours, and only a good answer without it
 allows another try.  When not even that can be found out, the job is recorded by its token alone,
 and whoever asks for its state later looks for it.
@@ -9,7 +9,6 @@ and whoever asks for its state later looks for it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -27,8 +26,11 @@ from .errors import classify_result
 from .header import safe_job_name
 from .parsing import parse_submitted, with_token
 
-TOKEN_FN = "submission.json"
 LOG_FN = "sbatch.log"
+# The log begins with the command, which has the token before anything that a user wrote.
+_SUBMITTED = re.compile(r"\$ sbatch --parsable '?--(?:comment=|job-name=[^\s']*-)"
+                        r"(pav-[0-9a-f]{16})'?\s")
+_TOKEN_WITHIN = 1024
 
 ATTEMPTS = 3
 # Seconds to wait before the job list is asked again, after it could not be.
@@ -77,7 +79,6 @@ class Submitter:
         # Where the job may be.
         clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
-        _record_token(folder, token)
         argv = queries.submit(script, output, _token_options(token, job_name, extra))
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
@@ -152,25 +153,17 @@ def named_clusters(options: Sequence[str]) -> Sequence[str]:
     return [""]
 
 
-def _record_token(folder: Path, token: str) -> None:
-    path = folder / TOKEN_FN
-    try:
-        with path.open("w", encoding="ascii") as file:
-            json.dump({"token": token, "when": time.time()}, file)
-    except OSError as exc:
-        raise SchedulerPluginError(f"The record of the submission cannot be written to {path}",
-                                   prior_error=exc) from exc
-
-
 def read_token(folder: Path) -> tuple[str, float]:
-    """The token of a job's submission, and when (seconds since the epoch) it was recorded.
+    """The token of a job's submission, and when (seconds since the epoch) it was handed over.
 
-    :returns: ('', 0.0) when there is none.
+    :returns: ('', 0.0) when it was not.
     """
+    path = folder / LOG_FN
     try:
-        record = json.loads((folder / TOKEN_FN).read_text(encoding="ascii"))
-        return str(record["token"]), float(record["when"])
-    except (OSError, ValueError, KeyError, TypeError):
+        with path.open(encoding="utf-8", errors="replace") as log:
+            submitted = _SUBMITTED.match(log.read(_TOKEN_WITHIN))
+        return (submitted[1], path.stat().st_mtime) if submitted else ("", 0.0)
+    except OSError:
         return "", 0.0
 
 
