@@ -1,7 +1,7 @@
 """What the slurm plugin costs: inventory, job states, headers, submissions.
 
-Slurm's commands are small scripts here that print prepared text; only submitting is measured on
-a real Slurm, where one can be started.  Times are of this process alone (CPU) where nothing else
+Slurm's commands are small scripts here that print prepared text; submitting is measured on a real
+Slurm as well, where one can be started.  Times are of this process alone (CPU) where nothing else
 is said, so the scripts' own time is not in them.  Nothing is asserted.
 """
 
@@ -260,6 +260,23 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
          f"{_ratios(ours, bare)}; CPU time: {min(mine for mine, _ in cpu):.2f} s")
 
 
+def bench_waiting(folder: Path, plugin: Slurm) -> None:
+    """The same where sbatch mostly waits: a script in its place sleeps for 30 ms."""
+    with commands(folder / "bin", {"sinfo": samples.sinfo(4),
+                                   "scontrol": samples.reservations(4, 0)}):
+        sbatch = folder / "bin" / "sbatch"
+        sbatch.write_text("#!/bin/sh\nsleep 0.03\necho 17\n", encoding="ascii")
+        sbatch.chmod(0o755)
+        pav_cfg = new_host(folder / "work")
+        plugin.refresh()
+        ours, bare = [], []
+        for _ in range(ROUNDS):
+            took, scripts = submit_with_plugin(plugin, pav_cfg)
+            ours.append(took)
+            bare.append(submit_bare(scripts, SUBMIT_AT_ONCE))
+    show("  all that, where sbatch waits 30 ms (made up)", min(ours), "s", _ratios(ours, bare))
+
+
 def _ratios(mine: Sequence[float], other: Sequence[float]) -> str:
     return (f"ratio of the best {min(mine) / min(other):.2f}, of the medians "
             f"{statistics.median(mine) / statistics.median(other):.2f}")
@@ -278,6 +295,7 @@ def main() -> None:
         bench_status(folder / "status")
         bench_headers(plugin)
         bench_submitting(folder / "submitting", plugin)
+        bench_waiting(folder / "waiting", plugin)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
