@@ -274,6 +274,8 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = ()
     elif test_name not in tests:
         near = difflib.get_close_matches(test_name, list(tests), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
+        if test_name in ("yaml", "yml"):
+            hint = f" To run all of them, give its name alone: {file.stem!r}."
         raise ConfigError(f"There is no test {test_name!r} in the suite {file}.{hint} Tests: "
                           f"{', '.join(tests)}.")
     else:

@@ -583,7 +583,7 @@ def test_activation_reports_clashes_naming_both_files(folder: Folder) -> None:
     ("def activate(self): raise SystemExit('no')", "SystemExit"),
     ("def _get_config_elems(self): return 5", "_get_config_elems"),
     ("def _get_config_elems(self): raise OSError('no qmgr')", "no qmgr"),
-    ("def __init__(self): pass", "AttributeError"),
+    ("def __init__(self): pass", "does not call super().__init__"),
 ])
 def test_a_plugin_that_cannot_be_activated_is_refused(folder: Folder, body: str, reason: str
                                                       ) -> None:

@@ -329,10 +329,12 @@ def test_a_failing_question_means_no_and_says_why(spelling: str) -> None:
     def method(self: Any) -> bool:
         raise OSError("no qsub here")
 
+    method.__name__ = spelling
     cls = type("Sched", (SchedulerPluginBasic,), {spelling: method, "__module__": __name__})
     plugin = cls("sched", "A scheduler.")
     assert plugin.available() is False
-    assert plugin.unavailable_reason == "OSError: no qsub here"
+    assert plugin.unavailable_reason == (f"{spelling}() of scheduler plugin 'sched' ({__file__}) "
+                                         "failed with OSError: no qsub here")
 
 
 def test_availability_may_be_built_on_that_of_the_base_class() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fakes import FakeHost, FakeSched, active
 
 from dummy_plugin import Dummy
+from pavilion.deferred import DeferredVariable
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers import KickoffScriptHeader, SchedulerVariables, validate_config, vars
@@ -129,3 +131,131 @@ def test_a_failed_variable_is_inert_in_a_shell(tmp_path: Path) -> None:
     subprocess.run(["/bin/bash", "-c", f'echo "{text}"'], cwd=tmp_path, check=True)
     subprocess.run(["/bin/bash", "-c", f"echo {text}"], cwd=tmp_path, check=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_a_method_names_it(host: FakeHost) -> None:
+    plugin = FakeSched()
+    test = host.test()
+    plugin.schedule_tests(host.pav_cfg, [test])
+
+    def fail(*_: Any) -> Any:
+        return {}["queue"]
+
+    plugin.on_query = plugin.on_cancel = fail
+    where = r"of scheduler plugin 'fake' \(/.*\.py\) failed with KeyError: 'queue'"
+    found = plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert re.search(rf"_job_status\(\) {where}", found.note)
+    assert re.search(rf"cancel\(\) {where}", plugin.cancel_jobs([JobInfo(id="1")])[0] or "")
+    plugin._get_alloc_nodes = fail  # type: ignore[method-assign]
+    with pytest.raises(SchedulerPluginError, match=rf"_get_alloc_nodes\(\) {where}"):
+        plugin.get_final_vars(test)  # type: ignore[arg-type]
+
+    class Unavailable(FakeSched):
+        def _available(self) -> bool:
+            return bool(fail())
+
+    unavailable = Unavailable()
+    assert not unavailable.available()
+    assert re.search(rf"_available\(\) {where}", unavailable.unavailable_reason or "")
+
+
+@pytest.mark.parametrize("answer", [None, [{"n": 1}, {"n": 2}], [{"n": 1}], [[1], [2], [3]], "ab",
+                                    ({"n1": {}}, None), ("n1,n2", None), (None, None), 7])
+def test_raw_node_data_that_is_no_list_and_extra(answer: Any) -> None:
+    class Listing(Dummy):
+        def _get_raw_node_data(self, sched_config: Any) -> Any:
+            return answer
+
+    with active(Listing()) as plugin, \
+            pytest.raises(SchedulerPluginError, match=r"_get_raw_node_data\(\) .*'dummy'.* must "
+                          r"give .*'return nodes, None'.*It gave"):
+        plugin.filtered_nodes(validate_config({}))
+
+
+@pytest.mark.parametrize("answer", [(["n1"], None), [["n1"], None], (("n1",), {}),
+                                    ({"n1"}, None), (iter(["n1"]), None)])
+def test_raw_node_data_as_some_write_it(answer: Any) -> None:
+    class Listing(Dummy):
+        def _get_raw_node_data(self, sched_config: Any) -> Any:
+            return answer
+
+        def _transform_raw_node_data(self, sched_config: Any, node_data: Any, extra: Any) -> Any:
+            return {"name": node_data, "up": True, "available": sched_config["node_state"] != "x"}
+
+    with active(Listing()) as plugin:
+        for config in ({}, {"node_state": "available"}):
+            assert plugin.filtered_nodes(validate_config(config)).names == ["n1"]
+
+
+def test_a_description_of_a_node_that_fails() -> None:
+    class Describing(Dummy):
+        def _get_raw_node_data(self, sched_config: Any) -> Any:
+            return [{"id": "n1", "long": "x" * 5000}], None
+
+        def _transform_raw_node_data(self, sched_config: Any, node_data: Any, extra: Any) -> Any:
+            return {"name": node_data["name"]}
+
+    with active(Describing()) as plugin, pytest.raises(
+            SchedulerPluginError, match=r"_transform_raw_node_data\(\) .*'dummy'.* failed with "
+            r"KeyError: 'name'; for the raw data {'id': 'n1'") as caught:
+        plugin.filtered_nodes(validate_config({}))
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    ({"VAR_CLASS": dict}, r"VAR_CLASS .*'fake' \(.*\) must be a class that is derived from "
+                          r"SchedulerVariables, not <class 'dict'>"),
+    ({"VAR_CLASS": "MyVars"}, "VAR_CLASS .* not 'MyVars'"),
+    ({"VAR_CLASS": None}, "VAR_CLASS .* not None"),
+    ({"KICKOFF_SCRIPT_HEADER_CLASS": object}, "KICKOFF_SCRIPT_HEADER_CLASS .* derived from "
+                                              "KickoffScriptHeader"),
+    ({"name": None}, "name .* must be a text, not None"),
+    ({"name": ""}, "name .* must be a text, not ''"),
+])
+def test_parts_that_cannot_be_used(change: dict[str, Any], problem: str) -> None:
+    plugin = FakeSched()
+    for attribute, value in change.items():
+        setattr(plugin, attribute, value)
+    with pytest.raises(SchedulerPluginError, match=problem), active(plugin):
+        pass
+
+
+def test_an_init_that_does_not_call_ours() -> None:
+    class Forgetful(FakeSched):
+        def __init__(self) -> None:
+            self.name = "forgetful"
+
+    with pytest.raises(SchedulerPluginError, match=r"__init__\(\) of its class Forgetful does not "
+                       r"call super\(\)\.__init__\(name, description\)"):
+        Forgetful().activate()
+
+
+def test_a_variable_that_is_made_from_one_that_is_not_known_yet() -> None:
+    class Vars(SchedulerVariables):
+        @vars.var_method
+        def called(self) -> str:
+            return f"run -N {self.test_nodes()}"
+
+        @vars.var_method
+        def read(self) -> dict[str, str]:
+            return {"nodes": f"{self['test_nodes']} nodes"}
+
+        @vars.var_method
+        def itself(self) -> Any:
+            return self["test_nodes"]
+
+        @vars.dfr_var_method
+        def later(self) -> str:
+            return f"run -N {self.test_nodes()}"
+
+    nodes = {"n1": {"name": "n1", "up": True, "available": True}}
+    outside = Vars(validate_config({}), nodes=nodes, chunks=[["n1"]])
+    for key in ("called", "read"):
+        assert str(outside[key]).startswith(f"<no value for {key}: ")
+        assert f"'{key}' ({__file__}, line " in outside["errors"][-1]
+        assert outside["errors"][-1].endswith("mark it with @dfr_var_method too")
+    assert isinstance(outside["itself"], DeferredVariable)
+    assert isinstance(outside["later"], DeferredVariable)
+    inside = Vars(validate_config({}), nodes=nodes, chunks=[["n1"]], deferred=False)
+    assert (inside["called"], inside["later"]) == ("run -N 1", "run -N 1")
+    assert inside["read"] == {"nodes": "1 nodes"} and inside["errors"] == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from cli_tools import REFUSING_PLUGIN, SLEEPER, Cli, finish
+import pytest
+from cli_tools import PATIENCE, REFUSING_PLUGIN, SLEEPER, Cli, finish
 
 TWO = """
     good:
@@ -209,3 +210,63 @@ def test_output_of_any_bytes(cli: Cli) -> None:
     assert done.code == 0
     assert "\x1b" not in done.out
     assert "\\x1b" in done.out
+
+
+TALKATIVE = """
+    import subprocess
+    from pavilion.jobs import JobInfo
+    from pavilion.schedulers import SchedulerPluginBasic
+
+    class Talkative(SchedulerPluginBasic):
+        def __init__(self):
+            super().__init__("talkative", "Prints.")
+
+        def _available(self):
+            print("printed by the plugin")
+            subprocess.run(["echo", "printed by a command"])
+            return True
+
+        def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
+            return {}["queue"]
+"""
+
+
+@pytest.fixture
+def talkative(cli: Cli) -> Cli:
+    cli.plugin("talkative", TALKATIVE)
+    cli.suite("""
+        one:
+          scheduler: talkative
+          run: {cmds: ["true"]}
+    """)
+    return cli
+
+
+def test_what_plugins_print_is_no_part_of_the_json(talkative: Cli) -> None:
+    for command in (["run", "suite"], ["run", "suite", "--detach"], ["show", "sched"]):
+        done = talkative(*command, "--json")
+        assert done.json
+        assert "printed by the plugin" in done.err and "printed by a command" in done.err
+    assert "printed by the plugin" in talkative("show", "sched").out
+
+
+def test_a_reader_of_json_that_has_gone(talkative: Cli) -> None:
+    process = talkative.start("show", "sched", "--json")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.wait(PATIENCE) == 128 + 13
+    assert "Traceback" not in (err := process.stderr.read()) and "BrokenPipe" not in err
+    process.stderr.close()
+
+
+def test_debug_shows_where_the_error_of_a_test_comes_from(talkative: Cli) -> None:
+    assert "Traceback" not in talkative("run", "suite").err
+    done = talkative("run", "suite", "--debug")
+    assert "Traceback" in done.err and 'return {}["queue"]' in done.err
+    assert "failed with KeyError while it started suite.one" in done.err
+
+
+def test_a_suite_of_a_config_folder_with_the_ending_of_its_file(talkative: Cli) -> None:
+    done = talkative("run", "suite.yaml")
+    assert done.code == 2
+    assert "To run all of them, give its name alone: 'suite'." in done.err

@@ -170,7 +170,7 @@ def test_a_test_that_does_not_listen_is_killed(pav_cfg: PavConfig, run_here: Any
     assert run_here(series) == 0
     assert series.tests[0].result == "FAIL"
     assert states(series.tests[0])[-2:] == ["RUN_TIMEOUT", "COMPLETE"]
-    assert sleepers() == []
+    until(lambda: not sleepers(), "the end of the killed processes")
 
 
 # ------------------------------------------------------------------------------------- cancelling
@@ -259,7 +259,7 @@ def test_a_runner_that_is_told_to_stop_ends_its_tests(pav_cfg: PavConfig, number
     assert runner.returncode == 128 + number
     assert f"told to stop by {signal.Signals(number).name}" in out
     assert "Test s1.1 was running for" in out
-    assert sleepers() == []
+    until(lambda: not sleepers(), "the end of the killed processes")
     # Why is for the scheduler to tell: nothing is claimed here.
     assert [test.status.current().state for test in series.tests] == ["RUNNING", "CREATED"]
     assert not any(test.complete for test in series.tests)
@@ -272,7 +272,7 @@ def test_a_stubborn_test_does_not_keep_a_runner_from_stopping(pav_cfg: PavConfig
         a: {{run: {{cmds: ["(sleep 0.3; kill -TERM $PPID) & {STUBBORN}"]}}}}
         """)
     assert run_here(series) == 128 + signal.SIGTERM
-    assert sleepers() == []
+    until(lambda: not sleepers(), "the end of the killed processes")
 
 
 def test_a_kickoff_script_that_is_killed_leaves_final_states(pav_cfg: PavConfig) -> None:

@@ -75,7 +75,7 @@ class TestCheckNode:
             check_node("mine", "raw", info)
 
     def test_not_a_dict(self) -> None:
-        with pytest.raises(InventoryError, match="must be a dict, got NoneType for 'xxx") as caught:
+        with pytest.raises(InventoryError, match="give a dict, got NoneType for 'xxx") as caught:
             check_node("mine", "x" * 5000, None)
         assert len(str(caught.value)) < 300
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from pavilion.errors import PavilionError
 
 from . import base, cancel, internal, link, log, machine_map, plan, run, show, status, wait
 from .base import PROGRAM, Command, Session
-from .output import prepare_streams, show_error, tell
+from .output import prepare_streams, show_error, stdout_for_results, tell
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
 # COMMANDS, and a place in here.
@@ -142,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
     try:
         make_parser().parse_args(argv, args)
-        code: int = args.execute(Session(args))
+        with stdout_for_results() if getattr(args, "json", False) else nullcontext():
+            code: int = args.execute(Session(args))
         # A reader that has gone, or a full disk, is to be noticed while it can be told.
         sys.stdout.flush()
         return code

@@ -6,11 +6,12 @@ between its columns, and nothing is cut.  rich is loaded when a terminal is draw
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -103,9 +104,44 @@ def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:
     return widths
 
 
+# Where results go.  None: to stdout, as everything else.
+_results: TextIO | None = None
+
+
+@contextlib.contextmanager
+def stdout_for_results() -> Iterator[None]:
+    """Keep stdout for print_json: what a plugin prints, or a command that it runs, goes to stderr.
+    A program that reads our JSON must not stumble over it."""
+    global _results
+    before, copy = sys.stdout, -1
+    before.flush()
+    if before is sys.__stdout__:
+        # Commands inherit the descriptor, and not what Python calls stdout.
+        copy = os.dup(before.fileno())
+        os.dup2(sys.stderr.fileno(), before.fileno())
+        _results = os.fdopen(copy, "w", encoding=before.encoding, errors=before.errors)
+    else:
+        _results = before
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        results, sys.stdout, _results = _results, before, None
+        if copy >= 0:
+            os.dup2(copy, before.fileno())
+            try:
+                results.flush()
+            except OSError:
+                # It was reported when it was written.  What is left would be once more.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, copy)
+                os.close(nowhere)
+            results.close()
+
+
 def print_json(data: Any) -> None:
     """Print data as JSON to stdout."""
-    print(json.dumps(data, indent=2))
+    print(json.dumps(data, indent=2), file=_results, flush=True)
 
 
 def tell(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import traceback
 from typing import Any
 
 from pavilion.preview import name_list
@@ -43,6 +44,8 @@ def _run(session: Session) -> int:
         errors, forced = [], True
     for error in errors:
         names = name_list([test.name for test in error.tests])
+        if session.args.debug:
+            traceback.print_exception(type(error), error, error.__traceback__)
         tell(f"{PROGRAM}: error: {names}: {error.pformat()}")
     show_warnings(resolved, {test.name for error in errors for test in error.tests})
     if guard.number is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 from . import chunking, inventory, node_selection
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
+from .job_states import blame
 from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import LaterNodes, NodeView, SchedulerVariables
@@ -165,27 +166,41 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return self._describe_nodes(sched_config, answer)
         except PavilionError:
             raise
-        except (inventory.InventoryError, NotImplementedError) as exc:
-            # These say all that there is to say.
+        except inventory.InventoryError as exc:
             raise SchedulerPluginError(str(exc)) from exc
         except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} ({self.path}) failed with "
-                f"{type(exc).__name__} while it took stock of the nodes", prior_error=exc
-            ) from exc
+            raise SchedulerPluginError(blame(self, "_get_raw_node_data", exc)) from exc
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
         try:
-            data, extra = self._get_raw_node_data(sched_config)
+            data, extra = self._checked_raw(self._get_raw_node_data(sched_config))
         except (Exception, SystemExit) as exc:
             return _Answer(time.monotonic(), [], None, exc)
         return _Answer(time.monotonic(), data, extra)
+
+    def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
+        """What ``_get_raw_node_data`` gave, if it is what it should be."""
+        if isinstance(answer, (tuple, list)) and len(answer) == 2:
+            data, extra = answer
+            if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
+                return list(data), extra
+        raise SchedulerPluginError(
+            f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must give a "
+            "list with an item per node, and extra data (or None): 'return nodes, None'. It gave "
+            f"{inventory.shown(answer)}.")
 
     def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
         transform = self._transform_raw_node_data
         nodes: Nodes = {}
         for raw in answer.data:
-            info = transform(sched_config, raw, answer.extra)
+            try:
+                info = transform(sched_config, raw, answer.extra)
+            except (Exception, SystemExit) as exc:
+                if isinstance(exc, PavilionError):
+                    raise
+                raise SchedulerPluginError(
+                    f"{blame(self, '_transform_raw_node_data', exc)}; for the raw data "
+                    f"{inventory.shown(raw)}") from exc
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
@@ -349,7 +364,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",
                                        tests=[test])
         try:
-            names = self._checked_alloc_nodes(job)
+            names = self._checked_alloc_nodes(test, job)
             known = job.load_sched_data()
         except PavilionError:
             raise

@@ -56,7 +56,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
         """
         sched_config = validate_config(test.config["schedule"])
         try:
-            names = self._checked_alloc_nodes(test.job)  # type: ignore[arg-type]
+            names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
             nodes: Nodes = {}
             for name in names:
                 nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)

@@ -141,8 +141,12 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         try:
             return category, cls()
         except (Exception, SystemExit) as exc:
+            # Whether it was this call that failed, or something in __init__.
+            at = exc.__traceback__
+            by_call = isinstance(exc, TypeError) and at is not None and at.tb_next is None
+            hint = " A plugin's __init__ takes no arguments." if by_call else ""
             raise _Refusal(f"Making an object of its class {cls.__name__} failed: "
-                           f"{_describe(exc)}. A plugin's __init__ takes no arguments.") from exc
+                           f"{_describe(exc)}.{hint}") from exc
 
     def _import(self, path: Path) -> ModuleType:
         """Import a plugin's module.  yapsy gives its path without '.py'."""

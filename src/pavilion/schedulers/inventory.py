@@ -79,8 +79,8 @@ def _explain(plugin_name: str, raw: Any, info: Any) -> None:
     """Raise the error that says what is wrong with a node's description, if something is."""
     if not isinstance(info, dict):
         raise InventoryError(
-            f"Scheduler plugin '{plugin_name}': a node's information must be a dict, got "
-            f"{type(info).__name__} for {_shown(raw)}."
+            f"Scheduler plugin '{plugin_name}': _transform_raw_node_data() must give a dict, got "
+            f"{type(info).__name__} for {shown(raw)}."
         )
     for key, wanted in _REQUIRED.items():
         if key not in info:
@@ -138,17 +138,18 @@ def min_value(nodes: Nodes, names: Iterable[str], key: str) -> int | None:
 
 def _type_error(plugin: str, raw: Any, info: NodeInfo, key: str, wanted: str) -> InventoryError:
     value = info[key]
-    problem = f"must be {wanted}, is a {type(value).__name__}: {_shown(value)}"
+    problem = f"must be {wanted}, is a {type(value).__name__}: {shown(value)}"
     return _node_error(plugin, raw, info, key, problem)
 
 
 def _node_error(plugin: str, raw: Any, info: NodeInfo, key: str, problem: str) -> InventoryError:
     name = info.get("name")
-    node = f"node '{name}'" if isinstance(name, str) and name else f"a node ({_shown(raw)})"
+    node = f"node '{name}'" if isinstance(name, str) and name else f"a node ({shown(raw)})"
     return InventoryError(f"Scheduler plugin '{plugin}', {node}: the key '{key}' {problem}.")
 
 
-def _shown(value: Any, limit: int = 120) -> str:
+def shown(value: Any, limit: int = 120) -> str:
+    """A value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= limit else text[:limit] + "..."
 

@@ -75,7 +75,7 @@ def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobI
         return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
     except (Exception, SystemExit) as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about job "
-                              f"{job.name}: {describe(exc)}", when)
+                              f"{job.name}: {blame(plugin, '_job_status', exc)}", when)
     if status is None:
         return TestStatusInfo(STATES.SCHED_WARNING, f"The {plugin.name} scheduler cannot tell "
                               f"the state of job {job.name}.", when)
@@ -108,7 +108,7 @@ def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, dam
         recovered = plugin._recover_identity(job)
     except (Exception, SystemExit) as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, f"What became of job {job.name} cannot be "
-                              f"found out: {describe(exc)}")
+                              f"found out: {blame(plugin, '_recover_identity', exc)}")
     if recovered:
         return _ask_about(plugin, pav_cfg, job, recovered)
     if damage:
@@ -116,6 +116,17 @@ def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, dam
                               f"out any more: {damage}.")
     return TestStatusInfo(STATES.SCHED_ERROR, f"Job {job.name} was never handed to the "
                           f"{plugin.name} scheduler: whoever did so was stopped half-way.")
+
+
+def blame(plugin: SchedulerPlugin, method: str, exc: BaseException) -> str:
+    """What a plugin's method raised, as text for a note: a foreseen error's own words, else which
+    method of what plugin it was."""
+    if isinstance(exc, PavilionError):
+        return describe(exc)
+    if isinstance(exc, NotImplementedError):
+        return str(exc)
+    return (f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
+            f"{describe(exc)}")
 
 
 def describe(exc: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import (
 )
 
 import yaml_config as yc
-from pavilion.errors import SchedConfigError, SchedulerPluginError
+from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import STATES, TestStatusInfo
@@ -36,8 +36,9 @@ from .config import (
 )
 from .ending import end_test
 from .inventory import frozen
-from .job_states import current_status, describe
+from .job_states import blame, current_status
 from .kickoff import KickoffScriptHeader, compose_stub, make_header
+from .plugin_parts import check_parts
 from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
 from .submission import TestPlan, refuse, start_jobs
@@ -224,19 +225,26 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             try:
                 messages.append(self.cancel(job_info))
             except (Exception, SystemExit) as exc:
-                messages.append(describe(exc))
+                messages.append(blame(self, "cancel", exc))
         return messages
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """See the class docstring."""
         raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
 
-    def _checked_alloc_nodes(self, job: Job) -> NodeList:
-        """What ``_get_alloc_nodes`` gives.
+    def _checked_alloc_nodes(self, test: TestRun, job: Job) -> NodeList:
+        """What ``_get_alloc_nodes`` gives for a test's job.
 
-        :raises SchedulerPluginError: When it is no list of names.
+        :raises SchedulerPluginError: When it fails, or gives no list of names.
         """
-        names: Any = self._get_alloc_nodes(job)
+        try:
+            names: Any = self._get_alloc_nodes(job)
+        except (Exception, SystemExit) as exc:
+            if isinstance(exc, PavilionError):
+                raise
+            raise SchedulerPluginError(
+                f"The nodes of the allocation of test {test.id} are not known: "
+                f"{blame(self, '_get_alloc_nodes', exc)}", tests=[test]) from exc
         if isinstance(names, (list, tuple, set, frozenset)):
             listed = list(names)
             if listed and all(name and isinstance(name, str) for name in listed):
@@ -306,7 +314,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                     or "Its commands or modules were not found on this host.")
             except (Exception, SystemExit) as exc:
                 answer = False
-                self.unavailable_reason = describe(exc)
+                self.unavailable_reason = blame(self, ask.__name__, exc)
             self._availability[key] = answer
         return self._availability[key]
 
@@ -321,8 +329,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Make the scheduler known: its name, and its section of the schedule configuration.
 
         :raises SchedulerPluginError: When another one of that name and priority is there
-            already, or its config section is wrong.
+            already, or its classes or its config section are wrong.
         """
+        check_parts(self)
         with registry.LOCK:
             if _SCHEDULER_PLUGINS.get(self.name) is self:
                 return

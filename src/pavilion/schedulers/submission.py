@@ -12,7 +12,7 @@ from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
 from .ending import end
-from .job_states import describe, misplaced_prior
+from .job_states import blame, misplaced_prior
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -156,7 +156,7 @@ def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobIn
             return None
         message = plugin.cancel(info)
     except (Exception, SystemExit) as exc:
-        message = describe(exc)
+        message = blame(plugin, "cancel", exc)
     if message is None:
         return None
     return SchedulerPluginError("The tests were cancelled while they were handed to the "
@@ -178,7 +178,7 @@ def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, 
         try:
             cancelled = plugin.cancel(info)
         except (Exception, SystemExit) as cancel_exc:
-            cancelled = describe(cancel_exc)
+            cancelled = blame(plugin, "cancel", cancel_exc)
         outcome = "It was cancelled." if cancelled is None else (
             f"Cancelling it failed ({cancelled}), so it may still run.")
         return refuse(plugin, tests, SchedulerPluginError(

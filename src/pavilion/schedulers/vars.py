@@ -28,12 +28,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any, Callable, NamedTuple
 
+from pavilion.deferred import DeferredVariable
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
 from . import hostlists
 from .config import calc_node_range, node_range_text
 
+# What becomes of a variable that is not known yet in a text; some hosts' has an address in it.
+_PLACEHOLDER = re.compile(re.sub(r"0x[0-9a-f]+", "0x[0-9a-f]+",
+                                 re.escape(str(DeferredVariable()))))
 # What could mean something to a shell.
 _NOT_INERT = re.compile(r"[^\w .,:/@%+=-]")
 
@@ -204,7 +208,10 @@ class SchedulerVariables(VarDict):
         else:
             if value is None or value == "":
                 return self._empty(key)
-            return value
+            if not self._uses_later(key, value):
+                return value
+            failure = ValueError("it uses a variable that is known inside the allocation only; "
+                                 "mark it with @dfr_var_method too")
         if self._is_unset(key):
             return self._empty(key)
         if self._later is not None and self._later.failure is not None:
@@ -212,12 +219,30 @@ class SchedulerVariables(VarDict):
             raise self._later.failure
         if not self.DEFER_ERRORS:
             raise failure
-        self.add_errors([f"Scheduler variable '{key}' failed: "
-                         f"{type(failure).__name__}: {failure}"])
+        cause = getattr(failure, "prior_error", None) or failure
+        self.add_errors([f"Scheduler variable '{key}'{self._where(key)} failed: "
+                         f"{type(cause).__name__}: {cause}"])
         # It may get into a script, and a scheduler's messages hold what users wrote.
         text = _NOT_INERT.sub("_", f"{failure}")
         self._failed[key] = f"<no value for {key}: {text}>"
         return self._failed[key]
+
+    def _where(self, key: str) -> str:
+        """Where a plugin's own variable is defined."""
+        method: Any = getattr(type(self), key, None)
+        if method is getattr(SchedulerVariables, key, None):
+            return ""
+        while hasattr(method, "__wrapped__"):
+            method = method.__wrapped__
+        code = getattr(method, "__code__", None)
+        return "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
+
+    def _uses_later(self, key: str, value: Any) -> bool:
+        """Whether a plugin's own variable is text made from one that is not known yet."""
+        if not self._deferred or isinstance(value, DeferredVariable) or (
+                getattr(type(self), key) is getattr(SchedulerVariables, key, None)):
+            return False
+        return _PLACEHOLDER.search(str(value)) is not None
 
     def _empty(self, key: str) -> str:
         """The value of an empty variable, with an entry in ``errors`` when it is unset."""

@@ -127,7 +127,8 @@ def _item(items: Sequence[Item], index: str, place: Place) -> Item:
 def _text(item: Item, path: Sequence[str], place: Place) -> str:
     if isinstance(item, dict):
         if not path:
-            raise place.error(f"this is a dict; add one of its keys: {listed(list(item))}")
+            raise place.error("this is a dict, and it is empty" if not item else
+                              f"this is a dict; add one of its keys: {listed(list(item))}")
         if path[0] not in item:
             raise place.error(f"there is no key '{path[0]}'. There are: {listed(list(item))}")
         if len(path) == 1:
