@@ -1,9 +1,11 @@
-"""Writing small files so that a reader never sees half of one."""
+"""Writing small files so that a reader never sees half of one.
+
+json is imported where it is used: every plugin imports this, and most uses of one write nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,7 @@ def write_new(path: str | os.PathLike[str], text: str, sync: bool = False) -> No
 
 def write_json(path: Path, data: Any, sync: bool = False) -> None:
     """Replace a file's content by this data as JSON.  :raises OSError: as write_atomic."""
+    import json
     write_atomic(path, json.dumps(data, separators=(",", ":")) + "\n", sync=sync)
 
 
@@ -59,6 +62,7 @@ def read_json(path: Path) -> Any:
     :raises OSError: When it cannot be read.
     :raises ValueError: When it holds no JSON; the message names the file.
     """
+    import json
     data = path.read_bytes()
     try:
         return json.loads(data.decode("utf-8", "surrogateescape"))

@@ -8,7 +8,6 @@ between users, and nothing in it is ever executed by reading it.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,6 +65,7 @@ class Job:
             }
             if kickoff_fn:
                 record["kickoff_fn"] = kickoff_fn
+            import json
             # Nobody knows of the folder yet, so nobody can see half of it.
             write_new(job.tests_path, json.dumps(record) + "\n")
         except OSError as exc:

@@ -11,7 +11,7 @@ from pathlib import Path
 # What the shell takes as the name of an environment variable.
 ENV_NAME_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # A '$' that is not the start of $NAME or ${NAME}.
-_OTHER_DOLLAR_RE = re.compile(r"\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})")
+_OTHER_DOLLAR = r"\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})"
 
 
 class ScriptHeader:
@@ -115,4 +115,4 @@ def double_quote(text: str) -> str:
     """The text in double quotes: ``$NAME`` and ``${NAME}`` are expanded, nothing is executed."""
     text = re.sub(r'([\\"`])', r"\\\1", text)
     # Other forms may run commands ('$(...)', and indices in '${a[...]}' and '$[...]').
-    return '"' + _OTHER_DOLLAR_RE.sub(r"\\$", text) + '"'
+    return '"' + re.sub(_OTHER_DOLLAR, r"\\$", text) + '"'

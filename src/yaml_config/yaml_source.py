@@ -38,11 +38,11 @@ _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLS = {"true": 1, "True": 1, "TRUE": 1, "false": 0, "False": 0, "FALSE": 0}
-_DECIMAL = re.compile(r"[-+]?[0-9]+")
-_OCTAL = re.compile(r"0o[0-7]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INFINITY = re.compile(r"[-+]?\.(inf|Inf|INF)")
+_DECIMAL = r"[-+]?[0-9]+"
+_OCTAL = r"0o[0-7]+"
+_HEX = r"0x[0-9a-fA-F]+"
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_INFINITY = r"[-+]?\.(inf|Inf|INF)"
 _NANS = frozenset((".nan", ".NaN", ".NAN"))
 
 _TAG_PREFIX = "tag:yaml.org,2002:"
@@ -57,11 +57,11 @@ def parse_int(text: str) -> int | None:
     Digits with leading zeros are decimal. None too for numbers too long for Python to convert.
     """
     try:
-        if _DECIMAL.fullmatch(text):
+        if re.fullmatch(_DECIMAL, text):
             return int(text, 10)
-        if _OCTAL.fullmatch(text):
+        if re.fullmatch(_OCTAL, text):
             return int(text[2:], 8)
-        if _HEX.fullmatch(text):
+        if re.fullmatch(_HEX, text):
             return int(text[2:], 16)
     except ValueError:  # Python limits the number of digits
         return None
@@ -70,9 +70,9 @@ def parse_int(text: str) -> int | None:
 
 def parse_float(text: str) -> float | None:
     """Return the number that the text is in YAML's core schema, else None."""
-    if _FLOAT.fullmatch(text):
+    if re.fullmatch(_FLOAT, text):
         return float(text)
-    if _INFINITY.fullmatch(text):
+    if re.fullmatch(_INFINITY, text):
         return -math.inf if text.startswith("-") else math.inf
     return math.nan if text in _NANS else None
 

@@ -36,10 +36,10 @@ from . import hostlists
 from .config import calc_node_range, node_range_text
 
 # What becomes of a variable that is not known yet in a text; some hosts' has an address in it.
-_PLACEHOLDER = re.compile(re.sub(r"0x[0-9a-f]+", "0x[0-9a-f]+",
-                                 re.escape(str(DeferredVariable()))))
+_ADDRESS = r"0x[0-9a-f]+"
+_PLACEHOLDER = re.escape(str(DeferredVariable()))
 # What could mean something to a shell.
-_NOT_INERT = re.compile(r"[^\w .,:/@%+=-]")
+_NOT_INERT = r"[^\w .,:/@%+=-]"
 
 __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
 
@@ -223,7 +223,7 @@ class SchedulerVariables(VarDict):
         self.add_errors([f"Scheduler variable '{key}'{self._where(key)} failed: "
                          f"{type(cause).__name__}: {cause}"])
         # It may get into a script, and a scheduler's messages hold what users wrote.
-        text = _NOT_INERT.sub("_", f"{failure}")
+        text = re.sub(_NOT_INERT, "_", f"{failure}")
         self._failed[key] = f"<no value for {key}: {text}>"
         return self._failed[key]
 
@@ -242,7 +242,7 @@ class SchedulerVariables(VarDict):
         if not self._deferred or isinstance(value, DeferredVariable) or (
                 getattr(type(self), key) is getattr(SchedulerVariables, key, None)):
             return False
-        return _PLACEHOLDER.search(str(value)) is not None
+        return re.search(re.sub(_ADDRESS, _ADDRESS, _PLACEHOLDER), str(value)) is not None
 
     def _empty(self, key: str) -> str:
         """The value of an empty variable, with an entry in ``errors`` when it is unset."""

@@ -30,7 +30,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
 import stat
 import sys
 import time
@@ -572,6 +571,7 @@ def _become(argv: Sequence[str], record_path: str) -> None:
 
     :raises OSError: When that fails; the job is then no longer recorded as running.
     """
+    import signal
     environment = _original_environment()
     # Python ignores these, and what is ignored stays so through exec.
     for name in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -601,6 +601,7 @@ def wait_and_become(folder: str, number: int, limit: int, fd: int, argv: Sequenc
 
 def main(arguments: Sequence[str]) -> int:
     """Run the script: wait FOLDER NUMBER LIMIT FD -- COMMAND [ARGUMENT ...]."""
+    import signal
     # A job that waits has nothing to clean up, and no traceback to show.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if len(arguments) < 7 or arguments[0] != 'wait' or arguments[5] != '--':

@@ -24,9 +24,10 @@ VALUE_LIMIT = 1024
 NAME_LIMIT = 200
 
 _QUOTING = frozenset("\"'\\")
-_NAME_UNSAFE = re.compile(r"[^A-Za-z0-9_.,:;+@=-]")
-_TOKEN = re.compile(r"[A-Za-z0-9_.:-]+")
-_FEATURE = re.compile(r"[^\s&|()\[\]*,\"'\\]+")
+# As text: this module is imported with every plugin, and not always needed.
+_NAME_UNSAFE = r"[^A-Za-z0-9_.,:;+@=-]"
+_TOKEN = r"[A-Za-z0-9_.:-]+"
+_FEATURE = r"[^\s&|()\[\]*,\"'\\]+"
 
 
 class Request(NamedTuple):
@@ -86,9 +87,9 @@ def safe_job_name(name: str, token: str = "") -> str:
 
     :raises SchedulerPluginError: for a token that is not made of letters, digits and '_.:-'.
     """
-    if token and not _TOKEN.fullmatch(token):
+    if token and not re.fullmatch(_TOKEN, token):
         raise _refuse("token", token, "letters, digits and '_.:-' are allowed")
-    safe = _NAME_UNSAFE.sub("_", "__".join(str(name).split()))
+    safe = re.sub(_NAME_UNSAFE, "_", "__".join(str(name).split()))
     if safe.startswith("-"):
         safe = f"_{safe[1:]}"
     suffix = f"-{token}" if token else ""
@@ -106,7 +107,7 @@ def constraint(features: Iterable[str]) -> str | None:
     for feature in features:
         names = [name.strip() for name in str(feature).split("|")]
         for name in names:
-            if not _FEATURE.fullmatch(name):
+            if not re.fullmatch(_FEATURE, name):
                 raise _refuse("slurm.features", feature, "each item must be a feature's name, or "
                               "several with '|' between them, any of which will do")
         terms.append("|".join(dict.fromkeys(names)))
