@@ -30,6 +30,8 @@ class _JobOutcome(NamedTuple):
 
     text: str = ""
     failed: bool = False
+    # Whether its scheduler was told to cancel it, and it goes.
+    cancelled: bool = False
 
 
 def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
@@ -62,7 +64,7 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
     for name, job_outcome in _cancel_jobs(pav_cfg, jobs).items():
         for test in jobs[name]:
             _, text, failed = outcomes[test.id]
-            if failed and not job_outcome.text:
+            if failed and job_outcome.cancelled:
                 text += "; but its job was cancelled"
             outcomes[test.id] = CancelOutcome(test, text + job_outcome.text,
                                               failed or job_outcome.failed)
@@ -110,7 +112,8 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
                 f"{type(exc).__name__}: {exc}")
             messages = [text] * len(members)
         for (name, _), message in zip(members, messages):
-            results[name] = _JobOutcome() if message is None else _may_go_on(message)
+            results[name] = (_JobOutcome(cancelled=True) if message is None
+                             else _may_go_on(message))
     return results
 
 

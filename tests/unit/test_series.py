@@ -467,6 +467,13 @@ def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, 
         (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
         assert (outcome.text, outcome.failed) == ("already cancelled", False)
         assert len(fake.cancelled) == 1
+        # And nobody says that it was cancelled, where the test's end cannot be written.
+        (test.path / "RUN_COMPLETE").unlink()
+        test.status.path.unlink()
+        test.status.path.mkdir()
+        (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+        assert outcome.failed and outcome.text.startswith("not cancelled: ")
+        assert "its job" not in outcome.text
 
 
 def test_a_test_without_a_job_is_just_cancelled(pav_cfg: PavConfig, fake: Fake) -> None:
