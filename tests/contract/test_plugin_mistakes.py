@@ -154,13 +154,18 @@ def test_an_error_of_a_method_names_it(host: FakeHost) -> None:
         def _available(self) -> bool:
             return bool(fail())
 
+    def fail_shortly(*_: Any) -> Any:
+        raise NotImplementedError
+
+    plugin.on_cancel = fail_shortly
+    assert "cancel() of scheduler plugin 'fake'" in (plugin.cancel_jobs([JobInfo(id="1")])[0] or "")
     unavailable = Unavailable()
     assert not unavailable.available()
     assert re.search(rf"_available\(\) {where}", unavailable.unavailable_reason or "")
 
 
 @pytest.mark.parametrize("answer", [None, [{"n": 1}, {"n": 2}], [{"n": 1}], [[1], [2], [3]], "ab",
-                                    ({"n1": {}}, None), ("n1,n2", None), (None, None), 7])
+                                    ("n1,n2", None), (None, None), 7])
 def test_raw_node_data_that_is_no_list_and_extra(answer: Any) -> None:
     class Listing(Dummy):
         def _get_raw_node_data(self, sched_config: Any) -> Any:
@@ -173,7 +178,7 @@ def test_raw_node_data_that_is_no_list_and_extra(answer: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [(["n1"], None), [["n1"], None], (("n1",), {}),
-                                    ({"n1"}, None), (iter(["n1"]), None)])
+                                    ({"n1"}, None), (iter(["n1"]), None), ({"n1": 1}, None)])
 def test_raw_node_data_as_some_write_it(answer: Any) -> None:
     class Listing(Dummy):
         def _get_raw_node_data(self, sched_config: Any) -> Any:

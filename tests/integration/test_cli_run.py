@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 
 import pytest
 from cli_tools import PATIENCE, REFUSING_PLUGIN, SLEEPER, Cli, finish
@@ -248,6 +250,30 @@ def test_what_plugins_print_is_no_part_of_the_json(talkative: Cli) -> None:
         assert done.json
         assert "printed by the plugin" in done.err and "printed by a command" in done.err
     assert "printed by the plugin" in talkative("show", "sched").out
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&-", "0<&- 2>&-"])
+def test_json_with_closed_streams(talkative: Cli, closed: str) -> None:
+    command = shlex.join(talkative.argv("show", "sched", "--json"))
+    done = subprocess.run(["/bin/sh", "-c", f"exec {command} {closed}"], env=talkative.env,
+                          capture_output=True, timeout=PATIENCE, check=True)
+    assert json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("options", [["--json"], []])
+def test_a_closed_stdout_is_no_error(talkative: Cli, options: list[str]) -> None:
+    command = shlex.join(talkative.argv("show", "sched", *options))
+    done = subprocess.run(["/bin/sh", "-c", f"exec {command} >&-"], env=talkative.env,
+                          capture_output=True, timeout=PATIENCE, check=True)
+    assert b"Traceback" not in done.stderr
+
+
+def test_what_is_printed_to_the_first_stdout_is_no_part_of_the_json(talkative: Cli) -> None:
+    talkative.plugin("talkative", TALKATIVE.replace(
+        'print("printed by the plugin")', "import sys; sys.__stdout__.write('to the first\\n')"))
+    del talkative.env["PYTHONUNBUFFERED"]
+    done = talkative("show", "sched", "--json")
+    assert done.json and "to the first" in done.err
 
 
 def test_a_reader_of_json_that_has_gone(talkative: Cli) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,14 @@ def output(*args: str, **kwargs: Any) -> str:
     return process.stdout
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until a condition holds, or fail."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE:g} seconds: {what}"
+        time.sleep(0.01)
+
+
 def open_files() -> list[str]:
     return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 (leaves less open itself)
 
@@ -66,6 +78,24 @@ def test_time_is_up() -> None:
     assert 0.3 <= process.finish(0.3) < DEADLINE
     assert (process.returncode, process.stdout) == (None, "begun\n")
     assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_one_that_has_ended_is_read_also_when_its_time_is_up() -> None:
+    process = start("/bin/sh", "-c", "yes | head -c 50000; yes x | head -c 50000 >&2")
+    stat = Path(f"/proc/{process.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "its end")
+    process.finish(0.000001)
+    assert process.returncode == 0
+    assert (len(process.stdout), len(process.stderr)) == (50_000, 50_000)
+
+
+def test_a_daemon_that_goes_on_to_print_is_not_read_for_long() -> None:
+    process = start("/bin/sh", "-c", "while :; do echo again; done & sleep 0.2", max_output=1 << 40)
+    try:
+        assert process.finish(1.0) < DEADLINE
+        assert process.returncode == 0 and process.stdout.startswith("again\n")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_it_prints_too_much() -> None:
@@ -128,6 +158,33 @@ def test_a_command_is_looked_up_in_its_own_path(tmp_path: Path) -> None:
     assert output(command.name, env={"PATH": f"{tmp_path}:/bin:/usr/bin"}) == "found\n"
     with pytest.raises(FileNotFoundError):
         start(command.name)
+
+
+def test_what_is_odd_in_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                            ) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for name, text in (("junk", ""), ("good", "#!/bin/sh\necho good\n")):
+        command = tmp_path / name / "squeue"
+        command.parent.mkdir()
+        command.write_text(text)
+        command.chmod(0o755)
+    for odd in (tmp_path / "loop", tmp_path / "junk", f"/{'x' * 300}"):
+        monkeypatch.setenv("PATH", f"{odd}:{tmp_path / 'good'}:{os.environ['PATH']}")
+        assert output("squeue") == "good\n"
+
+
+def test_an_odd_variable_is_no_obstacle() -> None:
+    assert output("echo", "hi", env={"": "odd", "PATH": os.environ["PATH"]}) == "hi\n"
+
+
+def test_an_interrupt_before_it_is_waited_for_leaves_nothing_open() -> None:
+    before = open_files()
+    process = start("true")
+    status = Path(f"/proc/{process.pid}/status")
+    until(lambda: "State:\tZ" in status.read_text(), "its end")
+    del process
+    gc.collect()
+    assert open_files() == before and not status.exists()
 
 
 @pytest.mark.parametrize(("args", "error"), [

@@ -51,7 +51,11 @@ class Column:
 
 
 def prepare_streams() -> None:
-    """Let no character of a test's output stop us: what cannot be encoded is escaped."""
+    """Let no character of a test's output stop us: what cannot be encoded is escaped.  And no
+    missing stream: Python has none where the descriptor is closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -115,19 +119,23 @@ def stdout_for_results() -> Iterator[None]:
     global _results
     before, copy = sys.stdout, -1
     before.flush()
+    _results = before
     if before is sys.__stdout__:
         # Commands inherit the descriptor, and not what Python calls stdout.
-        copy = os.dup(before.fileno())
-        os.dup2(sys.stderr.fileno(), before.fileno())
-        _results = os.fdopen(copy, "w", encoding=before.encoding, errors=before.errors)
-    else:
-        _results = before
+        with contextlib.suppress(OSError):
+            other = sys.stderr.fileno()
+            copy = os.dup(before.fileno())
+            os.dup2(other, before.fileno())
+            _results = os.fdopen(copy, "w", encoding=before.encoding, errors=before.errors)
     sys.stdout = sys.stderr
     try:
         yield
     finally:
         results, sys.stdout, _results = _results, before, None
         if copy >= 0:
+            with contextlib.suppress(OSError):
+                # What was printed to sys.__stdout__.
+                before.flush()
             os.dup2(copy, before.fileno())
             try:
                 results.flush()

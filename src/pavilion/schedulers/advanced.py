@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -180,10 +180,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
         """What ``_get_raw_node_data`` gave, if it is what it should be."""
-        if isinstance(answer, (tuple, list)) and len(answer) == 2:
+        try:
             data, extra = answer
-            if isinstance(data, Iterable) and not isinstance(data, (str, bytes, Mapping)):
+            # A list of two nodes, with nothing beside it, must not pass for the two.
+            if not isinstance(data, (str, bytes)) and not (
+                    isinstance(answer, list) and isinstance(data, Mapping)):
                 return list(data), extra
+        except (TypeError, ValueError):
+            pass
         raise SchedulerPluginError(
             f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must give a "
             "list with an item per node, and extra data (or None): 'return nodes, None'. It gave "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import select
@@ -27,6 +28,8 @@ INTERRUPT_WAIT = 2.0
 # Seconds between two looks at a process, on a kernel that cannot wait for one as for a pipe.
 _TICK = 0.05
 _LONGEST_WAIT = 3600.0
+# Seconds to read what a process printed that is found to have ended when its time is up.
+_LAST_LOOK = 0.5
 _READ_SIZE = 1 << 16
 # A pipe that is ready takes at least this many bytes without blocking (POSIX's minimum).
 _WRITE_SIZE = 512
@@ -63,16 +66,26 @@ class ChildProcess:
                  stdin: bytes | None, cwd: str | os.PathLike[str] | None,
                  max_output: int) -> None:
         self.returncode: int | None = None
+        self.pid = 0
+        self._handle: int | None = None
+        self._reaped = False
         self._input = memoryview(stdin or b"")
         self._room = max_output
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._pipes: dict[int, _Pipe] = {}
         self._popen: subprocess.Popen[bytes] | None = None
-        self._began = time.monotonic()
         if not self._spawn(args, env, stdin is not None, cwd):
             self._fork(args, env, stdin is not None, cwd)
+        self._began = time.monotonic()
         self._handle = _open_handle(self.pid)
+
+    def __del__(self) -> None:
+        # After an interrupt at a bad moment.
+        with contextlib.suppress(Exception):
+            self._close()
+            if self.pid:
+                self._reap()
 
     @property
     def stdout(self) -> str:
@@ -138,10 +151,15 @@ class ChildProcess:
                 actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
             actions.append((_CLOSE_FROM, 3))
             if min(theirs) > 2:  # else this process lacks one of its own, and copies would collide
-                self.pid = os.posix_spawnp(
-                    args[0], args, env, file_actions=actions, setsid=True,  # type: ignore[arg-type]
-                    # Python ignores these, and what it starts would go on to do so.
-                    setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+                try:
+                    self.pid = os.posix_spawnp(
+                        args[0], args, env,  # type: ignore[arg-type]
+                        file_actions=actions, setsid=True,
+                        # Python ignores these, and what it starts would go on to do so.
+                        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+                except (OSError, ValueError):
+                    # It gives up at folders of PATH, and at variables, that a fork passes over.
+                    return False
                 self._pipes = {end: _Pipe(functools.partial(os.close, end), buffer)
                                for end, buffer in ours}
             return bool(self._pipes)
@@ -175,13 +193,18 @@ class ChildProcess:
         if self._handle is not None:
             poll.register(self._handle, select.POLLIN)
         over = False
+        last_look = None
         while self._pipes:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
             # A daemon that it left behind can hold its pipes for ever: there is nothing more to
             # wait for when it is over and the pipes are silent.
             over = over or (self._handle is None and self._reap())
             if left <= 0:
-                return self._reap()
+                over = self._reap()
+                last_look = last_look or now + _LAST_LOOK
+                if not over or now >= last_look:
+                    return over
             ready = [end for end, _ in poll.poll(0 if over else self._pause(left) * 1000)]
             if over and not any(self._is_output(end) for end in ready):
                 break
@@ -237,7 +260,7 @@ class ChildProcess:
 
     def _reap(self) -> bool:
         """Whether it is over; then its return code is known."""
-        if self.returncode is None:
+        if not self._reaped:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
@@ -245,6 +268,7 @@ class ChildProcess:
                 pid, status = self.pid, 0
             if not pid:
                 return False
+            self._reaped = True
             self.returncode = os.waitstatus_to_exitcode(status)
             if self._popen is not None:
                 self._popen.returncode = self.returncode
@@ -254,7 +278,7 @@ class ChildProcess:
 
     def _stop(self) -> None:
         """End its process group, unless it is over."""
-        if self.returncode is not None:
+        if self._reaped:
             return
         try:
             os.killpg(self.pid, signal.SIGTERM)

@@ -71,8 +71,6 @@ def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobI
     when = time.time()
     try:
         status = plugin._job_status(pav_cfg, info)
-    except NotImplementedError as exc:
-        return TestStatusInfo(STATES.SCHED_WARNING, str(exc), when)
     except (Exception, SystemExit) as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, "The scheduler could not be asked about job "
                               f"{job.name}: {blame(plugin, '_job_status', exc)}", when)
@@ -123,7 +121,8 @@ def blame(plugin: SchedulerPlugin, method: str, exc: BaseException) -> str:
     method of what plugin it was."""
     if isinstance(exc, PavilionError):
         return describe(exc)
-    if isinstance(exc, NotImplementedError):
+    if isinstance(exc, NotImplementedError) and str(exc):
+        # Such as the base class raises.
         return str(exc)
     return (f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
             f"{describe(exc)}")
