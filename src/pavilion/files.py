@@ -24,10 +24,13 @@ def write_atomic(path: Path, text: str, sync: bool = False) -> None:
     try:
         write_new(temp, text, sync)
         os.replace(temp, path)  # noqa: PTH105
-    except BaseException as exc:
-        if not isinstance(exc, FileExistsError):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temp)  # noqa: PTH108
+    except FileExistsError:
+        # Another's, however unlikely.
+        raise
+    except BaseException:
+        # What it was about is the first error, not that there is nothing to tidy up.
+        with contextlib.suppress(OSError):
+            os.unlink(temp)  # noqa: PTH108
         raise
 
 
@@ -38,16 +41,21 @@ def write_new(path: str | os.PathLike[str], text: str, sync: bool = False) -> No
     :raises FileExistsError: When it exists.
     :raises OSError: When it cannot be written.  A part of it may be there.
     """
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
     # The kernel applies the umask; tempfile's 0600 would shut out the rest of the group.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        while data:
-            data = data[os.write(fd, data):]
+        write_all(fd, text)
         if sync:
             os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def write_all(fd: int, text: str) -> None:
+    """Write text to an open file.  :raises OSError: When not all of it can be written."""
+    data = memoryview(text.encode("utf-8", "surrogateescape"))
+    while data:
+        data = data[os.write(fd, data):]
 
 
 def write_json(path: Path, data: Any, sync: bool = False) -> None:

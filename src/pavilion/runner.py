@@ -24,6 +24,7 @@ from pavilion import schedulers, sys_vars
 from pavilion.config import PavConfig, load_config
 from pavilion.errors import PavilionError, TestRunError
 from pavilion.plugins import load_plugins
+from pavilion.schedulers.child_process import process_handle
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
 
@@ -272,11 +273,9 @@ def _wait(test: TestRun, process: subprocess.Popen[bytes], timeout: float | None
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
     """Wait for a process for so many seconds at most."""
-    try:
-        # Popen.wait with a time-out looks again and again, with pauses as long as a short test.
-        handle = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):
-        # An old kernel, or a Python that was built on one.
+    # Popen.wait with a time-out looks again and again, with pauses as long as a short test.
+    handle = process_handle(process.pid)
+    if handle is None:
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pavilion.files import write_all
+
 # What the shell takes as the name of an environment variable.
 ENV_NAME_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # A '$' that is not the start of $NAME or ${NAME}.
@@ -95,11 +97,10 @@ class ScriptComposer:
 
         :raises OSError: When it cannot be written.
         """
-        data = memoryview(("\n".join(self.get_lines()) + "\n").encode("utf-8", "surrogateescape"))
+        text = "\n".join(self.get_lines()) + "\n"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
-            while data:
-                data = data[os.write(fd, data):]
+            write_all(fd, text)
             mode = os.fstat(fd).st_mode
             os.fchmod(fd, mode | ((mode & 0o444) >> 2))
         finally:

@@ -232,14 +232,3 @@ def active(plugin: SchedulerPlugin) -> Iterator[Any]:
         yield plugin
     finally:
         plugin.deactivate()
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """Wait until a condition holds, and give its value; fail after a while."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {what}"
-        time.sleep(0.01)

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 
 from contract.alone_runner import HERE, PLUGINS, SRC, Alone
-from contract.fakes import FakeHost, FakeTest, until
+from contract.fakes import FakeHost, FakeTest
 from contract.plugin_checks import CHECKS, plugin_files
 from pavilion.schedulers import SchedulerPlugin, get_plugin, registry
 from pavilion.schedulers.discovery import PluginFinder
+from polling import until
 
 
 class EmbeddedSite:

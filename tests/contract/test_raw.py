@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeHost, FakeTest, until
+from fakes import FakeHost, FakeTest
 
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Raw, registry
 from pavilion.schedulers.plugins.raw_queue import read_stat
 from pavilion.status_file import STATES
+from polling import until
 
 OWN = {"share_allocation": "false"}
 

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from pavilion.schedulers import child_process
 from pavilion.schedulers.child_process import ChildProcess
+from polling import until
 
 SOURCES = Path(child_process.__file__).resolve().parents[2]
 DEADLINE = 20.0
@@ -27,7 +26,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if "forked" in request.param:
         monkeypatch.setattr(child_process, "_CLOSE_FROM", None)
     if "no handle" in request.param:
-        monkeypatch.setattr(child_process, "_open_handle", lambda pid: None)
+        monkeypatch.setattr(child_process, "process_handle", lambda pid: None)
     return str(request.param)
 
 
@@ -41,14 +40,6 @@ def output(*args: str, **kwargs: Any) -> str:
     process.finish(DEADLINE)
     assert process.returncode == 0, process.stderr
     return process.stdout
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds, or fail."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE:g} seconds: {what}"
-        time.sleep(0.01)
 
 
 def open_files() -> list[str]:
@@ -215,7 +206,7 @@ from pavilion.schedulers import child_process
 if "forked" in sys.argv[3]:
     child_process._CLOSE_FROM = None
 if "no handle" in sys.argv[3]:
-    child_process._open_handle = lambda pid: None
+    child_process.process_handle = lambda pid: None
 if sys.argv[1] == "reaped":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 else:

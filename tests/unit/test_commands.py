@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,12 @@ from hypothesis import strategies as st
 
 from pavilion.schedulers import commands
 from pavilion.schedulers.commands import CommandResult, CommandRunner, Failure
+from polling import until
 
 DEADLINE = 20.0
 SOURCES = Path(commands.__file__).resolve().parents[2]
 # The machine may be busy: how long an example takes says nothing about the code.
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds, or fail."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {DEADLINE:g} seconds: {what}")
-        time.sleep(0.01)
 
 
 def runs(pid: int) -> bool:

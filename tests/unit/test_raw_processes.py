@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,20 +36,12 @@ from pavilion.schedulers.plugins.raw_processes import (
     members,
     start_job,
 )
+from polling import until
 
 DEADLINE = 20.0
 # Tests put others in its place, and cleaning up needs the real one.
 REAL_KILL = os.kill
 SOURCES = Path(raw_processes.__file__).resolve().parents[3]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds, or fail."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f'not within {DEADLINE:g} seconds: {what}')
-        time.sleep(0.01)
 
 
 def runs(pid: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import shutil
 import signal
@@ -12,11 +13,12 @@ import textwrap
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import polling
 from pavilion.schedulers.plugins import raw_queue
 from pavilion.schedulers.plugins.raw_queue import (
     QUEUE_DIR_VARIABLE,
@@ -29,18 +31,10 @@ from pavilion.schedulers.plugins.raw_queue import (
 )
 
 DEADLINE = 30.0
+until = functools.partial(polling.until, seconds=DEADLINE)
 SOURCES = Path(raw_queue.__file__).resolve().parents[3]
 # Long enough for a waiting process to do something that it should not.
 QUIET = 0.4
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds, or fail."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f'not within {DEADLINE:g} seconds: {what}')
-        time.sleep(0.01)
 
 
 class QueueUser:

@@ -199,9 +199,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         for raw in answer.data:
             try:
                 info = transform(sched_config, raw, answer.extra)
+            except PavilionError:
+                raise
             except (Exception, SystemExit) as exc:
-                if isinstance(exc, PavilionError):
-                    raise
                 raise SchedulerPluginError(
                     f"{blame(self, '_transform_raw_node_data', exc)}; for the raw data "
                     f"{inventory.shown(raw)}") from exc

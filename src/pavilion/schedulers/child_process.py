@@ -78,7 +78,7 @@ class ChildProcess:
         if not self._spawn(args, env, stdin is not None, cwd):
             self._fork(args, env, stdin is not None, cwd)
         self._began = time.monotonic()
-        self._handle = _open_handle(self.pid)
+        self._handle = process_handle(self.pid)
 
     def __del__(self) -> None:
         # After an interrupt at a bad moment.
@@ -306,7 +306,7 @@ class ChildProcess:
             self._handle = None
 
 
-def _open_handle(pid: int) -> int | None:
+def process_handle(pid: int) -> int | None:
     """A file that becomes readable when a child ends; None on an old kernel (before 5.3), or for
     a Python that was built on one."""
     try:

@@ -152,7 +152,7 @@ class CommandRunner:
 
     def _own_environment(self) -> dict[str, str] | None:
         """What differs from this process's environment; None when nothing does, and then a
-        command inherits it.  A tenth of the time, with a hundred variables."""
+        command inherits it.  With a hundred variables, a quarter of the time."""
         if self._environ is None and not self._set and not any(
                 name.startswith(self._drop_raw) and name not in self._keep_raw
                 for name in list(os.environb)):

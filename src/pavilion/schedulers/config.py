@@ -399,6 +399,7 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
 
 
 def _validate_value(where: str, value: Any, validator: Validator, default: Any) -> Any:
+    # Most are functions, and asking whether something is a Mapping takes long.
     if not callable(validator) and isinstance(validator, Mapping):
         return _validate_section(where, value, validator, default)
     # Hosts give an empty list for a list that was left out of the suite.

@@ -239,9 +239,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         try:
             names: Any = self._get_alloc_nodes(job)
+        except PavilionError:
+            raise
         except (Exception, SystemExit) as exc:
-            if isinstance(exc, PavilionError):
-                raise
             raise SchedulerPluginError(
                 f"The nodes of the allocation of test {test.id} are not known: "
                 f"{blame(self, '_get_alloc_nodes', exc)}", tests=[test]) from exc

@@ -35,9 +35,6 @@ from pavilion.var_dict import VarDict, dfr_var_method, var_method
 from . import hostlists
 from .config import calc_node_range, node_range_text
 
-# What becomes of a variable that is not known yet in a text; some hosts' has an address in it.
-_ADDRESS = r"0x[0-9a-f]+"
-_PLACEHOLDER = re.escape(str(DeferredVariable()))
 # What could mean something to a shell.
 _NOT_INERT = r"[^\w .,:/@%+=-]"
 
@@ -54,6 +51,13 @@ class NodeView(NamedTuple):
     list_id: int | None
     # What is wrong with them, for the variable 'errors'.
     errors: list[str]
+
+
+@functools.cache
+def _placeholder() -> re.Pattern[str]:
+    """What becomes of a variable that is not known yet in a text; some hosts' has an address."""
+    address = "0x[0-9a-f]+"
+    return re.compile(re.sub(address, address, re.escape(str(DeferredVariable()))))
 
 
 class LaterNodes(Mapping[str, NodeInfo]):
@@ -242,7 +246,7 @@ class SchedulerVariables(VarDict):
         if not self._deferred or isinstance(value, DeferredVariable) or (
                 getattr(type(self), key) is getattr(SchedulerVariables, key, None)):
             return False
-        return re.search(re.sub(_ADDRESS, _ADDRESS, _PLACEHOLDER), str(value)) is not None
+        return _placeholder().search(str(value)) is not None
 
     def _empty(self, key: str) -> str:
         """The value of an empty variable, with an entry in ``errors`` when it is unset."""
