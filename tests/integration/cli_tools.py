@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
+
+from polling import until
 
 # Nothing here takes this long. It keeps a hanging command from hanging the tests.
 PATIENCE = 15.0
@@ -36,14 +37,8 @@ class Done:
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Ask until the answer is true, and give it."""
-    deadline = time.monotonic() + patience
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"{what} did not happen in {patience} seconds"
-        time.sleep(0.02)
+    """As until; nothing here takes longer than this."""
+    return until(condition, what, patience)
 
 
 def processes_of_queue(folder: str | Path) -> list[int]:

@@ -8,9 +8,8 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any, Callable
 
-from cli_tools import processes_of_queue, wait_until
+from cli_tools import processes_of_queue
 
 from pavilion.config import PavConfig
 from pavilion.resolve import resolve_test
@@ -28,10 +27,6 @@ MARK = "PAV_RAW_QUEUE_DIR"
 def processes() -> list[int]:
     """The processes that were started from this test, in whatever session."""
     return processes_of_queue(os.environ[MARK])
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    return wait_until(condition, what, PATIENCE)
 
 
 def create(cfg: PavConfig, text: str) -> Series:

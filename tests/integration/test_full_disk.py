@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from series_tools import PATIENCE, create, kick_off, kill_all, pav_argv, pav_env, processes, until
+from series_tools import PATIENCE, create, kick_off, kill_all, pav_argv, pav_env, processes
 
 from pavilion.config import PavConfig
 from pavilion.series import Series
+from polling import until
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,6 @@ from series_tools import (
     processes,
     sleepers,
     states,
-    until,
 )
 
 import pavilion.runner
@@ -34,6 +33,7 @@ from pavilion.plugins import load_plugins
 from pavilion.runner import Runner
 from pavilion.series import Series
 from pavilion.status_file import STATES
+from polling import until
 
 
 @pytest.fixture(autouse=True)
