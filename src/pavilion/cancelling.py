@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pavilion import schedulers
 from pavilion.config import PavConfig
 from pavilion.errors import PavilionError
 from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers.job_states import find_identity
+from pavilion.schedulers.registry import require_plugin
 from pavilion.series import is_being_started
 from pavilion.status_file import STATES
 from pavilion.test_run import TestRun
@@ -87,7 +87,7 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
             # In this order: one that is on its way in between has its record then.
             on_its_way = is_being_started(tests[0]) and not (job.path / job.INFO_FN).exists()
             info = None if others or on_its_way else find_identity(
-                schedulers.get_plugin(tests[0].scheduler), job)
+                require_plugin(tests[0].scheduler), job)
         except PavilionError as exc:
             results[name] = _may_go_on(exc.pformat())
             continue
@@ -105,7 +105,7 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
             by_scheduler.setdefault(tests[0].scheduler, []).append((name, info))
     for scheduler, members in by_scheduler.items():
         try:
-            messages = schedulers.get_plugin(scheduler).cancel_jobs(
+            messages = require_plugin(scheduler).cancel_jobs(
                 [JobInfo(info) for _, info in members])
         except Exception as exc:
             text = exc.pformat() if isinstance(exc, PavilionError) else (

@@ -22,6 +22,7 @@ from pavilion.preview import (
 from pavilion.resolve import ResolvedTest
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.registry import require_plugin
 from pavilion.types import NodeInfo, Nodes
 
 KINDS = ("chunk", "job", "state")
@@ -186,7 +187,7 @@ def _machines(resolved: Sequence[ResolvedTest], problems: dict[str, str]
 
 def _advanced(test: ResolvedTest) -> schedulers.SchedulerPluginAdvanced | None:
     """The plugin of a test's scheduler, if that can tell about nodes."""
-    plugin = schedulers.get_plugin(test.config["scheduler"])
+    plugin = require_plugin(test.config["scheduler"])
     return plugin if isinstance(plugin, schedulers.SchedulerPluginAdvanced) else None
 
 

@@ -12,6 +12,7 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.submission import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, Nodes
@@ -79,7 +80,7 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
     result = Preview()
     tests = [PreviewTest(number, test) for number, test in enumerate(resolved, 1)]
     for name, group in group_by_scheduler(tests).items():
-        plugin = schedulers.get_plugin(name)
+        plugin = require_plugin(name)
         plan = plugin.plan_tests(group)
         for planned in plan.jobs:
             result.jobs.append(PreviewJob(len(result.jobs) + 1, name,
@@ -94,7 +95,7 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
 
     :raises SchedulerPluginError: When it cannot be composed.
     """
-    plugin = schedulers.get_plugin(job.scheduler)
+    plugin = require_plugin(job.scheduler)
     work = pav_cfg.working_dir
     # A series has its own copy of the settings.
     settings = PavConfig(pav_cfg, pav_cfg_file=work / "series" / SERIES / CONFIG_NAME)
@@ -126,7 +127,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     :param raw_sched_config: The schedule section to filter them by.
     :raises SchedulerPluginError: When it has none to show, or cannot be asked.
     """
-    plugin = schedulers.get_plugin(scheduler)
+    plugin = require_plugin(scheduler)
     if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
         raise SchedulerPluginError(f"The scheduler {scheduler!r} cannot tell about nodes.")
     if not plugin.available():

@@ -10,6 +10,7 @@ from typing import Any
 
 from pavilion import schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError
+from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
@@ -117,7 +118,7 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
 
 
 def _scheduler(name: str) -> schedulers.SchedulerPlugin:
-    plugin = schedulers.get_plugin(name)
+    plugin = require_plugin(name)
     if not plugin.available():
         raise SchedulerPluginError(f"The scheduler {name!r} is not available on this host. "
                                    f"{plugin.unavailable_reason}")
@@ -187,7 +188,7 @@ def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
 def set_seed(seed: int) -> None:
     """Let every scheduler that draws something at random (chunks) draw the same next time."""
     for name in schedulers.list_plugins():
-        plugin = schedulers.get_plugin(name)
+        plugin = require_plugin(name)
         if isinstance(plugin, schedulers.SchedulerPluginAdvanced):
             plugin.seed = seed
 

@@ -20,11 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
-from pavilion import schedulers, sys_vars
+from pavilion import sys_vars
 from pavilion.config import PavConfig, load_config
 from pavilion.errors import PavilionError, TestRunError
 from pavilion.plugins import load_plugins
 from pavilion.schedulers.child_process import process_handle
+from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
 
@@ -224,7 +225,7 @@ def _finalize(test: TestRun) -> None:
 
     :raises PavilionError: When a variable that the test uses cannot be worked out.
     """
-    sched_vars = schedulers.get_plugin(test.scheduler).get_final_vars(test)
+    sched_vars = require_plugin(test.scheduler).get_final_vars(test)
     before = set(sched_vars["errors"])
     test.finalize({"sched": sched_vars, "sys": sys_vars.get_vars(False)})
     # A scheduler variable that fails is a text that says so.  It must not get into the script.

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
 from pavilion.files import read_json, write_json
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.schedulers.plugins.raw_queue import process_start_time, read_boot_id
+from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
 
@@ -100,7 +100,7 @@ class Series:
         """
         errors: list[SchedulerPluginError] = []
         for name, tests in group_by_scheduler(self.tests).items():
-            errors += schedulers.get_plugin(name).schedule_tests(self.pav_cfg, tests)
+            errors += require_plugin(name).schedule_tests(self.pav_cfg, tests)
         return errors
 
     def wait(self, timeout: float | None = None,
@@ -170,7 +170,7 @@ def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun],
 
 def _ask_scheduler(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
     try:
-        return schedulers.get_plugin(test.scheduler).job_status(pav_cfg, test)
+        return require_plugin(test.scheduler).job_status(pav_cfg, test)
     except PavilionError as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
 

@@ -181,6 +181,7 @@ class FakeSched(SchedulerPluginBasic):
     - ``cancelled``: the job infos that were cancelled
     """
 
+    IS_CONCURRENT = False
     JOB_STATUS_TIMEOUT = 1000.0
     JOB_END_GRACE = 0.0
 

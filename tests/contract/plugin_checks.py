@@ -183,7 +183,7 @@ def more_in_the_share_key(site: Any) -> None:
     assert jobs[::2] == jobs[1::2]
     assert len(set(jobs)) == 4
     section = validate_config({"share_keys": {"image": "a"}})
-    assert section["share_keys"] == {"image": "a", "mounts": []}
+    assert section["share_keys"] == {"image": "a", "mounts": None}
     key = plugin.gen_job_share_key(section, 1, None)
     assert isinstance(key, tuple) and key[:2] == (1, None)
 
@@ -258,11 +258,12 @@ def numbers_in_a_job_info(site: Any) -> None:
     plugin = site.load("int_info")
     test = site.test(scheduler="int_info")
     start(site, plugin, test)
-    assert test.job.info == {"pid": 4711, "start": 2.5, "ids": [1, 2], "shared": False}
+    # Strings, as the specification says; a number would not be found in a list of ids.
+    assert test.job.info == {"pid": "4711", "start": "2.5", "shared": "False"}
     status = plugin.job_status(site.pav_cfg, test)
     assert (status.state, status.note) == ("SCHED_STARTUP", "Process 4712 runs.")
     assert plugin.cancel(test.job.info) is None
-    assert plugin.cancelled == [4711]
+    assert plugin.cancelled == ["4711"]
 
 
 def plugin_files(folder: Path, name: str) -> list[Path]:

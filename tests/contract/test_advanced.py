@@ -318,10 +318,11 @@ def test_too_few_nodes_are_counted_by_reason_with_folded_names(plugin: Dummy) ->
     assert 'partition is not "main": 3 (node[11-13])' in errors[0]
 
 
-def test_too_few_nodes_for_chunks_are_counted_by_reason_too(plugin: Dummy) -> None:
+def test_too_few_nodes_for_a_test_in_chunks_are_counted_by_reason_too(plugin: Dummy) -> None:
     plugin.machine.change("node[01-10]", states=["DOWN"])
 
-    errors = plugin.get_initial_vars({"chunking": {"size": "8"}})["errors"]
+    # One chunk of all nodes, which are too few.
+    errors = plugin.get_initial_vars({"nodes": "8", "chunking": {"size": "8"}})["errors"]
 
     assert len(errors) == 1
     assert "8" in errors[0]

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from pavilion.schedulers.config import (
     ScheduleConfig,
     min_int,
 )
+from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.scheduler import _SCHEDULER_PLUGINS
 from pavilion.status_file import STATES, TestStatusInfo
 
@@ -65,7 +67,7 @@ def test_class_attributes() -> None:
     assert all(len(select(["a", "b", "c"], 2)) == 2 for select in cls.NODE_SELECTION.values())
     assert isinstance(cls.JOB_SHARE_KEY_ATTRS, list)
     assert cls.JOB_STATUS_TIMEOUT > 0
-    assert SchedulerPluginBasic.IS_CONCURRENT is False
+    assert SchedulerPluginBasic.IS_CONCURRENT is True
 
 
 def test_instance_attributes() -> None:
@@ -124,7 +126,7 @@ def test_activation_adds_section_validators_and_defaults() -> None:
     with active(Sectioned()):
         assert "fake" in ScheduleConfig().config_elems
         assert validate_config({})["fake"] == {
-            "queue": None, "depth": None, "mode": "slow", "features": [], "limits": {"cpus": 4}}
+            "queue": None, "depth": None, "mode": "slow", "features": None, "limits": {"cpus": 4}}
         section = {"queue": "q", "depth": "3", "mode": "FAST", "features": "a",
                    "limits": {"cpus": "2"}}
         once = validate_config({"fake": section})
@@ -278,12 +280,14 @@ def test_the_same_class_activated_again_takes_its_own_place() -> None:
     assert validate_config({})["fake"]["mode"] == "slow"
 
 
-def test_an_unknown_plugin_is_an_error_with_the_known_ones() -> None:
+def test_an_unknown_plugin_is_none_for_hosts_and_an_error_with_the_known_ones_for_us() -> None:
+    assert get_plugin("slurm") is None
     with pytest.raises(SchedulerPluginError, match="no scheduler plugin was loaded"):
-        get_plugin("slurm")
+        require_plugin("slurm")
     with active(FakeSched("slurm")), active(FakeSched("raw")), \
             pytest.raises(SchedulerPluginError) as caught:
-        get_plugin("slrum")
+        assert get_plugin("slrum") is None
+        require_plugin("slrum")
     assert "'slrum'" in str(caught.value)
     assert "Did you mean 'slurm'?" in str(caught.value)
     assert "raw, slurm" in str(caught.value)
@@ -375,8 +379,9 @@ def test_a_bare_subclass_loads_and_activates() -> None:
 
 
 METHODS = {
-    "_kickoff": (None, None, {}, "name"), "_job_status": (None, {}), "cancel": ({},),
-    "_get_alloc_nodes": (None,), "get_initial_vars": ({},), "get_final_vars": (None,),
+    "_kickoff": (None, None, {}, "name"), "_job_status": (None, {}),
+    "_get_alloc_nodes": (None,), "get_initial_vars": ({},),
+    "get_final_vars": (SimpleNamespace(config={"schedule": {}}),),
 }
 
 
@@ -385,7 +390,7 @@ def test_missing_methods_are_named_with_plugin_and_file(method: str) -> None:
     class Bare(SchedulerPlugin):
         pass
 
-    with pytest.raises(NotImplementedError) as caught:
+    with pytest.raises((NotImplementedError, SchedulerPluginError)) as caught:
         getattr(Bare("bare", "Nothing."), method)(*METHODS[method])
     text = str(caught.value)
     assert f"{method}()" in text
@@ -469,8 +474,9 @@ def test_the_variables_of_the_basic_family(host: FakeHost) -> None:
     assert final["test_node_list"] == ["host1", "host2"]
     assert (final["test_nodes"], final["test_min_cpus"], final["test_min_mem"]) == ("2", "6", "5")
     assert final["errors"] == []
-    with pytest.raises(SchedConfigError):
+    with pytest.raises(SchedulerPluginError, match="nodes must be") as caught:
         plugin.get_initial_vars({"nodes": "0"})
+    assert isinstance(caught.value.prior_error, SchedConfigError)
 
 
 @pytest.mark.parametrize("raised", [OSError("no nodefile"), KeyError("PBS_NODEFILE")])

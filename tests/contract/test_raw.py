@@ -19,6 +19,7 @@ from fakes import FakeHost, FakeTest
 
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Raw, registry
+from pavilion.schedulers.identity import load_identity
 from pavilion.schedulers.plugins.raw_queue import read_stat
 from pavilion.status_file import STATES
 from polling import until
@@ -58,7 +59,9 @@ def start(plugin: Raw, host: FakeHost, *sections: dict[str, Any]) -> list[FakeTe
 
 def info_of(test: FakeTest) -> dict[str, str]:
     assert test.job is not None
-    return dict(test.job.info)
+    found = load_identity(test.job)
+    assert found is not None
+    return dict(found)
 
 
 def state_of(plugin: Raw, host: FakeHost, test: FakeTest) -> str:
@@ -335,6 +338,7 @@ sys.path.insert(0, {here!r})
 from pathlib import Path
 from fakes import FakeHost, FakePavConfig, FakeTest
 from pavilion.schedulers import Raw
+from pavilion.schedulers.identity import load_identity
 root, first = Path({folder!r}), int(sys.argv[1])
 cfg = FakePavConfig(root / "pav_root", root / "working_dir")
 raw = Raw()
@@ -347,7 +351,7 @@ for number in range(first, first + {count}):
     test = FakeTest(path, number, {{"share_allocation": "false", "raw": {{"concurrent": "1"}}}})
     errors = raw.schedule_tests(cfg, [test])
     assert not errors, errors[0].pformat()
-    print(json.dumps([str(test.id), dict(test.job.info)]), flush=True)
+    print(json.dumps([str(test.id), load_identity(test.job)]), flush=True)
 """
 
 

@@ -68,32 +68,37 @@ def test_everything_about_a_variable_can_be_shown(cls: type[SchedulerVariables])
         sched_vars.info("no_such_variable")
 
 
-def test_a_variable_without_an_example_says_so() -> None:
+def test_the_present_value_is_the_example_of_a_variable_without_one() -> None:
     class MyVars(SchedulerVariables):
         @var_method
         def queue(self) -> str:
             """Where it waits."""
             return "q"
 
+        @dfr_var_method
+        def later(self) -> str:
+            """Known later."""
+            return "l"
+
     assert make(MyVars).info("queue") == {
-        "name": "queue", "deferred": False, "help": "Where it waits.",
-        "example": SchedulerVariables.NO_EXAMPLE}
+        "name": "queue", "deferred": False, "help": "Where it waits.", "example": "q"}
+    assert make(MyVars).info("later")["example"] == SchedulerVariables.NO_EXAMPLE
 
 
 # ----------------------------------------------------------------------------------- the values
 
 def test_values_without_nodes_come_from_the_configuration() -> None:
     sched_vars = make(deferred=False,
-                      cluster_info={"node_count": "12", "cpus": "24", "mem": "48"})
+                      cluster_info={"node_count": "12", "cpus": "24", "mem": str(48 * GIB)})
     assert {key: sched_vars[key] for key in sched_vars} == {
         "account": "", "partition": "", "qos": "", "reservation": "",
-        "chunk_ids": ["0"], "chunk_size": "", "requested_nodes": "",
+        "chunk_ids": [], "chunk_size": "", "requested_nodes": "",
         "concurrent_default": "1", "errors": [],
         "nodes": "12", "node_list": [], "node_list_id": "",
         "min_cpus": "24", "min_mem": str(48 * GIB),
-        "tasks_per_node": "1", "test_cmd": "", "tasks_total": "1",
-        "test_nodes": "1", "test_node_list": [], "test_min_cpus": "24",
-        "test_min_mem": str(48 * GIB), "srun_args": '--nodes="1"',
+        "tasks_per_node": "1", "test_cmd": "", "tasks_total": "0",
+        "test_nodes": "0", "test_node_list": [], "test_min_cpus": "24",
+        "test_min_mem": str(48 * GIB), "srun_args": '--nodes="12"',
     }
 
 
@@ -151,7 +156,7 @@ def test_tasks_total_is_what_was_asked_for_or_follows_from_the_nodes() -> None:
 def test_nodes_of_which_nothing_but_the_name_is_known() -> None:
     sched_vars = make(nodes={"a": {"name": "a"}, "b": {"name": "b", "cpus": 6}}, deferred=False)
     assert sched_vars["test_min_cpus"] == "6"
-    assert sched_vars["test_min_mem"] == str(1000 * GIB)
+    assert sched_vars["test_min_mem"] == "1000"
     assert sched_vars["errors"] == []
 
 

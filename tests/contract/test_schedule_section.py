@@ -396,12 +396,12 @@ def test_a_validator_may_raise_either_error() -> None:
         check({"key": refuse}, {"key": "a"})
 
 
-def test_without_value_and_default_a_validator_that_cannot_take_none_gives_none() -> None:
-    validators = {"int": int, "lambda": lambda value: value.lower(), "table": {"a": 1}.__getitem__,
-                  "list": validate_list, "required": min_int("required", 1), "choice": ("a", "b"),
-                  "plain": None}
-    assert check(validators, {}) == {"int": None, "lambda": None, "table": None, "list": [],
-                                     "required": None, "choice": None, "plain": None}
+def test_without_value_and_default_no_validator_is_called() -> None:
+    validators = {"int": int, "str": str, "lambda": lambda value: value.lower(),
+                  "table": {"a": 1}.__getitem__, "list": validate_list,
+                  "required": min_int("required", 1), "choice": ("a", "b"), "plain": None}
+    assert check(validators, {}) == {"int": None, "lambda": None, "table": None, "list": None,
+                                     "str": None, "required": None, "choice": None, "plain": None}
 
 
 def test_defaults_are_converted_like_values() -> None:

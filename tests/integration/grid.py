@@ -123,7 +123,7 @@ BROKEN = """
       schedule: {nodes: 17}
     too_large:
       inherits_from: _base
-      schedule: {nodes: 2, chunking: {size: 20}}
+      schedule: {nodes: 2, chunking: {size: 2}, include_nodes: 'n[01-02]'}
     """
 
 

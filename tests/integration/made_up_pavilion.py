@@ -34,9 +34,7 @@ OLD = """
 
 
     def get_plugin(name):
-        if name not in _PLUGINS:
-            raise SchedulerPluginError(f"There is no scheduler {name}")
-        return _PLUGINS[name]
+        return _PLUGINS.get(name)
 
 
     def validate_config(config):

@@ -288,8 +288,8 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli, tmp_path: Path) -> 
     assert "job 1: n[01-02]; suite.good" in done.out
     assert "suite.no_such_chunk: Chunk 99 was asked for" in done.err
     assert "suite.too_many: Insufficient nodes." in done.err
-    assert "Chunks of 20 nodes cannot be made" in done.err
-    # The chunks are there, whoever misses them; but not those of 20 nodes.
+    assert "Chunks of 2 nodes have no room for other nodes" in done.err
+    # The chunks are there, whoever misses them; but not those without room.
     done = quick("map", "suite.good", "suite.no_such_chunk", "--by", "chunk")
     assert (done.code, done.err) == (0, "")
     done = quick("map", "suite", "--by", "chunk", "--svg", tmp_path / "map.svg")

@@ -187,7 +187,7 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli) -> None:
                                            "are 4 chunks, numbered 0 to 3.\n")
     assert "Asked for at least 17, 14 of 16 remain." in told["suite.too_many"]
     assert "not up: 1 (n05); smells <&> funny: 1 (n13)" in told["suite.too_many"]
-    assert told["suite.too_large"].startswith("suite.too_large: Chunks of 20 nodes cannot be made")
+    assert told["suite.too_large"].startswith("suite.too_large: Chunks of 2 nodes have no room")
     data = quick("plan", "suite", "--json").json
     assert [job["tests"] for job in data["jobs"]] == [["suite.good"]]
     assert sorted(error["tests"][0] for error in data["errors"]) == [

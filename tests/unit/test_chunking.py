@@ -44,7 +44,6 @@ def test_percents_are_rounded_up_exactly(percent: int, count: int) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (11, "Chunks of 11 nodes cannot be made: only 10 nodes"),
         (-1, "not be negative, got -1"),
         (1.5, "0% to 100%, got 1.5"),
         (-0.5, "0% to 100%"),

@@ -40,7 +40,7 @@ def _overridden_by(found: LoadedPlugin) -> Any:
     if found.category != "sched":
         return None
     active = schedulers.get_plugin(found.plugin.name)
-    return None if active is found.plugin else active.path
+    return None if active is None or active is found.plugin else active.path
 
 
 def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:

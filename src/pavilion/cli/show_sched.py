@@ -9,6 +9,7 @@ from typing import Any
 import yaml_config as yc
 from pavilion import schedulers
 from pavilion.schedulers.config import CONFIG_DEFAULTS, ScheduleConfig, validate_config
+from pavilion.schedulers.registry import require_plugin
 
 from . import base
 from .base import Command, Session
@@ -40,7 +41,7 @@ def _show(session: Session) -> int:
 def _show_list(as_json: bool) -> None:
     found: list[dict[str, Any]] = []
     for name in schedulers.list_plugins():
-        plugin = schedulers.get_plugin(name)
+        plugin = require_plugin(name)
         available = plugin.available()
         found.append({
             "name": name, "available": available,
@@ -62,7 +63,7 @@ def example_config(name: str) -> str:
 
     :raises SchedulerPluginError: When there is no such scheduler.
     """
-    schedulers.get_plugin(name)
+    require_plugin(name)
     others = set(schedulers.list_plugins()) - {name}
     elements = [elem for elem in ScheduleConfig.ELEMENTS if elem.name not in others]
 
@@ -99,7 +100,7 @@ def _show_config(name: str, as_json: bool) -> None:
 
 
 def _show_vars(name: str, as_json: bool) -> None:
-    plugin = schedulers.get_plugin(name)
+    plugin = require_plugin(name)
     variables = plugin.VAR_CLASS(validate_config({}))
     found = [dict(variables.info(key)) for key in sorted(variables.keys())]
     if as_json:

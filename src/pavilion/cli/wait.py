@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from pavilion import schedulers
 from pavilion.errors import ConfigError, PavilionError
+from pavilion.schedulers.registry import require_plugin
 from pavilion.test_run import TestRun
 
 from .base import Command, Session
@@ -37,7 +37,7 @@ def _check_schedulers(tests: Sequence[TestRun]) -> None:
     """
     for name in {test.scheduler: None for test in tests if not test.complete}:
         try:
-            schedulers.get_plugin(name)
+            require_plugin(name)
         except PavilionError as exc:
             raise ConfigError("The tests cannot be waited for without the plugin of their "
                               "scheduler; --config-dir names the folder with its plugins/",

@@ -35,6 +35,9 @@ HOST = {
     "pavilion.sys_vars": ["get_vars"],
 }
 BUNDLED = {"raw", "slurm"}
+# Every scheduler has these variables.
+VARIABLES = {"account", "chunk_ids", "errors", "min_cpus", "node_list", "nodes", "partition",
+             "tasks_per_node", "tasks_total", "test_cmd", "test_nodes"}
 CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit": "1"}
 
 
@@ -117,7 +120,7 @@ def check_scripts() -> str:
                              working_dir=Path("/working_dir"), env_setup=["module load smoke"])
     count = 0
     for name in list_plugins():
-        plugin = get_plugin(name)
+        plugin: Any = get_plugin(name)
         config = validate_config(dict(CONFIG))
         # Not through the plugin, which may ask its scheduler about the configuration.
         header = make_header(plugin.KICKOFF_SCRIPT_HEADER_CLASS, "smoke", config,
@@ -137,8 +140,14 @@ def check_variables() -> str:
     from pavilion.schedulers import get_plugin, list_plugins, validate_config
     found = {}
     for name in list_plugins():
-        variables = get_plugin(name).VAR_CLASS(validate_config(dict(CONFIG)))
-        found[name] = len([variables.info(key)["help"] for key in variables])
+        plugin: Any = get_plugin(name)
+        variables = plugin.VAR_CLASS(validate_config(dict(CONFIG)))
+        # Not by iterating: a host's VarDict gives nothing then.
+        keys = list(variables.keys())
+        lacking = VARIABLES.difference(keys)
+        if lacking:
+            raise Failed(f"{name}: lacks the variables {', '.join(sorted(lacking))}")
+        found[name] = len([variables.info(key)["help"] for key in keys])
         if not isinstance(variables["partition"], str):
             raise Failed(f"{name}: 'partition' is {variables['partition']!r}")
     return ", ".join(f"{name}: {count}" for name, count in found.items())

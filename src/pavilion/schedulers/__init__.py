@@ -21,6 +21,12 @@ from .registry import get_plugin, list_plugins
 from .scheduler import SchedulerPlugin
 from .vars import SchedulerVariables, dfr_var_method, var_method
 
+# Part of the contract with the host, though nothing here uses it.  ``pavilion`` imports this
+# package before anything else, and host packages that import each other (result and
+# result_parsers) only load when test runs are imported first.  Last here: the modules behind it
+# use the names above.
+from pavilion import test_run as _test_run  # noqa: F401  isort: skip
+
 # The names that the guide for plugin authors uses.
 BasicSchedulerPlugin = SchedulerPluginBasic
 AdvancedSchedulerPlugin = SchedulerPluginAdvanced

@@ -315,18 +315,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     # -------------------------------------------------------------------------- the variables
 
-    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
+    def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
         """The variables of a test before it is scheduled.
 
         The scheduler is asked for its nodes when, and only when, a variable is read that
         depends on them; should that fail, reading it raises SchedulerPluginError.  Too few
         nodes are no error yet but an entry in the variable ``errors``: a test may be set up
         without being run.
-
-        :param raw_sched_config: The test's schedule section, variables filled in.
-        :raises SchedConfigError: When the section is wrong.
         """
-        sched_config = validate_config(raw_sched_config)
         return self.VAR_CLASS(sched_config, nodes=LaterNodes(lambda: self._view(sched_config)),
                               deferred=True)
 
@@ -354,7 +350,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     f"{usable} nodes.")
         return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
 
-    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
+    def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
         They are those of the nodes that the allocation really has; of a node that is not in the
@@ -362,7 +358,6 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
         """
-        sched_config = validate_config(test.config["schedule"])
         job = test.job
         if job is None:
             raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",

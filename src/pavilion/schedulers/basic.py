@@ -5,7 +5,7 @@ What tests get to know of the machine comes from ``schedule.cluster_info``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import PavilionError, SchedulerPluginError
@@ -30,31 +30,26 @@ class SchedulerPluginBasic(SchedulerPlugin):
         Called for each of the allocation's nodes by :meth:`get_final_vars`.
 
     ``IS_CONCURRENT``
-        Whether tests may share a job.  False: each test gets its own.
+        Whether tests may share a job.  False: each test gets its own.  True by default.
     """
 
     IS_PLUGIN_BASE = True
 
-    IS_CONCURRENT = False
+    IS_CONCURRENT = True
 
     def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
         """See the class docstring.  Nothing is known by default."""
         return {}
 
-    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
-        """The variables of a test before it is scheduled.
+    def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
+        """Those of the configuration: nothing is known of the nodes."""
+        return self.VAR_CLASS(sched_config)
 
-        :param raw_sched_config: The test's schedule section, variables filled in.
-        :raises SchedConfigError: When the section is wrong.
-        """
-        return self.VAR_CLASS(validate_config(raw_sched_config))
-
-    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
-        """The variables of a test inside its allocation, deferred ones included.
+    def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
+        """Those of the nodes that the allocation has.
 
         :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
         """
-        sched_config = validate_config(test.config["schedule"])
         try:
             names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
             nodes: Nodes = {}

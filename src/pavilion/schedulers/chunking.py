@@ -39,8 +39,9 @@ def chunk_size(value: int | float | None, node_count: int) -> int:
     """Return the number of nodes in a chunk; 0 means no chunking.
 
     :param value: The normalised 'chunking.size': an int is a number of nodes, a float a fraction
-        of `node_count` from 0 to 1, rounded up. 0 and None mean no chunking.
-    :raises ChunkError: for a size that is negative, or more than there are nodes.
+        of `node_count` from 0 to 1, rounded up. 0 and None mean no chunking. A number above
+        `node_count` gives one chunk of all nodes, as in Pavilion.
+    :raises ChunkError: for a size that is negative, or no number.
     """
     if value is None or value == 0:
         return 0
@@ -53,8 +54,7 @@ def chunk_size(value: int | float | None, node_count: int) -> int:
         return max(1, math.ceil(round(value * node_count, 6))) if node_count else 0
     if value < 0:
         raise ChunkError(f"The chunk size must not be negative, got {value}.")
-    _check_size(value, node_count)
-    return value
+    return min(value, node_count)
 
 
 def make_chunks(
@@ -88,6 +88,8 @@ def make_chunks(
     included = set(include)
     _check_size(size, len(names))
     _check_include(size, included, names)
+    if size == len(names):
+        return [names]
 
     # From here on a node is its place in the list: sorting is cheap, and order comes for free.
     always = [index for index, name in enumerate(names) if name in included] if included else []
@@ -169,7 +171,7 @@ def _check_size(size: int, node_count: int) -> None:
 
 
 def _check_include(size: int, included: set[str], names: list[str]) -> None:
-    if len(included) >= size:
+    if len(included) >= size and (len(included) > size or size < len(names)):
         raise ChunkError(
             f"Chunks of {size} nodes have no room for other nodes: include_nodes names "
             f"{len(included)} ({hostlists.fold_short(included)}). Make the chunks larger."

@@ -63,7 +63,7 @@ class ScheduleConfig(yc.KeyedElem):
             "How many tasks on each node: a number, 'all' (a task per CPU), 'min' (one), or a "
             "percentage of the CPUs. CPUs are counted on the node that has the fewest.")),
         yc.StrElem("min_tasks_per_node", help_text=(
-            "The fewest tasks per node to settle for when tasks_per_node is a percentage.")),
+            "The fewest tasks per node; a smaller tasks_per_node is raised to it.")),
         yc.StrElem("node_state", help_text=(
             "Which nodes to use: those that are 'up', or only those that are 'available', that "
             "is up and free right now.")),
@@ -98,7 +98,7 @@ class ScheduleConfig(yc.KeyedElem):
         ], help_text="Split the machine into chunks of nodes of equal size."),
         yc.KeyedElem("cluster_info", elements=[
             yc.StrElem("node_count", help_text="The number of nodes."),
-            yc.StrElem("mem", help_text="The memory of each node in GiB."),
+            yc.StrElem("mem", help_text="The memory of each node in bytes."),
             yc.StrElem("cpus", help_text="The number of CPUs of each node."),
         ], help_text=(
             "What to assume about the cluster, for schedulers that cannot tell.")),
@@ -156,6 +156,11 @@ class ScheduleConfig(yc.KeyedElem):
 
 
 # ------------------------------------------------------------------------------- validators
+
+class HostListError(SchedConfigError, ValueError):
+    """A bad host list.  A ValueError too, because that is what hosts catch around
+    :func:`parse_node_range`, and their SchedConfigError is not one."""
+
 
 def min_int(name: str, min_val: int = 0, required: bool = True
             ) -> Callable[[Any], int | None]:
@@ -261,7 +266,8 @@ def parse_node_range(node_range: Any) -> list[str]:
 
     :param node_range: Text, or a list of such texts.
     :returns: Names in the order given, each once.
-    :raises SchedConfigError: For bad host lists, saying what and where.
+    :raises HostListError: For bad host lists, saying what and where.  It is a SchedConfigError
+        and a ValueError, on every host.
     """
     return list(_expanded(tuple(map(str, validate_list(node_range)))))
 
@@ -275,7 +281,7 @@ def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
             names.update(dict.fromkeys(hostlists.expand(text)))
         except ValueError as exc:
             # Its message says what and where.
-            raise SchedConfigError(str(exc)) from exc
+            raise HostListError(str(exc)) from exc
     return tuple(names)
 
 
@@ -407,7 +413,8 @@ def _validate_value(where: str, value: Any, validator: Validator, default: Any) 
         # A default is written as a user would write it, and converted like that.  A copy: the
         # table of defaults is everybody's.
         value = copy.deepcopy(default) if isinstance(default, (list, dict)) else default
-    if validator is None:
+    if value is None or validator is None:
+        # 'Not given', and no default: no validator is called for that, and str would make 'None'.
         return value
     if callable(validator):
         return _call_validator(where, value, validator)
@@ -424,16 +431,12 @@ def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> 
     try:
         return validator(value)
     except Exception as exc:
-        if value is None:
-            # 'Not given', and no default: validators such as int are not written for that.
-            # Those that turn it into something (an empty list, say) had their chance.
-            return None
         raise SchedConfigError(f"Bad value {value!r} for {where}", prior_error=exc,
                                data={"key": where}) from exc
 
 
 def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
-    if value is None or value in choices:
+    if value in choices:
         return value
     text = str(value).strip().lower()
     for choice in choices:

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pavilion.errors import PavilionError
 from pavilion.jobs import Job
 from pavilion.status_file import STATES, TestStatusInfo
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 # States that say nothing about the test itself having started.
 NOT_STARTED = frozenset([STATES.CREATED, STATES.SCHEDULED, STATES.SCHED_STARTUP,
                          STATES.SCHED_RUNNING, STATES.SCHED_WARNING, STATES.UNKNOWN])
+# States that a test does not leave.  Hosts have some of them only; these are their names.
+ENDED = frozenset(["CANCELLED", "COMPLETE", STATES.SCHED_CANCELLED, STATES.SCHED_ERROR])
 # Hosts ask from several threads, and a test ends once.
 _ENDING = threading.Lock()
 # How much of a log is put into a note.
@@ -46,6 +47,11 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     if test.complete:
         return test.status.current()
     own = test.status.current()
+    if own.state in ENDED:
+        # It has its end already; all that is missing is the mark that nothing more is to come.
+        # A host's cancel, for one, leaves that to whoever sees that the job is gone.
+        _complete(test)
+        return own
     if own.state not in NOT_STARTED and own.when > status.when:
         return own
     if status.state != STATES.SCHED_CANCELLED:
@@ -56,6 +62,10 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
                 STATES.SCHED_STARTUP if own.state in NOT_STARTED else own.state,
                 f"The job is over ({status.note}); waiting {grace:g} seconds for the test's own "
                 "record.")
+    if _is_fatal(own.state):
+        # What it says itself is worth more than that its job is over.
+        _complete(test)
+        return own
     note = status.note
     if own.state not in NOT_STARTED:
         note += f" The test was in state {own.state} then."
@@ -66,6 +76,12 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     return end(test, status.state, note)
 
 
+def _is_fatal(state: str) -> bool:
+    """Whether a test's own state says that it failed for good; hosts have their own list."""
+    is_fatal = getattr(STATES, "is_fatal", None)
+    return is_fatal is not None and bool(is_fatal(state))
+
+
 def end(test: TestRun, state: str, note: str) -> TestStatusInfo:
     """Give a test its final state.
 
@@ -74,14 +90,19 @@ def end(test: TestRun, state: str, note: str) -> TestStatusInfo:
     ended = TestStatusInfo(state, note)
     try:
         ended = test.status.set(state, note)
-    except (PavilionError, OSError):
+    except Exception:
+        # What a host raises here is its own affair.
         pass
+    _complete(test)
+    return ended
+
+
+def _complete(test: TestRun) -> None:
     try:
         # An empty file fits on disks that no line fits on.
         test.set_run_complete()
-    except (PavilionError, OSError):
+    except Exception:
         pass
-    return ended
 
 
 def log_tails(job: Job) -> str:

@@ -9,6 +9,8 @@ from pavilion.errors import PavilionError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
+from .identity import RecordErrors, is_damaged, is_missing, load_identity
+
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
@@ -33,16 +35,13 @@ def current_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> Tes
 def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
     when = time.time()
     try:
-        info = job.info
-    except (PavilionError, OSError, ValueError) as exc:
-        prior = getattr(exc, "prior_error", exc)
-        if isinstance(prior, FileNotFoundError):
-            # What some hosts make of a job that has no identity yet.
+        info = load_identity(job)
+    except RecordErrors as exc:
+        if is_missing(exc):
             return _without_identity(plugin, pav_cfg, job, "")
-        if not isinstance(prior, ValueError):
+        if not is_damaged(exc):
             return TestStatusInfo(STATES.SCHED_WARNING,
                                   f"The record of job {job.name} cannot be read: {exc}", when)
-        # As a crash of the machine leaves it.  It will not get better.
         return _without_identity(plugin, pav_cfg, job, f"its record is damaged ({exc})")
     if not info:
         return _without_identity(plugin, pav_cfg, job, "")
@@ -53,14 +52,13 @@ def find_identity(plugin: SchedulerPlugin, job: Job) -> JobInfo | None:
     """What identifies a job to its scheduler, even where its record was lost or never written.
 
     :returns: None when it was never handed over, as far as anybody can tell.
-    :raises PavilionError: When it cannot be found out.
+    :raises JobError, PavilionError, OSError, ValueError: When it cannot be found out.
     """
     try:
-        info = job.info
-    except (PavilionError, OSError, ValueError) as exc:
+        info = load_identity(job)
+    except RecordErrors as exc:
         recovered = plugin._recover_identity(job)
-        if recovered is None and not isinstance(getattr(exc, "prior_error", exc),
-                                                FileNotFoundError):
+        if recovered is None and not is_missing(exc):
             raise
         return recovered
     return info or plugin._recover_identity(job)

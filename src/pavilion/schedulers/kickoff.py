@@ -138,7 +138,7 @@ def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str 
 
     :param log_path: The kickoff log; with ``isolate`` its name alone counts, and it is written
         beside the script, wherever that is.
-    :param isolate: Leave the environment of Pavilion out.
+    :param isolate: Leave the environment of Pavilion out; that of the site stays.
     """
     script = ScriptComposer(header=header)
     script.newline()
@@ -147,6 +147,7 @@ def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str 
         name = shlex.quote(Path(log_path).name if log_path else "kickoff.log")
         script.command(f'exec >"$(dirname -- "${{BASH_SOURCE[0]}}")"/{name} 2>&1')
         script.newline()
+        _add_env_setup(script, pav_cfg)
         return script
     if log_path is not None:
         script.command(f"exec >{shlex.quote(os.fspath(log_path))} 2>&1")
@@ -159,9 +160,14 @@ def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str 
         script.command(f"export PAV_CONFIG_FILE={cfg_file}")
     if "PAV_CONFIG_DIR" in os.environ:
         script.command(f"export PAV_CONFIG_DIR={shlex.quote(os.environ['PAV_CONFIG_DIR'])}")
+    script.newline()
+    _add_env_setup(script, pav_cfg)
+    return script
+
+
+def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:
+    """The site's own lines; programs of isolated tests need them as well."""
     if pav_cfg["env_setup"]:
-        script.newline()
         script.comment("The site's own environment (env_setup).")
         script.command(list(pav_cfg["env_setup"]))
-    script.newline()
-    return script
+        script.newline()

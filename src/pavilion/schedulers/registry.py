@@ -16,12 +16,20 @@ _SCHEDULER_PLUGINS: dict[str, SchedulerPlugin] = {}
 LOCK = threading.RLock()
 
 
-def get_plugin(name: str) -> SchedulerPlugin:
+def get_plugin(name: str) -> SchedulerPlugin | None:
+    """The scheduler of this name; None when there is none.  Every caller in a host tests for it.
+
+    Never raises.
+    """
+    return _SCHEDULER_PLUGINS.get(name)
+
+
+def require_plugin(name: str) -> SchedulerPlugin:
     """The scheduler of this name.
 
-    :raises SchedulerPluginError: When there is none; with the names there are.
+    :raises SchedulerPluginError: When there is none; with near matches and the names there are.
     """
-    plugin = _SCHEDULER_PLUGINS.get(name)
+    plugin = get_plugin(name)
     if plugin is None:
         import difflib
         near = difflib.get_close_matches(str(name), list(_SCHEDULER_PLUGINS), n=1)

@@ -41,7 +41,7 @@ from .kickoff import KickoffScriptHeader, compose_stub, make_header
 from .plugin_parts import check_parts
 from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
-from .submission import TestPlan, refuse, start_jobs
+from .submission import TestPlan, refuse, section_refused, start_jobs
 from .vars import SchedulerVariables
 from .yapsy_compat import IPlugin
 
@@ -70,8 +70,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         into ``job.sched_log``.  ``sched_config`` is the validated schedule section.  Exactly
         one of ``nodes`` (run on these) and ``node_range`` (min, max; the scheduler picks) is
         given.  The result identifies the job in all later calls, in other processes and on
-        other hosts: a dictionary of texts.  Raise SchedulerPluginError when the job was not
-        accepted; then, and only then, its tests count as not started.
+        other hosts: a dictionary of strings (see JOB_INFO_KEYS).  Raise SchedulerPluginError
+        when the job was not accepted; then, and only then, its tests count as not started.
 
     ``_job_status(pav_cfg, job_info) -> TestStatusInfo or None``
         What the scheduler says of a job: SCHEDULED (waits), SCHED_RUNNING, SCHED_CANCELLED, or
@@ -84,7 +84,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     ``cancel(job_info) -> None or str``
         Cancel a job.  Called by the host once all tests of the job are cancelled or over.
-        None when the job is not running any more, else a message that says why.
+        None when the job is not running any more, otherwise a message that says why.  What it
+        raises is taken for such a message.
 
     ``_get_alloc_nodes(job) -> list of str``
         The names of the allocation's nodes.  Called by :meth:`get_final_vars`, inside the
@@ -123,6 +124,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     VAR_CLASS: type[SchedulerVariables] = SchedulerVariables
     KICKOFF_SCRIPT_HEADER_CLASS: type[KickoffScriptHeader] = KickoffScriptHeader
+
+    # The keys of a JobInfo that hosts show as the job's id; None: all.  The others are kept in a
+    # file of the job's directory, and are there again when the JobInfo is handed back.
+    JOB_INFO_KEYS: Sequence[str] | None = None
 
     # How chunks pick their nodes: name -> f(node_list, chunk_size) -> list of nodes.
     NODE_SELECTION: dict[str, Callable[[NodeList, int], NodeList]] = {
@@ -176,6 +181,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if isinstance(available, FunctionType):
             cls.available = _asked_once(  # type: ignore[method-assign, assignment]
                 available)
+        cancel = vars(cls).get("cancel")
+        if isinstance(cancel, FunctionType):
+            cls.cancel = _giving_a_message(cancel)  # type: ignore[method-assign]
         # The guide for plugin authors calls the method that asks about one job 'job_status'.
         own = vars(cls).get("job_status")
         if isinstance(own, FunctionType) and "_job_status" not in vars(cls):
@@ -201,8 +209,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         raise self._missing("_job_status", "how the scheduler is asked about a job")
 
     def cancel(self, job_info: JobInfo) -> str | None:
-        """See the class docstring."""
-        raise self._missing("cancel", "how a job is cancelled")
+        """See the class docstring.  Never raises towards a host: what a plugin's own method
+        raises becomes its message."""
+        return str(self._missing("cancel", "how a job is cancelled"))
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Identify a job whose record was lost, as when the host crashed while it was handed over.
@@ -217,16 +226,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel several jobs; for each what :meth:`cancel` gives.
 
-        A plugin whose scheduler takes many ids in one command overrides this.  Never raises: an
-        exception of :meth:`cancel` is that job's message.
+        A plugin whose scheduler takes many ids in one command overrides this.  Never raises.
         """
-        messages: list[str | None] = []
-        for job_info in job_infos:
-            try:
-                messages.append(self.cancel(job_info))
-            except (Exception, SystemExit) as exc:
-                messages.append(blame(self, "cancel", exc))
-        return messages
+        return [self.cancel(job_info) for job_info in job_infos]
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """See the class docstring."""
@@ -265,20 +267,18 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     # -------------------------------------------------------------------------- what a family
     # provides
 
-    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
-        """The variables of a test before it is scheduled.
+    def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
+        """The variables of a test before it is scheduled; a plugin may override it.
 
-        :param raw_sched_config: The test's schedule section, variables filled in.
-        :raises SchedConfigError: When the section is wrong.
-        :raises SchedulerPluginError: When the variables cannot be worked out.
+        :param sched_config: The validated schedule section.
         """
         raise self._missing("get_initial_vars", "the variables; derive from "
                             "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
 
-    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
-        """The variables of a test inside its allocation, deferred ones included.
+    def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
+        """The variables of a test inside its allocation.
 
-        :raises SchedulerPluginError: When they cannot be worked out.
+        :param sched_config: The validated schedule section.
         """
         raise self._missing("get_final_vars", "the variables inside an allocation; derive from "
                             "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
@@ -317,6 +317,37 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 self.unavailable_reason = blame(self, ask.__name__, exc)
             self._availability[key] = answer
         return self._availability[key]
+
+    def get_initial_vars(self, raw_sched_config: Mapping[str, Any]) -> SchedulerVariables:
+        """The variables of a test before it is scheduled.
+
+        :param raw_sched_config: The test's schedule section, variables filled in.
+        :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
+            prior error: hosts catch this class only), or the variables cannot be worked out.
+        """
+        return self._vars(lambda: self._get_initial_vars(validate_config(raw_sched_config)),
+                          "_get_initial_vars")
+
+    def get_final_vars(self, test: TestRun) -> SchedulerVariables:
+        """The variables of a test inside its allocation, deferred ones included.
+
+        :raises SchedulerPluginError: When they cannot be worked out; with the test.
+        """
+        return self._vars(
+            lambda: self._get_final_vars(validate_config(test.config["schedule"]), test),
+            "_get_final_vars", [test])
+
+    def _vars(self, work_out: Callable[[], SchedulerVariables], method: str,
+              tests: Sequence[TestRun] = ()) -> SchedulerVariables:
+        try:
+            return work_out()
+        except SchedulerPluginError as exc:
+            exc.tests = list(exc.tests or tests)
+            raise
+        except (SchedConfigError, NotImplementedError) as exc:
+            raise section_refused(exc, tests) from exc
+        except (Exception, SystemExit) as exc:
+            raise SchedulerPluginError(blame(self, method, exc), tests=list(tests)) from exc
 
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
         """The scheduler's own section: (element or None, validators, defaults).
@@ -440,6 +471,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :param log_path: Where its output goes.
         :param nodes: The nodes it is to run on, where they were picked.
         :param isolate: Make a script that runs without Pavilion.
+        :raises SchedulerPluginError: When a schedule section is wrong, or the header cannot be
+            made from it.
         """
         tests = list(tests) if isinstance(tests, (list, tuple)) else [tests]  # type: ignore[list-item]
         sched_config = self._job_config(tests)
@@ -504,8 +537,13 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """The schedule section of a job: that of its first test, with the longest time limit.
 
         What else may differ between tests of one job does not concern the allocation.
+
+        :raises SchedulerPluginError: When a section is wrong.
         """
-        configs = [validate_config(test.config["schedule"]) for test in tests]
+        try:
+            configs = [validate_config(test.config["schedule"]) for test in tests]
+        except SchedConfigError as exc:
+            raise section_refused(exc, tests) from exc
         longest = max(config["time_limit"] for config in configs)
         return dict(configs[0], time_limit=longest)
 
@@ -538,6 +576,19 @@ def _asked_once(own: Callable[[Any], Any]) -> Callable[[Any], bool]:
     def available(self: SchedulerPlugin) -> bool:
         return self._ask_once(own, own)
     return available
+
+
+def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
+    """A cancel() that says what went wrong in place of raising: hosts call it unguarded, for one
+    job after the other."""
+    @functools.wraps(own)
+    def cancel(self: SchedulerPlugin, *args: Any, **kwargs: Any) -> str | None:
+        try:
+            message = own(self, *args, **kwargs)
+        except (Exception, SystemExit) as exc:
+            return blame(self, "cancel", exc)
+        return message if message is None or isinstance(message, str) else str(message)
+    return cancel
 
 
 def _file_of(cls: type) -> Path:

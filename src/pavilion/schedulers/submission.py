@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
@@ -12,6 +12,7 @@ from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
 from .ending import end
+from .identity import checked_info, save_identity
 from .job_states import blame, misplaced_prior
 
 if TYPE_CHECKING:
@@ -167,14 +168,11 @@ def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobIn
 def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
                    ) -> SchedulerPluginError | None:
     """Store what identifies a job; a job that nobody could find again is cancelled."""
-    if not isinstance(info, dict) or not info:
-        return refuse(plugin, tests, SchedulerPluginError(
-            f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a JobInfo "
-            f"(a dictionary that identifies the job), not {info!r}. The job may have been started; "
-            "nobody can find it."))
     try:
-        job.info = info
+        save_identity(plugin, job, checked_info(plugin, info))
     except (Exception, SystemExit) as exc:
+        if not isinstance(info, Mapping) or not info:
+            return refuse(plugin, tests, exc)
         try:
             cancelled = plugin.cancel(info)
         except (Exception, SystemExit) as cancel_exc:
@@ -185,6 +183,14 @@ def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, 
             f"The job {info!r} was started, but its identity could not be stored. {outcome}",
             prior_error=exc))
     return None
+
+
+def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPluginError:
+    """The error that a schedule section is wrong, as hosts catch it."""
+    if isinstance(exc, NotImplementedError):
+        return SchedulerPluginError(str(exc), tests=list(tests))
+    return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc,
+                                data=getattr(exc, "data", None))
 
 
 def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException

@@ -29,6 +29,7 @@ from types import FunctionType
 from typing import Any, Callable, NamedTuple
 
 from pavilion.deferred import DeferredVariable
+from pavilion.errors import PavilionError
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
@@ -281,10 +282,20 @@ class SchedulerVariables(VarDict):
     def info(self, key: str) -> dict[str, Any]:
         """Name, whether it is deferred, help text and an example of a variable.
 
+        The example is that of EXAMPLE; of a variable that has none there and is not deferred, its
+        present value; otherwise NO_EXAMPLE.
+
         :raises KeyError: For an unknown variable.
         """
         found: dict[str, Any] = dict(super().info(key))
-        found["example"] = self.EXAMPLE.get(key, self.NO_EXAMPLE)
+        example = self.EXAMPLE.get(key)
+        if example is None and not found.get("deferred"):
+            try:
+                example = self[key]
+            except PavilionError:
+                # The scheduler does not answer: an example is not worth an error.
+                pass
+        found["example"] = self.NO_EXAMPLE if example is None else example
         return found
 
     # ------------------------------------------------------------------- before the allocation
@@ -313,8 +324,9 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def chunk_ids(self) -> list[str]:
-        """The numbers of all chunks, for permuting over them. Just '0' without chunking."""
-        return [str(number) for number in range(len(self._chunks))] or ["0"]
+        """The numbers of all chunks, for permuting over them. Empty when there are none, as for
+        schedulers that cannot tell about their nodes."""
+        return [str(number) for number in range(len(self._chunks))]
 
     @var_method
     def chunk_size(self) -> str:
@@ -339,18 +351,18 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def min_mem(self) -> str:
-        """The memory, in bytes, of the node that has the least."""
-        return str(self._least("mem", self._sched_config["cluster_info"]["mem"] * GIB))
+        """The memory, in bytes, of the node that has the least; cluster_info.mem as it is where
+        nodes are not known."""
+        return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @var_method
     def tasks_per_node(self) -> str:
         """The number of tasks to start on each node."""
-        wanted = self._sched_config["tasks_per_node"]
+        wanted = self._sched_config["tasks_per_node"] or 1
         if isinstance(wanted, float):
             cpus = self._least("cpus", self._sched_config["cluster_info"]["cpus"])
-            wanted = max(math.floor(round(wanted * cpus, 6)),
-                         self._sched_config["min_tasks_per_node"] or 1)
-        return str(wanted or 1)
+            wanted = math.floor(round(wanted * cpus, 6))
+        return str(max(wanted, self._sched_config["min_tasks_per_node"] or 1))
 
     @var_method
     def concurrent_default(self) -> str:
@@ -392,7 +404,7 @@ class SchedulerVariables(VarDict):
     @dfr_var_method
     def test_nodes(self) -> str:
         """The number of nodes of the test's allocation."""
-        return str(len(self._nodes) or 1)
+        return str(len(self._nodes))
 
     @dfr_var_method
     def test_min_cpus(self) -> str:
@@ -403,7 +415,7 @@ class SchedulerVariables(VarDict):
     def test_min_mem(self) -> str:
         """The memory, in bytes, of the allocation's node that has the least. (The raw scheduler
         gives whole GiB here, as Pavilion 2.6 does.)"""
-        return str(self._least("mem", self._sched_config["cluster_info"]["mem"] * GIB))
+        return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @dfr_var_method
     def tasks_total(self) -> str:
@@ -418,7 +430,7 @@ class SchedulerVariables(VarDict):
         """The allocation's options in the form that srun takes them; those that are set."""
         options = [("account", self.account()), ("partition", self.partition()),
                    ("qos", self.qos()), ("reservation", self.reservation()),
-                   ("nodes", self.test_nodes())]
+                   ("nodes", self.test_nodes() if self._nodes else self.nodes())]
         return " ".join(f'--{name}="{value}"' for name, value in options if value)
 
     # --------------------------------------------------------------------------- for subclasses

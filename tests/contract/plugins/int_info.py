@@ -18,11 +18,11 @@ class IntInfo(SchedulerPluginBasic):
         return True
 
     def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
-        return JobInfo({'pid': 4711, 'start': 2.5, 'ids': [1, 2], 'shared': False})
+        return JobInfo({'pid': 4711, 'start': 2.5, 'shared': False})
 
     def _job_status(self, pav_cfg, job_info):
         return TestStatusInfo(
-            STATES.SCHED_RUNNING, "Process {} runs.".format(job_info['pid'] + 1))
+            STATES.SCHED_RUNNING, "Process {} runs.".format(int(job_info['pid']) + 1))
 
     def cancel(self, job_info):
         self.cancelled.append(job_info['pid'])

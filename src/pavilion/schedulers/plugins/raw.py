@@ -51,7 +51,7 @@ class Raw(SchedulerPluginBasic):
     """
 
     VAR_CLASS = RawVars
-    IS_CONCURRENT = True
+    JOB_INFO_KEYS = ("pid", "uniq_id", "host")
     JOB_SHARE_KEY_ATTRS = [*SchedulerPluginBasic.JOB_SHARE_KEY_ATTRS, "raw.concurrent"]
 
     # Looking at a process costs next to nothing.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from ...job_table import JobTable, Lookup
     from .client import SlurmClient
     from .inventory import Inventory
+    from .record import SlurmRecord
 
 MPI_COMMANDS = ("srun", "mpirun")
 # Seconds until a cancelled job must be gone from the list, or be going.
@@ -48,6 +48,7 @@ class Slurm(SchedulerPluginAdvanced):
     VAR_CLASS = SlurmVars
     KICKOFF_SCRIPT_HEADER_CLASS = SbatchHeader
     KICKOFF_FN = "kickoff.sbatch"
+    JOB_INFO_KEYS = ("id", "sys_name")
     JOB_SHARE_KEY_ATTRS = [*SchedulerPluginAdvanced.JOB_SHARE_KEY_ATTRS, "slurm.features",
                            "slurm.sbatch_extra"]
     # The job table has an age of its own.
@@ -150,33 +151,29 @@ class Slurm(SchedulerPluginAdvanced):
                  job_name: str, nodes: NodeList | None = None,
                  node_range: NodeRange | None = None) -> JobInfo:
         """Submit the kickoff script.  All options are in its header."""
+        from .record import make_record, read_record
         from .submit import Submitter
         done = Submitter(self._client).submit(
             job.path, job.kickoff_path, job.sched_log, job_name,
             sched_config["slurm"]["sbatch_extra"])
-        info = JobInfo({"id": done.job_id, "sys_name": _sys_name(), "token": done.token,
-                        "user": str(os.getuid()), "when": str(time.time())})
-        if done.cluster:
-            info["cluster"] = done.cluster
-        self._table(pav_cfg, info).note_new(done.job_id or done.token)
+        info = make_record(_sys_name(), done.job_id, done.cluster, done.token)
+        self._table(pav_cfg, read_record(info)).note_new(done.job_id or done.token)
         return info
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Find a job by the token that was stored before it was submitted."""
+        from .record import make_record
         from .submit import read_token
         token, when = read_token(job.path)
-        if not token:
-            return None
-        return JobInfo({"id": "", "sys_name": _sys_name(), "token": token, "when": str(when),
-                        "user": str(os.getuid())})
+        return make_record(_sys_name(), "", "", token, when) if token else None
 
-    def _table(self, pav_cfg: PavConfig | None, job_info: JobInfo) -> JobTable:
+    def _table(self, pav_cfg: PavConfig | None, record: SlurmRecord) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
         is one of everybody's jobs."""
-        user = job_info.get("user")
-        cluster = self._cluster(job_info)
+        user = record.user
+        cluster = self._cluster(record)
         folder = None if pav_cfg is None else Path(pav_cfg["working_dir"])
-        key = (None if user is None else str(user), cluster, folder)
+        key = (user, cluster, folder)
         with self._client_lock:
             table = self._tables.get(key)
         if table is None:
@@ -189,27 +186,23 @@ class Slurm(SchedulerPluginAdvanced):
                 table = self._tables.setdefault(key, made)
         return table
 
-    def _cluster(self, job_info: JobInfo) -> str:
+    def _cluster(self, record: SlurmRecord) -> str:
         """The cluster to name in commands about a job; '' for the one of this host.  That one is
         not named: where there is no slurmdbd, Slurm knows no names."""
-        name = str(job_info.get("cluster") or "")
-        if not name:
-            return ""
-        from .queries import is_cluster_name
-        if not is_cluster_name(name):
-            raise _damaged(job_info)
-        return "" if name == self._client.local_cluster() else name
+        name = record.cluster
+        return "" if not name or name == self._client.local_cluster() else name
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """What Slurm's list of jobs says of a job."""
         from ...job_table import Presence
         from .notes import job_note
+        from .record import read_record
         from .states import parse_job_state
         elsewhere = _elsewhere(job_info)
         if elsewhere:
             return TestStatusInfo(STATES.SCHEDULED, elsewhere)
-        table = self._table(pav_cfg, job_info)
-        job, found = self._look_up(table, job_info)
+        record = read_record(job_info)
+        job, found = self._look_up(self._table(pav_cfg, record), record)
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
             return TestStatusInfo(state.pavilion_state,
@@ -220,28 +213,21 @@ class Slurm(SchedulerPluginAdvanced):
         state_name = STATES.SCHEDULED if found.answered else STATES.SCHED_WARNING
         return TestStatusInfo(state_name, found.note)
 
-    def _look_up(self, table: JobTable, job_info: JobInfo) -> tuple[str, Lookup]:
+    def _look_up(self, table: JobTable, record: SlurmRecord) -> tuple[str, Lookup]:
         """A job in a table, and what to call it in messages.  One whose id is not known is looked
         for by its token."""
-        job_id = str(job_info.get("id") or "")
-        token = str(job_info.get("token") or "")
-        if not job_id and not token:
-            raise _damaged(job_info)
+        job_id, token = record.job_id, record.token
         # Also in processes that did not submit it: a new job may not be listed yet.  Under a
         # token, an id that no job has, the table counts how often it was not there.
-        try:
-            table.note_new(job_id or token, float(job_info.get("when") or 0))
-        except ValueError as exc:
-            raise _damaged(job_info) from exc
+        table.note_new(job_id or token, record.when)
         if job_id:
-            return f"job {job_id}", table.lookup(job_id)
+            return record.name, table.lookup(job_id)
         found = table.lookup(token)
         ids = self._ids_of_token(table, token)
         if len(ids) > 1:
             # An unclear submission that was repeated after all.  Its tests must run once.
-            self._client.cancel(ids[1:], self._cluster(job_info))
-        return (f"job {ids[0]}", table.lookup(ids[0])) if ids else (
-            f"a job with the token {token}", found)
+            self._client.cancel(ids[1:], self._cluster(record))
+        return (f"job {ids[0]}", table.lookup(ids[0])) if ids else (record.name, found)
 
     @staticmethod
     def _ids_of_token(table: JobTable, token: str) -> list[str]:
@@ -261,20 +247,25 @@ class Slurm(SchedulerPluginAdvanced):
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel jobs with as few commands as can be; see cancel()."""
         from .cancel import cancel_jobs
+        from .record import read_record
         messages: list[str | None] = [_elsewhere(info) for info in job_infos]
         # The jobs of each user on each cluster are in a table of their own.
         groups: dict[Any, dict[int, list[str]]] = {}
+        records: dict[Any, SlurmRecord] = {}
         for number, info in enumerate(job_infos):
             if messages[number] is None:
                 try:
-                    group = info.get("user"), self._cluster(info)
-                    ids = self._ids_to_cancel(info)
+                    record = read_record(info)
+                    group = record.user, self._cluster(record)
+                    ids = self._ids_to_cancel(record)
                 except SchedulerPluginError as exc:
                     messages[number] = str(exc)
                 else:
                     groups.setdefault(group, {})[number] = ids
-        for (_, cluster), ids_of in groups.items():
-            table = self._table(None, job_infos[next(iter(ids_of))])
+                    records.setdefault(group, record)
+        for group, ids_of in groups.items():
+            _, cluster = group
+            table = self._table(None, records[group])
             every = [job_id for ids in ids_of.values() for job_id in ids]
             outcomes = cancel_jobs(self._client, table, every, CANCEL_WAIT, cluster)
             for number, ids in ids_of.items():
@@ -282,26 +273,21 @@ class Slurm(SchedulerPluginAdvanced):
                 messages[number] = " ".join(filter(None, failures)) or None
         return messages
 
-    def _ids_to_cancel(self, job_info: JobInfo) -> list[str]:
+    def _ids_to_cancel(self, record: SlurmRecord) -> list[str]:
         """A job's id; of one that is known by its token, those that Slurm lists with it.
 
         :raises SchedulerPluginError: When there is none.
         """
-        from .queries import is_job_id
-        job_id = str(job_info.get("id") or "")
-        token = str(job_info.get("token") or "")
-        if is_job_id(job_id):
-            return [job_id]
-        if job_id or not token:
-            raise _damaged(job_info)
-        table = self._table(None, job_info)
+        if record.job_id:
+            return [record.job_id]
+        table = self._table(None, record)
         table.expire()
-        found = table.lookup(token)
-        ids = self._ids_of_token(table, token)
+        found = table.lookup(record.token)
+        ids = self._ids_of_token(table, record.token)
         if not ids:
-            raise SchedulerPluginError("It is not known whether Slurm has this job: nothing was "
-                                       f"found with the token {token}. Try again later. "
-                                       f"{found.note}".rstrip())
+            raise SchedulerPluginError(
+                "It is not known whether Slurm has this job: nothing was found with the token "
+                f"{record.token}. Try again later. {found.note}".rstrip())
         return ids
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
@@ -327,10 +313,6 @@ class Slurm(SchedulerPluginAdvanced):
 def _sys_name() -> str:
     from pavilion import sys_vars
     return str(sys_vars.get_vars(True)["sys_name"])
-
-
-def _damaged(job_info: JobInfo) -> SchedulerPluginError:
-    return SchedulerPluginError(f"The record of a Slurm job is damaged: {dict(job_info)!r}.")
 
 
 def _elsewhere(job_info: JobInfo) -> str | None:

@@ -1,0 +1,111 @@
+"""What identifies a job to its scheduler: the host's record of it, and a file beside that.
+
+A plugin's ``_kickoff()`` gives a JobInfo, and gets it back in ``_job_status()`` and ``cancel()``.
+Hosts show *all* values of their record as the job's id, so it holds what users know a job by
+(``JOB_INFO_KEYS`` of the plugin), and the rest stands in a file of the job's directory.  Records
+from before that file existed hold everything, and are read as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.jobs import Job, JobError, JobInfo
+
+if TYPE_CHECKING:
+    from .scheduler import SchedulerPlugin
+
+IDENTITY_FN = "identity.json"
+MAX_SIZE = 64 * 1024
+
+# What reading a host's record may raise; a host's JobError need not be a PavilionError.
+RecordErrors = (JobError, PavilionError, OSError, ValueError)
+
+
+def checked_info(plugin: SchedulerPlugin, info: Any) -> JobInfo:
+    """What ``_kickoff()`` gave, if it is a JobInfo: strings under strings.  Numbers are made
+    strings: an id that is a number before it was stored, and none in a look-up, loses the job.
+
+    :raises SchedulerPluginError: When it is something else; naming plugin and value.
+    """
+    problem = ""
+    if not isinstance(info, Mapping) or not info:
+        problem = f"not {info!r}"
+    else:
+        for key, value in info.items():
+            if not isinstance(key, str) or not isinstance(value, (str, int, float)):
+                problem = f"but {key!r} is {value!r}"
+    if problem:
+        raise SchedulerPluginError(
+            f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a JobInfo "
+            f"(a dictionary of strings that identifies the job), {problem}. The job may have been "
+            "started; nobody can find it.")
+    return JobInfo({key: str(value) for key, value in info.items()})
+
+
+def save_identity(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
+    """Store what identifies a job.  What it raises is up to the host's Job class."""
+    shown = plugin.JOB_INFO_KEYS
+    beside = {} if shown is None else {key: info[key] for key in info if key not in shown}
+    if beside:
+        # First: a record that is there has all that belongs to it.
+        path = job.path / IDENTITY_FN
+        new = path.with_name(f".{IDENTITY_FN}.{os.getpid()}")
+        new.write_text(json.dumps(beside), encoding="utf-8")
+        new.replace(path)
+    job.info = JobInfo({key: info[key] for key in info if key not in beside})
+
+
+def load_identity(job: Job) -> JobInfo | None:
+    """What was stored of a job; None when it has no record (yet).
+
+    :raises JobError, PavilionError, OSError, ValueError: When the record cannot be read or is
+        damaged; see :func:`is_missing`.
+    """
+    info: Mapping[str, Any] | None = job.info
+    if not info:
+        return None
+    if not isinstance(info, Mapping):
+        raise ValueError(f"the record of job {job.name} is not a dictionary but {info!r}")
+    return JobInfo({**_beside(job.path / IDENTITY_FN), **info})
+
+
+def _beside(path: Path) -> dict[str, str]:
+    """What the file beside the record says; nothing when it is damaged: the record identifies
+    the job as well as those of other programs do, which have no such file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            found = json.loads(file.read(MAX_SIZE))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def is_missing(exc: BaseException) -> bool:
+    """Whether an error of :func:`load_identity` says that there is no record: what some hosts
+    make of a job that was not handed over yet."""
+    return isinstance(_cause(exc), FileNotFoundError)
+
+
+def is_damaged(exc: BaseException) -> bool:
+    """Whether an error of :func:`load_identity` says that the record makes no sense, as a crash
+    of the machine leaves it.  It will not get better."""
+    return isinstance(_cause(exc), ValueError)
+
+
+def _cause(exc: BaseException) -> BaseException:
+    """The error behind a host's own; some keep it as 'prior_error', some as an argument."""
+    prior = getattr(exc, "prior_error", None)
+    if isinstance(prior, BaseException):
+        return prior
+    for arg in exc.args:
+        if isinstance(arg, BaseException):
+            return arg
+    return exc
