@@ -108,8 +108,8 @@ def bench_inventory(folder: Path, plugin: Slurm) -> None:
 
 def ask(plugin: Slurm, pav_cfg: PavConfig, times: int, pause: float) -> None:
     """Ask for the state of each job, several times in a row."""
-    infos = [JobInfo({"id": str(number), "user": str(os.getuid())})
-             for number in range(1, JOBS + 1)]
+    infos = [JobInfo({"id": str(number), "user": str(os.getuid()),
+                      "token": samples.token(number)}) for number in range(1, JOBS + 1)]
     for time_number in range(times):
         if time_number:
             time.sleep(pause)

@@ -70,6 +70,11 @@ def reservations(count: int, how_many: int) -> str:
     return "".join(lines)
 
 
+def token(number: int) -> str:
+    """The token of a job."""
+    return f"pav-{number:016x}"
+
+
 def squeue(count: int) -> str:
     """The answer to queries.jobs: so many jobs, numbered from 1."""
     rng = random.Random(count)
@@ -84,7 +89,7 @@ def squeue(count: int) -> str:
             ("TIMEOUT", "TimeLimit", f"nid{number:06d}", "15")))
         rows.append(_row(str(number), str(number), "N/A", state, code, nodes,
                          "2026-11-22T17:00:00", "2026-11-22T18:00:00", "0", "1:00:00", "standard",
-                         reason, "pav_suite.test", f"pav-{number:016x}"))
+                         reason, "pav_suite.test", token(number)))
     return "".join(rows)
 
 

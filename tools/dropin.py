@@ -1,13 +1,14 @@
-"""Run a Pavilion checkout's own scheduler tests, as it is and with our folder: what differs?
+"""Run a Pavilion checkout's own scheduler tests, as it is and with our directory: what differs?
 
     make dropin PAVILION=/opt/pavilion2
     make dropin PAVILION=/opt/pavilion2 PAVILION_TEST="./run_tests -o 'sched*'"
 
-The checkout is copied to a temporary folder, once for each run, and is itself not changed. Without
-PAVILION_TEST the modules of its test folder whose names have to do with schedulers are run with
-unittest. PAVILION_TEST is a shell command to run in place of that, in the 'test' folder of the
-copy (the copy's root where there is none), with the copy's 'lib' in PYTHONPATH. Its output is read:
-lines as 'python -m unittest -v' and 'pytest -v' print them.
+The checkout is copied to a temporary directory, once for each run, and is itself not changed. Its
+tests are run with its own 'test/run_tests' where that exists: those of the modules whose names have
+to do with schedulers. Where there is none, modules with such names are run with unittest.
+PAVILION_TEST is a shell command to run in place of that, in the 'test' directory of the copy (the
+copy's root where there is none), with the copy's 'lib' in PYTHONPATH. Its output is read: lines as
+'python -m unittest -v' and 'pytest -v' print them.
 
 Exit code: 0 when nothing got worse, 1 when something did, 2 when it could not be measured.
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -25,123 +25,86 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from pavilion.dropin import SOURCE, Checkout, DropinError, find_checkout, find_python
-from pavilion.dropin.checkout import Interpreter, module_path
-from pavilion.dropin.checks import other_plugins
+from dropin_output import ERROR, FAILED, OK, RANK, SKIPPED, Run, parse_output
+
+from pavilion.dropin import SOURCE, Checkout, DropinError, examine, find_checkout, find_python
+from pavilion.dropin.checkout import Interpreter, module_path, outer_path
+from pavilion.dropin.checks import UNLESS_LEFT_OUT, Report
 from pavilion.dropin.inside import smoke
+from pavilion.dropin.kept import files_of, unusable
 from pavilion.dropin.link import installed_version
 from pavilion.dropin.swap import Swap, locked, read_state
 
 RUNNER = Path(__file__).resolve().with_name("dropin_runner.py")
 PATTERNS = [f"*{word}*" for word in ("sched", "slurm", "raw", "flux", "run", "cancel", "status",
                                      "series", "show", "job", "kickoff", "wait", "chunk", "node")]
+# For run_tests, which compares with names of modules, classes and tests.  '*run*' and the like
+# would be most of its tests.
+OWN_PATTERNS = ["sched*", "slurm*", "raw*", "flux*", "cancel*", "status*", "run_cmd*", "series*",
+                "show*", "isolate*", "plugin*", "testset*"]
 SKIPPED_FOLDERS = ("__pycache__", "working_dir", ".pytest_cache")
-
-OK, SKIPPED, FAILED, ERROR, MISSING = "ok", "skipped", "FAIL", "ERROR", "-"
-# How good an outcome is.
-RANK = {OK: 2, SKIPPED: 1, FAILED: 0, ERROR: 0, MISSING: 0}
-
-
-@dataclass
-class Run:
-    """A run of the tests.
-
-    :param outcomes: Name of the test -> what came of it.
-    :param texts: Name of the test -> what it said.
-    """
-
-    outcomes: dict[str, str] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    log: str = ""
-    note: str = ""
-
-    def add(self, test: str, outcome: str, text: str = "") -> None:
-        """Note an outcome.  Of several for one test the worst counts."""
-        known = self.outcomes.get(test)
-        if known is None or RANK[outcome] < RANK[known]:
-            self.outcomes[test] = outcome
-            self.texts[test] = text
-
-
-# ------------------------------------------------------------------------- reading output
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_WORDS = {"ok": OK, "passed": OK, "expected failure": OK, "xfail": OK, "xfailed": OK,
-          "fail": FAILED, "failed": FAILED, "unexpected success": FAILED, "xpass": OK,
-          "error": ERROR, "skipped": SKIPPED, "skip": SKIPPED}
-_OUTCOME = "|".join(sorted(_WORDS, key=len, reverse=True))
-# tests/test_a.py::TestA::test_b PASSED    [ 50%]
-_PYTEST = re.compile(rf"^(?P<test>\S+::.+?)\s+(?P<outcome>{_OUTCOME})\b"
-                     r"(?:\s+\(.*\))?(?:\s+\[\s*\d+%\])?$", re.IGNORECASE)
-# [gw0] [ 50%] PASSED tests/test_a.py::TestA::test_b
-_XDIST = re.compile(rf"^\[gw\d+\] \[\s*\d+%\] (?P<outcome>{_OUTCOME}) (?P<test>\S+::.+?)$",
-                    re.IGNORECASE)
-# test_b (tests.a.TestA)   or, since Python 3.11:   test_b (tests.a.TestA.test_b)
-_UNITTEST = re.compile(r"^(?P<method>\w+) \((?P<where>[\w.<>]+)\)")
-# The outcome ends the test's line ('... ok'), or stands alone after what the test printed.
-_END = re.compile(rf"(?:^|\.\.\. )(?P<outcome>{_OUTCOME})(?: ['\"].*)?$", re.IGNORECASE)
-_DETAILS = re.compile(r"^(?P<outcome>FAIL|ERROR): (?P<test>.*)$")
-
-
-def parse_output(text: str) -> Run:
-    """The outcomes that the output of a test runner tells."""
-    run = Run()
-    open_test = ""
-    for raw in text.splitlines():
-        line = _COLOURS.sub("", raw).rstrip()
-        match = _PYTEST.match(line) or _XDIST.match(line)
-        if match:
-            run.add(match["test"], _WORDS[match["outcome"].lower()])
-            continue
-        match = _DETAILS.match(line)
-        if match:
-            # The summary below all tests; it also names what was never started.
-            open_test = ""
-            found = _UNITTEST.match(match["test"])
-            if found:
-                run.add(_name(found), _WORDS[match["outcome"].lower()])
-            continue
-        match = _UNITTEST.match(line)
-        if match:
-            open_test = _name(match)
-        end = _END.search(line)
-        if open_test and end:
-            run.add(open_test, _WORDS[end["outcome"].lower()], line)
-            open_test = ""
-    return run
-
-
-def _name(match: re.Match[str]) -> str:
-    """The name of a test, the same for all Pythons."""
-    where, method = match["where"].strip(), match["method"]
-    return where if where.endswith(f".{method}") else f"{where}.{method}"
+# Seconds that Pavilion's tests wait for a job, where nothing else is set: theirs are short for a
+# machine that has something else to do.
+PATIENCE = "60"
 
 
 # ------------------------------------------------------------------------- running
 
-def run_tests(checkout: Checkout, python: Interpreter, command: str | None, timeout: float) -> Run:
+@dataclass(frozen=True)
+class Suite:
+    """How the tests of a checkout are run.
+
+    :param command: A shell command of the user's; None when they are run as we know it.
+    :param own: Whether the checkout's own run_tests is used then.
+    """
+
+    command: str | None
+    own: bool
+
+    def __str__(self) -> str:
+        if self.command is not None:
+            return self.command
+        return f"run_tests -o {' -o '.join(OWN_PATTERNS)}" if self.own else "unittest"
+
+    def argv(self, python: Interpreter, results: Path, only: Sequence[str] = ()) -> list[str]:
+        """The command.
+
+        :param results: Where our own runner writes to.
+        :param only: The tests to run, when the checkout's own run_tests runs them.
+        """
+        if self.command is not None:
+            return ["sh", "-c", self.command]
+        if not self.own:
+            return [str(python.path), str(RUNNER), str(results), *PATTERNS]
+        patterns = [test.partition(".")[2] for test in only] or OWN_PATTERNS
+        return [str(python.path), "run_tests",
+                *(word for pattern in patterns for word in ("-o", pattern))]
+
+
+def find_suite(checkout: Checkout, command: str | None) -> Suite:
+    """How the tests are run: as the user says, or as the checkout has it."""
+    return Suite(command, command is None and (checkout.root / "test" / "run_tests").is_file())
+
+
+def run_tests(checkout: Checkout, python: Interpreter, suite: Suite, timeout: float,
+              only: Sequence[str] = ()) -> Run:
     """Run the tests of a copy.
 
-    :param command: A shell command; None for our own runner.
     :param timeout: Seconds.
+    :param only: As of Suite.argv.
     """
     folder = checkout.root / "test"
     folder = folder if folder.is_dir() else checkout.root
     results = checkout.root.parent / "results.jsonl"
-    argv = (["sh", "-c", command] if command else
-            [str(python.path), str(RUNNER), str(results), *PATTERNS])
-    env = {name: value for name, value in os.environ.items()
-           if not name.startswith(("PAV_", "PYTHON", "MAKE", "MFLAGS"))}
-    env.update(PYTHONPATH=os.pathsep.join(map(str, module_path(checkout))), PYTHONUNBUFFERED="1")
-    log = checkout.root.parent / "log.txt"
+    log = checkout.root.parent / ("again.txt" if only else "log.txt")
     start = time.monotonic()
     with log.open("wb") as out:
-        process = subprocess.Popen(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(suite.argv(python, results, only), cwd=folder,
+                                   env=_environment(checkout, python), stdin=subprocess.DEVNULL,
+                                   stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             note = f"exit code {process.wait(timeout)}"
         except subprocess.TimeoutExpired:
@@ -149,9 +112,21 @@ def run_tests(checkout: Checkout, python: Interpreter, command: str | None, time
         finally:
             _end(process)
     text = log.read_text(encoding="utf-8", errors="replace")
-    run = parse_output(text) if command else _read_results(results)
+    read = suite.own or suite.command is not None
+    run = parse_output(text) if read else _read_results(results)
     run.seconds, run.log, run.note = time.monotonic() - start, text, note
     return run
+
+
+def _environment(checkout: Checkout, python: Interpreter) -> dict[str, str]:
+    """The environment without what leads Pavilion elsewhere; its Python comes first."""
+    env = {name: value for name, value in os.environ.items()
+           if name.startswith("PAV_UNITTEST_")
+           or not name.startswith(("PAV_", "PYTHON", "MAKE", "MFLAGS", "VIRTUAL_ENV"))}
+    env.setdefault("PAV_UNITTEST_UNIVERSAL_TIMEOUT", PATIENCE)
+    path = os.pathsep.join([str(python.path.parent), outer_path()])
+    return dict(env, PATH=path, PYTHONUNBUFFERED="1",
+                PYTHONPATH=os.pathsep.join(map(str, module_path(checkout))))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -173,14 +148,15 @@ def _read_results(file: Path) -> Run:
 
 
 def make_copy(checkout: Checkout, folder: Path) -> Checkout:
-    """Copy a checkout, with its own schedulers folder in its place.
+    """Copy a checkout, with its own schedulers directory in its place.
 
     :raises DropinError: When that is not to be had.
     """
     root = folder / checkout.root.name
-    skip = {".schedulers.pavilion-schedulers.lock"}
-    shutil.copytree(checkout.root, root, symlinks=True, ignore=lambda _, names: [
-        name for name in names if name in SKIPPED_FOLDERS or name in skip])
+    lock, output = checkout.hidden("lock"), checkout.root / "test" / "output"
+    shutil.copytree(checkout.root, root, symlinks=True, ignore=lambda parent, names: [
+        name for name in names
+        if name in SKIPPED_FOLDERS or Path(parent, name) in (lock, output)])
     copy = Checkout(root.resolve())
     with locked(copy):
         swap = Swap(copy)
@@ -192,17 +168,37 @@ def make_copy(checkout: Checkout, folder: Path) -> Checkout:
     return copy
 
 
+def look(copy: Checkout, python: Interpreter, as_copy: bool) -> Report:
+    """See whether our directory works in a copy, and which of its own schedulers are kept.
+
+    :raises DropinError: When it does not.
+    """
+    report = examine(copy, python, as_copy)
+    for finding in report.blocking(force=True):
+        if finding.blocks == UNLESS_LEFT_OUT:
+            print(f"Left out: {finding.what}: {finding.found}", flush=True)
+            report.without.update(report.unusable)
+        else:
+            raise DropinError(f"Our directory does not work in the checkout: {finding.what}: "
+                              f"{finding.found}. {finding.hint}")
+    if report.kept:
+        print(f"Kept:     {', '.join(plugin.name for plugin in report.kept)} (of the checkout's "
+              "own schedulers)", flush=True)
+    return report
+
+
 def put_ours(copy: Checkout, python: Interpreter, as_copy: bool) -> None:
-    """Link a copy to our folder.  :raises DropinError: When it does not work there."""
+    """Link a copy to our directory.  :raises DropinError: When it does not work there."""
+    report = look(copy, python, as_copy)
     with locked(copy):
         swap = Swap(copy)
-        swap.install(SOURCE, installed_version(), as_copy,
-                     other_plugins(copy.active) if as_copy else ())
+        swap.install(SOURCE, installed_version(), as_copy, files_of(report.kept), report.without)
         swap.commit()
-    problems = [step for step in smoke(copy, python) if not step.passed]
+    steps, broken = smoke(copy, python, report.kept)
+    problems = [f"{step.name}: {step.found}" for step in steps if not step.passed]
+    problems += [f"{name}: {why}" for name, why in unusable(report.kept, broken).items()]
     if problems:
-        raise DropinError(f"Our folder does not work in the checkout: {problems[0].name}: "
-                          f"{problems[0].found}")
+        raise DropinError(f"Our directory does not work in the checkout: {problems[0]}")
 
 
 # ------------------------------------------------------------------------- telling
@@ -212,8 +208,7 @@ def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
     worse: list[str] = []
     better: list[str] = []
     for test in sorted({*before.outcomes, *after.outcomes}):
-        one = before.outcomes.get(test, MISSING)
-        other = after.outcomes.get(test, MISSING)
+        one, other = before.of(test), after.of(test)
         if test not in before.outcomes:
             # It was not there before: only its failing is news.
             (worse if RANK[other] == 0 else better).append(test)
@@ -225,48 +220,62 @@ def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
 
 
 def print_runs(before: Run, after: Run, worse: Sequence[str], better: Sequence[str]) -> None:
-    """Both runs side by side, and what differs."""
-    tests = sorted({*before.outcomes, *after.outcomes})
-    width = max([4, *map(len, tests)])
-    print(f"{'TEST':{width}}  {'BEFORE':8}{'AFTER':8}")
-    for test in tests:
-        mark = "<- worse" if test in worse else "better" if test in better else ""
-        print(f"{test:{width}}  {before.outcomes.get(test, MISSING):8}"
-              f"{after.outcomes.get(test, MISSING):8}{mark}".rstrip())
-    print()
+    """Totals, and what differs."""
+    columns = (OK, FAILED, ERROR, SKIPPED)
+    print("".join([f"{'':8}", f"{'TESTS':>7}", *(f"{word.upper():>9}" for word in columns),
+                   f"{'SECONDS':>9}"]))
     for name, run in (("Before", before), ("After", after)):
         values = list(run.outcomes.values())
-        counts = ", ".join(f"{values.count(word)} {word}" for word in (OK, SKIPPED, FAILED, ERROR)
-                           if word in values)
-        print(f"{name + ':':8} {len(values)} tests: {counts or 'none'}. "
-              f"{run.seconds:.1f} s, {run.note}.")
+        print("".join([f"{name:8}", f"{len(values):7}",
+                       *(f"{values.count(word):9}" for word in columns), f"{run.seconds:9.0f}",
+                       f"  {run.note}"]))
+    same = [test for test in sorted(before.outcomes)
+            if RANK[before.of(test)] == 0 and RANK[after.of(test)] == 0]
+    for title, tests in (("Better", better), ("Failing in both", same), ("Worse", worse)):
+        print(f"\n{title}: {len(tests)}")
+        for test in tests:
+            print(f"  {test}: {before.of(test)} -> {after.of(test)}")
+            if tests is worse:
+                for line in after.texts.get(test, "").strip().splitlines()[-25:]:
+                    print(f"      {line}".rstrip())
+
+
+def once_more(copy: Checkout, python: Interpreter, suite: Suite, timeout: float, after: Run,
+              worse: Sequence[str]) -> None:
+    """Run what got worse again: tests that wait for real jobs fail now and then by themselves.
+
+    What passes now counts as passed, and is told.
+    """
+    if not worse or not suite.own:
+        return
+    print(f"Running again what got worse ({len(worse)}) ...", flush=True)
+    again = run_tests(copy, python, suite, timeout, worse)
     for test in worse:
-        print(f"\n{test}: {before.outcomes.get(test, MISSING)} -> "
-              f"{after.outcomes.get(test, MISSING)}")
-        for line in after.texts.get(test, "").strip().splitlines()[-15:]:
-            print(f"    {line}")
-    print(f"\n{len(worse)} worse, {len(better)} better.")
+        if again.of(test) == OK:
+            print(f"  {test}: passed this time")
+            after.outcomes[test] = OK
 
 
 def measure(args: argparse.Namespace, folder: Path) -> int:
     """Do it all; gives the exit code."""
     checkout = find_checkout(args.pavilion)
     python = find_python(checkout, args.python)
+    suite = find_suite(checkout, args.command)
     print(f"Checkout: {checkout.root}\nPython:   {python.path} ({python.how})\n"
-          f"Copies:   {folder}", flush=True)
-    copy = make_copy(checkout, folder / "before")
+          f"Tests:    {suite}\nCopies:   {folder}", flush=True)
+    copies = [make_copy(checkout, folder / name) for name in ("before", "after")]
+    put_ours(copies[1], python, args.copy)
     print("Running the tests as it is ...", flush=True)
-    before = run_tests(copy, python, args.command, args.timeout)
+    before = run_tests(copies[0], python, suite, args.timeout)
     if OK not in before.outcomes.values():
         tail = "\n".join(f"    {line}" for line in before.log.splitlines()[-15:])
         print(f"No test passes in the checkout as it is ({before.note}), so nothing can be "
               "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
               f"with:\n{tail}", file=sys.stderr)
         return 2
-    copy = make_copy(checkout, folder / "after")
-    put_ours(copy, python, args.copy)
-    print("Running the tests with our folder ...", flush=True)
-    after = run_tests(copy, python, args.command, args.timeout)
+    print("Running the tests with our directory ...", flush=True)
+    after = run_tests(copies[1], python, suite, args.timeout)
+    once_more(copies[1], python, suite, args.timeout, after, compare(before, after)[0])
     print()
     worse, better = compare(before, after)
     print_runs(before, after, worse, better)
@@ -283,7 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", default=os.environ.get("PAVILION_PYTHON") or None,
                         help="the Python of the checkout; default: $PAVILION_PYTHON, or found")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for each run")
-    parser.add_argument("--copy", action="store_true", help="copy our folder, do not link it")
+    parser.add_argument("--copy", action="store_true", help="copy our directory, do not link it")
     parser.add_argument("--keep", action="store_true", help="keep the copies and logs")
     args = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="dropin-")).resolve()

@@ -6,13 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pavilion.config import PavConfig
-from pavilion.errors import PavilionError
+from pavilion.errors import JobError, PavilionError
+from pavilion.files import is_mine
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers.job_states import find_identity
+from pavilion.schedulers.confirming import OVER, cancel_confirmed
+from pavilion.schedulers.ending import end_by_itself
+from pavilion.schedulers.identity import RecordErrors, load_identity
+from pavilion.schedulers.job_states import find_identity, query_job
 from pavilion.schedulers.registry import require_plugin
-from pavilion.series import is_being_started
-from pavilion.status_file import STATES
+from pavilion.schedulers.scheduler import SchedulerPlugin
+from pavilion.starter import BEAT_GRACE, Starter
+from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
+from pavilion.waiting import starter_at_work
 
 
 class CancelOutcome(NamedTuple):
@@ -44,11 +50,17 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
     outcomes: dict[str, CancelOutcome] = {}
     jobs: dict[str, list[TestRun]] = {}
     for test in tests:
+        if not test.complete and not is_mine(test.path):
+            outcomes[test.id] = CancelOutcome(
+                test, "not cancelled: it belongs to another user, who alone can do that", True)
+            continue
         try:
-            done = test.cancel(reason)
+            # A test that has ended stays what it is, also where the mark of that is missing.
+            ended = None if test.complete else end_by_itself(test)
+            done = ended is None and test.cancel(reason)
             was_before = not done and test.status.current().state == STATES.CANCELLED
             text = "cancelled" if done else "already cancelled" if was_before else (
-                f"already over ({test.result})")
+                f"already over ({_result(test, ended)})")
             outcomes[test.id] = CancelOutcome(test, text)
         except PavilionError as exc:
             done = was_before = True
@@ -59,7 +71,7 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
             outcomes[test.id] = CancelOutcome(
                 test, f"{outcomes[test.id].text}, but its job may go on: {exc.pformat()}", True)
             continue
-        if job is not None and (done or was_before):
+        if job is not None and (done or was_before or _may_be_left(test, job)):
             jobs.setdefault(job.name, []).append(test)
     for name, job_outcome in _cancel_jobs(pav_cfg, jobs).items():
         for test in jobs[name]:
@@ -78,14 +90,16 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
     :param jobs: Job name -> its tests that are to be cancelled.
     """
     results: dict[str, _JobOutcome] = {}
-    by_scheduler: dict[str, list[tuple[str, JobInfo]]] = {}
+    by_scheduler: dict[str, list[tuple[str, Job, JobInfo]]] = {}
     for name, tests in jobs.items():
         try:
             job = tests[0].job
             assert job is not None
+            _check_job(job, tests)
             others = _others(pav_cfg, job, tests)
             # In this order: one that is on its way in between has its record then.
-            on_its_way = is_being_started(tests[0]) and not (job.path / job.INFO_FN).exists()
+            starter = starter_at_work(tests[0])
+            on_its_way = starter is not None and not (job.path / job.INFO_FN).exists()
             info = None if others or on_its_way else find_identity(
                 require_plugin(tests[0].scheduler), job)
         except PavilionError as exc:
@@ -96,25 +110,76 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
             results[name] = _JobOutcome(f"; its job goes on for {names}")
         elif on_its_way:
             # Whoever does that sees to it, see schedulers.submission.
-            results[name] = _JobOutcome("; its job is being handed to the scheduler just now, and "
-                                        "is cancelled when that is done")
+            results[name] = _on_its_way(starter)
         elif info is None:
-            # It was never handed over.
-            results[name] = _JobOutcome()
+            results[name] = _without_identity(tests[0].scheduler, job)
         else:
-            by_scheduler.setdefault(tests[0].scheduler, []).append((name, info))
+            by_scheduler.setdefault(tests[0].scheduler, []).append((name, job, info))
     for scheduler, members in by_scheduler.items():
         try:
-            messages = require_plugin(scheduler).cancel_jobs(
-                [JobInfo(info) for _, info in members])
+            messages = cancel_confirmed(require_plugin(scheduler), pav_cfg,
+                                        [(job, JobInfo(info)) for _, job, info in members])
         except Exception as exc:
             text = exc.pformat() if isinstance(exc, PavilionError) else (
                 f"{type(exc).__name__}: {exc}")
             messages = [text] * len(members)
-        for (name, _), message in zip(members, messages):
-            results[name] = (_JobOutcome(cancelled=True) if message is None
-                             else _may_go_on(message))
+        for (name, job, info), message in zip(members, messages):
+            if message is None:
+                results[name] = _JobOutcome(cancelled=True)
+            elif all(test.complete and test.status.current().state == STATES.SCHED_ERROR
+                     for test in jobs[name]) and query_job(
+                         require_plugin(scheduler), pav_cfg, job, info).state in OVER:
+                # It was over before, which is what the message says, most likely.
+                results[name] = _JobOutcome(f"; of its job: {message}")
+            else:
+                results[name] = _may_go_on(message)
     return results
+
+
+def _may_be_left(test: TestRun, job: Job) -> bool:
+    """Whether a scheduler may still have the job of a test that ended because of it: one that is
+    stuck and still queued, such as Grid Engine's Eqw."""
+    try:
+        return test.status.current().state == STATES.SCHED_ERROR and bool(load_identity(job))
+    except RecordErrors:
+        return False
+
+
+def _was_written(job: Job) -> bool:
+    """Whether a job got its kickoff script, without which it cannot have been handed over."""
+    try:
+        return job.kickoff_path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _without_identity(scheduler: str, job: Job) -> _JobOutcome:
+    """What to say of a job that has no record: it was never handed over, as far as its plugin can
+    tell."""
+    plugin = require_plugin(scheduler)
+    can_look = type(plugin)._recover_identity is not SchedulerPlugin._recover_identity
+    if can_look or not _was_written(job):
+        return _JobOutcome()
+    return _may_go_on(f"whether it was handed to the {scheduler} scheduler cannot be told: there "
+                      f"is no record of it, and the plugin has no _recover_identity() to look "
+                      "for it")
+
+
+def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
+    """Check that a job is one of this user's, and that of these tests.
+
+    Where others may write to the directory of a test, they may make its link to a job lead to any
+    job.
+
+    :raises JobError: When it is not.
+    """
+    if not is_mine(job.path):
+        raise JobError(f"the job {job.path} is not there or belongs to another user, who alone can "
+                       "cancel it.")
+    known = {test_id for _, test_id in job.get_test_id_pairs()}
+    strangers = [test.id for test in tests if test.id not in known]
+    if strangers:
+        raise JobError(f"the job {job.path} does not know of the test {strangers[0]}.")
 
 
 def _others(pav_cfg: PavConfig, job: Job, tests: Sequence[TestRun]) -> list[str]:
@@ -122,6 +187,21 @@ def _others(pav_cfg: PavConfig, job: Job, tests: Sequence[TestRun]) -> list[str]
     ours = {test.id for test in tests}
     return [test_id for _, test_id in job.get_test_id_pairs()
             if test_id not in ours and not TestRun.load(pav_cfg, test_id).complete]
+
+
+def _result(test: TestRun, ended: TestStatusInfo | None) -> str:
+    """The result of a test that is over; where its end cannot be recorded, that."""
+    return str(test.result) if test.complete or ended is None else (
+        f"{ended.state}, which could not be recorded")
+
+
+def _on_its_way(starter: Starter | None) -> _JobOutcome:
+    text = "; its job is being handed to the scheduler just now, and is cancelled when that is done"
+    if starter is not None and not starter.is_here:
+        # One of another host counts as alive for a while.
+        text += (f". Should that have been stopped ({starter}), cancel again in "
+                 f"{BEAT_GRACE / 60:.0f} minutes")
+    return _JobOutcome(text)
 
 
 def _may_go_on(why: str) -> _JobOutcome:

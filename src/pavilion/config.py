@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml_config as yc
-from pavilion.errors import ConfigError
-from pavilion.files import write_atomic
+from pavilion.errors import ConfigError, quoted
+from pavilion.files import open_user_file, write_own
 from pavilion.scriptcomposer import quote
 
 CONFIG_NAME = "pavilion.yaml"
@@ -33,6 +34,9 @@ class PavConfigLoader(yc.YamlConfigLoader):
             "Shell lines to run at the start of every kickoff script.")),
         yc.ListElem("disable_plugins", sub_elem=yc.StrElem(), help_text=(
             "Plugins not to load, as '<category>.<name>': sched.raw, say.")),
+        yc.StrElem("trusted_group", help_text=(
+            "A group of users who are trusted with the plugins: files and directories that its "
+            "members may write to are loaded all the same.")),
     ]
 
 
@@ -44,6 +48,8 @@ class PavConfig(dict[str, Any]):
     - ``working_dir``: a Path
     - ``configs``: label -> {'label', 'path'} of each config folder, highest precedence first
     - ``env_setup``, ``disable_plugins``: lists of text
+    - ``trusted_group``: the name of a group, or None
+    - ``settings_access``: mode and group id of the settings file; None when there is none
     """
 
     pav_root: Path
@@ -52,6 +58,8 @@ class PavConfig(dict[str, Any]):
     configs: dict[str, dict[str, Any]]
     env_setup: list[str]
     disable_plugins: list[str]
+    trusted_group: str | None
+    settings_access: tuple[int, int] | None
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -68,6 +76,7 @@ class PavConfig(dict[str, Any]):
 
         :raises ConfigError: When it cannot be made or written to.
         """
+        self._check_path()
         for folder in (self.working_dir / "jobs", self.working_dir / "series"):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +87,38 @@ class PavConfig(dict[str, Any]):
                 raise ConfigError(f"The working folder {self.working_dir} cannot be written to. "
                                   "Choose another with --working-dir, or with working_dir in "
                                   f"{self.pav_cfg_file or CONFIG_NAME}.")
+        for folder in (self.working_dir, self.working_dir / "jobs", self.working_dir / "series"):
+            mode = folder.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                raise ConfigError(f"Everyone may move what is in the directory {folder}, and put "
+                                  "other scripts in the place of yours. 'chmod +t' lets users "
+                                  "move their own only; 'chmod o-w' shuts other users out.")
+
+    def _check_path(self) -> None:
+        """Find a working folder whose path no record could hold.  :raises ConfigError:"""
+        for path in (self.working_dir, *(item["path"] for item in
+                                         (self.get("configs") or {}).values())):
+            try:
+                os.fspath(path).encode()
+            except UnicodeEncodeError as exc:
+                raise ConfigError(f"The path {os.fsencode(path)!r} is not UTF-8, and the settings "
+                                  "of a series, which hold it, are. Choose another working_dir "
+                                  "(--working-dir) or config folder, or rename it.") from exc
+
+    def settings_mode(self, folder: Path) -> int | None:
+        """The mode for a file in this folder that holds a part of the settings file.
+
+        Whoever may not read that may not read the other.  None when everyone may.
+        """
+        access = self.get("settings_access")
+        if access is None or access[0] & 0o444 == 0o444:
+            return None
+        mode: int = access[0]
+        info = folder.stat()
+        if access[1] != (info.st_gid if info.st_mode & stat.S_ISGID else os.getegid()):
+            # The file will be of another group.
+            mode &= ~0o070
+        return mode & 0o644 | 0o600
 
     def save(self, path: Path) -> None:
         """Write the settings to a file that :func:`load_config` reads, with absolute paths.
@@ -91,8 +132,10 @@ class PavConfig(dict[str, Any]):
             "env_setup": [line for line in self.env_setup if not line.startswith(
                 f"export {PYTHON_VARIABLE}=")],
             "disable_plugins": list(self.disable_plugins),
+            "trusted_group": self.get("trusted_group"),
         }
-        write_atomic(path, yaml.safe_dump(data, sort_keys=False))
+        write_own(path, yaml.safe_dump(data, sort_keys=False),
+                  mode=self.settings_mode(path.parent))
 
 
 def load_config(config_file: Path | None = None, working_dir: Path | None = None,
@@ -109,6 +152,7 @@ def load_config(config_file: Path | None = None, working_dir: Path | None = None
     """
     environ = os.environ if environ is None else environ
     path = _find_file(config_file, environ)
+    access = None if path is None else _access(path)
     loaded: dict[str, Any] = dict(_read(path))
     base = path.parent if path is not None else _user_dir(environ)
     chosen = working_dir or loaded["working_dir"] or base / "working_dir"
@@ -124,6 +168,8 @@ def load_config(config_file: Path | None = None, working_dir: Path | None = None
         configs=_labelled(folders),
         env_setup=[*setup, *(loaded["env_setup"] or [])],
         disable_plugins=list(loaded["disable_plugins"] or []),
+        trusted_group=loaded["trusted_group"],
+        settings_access=access,
     )
 
 
@@ -161,10 +207,29 @@ def _expanded(path: Path) -> Path:
                           "use absolute paths in it.") from exc
 
 
+def _access(path: Path) -> tuple[int, int]:
+    """Mode and group of the settings file.
+
+    :raises ConfigError: When everyone may write to it: lines of it are run as commands.
+    """
+    try:
+        info = path.stat()
+    except OSError as exc:
+        raise ConfigError("The configuration cannot be used", prior_error=exc) from exc
+    if info.st_mode & stat.S_IWOTH:
+        raise ConfigError(f"Everyone may write to the settings file {path}, and lines of it are "
+                          "run as your commands. 'chmod o-w' changes that.")
+    return stat.S_IMODE(info.st_mode), info.st_gid
+
+
 def _read(path: Path | None) -> Mapping[str, Any]:
     loader = PavConfigLoader()
     try:
-        found: Mapping[str, Any] = loader.load_empty() if path is None else loader.load(path)
+        found: Mapping[str, Any] = (loader.load_empty() if path is None
+                                    else loader.load(open_user_file(path)))
+        for line in found["env_setup"] or []:
+            if "\0" in line:
+                raise ValueError(f"env_setup: a null character in {quoted(line)}")
         return found
     except (OSError, ValueError) as exc:
         raise ConfigError("The configuration cannot be used", prior_error=exc) from exc

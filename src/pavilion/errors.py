@@ -7,11 +7,18 @@ user gets to read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
+
+
+# Longer than any path in practice; and how much of a longer word is shown.
+_LONGEST_WORD = 500
+_SHOWN = 80
+_LONG_WORD = re.compile(rf"\S{{{_LONGEST_WORD},}}")
 
 
 class PavilionError(RuntimeError):
@@ -31,8 +38,8 @@ class PavilionError(RuntimeError):
 
     def __str__(self) -> str:
         if self.prior_error is None:
-            return self.msg
-        return f"{self.msg}: {_one_line(self.prior_error)}"
+            return _readable(self.msg)
+        return f"{_readable(self.msg)}: {_one_line(self.prior_error)}"
 
     def __reduce__(self) -> Any:
         # The default would call the class with the message alone and lose the rest.
@@ -45,7 +52,7 @@ class PavilionError(RuntimeError):
         depth = 0
         while error is not None:
             text = error.msg if isinstance(error, PavilionError) else _describe(error)
-            lines += ["  " * depth + line for line in text.splitlines() or [""]]
+            lines += ["  " * depth + line for line in _readable(text).splitlines() or [""]]
             error = error.prior_error if isinstance(error, PavilionError) else None
             depth += 1
         return "\n".join(lines)
@@ -99,8 +106,27 @@ class TestRunError(PavilionError):
     __test__ = False  # not a test class, whatever pytest may think of the name
 
 
+def quoted(value: object, limit: int = 80) -> str:
+    """A value for a message: as Python writes it, and cut where it is long."""
+    # Of a long string no more than is shown; of a long number nothing needs to be converted.
+    if isinstance(value, (str, bytes)):
+        value = value[:limit + 1]
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a long {type(value).__name__}"
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def _readable(text: str) -> str:
+    """A message without words that nobody reads: a number of 4,000 digits, say."""
+    if len(text) < _LONGEST_WORD:
+        return text
+    return _LONG_WORD.sub(lambda word: f"{word[0][:_SHOWN]}... ({len(word[0])} characters)", text)
+
+
 def _one_line(error: BaseException) -> str:
-    return str(error) if isinstance(error, PavilionError) else _describe(error)
+    return str(error) if isinstance(error, PavilionError) else _readable(_describe(error))
 
 
 def _describe(error: BaseException) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pavilion.errors import JobError
-from pavilion.files import read_json, write_json, write_new
+from pavilion.errors import JobError, quoted
+from pavilion.files import make_directory, read_json, write_new, write_own_json
 from pavilion.types import Nodes
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Job:
             import json
             # Nobody knows of the folder yet, so nobody can see half of it.
             write_new(job.tests_path, json.dumps(record) + "\n")
+            _make_kickoff_file(job.path / (kickoff_fn or cls.KICKOFF_FN), pav_cfg)
         except OSError as exc:
             if path is not None:
                 # Here, because nothing else needs it at start-up.
@@ -81,7 +82,11 @@ class Job:
     def kickoff_path(self) -> Path:
         """The kickoff script."""
         if self._kickoff_fn is None:
-            self._kickoff_fn = self._record().get("kickoff_fn") or self.KICKOFF_FN
+            name = self._record().get("kickoff_fn") or self.KICKOFF_FN
+            if not isinstance(name, str) or "/" in name or name in (".", ".."):
+                raise JobError(f"The job's list of tests {self.tests_path} is damaged: "
+                               f"{quoted(name)} is not the name of a kickoff script.")
+            self._kickoff_fn = name
         return self.path / self._kickoff_fn
 
     @property
@@ -120,7 +125,7 @@ class Job:
     def info(self, info: Mapping[str, Any]) -> None:
         path = self.path / self.INFO_FN
         try:
-            write_json(path, dict(info))
+            write_own_json(path, dict(info))
         except (OSError, TypeError, ValueError) as exc:
             raise JobError(f"Cannot save the job's record {path}", prior_error=exc) from exc
 
@@ -131,7 +136,7 @@ class Job:
         """
         path = self.path / self.NODE_INFO_FN
         try:
-            write_json(path, nodes)
+            write_own_json(path, nodes)
         except (OSError, TypeError, ValueError) as exc:
             raise JobError(f"Cannot save the node data {path}", prior_error=exc) from exc
 
@@ -177,12 +182,24 @@ class Job:
         return f"Job({os.fspath(self.path)!r})"
 
 
+def _make_kickoff_file(path: Path, pav_cfg: PavConfig) -> None:
+    """Make the file of the kickoff script, empty: when it is written, it keeps the mode.
+
+    Nobody else may write to it, whatever the umask says.  And where others may not read the
+    settings, they may not read the script that has a part of them either.
+    """
+    # Plugins are tested with configs that have no more than they need.
+    mode_of = getattr(pav_cfg, "settings_mode", None)
+    mode = None if mode_of is None else mode_of(path.parent)
+    write_new(path, "", mode=mode)
+
+
 def _new_folder(parent: Path) -> Path:
     """A new folder with an unused name; several processes may do this at once."""
     for _ in range(100):
         path = parent / os.urandom(6).hex()
         try:
-            path.mkdir()
+            make_directory(path)
         except FileExistsError:
             continue
         return path

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pavilion import schedulers, sys_vars
 from pavilion.config import PavConfig
 from pavilion.schedulers.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
 from pavilion.schedulers.plugins import activate_plugins, find_core_plugins
 from pavilion.schedulers.scheduler import SchedulerPlugin
+from pavilion.trusted_code import TrustedCode
 
 # Category name, as in 'disable_plugins' -> the base class of its plugins.
 CATEGORIES = {"sched": SchedulerPlugin, "sys": sys_vars.SystemPlugin}
+# Pavilion has more categories.  Their plugins are recognized by the module of their base class,
+# and are no concern of this host: a site's config directory is full of them.
+FOREIGN = {"commands": "command", "expression_functions": "function", "module_wrapper": "module",
+           "result_logging": "result_logger", "result_parsers": "result"}
+
+
+class ForeignPlugin(NamedTuple):
+    """A plugin that Pavilion uses and this host does not."""
+
+    file: Path
+    category: str
 
 
 @dataclass
@@ -22,6 +35,7 @@ class PluginReport:
     loaded: list[LoadedPlugin] = field(default_factory=list)
     refused: list[RefusedPlugin] = field(default_factory=list)
     disabled: list[LoadedPlugin] = field(default_factory=list)
+    foreign: list[ForeignPlugin] = field(default_factory=list)
 
 
 def load_plugins(pav_cfg: PavConfig) -> PluginReport:
@@ -32,14 +46,45 @@ def load_plugins(pav_cfg: PavConfig) -> PluginReport:
     """
     reset_plugins()
     report = PluginReport()
-    folders = [Path(item["path"]) / "plugins" for item in pav_cfg.configs.values()]
-    for finder in (find_core_plugins(), PluginFinder(folders, CATEGORIES).find()):
+    roots = [Path(item["path"]) for item in pav_cfg.configs.values()]
+    trusted = TrustedCode(roots, getattr(pav_cfg, "trusted_group", None))
+    finder_of_site = PluginFinder([root / "plugins" for root in roots], CATEGORIES,
+                                  guard=trusted.problem)
+    for finder in (find_core_plugins(), finder_of_site.find()):
         disabled = [found for found in finder.loaded if _is_disabled(found, pav_cfg)]
         report.disabled += disabled
         finder.loaded = [found for found in finder.loaded if found not in disabled]
         report.loaded += activate_plugins(finder)
-        report.refused += finder.refused
+        for refused in finder.refused:
+            category = _foreign_category(refused)
+            if category is None:
+                report.refused.append(refused)
+            else:
+                report.foreign.append(ForeignPlugin(refused.file, category))
     return report
+
+
+def _foreign_category(refused: RefusedPlugin) -> str | None:
+    """The category of Pavilion's that a plugin belongs to, if it is none of ours."""
+    if not isinstance(refused.error, ImportError) or refused.module is None:
+        return None
+    import ast
+    try:
+        tree = ast.parse(refused.module.read_bytes())
+    except (OSError, ValueError, SyntaxError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "pavilion" and rest.partition(".")[0] in FOREIGN:
+                return FOREIGN[rest.partition(".")[0]]
+    return None
 
 
 def _is_disabled(found: LoadedPlugin, pav_cfg: PavConfig) -> bool:

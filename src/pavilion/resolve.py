@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pavilion import schedulers, sys_vars
-from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError
+from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
-from pavilion.variables import VariableSetManager, permutations
+from pavilion.variables import MAX_PERMUTATIONS, VariableSetManager, permutations
+from pavilion.variables.config import dotted, map_texts
 
+# More than any number in a test needs.
+_MAX_DIGITS = 9
 # What is used up here and is no part of a test run.
 USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc",
            "scheduler", "schedule")
@@ -59,8 +62,9 @@ def resolve_test(test: SuiteTest) -> list[ResolvedTest]:
         base.add_set("sys", sys_vars.get_vars(True))
         early, late = _split_permutations(base, test.config["permute_on"])
         resolved: list[ResolvedTest] = []
-        for manager in permutations(base, early) if early else [base]:
-            resolved += _resolve_late(test, manager, late, bool(early))
+        managers = permutations(base, early) if early else [base]
+        for manager in managers:
+            resolved += _resolve_late(test, manager, late, len(managers) if early else 0)
         return resolved
     except PavilionError as exc:
         raise ConfigError(f"Test '{test.name}' in {test.file} cannot be used",
@@ -94,14 +98,18 @@ def _split_permutations(manager: VariableSetManager, names: Sequence[str]
 
 
 def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[str],
-                  permuted: bool) -> list[ResolvedTest]:
-    """Add the scheduler's variables, and permute over those."""
+                  combinations: int) -> list[ResolvedTest]:
+    """Add the scheduler's variables, and permute over those.
+
+    :param combinations: How many there are of what was permuted on so far; 0 for nothing.
+    """
     plugin = _scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
     schedule = manager.resolve_config({"schedule": test.config["schedule"]})["schedule"]
     sched_vars = _initial_vars(plugin, schedule)
     manager.add_set("sched", sched_vars)
     resolved = []
-    for final in permutations(manager, late) if late else [manager]:
+    limit = MAX_PERMUTATIONS // max(1, combinations)
+    for final in permutations(manager, late, limit) if late else [manager]:
         raw = {key: value for key, value in test.config.items() if key not in USED_UP}
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
@@ -111,7 +119,8 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
                                            or sched_vars["concurrent_default"])
         _check_timeout(final, raw["run"]["timeout"])
         _check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
-        subtitle = _subtitle(test, final, permuted or bool(late))
+        _check_commands(config)
+        subtitle = _subtitle(test, final, bool(combinations or late))
         resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
                                      test, config, paths, final, sched_vars))
     return resolved
@@ -157,16 +166,35 @@ def _short(manager: VariableSetManager, name: str) -> str:
 
 
 def _chunk(text: str) -> str:
-    if text != "any" and not (text.isascii() and text.isdigit()):
+    if text != "any" and not _is_number(text):
         raise ConfigError("chunk must be 'any' or the number of a chunk (0, 1, ...), not "
-                          f"{text!r}.")
+                          f"{quoted(text)}.")
     return text
 
 
 def _concurrent(text: str) -> str:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ConfigError(f"concurrent must be a whole number of at least 1, not {text!r}.")
+    if not (_is_number(text) and int(text) > 0):
+        raise ConfigError("concurrent must be a whole number of at least 1, and of "
+                          f"{_MAX_DIGITS} digits at most, not {quoted(text)}.")
     return text
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a whole number.  Python takes other digits, and may not take 4,000 of them."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+
+
+def _check_commands(config: Mapping[str, Any]) -> None:
+    """Find null characters, which a shell leaves out of its commands without a word.
+
+    :raises ConfigError: Naming the key.
+    """
+    def check(text: str, path: tuple[str | int, ...]) -> str:
+        if "\0" in text:
+            raise ConfigError(f"{dotted(path)} holds a null character: {quoted(text)}.")
+        return text
+
+    map_texts({"run": config["run"]}, check)
 
 
 def _check_shebang(text: str) -> None:

@@ -18,12 +18,14 @@ import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pavilion import sys_vars
 from pavilion.config import PavConfig, load_config
 from pavilion.errors import PavilionError, TestRunError
+from pavilion.files import is_mine, write_new
 from pavilion.plugins import load_plugins
+from pavilion.schedulers import guard
 from pavilion.schedulers.child_process import process_handle
 from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
@@ -38,7 +40,16 @@ CANCEL_PAUSE = 1.0
 # How long a script may be busy because another thread forks, and between two tries, in seconds.
 BUSY_WAIT = 10.0
 BUSY_PAUSE = 0.005
+# In the environment of all processes of a test: its id.
+ID_VARIABLE = "PAV_TEST_ID"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Script(NamedTuple):
+    """A test's running script."""
+
+    process: subprocess.Popen[bytes]
+    test_id: str
 
 
 class Runner:
@@ -48,8 +59,11 @@ class Runner:
         self._pav_cfg = pav_cfg
         self._stopped_by: int | None = None
         self._stopper: threading.Thread | None = None
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: set[_Script] = set()
         self._lock = threading.Lock()
+        # The guard that the kickoff script became; None without one.
+        parent = os.getppid()
+        self._guard = parent if guard.is_guard(parent) else None
 
     def run(self, tests: Sequence[TestRun]) -> int:
         """Run tests, in order.
@@ -100,7 +114,9 @@ class Runner:
         if test.needs_allocation:
             _finalize(test)
         try:
-            (test.path / "work").mkdir(exist_ok=True)
+            _make_work_folder(test)
+            # Nobody else may write to it, whatever the umask says.
+            write_new(test.run_script, "")
             test.make_script().write(test.run_script)
         except (OSError, ValueError) as exc:
             raise TestRunError(f"The script {test.run_script} cannot be written",
@@ -110,17 +126,18 @@ class Runner:
         timeout = parse_timeout(test.config["run"].get("timeout"))
         test.status.set(STATES.RUNNING, f"Running {test.run_script.name}.")
         started, clock = time.time(), time.monotonic()
-        process = _start(test, log_file)
+        script = _Script(_start(test, log_file), test.id)
         with self._lock:
-            self._running.add(process)
+            self._running.add(script)
             # The signal came before this process was known to its handler.
             too_late = self._stopped_by is not None
         try:
-            code, timed_out = ((_end_group(process), False) if too_late
-                               else _wait(test, process, timeout))
+            if too_late:
+                self._end_scripts([script])
+            code, timed_out = self._wait(test, script, None if too_late else timeout)
         finally:
             with self._lock:
-                self._running.discard(process)
+                self._running.discard(script)
         duration = time.monotonic() - clock
         if self._stopped_by is not None:
             # Why the job was stopped is for its scheduler to tell: a time limit, a cancel.
@@ -191,18 +208,68 @@ class Runner:
 
     def _stop_tests(self, number: int) -> None:
         print(f"pav _run: told to stop by {_signal_name(number)}.", flush=True)
-        deadline = time.monotonic() + STOP_WAIT
         with self._lock:
             running = list(self._running)
-        for process in running:
-            _signal_group(process, signal.SIGTERM)
-        while time.monotonic() < deadline and any(map(_group_lives, running)):
-            time.sleep(0.05)
-        for process in running:
-            _signal_group(process, signal.SIGKILL)
-        gone_by = time.monotonic() + KILL_WAIT
-        while time.monotonic() < gone_by and any(map(_group_lives, running)):
-            time.sleep(0.01)
+        self._end_scripts(running)
+
+    def _wait(self, test: TestRun, script: _Script, timeout: float | None) -> tuple[int, bool]:
+        """Wait for a test's script.  It is stopped when its time is up, or the test is cancelled.
+
+        :returns: Its exit code, and whether its time was up.
+        """
+        process = script.process
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                self._end_scripts([script])
+                return process.wait(), True
+            if _has_ended(process, min(left, CANCEL_PAUSE)):
+                return process.wait(), False
+            if test.complete:
+                # Somebody cancelled it, maybe on another host; the job's other tests go on.
+                self._end_scripts([script])
+                return process.wait(), False
+            if self._guard not in (None, os.getppid()) and self._stopped_by is None:
+                # It was killed, and with it the job.
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _end_scripts(self, scripts: Sequence[_Script]) -> None:
+        """End tests' scripts with all that they started: TERM, and after a while KILL."""
+        for script in scripts:
+            try:
+                # The group at one go: a shell must not come to its next command in between.
+                os.killpg(script.process.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
+        guard.end_all(lambda: self._processes(scripts), STOP_WAIT, KILL_WAIT, _sleep)
+
+    def _processes(self, scripts: Sequence[_Script]) -> list[guard.Process]:
+        """What lives of scripts: all that is in their sessions, was orphaned with the id of their
+        test, or is below such.  Raw jobs that they started are not theirs."""
+        living = guard.all_processes()
+        numbers = {script.process.pid for script in scripts}
+        ids = {script.test_id.encode() for script in scripts}
+        # Who may have adopted orphans: our guard, and the system.  Below others the id proves
+        # nothing: a script may have submitted a job, which inherits it.
+        adopters = {1, os.getppid()}
+        roots = [found.pid for found in living.values() if numbers & {found.pid, found.session} or (
+            found.ppid in adopters and found.pid != os.getpid() and _test_id(found.pid) in ids)]
+        return guard.with_descendants(living, roots)
+
+
+def _make_work_folder(test: TestRun) -> None:
+    """Make the folder that the script runs in.
+
+    :raises OSError: When it cannot be made, or something else is there.
+    """
+    path = test.path / "work"
+    try:
+        # As the umask has it: the test's own files are the user's affair.
+        path.mkdir()
+    except FileExistsError:
+        if not is_mine(path):
+            raise
 
 
 def _claim(test: TestRun) -> int:
@@ -210,7 +277,8 @@ def _claim(test: TestRun) -> int:
 
     :raises FileExistsError: When it was started before.
     """
-    return os.open(test.run_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    # Of O_EXCL a link in its place is an error, wherever it leads.
+    return os.open(test.run_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def _concurrency(test: TestRun) -> int:
@@ -246,30 +314,13 @@ def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 [os.fspath(test.run_script)], cwd=test.path / "work", stdin=subprocess.DEVNULL,
-                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True)
+                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, ID_VARIABLE: test.id})
         except OSError as exc:
             if exc.errno != errno.ETXTBSY or time.monotonic() >= deadline:
                 raise TestRunError(f"The script {test.run_script} cannot be started",
                                    prior_error=exc) from exc
         time.sleep(BUSY_PAUSE)
-
-
-def _wait(test: TestRun, process: subprocess.Popen[bytes], timeout: float | None
-          ) -> tuple[int, bool]:
-    """Wait for a test's script.  It is stopped when its time is up, or the test is cancelled.
-
-    :returns: Its exit code, and whether its time was up.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while True:
-        left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            return _end_group(process), True
-        if _has_ended(process, min(left, CANCEL_PAUSE)):
-            return process.wait(), False
-        if test.complete:
-            # Somebody cancelled it, maybe on another host; the job's other tests go on.
-            return _end_group(process), False
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
@@ -290,30 +341,17 @@ def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
         os.close(handle)
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
+def _test_id(pid: int) -> bytes | None:
+    """The id of the test that a process belongs to; None when it is none of this series."""
+    environment = guard.read_environment(pid)
+    if environment.get(b"PAV_CONFIG_FILE") != os.environb.get(b"PAV_CONFIG_FILE"):
+        return None  # An id says something within a working directory only.
+    return environment.get(ID_VARIABLE.encode())
 
 
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        os.killpg(process.pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> int:
-    """End a test's processes: TERM, and after a while KILL.  Gives the script's exit code."""
-    _signal_group(process, signal.SIGTERM)
-    try:
-        process.wait(STOP_WAIT)
-    except subprocess.TimeoutExpired:
-        pass
-    _signal_group(process, signal.SIGKILL)
-    return process.wait()
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def _signal_name(number: int) -> str:

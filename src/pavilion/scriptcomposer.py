@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pavilion.files import write_all
+from pavilion.errors import quoted
+from pavilion.files import write_script
 
 # What the shell takes as the name of an environment variable.
 ENV_NAME_RE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -60,10 +60,16 @@ class ScriptComposer:
         self._lines.append("")
 
     def command(self, command: str | Sequence[str]) -> None:
-        """Add shell code as it is: one line or several, or a list of such."""
+        """Add shell code as it is: one line or several, or a list of such.
+
+        :raises ValueError: For a null character, which shells leave out.
+        """
         if isinstance(command, str):
             command = [command]
         for text in command:
+            if "\0" in text:
+                raise ValueError("A command must not hold a null character: "
+                                 f"{quoted(text)}.")
             # Not splitlines(): a form feed or U+2028 in a quoted text ends no line for a shell.
             self._lines += text.removesuffix("\n").split("\n")
 
@@ -97,14 +103,7 @@ class ScriptComposer:
 
         :raises OSError: When it cannot be written.
         """
-        text = "\n".join(self.get_lines()) + "\n"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            write_all(fd, text)
-            mode = os.fstat(fd).st_mode
-            os.fchmod(fd, mode | ((mode & 0o444) >> 2))
-        finally:
-            os.close(fd)
+        write_script(path, "\n".join(self.get_lines()) + "\n")
 
 
 def quote(text: str | Path) -> str:

@@ -6,27 +6,29 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
 import shutil
+import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from pavilion.config import CONFIG_NAME, PavConfig
-from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
-from pavilion.files import read_json, write_json
-from pavilion.resolve import ResolvedTest, group_by_scheduler
-from pavilion.schedulers.ending import NOT_STARTED
-from pavilion.schedulers.plugins.raw_queue import process_start_time, read_boot_id
-from pavilion.schedulers.registry import require_plugin
-from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.errors import SchedulerPluginError, TestRunError, quoted
+from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
+from pavilion.handing_over import Kickoff
+from pavilion.resolve import ResolvedTest
+from pavilion.starter import STARTING_FN, Starter
 from pavilion.test_run import TestRun
+from pavilion.waiting import wait_for
 
-_ID_RE = re.compile(r"s([1-9][0-9]*)\Z")
-# Seconds between two looks at tests that run: from the first to the last, ever slower.
-POLL_PAUSES = (0.05, 1.0)
+# Names that are longer were not given out here.
+_ID_RE = re.compile(r"s([1-9][0-9]{0,8})\Z")
+_LAST_NUMBER = 10 ** 9 - 1
+# The most tests of a series: a record that says more is not believed.
+MAX_TESTS = 100_000
 
 
 class Series:
@@ -48,6 +50,9 @@ class Series:
         :param record: What to keep about its origin.
         :raises TestRunError: When they cannot be made.
         """
+        if len(resolved) > MAX_TESTS:
+            raise TestRunError(f"A series has at most {MAX_TESTS} tests, and these are "
+                               f"{len(resolved)}.")
         path = _new_folder(pav_cfg.working_dir / "series")
         try:
             cfg_file = path / CONFIG_NAME
@@ -56,10 +61,12 @@ class Series:
             for number, test in enumerate(resolved, 1):
                 series.tests.append(TestRun.create(path, number, test.name, test.config,
                                                    test.var_man, test.deferred_paths))
-            write_json(path / "series.json",
-                       dict(record or {}, id=path.name, created=time.time(),
-                            tests=len(series.tests),
-                            starter=_Starter.this_process()._asdict()))
+            # Before anybody can find the series and miss the sign of life.
+            make_mark(path / STARTING_FN)
+            write_own_json(path / "series.json",
+                           dict(record or {}, id=path.name, created=time.time(),
+                                tests=len(series.tests),
+                                starter=Starter.this_process()._asdict()))
         except BaseException as exc:
             shutil.rmtree(path, ignore_errors=True)
             if isinstance(exc, OSError):
@@ -75,10 +82,10 @@ class Series:
         :raises TestRunError: When there is none, or it cannot be read.
         """
         if not _ID_RE.match(series_id):
-            raise TestRunError(f"{series_id!r} is no series id. Ids look like 's1'.")
+            raise TestRunError(f"{quoted(series_id)} is not a series id. Ids look like 's1'.")
         path = pav_cfg.working_dir / "series" / series_id
         try:
-            count = int(read_json(path / "series.json")["tests"])
+            count = _checked_count(path)
         except (FileNotFoundError, NotADirectoryError) as exc:
             made = " It is being made, or was not made to the end." if path.is_dir() else ""
             raise TestRunError(f"There is no series {series_id} in {path.parent}.{made}") from exc
@@ -98,10 +105,15 @@ class Series:
 
         :returns: What went wrong.  The tests concerned have a final state.
         """
-        errors: list[SchedulerPluginError] = []
-        for name, tests in group_by_scheduler(self.tests).items():
-            errors += require_plugin(name).schedule_tests(self.pav_cfg, tests)
-        return errors
+        kickoff = self.kickoff()
+        kickoff.run()
+        if kickoff.failure is not None:
+            raise kickoff.failure
+        return kickoff.errors
+
+    def kickoff(self) -> Kickoff:
+        """What hands all tests to their schedulers, not begun yet."""
+        return Kickoff(self.pav_cfg, self.path, self.tests)
 
     def wait(self, timeout: float | None = None,
              progress: Callable[[Sequence[TestRun]], None] = lambda tests: None) -> bool:
@@ -114,132 +126,31 @@ class Series:
         return wait_for(self.pav_cfg, self.tests, timeout, progress)
 
 
+def _checked_count(path: Path) -> int:
+    """How many tests a series has.
+
+    :raises OSError, ValueError, KeyError, TypeError: When that cannot be told.
+    """
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise ValueError(f"{path} is not a directory but a link or a file")
+    count = read_json(path / "series.json")["tests"]
+    if not isinstance(count, int) or not 0 <= count <= MAX_TESTS:
+        raise ValueError(f"a number of tests is a whole number up to {MAX_TESTS}, not "
+                         f"{quoted(count)}")
+    return count
+
+
 def latest_series(pav_cfg: PavConfig) -> str | None:
-    """The id of the newest series; None when there is none.
+    """The id of this user's newest series; None when there is none.
 
     One that is being made, or was not made to the end, does not count.
     """
     folder = pav_cfg.working_dir / "series"
     for number in sorted(_series_numbers(folder), reverse=True):
-        if (folder / f"s{number}" / "series.json").exists():
-            return f"s{number}"
+        path = folder / f"s{number}"
+        if is_mine(path) and (path / "series.json").exists():
+            return path.name
     return None
-
-
-def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None = None,
-             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
-             hear: Callable[[TestRun, TestStatusInfo], None] = lambda test, status: None) -> bool:
-    """Wait until tests are over; see Series.wait.
-
-    :param hear: Called with a test of each job, and what its scheduler says of that job.
-
-    The schedulers are asked about one test per job, less and less often while nothing happens.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    pause = POLL_PAUSES[0]
-    left = list(tests)
-    while True:
-        before = len(left)
-        left = [test for test in left if not test.complete]
-        progress(left)
-        if not left:
-            return True
-        if deadline is not None and time.monotonic() >= deadline:
-            return False
-        _ask_schedulers(pav_cfg, left, hear)
-        pause = POLL_PAUSES[0] if len(left) < before else min(pause * 1.5, POLL_PAUSES[1])
-        time.sleep(pause if deadline is None else
-                   max(0.0, min(pause, deadline - time.monotonic())))
-
-
-def _ask_schedulers(pav_cfg: PavConfig, tests: Iterable[TestRun],
-                    hear: Callable[[TestRun, TestStatusInfo], None]) -> None:
-    """Let the schedulers end the tests whose jobs are over."""
-    alive: set[str] = set()
-    for test in tests:
-        job = test.job
-        if job is None:
-            _end_if_forgotten(test)
-        elif job.name not in alive:
-            status = _ask_scheduler(pav_cfg, test)
-            hear(test, status)
-            if status.state not in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
-                # While its job lives there is nothing to learn from the others of that job.
-                alive.add(job.name)
-
-
-def _ask_scheduler(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
-    try:
-        return require_plugin(test.scheduler).job_status(pav_cfg, test)
-    except PavilionError as exc:
-        return TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
-
-
-def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
-    """The state of a test: its own word, or what its scheduler says while it has not started.
-
-    A test whose job is over without an end of its own is ended by this.
-    """
-    if test.complete:
-        return test.status.current()
-    own = test.status.current()
-    if test.job is None:
-        _end_if_forgotten(test)
-        return test.status.current()
-    sched = _ask_scheduler(pav_cfg, test)
-    if test.complete:
-        return test.status.current()
-    return sched if own.state in NOT_STARTED else own
-
-
-def _end_if_forgotten(test: TestRun) -> None:
-    """End a test that has no job, and will get none: who was to start it is gone."""
-    starter = _Starter.load(test.path.parent)
-    # In this order: what the starter did, it did before it was gone.
-    if starter is None or not starter.gone() or test.job is not None or test.complete:
-        return
-    test.status.set(STATES.SCHED_ERROR, "The test was never handed to its scheduler: the process "
-                    f"that was to do so ({starter.pid} on {starter.host}) was stopped before.")
-    test.set_run_complete()
-
-
-class _Starter(NamedTuple):
-    """The process that made a series and hands its tests to their schedulers."""
-
-    host: str
-    boot_id: str
-    pid: int
-    start_time: int
-
-    @classmethod
-    def this_process(cls) -> _Starter:
-        """:raises OSError: Without /proc."""
-        pid = os.getpid()
-        return cls(os.uname().nodename, read_boot_id(), pid, process_start_time(pid) or 0)
-
-    @classmethod
-    def load(cls, series_path: Path) -> _Starter | None:
-        """That of a series; None when it is not recorded."""
-        try:
-            return cls(**read_json(series_path / "series.json")["starter"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def gone(self) -> bool:
-        """Whether it is known to be gone.  Of another host's processes nothing is known."""
-        if self.host != os.uname().nodename:
-            return False
-        try:
-            return (self.boot_id != read_boot_id()
-                    or process_start_time(self.pid) != self.start_time)
-        except OSError:
-            return False
-
-
-def is_being_started(test: TestRun) -> bool:
-    """Whether the process that hands a test to its scheduler may still be at work."""
-    starter = _Starter.load(test.path.parent)
-    return starter is not None and not starter.gone()
 
 
 def _series_numbers(folder: Path) -> list[int]:
@@ -252,15 +163,19 @@ def _series_numbers(folder: Path) -> list[int]:
 
 def _new_folder(folder: Path) -> Path:
     """The folder of the next series.  Making a folder succeeds for one process only."""
-    number = max(_series_numbers(folder), default=0)
-    while True:
-        number += 1
+    taken = set(_series_numbers(folder))
+    # Where somebody took the last numbers, those that are left will do.
+    after = max(taken, default=0)
+    for number in itertools.count(after + 1 if after + len(taken) < _LAST_NUMBER else 1):
+        if number in taken:
+            continue
         path = folder / f"s{number}"
         try:
-            path.mkdir()
+            make_directory(path)
         except FileExistsError:
             continue
         except OSError as exc:
             raise TestRunError(f"A new series cannot be made in {folder}",
                                prior_error=exc) from exc
         return path
+    raise AssertionError("numbers do not end")

@@ -8,11 +8,14 @@ processes may write to it at once.
 from __future__ import annotations
 
 import builtins
-import os
 import time
 from pathlib import Path
 
 from pavilion.errors import TestRunError
+from pavilion.files import append_line, read_tail
+
+# The end of the year 9999: later times have no date, and neither has 'inf' or 'nan'.
+_TIME_MAX = 253_402_300_800.0
 
 
 class TestStatesStruct:
@@ -108,6 +111,8 @@ class StatusFile:
     # One write of up to this many bytes to a file opened for appending is not torn apart by
     # others on local file systems and on those clusters use.
     LINE_MAX = 4096
+    # The most bytes that are read of a history.
+    HISTORY_MAX = 16 * 1024 * 1024
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -128,36 +133,17 @@ class StatusFile:
         if len(line) >= self.LINE_MAX:
             line = _cut(line, self.LINE_MAX - 4) + b"..."
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                self._append(fd, line + b"\n")
-            finally:
-                os.close(fd)
+            append_line(self.path, line)
         except OSError as exc:
             raise TestRunError(f"Cannot write state {state} to the status file {self.path}",
                                prior_error=exc) from exc
         return info
 
-    @staticmethod
-    def _append(fd: int, line: bytes) -> None:
-        # A writer that was killed, or a full disk, can leave a line without its end.  Starting
-        # anew keeps that from swallowing this line; should two writers do so at once, the
-        # reader skips the blank line.
-        end = os.fstat(fd).st_size
-        if end and os.pread(fd, 1, end - 1) != b"\n":
-            line = b"\n" + line
-        written = os.write(fd, line)
-        if written != len(line):
-            raise OSError(f"only {written} of {len(line)} bytes could be written (disk full?)")
-
     def current(self) -> TestStatusInfo:
         """The newest state.  'UNKNOWN' when there is none that can be read."""
         try:
-            with self.path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                # The last line is almost always within this; a torn one may stand behind it.
-                file.seek(max(0, size - 3 * self.LINE_MAX))
-                tail = file.read()
+            # The last line is almost always within this; a torn one may stand behind it.
+            tail = read_tail(self.path, 3 * self.LINE_MAX)
         except OSError as exc:
             return TestStatusInfo("UNKNOWN", f"Cannot read {self.path}: {exc.strerror}", when=0)
         for line in reversed(_whole_lines(tail)):
@@ -167,9 +153,10 @@ class StatusFile:
         return TestStatusInfo("UNKNOWN", f"No state is recorded in {self.path}.", when=0)
 
     def history(self) -> list[TestStatusInfo]:
-        """All states, oldest first.  Lines that cannot be read are left out."""
+        """All states, oldest first.  Lines that cannot be read are left out, and so is the start
+        of a file that is longer than any test makes it."""
         try:
-            data = self.path.read_bytes()
+            data = read_tail(self.path, self.HISTORY_MAX)
         except OSError:
             return []
         return [info for info in map(_parse, _whole_lines(data)) if info is not None]
@@ -187,6 +174,8 @@ def _parse(line: bytes) -> TestStatusInfo | None:
     try:
         when = float(parts[0])
     except ValueError:
+        return None
+    if not 0 <= when < _TIME_MAX:
         return None
     state = parts[1]
     if STATES.validate(state) != state:

@@ -26,7 +26,8 @@ from typing import Any
 
 import yaml_config as yc
 from pavilion.config import PavConfig
-from pavilion.errors import ConfigError
+from pavilion.errors import ConfigError, quoted
+from pavilion.files import open_user_file
 from pavilion.schedulers.config import ScheduleConfig
 from pavilion.scriptcomposer import ENV_NAME_RE
 
@@ -160,7 +161,7 @@ def load_suite(file: Path, overrides: Sequence[str] = ()) -> dict[str, SuiteTest
     test_elem = TestElem()
     changes = _parse_overrides(overrides, test_elem)
     try:
-        data = _SuiteLoader().load_raw(file)
+        data = _SuiteLoader().load_raw(open_user_file(file))
         suite = _SuiteElem(sub_elem=test_elem).normalize(_without_foreign(data, test_elem))
     except (OSError, ValueError) as exc:
         raise ConfigError(f"The suite {file} cannot be used", prior_error=exc) from exc
@@ -168,9 +169,10 @@ def load_suite(file: Path, overrides: Sequence[str] = ()) -> dict[str, SuiteTest
         raise ConfigError(f"The suite {file} is empty. It should map names of tests to configs, "
                           "like 'hello: {run: {cmds: [echo hello]}}'.")
     tests = {}
+    inheritance = _Inheritance(suite, test_elem)
     for name in suite:
         try:
-            merged = _inherited(name, suite, test_elem, ())
+            merged = inheritance.of(name)
             for change in changes:
                 merged = test_elem.merge(merged, change)
             config = test_elem.validate(merged)
@@ -181,22 +183,76 @@ def load_suite(file: Path, overrides: Sequence[str] = ()) -> dict[str, SuiteTest
     return tests
 
 
-def _inherited(name: str, suite: Mapping[str, Any], elem: TestElem,
-               chain: tuple[str, ...]) -> Any:
-    """A test's config on top of what it inherits."""
-    if name in chain:
-        raise ValueError("inherits_from goes in a circle: " + " -> ".join((*chain, name)))
-    own = suite[name] or {}
-    merged: Any = None
-    for parent in own.get("inherits_from") or []:
-        if parent not in suite:
-            near = difflib.get_close_matches(str(parent), list(suite), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"inherits_from: there is no test {parent!r} in this suite.{hint}")
-        base = _inherited(parent, suite, elem, (*chain, name))
-        base = {key: value for key, value in base.items() if key not in ("summary", "doc")}
-        merged = base if merged is None else elem.merge(merged, base)
-    return elem.merge(merged, own)
+class _Inheritance:
+    """The configs of a suite's tests, on top of what they inherit.
+
+    Each is worked out once, however many tests inherit from it, and by however many ways.
+    """
+
+    def __init__(self, suite: Mapping[str, Any], elem: TestElem) -> None:
+        self._suite = suite
+        self._elem = elem
+        self._merged: dict[str, Any] = {}
+
+    def of(self, name: str) -> Any:
+        """The config of a test.
+
+        :raises ValueError: When it cannot inherit what it names.
+        """
+        # Not by recursion: a chain may be longer than Python's stack.
+        chain = [name]
+        while chain:
+            waits_for = self._missing_parent(chain[-1])
+            if waits_for is None:
+                test = chain.pop()
+                self._merged[test] = self._merge(test)
+            elif waits_for in chain:
+                circle = [*chain[chain.index(waits_for):], waits_for]
+                raise ValueError("inherits_from goes in a circle: " + _shown_chain(circle))
+            else:
+                chain.append(waits_for)
+        return self._merged[name]
+
+    def _parents(self, name: str) -> list[str]:
+        return [str(parent) for parent in (self._suite[name] or {}).get("inherits_from") or []]
+
+    def _missing_parent(self, name: str) -> str | None:
+        """The first parent that is not worked out yet."""
+        for parent in self._parents(name):
+            if parent not in self._suite:
+                near = difflib.get_close_matches(parent, list(self._suite), n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"inherits_from: there is no test {quoted(parent)} in this suite."
+                                 f"{hint}")
+            if parent not in self._merged:
+                return parent
+        return None
+
+    def _merge(self, name: str) -> Any:
+        if name in self._merged:
+            return self._merged[name]
+        merged: Any = None
+        for parent in self._parents(name):
+            base = {key: value for key, value in self._merged[parent].items()
+                    if key not in ("summary", "doc")}
+            merged = base if merged is None else self._elem.merge(merged, base)
+        own = self._suite[name] or {}
+        return _reset(self._elem.merge(merged, own), own)
+
+
+def _reset(merged: Any, own: Any) -> Any:
+    """Take what was inherited out again where a test gives a key without a value: yaml_config
+    takes that for 'not given'."""
+    if not isinstance(merged, dict) or not isinstance(own, dict):
+        return merged
+    return {key: None if key in own and own[key] is None else _reset(value, own.get(key))
+            for key, value in merged.items()}
+
+
+def _shown_chain(names: Sequence[str]) -> str:
+    """Names of tests for a message; of a long chain its ends."""
+    shown = names if len(names) <= 10 else [*names[:5], "...", *names[-4:]]
+    return " -> ".join(shown)
 
 
 def _without_foreign(data: Any, elem: TestElem) -> Any:
@@ -226,7 +282,7 @@ def _parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"{text!r} is no override. It should look like "
+            raise ConfigError(f"{quoted(text)} is not an override. It should look like "
                               "'schedule.nodes=4'.")
         try:
             elem.find(key.strip().rstrip("+"))
@@ -235,7 +291,7 @@ def _parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
                 nested = {part: nested}
             changes.append(elem.normalize(nested))
         except ValueError as exc:
-            raise ConfigError(f"The override {text!r} cannot be used",
+            raise ConfigError(f"The override {quoted(text)} cannot be used",
                               prior_error=exc) from exc
     return changes
 
@@ -264,7 +320,12 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = ()
     :returns: In the suite's order; tests to inherit from only when asked for by name.
     :raises ConfigError: When there is no such suite or test, or the suite is wrong.
     """
-    file, test_name = _find(pav_cfg, target)
+    try:
+        file, test_name = _find(pav_cfg, target)
+    except (OSError, ValueError) as exc:
+        # A name that is too long, or holds a null character.
+        raise ConfigError(f"The target {quoted(target)} cannot be used: "
+                          f"{getattr(exc, 'strerror', None) or exc}.") from exc
     tests = load_suite(file, overrides)
     if test_name is None:
         chosen = [test for name, test in tests.items() if not name.startswith("_")]

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from pavilion.config import PavConfig
-from pavilion.errors import ConfigError, PavilionError, TestRunError
-from pavilion.files import read_json, write_json
+from pavilion.errors import ConfigError, PavilionError, TestRunError, quoted
+from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
 from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.status_file import STATES, StatusFile
@@ -34,7 +34,10 @@ FAIL = "FAIL"
 # The test itself did not get to tell: its job was lost, it was cancelled, its script is wrong.
 ERROR = "ERROR"
 
-_ID_RE = re.compile(r"(s[1-9][0-9]*)\.([1-9][0-9]*)\Z")
+# Where the link to a job leads.
+_JOB_LINK = re.compile(r"\.\./\.\./\.\./jobs/([^/.][^/]*)\Z")
+# As long as any that are given out; see pavilion.series.
+_ID_RE = re.compile(r"(s[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})\Z")
 
 
 class TestRun:
@@ -83,9 +86,9 @@ class TestRun:
         references = var_man.references(config, deferred_paths)
         path = series_path / f"{series_path.name}.{number}"
         try:
-            path.mkdir()
-            write_json(path / "test.json",
-                       dict(record, variables=var_man.export(references)))
+            make_directory(path)
+            write_own_json(path / "test.json",
+                           dict(record, variables=var_man.export(references)))
         except OSError as exc:
             raise TestRunError(f"The test run {path.name} ({name}) cannot be written to {path}",
                                prior_error=exc) from exc
@@ -101,7 +104,7 @@ class TestRun:
         """
         match = _ID_RE.match(str(test_id))
         if match is None:
-            raise TestRunError(f"{test_id!r} is no test id. Ids look like 's1.1'.")
+            raise TestRunError(f"{quoted(test_id)} is not a test id. Ids look like 's1.1'.")
         path = pav_cfg.working_dir / "series" / match[1] / match[0]
         return cls.load_path(path)
 
@@ -109,7 +112,7 @@ class TestRun:
     def load_path(cls, path: Path) -> TestRun:
         """The test run of a folder.  :raises TestRunError: as load."""
         try:
-            record = read_json(path / "test.json")
+            record = _checked(read_json(path / "test.json"))
             return cls(path, record, VariableSetManager.load(record["variables"]))
         except FileNotFoundError as exc:
             raise TestRunError(f"There is no test run {path.name} in {path.parent.parent}.",
@@ -123,12 +126,14 @@ class TestRun:
     @property
     def job(self) -> Job | None:
         """The job it belongs to; None while it has none.  Can be set once."""
-        link = self.path / "job"
+        path = os.fspath(self.path)
         try:
-            target = link.readlink()
+            target = os.readlink(f"{path}/job")  # noqa: PTH115 (asked very often)
         except OSError:
             return None
-        return Job(Path(os.path.normpath(self.path / target)))
+        match = _JOB_LINK.match(target)
+        # A link that leads elsewhere was not made here; what is there is not a job.
+        return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
 
     @job.setter
     def job(self, job: Job) -> None:
@@ -146,13 +151,14 @@ class TestRun:
     @property
     def complete(self) -> bool:
         """Whether it is over, in whatever way."""
-        return os.path.exists(f"{self.path}/RUN_COMPLETE")  # noqa: PTH110 (asked very often)
+        # Whatever is there; a link is not followed.
+        return os.path.lexists(f"{self.path}/RUN_COMPLETE")
 
     def set_run_complete(self) -> None:
         """Mark it as over.  :raises TestRunError: When that cannot be written."""
         path = self.path / "RUN_COMPLETE"
         try:
-            path.touch()
+            make_mark(path)
         except OSError as exc:
             raise TestRunError(f"The end of test {self.id} cannot be recorded in {path}",
                                prior_error=exc) from exc
@@ -165,7 +171,7 @@ class TestRun:
             data = read_json(self.path / "results.json")
         except (OSError, ValueError):
             return {}
-        return data if isinstance(data, dict) else {}
+        return _checked_results(data) if isinstance(data, dict) else {}
 
     @property
     def result(self) -> str | None:
@@ -178,7 +184,7 @@ class TestRun:
         """Store the results.  :raises TestRunError: When they cannot be written."""
         path = self.path / "results.json"
         try:
-            write_json(path, dict(results, id=self.id, name=self.name))
+            write_own_json(path, dict(results, id=self.id, name=self.name))
         except OSError as exc:
             raise TestRunError(f"The results of test {self.id} cannot be written to {path}",
                                prior_error=exc) from exc
@@ -190,6 +196,8 @@ class TestRun:
         """
         if self.complete:
             return False
+        if not is_mine(self.path):
+            raise TestRunError(f"Test {self.id} belongs to another user, who alone can cancel it.")
         self.status.set(STATES.CANCELLED, reason)
         self.set_run_complete()
         return True
@@ -252,6 +260,36 @@ class TestRun:
         return script
 
 
+def _checked(record: Any) -> Any:
+    """A test's record, if it has the shape of one: it may be another user's.
+
+    :raises ValueError: When it has another.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"expected a JSON object, not {quoted(record)}")
+    config = record["config"]
+    for key, value, kind in (("name", record["name"], str), ("config", config, dict),
+                             ("deferred_paths", record["deferred_paths"], list),
+                             ("created", record["created"], (int, float))):
+        if not isinstance(value, kind):
+            raise ValueError(f"'{key}' has the value {quoted(value)}")
+    if not isinstance(config["scheduler"], str) or not isinstance(config["run"], dict):
+        raise ValueError("'config' has not the shape of a test's config")
+    return record
+
+
+# The types of the results that something is computed or decided from.
+_RESULT_TYPES: dict[str, Any] = {
+    "result": str, "note": str, "host": str, "return_value": int,
+    "started": (int, float), "finished": (int, float), "duration": (int, float)}
+
+
+def _checked_results(data: dict[str, Any]) -> dict[str, Any]:
+    """Results without those that are of another type: they may be another user's."""
+    return {key: value for key, value in data.items()
+            if value is None or isinstance(value, _RESULT_TYPES.get(key, object))}
+
+
 def parse_timeout(text: str | None) -> float | None:
     """What ``run.timeout`` says, in seconds; None for no limit.
 
@@ -265,5 +303,5 @@ def parse_timeout(text: str | None) -> float | None:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
         raise ConfigError("run.timeout must be a number of seconds above 0, or 'none'; not "
-                          f"{text!r}.")
+                          f"{quoted(text)}.")
     return seconds

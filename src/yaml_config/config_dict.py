@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from yaml_config.errors import near_matches
@@ -17,7 +18,7 @@ class ConfigDict(dict[str, Any]):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Called where `name` is no attribute of dict."""
+        """Called where `name` is not an attribute of dict."""
         try:
             return self[name]
         except KeyError:
@@ -37,7 +38,8 @@ class ConfigDict(dict[str, Any]):
             raise AttributeError(self._no_key(name)) from None
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(key for key in self if key.isidentifier())]
+        keys = [key for key in self if isinstance(key, str) and key.isidentifier()]
+        return [*super().__dir__(), *keys]
 
     def copy(self) -> ConfigDict:
         """Return a shallow copy of the same class."""
@@ -49,3 +51,19 @@ class ConfigDict(dict[str, Any]):
         if near:
             message += "; did you mean " + " or ".join(repr(key) for key in near) + "?"
         return message
+
+
+def _register() -> None:
+    """Teach the YAML writers to write a `ConfigDict` as the mapping that it is.
+
+    `yc_yaml` is the copy of PyYAML inside of Pavilion, which saves the configs of tests with it.
+    """
+    for library in ("yaml", "yc_yaml"):
+        try:
+            writer = importlib.import_module(f"{library}.representer").SafeRepresenter
+        except ImportError:
+            continue
+        writer.add_representer(ConfigDict, writer.represent_dict)
+
+
+_register()

@@ -8,13 +8,15 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from yaml_config.elements import ConfigElement, DerivedElem, kind_of
+from yaml_config.elements import ConfigElement, kind_of
 from yaml_config.errors import ConfigError, within
-from yaml_config.lists import ListElem
-from yaml_config.structures import CategoryElem, KeyedElem
+from yaml_config.structures import AnyElem, CategoryElem, DerivedElem, KeyedElem, ListElem
 
-_COMMENT_WIDTH = 78
+# Lines with comments are no longer than this, as long as it leaves room for words.
+_WIDTH = 80
+_MIN_WIDTH = 24
 _INDENT = "  "
+_MARK = "# "
 
 # Text that needs no quotes, in any YAML 1.1 or 1.2 reader, as far as this package has them.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@%+=~-]*( [A-Za-z0-9_./@%+=~-]+)*")
@@ -31,12 +33,15 @@ def render(
 ) -> str:
     """Return the YAML text for the data of a top-level element; see `loader.dump`."""
     writer = _Writer(show_comments, show_choices)
+    if isinstance(elem, KeyedElem) and not isinstance(values, (Mapping, type(None))):
+        # A class of a host's own, see the elements' `type`: it may hold what is not configuration.
+        values = _known_part(elem, values)
     data = elem.settle(values)
     lines: list[str] = []
     if show_comments and elem.help_text:
-        lines += [*_comment(elem.help_text), ""]
+        lines += [*_comment(elem.help_text, _WIDTH), ""]
     if isinstance(elem, KeyedElem):
-        lines += writer.section(elem, data or {}, compact=False)
+        lines += writer.section(elem, data or {}, False, _WIDTH)
     elif data or (data is not None and elem.default is not None):
         inline, block = writer.value(elem, data)
         lines += block or [inline]
@@ -44,8 +49,19 @@ def render(
         inline, block = writer.value(elem, elem.settle(elem.default))
         lines += block or [inline]
     elif show_comments:
-        lines += [_commented(line) for line in writer.template(elem)]
+        lines += [_commented(line) for line in writer.template(elem, _WIDTH - len(_MARK))]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _known_part(elem: ConfigElement, value: Any) -> Any:
+    """Return the value without hidden keys, and without those that sections do not have."""
+    if not (isinstance(elem, KeyedElem) and isinstance(value, (Mapping, elem.type))):
+        return value
+    return {
+        name: _known_part(elem.config_elems[name], value[name])
+        for name in elem._names(value)
+        if not elem.config_elems[name].hidden
+    }
 
 
 def quote(text: str) -> str:
@@ -80,17 +96,21 @@ def _scalar_text(value: Any) -> str:
     return quote(str(value))
 
 
-def _comment(text: str) -> list[str]:
-    """Return text as comment lines; nothing in it can end the comment."""
+def _comment(text: str, width: int) -> list[str]:
+    """Return text as comment lines; nothing in it can end the comment.
+
+    :param width: how long a line may be.
+    """
+    width = max(width, _MIN_WIDTH) - len(_MARK)
     lines: list[str] = []
     for paragraph in text.strip().splitlines():
         printable = "".join(char if char.isprintable() else " " for char in paragraph)
-        lines += textwrap.wrap(printable, _COMMENT_WIDTH) or [""]
-    return [f"# {line}".rstrip() for line in lines]
+        lines += textwrap.wrap(printable, width) or [""]
+    return [_commented(line) for line in lines]
 
 
 def _commented(line: str) -> str:
-    return f"# {line}".rstrip()
+    return f"{_MARK}{line}".rstrip()
 
 
 def _indented(lines: list[str]) -> list[str]:
@@ -98,13 +118,18 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 class _Writer:
-    """Turns elements and their data into lines."""
+    """Turns elements and their data into lines.
+
+    The `width` of its methods is how long a line with a comment may be, where it stands.
+    """
 
     def __init__(self, show_comments: bool, show_choices: bool) -> None:
         self._comments = show_comments
         self._choices = show_choices
 
-    def section(self, elem: KeyedElem, data: Mapping[str, Any], compact: bool) -> list[str]:
+    def section(
+        self, elem: KeyedElem, data: Mapping[str, Any], compact: bool, width: int
+    ) -> list[str]:
         """Return the lines of a section's keys.
 
         :param compact: write no comments and only the keys that have a value.
@@ -119,23 +144,31 @@ class _Writer:
                     value = child.settle(child.default)
                 if compact or not self._comments:
                     if value is not None or (isinstance(child, KeyedElem) and not compact):
-                        lines += self.member(name, child, value, compact)
+                        lines += self.member(name, child, value, compact, width)
                     continue
-                about = self._about(child)
+                about = self._about(child, width)
                 if lines and about:
                     lines.append("")
                 lines += about
                 if value is not None or isinstance(child, KeyedElem):
-                    lines += self.member(name, child, value, compact)
+                    lines += self.member(name, child, value, compact, width)
                 else:
-                    lines += [_commented(line) for line in self._unset(name, child)]
+                    unset = self._unset(name, child, width - len(_MARK))
+                    lines += [_commented(line) for line in unset]
         return lines
 
-    def member(self, name: str, elem: ConfigElement, value: Any, compact: bool) -> list[str]:
-        """Return the lines of a key and its value."""
+    def member(
+        self, name: str, elem: ConfigElement, value: Any, compact: bool, width: int
+    ) -> list[str]:
+        """Return the lines of a key and its value.
+
+        :raises ConfigError: the value has no key, or cannot be written.
+        """
+        if not isinstance(name, str):
+            raise ConfigError("a value without a key cannot be written as YAML")
         key = quote(name)
         if isinstance(elem, KeyedElem) and not compact:
-            block = self.section(elem, value or {}, compact)
+            block = self.section(elem, value or {}, compact, width - len(_INDENT))
             if all(line.lstrip().startswith("#") or not line for line in block):
                 # No value below the key reads as null. That must not bring in a default.
                 if value is not None and (elem.required or elem.default is not None):
@@ -151,22 +184,32 @@ class _Writer:
         if value is None:
             return "null", []
         if isinstance(elem, KeyedElem):
-            return "{}", self.section(elem, value, compact=True)
-        if isinstance(elem, CategoryElem):
+            return "{}", self.section(elem, value, True, 0)
+        # A value of any shape has parts of any shape.
+        sub_elem = elem._sub_elem if isinstance(elem, (CategoryElem, ListElem)) else elem
+        if isinstance(elem, CategoryElem) or (
+            isinstance(elem, AnyElem) and isinstance(value, Mapping)
+        ):
             block = []
             for name, sub in value.items():
-                with within(name):
-                    block += self.member(name, elem._sub_elem, sub, compact=True)
+                with within(name or ""):
+                    block += self.member(name, sub_elem, sub, True, 0)
             return "{}", block
-        if isinstance(elem, ListElem):
+        if isinstance(elem, ListElem) or (
+            isinstance(elem, AnyElem) and isinstance(value, (list, tuple))
+        ):
+            items = elem.as_list(value) if isinstance(elem, ListElem) else value
             block = []
-            for index, item in enumerate(elem.as_list(value)):
+            for index, item in enumerate(items):
                 with within(index):
-                    block += self._item(elem._sub_elem, item)
+                    block += self._item(sub_elem, item)
             return "[]", block
         return self._scalar(elem, value), []
 
     def _scalar(self, elem: ConfigElement, value: Any) -> str:
+        if isinstance(value, (list, tuple, Mapping)) and not value:
+            # A plugin's default for a key of plain text; what it means is the plugin's affair.
+            return "[]" if not isinstance(value, Mapping) else "{}"
         normal = elem.normalize(value)
         if isinstance(normal, (dict, list)):
             raise ConfigError(f"{kind_of(normal)} cannot be written for {elem!r}")
@@ -178,27 +221,28 @@ class _Writer:
             return [f"- {inline}"]
         return [f"- {block[0]}", *_indented(block[1:])]
 
-    def _about(self, elem: ConfigElement) -> list[str]:
-        lines = _comment(elem.help_text)
+    def _about(self, elem: ConfigElement, width: int) -> list[str]:
+        lines = _comment(elem.help_text, width)
         if elem.choices and self._choices:
-            lines += _comment("Allowed: " + ", ".join(str(choice) for choice in elem.choices))
+            allowed = ", ".join(str(choice) for choice in elem.choices)
+            lines += _comment(f"Allowed: {allowed}", width)
         if elem.required and elem.default is None:
             lines += ["# Required."]
         return lines
 
-    def _unset(self, name: str, elem: ConfigElement) -> list[str]:
+    def _unset(self, name: str, elem: ConfigElement, width: int) -> list[str]:
         """Return what a user could write for a key without a value."""
-        template = self.template(elem)
+        template = self.template(elem, width - len(_INDENT))
         return [f"{name}:", *_indented(template)] if template else [f"{name}:"]
 
-    def template(self, elem: ConfigElement) -> list[str]:
+    def template(self, elem: ConfigElement, width: int) -> list[str]:
         """Return the shape of a value, as an example; nothing for single values."""
         if isinstance(elem, KeyedElem):
-            return self.section(elem, {}, compact=False)
+            return self.section(elem, {}, False, width)
         if isinstance(elem, CategoryElem):
-            return self._unset("<name>", elem._sub_elem)
+            return self._unset("<name>", elem._sub_elem, width)
         if isinstance(elem, ListElem):
-            block = self.template(elem._sub_elem)
+            block = self.template(elem._sub_elem, width - len(_INDENT))
             return ["-", *_indented(block)] if block else ["-"]
         return []
 

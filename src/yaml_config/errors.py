@@ -26,7 +26,7 @@ def dotted_key(path: Iterable[PathPart]) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        else:
+        elif part:  # the value without a key of a category has the category's own path
             text += f".{part}" if text else part
     return text
 
@@ -68,6 +68,7 @@ class ConfigError(ValueError):
         self.path: tuple[PathPart, ...] = tuple(path)
         self.file = place.file if place else None
         self.line = place.line if place else None
+        self._tell_all()
 
     @property
     def key(self) -> str:
@@ -79,6 +80,17 @@ class ConfigError(ValueError):
         self.path = (part, *self.path)
         if self.line is None and place is not None:
             self.file, self.line = place
+        self._tell_all()
+
+    def name_file(self, file: str | None) -> None:
+        """Set the file's name where the error knows no place of its own."""
+        if self.file is None and self.line is None:
+            self.file = file
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Put the whole text into `args` too: Pavilion shows `args[0]`."""
+        self.args = (str(self),)
 
     def _where(self) -> str:
         if self.line is None:
@@ -102,6 +114,10 @@ class UnknownKeyError(ConfigError, KeyError):
     """A key that the definition does not have."""
 
 
+class DiscontinuedError(ConfigError):
+    """A value for a key that is gone."""
+
+
 class YamlError(ConfigError):
     """The text is not the YAML that this package reads.
 
@@ -111,8 +127,8 @@ class YamlError(ConfigError):
     def __init__(
         self, message: str, *, place: Place | None = None, column: int | None = None
     ) -> None:
-        super().__init__(message, place=place)
         self.column = column
+        super().__init__(message, place=place)
 
     def _where(self) -> str:
         where = super()._where()

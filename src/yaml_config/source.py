@@ -52,11 +52,13 @@ class SourceDict(dict[str, Any]):
     """A mapping that knows where its keys were written.
 
     :ivar places: key -> `Place`, for the keys that came from a file.
+    :ivar is_normalized: `normalize` made it; see `KeyedElem.merge`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.places: dict[str, Place] = {}
+        self.is_normalized = False
 
     def put(self, key: str, value: Any, place: Place | None) -> None:
         """Set a key and its place."""

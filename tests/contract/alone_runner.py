@@ -31,9 +31,9 @@ class Alone:
         shutil.copytree(FOLDER, self.schedulers, ignore=_NO_CACHES)
         shutil.copytree(SRC / "yaml_config", self.lib / "yaml_config", ignore=_NO_CACHES)
         shutil.copy(HERE / "alone" / "guard.py", self.lib / "sitecustomize.py")
-        for name in ("host.py", "pav.py", "scenarios.py", "run_checks.py"):
-            shutil.copy(HERE / "alone" / name, self.lib)
-        shutil.copy(HERE / "plugin_checks.py", self.lib)
+        for file in [*(HERE / "alone").glob("*.py"), *HERE.glob("*_checks.py")]:
+            if file.name != "guard.py":
+                shutil.copy(file, self.lib)
         for file in beside:
             shutil.copy(file, self.schedulers / "plugins")
         self.log = root / "refused.txt"

@@ -333,10 +333,10 @@ def test_test_cmd_of_slurm(slurm: Slurm) -> None:
     assert command({}, 1) == "srun -N 1 -w node01 -n 1"
     assert command({"tasks_per_node": "3", "slurm": {"srun_extra": ["-l", "-u"]},
                     "wrapper": "time"}, 1) == "srun -N 1 -w node01 -n 3 -l -u time"
-    assert command({"slurm": {"mpi_cmd": "mpirun"}}) == "mpirun --host node01,node02"
+    assert command({"slurm": {"mpi_cmd": "mpirun"}}) == "mpirun -N 1 --host node01,node02"
     assert command({"slurm": {"mpi_cmd": "mpirun"}, "wrapper": "time", "mpirun_opts": {
         "bind_to": "core", "mca": "btl self", "extra": "-v"}}) == (
-            "mpirun --bind-to core --mca btl self -v --host node01,node02 time")
+            "mpirun -N 1 --bind-to core --mca btl self -v --host node01,node02 time")
 
 
 def test_the_nodes_of_a_slurm_allocation(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
 def in_host26(alone: Alone) -> dict[str, str]:
     """Why each check failed there; '' where it did not."""
     found: dict[str, str] = json.loads(
-        alone.check(str(alone.lib / "run_checks.py"), str(PLUGINS)))
+        alone.check(str(alone.lib / "run_checks.py"), "plugin_checks", str(PLUGINS)))
     return found
 
 

@@ -13,6 +13,7 @@ from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.status_file import STATES, TestStatusInfo
+from polling import until
 
 ENDING = [STATES.SCHED_ERROR, STATES.SCHED_CANCELLED]
 
@@ -46,6 +47,7 @@ def expire(plugin: FakeSched) -> None:
     """Let all kept answers be too old."""
     for name, (_, status) in list(plugin._job_statuses.items()):
         plugin._job_statuses[name] = (time.time() - plugin.JOB_STATUS_TIMEOUT - 1, status)
+    plugin._polling.clear()
 
 
 # ------------------------------------------------------------------------------------ the states
@@ -551,3 +553,94 @@ def test_numbers_in_a_job_info_come_back(host: FakeHost) -> None:
     test = started(plugin, host)[0]
     plugin.job_status(host.pav_cfg, test)
     assert [str(info["id"]) for info in plugin.queries] == ["17"]
+
+
+# ----------------------------------------------------------------------- slow and failing queries
+
+class Bulk(FakeSched):
+    """Learns of all jobs with each query, as the guide for authors says."""
+
+    JOB_STATUS_TIMEOUT = 0.2
+
+    def __init__(self, takes: float = 0.0, fails: bool = False) -> None:
+        super().__init__()
+        self.takes, self.fails = takes, fails
+        self.names: list[str] = []
+
+    def _job_status(self, pav_cfg: Any, job_info: Any) -> Any:
+        self.queries.append(dict(job_info))
+        asked = time.time()
+        time.sleep(self.takes)
+        if self.fails:
+            raise SchedulerPluginError("mb-jobs: no answer")
+        for name in self.names:
+            self._job_statuses[name] = (asked, TestStatusInfo(STATES.SCHEDULED, "Waits."))
+        return TestStatusInfo(STATES.SCHEDULED, "Waits.")
+
+
+def test_one_slow_query_serves_all_jobs(host: FakeHost) -> None:
+    plugin = Bulk(takes=0.5)
+    tests = started(plugin, host, 10)
+    plugin.names = [test.job.name for test in tests if test.job is not None]
+    assert [plugin.job_status(host.pav_cfg, test).state for test in tests] == ["SCHEDULED"] * 10
+    assert len(plugin.queries) == 1
+    # It serves for as long as it took, and no longer than about that.
+    time.sleep(0.6)
+    plugin.job_status(host.pav_cfg, tests[0])
+    assert len(plugin.queries) == 2
+
+
+def test_one_failed_query_serves_all_jobs_for_a_while(host: FakeHost) -> None:
+    plugin = Bulk(takes=0.1, fails=True)
+    tests = started(plugin, host, 20)
+    found = [plugin.job_status(host.pav_cfg, test) for test in tests]
+    assert {status.state for status in found} == {"SCHED_WARNING"}
+    assert all("mb-jobs: no answer" in status.note for status in found)
+    assert "queried just now" in found[1].note
+    assert len(plugin.queries) == 1
+    # Then it is tried again; and as soon as it answers, all is well.
+    plugin.fails = False
+    until(lambda: plugin.job_status(host.pav_cfg, tests[5]).state == "SCHEDULED", "an answer", 10)
+    assert plugin.job_status(host.pav_cfg, tests[6]).state == "SCHEDULED"
+
+
+def test_trouble_with_one_job_is_that_jobs_alone(host: FakeHost) -> None:
+    plugin = FakeSched()
+    plugin.JOB_STATUS_TIMEOUT = 0.05  # type: ignore[misc]
+    bad, *good = started(plugin, host, 3)
+
+    def on_query(info: dict[str, Any]) -> TestStatusInfo:
+        if info["id"] == "0":
+            raise SchedulerPluginError("This one's record is odd.")
+        return TestStatusInfo(STATES.SCHEDULED, "Waits.")
+
+    plugin.on_query = on_query
+    assert plugin.job_status(host.pav_cfg, bad).state == "SCHED_WARNING"
+    until(lambda: plugin.job_status(host.pav_cfg, good[0]).state == "SCHEDULED", "an answer", 10)
+    time.sleep(0.2)
+    # It fails again, after others were answered: they go on being so.
+    assert "odd" in plugin.job_status(host.pav_cfg, bad).note
+    assert plugin.job_status(host.pav_cfg, good[1]).state == "SCHEDULED"
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "RUNNING", "FOO", "CANCELLED", ""])
+def test_a_state_that_is_not_one_of_a_job_is_refused(host: FakeHost, state: str) -> None:
+    plugin = FakeSched()
+    odd = type("Odd", (TestStatusInfo,), {})(STATES.SCHEDULED, "x")
+    odd.state = state
+    plugin.on_query = lambda info: odd
+    test = started(plugin, host)[0]
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state == "SCHED_WARNING" and not test.complete
+    assert repr(state) in status.note and "'fake'" in status.note and "SCHED_RUNNING" in status.note
+
+
+@pytest.mark.parametrize("entry", [5, None, ("now", None), (1.0,), "ab", (1e12, "RUNNING")])
+def test_an_entry_that_is_not_an_answer_is_a_warning(host: FakeHost, entry: Any) -> None:
+    plugin = FakeSched()
+    test = started(plugin, host)[0]
+    assert test.job is not None
+    plugin._job_statuses[test.job.name] = entry
+    status = plugin.job_status(host.pav_cfg, test)
+    assert status.state in ("SCHED_WARNING", "SCHEDULED")
+    assert not test.complete

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from pavilion.schedulers import (
     KickoffScriptHeader,
     SchedulerPluginAdvanced,
     SchedulerVariables,
+    kickoff,
     validate_config,
 )
+from pavilion.schedulers.kickoff import GUARD
 from pavilion.schedulers.plugins.raw import Raw
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -195,6 +199,9 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> FakePavConfig:
 def check_golden(name: str, text: str) -> None:
     """Compare with a stored script; UPDATE_GOLDEN=1 in the environment stores it."""
     path = GOLDEN / name
+    # Where Python and the guard are differs from machine to machine.
+    guard = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(GUARD))}"
+    text = text.replace(guard, "/usr/bin/python3 -I -S /opt/pavilion/schedulers/guard.py")
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
@@ -269,7 +276,7 @@ def test_what_is_not_set_is_left_out(fixed: FakePavConfig, tmp_path: Path,
     text = text_of(LinesSched().create_kickoff_script(
         fixed, plain_tests(1)), tmp_path)  # type: ignore[arg-type]
     assert "PAV_CONFIG" not in text
-    assert "exec" not in text
+    assert "exec >" not in text
     assert "echo" not in text
 
 
@@ -351,6 +358,42 @@ def test_paths_may_hold_any_character(tmp_path: Path, name: str,
             f"site: s i t e\ncomplaint\n")
     assert list(tmp_path.rglob("PWNED")) == []
     assert list(cwd.iterdir()) == []
+
+
+PARENTS = """
+for pid in $$ $PPID; do tr '\\0' ' ' </proc/$pid/cmdline; echo; done
+exit 3
+"""
+
+
+def test_the_script_becomes_the_guard_of_its_tests(host: FakeHost) -> None:
+    host.pav(PARENTS)
+    plugin, test = FakeSched(), host.test()
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+    job = plugin.kickoffs[0][0]
+    assert run_with_bash(job.kickoff_path, host.folder).returncode == 3
+    command, parent = job.kickoff_log.read_text().splitlines()
+    assert command.split()[-2:] == ["_run", "s1.1"]
+    assert parent.split()[-4:] == [str(GUARD), "pav", "_run", "s1.1"]
+
+
+@pytest.mark.parametrize("gone", ["guard.py", "python"])
+def test_without_a_guard_the_script_becomes_what_runs_the_tests(
+        host: FakeHost, gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queued job outlives the installation that submitted it, and may run elsewhere."""
+    if gone == "python":
+        monkeypatch.setattr(sys, "executable", str(host.folder / "no such python"))
+    else:
+        monkeypatch.setattr(kickoff, "GUARD", host.folder / "no such guard.py")
+    host.pav("echo $$; exit 3")
+    host.pav_cfg.env_setup = ["set -eu"]
+    plugin, test = FakeSched(), host.test()
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+    job = plugin.kickoffs[0][0]
+    started = subprocess.Popen([job.kickoff_path], cwd=host.folder)
+    assert started.wait(30) == 3
+    # No shell was left in between.
+    assert job.kickoff_log.read_text() == f"{started.pid}\n"
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if not name.endswith("\n")])

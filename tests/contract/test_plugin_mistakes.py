@@ -52,7 +52,7 @@ def test_a_status_that_is_no_text(host: FakeHost, status: TestStatusInfo) -> Non
     plugin.on_query = lambda info: status
     found = plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
     assert found.state == STATES.SCHED_WARNING and not test.complete
-    assert "'fake'" in found.note and "both must be text" in found.note
+    assert "'fake'" in found.note and "both must be strings" in found.note
 
 
 def test_sys_exit_in_a_status(host: FakeHost) -> None:
@@ -264,3 +264,19 @@ def test_a_variable_that_is_made_from_one_that_is_not_known_yet() -> None:
     inside = Vars(validate_config({}), nodes=nodes, chunks=[["n1"]], deferred=False)
     assert (inside["called"], inside["later"]) == ("run -N 1", "run -N 1")
     assert inside["read"] == {"nodes": "1 nodes"} and inside["errors"] == []
+
+
+@pytest.mark.parametrize(("attribute", "value"), [
+    ("JOB_STATUS_TIMEOUT", "5"), ("JOB_STATUS_TIMEOUT", -1), ("JOB_STATUS_TIMEOUT", None),
+    ("KICKOFFS_AT_ONCE", "x"), ("KICKOFFS_AT_ONCE", 0), ("KICKOFFS_AT_ONCE", 2.5),
+    ("KICKOFFS_AT_ONCE", True), ("JOB_END_GRACE", "long"), ("KICKOFF_GRACE", float("nan")),
+    ("priority", "high"), ("JOB_SHARE_KEY_ATTRS", "partition"), ("JOB_INFO_KEYS", "id"),
+])
+def test_settings_that_cannot_be_used_are_refused_when_it_is_loaded(attribute: str, value: Any
+                                                                    ) -> None:
+    plugin = FakeSched("odd")
+    setattr(plugin, attribute, value)
+    with pytest.raises(SchedulerPluginError) as caught:
+        plugin.activate()
+    assert attribute in str(caught.value) and repr(value) in str(caught.value)
+    assert "'odd'" in str(caught.value) and str(plugin.path) in str(caught.value)

@@ -20,6 +20,7 @@ from fakes import FakeHost, FakeTest
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Raw, registry
 from pavilion.schedulers.identity import load_identity
+from pavilion.schedulers.plugins import raw_processes
 from pavilion.schedulers.plugins.raw_queue import read_stat
 from pavilion.status_file import STATES
 from polling import until
@@ -174,6 +175,92 @@ def test_a_lost_job_ends_all_of_its_tests(plugin: QuickRaw, host: FakeHost) -> N
     for test in tests:
         until(lambda test=test: state_of(plugin, host, test) == STATES.SCHED_ERROR, "the error")
     assert all(test.complete for test in tests)
+
+
+# ------------------------------------------------------------------------------ what a job leaves
+
+def child_of(pid: int) -> int:
+    """The only child of a process."""
+    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(pids) == 1
+    return int(pids[0])
+
+
+def kill_guarded(pid: int) -> None:
+    """Kill a job's first process and the other one that would end what it leaves."""
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(child_of(pid), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_job_is_not_over_while_processes_of_it_go_on(plugin: QuickRaw, host: FakeHost) -> None:
+    host.pav(f"(setsid sh -c 'echo $$ > {host.folder}/left; exec sleep 60' &)\nexec sleep 60")
+    test = start(plugin, host, {})[0]
+    info = info_of(test)
+    left = until(lambda: (host.folder / "left").exists()
+                 and (host.folder / "left").read_text().strip(), "the test's start")
+    kill_guarded(int(info["pid"]))
+    until(lambda: not runs(info["pid"]), "the end of the first process")
+    status = until(lambda: (found := plugin.job_status(host.pav_cfg, test)).note.count("signal 9")
+                   and found, "how it ended")
+    assert status.state == STATES.SCHED_STARTUP
+    assert f"The process {info['pid']} has ended. It was killed by signal 9. These of its " in (
+        status.note)
+    assert left in status.note.split("go on: ")[1].rstrip(".").replace(".", ",").split(", ")
+    assert not test.complete
+    # Any process may cancel it.
+    assert Raw().cancel(JobInfo(info)) is None
+    assert not runs(left)
+    until(lambda: state_of(plugin, host, test) == STATES.SCHED_ERROR, "the error")
+    assert "is over" in test.status.current().note
+
+
+def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(plugin: QuickRaw,
+                                                                     host: FakeHost) -> None:
+    # No guard: this is the job's first process, and its session.
+    test = host.test({}, scheduler="raw")
+    test.shebang = f"#!{host.folder}/shell"
+    shell = host.folder / "shell"
+    shell.write_text(f"#!/bin/bash\nenv -i /bin/sleep 60 &\necho $! > {host.folder}/left\n"
+                     "/bin/sleep 60 & kill -9 $$\n")
+    shell.chmod(0o755)
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+    until(lambda: not runs(info_of(test)["pid"]), "the end of the first process")
+    left = (host.folder / "left").read_text().strip()
+    assert left in plugin.job_status(host.pav_cfg, test).note
+    assert plugin.cancel(JobInfo(info_of(test))) is None
+    assert not runs(left)
+
+
+def test_one_look_at_all_processes_serves_all_jobs_of_a_poll(
+        plugin: QuickRaw, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    class Counted(raw_processes.Snapshot):
+        def __init__(self) -> None:
+            looks.append(time.monotonic())
+            super().__init__()
+
+    monkeypatch.setattr(raw_processes, "Snapshot", Counted)
+    plugin.JOB_STATUS_TIMEOUT = 3600.0  # type: ignore[misc]
+    plugin.JOB_END_GRACE = 3600.0  # type: ignore[misc]
+    gate = host.folder / "gate"
+    os.mkfifo(gate)
+    host.pav(f'test $2 != s1.5 || read line < {gate}')
+    tests = start(plugin, host, *[OWN] * 5)
+    until(lambda: not any(runs(info_of(test)["pid"]) for test in tests[:4]), "four ends")
+    assert plugin.job_status(host.pav_cfg, tests[4]).state == STATES.SCHED_STARTUP
+    assert looks == []
+    notes = [plugin.job_status(host.pav_cfg, test).note for test in tests]
+    assert [note.count("The raw job is over") for note in notes] == [1, 1, 1, 1, 0]
+    assert len(looks) == 1
+    # One that ended since is not judged by an older look.
+    gate.write_text("go on\n")
+    until(lambda: not runs(info_of(tests[4])["pid"]), "its end")
+    plugin._job_statuses.clear()
+    notes = [plugin.job_status(host.pav_cfg, test).note for test in tests]
+    assert [note.count("The raw job is over") for note in notes] == [1, 1, 1, 1, 1]
+    assert len(looks) == 2
 
 
 # --------------------------------------------------------------------------------------- cancelling

@@ -189,9 +189,9 @@ def test_mpirun_opts() -> None:
     sched_vars = make(mpirun_opts={"bind_to": "core", "rank_by": "slot",
                                    "mca": ["btl tcp,self", "x 1"], "extra": ["--quiet"]})
     assert sched_vars.mpirun_opts() == [
-        "--bind-to", "core", "--rank-by", "slot", "--mca", "btl tcp,self", "--mca", "x 1",
-        "--quiet"]
-    assert make().mpirun_opts() == []
+        "-N", "1", "--rank-by", "slot", "--bind-to", "core", "--mca", "btl tcp,self",
+        "--mca", "x 1", "--quiet"]
+    assert make(tasks_per_node="4").mpirun_opts() == ["-N", "4"]
 
 
 def test_variables_may_be_called_as_methods() -> None:

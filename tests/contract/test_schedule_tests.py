@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pavilion.errors import SchedulerPluginError
-from pavilion.jobs import JobInfo
+from pavilion.jobs import Job, JobInfo
+from pavilion.schedulers import handover
+from pavilion.schedulers.handover import HandoverStopped
 from pavilion.status_file import STATES
 
 
@@ -348,3 +352,162 @@ def test_a_status_that_cannot_be_written_hides_no_error(host: FakeHost) -> None:
     # Nobody waits for it.
     assert [test.complete for test in tests] == [False, True, False]
     assert [len(kickoff[0].get_test_id_pairs()) for kickoff in plugin.kickoffs] == [1, 1]
+
+
+# ------------------------------------------------------------------------------- on its way
+
+def test_what_a_job_waits_for_is_in_the_status_of_its_tests_once(host: FakeHost) -> None:
+    plugin, tests = ConcurrentSched(), host.tests(2)
+    shown = []
+
+    def kickoff(number: int, job: Any) -> JobInfo:
+        for text in ("The queue is full.", "The queue is full.", "Looks for it."):
+            plugin.report(job, text)
+        shown.extend([way.text for way in plugin.handovers()])
+        shown.append(plugin.job_status(host.pav_cfg, tests[0]).note)  # type: ignore[arg-type]
+        # One that has started meanwhile has a state of its own.
+        tests[1].status.set(STATES.RUNNING, "Running.")
+        plugin.report(job, "Once more.")
+        return JobInfo(id="1")
+
+    plugin.on_kickoff = kickoff
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    assert shown == ["Looks for it."] * 2
+    first, second = ([info.note for info in test.status.fake_history[2:]] for test in tests)
+    assert first == ["The queue is full.", "Looks for it.", "Once more."]
+    assert second == ["The queue is full.", "Looks for it.", "Running."]
+    assert plugin.handovers() == []
+
+
+def test_a_reason_that_cannot_be_written_is_no_failure(host: FakeHost) -> None:
+    plugin, test = FakeSched(), host.test()
+
+    def kickoff(number: int, job: Any) -> JobInfo:
+        test.status.fake_fail = OSError(28, "No space left on device")
+        plugin.report(job, "The queue is full.")
+        test.status.fake_fail = None
+        return JobInfo(id="1")
+
+    plugin.on_kickoff = kickoff
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+
+
+def _waiting(plugin: FakeSched, began: threading.Event) -> Any:
+    """A kickoff that waits until it is told to give up."""
+    def kickoff(number: int, job: Any) -> JobInfo:
+        began.set()
+        if plugin.pause(job, 60):
+            return JobInfo(id=str(number))
+        raise HandoverStopped("Given up while the queue was full.")
+    return kickoff
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_handing_over_can_be_ended(host: FakeHost, at_once: int) -> None:
+    class Sched(FakeSched):
+        KICKOFFS_AT_ONCE = at_once
+
+    plugin, tests, began = Sched(), host.tests(4), threading.Event()
+    plugin.on_kickoff = _waiting(plugin, began)
+    results: list[Any] = []
+    thread = threading.Thread(
+        target=lambda: results.extend(plugin.schedule_tests(host.pav_cfg, tests)))
+    thread.start()
+    assert began.wait(20)
+    plugin.stop_kickoffs()
+    thread.join(20)
+    assert not thread.is_alive()
+    # Each test is in an error, and none is without an end.
+    assert [error.tests for error in results] == [[test] for test in tests]
+    assert [test.fake_states[-1] for test in tests] == [STATES.SCHED_CANCELLED] * 4
+    assert 1 <= len(plugin.kickoffs) <= at_once
+    # The next time is another time.
+    plugin.on_kickoff = lambda number, job: JobInfo(id="1")
+    assert plugin.schedule_tests(host.pav_cfg, [host.test()]) == []
+
+
+def test_a_job_whose_tests_are_cancelled_is_not_waited_with(
+        host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it can be ended in a host that knows nothing of all this."""
+    monkeypatch.setattr(handover, "CANCEL_POLL", 0.01)
+    plugin, tests, began = ConcurrentSched(), host.tests(2), threading.Event()
+    plugin.on_kickoff = _waiting(plugin, began)
+    thread = threading.Thread(target=plugin.schedule_tests, args=(host.pav_cfg, tests))
+    thread.start()
+    assert began.wait(20)
+    for test in tests:
+        assert thread.is_alive()
+        test.status.set("CANCELLED", "By a user.")
+        test.set_run_complete()
+    thread.join(20)
+    assert not thread.is_alive()
+    # That stays their last word.
+    assert [test.fake_states[-1] for test in tests] == ["CANCELLED"] * 2
+
+
+def test_a_job_that_waits_for_long_gives_signs_of_life(
+        host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another process would take it for one that was lost on its way."""
+    monkeypatch.setattr(handover, "SIGN_PAUSE", 0.0)
+    plugin, test = FakeSched(), host.test()
+
+    def kickoff(number: int, job: Any) -> JobInfo:
+        os.utime(job.path, (1, 1))
+        assert plugin.pause(job, 0.01)
+        shown.append(plugin.job_status(host.pav_cfg, test).state)  # type: ignore[arg-type]
+        return JobInfo(id="1")
+
+    shown: list[str] = []
+    plugin.on_kickoff = kickoff
+    assert plugin.schedule_tests(host.pav_cfg, [test]) == []
+    assert shown == [STATES.SCHEDULED] and not test.complete
+
+
+def test_without_a_host_nobody_is_told_and_nobody_ends_it(host: FakeHost) -> None:
+    plugin = FakeSched()
+    job = Job.new(host.pav_cfg, host.tests(1))  # type: ignore[arg-type]
+    plugin.report(job, "The queue is full.")
+    assert plugin.pause(job, 0.01)
+    plugin.stop_kickoffs()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_interrupt_leaves_each_test_with_an_end_or_a_job(host: FakeHost, at_once: int) -> None:
+    class Sched(FakeSched):
+        KICKOFFS_AT_ONCE = at_once
+
+        def _recover_identity(self, job: Any) -> JobInfo | None:
+            # The first job left a mark.
+            return JobInfo(id="by its mark") if job is self.kickoffs[0][0] else None
+
+    plugin, tests = Sched(), host.tests(4)
+    both = threading.Barrier(at_once)
+
+    def kickoff(number: int, job: Any) -> JobInfo:
+        both.wait(20)
+        raise KeyboardInterrupt
+
+    plugin.on_kickoff = kickoff
+    with pytest.raises(KeyboardInterrupt):
+        plugin.schedule_tests(host.pav_cfg, tests)
+    by_state = sorted(test.fake_states[-1] for test in tests)
+    assert by_state == sorted(["SCHEDULED", *["SCHED_ERROR"] * (at_once - 1),
+                               *["SCHED_CANCELLED"] * (4 - at_once)])
+    first = next(test for test in tests if not test.complete)
+    assert first.job is not None and dict(first.job.info) == {"id": "by its mark"}
+    assert plugin.handovers() == []
+
+
+def test_methods_at_work_are_known(host: FakeHost) -> None:
+    plugin = FakeSched()
+    seen = []
+
+    def look(*_: Any) -> Any:
+        seen.append([(call.scheduler, call.method) for call in handover.calls_at_work()])
+        return JobInfo(id="1")
+
+    plugin.on_kickoff = plugin.on_query = look
+    test = schedule(plugin, host, {})[0]
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert seen == [[("fake", "_kickoff")], [("fake", "_job_status")]]
+    assert handover.calls_at_work() == []

@@ -2,9 +2,10 @@
 
     killed_swaps.py SOURCE MODEL ACTION EXCHANGES
 
-SOURCE is the folder to install. For each step of the change the checkout MODEL is copied, beside
-it and named with the step's number, and the process is killed there. The last copy is the one that
-was not stopped. EXCHANGES is 'yes' where names can be exchanged.
+SOURCE is the directory to install, with a scheduler of the checkout's own. For each step of the
+change the checkout MODEL is copied, beside it and named with the step's number, and the process is
+killed there. The last copy is the one that was not stopped. EXCHANGES is 'yes' where names can be
+exchanged.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pavilion.dropin import Checkout, unlink
-from pavilion.dropin.disk import Disk
+from pavilion.dropin.disk import Disk, Files
 from pavilion.dropin.swap import Swap, locked
+
+# A scheduler of the checkout's own, and of which change it is.
+KEPT = {"flux.py": "# of the second link", "flux.yapsy-plugin": "[Core]\nName = flux\n"}
 
 
 class Mortal(Disk):
@@ -54,8 +58,15 @@ class Mortal(Disk):
         self._step()
         super().symlink(target, path)
 
-    def copy(self, source: Path, path: Path, marker: Mapping[str, Any],
-             more: Iterable[Path] = ()) -> None:
+    def fill(self, path: Path, marker: Mapping[str, Any], files: Files) -> None:
+        self._step()
+        if self._dies():
+            path.mkdir()
+            (path / "half").write_text("of it")
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().fill(path, marker, files)
+
+    def copy(self, source: Path, path: Path, marker: Mapping[str, Any], more: Files) -> None:
         self._step()
         if self._dies():
             path.mkdir()
@@ -87,7 +98,7 @@ def change(source: Path, checkout: Checkout, action: str, disk: Disk) -> None:
     with locked(checkout):
         swap = Swap(checkout, disk)
         swap.recover()
-        swap.install(source, "1", copy=action == "copy")
+        swap.install(source, "1", copy=action == "copy", kept=KEPT)
         if action == "fail":
             swap.recover()
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from cli_tools import SLEEPER, Cli, wait_until
@@ -86,3 +87,75 @@ def test_scheduler_that_does_not_cancel(cli: Cli) -> None:
     assert done.code == 1
     assert "The controller says no." in done.rows[0][2]
     assert cli("wait").code == 1
+
+
+MARKING_PLUGIN = """
+    import json, time
+    from pavilion.jobs import JobInfo
+    from pavilion.schedulers import Raw
+
+    class Marking(Raw):
+        '''Its kickoff hangs when the job has been started; the mark that it leaves tells of it.'''
+        IS_CONCURRENT = False
+
+        def __init__(self):
+            super().__init__()
+            self.name = "marking"
+
+        def _kickoff(self, pav_cfg, job, *args, **kwargs):
+            job.kickoff_path.write_text("#!/bin/sh\\nexec sleep 600\\n")
+            info = super()._kickoff(pav_cfg, job, *args, **kwargs)
+            new = job.path / "mark.new"
+            new.write_text(json.dumps(dict(info)))
+            new.rename(job.path / "mark.json")
+            time.sleep(600)
+
+        def _recover_identity(self, job):
+            mark = job.path / "mark.json"
+            return JobInfo(json.loads(mark.read_text())) if mark.exists() else None
+    """
+
+
+def test_a_run_that_was_killed_on_another_host(cli: Cli) -> None:
+    """For a while it may be alive.  Then its job is cancelled, and tests without a job end."""
+    cli.plugin("marking", MARKING_PLUGIN)
+    cli.suite("""
+        test:
+          scheduler: marking
+          variables: {number: [1, 2]}
+          permute_on: number
+          run: {cmds: ["touch started", "sleep 60"]}
+        """)
+    process = cli.start("run", "suite")
+    wait_until(lambda: list(cli.work.glob("jobs/*/mark.json")), "the start of the job")
+    process.kill()
+    series = cli.work / "series" / "s1"
+    record = json.loads((series / "series.json").read_text())
+    record["starter"]["host"] = "login2"
+    (series / "series.json").write_text(json.dumps(record))
+
+    done = cli("cancel", "s1.1")
+    assert "being handed to the scheduler just now" in done.rows[0][2]
+    assert "on login2" in done.rows[0][2] and "cancel again in 2 minutes" in done.rows[0][2]
+    assert cli("status", "s1.2", "--json").json["tests"][0]["state"] == "CREATED"
+    assert cli.processes()
+
+    os.utime(series / "starting", (1, 1))
+    assert cli("cancel", "s1.1").rows[0][2] == "already cancelled"
+    wait_until(lambda: not cli.processes(), "the end of the job")
+    last = cli("status", "s1.2", "--json").json["tests"][0]
+    assert (last["state"], last["complete"]) == ("SCHED_ERROR", True)
+    assert "on login2" in last["note"]
+
+
+def test_a_run_that_was_killed_on_this_host(cli: Cli) -> None:
+    cli.plugin("marking", MARKING_PLUGIN)
+    cli.suite("test: {scheduler: marking, run: {cmds: ['touch started', 'sleep 60']}}")
+    process = cli.start("run", "suite")
+    wait_until(lambda: list(cli.work.glob("jobs/*/mark.json")), "the start of the job")
+    process.kill()
+    process.wait()
+    # Its job is found by its mark, long before it counts as lost.
+    assert cli("status", "--json").json["tests"][0]["state"] == "SCHED_STARTUP"
+    assert cli("cancel", "s1").rows[0][2] == "cancelled"
+    wait_until(lambda: not cli.processes(), "the end of the job")

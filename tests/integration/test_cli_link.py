@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -15,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import Cli, Done, wait_until
+from cli_tools import PATIENCE, Cli, Done, wait_until
+from killed_swaps import KEPT as FLUX_KEPT
 from made_up_pavilion import (
+    BROKEN_FLUX,
+    FLUX,
+    PBS,
     SRC,
     make_checkout,
     make_old_folder,
+    replace,
     schedulers_names,
     show_sched,
     tree,
@@ -30,12 +37,18 @@ from pavilion.cli.main import main
 from pavilion.dropin import Checkout, DropinError, find_checkout, unlink
 from pavilion.dropin import link as link_module
 from pavilion.dropin.checkout import Interpreter, find_python, find_version, module_path
-from pavilion.dropin.disk import MARKER, Disk
+from pavilion.dropin.disk import MARKER, Disk, Files
+from pavilion.dropin.inside import Scheduler, Smoke, Start
 from pavilion.dropin.swap import Piece, Swap, identify, locked
 
 OURS = SRC / "pavilion" / "schedulers"
 BACKUP = "schedulers.before-pavilion-schedulers"
 RECORD = ".schedulers.pavilion-schedulers.json"
+KEPT = ".schedulers.pavilion-schedulers.kept"
+# What is kept by the link before the one that is killed.
+FIRST_KEPT = {"flux.py": "# of the first link", "old.py": "# only there"}
+# What a finished link leaves.
+LINKED = [RECORD, KEPT, "schedulers", BACKUP]
 PYTHON = Interpreter(Path(sys.executable), "of the tests")
 
 
@@ -85,9 +98,13 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     done = cli(*command("check", root), bare=True)
     assert (done.code, done.err) == (0, "")
     table = {row[0]: row[1:] for row in done.rows}
-    assert table["version"][:2] == ["2.6.1 (RELEASE.md)", "ok"]
-    assert table["schedulers folder"][:2] == ["the checkout's own", "ok"]
-    assert table["try-out: discovery"][:2] == ["raw, slurm", "ok"]
+    assert table["version"][:2] == ["2.6 (RELEASE.txt)", "ok"]
+    assert table["schedulers directory"][:2] == ["the checkout's own", "ok"]
+    assert table["start"][:2] == ["schedulers: flux, raw, slurm", "ok"]
+    assert table["host modules"][1] == "ok"
+    assert table["scheduler flux"][1:] == ["ok", "A link keeps it."]
+    assert table["try-out: start"][:2] == ["import pavilion.plugins", "ok"]
+    assert table["try-out: discovery"][:2] == ["flux, raw, slurm", "ok"]
     assert table["pav show sched"][1] == "ok"
     assert tree(root) == before
 
@@ -95,8 +112,9 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert done.code == 0, done.err
     assert active(root).readlink() == OURS
     assert f"unlink '{root}'" in done.out
-    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert show_sched(root) == ["raw", "slurm"]
+    assert "It keeps flux" in done.out
+    assert schedulers_names(root) == LINKED
+    assert show_sched(root) == ["flux", "raw", "slurm"]
 
     linked = tree(root)
     done = run("link", root)
@@ -118,32 +136,162 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert tree(root) == before
 
 
-def test_copy_has_the_plugins_that_are_not_ours(root: Path) -> None:
+def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     before = tree(root)
-    assert "flux" in findings(run("check", root, "--json"))["other plugins"][1]
     done = run("link", root, "--copy", "--json")
     assert done.code == 0, done.err
     assert done.json["changed"] is True
     assert not active(root).is_symlink()
+    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
     assert show_sched(root) == ["flux", "raw", "slurm"]
     done = run("link", root, "--copy", "--json")
     assert (done.json["done"], done.json["changed"]) == (True, False)
 
-    # A copy of an older version is renewed; its other plugins stay.
+    # A copy of an older version is renewed; its other plugins stay, a site's own as well.
     (active(root) / "planning.py").write_text("old = True\n")
+    write(active(root) / "plugins" / "site.py",
+          FLUX.replace("Flux", "Site").replace("flux", "site"))
+    write(active(root) / "plugins" / "site.yapsy-plugin", "[Core]\nName = site\nModule = site\n")
     found = findings(run("check", root, "--json"))
-    assert found["schedulers folder"][0] == "warning"
-    assert found["other plugins"][0] == "ok"
+    assert found["copy"][0] == "warning"
     assert run("link", root, "--copy", "--json").json["changed"] is True
     assert (active(root) / "planning.py").read_bytes() == (OURS / "planning.py").read_bytes()
-    assert show_sched(root) == ["flux", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "raw", "site", "slurm"]
 
     # From a copy to a link; the backup is still that of the beginning.
     assert run("link", root).code == 0
     assert active(root).is_symlink()
-    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
+    assert schedulers_names(root) == LINKED
+    assert show_sched(root) == ["flux", "raw", "site", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
+
+
+# ------------------------------------------------------------------- built-in schedulers
+
+def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    assert show_sched(root) == ["flux", "pbs", "raw", "slurm"]
+    before = tree(root)
+    for more in ([], ["--copy"]):
+        done = run("link", root, "--json", *more)
+        assert done.code == 1
+        verdict, text = findings(done)["scheduler pbs"]
+        assert verdict == "FAIL"
+        # The reason, and a place that the user knows.
+        assert "old_helper" in text
+        assert str(active(root) / "plugins" / "pbs.py") in text
+        assert "--without pbs" in text
+        # The others were tried all the same.
+        assert findings(done)["scheduler flux"][0] == "ok"
+        assert findings(done)["try-out: variables"][0] == "ok"
+        assert tree(root) == before
+
+    assert run("link", root, "--without", "pbs").code == 0
+    assert show_sched(root) == ["flux", "raw", "slurm"]
+    # It stays as it is, and check tells.
+    assert "linked already" in run("link", root).out
+    found = run("check", root, "--json")
+    assert found.code == 0
+    assert findings(found)["scheduler pbs"][0] == "warning"
+    assert run("unlink", root).code == 0
+    assert tree(root) == before
+
+
+def test_scheduler_that_is_broken_anyway_is_kept(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "pav", plugins={"flux": BROKEN_FLUX})
+    for more in ([], ["--copy"]):
+        done = run("link", root, "--json", *more)
+        assert done.code == 0
+        verdict, text = findings(done)["scheduler flux"]
+        assert verdict == "warning"
+        assert "_no_such_thing" in text
+        assert show_sched(root) == ["flux", "raw", "slurm"]
+
+
+def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "pav", plugins={})
+    plugins = active(root) / "plugins"
+    write(plugins / "flux" / "__init__.py", "from .inner import Flux\n")
+    write(plugins / "flux" / "inner.py", FLUX.replace("..", "..."))
+    # In one module with a class of theirs that is called as one of ours.
+    write(plugins / "raw_queue.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
+    replace(active(root) / "__init__.py", "AGE =", "from .plugins.flux import Flux\n"
+            "from .plugins.raw_queue import Lsf\nAGE =")
+    before = tree(root)
+    for more in ([], ["--copy"]):
+        assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
+        assert run("link", root, *more).code == 0
+        assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
+    assert (active(root) / "plugins" / "raw_queue.py").read_bytes() == (
+        OURS / "plugins" / "raw_queue.py").read_bytes()
+    assert run("unlink", root).code == 0
+    assert tree(root) == before
+
+
+def test_scheduler_that_is_left_out_and_taken_back(root: Path) -> None:
+    done = run("link", root, "--without", "nothing")
+    assert done.code == 2
+    assert "flux" in done.err
+    assert run("link", root).code == 0
+    assert run("link", root, "--without", "flux").code == 0
+    assert show_sched(root) == ["raw", "slurm"]
+    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
+    assert run("unlink", root).code == 0
+    assert run("link", root).code == 0
+    assert show_sched(root) == ["flux", "raw", "slurm"]
+
+
+def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
+    assert run("link", root).code == 0
+    kept = active(root).with_name(KEPT)
+    (kept / "flux.py").write_text("oops =\n")
+    done = run("check", root, "--json")
+    assert findings(done)["kept schedulers"][0] == "warning"
+    assert run("link", root, "--json").json["changed"] is True
+    assert show_sched(root) == ["flux", "raw", "slurm"]
+    # One that we bundle by now: ours is taken.
+    write(kept / "raw.yapsy-plugin", "[Core]\nName = raw\nModule = other\n")
+    write(kept / "other.py", FLUX.replace('"flux"', '"raw"'))
+    done = run("link", root, "--json")
+    assert done.code == 0
+    assert show_sched(root) == ["flux", "raw", "slurm"]
+    script = ("from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
+              "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('flux')).__module__)")
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                         env=dict(os.environ, PYTHONPATH=str(root / "lib")), check=True).stdout
+    assert out.split() == ["True", "pavilion.schedulers.plugins.flux"]
+
+
+def on_terminal(answer: str, *args: Any) -> tuple[int, str]:
+    """Run a command on a terminal of its own, and answer its question: exit code, output."""
+    here, there = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "pavilion.cli", *command(*args)],
+                               stdin=there, stdout=there, stderr=there,
+                               env=dict(os.environ, TERM="dumb"))
+    os.close(there)
+    os.write(here, answer.encode())
+    text = b""
+    try:
+        while select.select([here], [], [], PATIENCE)[0]:
+            text += os.read(here, 4096)
+    except OSError as exc:
+        # The other end is closed.
+        assert exc.errno == errno.EIO
+    os.close(here)
+    return process.wait(PATIENCE), text.decode().replace("\r", "")
+
+
+def test_the_user_is_asked_on_a_terminal(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    before = tree(root)
+    for answer, expected in (("\n", 1), ("no\n", 1), ("\x04", 1), ("y\n", 0)):
+        assert tree(root) == before
+        code, text = on_terminal(answer, "link", root)
+        assert code == expected, text
+        assert "old_helper" in text
+        assert "Link without pbs? [y/N] " in text
+    assert show_sched(root) == ["flux", "raw", "slurm"]
 
 
 # -------------------------------------------------------------------------- what is refused
@@ -155,17 +303,49 @@ def test_failure_in_place_is_undone(root: Path) -> None:
     assert done.code == 1
     assert "Everything was undone" in done.err
     assert "no, thanks" in done.out
+    assert "\x1b" not in done.out
     assert tree(root) == before
 
 
 def test_host_that_lacks_something_is_found_before(root: Path) -> None:
-    file = root / "lib" / "pavilion" / "jobs.py"
-    file.write_text(file.read_text().replace("def save_node_data", "def other"))
+    replace(root / "lib" / "pavilion" / "jobs.py", "self.sched_log =", "self.other =")
     before = tree(root)
     done = run("link", root, "--json")
     assert done.code == 1
-    assert findings(done)["try-out: host modules"] == (
-        "FAIL", "this Pavilion lacks pavilion.jobs.Job.save_node_data")
+    verdict, text = findings(done)["host modules"]
+    assert verdict == "FAIL"
+    assert "this Pavilion lacks pavilion.jobs: a Job without 'sched_log'" in text
+    assert "try-out: start" not in findings(done)
+    assert tree(root) == before
+
+
+def test_2_5_is_not_supported_and_why(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "pav", version="2.5")
+    before = tree(root)
+    for args in (["check"], ["link"], ["link", "--force"]):
+        done = run(args[0], root, *args[1:], "--json")
+        assert done.code == 1
+        assert findings(done)["version"][0] == "FAIL"
+        verdict, text = findings(done)["host modules"]
+        assert verdict == "FAIL"
+        assert "pavilion.errors.SchedConfigError, pavilion.status_file.STATES.SCHED_WARNING" in text
+        assert "not supported" in text
+        assert tree(root) == before
+    # The reason is told even if it does not start.
+    (root / "lib" / "pavilion" / "result" / "__init__.py").write_text("import no_such_module\n")
+    found = findings(run("check", root, "--json"))
+    assert "no_such_module" in found["start"][1]
+    assert "SchedConfigError, pavilion.status_file.STATES.SCHED_WARNING" in found["host modules"][1]
+
+
+def test_pavilion_that_does_not_start(root: Path) -> None:
+    """Then there is no telling which schedulers would be lost."""
+    write(active(root) / "plugins" / "flux.py", "import flux_bindings\n")
+    before = tree(root)
+    done = run("link", root, "--json")
+    assert done.code == 1
+    assert findings(done)["start"][0] == "FAIL"
+    assert "No module named 'flux_bindings'" in findings(done)["start"][1]
     assert tree(root) == before
 
 
@@ -174,11 +354,11 @@ def test_other_version_needs_force(tmp_path: Path) -> None:
     before = tree(root)
     done = run("link", root)
     assert done.code == 1
-    assert "2.4 (RELEASE.md)" in done.out
+    assert "2.4 (RELEASE.txt)" in done.out
     assert "--force" in done.out
     assert tree(root) == before
     assert run("link", root, "--force").code == 0
-    assert show_sched(root) == ["raw", "slurm"]
+    assert show_sched(root) == ["flux", "raw", "slurm"]
 
 
 def test_pav_that_never_worked_is_a_warning(root: Path) -> None:
@@ -217,7 +397,7 @@ def test_python_that_is_too_old(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ("nowhere", "does not exist"), ("", "is no Pavilion checkout"),
+    ("nowhere", "does not exist"), ("", "is not a Pavilion checkout"),
 ])
 def test_no_checkout(tmp_path: Path, given: str, message: str) -> None:
     for name in ("check", "link", "unlink"):
@@ -243,6 +423,7 @@ def test_git_brought_back_the_old_folder(root: Path) -> None:
     done = run("unlink", root)
     assert done.code == 0
     assert "may be removed" in done.out
+    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
     assert run("link", root).code == 0
     assert active(root).is_symlink()
     assert run("unlink", root).code == 0
@@ -285,9 +466,9 @@ def test_link_that_leads_nowhere(root: Path) -> None:
         swap.commit()
     done = run("check", root, "--json")
     assert done.code == 1
-    assert findings(done)["schedulers folder"][0] == "FAIL"
+    assert findings(done)["schedulers directory"][0] == "FAIL"
     assert run("link", root).code == 0
-    assert show_sched(root) == ["raw", "slurm"]
+    assert show_sched(root) == ["flux", "raw", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -349,12 +530,12 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
     before = tree(root)
     kill_link(cli, root)
     # Pavilion works all the same, and somebody who looks is told.
-    assert show_sched(root) == ["raw", "slurm"]
+    assert show_sched(root) == ["flux", "raw", "slurm"]
     half = tree(root)
     done = run("check", root, "--json")
     assert done.code == 1
     assert done.json["state"] == "interrupted"
-    assert "linking was interrupted" in findings(done)["schedulers folder"][1]
+    assert "linking was interrupted" in findings(done)["schedulers directory"][1]
     assert tree(root) == half
 
     done = run("unlink", root)
@@ -365,7 +546,7 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
     kill_link(cli, root)
     done = run("link", root)
     assert done.code == 0, done.err
-    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
+    assert schedulers_names(root) == LINKED
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -378,7 +559,7 @@ def test_one_at_a_time(cli: Cli, root: Path) -> None:
     done = run("unlink", root)
     assert done.code == 2
     assert "another pav-sched" in done.err
-    assert "being changed" in findings(run("check", root, "--json"))["schedulers folder"][1]
+    assert "being changed" in findings(run("check", root, "--json"))["schedulers directory"][1]
     # Ctrl-C undoes it.
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=15)
@@ -400,11 +581,13 @@ def test_killed_at_each_step(tmp_path: Path, first: str | None, action: str, exc
     if first is not None:
         checkout = find_checkout(model)
         with locked(checkout):
-            Swap(checkout).install(small_source(tmp_path), "0", copy=first == "copy")
+            Swap(checkout).install(small_source(tmp_path), "0", copy=first == "copy",
+                                   kept=FIRST_KEPT)
             Swap(checkout).commit()
     # What is put in its place now is another one.
     source = small_source(tmp_path)
-    whole = [contents(active(model)), contents(source), str(source)]
+    copy = {**contents(source), **{f"plugins/{name}": text for name, text in FLUX_KEPT.items()}}
+    whole = [contents(active(model)), copy, str(source)]
     if action == "unlink":
         whole.append(contents(active(model).with_name(BACKUP)))
     run_killed(source, model, action, exchanges)
@@ -416,6 +599,10 @@ def test_killed_at_each_step(tmp_path: Path, first: str | None, action: str, exc
         else:
             # Without exchange there is a moment at which there is none.
             assert not exchanges
+        kept = active(folder).with_name(KEPT)
+        if active(folder).is_symlink() and (exchanges or kept.exists()):
+            # A link never stands without the schedulers that it keeps.
+            assert contents(kept) in (FIRST_KEPT, FLUX_KEPT)
         go_on(folder, original, source)
 
 
@@ -437,8 +624,8 @@ def run_killed(source: Path, model: Path, action: str, exchanges: bool) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def contents(place: Path) -> str | dict[str, str]:
-    """What a schedulers folder is: a link's text, or its files without our marker."""
+def contents(place: Path) -> Any:
+    """What a schedulers directory is: a link's text, or its files without our marker."""
     if place.is_symlink():
         return str(place.readlink())
     return {name: text for name, text in tree(place).items() if name != MARKER}
@@ -455,10 +642,11 @@ def go_on(folder: Path, original: dict[str, str], source: Path) -> None:
         swap = Swap(checkout)
         swap.recover()
         if identify(active(other)) != Piece("link", str(source)):
-            swap.install(source, "2", copy=False)
+            swap.install(source, "2", copy=False, kept=FLUX_KEPT)
             swap.commit()
     assert active(other).readlink() == source
-    assert schedulers_names(other) == [RECORD, "schedulers", BACKUP]
+    assert schedulers_names(other) == LINKED
+    assert contents(active(other).with_name(KEPT)) == FLUX_KEPT
     backup = {name.replace(BACKUP, "schedulers"): text for name, text in tree(other).items()
               if BACKUP in name}
     assert backup == original
@@ -485,15 +673,21 @@ class Full(Disk):
         self._use(path)
         super().symlink(target, path)
 
+    def fill(self, path: Path, marker: Any, files: Files) -> None:
+        self._use(path)
+        super().fill(path, marker, files)
+
     def write_record(self, path: Path, data: Any) -> None:
         self._use(path)
         super().write_record(path, data)
 
 
-@pytest.mark.parametrize("left", range(1, 7))
+@pytest.mark.parametrize("left", range(1, 11))
 def test_failing_disk_is_undone(root: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
-    monkeypatch.setattr("pavilion.dropin.inside.smoke", lambda checkout, python: [])
-    monkeypatch.setattr("pavilion.dropin.inside.rehearse", lambda checkout, python: [])
+    monkeypatch.setattr("pavilion.dropin.inside.smoke", lambda *args: Smoke([], {}))
+    monkeypatch.setattr("pavilion.dropin.inside.rehearse", lambda *args: Smoke([], {}))
+    flux = Scheduler("flux", "", active(root) / "plugins" / "flux.py", {})
+    monkeypatch.setattr("pavilion.dropin.inside.start", lambda *args: Start("", [flux], []))
     monkeypatch.setattr("pavilion.dropin.inside.show_sched", lambda checkout, python: None)
     monkeypatch.setattr("pavilion.dropin.checks._dependencies", lambda checkout, python: [])
     before = tree(root)
@@ -506,6 +700,31 @@ def test_failing_disk_is_undone(root: Path, monkeypatch: pytest.MonkeyPatch, lef
     else:
         assert disk.left > 0
         assert outcome.done
+
+
+def test_lock_is_not_opened_through_a_link(root: Path, tmp_path: Path) -> None:
+    """Somebody else's link would have us make, or open, a file of their choice."""
+    victim = tmp_path / "victim"
+    lock = active(root).with_name(".schedulers.pavilion-schedulers.lock")
+    lock.symlink_to(victim)
+    before = tree(root)
+    for name in ("link", "unlink"):
+        done = run(name, root)
+        assert done.code == 2
+        assert "is a link" in done.err
+        assert str(lock) in done.err
+    assert run("check", root).code == 0
+    assert not victim.exists()
+    assert tree(root) == before
+
+
+def test_kept_directory_of_somebody_else_is_left_alone(root: Path) -> None:
+    write(active(root).with_name(KEPT) / "their.py", "# not ours\n")
+    before = tree(root)
+    done = run("link", root)
+    assert done.code == 2
+    assert "is in the way" in done.err
+    assert tree(root) == before
 
 
 def test_record_that_cannot_be_understood(root: Path) -> None:
@@ -534,6 +753,10 @@ def test_original_that_somebody_removed_meanwhile(root: Path) -> None:
     ("RELEASE.md", "# Pavilion 2 Release Notes\n\n## Release 2.6\nText 9.9\n\n## 2.5.1", "2.6"),
     ("RELEASE.md", "# Release Notes\n## 2.3\n## 2.4\n## Pavilion 2.6.1", "2.6.1"),
     ("RELEASE.md", "# Version 2.10\n# Version 2.9", "2.10"),
+    ("RELEASE.txt", "# Text.\nRELEASE=2.6\n\n# Release History\n## 2.7 Pre-Release Notes\n", "2.6"),
+    ("RELEASE.md", "RELEASE=2.6.1\n\n## 2.7 Pre-Release Notes\n## 2.6.1", "2.6.1"),
+    ("RELEASE.txt", "# Text.\nRELEASE=2.4\n## 2.5 Pre-Release Notes\n", "2.4"),
+    ("VERSION.txt", "# Text.\n2.0\n", None),
     ("VERSION", "2.5\n", "2.5"),
     ("lib/pavilion/version.py", "__version__ = '2.6.2'\n", "2.6.2"),
     ("setup.cfg", "[metadata]\nversion = 2.4\n", "2.4"),

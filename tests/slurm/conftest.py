@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters import Early, FakeForTests, Slurm
-from real_slurm import RealSlurm
+from real_slurm import RealSlurm, why_no_accounting
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +49,29 @@ def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Early]:
     jobs = Early(Slurm(slurm_cluster, folder))
     yield jobs
     jobs.stop()
+
+
+@pytest.fixture(scope="session")
+def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
+    """A real cluster with a slurmdbd, which forgets jobs soon.  There is no fake one."""
+    if request.config.getoption("--slurm") == "fake":
+        pytest.skip("needs a real slurmdbd; --slurm=real runs it")
+    reason = why_no_accounting()
+    if reason:
+        pytest.skip(f"needs a real slurmdbd, and that cannot be started here: {reason}")
+    folder = Path(tempfile.mkdtemp(prefix="test-slurmdbd-"))
+    folder.chmod(0o755)
+    try:
+        with RealSlurm(folder, nodes=4, min_job_age=1, accounting=True) as cluster:
+            yield cluster
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def late() -> None:
+    """For tests that come last, because what they look at takes long by itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: "late" in getattr(item, "fixturenames", ()))

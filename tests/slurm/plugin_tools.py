@@ -18,6 +18,7 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
 from pavilion.schedulers.commands import CommandResult
+from pavilion.schedulers.identity import load_identity
 from pavilion.schedulers.job_table import JobRecord
 from pavilion.schedulers.plugins.slurm import parsing, queries
 from pavilion.status_file import TestStatusInfo
@@ -149,7 +150,9 @@ class Site:
 def info(test: FakeTest) -> JobInfo:
     """What identifies the test's job."""
     assert test.job is not None
-    return test.job.info
+    found = load_identity(test.job)
+    assert found is not None
+    return found
 
 
 def script(test: FakeTest) -> str:

@@ -103,6 +103,23 @@ def test_a_failing_prolog_holds_the_job_and_drains_the_node(slurm: Slurm) -> Non
     assert slurm.ok("sinfo", "-h", "-R", "-o", "%E|%u|%N") == "Prolog error|root|node02\n"
 
 
+def test_a_failing_prolog_cancels_a_job_that_is_not_to_be_requeued(slurm: Slurm) -> None:
+    """As our header asks for it."""
+    slurm.wait_idle("node03")
+    slurm.fail_prolog(True)
+    try:
+        job_id = slurm.submit("true", "-w", "node03", "--no-requeue",
+                              f"--output={slurm.folder}/no-requeue.log")
+        slurm.wait_state(job_id, "CANCELLED")
+    finally:
+        slurm.fail_prolog(False)
+    assert slurm.field(job_id, "%T|%r|%N") == "CANCELLED|None|node03"
+    shown = slurm.show(job_id)
+    assert (shown["Reason"], shown["Restarts"], shown["ExitCode"]) == ("None", "0", "0:0")
+    wait_until(lambda: slurm.node_state("node03") == "IDLE+DRAIN", "the node is drained")
+    assert (slurm.folder / "no-requeue.log").read_text() == "Error running slurm prolog: 1\n"
+
+
 @pytest.mark.parametrize(("options", "reason"), [
     (["-N", "9"], "PartitionNodeLimit"), (["-t", "300"], "PartitionTimeLimit"),
     (["-b", "now+1hour"], "BeginTime"), (["-H"], "JobHeldUser"),

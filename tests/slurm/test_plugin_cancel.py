@@ -20,6 +20,7 @@ from pavilion.jobs import JobInfo
 from pavilion.schedulers.commands import CommandResult
 from pavilion.schedulers.plugins.slurm.cancel import Cancelled, CancelOutcome, cancel_jobs
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
+from pavilion.schedulers.plugins.slurm.record import read_record
 
 
 @pytest.fixture
@@ -63,10 +64,10 @@ def test_what_is_told_of_each(site: Site) -> None:
     running, over = site.start(work=site.long), site.start()
     wait_until(lambda: site.jobs()[info(over)["id"]].state == "COMPLETED", "one is over")
     site.wait_status(running, "SCHED_STARTUP")
-    table = site.plugin._table(None, info(over))
-    ids = [info(running)["id"], info(over)["id"], "4000000"]
-    outcomes = cancel_jobs(site.plugin._client, table, ids, 15.0)
-    assert [outcomes[job_id] for job_id in ids] == [
+    table = site.plugin._table(None, read_record(info(over)))
+    jobs = {info(test)["token"]: info(test)["id"] for test in (running, over)}
+    outcomes = cancel_jobs(site.plugin._client, table, {**jobs, "4000000": "4000000"}, 15.0)
+    assert list(outcomes.values()) == [
         CancelOutcome(Cancelled.CANCELLED, None), CancelOutcome(Cancelled.ALREADY_OVER, None),
         CancelOutcome(Cancelled.NOT_FOUND, None)]
 
@@ -139,7 +140,8 @@ def cancelled(jobs: list[str], *answers: Any, wait: float = 5.0
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    outcomes = cancel_jobs(client, table, jobs, wait, sleep=sleep, clock=lambda: clock[0])
+    outcomes = cancel_jobs(client, table, {i: i for i in jobs}, wait, sleep=sleep,
+                           clock=lambda: clock[0])
     assert runner.left == 0
     return outcomes, runner
 

@@ -136,7 +136,7 @@ def test_the_jobs_output_and_what_sbatch_said_are_in_its_folder(site: Site) -> N
     assert "sbatch --parsable" in log and log.rstrip().endswith(info(test)["id"])
     assert info(test)["token"] == read_token(job.path)[0]
     assert job.sched_log.exists()
-    assert set(info(test)) == {"id", "sys_name", "token", "user", "when"}
+    assert set(info(test)) == {"id", "sys_name", "token", "user", "when", "script", "name"}
     assert all(isinstance(value, str) for value in info(test).values())
 
 

@@ -19,8 +19,10 @@ from real_slurm import RealSlurm
 from contract.fakes import FakeTest, active
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
+from pavilion.schedulers.identity import IDENTITY_FN
 from pavilion.schedulers.job_table import JobTable
 from pavilion.schedulers.plugins.slurm import client
+from pavilion.status_file import TestStatusInfo
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ FATES: list[tuple[str, str, str, list[str]]] = [
     # work, options, state, parts of the note
     ("true", "", "SCHED_ERROR", ["ended in order (COMPLETED)", " on node0"]),
     ("exit 3", "", "SCHED_ERROR", ["failed (FAILED)", "Exit code 3"]),
-    ("kill -9 $PPID", "", "SCHED_ERROR", ["failed (FAILED", "Killed by signal 9 (SIGKILL)"]),
+    ("kill -9 $PPID", "", "SCHED_ERROR", ["failed (FAILED", "SIGKILL"]),
     ("echo its last words; exit 1", "", "SCHED_ERROR", ["Exit code 1", "its last words"]),
     ("true", "-D /nonexistent/folder", "SCHED_ERROR", ["ended in order (COMPLETED)"]),
 ]
@@ -198,6 +200,102 @@ def test_a_job_with_a_begin_time(site: Site) -> None:
     assert "the time it may begin at has not come" in status.note
 
 
+def test_a_job_that_could_not_be_launched(site: Site) -> None:
+    """Slurm calls it cancelled, as if a user had done it."""
+    site.cluster.fail_prolog(True)
+    try:
+        test = site.start({"include_nodes": "node04"})
+        status = site.wait_status(test, "SCHED_ERROR", "could not be launched on node04")
+    finally:
+        site.cluster.fail_prolog(False)
+        site.cluster.resume("node04")
+    assert "Error running slurm prolog: 1" in status.note
+    assert "node04 is drained now (Prolog error)" in status.note
+    assert test.complete and "--no-requeue" in status.note
+
+
+def test_a_job_that_is_cancelled_before_it_begins_is_cancelled(site: Site) -> None:
+    test = site.start({"slurm": {"sbatch_extra": ["--begin=now+1hour"]}})
+    site.cluster.ok("scancel", info(test)["id"])
+    assert "could not be launched" not in site.wait_status(test, "SCHED_CANCELLED").note
+
+
+# --- What identifies a job ---
+
+
+def test_an_id_that_was_given_out_again_is_another_job(site: Site) -> None:
+    """As after a controller that lost its last seconds of state."""
+    test, other = site.test(), site.start(work=site.long)
+    assert site.try_start(test) == []
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    record = JobInfo(info(test), id=info(other)["id"], token="pav-0123456789abcdef",
+                     when=str(time.time() - 1000))
+    status = site.plugin._job_status(site.pav_cfg, record)
+    assert status is not None and status.state != "SCHED_RUNNING"
+    assert f"Slurm's job {info(other)['id']} is another one by now" in status.note
+    # It is not cancelled, and there is nothing else to cancel.
+    assert site.plugin.cancel(record) is None
+    assert site.jobs()[info(other)["id"]].state == "RUNNING"
+
+
+def test_a_job_whose_id_was_cut_off_is_found_by_its_token(site: Site) -> None:
+    other = site.start(work=site.long)
+    test = site.start(work=site.long)
+    record = JobInfo(info(test), id=info(other)["id"])
+    status = wait_until(lambda: _running(site, record), "it runs")
+    assert status.note.startswith(f"Job {info(test)['id']} is running")
+    assert site.plugin.cancel(record) is None
+    wait_until(lambda: site.jobs()[info(test)["id"]].state == "CANCELLED", "it is cancelled")
+    assert site.jobs()[info(other)["id"]].state == "RUNNING"
+
+
+def test_a_site_that_replaces_comments_loses_no_job(site: Site) -> None:
+    test = site.start(work=site.long)
+    job_id = info(test)["id"]
+    wait_until(lambda: _running(site, info(test)), "it runs")
+    site.cluster.ok("scontrol", "update", f"jobid={job_id}", "comment=by-the-site")
+    plugin = Slurm()
+    status = wait_until(lambda: _running(site, info(test), plugin), "it runs")
+    assert status.note.startswith(f"Job {job_id} is running")
+    assert plugin.cancel(info(test)) is None
+    wait_until(lambda: site.jobs()[job_id].state == "CANCELLED", "it is cancelled")
+
+
+def test_a_job_of_ours_is_not_taken_for_that_of_a_record_without_a_token(site: Site) -> None:
+    """Pavilion itself hands 'id' and 'sys_name' to cancel(), and no more."""
+    test, mine = site.start(work=site.long), site.start(work=site.long)
+    bare = JobInfo({key: info(test)[key] for key in ("id", "sys_name")})
+    assert site.plugin.cancel(bare) is None
+    wait_until(lambda: site.jobs()[info(test)["id"]].state == "CANCELLED", "it is cancelled")
+    # One whose directory holds another record is not the one that is meant.
+    assert mine.job is not None
+    mine.job.info = JobInfo({"id": "4000000", "sys_name": info(mine)["sys_name"]})
+    job_id = site.jobs_of(mine)[0].job_id
+    message = Slurm().cancel(JobInfo(bare, id=job_id))
+    assert message is not None and "Nothing was cancelled" in message
+    assert site.jobs()[job_id].state in ("PENDING", "RUNNING")
+
+
+def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancelled(site: Site
+                                                                                  ) -> None:
+    test = site.start(work=site.long)
+    record = JobInfo({key: info(test)[key] for key in ("id", "sys_name")})
+    assert test.job is not None
+    wait_until(lambda: _running(site, info(test)), "it runs")
+    moved = test.job.path.with_name("moved")
+    test.job.path.rename(moved)
+    wait_until(lambda: _running(site, record, Slurm()), "it is shown")
+    message = Slurm().cancel(record)
+    moved.rename(test.job.path)
+    assert message is not None and "cannot be told" in message
+    assert site.jobs()[record["id"]].state == "RUNNING"
+
+
+def _running(site: Site, record: JobInfo, plugin: Slurm | None = None) -> TestStatusInfo | None:
+    status = (plugin or site.plugin)._job_status(site.pav_cfg, record)
+    return status if status is not None and status.state == "SCHED_RUNNING" else None
+
+
 # --- Jobs that Slurm forgot ---
 
 
@@ -315,7 +413,9 @@ def test_a_record_of_pavilion_2_6(site: Site) -> None:
 def test_a_damaged_record(site: Site, record: dict[str, Any]) -> None:
     test = site.start()
     assert test.job is not None
-    test.job.info = JobInfo({"sys_name": info(test)["sys_name"], **record})
+    name = info(test)["sys_name"]
+    (test.job.path / IDENTITY_FN).unlink()
+    test.job.info = JobInfo({"sys_name": name, **record})
     status = site.status(test)
     assert status.state == "SCHED_WARNING" and "is damaged" in status.note
     assert not test.complete

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from plugin_tools import Scripted, Site, info, job_list, result, site_of
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
-from pavilion.schedulers.plugins.slurm import submit
+from pavilion.schedulers.handover import Handover, HandoverStopped
+from pavilion.schedulers.job_table import JobRecord, QueryFailed
+from pavilion.schedulers.plugins.slurm import client, submit
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
+from pavilion.schedulers.plugins.slurm.recent_jobs import RecentJobs
 from pavilion.schedulers.plugins.slurm.submit import Submission, Submitter
 
 
@@ -55,7 +58,7 @@ def test_a_job_that_nobody_can_be_asked_about_is_found_later(
     test = site.test(work=site.long)
     with site.cluster.frozen():
         assert site.try_start(test) == []
-        assert info(test)["id"] == "" and info(test)["token"].startswith("pav-")
+        assert info(test)["id"] == info(test)["token"] and info(test)["token"].startswith("pav-")
         status = site.status(test)
         assert status.state == "SCHED_WARNING" and not test.complete
     status = site.wait_status(test, "SCHED_STARTUP", "is running")
@@ -136,15 +139,16 @@ def test_a_job_on_a_cluster_that_sbatch_names(site: Site, name: str) -> None:
     name = name or site.cluster.name
     site.cluster.set_fault("cluster", name=name)
     test = site.start(work=site.long)
-    assert info(test)["cluster"] == name
+    job_id, _, cluster = info(test)["id"].partition(";")
+    assert cluster == name
     if name != "other":
         # As where a wrapper prints it, and no slurmdbd knows it.
         site.cluster.clear_fault("cluster")
-    site.wait_status(test, "SCHED_STARTUP", f"Job {info(test)['id']} is running")
+    site.wait_status(test, "SCHED_STARTUP", f"Job {job_id} is running")
     assert site.plugin.cancel(info(test)) is None
-    wait_until(lambda: site.jobs()[info(test)["id"]].state == "CANCELLED", "it is cancelled")
+    wait_until(lambda: site.jobs()[job_id].state == "CANCELLED", "it is cancelled")
     ours = [call.args for call in site.cluster.calls()
-            if call.command == "scancel" and info(test)["id"] in call.args]
+            if call.command == "scancel" and job_id in call.args]
     assert len(ours) == 1 and ("--clusters=other" in ours[0]) == (name == "other")
 
 
@@ -156,7 +160,7 @@ def test_a_cluster_that_cannot_be_reached(site: Site) -> None:
     assert "'nosuch' can't be reached now" in status.note
     message = site.plugin.cancel(elsewhere)
     assert message is not None and "'nosuch' can't be reached now" in message
-    damaged = JobInfo(info(test), cluster="--name=x y")
+    damaged = JobInfo(info(test), id=info(test)["id"] + ";--name=x y")
     assert "damaged" in str(site.plugin.cancel(damaged))
 
 
@@ -167,8 +171,8 @@ def test_an_unclear_submission_to_another_cluster(site: Site, monkeypatch: pytes
     site.cluster.set_fault("cluster", name="other")
     site.cluster.set_fault("accepted_but_error", times=1)
     test = site.start({"slurm": {"sbatch_extra": ["--clusters=other"]}}, work=site.long)
-    assert (info(test)["cluster"], [job.job_id for job in site.jobs_of(test)]) == (
-        "other", [info(test)["id"]])
+    [job] = site.jobs_of(test)
+    assert info(test)["id"] == f"{job.job_id};other"
     site.wait_status(test, "SCHED_STARTUP", "is running")
 
 
@@ -193,16 +197,42 @@ NO_CONTACT = result(stderr="slurm_load_jobs error: Unable to contact slurm contr
                     "failure)", returncode=1, argv=("squeue",))
 
 
+class Way(Handover):
+    """The way of a job on which time flies.  It is to be given up after so many seconds."""
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        super().__init__()
+        self._sleep = sleep
+        self.left = float("inf")
+        self.reports: list[str] = []
+
+    def report(self, text: str) -> None:
+        self.reports += [text] if text not in self.reports[-1:] else []
+
+    @property
+    def stopped(self) -> bool:
+        return self.left <= 0
+
+    def pause(self, seconds: float) -> bool:
+        waited = min(seconds, max(self.left, 0.0))
+        self._sleep(waited)
+        self.left -= waited
+        return not self.stopped
+
+
 class Bench:
     """A submitter with scripted commands, and a clock that moves when it sleeps."""
 
     def __init__(self, folder: Path, sbatch: list[Any], query: list[Any] = ()) -> None:  # type: ignore[assignment]
         self.folder = folder
         self.time = 0.0
-        client = SlurmClient()
+        self.client = SlurmClient(sleep=lambda seconds: None)
         self.sbatch, self.query = Scripted(*sbatch), Scripted(*query)
-        client.submitting, client.querying = self.sbatch, self.query  # type: ignore[assignment]
-        self.submitter = Submitter(client, sleep=self._sleep, clock=lambda: self.time)
+        self.client.submitting = self.sbatch  # type: ignore[assignment]
+        self.client.querying = self.query  # type: ignore[assignment]
+        self.way = Way(self._sleep)
+        self.submitter = Submitter(self.client, self.way, sleep=self._sleep,
+                                   clock=lambda: self.time)
 
     def _sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -325,6 +355,140 @@ def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [QUEUE_FULL, QUEUE_FULL, result("19\n")])
     assert bench.submit().job_id == "19"
     assert bench.time == 2 * submit.FULL_PAUSE
+
+
+def test_what_is_waited_for_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [QUEUE_FULL, QUEUE_FULL, TIMED_OUT])
+    bench.query._results += [bench.listed("19")]
+    assert bench.submit().job_id == "19"
+    assert bench.way.reports == [submit.FULL, submit.UNCLEAR]
+
+
+@pytest.mark.parametrize("after", [0.0, 45.0])
+def test_a_full_queue_is_given_up_when_told_so(tmp_path: Path, after: float) -> None:
+    bench = Bench(tmp_path, [QUEUE_FULL] * (1 + int(after / submit.FULL_PAUSE)))
+    bench.way.left = after
+    with pytest.raises(HandoverStopped, match="temporarily unable to accept job"):
+        bench.submit()
+    assert bench.time == after and bench.sbatch.left == 0
+
+
+@pytest.mark.parametrize(("answers", "found"), [
+    (["there"], "17"), (["lacks it", "there"], "17"),
+    # Nobody can tell: it is looked for by its token.
+    (["none"], ""), (["lacks it", "none"], "")])
+def test_an_unclear_submission_that_is_given_up_is_not_lost(
+        tmp_path: Path, answers: list[str], found: str) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT])
+    bench.way.left = 0
+    bench.query._results += [{"there": bench.listed("17"), "lacks it": bench.listed(),
+                              "none": NO_CONTACT}[answer] for answer in answers]
+    assert bench.submit() == Submission(found, "", bench.token)
+    assert bench.time <= submit.CONFIRM_PAUSE
+
+
+def test_an_unclear_submission_that_is_not_there_is_not_repeated_when_given_up(tmp_path: Path
+                                                                              ) -> None:
+    bench = Bench(tmp_path, [TIMED_OUT])
+    bench.way.left = 0
+    bench.query._results += [bench.listed(), bench.listed()]
+    with pytest.raises(HandoverStopped):
+        bench.submit()
+
+
+def test_a_running_sbatch_is_watched(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, [])
+    goes_on = bench.submitter._watch()
+    assert goes_on("") and bench.way.reports == []
+    bench.time = submit.SLOW
+    assert goes_on("") and bench.way.reports == [submit.SILENT]
+    retrying = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
+    assert goes_on(retrying) and bench.way.reports == [submit.SILENT, submit.FULL]
+    bench.way.left = 0
+    # It may get its answer any moment; one that sleeps does not.
+    assert goes_on("") and not goes_on(retrying)
+    bench.time += submit.STOP_PATIENCE
+    assert not goes_on("")
+
+
+def test_a_turn_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "TURN_POLL", 0.01)
+    bench = Bench(tmp_path, [])
+    for _ in range(client.SUBMIT_AT_ONCE):
+        bench.client.submit_slots.acquire()
+
+    class Later(Way):
+        def report(self, text: str) -> None:
+            super().report(text)
+            self.left = 0
+
+    bench.submitter._way = bench.way = Later(bench._sleep)
+    times = iter([0.0, 0.0, 0.0, submit.SLOW])
+    bench.submitter._clock = lambda: next(times)
+    with pytest.raises(HandoverStopped, match="other jobs were before it"):
+        bench.submit()
+    assert bench.way.reports == [submit.TURN]
+
+
+# --- Looks that are shared ---
+
+
+def test_thirty_unclear_submissions_share_looks(site: Site) -> None:
+    if site.cluster.is_real:
+        pytest.skip("a real Slurm does not do that on demand")
+    site.usable()
+    before = site.queries()
+    site.cluster.set_fault("accepted_but_error", times=0)
+    tests = [site.test({"share_allocation": "false"}) for _ in range(30)]
+    assert site.try_start(*tests) == []
+    site.cluster.clear_fault("accepted_but_error")
+    asked = site.queries() - before
+    # A few are submitted at a time, and each time one look will do.
+    assert asked <= 12
+    assert len({info(test)["id"] for test in tests}) == 30
+    assert [len(site.jobs_of(test)) for test in tests] == [1] * 30
+
+
+def test_a_look_serves_all_who_need_one_as_new() -> None:
+    asked: list[float] = []
+    now = [0.0]
+
+    def query(cluster: str) -> dict[str, JobRecord]:
+        asked.append(now[0])
+        now[0] += 1
+        if len(asked) == 3:
+            raise QueryFailed("no answer")
+        return {cluster: JobRecord("1", "RUNNING", {})}
+
+    recent = RecentJobs(query, sleep=lambda seconds: None, clock=lambda: now[0])
+    assert list(recent.since(0.0)) == [""] and list(recent.since(0.0)) == [""]
+    assert asked == [0.0]
+    # One that failed while the query was under way needs another.
+    recent.since(0.5)
+    assert asked == [0.0, 1.0]
+    assert list(recent.since(1.0)) == [""] and asked == [0.0, 1.0]
+    # A failure is an answer, too.
+    for _ in range(2):
+        with pytest.raises(QueryFailed, match="no answer"):
+            recent.since(1.5)
+    assert asked == [0.0, 1.0, 2.0]
+    assert list(recent.since(1.5, "other")) == ["other"]
+
+
+def test_threads_that_fail_together_share_a_look() -> None:
+    asked: list[str] = []
+
+    def query(cluster: str) -> dict[str, JobRecord]:
+        asked.append(cluster)
+        return {}
+
+    recent = RecentJobs(query)
+    threads = [threading.Thread(target=lambda: recent.since(recent.now())) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(asked) <= 2
 
 
 def test_a_queue_that_stays_full(tmp_path: Path) -> None:

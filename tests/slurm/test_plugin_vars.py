@@ -44,11 +44,11 @@ def variables(schedule: dict[str, Any], nodes: list[str]) -> SlurmVars:
     ({"slurm": {"srun_extra": ["--mpi=pmix", "--overlap"]}}, ["n1"],
      "srun -N 1 -w n1 -n 1 --mpi=pmix --overlap"),
     ({"wrapper": "valgrind -q"}, ["n1"], "srun -N 1 -w n1 -n 1 valgrind -q"),
-    ({"slurm": {"mpi_cmd": "mpirun"}}, ["n1", "n2"], "mpirun --host n1,n2"),
+    ({"slurm": {"mpi_cmd": "mpirun"}}, ["n1", "n2"], "mpirun -N 1 --host n1,n2"),
     ({"slurm": {"mpi_cmd": "mpirun", "srun_extra": ["--overlap"]}, "wrapper": "time",
       "mpirun_opts": {"bind_to": "core", "rank_by": "slot", "mca": ["btl self"],
                       "extra": ["--quiet"]}}, ["n1"],
-     "mpirun --bind-to core --rank-by slot --mca btl self --quiet --host n1 time"),
+     "mpirun -N 1 --rank-by slot --bind-to core --mca btl self --quiet --host n1 time"),
 ], ids=str)
 def test_commands(site: Site, schedule: dict[str, Any], nodes: list[str], command: str) -> None:
     assert variables(schedule, nodes)["test_cmd"] == command

@@ -16,6 +16,17 @@ from pavilion.schedulers.plugins.slurm.errors import (
 FAILED = "sbatch: error: Batch job submission failed: "
 TIMED_OUT = "Socket timed out on send/recv operation"
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"
+# What may stand in the place of sbatch's answer although the job exists.
+UNCLEAR = (
+    "Transport endpoint is not connected", "Message receive failure", "No route to host",
+    "Unspecified error", "Insane message length", "Slurmctld is shutting down",
+    "Segmentation fault", "Cannot allocate memory", "Stale file handle", "Input/output error",
+    "Network is unreachable", "Connection reset by peer", "Host is down", "Bad file descriptor",
+    "Connection timed out establishing connection", "Connection forced closed by quiesce timeout",
+    "Connection rejected by handler", "Interrupted system call", "Operation timed out",
+    "Slurm backup controller in standby mode", "Zero Bytes were transmitted or received", "",
+    "A message of a release that nobody has seen yet",
+)
 
 
 @pytest.mark.parametrize(("command", "returncode", "stderr", "kind"), [
@@ -71,7 +82,10 @@ UNREACHABLE = "Unable to contact slurm controller (connect failure)"
      "limits)\n", Failure.PERMANENT),
     ("sbatch", 1, f"{FAILED}Invalid account or account/partition combination specified\n",
      Failure.PERMANENT),
-    ("sbatch", 1, f"{FAILED}Unspecified error\n", Failure.PERMANENT),
+    # Unclear: nobody knows whether there is a job. The texts of a wrapper that had submitted it.
+    *[("sbatch", 1, f"{FAILED}{text}\n", Failure.TRANSIENT) for text in UNCLEAR],
+    *[(command, 1, f"{command}: error: {text}\n", Failure.TRANSIENT)
+      for command in ("squeue", "scancel", "sinfo") for text in UNCLEAR],
     ("squeue", 1, "slurm_load_jobs error: Incompatible versions of client and server code\n",
      Failure.PERMANENT),
     # No message at all, or a command that was killed.
@@ -86,6 +100,12 @@ UNREACHABLE = "Unable to contact slurm controller (connect failure)"
     ("sbatch", 0, "sbatch: error: Ignoring -S since it's not allowed by configuration\n", None),
     ("sbatch", 0, "sbatch: Warning: can't run 1 processes on 9 nodes, setting nnodes to 1\n", None),
     ("squeue", 0, "a banner with the word error in it\n", None),
+    # Complaints about a site's slurm.conf, on every call, with a whole answer [V].
+    *[(command, 0, f"{command}: error: DefMemPerCPU ignored, since it's mutually exclusive with "
+       "DefMemPerNode\n", None) for command in ("squeue", "scontrol", "scancel", "sinfo")],
+    ("squeue", 0, "squeue: error: Ignoring obsolete FastSchedule=1 option\n", None),
+    ("scancel", 0, "scancel: error: _parse_next_key: Parsing error at unrecognized key: Foo\n",
+     None),
     # An error that the command goes on after, with rc 0 [V all three].
     ("squeue", 0, "squeue: error: Invalid user: 12345\n", Failure.PERMANENT),
     ("sinfo", 0, "sinfo: error: Invalid job format specification: Nonsense\n", Failure.PERMANENT),
@@ -103,6 +123,12 @@ def test_unknown_job_and_outage_are_told_apart() -> None:
     unknown = classify(1, "", "slurm_load_jobs error: Invalid job id specified\n", "squeue")
     outage = classify(1, "", f"slurm_load_jobs error: {UNREACHABLE}\n", "squeue")
     assert unknown is not outage
+
+
+def test_sbatch_that_prints_an_id_and_fails_is_unclear() -> None:
+    stderr = f"{FAILED}Invalid partition name specified\n"
+    assert classify(1, "17\n", stderr, "sbatch") is Failure.TRANSIENT
+    assert classify(1, "", stderr, "sbatch") is Failure.PERMANENT
 
 
 def test_ping_says_on_stdout_that_the_controller_is_down() -> None:

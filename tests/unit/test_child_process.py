@@ -71,6 +71,29 @@ def test_time_is_up() -> None:
     assert not Path(f"/proc/{process.pid}").exists()
 
 
+@pytest.mark.parametrize("closes", ["", "exec >&- 2>&-; "])
+def test_one_that_is_watched_is_stopped_when_told_so(monkeypatch: pytest.MonkeyPatch, closes: str
+                                                     ) -> None:
+    monkeypatch.setattr(child_process, "_WATCH_PAUSE", 0.01)
+    seen: list[str] = []
+
+    def watch(stderr: str) -> bool:
+        seen.append(stderr)
+        return stderr != "full\n" or len(seen) < 5
+
+    process = start("/bin/sh", "-c", f"echo full >&2; {closes}exec sleep 60")
+    assert process.finish(DEADLINE, watch) < DEADLINE
+    assert (process.returncode, process.stderr) == (None, "full\n")
+    assert len(seen) >= 5
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_one_that_is_watched_ends_by_itself() -> None:
+    process = start("/bin/sh", "-c", "echo done >&2; exit 4")
+    process.finish(DEADLINE, lambda stderr: True)
+    assert (process.returncode, process.stderr) == (4, "done\n")
+
+
 def test_one_that_has_ended_is_read_also_when_its_time_is_up() -> None:
     process = start("/bin/sh", "-c", "yes | head -c 50000; yes x | head -c 50000 >&2")
     stat = Path(f"/proc/{process.pid}/stat")

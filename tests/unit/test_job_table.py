@@ -125,12 +125,57 @@ def test_an_answer_is_used_until_its_age(site: Site) -> None:
 
 
 def test_the_age_counts_from_the_beginning_of_the_query(site: Site) -> None:
-    site.jobs, site.takes = {"1": "RUNNING"}, 4
+    site.jobs, site.takes = {"1": "RUNNING"}, 2
     table = site.table(max_age=5)
-    assert table.lookup("1").age == 4
-    site.later(2)
+    assert table.lookup("1").age == 2
+    site.later(4)
     table.lookup("1")
     assert site.queries == 2
+
+
+def test_an_answer_serves_for_at_least_as_long_as_it_took_to_get(site: Site, tmp_path: Path
+                                                                 ) -> None:
+    """Otherwise a scheduler that is slower than max_age is queried for each job."""
+    jobs = [str(number) for number in range(100)]
+    site.jobs, site.takes = dict.fromkeys(jobs, "RUNNING"), 6
+    table = site.table(max_age=5, cache_file=tmp_path / "jobs")
+    for job_id in jobs:
+        assert state(table.lookup(job_id)) == "RUNNING"
+    assert site.queries == 1
+    site.later(6)
+    # Another process finds it serving, too.
+    assert state(site.table(max_age=5, cache_file=tmp_path / "jobs").lookup("1")) == "RUNNING"
+    assert site.queries == 1
+    site.later(1)
+    table.lookup("1")
+    assert site.queries == 2
+
+
+def test_absences_of_all_jobs_count_whoever_asks(site: Site, tmp_path: Path) -> None:
+    """Eight purged jobs, and a process for each look at them: all are absent with the third
+    answer, not one more with each."""
+    jobs = [str(number) for number in range(8)]
+    started = START - 1000
+    for number in range(3):
+        table = site.table(max_age=5, cache_file=tmp_path / "jobs")
+        found = []
+        for job_id in jobs:
+            table.note_new(job_id, started)
+            found.append(table.lookup(job_id).presence)
+        table.share()
+        assert site.queries == number + 1
+        site.later(13)
+    assert found == [ABSENT] * 8
+
+
+def test_a_job_is_found_by_its_id_whatever_it_is_known_under(site: Site) -> None:
+    site.jobs = {"1": "RUNNING"}
+    table = site.table()
+    assert table.with_id("1") is None
+    table.lookup("1")
+    record = table.with_id("1")
+    assert record is not None and record.state == "RUNNING"
+    assert table.with_id("2") is None
 
 
 def test_with_no_age_allowed_each_call_asks(site: Site) -> None:
@@ -947,8 +992,8 @@ def test_a_file_about_something_else_is_not_used(site: Site, tmp_path: Path) -> 
 
 
 GOOD: dict[str, Any] = {
-    "format": 1, "source": "", "asked": START, "listed": {"1": ["LIE", {}]}, "past": {},
-    "absent": {}, "new": {}, "failure": None}
+    "format": 2, "took": 0.0, "source": "", "asked": START, "listed": {"1": ["1", "LIE", {}]},
+    "past": {}, "absent": {}, "new": {}, "failure": None}
 
 
 def test_the_good_file_of_these_tests_is_used(site: Site, tmp_path: Path) -> None:
@@ -959,12 +1004,14 @@ def test_the_good_file_of_these_tests_is_used(site: Site, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("changes", [
-    {"format": 2}, {"source": "x"}, {"asked": START + 2}, {"asked": "now"}, {"asked": True},
+    {"format": 1}, {"took": -1}, {"took": "x"}, {"source": "x"},
+    {"asked": START + 2}, {"asked": "now"}, {"asked": True},
     {"asked": math.nan}, {"asked": math.inf}, {"asked": 10**400}, {"asked": START - 5.1},
-    {"listed": []}, {"listed": {"1": "LI"}}, {"listed": {"1": ["LIE"]}},
-    {"listed": {"1": ["LIE", {"a": 1}]}}, {"listed": {"1": [["LIE"], {}]}},
-    {"listed": {"1": None}}, {"past": {"2": ["LIE", {}, START + 2]}},
-    {"past": {"2": ["COMPLETED", {}]}}, {"absent": {"2": [START, START, 0]}},
+    {"listed": []}, {"listed": {"1": "LI"}}, {"listed": {"1": ["1", "LIE"]}},
+    {"listed": {"1": ["1", "LIE", {"a": 1}]}}, {"listed": {"1": ["1", ["LIE"], {}]}},
+    {"listed": {"1": [1, "LIE", {}]}},
+    {"listed": {"1": None}}, {"past": {"2": ["2", "LIE", {}, START + 2]}},
+    {"past": {"2": ["2", "COMPLETED", {}]}}, {"absent": {"2": [START, START, 0]}},
     {"absent": {"2": [START, START, 1.5]}}, {"new": {"2": None}}, {"new": {"2": START + 3600}},
     {"failure": [1, START + 2, ""]}, {"failure": "down"}, {"failure": 1},
 ])
@@ -1196,6 +1243,7 @@ class Witness:
     def __init__(self, tables: int, cache_file: Path | None) -> None:
         self.site = Site()
         self.real = 0.0
+        self.longest = 0.0
         self.good: list[tuple[float, dict[str, JobRecord]]] = []
         self.submitted: dict[str, float] = {}
         self.called = [-math.inf] * tables
@@ -1205,6 +1253,7 @@ class Witness:
     def query(self) -> dict[str, JobRecord]:
         began = self.real
         self.real += self.site.takes
+        self.longest = max(self.longest, self.site.takes)
         answer = self.site.query()
         self.good.append((began, answer))
         return answer
@@ -1226,6 +1275,7 @@ class Witness:
         answers = self.tables[which].lookup_many(ids)
         assert self.site.queries <= queries + 1
         allowed = 20.0 if came - self.called[which] < 5.0 else 5.0
+        allowed += 2 * self.longest
         self.called[which] = came
         for job_id in ids:
             self.judge(job_id, answers[job_id], came - allowed)

@@ -68,7 +68,8 @@ def test_identity_and_node_data_come_back_in_another_process(job: Job) -> None:
 def test_all_files_are_json(job: Job) -> None:
     job.info = JobInfo(id="17")
     job.save_node_data(NODES)
-    files = list(job.path.iterdir())
+    # The script has its place already, and its mode.
+    files = [file for file in job.path.iterdir() if file != job.kickoff_path]
     assert {file.name for file in files} == {Job.TESTS_FN, Job.INFO_FN, Job.NODE_INFO_FN}
     for file in files:
         json.loads(file.read_text(encoding="utf-8"))
@@ -148,7 +149,8 @@ def test_what_is_no_json_cannot_be_saved_and_the_old_data_stays(job: Job) -> Non
     assert job.info == {"id": "17"}
     with pytest.raises(JobError, match="Cannot save the node data"):
         job.save_node_data({"n1": {"name": {1, 2}}})
-    assert sorted(path.name for path in job.path.iterdir()) == ["info.json", "tests.json"]
+    assert sorted(path.name for path in job.path.iterdir()) == [
+        "info.json", "kickoff.sh", "tests.json"]
 
 
 def test_no_folder_for_jobs_is_an_error(cfg: PavConfig) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,10 +25,15 @@ from pavilion.errors import SchedulerPluginError, TestRunError
 from pavilion.jobs import Job, JobInfo
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers import SchedulerPluginBasic
-from pavilion.series import Series, current_status, latest_series, wait_for
-from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.schedulers.handover import calls_at_work
+from pavilion.schedulers.job_states import NotListed
+from pavilion.series import Series, latest_series
+from pavilion.starter import STARTING_FN, Starter
+from pavilion.status_file import STATES, StatusFile, TestStatusInfo
 from pavilion.suites import select_tests
 from pavilion.test_run import TestRun
+from pavilion.waiting import LastWord, current_status, wait_for
+from polling import until
 
 
 class Fake(SchedulerPluginBasic):
@@ -40,7 +49,12 @@ class Fake(SchedulerPluginBasic):
         self.cancel_answer: Any = None
         self.asked: list[str] = []
         self.cancelled: list[str] = []
+        # The jobs that are gone: a cancel that is accepted does what it says.
+        self.gone: set[str] = set()
+        self.keeps_jobs = False
         self.refuse = False
+        self.on_kickoff: Callable[[Job], None] = lambda job: None
+        self.on_query: Callable[[], None] = lambda: None
 
     def _available(self) -> bool:
         return True
@@ -48,10 +62,14 @@ class Fake(SchedulerPluginBasic):
     def _kickoff(self, pav_cfg: PavConfig, job: Job, *args: Any, **kwargs: Any) -> JobInfo:
         if self.refuse:
             raise SchedulerPluginError("The queue is closed.")
+        self.on_kickoff(job)
         return JobInfo(id=job.name)
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         self.asked.append(job_info["id"])
+        self.on_query()
+        if job_info["id"] in self.gone:
+            return TestStatusInfo(STATES.SCHED_CANCELLED, "Gone.")
         if isinstance(self.answer, Exception):
             raise self.answer
         answer: TestStatusInfo | None = self.answer
@@ -62,6 +80,8 @@ class Fake(SchedulerPluginBasic):
         if isinstance(self.cancel_answer, Exception):
             raise self.cancel_answer
         message: str | None = self.cancel_answer
+        if message is None and not self.keeps_jobs:
+            self.gone.add(job_info["id"])
         return message
 
 
@@ -136,13 +156,13 @@ def test_a_new_number_is_above_all_others(pav_cfg: PavConfig, fake: Fake) -> Non
 @pytest.mark.parametrize("series_id", ["", "1", "s", "s0", "s01", "S1", "s1.1", "../s1", "s1\n",
                                        "s-1", "s1/"])
 def test_a_bad_id_is_an_error(pav_cfg: PavConfig, series: Series, series_id: str) -> None:
-    with pytest.raises(TestRunError, match="no series id"):
+    with pytest.raises(TestRunError, match="is not a series id"):
         Series.load(pav_cfg, series_id)
 
 
 @pytest.mark.parametrize("test_id", ["", "s1", "s1.", "s1.0", "s1.1.1", "../s1.1", "s1.1\n", "1"])
 def test_a_bad_test_id_is_an_error(pav_cfg: PavConfig, series: Series, test_id: str) -> None:
-    with pytest.raises(TestRunError, match="no test id"):
+    with pytest.raises(TestRunError, match="is not a test id"):
         TestRun.load(pav_cfg, test_id)
 
 
@@ -242,7 +262,7 @@ def test_a_damaged_test_is_an_error_that_names_the_file(pav_cfg: PavConfig, seri
 
 
 @pytest.mark.parametrize("module, name", [
-    (pavilion.test_run, "write_json"), (pavilion.series, "write_json")])
+    (pavilion.test_run, "write_own_json"), (pavilion.series, "write_own_json")])
 def test_a_series_that_cannot_be_written_leaves_nothing(pav_cfg: PavConfig, fake: Fake,
                                                         monkeypatch: pytest.MonkeyPatch,
                                                         module: Any, name: str) -> None:
@@ -383,6 +403,34 @@ def test_the_tests_own_word_counts_once_it_runs(pav_cfg: PavConfig, fake: Fake, 
     assert current_status(pav_cfg, test).state == STATES.COMPLETE
 
 
+def test_a_job_that_waits_again_is_shown_as_waiting(pav_cfg: PavConfig, fake: Fake,
+                                                    series: Series) -> None:
+    """As after a requeue or a preemption."""
+    test = series.tests[0]
+    test.status.set(STATES.RUNNING, "Running.")
+    fake.answer = TestStatusInfo(STATES.SCHEDULED, "Job 7 waits: preempted.", time.time() + 1)
+    status = current_status(pav_cfg, test)
+    assert status.state == STATES.SCHEDULED
+    assert status.note.startswith("Job 7 waits: preempted.") and "RUNNING" in status.note
+    # What the test says later is newer.
+    fake.answer = TestStatusInfo(STATES.SCHEDULED, "Job 7 waits.", time.time() - 10)
+    assert current_status(pav_cfg, test).state == STATES.RUNNING
+    # A job that is not listed is not one that waits.
+    fake.answer = NotListed(STATES.SCHEDULED, "Not listed.", time.time() + 1)
+    assert current_status(pav_cfg, test).state == STATES.RUNNING
+
+
+def test_a_started_test_about_whose_job_nobody_can_be_asked_says_so(
+        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    test = series.tests[0]
+    test.status.set(STATES.RUNNING, "Running since noon.")
+    fake.answer = SchedulerPluginError("The controller does not answer.")
+    status = current_status(pav_cfg, test)
+    assert status.state == STATES.RUNNING
+    assert status.note.startswith("Running since noon.")
+    assert "The controller does not answer." in status.note
+
+
 def test_a_test_without_a_job_tells_its_own_state(pav_cfg: PavConfig, fake: Fake) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     assert current_status(pav_cfg, series.tests[0]).state == STATES.CREATED
@@ -421,6 +469,19 @@ def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: S
     assert test.result == "PASS"
 
 
+def test_what_has_ended_without_the_mark_is_not_cancelled(pav_cfg: PavConfig, fake: Fake,
+                                                         series: Series) -> None:
+    first, second, third = series.tests
+    first.save_results({"result": "PASS", "note": "By itself."})
+    second.status.set(STATES.SCHED_ERROR, "The node burned down.")
+    third.status.set(STATES.CANCELLED, "By a user.")
+    assert [outcome.text for outcome in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
+        "already over (PASS)", "already over (ERROR)", "already cancelled"]
+    assert [test.status.current().state for test in series.tests] == [
+        STATES.COMPLETE, STATES.SCHED_ERROR, STATES.CANCELLED]
+    assert all(test.complete for test in series.tests)
+
+
 @pytest.mark.parametrize("answer", ["permission denied", RuntimeError("permission denied"),
                                     SchedulerPluginError("permission denied")])
 def test_a_job_that_cannot_be_cancelled_is_told(pav_cfg: PavConfig, fake: Fake, series: Series,
@@ -446,6 +507,63 @@ def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavCo
     assert outcomes[1][1] == "cancelled"
 
 
+@pytest.mark.parametrize(("answer", "told"), [
+    (TestStatusInfo(STATES.SCHEDULED, "Job 7 waits."), "still shows it: Job 7 waits."),
+    (TestStatusInfo(STATES.SCHED_WARNING, "No answer."), "cannot be seen: No answer."),
+    (None, "cannot be seen"), (OSError("no route"), "cannot be seen"),
+])
+def test_a_cancel_that_is_not_seen_to_be_true_is_not_believed(
+        pav_cfg: PavConfig, fake: Fake, series: Series, answer: Any, told: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "CONFIRM_CANCEL", 0.2)
+    fake.keeps_jobs, fake.answer = True, answer
+    (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
+    assert outcome.failed and told in outcome.text
+    assert "accepted the cancel" in outcome.text
+
+
+def test_a_job_that_is_stuck_in_its_queue_can_be_cancelled(pav_cfg: PavConfig, fake: Fake,
+                                                           series: Series) -> None:
+    """Its test has ended because of it, as with Grid Engine's Eqw."""
+    test = series.tests[2]
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "Job 7 is in an error state.")
+    assert current_status(pav_cfg, test).state == STATES.SCHED_ERROR and test.complete
+    assert test.job is not None
+    (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+    assert fake.cancelled == [test.job.name] and not outcome.failed
+    # That it is over by then is no failure.
+    fake.cancel_answer = "There is no job 7."
+    (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+    assert not outcome.failed and "There is no job 7." in outcome.text
+
+
+def test_a_job_that_no_one_can_look_for_is_not_called_cancelled(
+        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    """Its record is lost, and the plugin has no way to find it."""
+    test = series.tests[2]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).unlink()
+    (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
+    assert outcome.failed and "cannot be told" in outcome.text
+    assert "_recover_identity" in outcome.text
+
+
+@pytest.mark.parametrize("state", [STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_WARNING])
+def test_a_job_that_is_there_after_a_failed_kickoff_is_kept(
+        pav_cfg: PavConfig, fake: Fake, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: JobInfo(id="by its mark"))
+    fake.refuse, fake.answer = True, TestStatusInfo(state, "There it is.")
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert series.kick_off() == []
+    assert not any(test.complete for test in series.tests)
+    assert {test.job.info["id"] for test in series.tests if test.job} == {"by its mark"}
+    # One that is not there is refused.
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "There is no such job.")
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    assert len(series.kick_off()) == 2
+    assert all(test.complete for test in series.tests)
+
+
 @pytest.mark.parametrize("starter_lives", [True, False])
 def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, starter_lives: bool,
                                 monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,8 +571,9 @@ def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, 
     test = series.tests[2]
     assert test.job is not None
     (test.job.path / test.job.INFO_FN).unlink()
-    if not starter_lives:
-        monkeypatch.setattr("pavilion.series._Starter.gone", lambda self: True)
+    if starter_lives:
+        # As while it hands tests over.
+        (series.path / STARTING_FN).touch()
     monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: JobInfo(id="by its mark"))
     (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
     assert not outcome.failed
@@ -515,10 +634,240 @@ def test_tests_that_nobody_will_start_any_more_end(pav_cfg: PavConfig, fake: Fak
         assert "never handed to its scheduler" in test.status.current().note
 
 
-def test_of_a_starter_on_another_host_nothing_is_known(pav_cfg: PavConfig, fake: Fake) -> None:
-    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+def _move_starter(series: Series, **changes: Any) -> None:
+    """Let another process have made the series."""
     record = json.loads((series.path / "series.json").read_text(encoding="utf-8"))
-    record["starter"].update(host="elsewhere", start_time=1)
+    record["starter"].update(changes)
     (series.path / "series.json").write_text(json.dumps(record), encoding="utf-8")
+
+
+def _age(seconds: float, *paths: Path) -> None:
+    """Let files have been written so long ago."""
+    then = time.time() - seconds
+    for path in paths:
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+def test_a_starter_on_another_host_counts_as_gone_without_a_sign_of_life(
+        pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    _move_starter(series, host="elsewhere")
+    test = series.tests[0]
+    _age(60, series.path / STARTING_FN)
+    assert current_status(pav_cfg, test).state == STATES.CREATED
+    assert not test.complete
+    _age(200, series.path / STARTING_FN)
+    assert current_status(pav_cfg, test).state == STATES.SCHED_ERROR
+    assert test.complete and "on elsewhere" in test.status.current().note
+    # The same host under the same name, after a boot; or one with the same name.
+    _move_starter(series, host=os.uname().nodename, boot_id="another")
+    assert wait_for(pav_cfg, series.tests, timeout=10)
+
+
+def test_the_file_servers_clock_decides(pav_cfg: PavConfig, fake: Fake,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    _move_starter(series, host="elsewhere")
+    # This host's clock is an hour ahead.
+    ahead = SimpleNamespace(time=lambda: time.time() + 3600)
+    monkeypatch.setattr("pavilion.starter.time", ahead)
     assert current_status(pav_cfg, series.tests[0]).state == STATES.CREATED
-    assert not series.tests[0].complete
+    assert [path.name for path in series.path.iterdir() if "clock" in path.name] == []
+
+
+def test_a_starter_of_an_earlier_version_gives_no_signs(pav_cfg: PavConfig, fake: Fake) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    _move_starter(series, host="elsewhere", beats=False)
+    (series.path / STARTING_FN).unlink()
+    assert current_status(pav_cfg, series.tests[0]).state == STATES.CREATED
+    _age(400, series.path / "series.json", *(test.status.path for test in series.tests))
+    assert current_status(pav_cfg, series.tests[0]).state == STATES.SCHED_ERROR
+
+
+def test_signs_of_life_are_given_while_tests_are_handed_over(
+        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pavilion.starter.BEAT", 0.01)
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    sign = series.path / STARTING_FN
+    seen: list[bool] = []
+
+    def kickoff(job: Job) -> None:
+        _age(1000, sign)
+        until(lambda: sign.stat().st_mtime > time.time() - 500, "a sign of life")
+        seen.append(True)
+
+    fake.on_kickoff = kickoff
+    assert series.kick_off() == []
+    assert seen == [True, True] and not sign.exists()
+
+
+def test_a_starter_that_is_done_hands_nothing_over_any_more(
+        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    starter = Starter.load(series.path)
+    assert starter is not None and starter.is_here and starter.gone(series.path)
+    test = series.tests[2]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).unlink()
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: None)
+    assert [outcome.text for outcome in cancel_tests(pav_cfg, [test], "Enough.")] == ["cancelled"]
+
+
+# ------------------------------------------------------------------------- interrupted, hanging
+
+@pytest.mark.parametrize("leaves_mark", [True, False])
+def test_an_interrupt_inside_a_kickoff_leaves_no_test_without_an_end_or_a_job(
+        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch, leaves_mark: bool) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+
+    def interrupt(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    fake.on_kickoff = interrupt
+    info = JobInfo(id="by its mark") if leaves_mark else None
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: info)
+    with pytest.raises(KeyboardInterrupt):
+        series.kick_off()
+    states = [test.status.current().state for test in series.tests]
+    if leaves_mark:
+        assert states == [STATES.SCHEDULED, STATES.SCHEDULED, STATES.SCHED_CANCELLED]
+        assert series.tests[0].job is not None and series.tests[0].job.info == info
+    else:
+        assert states == [STATES.SCHED_ERROR, STATES.SCHED_ERROR, STATES.SCHED_CANCELLED]
+        assert all(test.complete for test in series.tests)
+
+
+def test_a_job_whose_starter_was_killed_is_found_by_its_mark(
+        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = series.tests[2]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).unlink()
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: JobInfo(id="by its mark"))
+    fake.answer = TestStatusInfo(STATES.SCHED_RUNNING, "Runs.")
+    assert current_status(pav_cfg, test).state == STATES.SCHED_STARTUP
+    assert test.job.info == {"id": "by its mark"}
+
+
+def test_a_scheduler_that_hangs_keeps_nobody_from_giving_up(
+        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    hung, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hung.set()
+        go_on.wait(30)
+
+    fake.on_query = hang
+    began = time.monotonic()
+    try:
+        assert not wait_for(pav_cfg, series.tests, timeout=0.5)
+        assert hung.is_set() and time.monotonic() - began < 10
+        assert [(call.scheduler, call.method) for call in calls_at_work()] == [
+            ("fake", "_job_status")]
+    finally:
+        go_on.set()
+    until(lambda: not calls_at_work(), "its end")
+
+
+def test_what_goes_wrong_in_asking_is_not_swallowed(pav_cfg: PavConfig, series: Series,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("pavilion.waiting._look", fail)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        wait_for(pav_cfg, series.tests, timeout=10)
+
+
+# ------------------------------------------------------------------ ends that stand, or cannot be
+
+def test_a_result_without_a_last_state_is_the_end(pav_cfg: PavConfig, fake: Fake, series: Series
+                                                  ) -> None:
+    """It was stopped between two writes."""
+    first, second, third = series.tests
+    for test, result in ((first, "PASS"), (second, "FAIL"), (third, "nonsense")):
+        test.status.set(STATES.RUNNING, "Running.")
+        test.save_results({"result": result, "note": "By itself."})
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The job is over.")
+    assert series.wait(timeout=30)
+    assert [(test.result, test.status.current().state) for test in (first, second)] == [
+        ("PASS", STATES.COMPLETE), ("FAIL", STATES.COMPLETE)]
+    assert first.status.current().note == "PASS: By itself."
+    assert third.status.current().state == STATES.SCHED_ERROR
+
+
+def test_an_end_that_cannot_be_recorded_is_told_and_written_once(
+        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: TestRun) -> None:
+        raise TestRunError(f"The end of test {self.id} cannot be recorded",
+                           prior_error=OSError(28, "No inodes left"))
+
+    monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The node burned down.")
+    heard: dict[str, TestStatusInfo] = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(TestRun, "set_run_complete", full)
+        assert wait_for(pav_cfg, series.tests, timeout=30,
+                        hear=lambda test, status: heard.update({test.id: status}))
+        status = current_status(pav_cfg, series.tests[0])
+    assert isinstance(status, LastWord) and status.is_end
+    assert "burned down" in status.note and "could not be recorded" in status.note
+    assert "No inodes left" in status.note
+    assert set(heard) == {"s1.1", "s1.2", "s1.3"}
+    for test in series.tests:
+        assert not test.complete
+        assert [info.state for info in test.status.history()].count(STATES.SCHED_ERROR) == 1
+    # As soon as there is room, it is recorded.
+    assert series.wait(timeout=30)
+    for test in series.tests:
+        assert test.complete
+        assert [info.state for info in test.status.history()].count(STATES.SCHED_ERROR) == 1
+
+
+def test_a_forgotten_test_whose_end_cannot_be_recorded(
+        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
+    _move_starter(series, start_time=1)
+
+    def read_only(*_: Any) -> None:
+        raise TestRunError("Read-only file system")
+
+    monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
+    monkeypatch.setattr(TestRun, "set_run_complete", read_only)
+    monkeypatch.setattr(StatusFile, "set", read_only)
+    status = current_status(pav_cfg, series.tests[0])
+    assert isinstance(status, LastWord) and status.state == STATES.SCHED_ERROR
+    assert "never handed" in status.note and "Read-only" in status.note
+    assert wait_for(pav_cfg, series.tests, timeout=30)
+
+
+@pytest.mark.parametrize("what", ["test", "job"])
+def test_files_that_are_gone_end_the_waiting(pav_cfg: PavConfig, fake: Fake, series: Series,
+                                             monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
+    test = series.tests[2]
+    assert test.job is not None
+    gone = test.path if what == "test" else test.job.path
+    test.status.set(STATES.RUNNING, "Running.")
+    shutil.rmtree(gone)
+    heard: list[TestStatusInfo] = []
+    assert wait_for(pav_cfg, [test], timeout=30, hear=lambda test, status: heard.append(status))
+    assert isinstance(heard[-1], LastWord) and not heard[-1].is_end
+    assert str(gone) in heard[-1].note and "not there any more" in heard[-1].note
+    assert "not there any more" in current_status(pav_cfg, test).note
+    if what == "job":
+        assert [info.state for info in test.status.history()][-1] == STATES.RUNNING
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_end_of_a_colleagues_test_is_told_and_ends_the_waiting(
+        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
+    fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The node burned down.")
+    for test in series.tests:
+        os.chown(test.path, 12345, 12345)
+    heard: list[TestStatusInfo] = []
+    assert wait_for(pav_cfg, series.tests, timeout=30,
+                    hear=lambda test, status: heard.append(status))
+    assert all(isinstance(status, LastWord) and status.is_end for status in heard)
+    assert "burned down" in heard[0].note and "belongs to another user" in heard[0].note
+    assert [test.complete for test in series.tests] == [False] * 3
+    assert {test.status.current().state for test in series.tests} == {STATES.SCHEDULED}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pavilion.cli import results, waiting
-from pavilion.cli.waiting import _NowAndThen, _Waits
+from pavilion.cli import patience, results, waiting
+from pavilion.cli.waiting import Waits, _NowAndThen
+from pavilion.schedulers import handover
 from pavilion.status_file import STATES, TestStatusInfo
+from pavilion.waiting import LastWord, last_word
 
 
 def waiting_test(number: int, job: str, state: str = STATES.SCHEDULED) -> Any:
@@ -19,7 +22,7 @@ def waiting_test(number: int, job: str, state: str = STATES.SCHEDULED) -> Any:
 
 
 def test_each_reason_is_told_once() -> None:
-    waits = _Waits()
+    waits = Waits()
     tests = [waiting_test(1, "a"), waiting_test(2, "b"), waiting_test(3, "c", STATES.RUNNING)]
     for number, test in enumerate(tests, 7):
         waits.hear(test, TestStatusInfo(STATES.SCHEDULED, f"Job {number} waits\nfor 2.5 s."))
@@ -31,7 +34,7 @@ def test_each_reason_is_told_once() -> None:
 
 
 def test_a_test_of_its_own_state_is_not_told_about() -> None:
-    waits = _Waits()
+    waits = Waits()
     runs, starts = waiting_test(1, "a", STATES.RUNNING), waiting_test(2, "a")
     waits.hear(runs, TestStatusInfo(STATES.SCHED_STARTUP, "Runs."))
     assert waits.status_of(runs) is None
@@ -62,3 +65,47 @@ def test_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 ])
 def test_a_note_in_a_table(note: str, shown: str) -> None:
     assert results._short(note) == shown
+
+
+def test_an_end_that_is_not_recorded_is_told_with_its_tests() -> None:
+    waits = Waits()
+    tests = [waiting_test(1, "a"), waiting_test(2, "b"), waiting_test(3, "c")]
+    for test in tests[:2]:
+        waits.hear(test, last_word(TestStatusInfo(STATES.SCHED_ERROR, "Burned\ndown.")))
+    waits.hear(tests[2], TestStatusInfo(STATES.SCHEDULED, "Waits."))
+    assert waits.unrecorded(tests) == [
+        "s1.1, s1.2: the end is not recorded, and is not waited for any longer. Burned down."]
+    assert isinstance(waits.status_of(tests[0]), LastWord)
+    # It may be recorded after all, or turn out to be alive.
+    tests[0].complete = True
+    waits.hear(tests[1], TestStatusInfo(STATES.SCHEDULED, "Waits."))
+    assert waits.unrecorded(tests) == []
+
+
+def test_a_slow_method_is_named_once_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SLOW", 0.0)
+    slow = patience.SlowCalls()
+    assert slow.news() == []
+    for _ in range(2):
+        with handover.calling("gridengine", "_job_status"):
+            assert slow.news() == ["Still waiting for gridengine: _job_status."]
+            assert slow.news() == []
+        assert slow.news() == []
+    # What says itself what it waits for is not slow without a reason.
+    way = handover.Handover()
+    way.report("The queue is full.")
+    with handover.calling("gridengine", "_kickoff", way):
+        assert slow.news() == []
+
+
+def test_work_is_done_patiently(capsys: pytest.CaptureFixture[str]) -> None:
+    assert patience.patiently(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        patience.patiently(lambda: 1 // 0)
+    stop = threading.Event()
+    try:
+        with pytest.raises(patience.OutOfTimeError):
+            patience.patiently(lambda: stop.wait(30), patience.Deadline(0.3))
+    finally:
+        stop.set()
+    assert capsys.readouterr().err == ""

@@ -11,6 +11,7 @@ from pavilion.sys_vars import get_vars
 from . import base
 from .base import Command, Session
 from .output import Column, print_json, print_table
+from .patience import patiently
 from .selection import IDS_HELP, select
 
 
@@ -21,7 +22,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _cancel(session: Session) -> int:
     selection = select(session, session.args.ids)
     _ = session.plugins
-    outcomes = cancel_tests(session.pav_cfg, selection.tests, _reason())
+    reason = _reason()
+    outcomes = patiently(lambda: cancel_tests(session.pav_cfg, selection.tests, reason))
     if session.args.json:
         print_json({"tests": [{"id": test.id, "series": test.series, "name": test.name,
                                "outcome": text, "failed": failed}

@@ -1,43 +1,33 @@
-"""Ctrl-C while tests are handed to their schedulers.
+"""Ctrl-C, and what else ends us, while tests are handed to their schedulers.
 
 A job that is being handed over must not be dropped half-way: it might run, and nobody could find
-it again.  So the first interrupt cancels the tests that have no job yet, which makes handing over
-skip them, and lets the jobs in hand be handed over to the end.
+it again.  So the first interrupt cancels the tests that have no job yet, gives up the jobs that
+wait for something, and lets those in hand be handed over to the end, for some seconds.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any
-
-from pavilion.errors import PavilionError
-from pavilion.status_file import STATES
-from pavilion.test_run import TestRun
 
 from .output import tell
 
 # What ends us, besides Ctrl-C: a batch system, a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-REASON = "Interrupted before it was handed to its scheduler."
 
 
 class KickoffGuard:
-    """A context in which tests are handed over.
+    """A context in which tests are handed over, and interrupts are taken note of.
 
     A second Ctrl-C is obeyed at once, as KeyboardInterrupt.
 
-    :param tests: What is being handed over.
     :ivar number: The signal that interrupted it; None without.
-    :ivar cancelled: The tests that were not handed over because of that.
     """
 
-    def __init__(self, tests: Sequence[TestRun]) -> None:
-        self._tests = tests
+    def __init__(self) -> None:
         self._before: dict[int, Any] = {}
         self.number: int | None = None
-        self.cancelled: list[TestRun] = []
 
     def __enter__(self) -> KickoffGuard:
         for number in SIGNALS:
@@ -50,13 +40,6 @@ class KickoffGuard:
                  traceback: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.number is not None:
-            # The second interrupt may have come while the first one was dealt with.
-            self._cancel_rest()
-        for test in self.cancelled:
-            # It may have been on its way into a job, whose 'SCHEDULED' then came later.
-            if test.status.current().state != STATES.CANCELLED:
-                test.status.set(STATES.CANCELLED, REASON)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
@@ -64,14 +47,5 @@ class KickoffGuard:
                 raise KeyboardInterrupt
             return
         self.number = number
-        self._cancel_rest()
-        tell("\nInterrupted. What is being handed to a scheduler just now is handed over to the "
-             "end. Press Ctrl-C again to give up on it.")
-
-    def _cancel_rest(self) -> None:
-        for test in self._tests:
-            try:
-                if test.job is None and test.cancel(REASON):
-                    self.cancelled.append(test)
-            except PavilionError as exc:
-                tell(exc.pformat())
+        tell("\nInterrupted. What is being handed to a scheduler just now gets some seconds to be "
+             "handed over. Press Ctrl-C again to give up on it.")

@@ -1,9 +1,10 @@
-"""``pav-sched link``, ``unlink`` and ``check``: our folder in a Pavilion checkout."""
+"""``pav-sched link``, ``unlink`` and ``check``: our directory in a Pavilion checkout."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def _root_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", type=Path, metavar="PAVILION_ROOT", help=(
-        "the Pavilion checkout: its root, or any folder in it"))
+        "the Pavilion checkout: its root, or any directory in it"))
 
 
 def _python_argument(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,7 @@ def _python_argument(parser: argparse.ArgumentParser) -> None:
 
 def _copy_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copy", action="store_true", help=(
-        "make a copy, not a link: for nodes that do not see this installation. Plugins that "
-        "stand in the old folder only are copied, too"))
+        "make a copy, not a link: for nodes that do not see this installation"))
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,9 @@ def _link_arguments(parser: argparse.ArgumentParser) -> None:
     _copy_argument(parser)
     parser.add_argument("--force", action="store_true", help=(
         "go on with another version than Pavilion 2.6, too; undone if it does not work"))
+    parser.add_argument("--without", action="append", metavar="NAME", help=(
+        "do without this scheduler of the checkout's own; may be given several times. All that we "
+        "do not bundle are kept otherwise. Default: those that were left out before"))
 
 
 def _check(session: Session) -> int:
@@ -64,8 +67,24 @@ def _link(session: Session) -> int:
     from pavilion.dropin import find_checkout, find_python, link
     args = session.args
     checkout = find_checkout(args.root)
-    outcome = link(checkout, find_python(checkout, args.python), args.copy, args.force)
+    python = find_python(checkout, args.python)
+    outcome = link(checkout, python, args.copy, args.force, without=args.without)
+    if outcome.unusable and not args.json and _agrees(outcome):
+        without = [*(args.without or []), *outcome.unusable]
+        outcome = link(checkout, python, args.copy, args.force, without=without)
     return _tell_outcome(session, checkout, outcome, _after_link(checkout, args.copy))
+
+
+def _agrees(outcome: Outcome) -> bool:
+    """Whether the user, asked on a terminal, does without the schedulers that cannot be kept."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    _print_findings([item for item in outcome.findings if item.verdict == "FAIL"])
+    names = ", ".join(outcome.unusable)
+    try:
+        return input(f"Link without {names}? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _unlink(session: Session) -> int:
@@ -85,7 +104,7 @@ def _after_link(checkout: Checkout, copy: bool) -> str:
                      "'--copy' does without.")
     if (checkout.root / ".git").exists():
         lines.append("  - 'git status' shows the change. Nothing in .git was touched.")
-    lines += [f"  - The old folder is kept as {checkout.backup.name}, beside the new one.",
+    lines += [f"  - The old directory is kept as {checkout.backup.name}, beside the new one.",
               f"Look again:  {PROGRAM} check {root}", f"Go back:     {PROGRAM} unlink {root}"]
     return "\n".join(lines)
 
@@ -125,7 +144,7 @@ COMMANDS = [
     Command(
         name="check",
         summary="see whether a Pavilion checkout can use our schedulers",
-        description=("See whether our schedulers folder can take the place of the one of a\n"
+        description=("See whether our schedulers directory can take the place of the one of a\n"
                      "Pavilion checkout, or whether it does. Changes nothing.\n\n"
                      "Exit code 1 when something is marked FAIL."),
         examples=["check /opt/pavilion2", "check /opt/pavilion2 --json"],
@@ -133,16 +152,18 @@ COMMANDS = [
     Command(
         name="link",
         summary="use our schedulers in a Pavilion checkout",
-        description=("Put our schedulers folder in the place of the one of a Pavilion checkout,\n"
-                     "and try it there. Everything is undone when it does not work. The old\n"
-                     "folder is kept beside the new one."),
+        description=("Put our schedulers directory in the place of the one of a Pavilion\n"
+                     "checkout, and try it there. Everything is undone when it does not work.\n"
+                     "The old directory is kept beside the new one, and so are built-in\n"
+                     "schedulers that we do not bundle."),
         examples=["link /opt/pavilion2", "link /opt/pavilion2 --copy",
+                  "link /opt/pavilion2 --without flux",
                   "link . --python /opt/pavilion-env/bin/python3"],
         run=_link, arguments=_link_arguments, json=True),
     Command(
         name="unlink",
         summary="give a Pavilion checkout its own schedulers back",
-        description="Undo 'link': the checkout gets its own schedulers folder back.",
+        description="Undo 'link': the checkout gets its own schedulers directory back.",
         examples=["unlink /opt/pavilion2"],
         run=_unlink, arguments=_root_argument, json=True),
 ]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import IO, Callable
 
-from pavilion.errors import ConfigError
-from pavilion.series import Series, current_status
+from pavilion.errors import ConfigError, quoted
+from pavilion.files import open_log
+from pavilion.series import Series
 from pavilion.test_run import TestRun
+from pavilion.waiting import current_status
 
 from . import base
 from .base import Command, Session
@@ -49,8 +52,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _lines(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number of lines")
     return int(text)
 
 
@@ -61,10 +64,10 @@ def _log(session: Session) -> int:
     if session.args.follow:
         _ = session.plugins
         path = _wait_for(session, test)
-    if path is None or not path.exists():
+    if path is None or not os.path.lexists(path):
         tell(_no_log(test, which))
         return base.FAILED
-    with path.open("rb") as file:
+    with open_log(path) as file:
         if session.args.tail is not None:
             _go_to_tail(file, session.args.tail)
         _copy(file)
@@ -86,6 +89,8 @@ def _load(session: Session) -> TestRun:
     if "." in test_id:
         return TestRun.load(session.pav_cfg, test_id)
     tests = Series.load(session.pav_cfg, test_id).tests
+    if not tests:
+        raise ConfigError(f"Series {test_id} has no tests that can be read.")
     if len(tests) != 1:
         raise ConfigError(f"Series {test_id} has {len(tests)} tests, {tests[0].id} to "
                           f"{tests[-1].id}: name one of them.")
@@ -98,7 +103,7 @@ def _wait_for(session: Session, test: TestRun) -> Path | None:
     while True:
         over = test.complete
         path = LOGS[session.args.which](test)
-        if over or (path is not None and path.exists()):
+        if over or (path is not None and os.path.lexists(path)):
             return path
         asked = _ask(session, test, asked)
         time.sleep(LOOK_PAUSE)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pavilion.status_file import STATES, TestStatusInfo
-from pavilion.test_run import FAIL, PASS, TestRun
+from pavilion.test_run import ERROR, FAIL, PASS, TestRun
+from pavilion.waiting import LastWord
 
 from . import base
 from .output import Column, first_line, plural, print_table
 
-_CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
+CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
 _RESULT_KEYS = ("return_value", "started", "finished", "duration", "host")
 
 
@@ -20,8 +21,9 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
 
     :param status: Its state, where it was asked for already.
     """
-    complete = test.complete
+    recorded = test.complete
     status = status or test.status.current()
+    complete = recorded or is_unrecorded_end(status)
     results = test.results if complete else {}
     job = test.job
     record: dict[str, Any] = {
@@ -30,7 +32,8 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
         "name": test.name,
         "scheduler": test.scheduler,
         "complete": complete,
-        "result": test.result if complete else None,
+        "recorded": recorded,
+        "result": result_of(test, status),
         "state": status.state,
         "note": status.note,
         "when": status.when,
@@ -39,6 +42,18 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
     }
     record.update((key, results.get(key)) for key in _RESULT_KEYS)
     return record
+
+
+def is_unrecorded_end(status: TestStatusInfo) -> bool:
+    """Whether a test is over by this state, which could not be recorded."""
+    return isinstance(status, LastWord) and status.is_end
+
+
+def result_of(test: TestRun, status: TestStatusInfo) -> str | None:
+    """A test's result; None while it is not over."""
+    if test.complete:
+        return test.result
+    return str(test.results.get("result", ERROR)) if is_unrecorded_end(status) else None
 
 
 def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -58,7 +73,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 def is_cancelled(record: dict[str, Any]) -> bool:
     """Whether a test was cancelled before it had a result."""
-    return bool(record["complete"]) and record["state"] in _CANCELLED
+    return bool(record["complete"]) and record["state"] in CANCELLED
 
 
 def summary_line(records: Sequence[dict[str, Any]]) -> str:
@@ -75,11 +90,13 @@ def summary_line(records: Sequence[dict[str, Any]]) -> str:
 
 
 def exit_code(records: Sequence[dict[str, Any]]) -> int:
-    """0 when all tests passed, 3 when some are not over, else 1."""
+    """0 when all tests passed, 3 when some are not over, else 1: also when the end of one could
+    not be recorded."""
     counts = summary(records)
     if counts["unfinished"]:
         return base.TIMED_OUT
-    return base.OK if counts["passed"] == counts["tests"] else base.FAILED
+    recorded = all(record["recorded"] for record in records)
+    return base.OK if counts["passed"] == counts["tests"] and recorded else base.FAILED
 
 
 def print_results(records: Sequence[dict[str, Any]]) -> None:

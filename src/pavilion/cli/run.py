@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import traceback
 from typing import Any
 
+from pavilion.handing_over import Kickoff
 from pavilion.preview import name_list
 from pavilion.series import Series
 
@@ -13,9 +15,11 @@ from . import base
 from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
 from .output import plural, print_json, tell
-from .results import summary, test_record
+from .patience import Deadline, OutOfTimeError, patiently
+from .results import CANCELLED, summary, test_record
+from .starting import LEAST, hand_over
 from .targets import add_targets, overrides, resolve_targets, show_warnings
-from .waiting import add_timeout, hints, wait_and_report
+from .waiting import Waits, add_timeout, hints, report, wait_and_report
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(session: Session) -> int:
-    resolved, seed = resolve_targets(session)
+    timeout = session.args.timeout
+    deadline = Deadline(timeout)
+    starting = Deadline(None if timeout is None else max(timeout, LEAST))
+    try:
+        resolved, seed = patiently(lambda: resolve_targets(session), starting)
+    except OutOfTimeError:
+        tell(f"The {timeout:g} seconds of --timeout are over. Nothing was started.")
+        return base.TIMED_OUT
     session.pav_cfg.make_working_dir()
     try:
         series = Series.create(session.pav_cfg, resolved, record={
@@ -35,48 +46,73 @@ def _run(session: Session) -> int:
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
-    guard = KickoffGuard(series.tests)
+    if not session.args.detach:
+        tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
+    kickoff = series.kickoff()
+    guard = KickoffGuard()
     try:
         with guard:
-            errors = series.kick_off()
-        forced = False
+            over = hand_over(kickoff, guard, starting)
     except KeyboardInterrupt:
-        errors, forced = [], True
+        over = False
+    refused = _show_errors(session, kickoff)
+    show_warnings(resolved, refused)
+    if isinstance(kickoff.failure, KeyboardInterrupt):
+        # A plugin raised it; who pressed Ctrl-C means the same.
+        guard.number = guard.number or signal.SIGINT
+    elif kickoff.failure is not None:
+        raise kickoff.failure
+    if guard.number is not None:
+        return _cut_short(session, series, guard.number, over)
+    if starting.over and (kickoff.cancelled or kickoff.stopped):
+        return _out_of_time(session, series, over)
+    if session.args.detach:
+        return _detach(session, series)
+    return wait_and_report(session, series.tests, {"series": series.id}, deadline)
+
+
+def _show_errors(session: Session, kickoff: Kickoff) -> set[str]:
+    """Tell what went wrong.  Gives the names of the tests concerned."""
+    errors = list(kickoff.errors)
     for error in errors:
         names = name_list([test.name for test in error.tests])
         if session.args.debug:
             traceback.print_exception(type(error), error, error.__traceback__)
         tell(f"{PROGRAM}: error: {names}: {error.pformat()}")
-    show_warnings(resolved, {test.name for error in errors for test in error.tests})
-    if guard.number is not None:
-        return _cut_short(session, series, guard, forced)
-    if session.args.detach:
-        return _detach(session, series)
-    tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
-    return wait_and_report(session, series.tests, {"series": series.id})
+    return {test.name for error in errors for test in error.tests}
 
 
-def _cut_short(session: Session, series: Series, guard: KickoffGuard, forced: bool
-               ) -> int:
+def _cut_short(session: Session, series: Series, number: int, over: bool) -> int:
     """Say what came of an interrupt while tests were handed over.
 
-    :param forced: Whether not even the job in hand was waited for.
+    :param number: The signal.
+    :param over: Whether no job is in hand any more.
     """
+    tell(f"Interrupted while the tests of series {series.id} were handed to their schedulers. "
+         f"{_what_is_left(session, series, over)}")
+    return 128 + number
+
+
+def _out_of_time(session: Session, series: Series, over: bool) -> int:
+    """Say what came of a --timeout while tests were handed over; see _cut_short."""
+    report(session, series.tests, {"series": series.id}, Waits())
+    tell(f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
+         f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}")
+    return base.TIMED_OUT
+
+
+def _what_is_left(session: Session, series: Series, over: bool) -> str:
     left = [test for test in series.tests if not test.complete]
-    number = len(guard.cancelled)
-    text = (f"Interrupted while the tests of series {series.id} were handed to their schedulers. "
-            f"{plural(number, 'test')} not handed over yet "
+    number = sum(test.status.current().state in CANCELLED for test in series.tests)
+    text = (f"{plural(number, 'test')} not handed over yet "
             f"{'was' if number == 1 else 'were'} cancelled. ")
-    if left:
-        goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
-        text += f"{plural(len(left), 'test')} {goes}"
-        if forced:
-            text += ", as far as the scheduler took the job in hand; 'status' tells later"
-        text += f".\n{hints(session, series.tests)}"
-    else:
-        text += "No test goes on."
-    tell(text)
-    return 128 + (guard.number or 0)
+    if not left:
+        return text + "No test goes on."
+    goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
+    text += f"{plural(len(left), 'test')} {goes}"
+    if not over:
+        text += ", as far as the scheduler took the job in hand; 'status' tells later"
+    return f"{text}.\n{hints(session, series.tests)}"
 
 
 def _detach(session: Session, series: Series) -> int:
@@ -99,7 +135,8 @@ COMMANDS = [Command(
     description=(
         "Run tests and wait for their results.\n\n"
         "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
-        "it waits leaves the tests running and says how to go on."),
+        "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
+        "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."),
     examples=["run mytests.yaml",
               "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
               "run nightly --scheduler slurm --detach"],

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pavilion.errors import ConfigError, PavilionError
+from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.series import Series, latest_series
 from pavilion.test_run import TestRun
 
@@ -69,8 +69,8 @@ def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun
     if "." in item:
         return [TestRun.load(session.pav_cfg, item)]
     if not item.startswith("s"):
-        raise ConfigError(f"{item!r} is no id. Ids of series look like 's1', those of tests like "
-                          "'s1.1'.")
+        raise ConfigError(f"{quoted(item)} is no id. Ids of series look like 's1', those of tests "
+                          "like 's1.1'.")
     series = Series.load(session.pav_cfg, item)
     selection.errors += series.damaged
     return series.tests

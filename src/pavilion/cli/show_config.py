@@ -60,6 +60,7 @@ def effective_settings(session: Session) -> list[Setting]:
     settings += [("env_setup", line, "this program") for line in own]
     settings.append(("env_setup", rest, source("env_setup")))
     settings.append(("disable_plugins", list(cfg.disable_plugins), source("disable_plugins")))
+    settings.append(("trusted_group", cfg.trusted_group, source("trusted_group")))
     settings.append(("pav_root", str(cfg.pav_root), "this program"))
     return settings
 

@@ -25,6 +25,10 @@ def _show(session: Session) -> int:
     found += [{"state": "refused", "category": None, "name": None, "priority": None,
                "file": str(refused.file), "reason": refused.reason}
               for refused in report.refused]
+    found += [{"state": "not used", "category": foreign.category, "name": None, "priority": None,
+               "file": str(foreign.file),
+               "reason": f"Pavilion has {foreign.category} plugins; this host does not."}
+              for foreign in report.foreign]
     if session.args.json:
         print_json({"plugins": found})
         return base.OK
@@ -54,7 +58,7 @@ def _text(value: Any) -> str:
 
 COMMANDS = [Command(
     name="plugins",
-    summary="plugins: loaded, overridden, disabled and refused",
+    summary="plugins: loaded, overridden, disabled, refused and not used",
     description="Show the plugins that were found, and why those are not used that are not.",
     examples=["show plugins", "show plugins --json"],
     run=_show, json=True)]

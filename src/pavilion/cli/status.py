@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pavilion.series import current_status, latest_series
+from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
 from pavilion.test_run import TestRun
+from pavilion.waiting import current_status
 
 from .base import Command, Session
 from .output import (
@@ -21,7 +22,8 @@ from .output import (
     printable,
     tell,
 )
-from .results import test_record
+from .patience import patiently
+from .results import result_of, test_record
 from .selection import Selection, add_ids, select
 
 
@@ -53,7 +55,7 @@ def _ask(session: Session, tests: list[TestRun]) -> list[tuple[TestRun, TestStat
     """The states of tests; their schedulers are asked about those that are not over."""
     if not all(test.complete for test in tests):
         _ = session.plugins
-    return [(test, current_status(session.pav_cfg, test)) for test in tests]
+    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
 
 
 def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, A
 def _print_table(found: list[tuple[TestRun, TestStatusInfo]]) -> None:
     columns = [Column("ID"), Column("NAME", cut=True), Column("STATE"), Column("RESULT"),
                Column("AGE", right=True), Column("NOTE", cut=True)]
-    print_table(columns, [[test.id, test.name, status.state, test.result or "",
+    print_table(columns, [[test.id, test.name, status.state, result_of(test, status) or "",
                            age(status.when), first_line(status.note)]
                           for test, status in found])
 
@@ -76,7 +78,8 @@ def _print_history(test: TestRun, status: TestStatusInfo) -> None:
     history = test.status.history()
     if status not in history:
         history.append(status)
-    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {test.result or ''}"))
+    print(one_line(f"{test.id} {test.name} ({test.scheduler}) "
+                   f"{result_of(test, status) or ''}"))
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Collection, Sequence
 
-from pavilion.errors import SchedulerPluginError
+from pavilion.errors import SchedulerPluginError, quoted
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.suites import select_tests
 
@@ -33,7 +33,7 @@ def _seed(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
     if not 0 <= number < 2 ** 32:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no whole number between 0 and {2 ** 32 - 1}")
+            f"{quoted(text)} is no whole number between 0 and {2 ** 32 - 1}")
     return number
 
 

@@ -10,6 +10,7 @@ from pavilion.schedulers.registry import require_plugin
 from pavilion.test_run import TestRun
 
 from .base import Command, Session
+from .patience import Deadline
 from .selection import add_ids, select
 from .waiting import add_timeout, wait_and_report
 
@@ -27,7 +28,7 @@ def _wait(session: Session) -> int:
         return code
     _ = session.plugins
     _check_schedulers(selection.tests)
-    return wait_and_report(session, selection.tests)
+    return wait_and_report(session, selection.tests, None, Deadline(session.args.timeout))
 
 
 def _check_schedulers(tests: Sequence[TestRun]) -> None:

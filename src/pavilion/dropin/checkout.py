@@ -11,16 +11,19 @@ from pathlib import Path
 
 from pavilion.errors import PavilionError
 
-# The folder that takes the place of the checkout's.
+# The directory that takes the place of the checkout's.
 SOURCE = Path(__file__).resolve().parent.parent / "schedulers"
 SUPPORTED = (2, 6)
 
-# Texts that may tell the version, the best first.
-VERSION_FILES = ("RELEASE.md", "VERSION", "lib/pavilion/VERSION", "lib/pavilion/version.py",
-                 "lib/pavilion/__init__.py", "pyproject.toml", "setup.py", "setup.cfg",
-                 "CHANGELOG.md")
+# Texts that may tell the version, the best first.  VERSION.txt is none of them: it says 2.0 for all
+# of Pavilion 2.
+VERSION_FILES = ("RELEASE.txt", "RELEASE.md", "VERSION", "lib/pavilion/VERSION",
+                 "lib/pavilion/version.py", "lib/pavilion/__init__.py", "pyproject.toml",
+                 "setup.py", "setup.cfg", "CHANGELOG.md")
 _NUMBER = r"v?(\d+\.\d+(?:\.\d+)*)"
 _VERSIONS = [re.compile(text, re.MULTILINE | re.IGNORECASE) for text in (
+    # The history below that line may begin with what is not released yet.
+    rf"^[ ]*release[ ]*=[ ]*[\"']?{_NUMBER}\b",
     # '## Pavilion 2.6.1', '# Release 2.6'; a heading such as '# Needs Python 3.9' is none.
     rf"^\#+[ ]*(?:pavilion[ ]?2?)?[ :]*(?:release|version)?(?:[ ]notes)?[ :]*\[?{_NUMBER}\b",
     rf"^[ ]*(?:__version__|version)\s*[:=]\s*[\"']?{_NUMBER}\b",
@@ -37,7 +40,7 @@ class DropinError(PavilionError):
 class Checkout:
     """A checkout, and the names that we use in it.
 
-    :param root: Its folder, without links.
+    :param root: Its directory, without links.
     """
 
     root: Path
@@ -48,17 +51,17 @@ class Checkout:
 
     @property
     def package(self) -> Path:
-        """The folder that we make changes in."""
+        """The directory that we make changes in."""
         return self.lib / "pavilion"
 
     @property
     def active(self) -> Path:
-        """The schedulers folder that Pavilion uses."""
+        """The schedulers directory that Pavilion uses."""
         return self.package / "schedulers"
 
     @property
     def backup(self) -> Path:
-        """The folder that was there before."""
+        """The directory that was there before."""
         return self.package / "schedulers.before-pavilion-schedulers"
 
     @property
@@ -67,8 +70,16 @@ class Checkout:
         return self.root / "bin" / "pav"
 
     def hidden(self, suffix: str) -> Path:
-        """A name of ours beside the folder."""
+        """A name of ours beside the directory."""
         return self.package / f".schedulers.pavilion-schedulers.{suffix}"
+
+    @property
+    def kept(self) -> Path:
+        """Schedulers of the checkout's own that are used beside a link to ours.
+
+        ``pavilion.schedulers.plugins`` knows this name.
+        """
+        return self.hidden("kept")
 
     @property
     def record(self) -> Path:
@@ -81,7 +92,7 @@ def find_checkout(path: str | Path) -> Checkout:
 
     :raises DropinError: When there is none.
     """
-    # Links stay: inside a linked schedulers folder they would lead out of the checkout.
+    # Links stay: inside a linked schedulers directory they would lead out of the checkout.
     start = Path(os.path.normpath(Path(path).expanduser().absolute()))
     if not os.path.lexists(start):
         raise DropinError(f"{start} does not exist. Give the root of a Pavilion checkout.")
@@ -90,11 +101,12 @@ def find_checkout(path: str | Path) -> Checkout:
         if any(map(os.path.lexists, (found.active, found.backup, found.record))):
             found = Checkout(folder.resolve())
             if found.active.parent.resolve() == SOURCE.parent:
-                raise DropinError(f"{found.package} is this package itself, and no Pavilion.")
+                raise DropinError(f"{found.package} is this package itself, not a Pavilion "
+                                  "checkout.")
             return found
     raise DropinError(
-        f"{start} is no Pavilion checkout: neither in it nor in a folder above it is there a "
-        "lib/pavilion/schedulers. Give the folder that has 'lib' and 'bin'.")
+        f"{start} is not a Pavilion checkout: there is no lib/pavilion/schedulers in it or in a "
+        "directory above it. Give the directory that has 'lib' and 'bin'.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class Version:
 
     @property
     def supported(self) -> bool | None:
-        """Whether it is one that our folder is made for; None when it is not known."""
+        """Whether it is one that our directory is made for; None when it is not known."""
         if self.text is None:
             return None
         return _key(self.text)[:2] == SUPPORTED

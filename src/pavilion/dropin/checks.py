@@ -1,25 +1,24 @@
-"""Looking at a checkout: what there is, and whether our folder works in it.  Changes nothing."""
+"""Looking at a checkout: what there is, and whether our directory works in it.  Changes nothing."""
 
 from __future__ import annotations
 
-import configparser
 import filecmp
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pavilion.errors import PavilionError
 
 from . import inside
-from .checkout import SOURCE, Checkout, Interpreter, find_version
-from .inside import PavResult, Step
-from .swap import State, is_locked, read_state
+from .checkout import SOURCE, Checkout, DropinError, Interpreter, find_version
+from .inside import PavResult, Start, Step
+from .kept import Kept, bundled, holds, kept_in, same_tree, tree_files, unusable
+from .swap import State, is_locked, read_record, read_state
 
 OK, WARN, FAIL = "ok", "warning", "FAIL"
-# What a failure keeps 'link' from: going on at all; going on without --force; nothing.
-ALWAYS, UNFORCED, NEVER = "always", "unforced", "never"
+# What a failure keeps 'link' from: going on at all; without --force; without --without; nothing.
+ALWAYS, UNFORCED, UNLESS_LEFT_OUT, NEVER = "always", "unforced", "unless left out", "never"
 OLDEST_PYTHON = (3, 9)
 
 
@@ -46,46 +45,62 @@ class Report:
     """All that was found.
 
     :param pav: What ``pav show sched`` gave before anything was changed.
-    :param left_out: Plugins of the checkout's own folder that ours does not have.
+    :param builtin: The checkout's own schedulers that ours does not bundle.
+    :param without: The names of those that are left out.
+    :param unusable: The names of those that do not work with our directory, and are not left out.
     """
 
     state: State
     findings: list[Finding] = field(default_factory=list)
     pav: PavResult | None = None
-    left_out: list[Path] = field(default_factory=list)
+    builtin: list[Kept] = field(default_factory=list)
+    without: set[str] = field(default_factory=set)
+    unusable: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> list[Kept]:
+        """Those that are kept."""
+        return [plugin for plugin in self.builtin if plugin.name not in self.without]
 
     @property
     def failures(self) -> list[Finding]:
-        """What does not allow to use our folder, or is broken."""
+        """What does not allow to use our directory, or is broken."""
         return [finding for finding in self.findings if finding.verdict == FAIL]
 
     def blocked(self, force: bool) -> bool:
         """Whether 'link' must not go on."""
-        blocking = (ALWAYS,) if force else (ALWAYS, UNFORCED)
-        return any(finding.blocks in blocking for finding in self.failures)
+        return bool(self.blocking(force))
+
+    def blocking(self, force: bool) -> list[Finding]:
+        """What keeps 'link' from going on."""
+        blocking = (ALWAYS, UNLESS_LEFT_OUT, *(() if force else (UNFORCED,)))
+        return [finding for finding in self.failures if finding.blocks in blocking]
 
 
 def examine(checkout: Checkout, python: Interpreter, copy: bool | None = None,
-            holds_lock: bool = False) -> Report:
-    """Look at everything, and try our folder out beside the checkout.
+            holds_lock: bool = False, without: Collection[str] | None = None) -> Report:
+    """Look at everything, and try our directory out beside the checkout.
 
     Where it is in its place already, it is tried there.
 
-    :param copy: Whether a copy is planned, which keeps the checkout's own plugins.  None: as it
-        is now.
+    :param copy: Whether a copy is planned.  None: as it is now.
     :param holds_lock: Whether we are the one who is about to change it.
+    :param without: The names of built-in schedulers to leave out.  None: those that were.
+    :raises DropinError: When there is no such scheduler.
     """
     report = Report(read_state(checkout))
     copy = report.state.kind == "copy" if copy is None else copy
-    original = checkout.active if report.state.kind == "original" else checkout.backup
-    report.left_out = other_plugins(original)
     report.findings += [Finding("checkout", str(checkout.root)), _version(checkout),
-                        _folder(checkout, report.state, holds_lock),
-                        *_backup(checkout, report.state), _writable(checkout),
-                        *_left_out(report.left_out, copy), *_git(checkout)]
+                        _directory(checkout, report.state, holds_lock),
+                        *_backup(checkout, report.state), _writable(checkout), *_git(checkout)]
     report.findings += _dependencies(checkout, python)
     if not report.blocked(force=True):
-        report.findings += _try_out(checkout, python, report.state)
+        _start(checkout, python, report, without)
+    if not report.blocked(force=True):
+        current = is_current(checkout, report)
+        if not current and not holds_lock:
+            report.findings += _outdated(report.state)
+        _try_out(checkout, python, report, copy, current)
     if report.state.kind != "missing":
         report.pav = inside.show_sched(checkout, python)
         report.findings.append(_show_sched(report.pav))
@@ -100,12 +115,13 @@ def _version(checkout: Checkout) -> Finding:
     found = f"{version.text} ({version.file.relative_to(checkout.root)})"
     if version.supported:
         return Finding("version", found)
-    return Finding("version", found, FAIL, "The folder is made for Pavilion 2.6. --force tries "
-                   "it all the same; nothing is changed if it does not work.", UNFORCED)
+    return Finding("version", found, FAIL, "It is not supported: our directory is made for "
+                   "Pavilion 2.6. --force tries it all the same; nothing is changed if it does "
+                   "not work.", UNFORCED)
 
 
-def _folder(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
-    what = "schedulers folder"
+def _directory(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
+    what = "schedulers directory"
     if not holds_lock and is_locked(checkout):
         return Finding(what, "being changed by another pav-sched", WARN, "Look again when that "
                        "is done.")
@@ -122,9 +138,6 @@ def _folder(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
     if state.kind == "link" and not state.current:
         return Finding(what, state.text, WARN, "That is another installation; 'pav-sched link' "
                        "changes to this one.")
-    if state.kind == "copy" and not copy_is_current(checkout):
-        return Finding(what, state.text, WARN, "It differs from this installation; 'pav-sched "
-                       "link --copy' renews it.")
     return Finding(what, state.text)
 
 
@@ -139,7 +152,7 @@ def _backup(checkout: Checkout, state: State) -> list[Finding]:
     if state.kind != "original" or same_tree(checkout.active, checkout.backup):
         return [Finding("backup", found)]
     return [Finding("backup", f"{found}, and it differs", FAIL,
-                    "It is of an earlier link, and the folder was changed since, by git for "
+                    "It is of an earlier link, and the directory was changed since, by git for "
                     "example. Compare them, and remove or rename the backup.")]
 
 
@@ -153,17 +166,6 @@ def _writable(checkout: Checkout) -> Finding:
         return Finding("access", f"{checkout.package} can be changed")
     return Finding("access", f"{checkout.package} cannot be written to", FAIL,
                    "link and unlink need the owner of the checkout.")
-
-
-def _left_out(plugins: Sequence[Path], copy: bool) -> list[Finding]:
-    if not plugins:
-        return []
-    names = ", ".join(sorted({path.stem for path in plugins if path.suffix == ".yapsy-plugin"}))
-    if copy:
-        return [Finding("other plugins", names, OK, "The copy gets them.")]
-    return [Finding("other plugins", f"{names}: only in the checkout's own folder", WARN,
-                    "They are not found any more once it is linked. '--copy' keeps them, and so "
-                    "does a copy of their files in the plugins/ of a config folder.")]
 
 
 def _git(checkout: Checkout) -> list[Finding]:
@@ -187,14 +189,10 @@ def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
     modules = found["modules"]
     findings.append(_module(modules, "yapsy", FAIL, "It is needed."))
     if "manager_error" in modules["yapsy"]:
-        findings[-1] = Finding(
-            "yapsy", f"its PluginManager cannot be imported: {modules['yapsy']['manager_error']}",
-            WARN, "This Python has no 'imp' (3.12 took it out). Our folder does without; the "
-            "rest of Pavilion may not: use a Python up to 3.11, or install zombie-imp and "
-            "setuptools beside yapsy.")
+        findings[-1] = _manager_error(modules["yapsy"]["manager_error"])
     findings.append(_module(modules, "yaml_config", FAIL, "It is needed. In a git checkout, 'git "
                             "submodule update --init' brings it."))
-    findings.append(_module(modules, "hostlist", WARN, "Our folder does without; other parts of "
+    findings.append(_module(modules, "hostlist", WARN, "Our directory does without; other parts of "
                             "Pavilion may need it (python-hostlist)."))
     findings.append(_module(modules, "yaml", OK, "Only our yaml_config needs it (PyYAML)."))
     return findings
@@ -207,16 +205,114 @@ def _module(modules: dict[str, Any], name: str, verdict: str, hint: str) -> Find
     return Finding(name, " ".join(filter(None, (found["version"], found["file"]))))
 
 
-def _try_out(checkout: Checkout, python: Interpreter, state: State) -> list[Finding]:
-    in_place = state.ours and checkout.active.exists() and (
-        state.current if state.kind == "link" else copy_is_current(checkout))
+def _manager_error(error: str) -> Finding:
+    what = f"its PluginManager cannot be imported: {error}"
+    if "'imp'" in error or "'distutils" in error:
+        return Finding("yapsy", what, WARN, "Python 3.12 took that out. Our directory does "
+                       "without; the rest of Pavilion may not: use a Python up to 3.11, or install "
+                       "zombie-imp and setuptools beside yapsy.")
+    return Finding("yapsy", what, WARN, "Pavilion finds its plugins with it.")
+
+
+def _start(checkout: Checkout, python: Interpreter, report: Report,
+           without: Collection[str] | None) -> None:
+    """Start Pavilion with its own directory, and note which schedulers it has then."""
+    own = checkout.active if report.state.kind == "original" else checkout.backup
+    own = own if os.path.lexists(own) else checkout.active
     try:
-        steps = (inside.smoke if in_place else inside.rehearse)(checkout, python)
-    except PavilionError as exc:
-        return [Finding("try-out", "could not be done", FAIL, exc.pformat())]
-    except OSError as exc:
-        return [Finding("try-out", "could not be done", FAIL, str(exc))]
-    return list(map(smoke_finding, steps))
+        found = inside.start(checkout, python, own)
+    except (PavilionError, OSError) as exc:
+        report.findings.append(_not_done("start", exc))
+        return
+    report.findings += [_host_modules(found), _started(found)]
+    report.builtin = _builtin(checkout, found, report.state)
+    names = {plugin.name for plugin in report.builtin}
+    unknown = set(without or ()) - names
+    if unknown:
+        known = ", ".join(sorted(names)) or "there are none"
+        raise DropinError(f"--without {sorted(unknown)[0]}: this Pavilion has no such scheduler "
+                          f"that we do not bundle. Those are: {known}.")
+    if without is None:
+        record = read_record(checkout)
+        without = [] if record is None else record["without"]
+    report.without = names.intersection(without)
+
+
+def _host_modules(found: Start) -> Finding:
+    if not found.lacking:
+        return Finding("host modules", "they have all that our directory uses")
+    return Finding("host modules", f"this Pavilion lacks {', '.join(found.lacking)}", FAIL,
+                   "It is not supported: our directory cannot work without. Pavilion 2.6 has it.")
+
+
+def _started(found: Start) -> Finding:
+    if not found.error:
+        return Finding("start", f"schedulers: {', '.join(item.name for item in found.schedulers)}")
+    hint = "This Pavilion does not work as it is now."
+    if found.error.startswith("ModuleNotFoundError"):
+        hint += (" In a git checkout, 'git submodule update --init' brings what is missing below "
+                 "lib.")
+    return Finding("start", f"'import pavilion.plugins' fails: {found.error}", FAIL, hint)
+
+
+def _builtin(checkout: Checkout, found: Start, state: State) -> list[Kept]:
+    """The checkout's own schedulers that ours does not bundle."""
+    plugins = {}
+    if state.ours:
+        # Those that are kept already, and what a site put beside ours.
+        place = checkout.active / "plugins" if state.kind == "copy" else checkout.kept
+        plugins = {plugin.name: plugin for plugin in kept_in(place)}
+    if not state.ours or os.path.lexists(checkout.backup):
+        plugins.update((item.name, Kept(item.name, item.file, item.broken))
+                       for item in found.schedulers)
+    return [plugin for name, plugin in sorted(plugins.items()) if name not in bundled()]
+
+
+def _outdated(state: State) -> list[Finding]:
+    if state.kind == "copy":
+        return [Finding("copy", "it differs from this installation", WARN,
+                        "'pav-sched link --copy' renews it.")]
+    if state.kind == "link" and state.current:
+        return [Finding("kept schedulers", "they differ from the checkout's own", WARN,
+                        "'pav-sched link' renews them.")]
+    return []
+
+
+def _try_out(checkout: Checkout, python: Interpreter, report: Report, copy: bool, current: bool
+             ) -> None:
+    """Try our directory with the schedulers that are kept, in its place when it is *current*."""
+    try:
+        steps, broken = (inside.smoke if current else inside.rehearse)(
+            checkout, python, report.kept)
+    except (PavilionError, OSError) as exc:
+        report.findings.append(_not_done("try-out", exc))
+        return
+    reasons = unusable(report.kept, broken)
+    report.unusable = sorted(reasons)
+    report.findings += [_kept_finding(plugin, report.without, reasons, copy)
+                        for plugin in report.builtin]
+    report.findings += map(smoke_finding, steps)
+
+
+def _not_done(what: str, exc: BaseException) -> Finding:
+    return Finding(what, "could not be done", FAIL,
+                   exc.pformat() if isinstance(exc, PavilionError) else str(exc))
+
+
+def _kept_finding(plugin: Kept, without: Collection[str], reasons: dict[str, str], copy: bool
+                  ) -> Finding:
+    what, found = f"scheduler {plugin.name}", "built into this Pavilion, not one of ours"
+    if plugin.name in without:
+        return Finding(what, found, WARN, "Left out (--without): tests that use it do not run "
+                       "until 'unlink'.")
+    if plugin.name in reasons:
+        return Finding(what, f"{found}; cannot be used with our directory: {reasons[plugin.name]}",
+                       FAIL, f"'link --without {plugin.name}' does without it.", UNLESS_LEFT_OUT)
+    place = "A copy has it, too." if copy else "A link keeps it."
+    if plugin.broken:
+        return Finding(what, found, WARN, f"{place} It does not work with the checkout's own "
+                       f"directory either: {' '.join(plugin.broken.values())}")
+    return Finding(what, found, OK, place)
 
 
 def smoke_finding(step: Step) -> Finding:
@@ -230,51 +326,19 @@ def _show_sched(result: PavResult | None) -> Finding:
         return Finding(what, "there is no bin/pav", OK)
     if result.shows("raw"):
         return Finding(what, "works as it is now")
-    last = result.text.splitlines()[-1:] or ["it printed nothing"]
+    last = result.plain.splitlines()[-1:] or ["it printed nothing"]
     return Finding(what, f"exit code {result.code}: {last[0]}", WARN, "It does not work as it is "
-                   "now, so it cannot tell whether it will with our folder.")
+                   "now, so it cannot tell whether it will with our directory.")
 
 
-def other_plugins(folder: Path) -> list[Path]:
-    """The files of plugins in a schedulers folder that ours does not have: info files and
-    modules."""
-    found: list[Path] = []
-    try:
-        infos = sorted((folder / "plugins").glob("*.yapsy-plugin"))
-    except OSError:
-        return []
-    for info in infos:
-        if (SOURCE / "plugins" / info.name).exists():
-            continue
-        parser = configparser.ConfigParser(interpolation=None)
-        try:
-            parser.read_string(info.read_text(encoding="utf-8"))
-            name = parser["Core"]["Module"]
-        except (OSError, ValueError, KeyError, configparser.Error):
-            continue
-        module = info.with_name(name)
-        module = module if module.is_dir() else info.with_name(f"{name.removesuffix('.py')}.py")
-        if module.exists() and not (SOURCE / "plugins" / module.name).exists():
-            found += [info, module]
-    return found
-
-
-def copy_is_current(checkout: Checkout) -> bool:
-    """Whether a copy has all of our files as they are here."""
-    mine = _files(SOURCE)
-    theirs = _files(checkout.active)
-    return all(name in theirs and filecmp.cmp(path, theirs[name], shallow=False)
-               for name, path in mine.items())
-
-
-def same_tree(one: Path, other: Path) -> bool:
-    """Whether two folders have the same files with the same content."""
-    first, second = _files(one), _files(other)
-    return first.keys() == second.keys() and all(
-        filecmp.cmp(path, second[name], shallow=False) for name, path in first.items())
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """The files below a folder, without caches."""
-    return {str(path.relative_to(folder)): path for path in folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts}
+def is_current(checkout: Checkout, report: Report) -> bool:
+    """Whether our directory is in its place, as it is here and with all that is kept."""
+    state = report.state
+    if not state.ours or not state.current or not checkout.active.exists():
+        return False
+    if state.kind == "link":
+        return holds(checkout.kept, report.kept)
+    theirs = tree_files(checkout.active)
+    return holds(checkout.active / "plugins", report.kept) and all(
+        name in theirs and filecmp.cmp(path, theirs[name], shallow=False)
+        for name, path in tree_files(SOURCE).items())

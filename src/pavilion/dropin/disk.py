@@ -7,15 +7,18 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from pavilion.files import write_json
 
-# In a copy of our folder: what it is.
+# In a directory that we made: what it is.
 MARKER = ".pavilion-schedulers.json"
+# Name in a directory -> the file or directory to copy, or the text to write.
+Files = Mapping[str, Union[Path, str]]
 
+_NO_CACHES = shutil.ignore_patterns("__pycache__", "*.pyc")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # What kernels, C libraries and file systems say that cannot exchange names.
@@ -23,7 +26,8 @@ _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
 
 
 class Disk:
-    """Changes files.  Each method leaves its old or its new state, but for ``copy``, ``remove``.
+    """Changes files.  Each method leaves its old or its new state, but for ``copy``, ``fill`` and
+    ``remove``.
 
     All raise OSError.
     """
@@ -56,24 +60,28 @@ class Disk:
         """Make a link."""
         path.symlink_to(target)
 
-    def copy(self, source: Path, path: Path, marker: Mapping[str, Any],
-             more: Iterable[Path] = ()) -> None:
-        """Copy a folder.
+    def copy(self, source: Path, path: Path, marker: Mapping[str, Any], more: Files) -> None:
+        """Copy a directory.
 
         :param marker: What to put into its marker file.
-        :param more: Files and folders to copy into its ``plugins``.
+        :param more: What its ``plugins`` gets besides.
         """
-        no_caches = shutil.ignore_patterns("__pycache__", "*.pyc")
-        shutil.copytree(source, path, ignore=no_caches)
-        for item in more:
-            if item.is_dir():
-                shutil.copytree(item, path / "plugins" / item.name, ignore=no_caches)
-            else:
-                shutil.copy2(item, path / "plugins")
+        shutil.copytree(source, path, ignore=_NO_CACHES)
+        if more:
+            add_files(path / "plugins", more)
+        write_json(path / MARKER, marker, sync=True)
+
+    def fill(self, path: Path, marker: Mapping[str, Any], files: Files) -> None:
+        """Make a directory of some files.
+
+        :param marker: What to put into its marker file.
+        """
+        path.mkdir()
+        add_files(path, files)
         write_json(path / MARKER, marker, sync=True)
 
     def remove(self, path: Path) -> None:
-        """Remove a link, file or folder; nothing is no error."""
+        """Remove a link, file or directory; nothing is no error."""
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
         else:
@@ -85,20 +93,34 @@ class Disk:
         self.sync(path.parent)
 
     def sync(self, folder: Path) -> None:
-        """Have the names in a folder on disk."""
+        """Have the names in a directory on disk."""
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)
         except OSError as exc:
-            # Not all file systems can do that for folders.
+            # Not all file systems can do that for directories.
             if exc.errno not in (errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP):
                 raise
         finally:
             os.close(fd)
 
 
+def add_files(folder: Path, files: Files) -> None:
+    """Copy or write files into a directory.  :raises OSError: also when it has one of them."""
+    for name, item in files.items():
+        target = folder / name
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "is there already", str(target))
+        if isinstance(item, str):
+            target.write_text(item, encoding="utf-8")
+        elif item.is_dir():
+            shutil.copytree(item, target, ignore=_NO_CACHES)
+        else:
+            shutil.copy2(item, target)
+
+
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """What the marker of a copy says; None for what is no copy of ours."""
+    """What the marker of a directory says; None for one that is not ours."""
     try:
         data = json.loads((folder / MARKER).read_bytes())
     except (OSError, ValueError):

@@ -8,13 +8,15 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import inside_smoke
 from .checkout import SOURCE, Checkout, DropinError, Interpreter, module_path, outer_path
+from .disk import Files, add_files
+from .kept import Kept, files_of
 
 # Seconds.  None of these takes more than a few.
 TIMEOUT = 120.0
@@ -30,6 +32,42 @@ class Step(NamedTuple):
     found: str
 
 
+class Smoke(NamedTuple):
+    """What came of the smoke test.
+
+    :param broken: The checkout's own schedulers -> the steps that they fail at -> why.
+    """
+
+    steps: list[Step]
+    broken: dict[str, dict[str, str]]
+
+
+class Scheduler(NamedTuple):
+    """A scheduler that a Pavilion has.
+
+    :param module: The name of its module or package.
+    :param file: Its file or directory; None where there is none.
+    :param broken: What does not work of it, as in Smoke -> why.
+    """
+
+    name: str
+    module: str
+    file: Path | None
+    broken: dict[str, str]
+
+
+class Start(NamedTuple):
+    """What came of starting a Pavilion.
+
+    :param error: Why it does not start; '' when it does.
+    :param lacking: What ours uses of its host, and is not there.
+    """
+
+    error: str
+    schedulers: list[Scheduler]
+    lacking: list[str]
+
+
 class PavResult(NamedTuple):
     """What came of a call of the checkout's own ``pav``.
 
@@ -42,8 +80,13 @@ class PavResult(NamedTuple):
 
     def shows(self, *names: str) -> bool:
         """Whether it went well and printed these words."""
-        words = set(_COLOURS.sub("", self.text).replace("|", " ").split())
+        words = set(self.plain.replace("|", " ").split())
         return self.code == 0 and words.issuperset(names)
+
+    @property
+    def plain(self) -> str:
+        """The text without colours."""
+        return _COLOURS.sub("", self.text).strip()
 
 
 def probe(checkout: Checkout, python: Interpreter) -> dict[str, Any]:
@@ -57,35 +100,97 @@ def probe(checkout: Checkout, python: Interpreter) -> dict[str, Any]:
     return found
 
 
-def smoke(checkout: Checkout, python: Interpreter) -> list[Step]:
-    """Test the folder that is in its place.  :raises DropinError: When Python does not run."""
-    return _smoke(checkout.active, module_path(checkout), python)
+def start(checkout: Checkout, python: Interpreter, folder: Path) -> Start:
+    """Start Pavilion with a schedulers directory, and see what it has then.
+
+    :raises DropinError: When Python does not run.
+    :raises OSError: When it cannot be put in its place.
+    """
+    if folder == checkout.active:
+        return _start(python, module_path(checkout))
+    with _in_place(checkout, folder, {}) as (place, path):
+        found = _start(python, path)
+
+        def original(text: str) -> str:
+            return text.replace(str(place), str(folder))
+        schedulers = [item._replace(
+            file=item.file and Path(original(str(item.file))).resolve(),
+            broken={step: original(reason) for step, reason in item.broken.items()})
+            for item in found.schedulers]
+        return found._replace(schedulers=schedulers, error=original(found.error))
 
 
-def rehearse(checkout: Checkout, python: Interpreter, folder: Path = SOURCE) -> list[Step]:
-    """Test a folder as if it were in its place, in a copy of the checkout made of links.
+def _start(python: Interpreter, path: Sequence[Path]) -> Start:
+    found = _run_python("inside_start.py", [], python, path)
+    schedulers = [Scheduler(item["name"], item["module"],
+                            Path(item["file"]) if item["file"] else None, item["broken"])
+                  for item in found["schedulers"]]
+    return Start(found["error"], schedulers, found["lacking"])
 
+
+def smoke(checkout: Checkout, python: Interpreter, kept: Iterable[Kept] = ()) -> Smoke:
+    """Test the directory that is in its place.
+
+    :param kept: The checkout's own schedulers that must be there.
+    :raises DropinError: When Python does not run.
+    """
+    return _smoke(checkout.active, module_path(checkout), python, kept)
+
+
+def rehearse(checkout: Checkout, python: Interpreter, kept: Sequence[Kept] = (),
+             folder: Path = SOURCE) -> Smoke:
+    """Test a directory as if it were in its place, in a copy of the checkout made of links.
+
+    :param kept: The checkout's own schedulers that it is to have.
     :raises DropinError: When Python does not run.
     :raises OSError: When the copy cannot be made.
     """
-    with tempfile.TemporaryDirectory(prefix="pav-sched-") as name:
-        lib = Path(name, "lib")
-        package = lib / "pavilion"
-        package.mkdir(parents=True)
+    with _in_place(checkout, folder, files_of(kept)) as (place, path):
+        found = _smoke(place, path, python, kept)
+        copy = Checkout(place.parents[2])
+
+        def original(text: str) -> str:
+            # Names in the copy mean nothing to the user.
+            for plugin in kept:
+                if plugin.module is not None:
+                    text = text.replace(str(copy.kept / plugin.module.name), str(plugin.module))
+            return text.replace(str(copy.root), str(checkout.root))
+        return Smoke([step._replace(found=original(step.found)) for step in found.steps],
+                     {name: {step: original(reason) for step, reason in reasons.items()}
+                      for name, reasons in found.broken.items()})
+
+
+@contextmanager
+def _in_place(checkout: Checkout, folder: Path, kept: Files
+              ) -> Iterator[tuple[Path, list[Path]]]:
+    """A copy of the checkout made of links, with another schedulers directory.
+
+    :returns: That directory; the path of the modules.
+    """
+    with _empty_folder() as name:
+        # Without links, so that Python gives the same names.
+        copy = Checkout(name.resolve())
+        copy.package.mkdir(parents=True)
         for entry in checkout.lib.iterdir():
-            if entry.name != "pavilion":
-                (lib / entry.name).symlink_to(entry)
+            if entry.name != copy.package.name:
+                (copy.lib / entry.name).symlink_to(entry)
+        ours = checkout.hidden("").name
         for entry in checkout.package.iterdir():
-            if entry.name != "schedulers":
-                (package / entry.name).symlink_to(entry)
-        (package / "schedulers").symlink_to(folder)
-        path = [lib if item == checkout.lib else item for item in module_path(checkout)]
-        return _smoke(package / "schedulers", path, python)
+            if entry.name != copy.active.name and not entry.name.startswith(ours):
+                (copy.package / entry.name).symlink_to(entry)
+        copy.active.symlink_to(folder)
+        if kept:
+            copy.kept.mkdir()
+            add_files(copy.kept, kept)
+        yield copy.active, [copy.lib if item == checkout.lib else item
+                            for item in module_path(checkout)]
 
 
-def _smoke(folder: Path, path: Sequence[Path], python: Interpreter) -> list[Step]:
-    found = _run_python("inside_smoke.py", [str(folder)], python, path)
-    return [Step(item["step"], item["passed"], item["found"]) for item in found]
+def _smoke(folder: Path, path: Sequence[Path], python: Interpreter, kept: Iterable[Kept]) -> Smoke:
+    argv = [str(folder), *(plugin.name for plugin in kept)]
+    found = _run_python("inside_smoke.py", argv, python, path)
+    return Smoke([Step(item["step"], item["passed"], item["found"]) for item in found["steps"]],
+                 found["kept"])
 
 
 def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:

@@ -1,8 +1,9 @@
-"""Runs in the Python of a checkout, with our folder in it: does it work there?
+"""Runs in the Python of a checkout, with our directory in it: does it work there?
 
-Arguments: the folder that ``pavilion.schedulers`` must be.  Prints a line of JSON: the steps, each
-with its name, whether it passed, and what was found.  Nothing is written to disk, and no scheduler
-command is run.
+Arguments: the directory that ``pavilion.schedulers`` must be; the names of the checkout's own
+schedulers that must be there, too.  Prints a line of JSON: 'steps', each with its name, whether it
+passed, and what was found; 'kept', what does not work of the checkout's own schedulers: name ->
+step -> why.  Nothing is written to disk, and no scheduler command is run.
 """
 
 from __future__ import annotations
@@ -13,60 +14,35 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
 
 MARK = "@pavilion-schedulers "
 
-# What the folder uses of its host (class.attribute, where that matters).
-HOST = {
-    "pavilion.errors": ["PavilionError", "SchedulerPluginError", "SchedConfigError"],
-    "pavilion.types": ["NodeInfo", "Nodes", "NodeList", "NodeSet", "NodeRange", "PickedNodes"],
-    "pavilion.status_file": ["STATES", "TestStatusInfo", "STATES.SCHEDULED", "STATES.SCHED_ERROR",
-                             "STATES.SCHED_CANCELLED", "STATES.SCHED_STARTUP",
-                             "STATES.SCHED_RUNNING", "STATES.SCHED_WARNING"],
-    "pavilion.jobs": ["Job", "JobInfo", "JobError", "Job.new", "Job.info", "Job.kickoff_path",
-                      "Job.kickoff_log", "Job.sched_log", "Job.save_node_data",
-                      "Job.load_sched_data", "Job.get_test_id_pairs"],
-    "pavilion.deferred": ["DeferredVariable"],
-    "pavilion.var_dict": ["VarDict", "var_method", "dfr_var_method", "normalize_value"],
-    "pavilion.scriptcomposer": ["ScriptHeader", "ScriptComposer"],
-    "pavilion.sys_vars": ["get_vars"],
-}
 BUNDLED = {"raw", "slurm"}
 # Every scheduler has these variables.
 VARIABLES = {"account", "chunk_ids", "errors", "min_cpus", "node_list", "nodes", "partition",
              "tasks_per_node", "tasks_total", "test_cmd", "test_nodes"}
 CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit": "1"}
 
+# The checkout's own schedulers -> the steps that they fail at -> why.
+broken: dict[str, dict[str, str]] = {}
+
 
 class Failed(Exception):
     """A step found something wrong."""
 
 
-def check_host() -> str:
-    """The modules of Pavilion that the folder builds on have what it uses."""
-    missing = []
-    for name, wanted in HOST.items():
-        try:
-            module = importlib.import_module(name)
-        except ImportError as exc:
-            missing.append(f"{name} ({exc})")
-            continue
-        for path in wanted:
-            item: Any = module
-            for part in path.split("."):
-                item = getattr(item, part, missing)
-            if item is missing:
-                missing.append(f"{name}.{path}")
-    if missing:
-        raise Failed(f"this Pavilion lacks {', '.join(missing)}")
-    return f"{len(HOST)} modules"
+def check_start() -> str:
+    """Pavilion starts: its packages are imported as its commands do it."""
+    importlib.import_module("pavilion.plugins")
+    return "import pavilion.plugins"
 
 
 def check_import() -> str:
-    """The folder is imported, and it is ours."""
+    """The directory is imported, and it is ours."""
     from pavilion import schedulers
     folder = Path(schedulers.__file__).parent
     if folder != Path(sys.argv[1]):
@@ -75,26 +51,41 @@ def check_import() -> str:
     return str(folder)
 
 
+class _Warnings(logging.Handler):
+    """Keeps what is told about plugins that cannot be used: file and reason."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.refused: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        args = record.args if isinstance(record.args, tuple) else ()
+        file = str(args[0]) if args else ""
+        reason = str(args[1]) if len(args) > 1 else record.getMessage()
+        self.refused.append((file, reason))
+
+
 def check_discovery() -> str:
     """The bundled plugins are found, and none beside them is broken."""
     from pavilion.schedulers import SchedulerPlugin, list_plugins
-    refused: list[str] = []
-
-    class Warnings(logging.Handler):
-        """Keeps what is told about plugins that cannot be used."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            refused.append(record.getMessage())
-
-    handler = Warnings(logging.WARNING)
+    handler = _Warnings()
     logger = logging.getLogger("pavilion.schedulers")
     logger.addHandler(handler)
     logger.propagate = False
     SchedulerPlugin.register_core_plugins()
     logger.removeHandler(handler)
     names = set(list_plugins())
-    if refused or not names >= BUNDLED:
-        raise Failed(" ".join(refused) or f"only {', '.join(sorted(names)) or 'none'} found")
+    others = []
+    for file, reason in handler.refused:
+        if Path(file).stem in sys.argv[2:]:
+            broken[Path(file).stem] = {"discovery": reason}
+        else:
+            others.append(f"{file}: {reason}")
+    for name in sys.argv[2:]:
+        if name not in names:
+            broken.setdefault(name, {"discovery": "It is not found."})
+    if others or not names >= BUNDLED:
+        raise Failed(" ".join(others) or f"only {', '.join(sorted(names)) or 'none'} found")
     return ", ".join(sorted(names))
 
 
@@ -114,43 +105,64 @@ def check_config() -> str:
 
 def check_scripts() -> str:
     """Each plugin makes the lines of a kickoff script."""
-    from pavilion.schedulers import get_plugin, list_plugins, validate_config
-    from pavilion.schedulers.kickoff import compose_stub, make_header
-    pav_cfg: Any = _Settings(pav_root=Path("/pavilion"), pav_cfg_file=Path("/pavilion.yaml"),
-                             working_dir=Path("/working_dir"), env_setup=["module load smoke"])
-    count = 0
-    for name in list_plugins():
-        plugin: Any = get_plugin(name)
-        config = validate_config(dict(CONFIG))
-        # Not through the plugin, which may ask its scheduler about the configuration.
-        header = make_header(plugin.KICKOFF_SCRIPT_HEADER_CLASS, "smoke", config,
-                             plugin.VAR_CLASS(config), None, (2, 2), "#!/bin/bash")
-        lines = header.get_lines()
-        if not lines or not lines[0].startswith("#!"):
-            raise Failed(f"{name}: the script starts with {lines[:1]}")
-        if name == "slurm" and not any("-p" in line and "smoke" in line for line in lines):
-            raise Failed(f"slurm: the partition is not in {lines}")
-        compose_stub(pav_cfg, header, Path("/kickoff.log"))
-        count += len(lines)
-    return f"{count} header lines for {', '.join(list_plugins())}"
+    counts = dict(_of_each("kickoff scripts", _header_lines))
+    return "header lines: " + ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def check_variables() -> str:
-    """Each plugin's variables can be made and asked."""
-    from pavilion.schedulers import get_plugin, list_plugins, validate_config
-    found = {}
+    """Each plugin's variables can be made and queried."""
+    counts = dict(_of_each("variables", _variables))
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _of_each(step: str, check: Callable[[str, Any], int]) -> Iterator[tuple[str, int]]:
+    """What a check found of each scheduler.
+
+    :raises Failed: For a bundled one; what is wrong with another one is noted.
+    """
+    from pavilion.schedulers import get_plugin, list_plugins
     for name in list_plugins():
-        plugin: Any = get_plugin(name)
-        variables = plugin.VAR_CLASS(validate_config(dict(CONFIG)))
-        # Not by iterating: a host's VarDict gives nothing then.
-        keys = list(variables.keys())
-        lacking = VARIABLES.difference(keys)
-        if lacking:
-            raise Failed(f"{name}: lacks the variables {', '.join(sorted(lacking))}")
-        found[name] = len([variables.info(key)["help"] for key in keys])
-        if not isinstance(variables["partition"], str):
-            raise Failed(f"{name}: 'partition' is {variables['partition']!r}")
-    return ", ".join(f"{name}: {count}" for name, count in found.items())
+        try:
+            yield name, check(name, get_plugin(name))
+        except (Exception, SystemExit) as exc:
+            reason = str(exc) if isinstance(exc, Failed) else _where(exc)
+            if name not in sys.argv[2:]:
+                raise Failed(f"{name}: {reason}") from exc
+            broken.setdefault(name, {})[step] = reason
+
+
+def _header_lines(name: str, plugin: Any) -> int:
+    from pavilion.schedulers import validate_config
+    from pavilion.schedulers.kickoff import compose_stub, make_header
+    pav_cfg: Any = _Settings(pav_root=Path("/pavilion"), pav_cfg_file=Path("/pavilion.yaml"),
+                             working_dir=Path("/working_dir"), env_setup=["module load smoke"])
+    config = validate_config(dict(CONFIG))
+    # Not through the plugin, which may query its scheduler about the configuration.
+    header = make_header(plugin.KICKOFF_SCRIPT_HEADER_CLASS, "smoke", config,
+                         plugin.VAR_CLASS(config), None, (2, 2), "#!/bin/bash")
+    lines = header.get_lines()
+    if not lines or not lines[0].startswith("#!"):
+        raise Failed(f"the script starts with {lines[:1]}")
+    if name == "slurm" and not any("-p" in line and "smoke" in line for line in lines):
+        raise Failed(f"the partition is not in {lines}")
+    compose_stub(pav_cfg, header, Path("/kickoff.log"))
+    return len(lines)
+
+
+def _variables(name: str, plugin: Any) -> int:
+    from pavilion.schedulers import validate_config
+    variables = plugin.VAR_CLASS(validate_config(dict(CONFIG)))
+    # Not by iterating: a host's VarDict gives nothing then.
+    keys = list(variables.keys())
+    lacking = VARIABLES.difference(keys)
+    if lacking:
+        raise Failed(f"it lacks the variables {', '.join(sorted(lacking))}")
+    if variables["partition"] != "smoke":
+        raise Failed(f"'partition' is {variables['partition']!r}, not 'smoke'")
+    without_help = [key for key in keys if not variables.info(key)["help"]]
+    if without_help and name in BUNDLED:
+        raise Failed(f"no help for {', '.join(without_help)}")
+    return len(keys)
 
 
 class _Settings(SimpleNamespace):
@@ -161,7 +173,7 @@ class _Settings(SimpleNamespace):
 
 
 STEPS: list[tuple[str, Callable[[], str]]] = [
-    ("host modules", check_host), ("import", check_import), ("discovery", check_discovery),
+    ("start", check_start), ("import", check_import), ("discovery", check_discovery),
     ("config", check_config), ("kickoff scripts", check_scripts), ("variables", check_variables),
 ]
 
@@ -177,13 +189,14 @@ def main() -> None:
             text = str(exc) if isinstance(exc, Failed) else _where(exc)
             done.append({"step": name, "passed": False, "found": text})
             break
-    print(MARK + json.dumps(done))
+    print(MARK + json.dumps({"steps": done, "kept": broken}))
 
 
 def _where(exc: BaseException) -> str:
     """The exception, and the line it comes from."""
-    frames = traceback.extract_tb(exc.__traceback__)
-    return f"{type(exc).__name__}: {exc} (line {frames[-1].lineno} of {frames[-1].filename})"
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    where = "" if "importlib" in frame.filename else f" (line {frame.lineno} of {frame.filename})"
+    return f"{type(exc).__name__}: {exc}{where}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Linking a checkout to our folder, and undoing that."""
+"""Linking a checkout to our directory, and undoing that."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pavilion.errors import PavilionError
@@ -11,14 +12,15 @@ from . import inside
 from .checkout import SOURCE, Checkout, DropinError, Interpreter
 from .checks import (
     FAIL,
+    UNLESS_LEFT_OUT,
     Finding,
     Report,
-    copy_is_current,
     examine,
-    same_tree,
+    is_current,
     smoke_finding,
 )
 from .disk import Disk
+from .kept import files_of, same_tree, unusable
 from .swap import Swap, locked, read_state
 
 
@@ -31,6 +33,8 @@ class Outcome:
     :param summary: What happened.
     :param findings: What was looked at before, and after.
     :param recovered: What had been interrupted, and was brought to its end first.
+    :param unusable: The checkout's own schedulers that cannot be kept, when nothing else is in the
+        way: it can be done without them.
     """
 
     done: bool
@@ -38,39 +42,41 @@ class Outcome:
     summary: str
     findings: list[Finding] = field(default_factory=list)
     recovered: str | None = None
+    unusable: list[str] = field(default_factory=list)
 
 
 def link(checkout: Checkout, python: Interpreter, copy: bool = False, force: bool = False,
-         disk: Disk | None = None) -> Outcome:
-    """Put our folder in the place of the checkout's, test it there, and undo that if it fails.
+         disk: Disk | None = None, without: Collection[str] | None = None) -> Outcome:
+    """Put our directory in the place of the checkout's, test it there, and undo that if it fails.
+
+    The checkout's own schedulers that we do not bundle are kept.
 
     :param copy: Make a copy, not a link.
     :param force: Do it for another version of Pavilion, too.
+    :param without: The names of schedulers that are not kept.  None: as it was, or all are kept.
     :raises DropinError: When it cannot be tried.
     :raises OSError: When files cannot be changed; all is as before then.
     """
     with locked(checkout):
         swap = Swap(checkout, disk)
         recovered = swap.recover()
-        report = examine(checkout, python, copy, holds_lock=True)
-        if report.blocked(force):
-            return Outcome(False, False, "Nothing was changed.", report.findings, recovered)
-        if _is_there(checkout, report, copy):
+        report = examine(checkout, python, copy, holds_lock=True, without=without)
+        blocking = report.blocking(force)
+        if blocking:
+            only = all(finding.blocks == UNLESS_LEFT_OUT for finding in blocking)
+            return Outcome(False, False, "Nothing was changed.", report.findings, recovered,
+                           report.unusable if only else [])
+        if report.state.kind == ("copy" if copy else "link") and is_current(checkout, report):
             return Outcome(True, False, f"It was linked already: {report.state.text}.",
                            report.findings, recovered)
         problems = _install(checkout, swap, python, report, copy)
         if problems:
             return Outcome(False, False, "It did not work in its place. Everything was undone.",
                            [*report.findings, *problems], recovered)
-        return Outcome(True, True, f"{checkout.active} is now {read_state(checkout).text}.",
+        kept = ", ".join(plugin.name for plugin in report.kept)
+        more = f" It keeps {kept}, of the checkout's own." if kept else ""
+        return Outcome(True, True, f"{checkout.active} is now {read_state(checkout).text}.{more}",
                        report.findings, recovered)
-
-
-def _is_there(checkout: Checkout, report: Report, copy: bool) -> bool:
-    state = report.state
-    if copy:
-        return state.kind == "copy" and copy_is_current(checkout)
-    return state.kind == "link" and state.current
 
 
 def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report, copy: bool
@@ -79,7 +85,7 @@ def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report
     try:
         if report.state.kind == "original" and os.path.lexists(checkout.backup):
             swap.forget_backup()
-        swap.install(SOURCE, installed_version(), copy, report.left_out if copy else ())
+        swap.install(SOURCE, installed_version(), copy, files_of(report.kept), report.without)
         problems = _problems(checkout, python, report)
         if problems:
             swap.recover()
@@ -97,22 +103,26 @@ def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report
 
 
 def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[Finding]:
-    """What does not work with our folder in its place."""
-    steps = inside.smoke(checkout, python)
+    """What does not work with our directory in its place."""
+    steps, broken = inside.smoke(checkout, python, report.kept)
     problems = [smoke_finding(step) for step in steps if not step.passed]
+    problems += [Finding(f"scheduler {name}", reason, FAIL)
+                 for name, reason in unusable(report.kept, broken).items()]
     if problems or report.pav is None or not report.pav.shows("raw"):
         return problems
     # What it showed before it must show now.
-    names = [name for name in ("raw", "slurm") if report.pav.shows(name)]
+    names = [name for name in ("raw", "slurm", *(plugin.name for plugin in report.kept))
+             if report.pav.shows(name)]
     now = inside.show_sched(checkout, python)
     if now is None or not now.shows(*names):
-        text = "there is none" if now is None else f"exit code {now.code}: {now.text}"
-        problems.append(Finding("pav show sched", text, FAIL, "It worked with the old folder."))
+        text = "there is none" if now is None else f"exit code {now.code}: {now.plain}"
+        problems.append(Finding("pav show sched", text, FAIL, f"It showed {', '.join(names)} with "
+                                "the old directory."))
     return problems
 
 
 def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
-    """Put the checkout's own folder back.
+    """Put the checkout's own directory back.
 
     :raises DropinError: When the backup is not there.
     :raises OSError: When files cannot be changed.
@@ -123,6 +133,8 @@ def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
         state = read_state(checkout)
         if not state.ours and not (state.kind == "missing" and os.path.lexists(checkout.backup)):
             note = ""
+            if state.kind == "original":
+                swap.forget_kept()
             if os.path.lexists(checkout.backup):
                 same = same_tree(checkout.active, checkout.backup)
                 note = (f" {checkout.backup} is left from an earlier link; it "

@@ -1,4 +1,4 @@
-"""Exchanging the schedulers folder, so that it can be stopped anywhere.
+"""Exchanging the schedulers directory, so that it can be stopped anywhere.
 
 Names, all beside each other (see Checkout): ``schedulers`` is what Pavilion uses. The new one is
 built as *making*, then called *new*; the two change places, and the old one becomes the backup.
@@ -6,6 +6,9 @@ Before anything changes, a record says what is about to go if this is not finish
 whatever stops the work, :meth:`Swap.recover` brings back what was there. The same code undoes a
 change that did not pass its test. What is called *making* or *trash* may always be deleted; nothing
 else ever is that is not ours.
+
+Schedulers of the checkout's own that a link keeps are in a directory of their own, which only our
+directory looks into: it is put in its place before ours, and removed after it (see KeptDirectory).
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from .checkout import SOURCE, Checkout, DropinError
-from .disk import Disk, read_marker
+from .disk import Disk, Files, read_marker
+from .kept import KeptDirectory
 
 LINKED = "linked"
 LINKING, RELINKING, UNLINKING = "linking", "relinking", "unlinking"
@@ -31,10 +35,10 @@ LINKING, RELINKING, UNLINKING = "linking", "relinking", "unlinking"
 
 @dataclass(frozen=True)
 class Piece:
-    """What tells a link, or a copy of our folder, from others.
+    """What tells a link, or a copy of our directory, from others.
 
-    :param kind: 'link' or 'copy'.
-    :param mark: The link's text; the copy's token.
+    :param kind: 'link', or 'copy' for a directory that we made.
+    :param mark: The link's text; the directory's token.
     """
 
     kind: str
@@ -42,7 +46,7 @@ class Piece:
 
 
 def identify(path: Path) -> Piece | None:
-    """A link or a copy of ours; None for any other folder, and for nothing."""
+    """A link or a directory of ours; None for any other directory, and for nothing."""
     if path.is_symlink():
         return Piece("link", os.fspath(path.readlink()))
     marker = read_marker(path)
@@ -58,6 +62,10 @@ def read_record(checkout: Checkout) -> dict[str, Any] | None:
         data = json.loads(checkout.record.read_bytes())
         for key in ("goner", "installed", "replaced"):
             data[key] = None if data.get(key) is None else Piece(**data[key])
+        # Older versions kept no schedulers beside a link.
+        data.setdefault("kept", None)
+        data.setdefault("kept_before", None)
+        data.setdefault("without", [])
         if data["state"] not in (LINKED, LINKING, RELINKING, UNLINKING):
             raise ValueError(f"there is no state {data['state']!r}")
     except FileNotFoundError:
@@ -73,7 +81,7 @@ def read_record(checkout: Checkout) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class State:
-    """What the checkout's schedulers folder is.
+    """What the checkout's schedulers directory is.
 
     :param kind: 'original', 'link', 'copy', 'interrupted' or 'missing'.
     :param current: Whether a link leads to this installation; whether a copy was made of one.
@@ -90,7 +98,7 @@ class State:
 
 
 def read_state(checkout: Checkout) -> State:
-    """What is in the place of the schedulers folder.  Changes nothing."""
+    """What is in the place of the schedulers directory.  Changes nothing."""
     record = read_record(checkout)
     if record is not None and record["state"] != LINKED:
         return State("interrupted", False, f"{record['state']} was interrupted")
@@ -115,12 +123,16 @@ def read_state(checkout: Checkout) -> State:
 def locked(checkout: Checkout) -> Iterator[None]:
     """Keep others from changing the same checkout.
 
-    :raises DropinError: When somebody does, or the folder cannot be written to.
+    :raises DropinError: When somebody does, or the directory cannot be written to.
     """
     path = checkout.hidden("lock")
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # Not through a link: it would make or open a file of somebody else's choice.
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise DropinError(f"{path} is a link, which pav-sched never makes. Find out where it "
+                              "came from, and remove it.") from exc
         raise DropinError(f"{checkout.package} cannot be written to ({exc.strerror}). Do this as "
                           "the owner of the checkout.") from exc
     try:
@@ -149,12 +161,17 @@ def locked(checkout: Checkout) -> Iterator[None]:
 def is_locked(checkout: Checkout) -> bool:
     """Whether a process is changing the checkout right now.  Changes nothing."""
     try:
-        with checkout.hidden("lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fd = os.open(checkout.hidden("lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        os.close(fd)
     return False
 
 
@@ -173,23 +190,32 @@ class Swap:
         self._aside = checkout.hidden("aside")
         self._making = checkout.hidden("making")
         self._trash = checkout.hidden("trash")
+        self._kept = KeptDirectory(checkout, self._disk)
 
-    def install(self, source: Path, version: str, copy: bool, more: Iterable[Path] = ()) -> None:
-        """Put a link to a folder, or a copy of it, in the place of what is there.
+    def install(self, source: Path, version: str, copy: bool, kept: Files | None = None,
+                without: Iterable[str] = ()) -> None:
+        """Put a link to a directory, or a copy of it, in the place of what is there.
 
         It is used from then on, and stays for good with :meth:`commit`.
 
-        :param more: Files and folders that a copy gets into its ``plugins``.
+        :param kept: The files of the checkout's own schedulers that are kept.
+        :param without: The names of those that are not, for the record.
         """
+        kept = kept or {}
         record = read_record(self._checkout)
         before = identify(self._active) if read_state(self._checkout).ours else None
         piece = Piece("copy", uuid.uuid4().hex) if copy else Piece("link", os.fspath(source))
         if before is None and os.path.lexists(self._backup):
             raise DropinError(f"{self._backup} is in the way.")
+        token = uuid.uuid4().hex if kept and not copy else None
         self._write(LINKING if before is None else RELINKING, goner=piece, installed=piece,
-                    replaced=before, version=version, previous=_plain(record))
+                    replaced=before, version=version, previous=_plain(record), kept=token,
+                    kept_before=self._kept.token, without=sorted(without))
+        if token is not None:
+            self._kept.build(token, kept)
+            self._kept.put(token)
         if copy:
-            self._disk.copy(source, self._making, {"token": piece.mark, "version": version}, more)
+            self._disk.copy(source, self._making, {"token": piece.mark, "version": version}, kept)
         else:
             self._disk.symlink(piece.mark, self._making)
         self._disk.rename(self._making, self._new)
@@ -201,13 +227,17 @@ class Swap:
         """Keep what was installed."""
         record = read_record(self._checkout)
         assert record is not None
-        self._write(LINKED, goner=None, installed=record["installed"],
-                    replaced=record["replaced"], version=record["version"], previous=None)
+        self._write(LINKED, goner=None, previous=None, **{
+            key: record[key] for key in ("installed", "replaced", "version", "kept", "without")})
         self._tidy()
 
     def forget_backup(self) -> None:
         """Remove the backup: for one that is the same as what is in its place."""
         self._discard(self._backup)
+
+    def forget_kept(self) -> None:
+        """Remove what is kept: for a checkout whose own directory somebody else put back."""
+        self._kept.discard_others(None)
 
     def restore(self) -> None:
         """Put the backup back in its place."""
@@ -215,6 +245,7 @@ class Swap:
             raise DropinError(f"{self._backup} is not there.")
         if not os.path.lexists(self._active):
             self._disk.rename(self._backup, self._active)
+            self._kept.discard_others(None)
             self._disk.remove(self._checkout.record)
             return
         self._write(UNLINKING, goner=identify(self._active), installed=None, replaced=None,
@@ -234,7 +265,7 @@ class Swap:
             self._tidy()
             return None
         state, goner = record["state"], record["goner"]
-        # Where the folder that belongs in the place may be, if it is not there.
+        # Where the directory that belongs in the place may be, if it is not there.
         homes = {LINKING: (self._new, self._aside, self._backup),
                  RELINKING: (self._new, self._aside),
                  UNLINKING: (self._backup, self._new, self._aside)}[state]
@@ -247,6 +278,9 @@ class Swap:
             if os.path.lexists(path):
                 raise DropinError(f"{path} is left from a change that was interrupted, and is "
                                   f"not ours. Compare it with {self._active}, and remove it.")
+        # The directory comes first: without it, nobody looks at what it keeps.
+        self._kept.put(record["kept_before"])
+        self._kept.discard_others(record["kept_before"])
         self._clear_leftovers()
         if record["previous"] is not None:
             self._disk.write_record(self._checkout.record, record["previous"])
@@ -266,13 +300,13 @@ class Swap:
                 self._disk.rename(path, self._active)
             return
         raise DropinError(
-            f"A change of {self._active} was interrupted, and the folder that was there before is "
-            f"not to be found: it should be {self._backup}. Nothing was changed. Get it back, "
+            f"A change of {self._active} was interrupted, and the directory that was there before "
+            f"is not to be found: it should be {self._backup}. Nothing was changed. Get it back, "
             f"with 'git checkout -- {self._active.relative_to(self._checkout.root)}' for "
             f"example, and delete {self._checkout.record}.")
 
     def _exchange(self, other: Path) -> None:
-        """Let the active folder and another one change places."""
+        """Let the active directory and another one change places."""
         if self._disk.exchange(other, self._active):
             return
         # Pavilion finds no schedulers for the moment between the first two.
@@ -286,6 +320,8 @@ class Swap:
         replaced = None if record is None else record["replaced"]
         if replaced is not None and identify(self._new) == replaced:
             self._discard(self._new)
+        if record is not None and read_state(self._checkout).ours:
+            self._kept.discard_others(record["kept"])
         self._clear_leftovers()
 
     def _discard(self, path: Path) -> None:
@@ -298,7 +334,8 @@ class Swap:
         """Remove what is never of use, once nobody works on it."""
         record = self._checkout.record
         # Records that were being written.
-        self._clear(self._making, self._trash, *record.parent.glob(f".{record.name}.*"))
+        self._clear(self._making, self._kept.making, self._trash,
+                    *record.parent.glob(f".{record.name}.*"))
 
     def _clear(self, *paths: Path) -> None:
         for path in paths:

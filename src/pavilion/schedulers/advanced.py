@@ -22,6 +22,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 from . import chunking, inventory, node_selection
 from .config import calc_node_range, validate_config
 from .config_cache import ConfigCache
+from .handover import calling
 from .job_states import blame
 from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
@@ -100,8 +101,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         super().__init__(name, description, priority)
         # Where chunks are drawn at random: equal seeds give equal chunks.
         self.seed: int = int.from_bytes(os.urandom(4), "big")
-        # What is known of all nodes; core's 'show nodes' sets it as well.
-        self._nodes: Nodes | None = None
+        # The nodes that core's 'show nodes' assigned, and those of the last inventory.
+        self._assigned_nodes: Nodes | None = None
+        self._last_nodes: Nodes | None = None
         # The usable nodes of each kind of configuration; 'node_list_id' is the index.
         self._node_lists: list[NodeList] = []
         self._list_ids: dict[tuple[str, ...], int] = {}
@@ -112,6 +114,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._chunk_sets: dict[Hashable, _Chunks] = {}
         # What earlier plans used; made by the first one.
         self._usage: planning.ChunkUsage | None = None
+        # Plugins' own refresh() makes what they keep of the scheduler.
+        self.refresh()
+
+    @property
+    def _nodes(self) -> Nodes | None:
+        """What is known of all nodes, those that are down included; None before they were asked
+        for.  Plugins read it in their _kickoff(); hosts assign it."""
+        return self._last_nodes if self._assigned_nodes is None else self._assigned_nodes
+
+    @_nodes.setter
+    def _nodes(self, nodes: Nodes | None) -> None:
+        self._assigned_nodes = nodes
 
     # ----------------------------------------------------------------- what a plugin provides
 
@@ -136,7 +150,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """Forget all that was learned from the scheduler.  The next question is asked anew."""
         super().refresh()
         with self._inventory_lock:
-            self._nodes = None
+            self._assigned_nodes = self._last_nodes = None
             self._node_lists = []
             self._list_ids.clear()
             self._answers.clear()
@@ -152,7 +166,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             something that is no description of a node (naming node and key).
         """
         with self._inventory_lock:
-            return self._inventories.get(sched_config, self._build_inventory)
+            self._last_nodes = self._inventories.get(sched_config, self._build_inventory)
+            return self._last_nodes
 
     def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
         # A thousand tests must not wait for a thousand time-outs.
@@ -164,7 +179,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             if answer.failure is not None:
                 raise answer.failure
             return self._describe_nodes(sched_config, answer)
-        except PavilionError:
+        except SchedulerPluginError:
             raise
         except inventory.InventoryError as exc:
             raise SchedulerPluginError(str(exc)) from exc
@@ -173,7 +188,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
         try:
-            data, extra = self._checked_raw(self._get_raw_node_data(sched_config))
+            with calling(self.name, "_get_raw_node_data"):
+                answer = self._get_raw_node_data(sched_config)
+            data, extra = self._checked_raw(answer)
         except (Exception, SystemExit) as exc:
             return _Answer(time.monotonic(), [], None, exc)
         return _Answer(time.monotonic(), data, extra)
@@ -199,7 +216,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         for raw in answer.data:
             try:
                 info = transform(sched_config, raw, answer.extra)
-            except PavilionError:
+            except SchedulerPluginError:
                 raise
             except (Exception, SystemExit) as exc:
                 raise SchedulerPluginError(
@@ -215,8 +232,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         :returns: (names in natural order, {reason: names}).
         """
-        if self._nodes is not None:
-            return self._filter(sched_config, self._nodes, ordered=False)
+        if self._assigned_nodes is not None:
+            return self._filter(sched_config, self._assigned_nodes, ordered=False)
         return self._filter(sched_config, self._get_system_inventory(sched_config), ordered=True)
 
     def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
@@ -311,6 +328,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 if size else None, self.NODE_SELECTION)
         except chunking.ChunkError as exc:
             return _Chunks(key, [], chunked, str(exc))
+        except (Exception, SystemExit) as exc:
+            raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
         return _Chunks(key, chunks, chunked)
 
     # -------------------------------------------------------------------------- the variables
@@ -323,8 +342,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         nodes are no error yet but an entry in the variable ``errors``: a test may be set up
         without being run.
         """
-        return self.VAR_CLASS(sched_config, nodes=LaterNodes(lambda: self._view(sched_config)),
-                              deferred=True)
+        return self.VAR_CLASS(
+            sched_config, deferred=True,
+            nodes=LaterNodes(lambda: self._guarded(lambda: self._view(sched_config), "_view")))
 
     def _view(self, sched_config: dict[str, Any]) -> NodeView:
         """What the variables of a test say about nodes."""

@@ -28,6 +28,8 @@ INTERRUPT_WAIT = 2.0
 # Seconds between two looks at a process, on a kernel that cannot wait for one as for a pipe.
 _TICK = 0.05
 _LONGEST_WAIT = 3600.0
+# Seconds between two calls of who watches over it.
+_WATCH_PAUSE = 0.5
 # Seconds to read what a process printed that is found to have ended when its time is up.
 _LAST_LOOK = 0.5
 _READ_SIZE = 1 << 16
@@ -75,6 +77,8 @@ class ChildProcess:
         self._stderr = bytearray()
         self._pipes: dict[int, _Pipe] = {}
         self._popen: subprocess.Popen[bytes] | None = None
+        self._watch: Callable[[str], bool] | None = None
+        self._watch_at = 0.0
         if not self._spawn(args, env, stdin is not None, cwd):
             self._fork(args, env, stdin is not None, cwd)
         self._began = time.monotonic()
@@ -102,13 +106,16 @@ class ChildProcess:
         """Whether it was stopped because of that."""
         return self._room < 0
 
-    def finish(self, timeout: float) -> float:
+    def finish(self, timeout: float, watch: Callable[[str], bool] | None = None) -> float:
         """Wait for its end, or bring it about.
 
         :param timeout: Seconds since it was started.
+        :param watch: Called twice a second with what it printed on stderr so far; False stops it
+            as its time-out does.
         :returns: The seconds it took.  ``returncode`` is None when it did not end by itself.
         """
         ended = False
+        self._watch = watch
         try:
             try:
                 ended = self._pump(self._began + timeout)
@@ -196,6 +203,7 @@ class ChildProcess:
         last_look = None
         while self._pipes:
             now = time.monotonic()
+            deadline = self._watched(now, deadline)
             left = deadline - now
             # A daemon that it left behind can hold its pipes for ever: there is nothing more to
             # wait for when it is over and the pipes are silent.
@@ -224,7 +232,15 @@ class ChildProcess:
 
     def _pause(self, left: float) -> float:
         """Seconds to wait for something to happen."""
-        return min(left, _TICK if self._handle is None else _LONGEST_WAIT)
+        longest = _TICK if self._handle is None else _LONGEST_WAIT
+        return min(left, longest if self._watch is None else min(longest, _WATCH_PAUSE))
+
+    def _watched(self, now: float, deadline: float) -> float:
+        """The deadline; now, when who watches over it wants it stopped."""
+        if self._watch is None or now < self._watch_at:
+            return deadline
+        self._watch_at = now + _WATCH_PAUSE
+        return deadline if self._watch(self.stderr) else min(deadline, now)
 
     def _move(self, end: int, buffer: bytearray | None) -> bool:
         """Write or read once.  False when there is no more to come."""
@@ -248,11 +264,13 @@ class ChildProcess:
             poll.register(self._handle, select.POLLIN)
         pause = 0.0005
         while not self._reap():
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            deadline = self._watched(now, deadline)
+            left = deadline - now
             if left <= 0:
                 return False
             if self._handle is not None:
-                poll.poll(min(left, _LONGEST_WAIT) * 1000)
+                poll.poll(self._pause(left) * 1000)
             else:
                 time.sleep(min(left, pause))
                 pause = min(pause * 2, _TICK)

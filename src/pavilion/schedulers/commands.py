@@ -161,7 +161,8 @@ class CommandRunner:
 
     def run(self, argv: Sequence[str | os.PathLike[str]], timeout: float | None = None,
             stdin: str | None = None, cwd: str | os.PathLike[str] | None = None,
-            output: Path | None = None) -> CommandResult:
+            output: Path | None = None,
+            watch: Callable[[str], bool] | None = None) -> CommandResult:
         """Run a command, once.  Whatever it does is in the result.
 
         :param argv: The command and its arguments, as a list.
@@ -170,6 +171,8 @@ class CommandRunner:
         :param cwd: The folder to run it in.
         :param output: A log that gets the command and all that it prints.  When the log
             cannot be written beforehand, the command is not run.
+        :param watch: Called twice a second with what the command printed on stderr so far.  False
+            stops it, as at its time-out.
         :raises TypeError: When argv is a string, or holds something other than text.
         :raises ValueError: When argv is empty, or the time-out is not positive.
         """
@@ -188,7 +191,7 @@ class CommandRunner:
             result = _not_started(args, _why_not_started(args[0], exc))
         else:
             try:
-                result = self._finish(process, args, limit)
+                result = self._finish(process, args, limit, watch)
             except BaseException:
                 # Even then: the log of a submission may be the only trace of the job's id.
                 if log is not None:
@@ -255,9 +258,9 @@ class CommandRunner:
         data = None if stdin is None else stdin.encode("utf-8", "surrogateescape")
         return ChildProcess(args, self._own_environment(), data, cwd, self._max_output)
 
-    def _finish(self, process: ChildProcess, args: tuple[str, ...], timeout: float
-                ) -> CommandResult:
-        duration = process.finish(timeout)
+    def _finish(self, process: ChildProcess, args: tuple[str, ...], timeout: float,
+                watch: Callable[[str], bool] | None) -> CommandResult:
+        duration = process.finish(timeout, watch)
         if process.printed_too_much:
             note = (f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
                     "Nothing of its output is used.")
@@ -287,12 +290,10 @@ class _CommandLog:
         return ""
 
     def _append(self, text: str) -> None:
-        # Without the layers of open(), which take longer than this: every submission has a log.
-        log = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        from . import safe_files
+        log, _ = safe_files.open_to_append(self._path)
         try:
-            data = memoryview(text.encode("utf-8", "backslashreplace"))
-            while data:
-                data = data[os.write(log, data):]
+            safe_files.write_all(log, text.encode("utf-8", "backslashreplace"))
         finally:
             os.close(log)
 

@@ -183,15 +183,21 @@ def min_int(name: str, min_val: int = 0, required: bool = True
     return validator
 
 
+LARGEST_NUMBER = 10 ** 18
+
+
 def _whole_number(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, (int, float)):
-        return int(value) if math.isfinite(value) and value == int(value) else None
     try:
-        return int(str(value).strip())
-    except ValueError:
+        if isinstance(value, (int, float)):
+            number = int(value) if math.isfinite(value) and value == int(value) else None
+        else:
+            number = int(str(value).strip())
+    except (ValueError, OverflowError):
         return None
+    # More is a mistake, and later on no float.
+    return number if number is not None and abs(number) <= LARGEST_NUMBER else None
 
 
 def _node_count(name: str, zero_ok: bool = False) -> Callable[[Any], None | int | float]:
@@ -430,7 +436,7 @@ def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> 
     # a host's SchedConfigError need not be a ValueError.
     try:
         return validator(value)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SchedConfigError(f"Bad value {value!r} for {where}", prior_error=exc,
                                data={"key": where}) from exc
 

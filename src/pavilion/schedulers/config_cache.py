@@ -63,6 +63,16 @@ class WatchedConfig(dict[str, Any]):
         """As for any dictionary."""
         return dict(self.items())
 
+    def pop(self, key: str, *default: Any) -> Any:
+        """As for any dictionary."""
+        self.read.add(key)
+        return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """As for any dictionary."""
+        self._read_all()
+        return super().popitem()
+
     def setdefault(self, key: str, default: Any = None) -> Any:
         """As for any dictionary."""
         self.read.add(key)

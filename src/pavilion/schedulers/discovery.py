@@ -18,8 +18,9 @@ from configparser import ConfigParser
 from configparser import Error as ConfigParserError
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
+from .safe_files import read_linked
 from .yapsy_compat import (
     PluginFileAnalyzerWithInfoFile,
     PluginFileLocator,
@@ -28,6 +29,8 @@ from .yapsy_compat import (
 )
 
 INFO_EXTENSION = "yapsy-plugin"
+# The most bytes of such a file.
+MAX_INFO_SIZE = 1024 * 1024
 
 
 class LoadedPlugin(NamedTuple):
@@ -43,11 +46,13 @@ class RefusedPlugin(NamedTuple):
 
     :param file: The ``.yapsy-plugin`` file, or the folder that cannot be read.
     :param reason: One or more sentences for the user.
+    :param module: The module that was to be imported, as far as it got there.
     """
 
     file: Path
     reason: str
     error: BaseException | None = None
+    module: Path | None = None
 
 
 class PluginFinder(PluginManager):  # type: ignore[misc]
@@ -57,18 +62,21 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
     :param categories: Category name -> the base class of its plugins.
     :param packages: Folder -> name of the package that it is.  Modules there are imported as
         members of that package.
+    :param guard: Says why code of a file or directory is not to be loaded, '' when it may be.
 
     After :meth:`find`, ``loaded`` and ``refused`` tell what came out.
     """
 
     def __init__(self, folders: Iterable[Path], categories: Mapping[str, type],
-                 packages: Mapping[Path, str] | None = None) -> None:
+                 packages: Mapping[Path, str] | None = None,
+                 guard: Callable[[Path], str] = lambda path: "") -> None:
         self.loaded: list[LoadedPlugin] = []
         self.refused: list[RefusedPlugin] = []
         # Info file, module path and yapsy's PluginInfo of each; between locate and load.
         self._candidates: list[tuple[str, str, Any]] = []
         self._packages = {path.resolve(): name for path, name in (packages or {}).items()}
         self._folders = [Path(folder) for folder in folders]
+        self._guard = guard
         locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
         # Its own walk follows links in circles, and passes over what it cannot read in silence.
         locator.disableRecursiveScan()
@@ -83,9 +91,20 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         self.collectPlugins()
         return self
 
-    def refuse(self, file: Path, reason: str, error: BaseException | None = None) -> None:
+    def refuse(self, file: Path, reason: str, error: BaseException | None = None,
+               module: Path | None = None) -> None:
         """Record that a plugin cannot be used."""
-        self.refused.append(RefusedPlugin(file, reason, error))
+        self.refused.append(RefusedPlugin(file, reason, error, module))
+
+    def check(self, path: Path) -> None:
+        """Check that code of a file or directory may be loaded.  :raises _Refusal:"""
+        try:
+            problem = self._guard(path)
+        except (OSError, RuntimeError) as exc:
+            raise _Refusal(f"{path} cannot be read: "
+                           f"{getattr(exc, 'strerror', None) or exc}.") from exc
+        if problem:
+            raise _Refusal(problem)
 
     def _walk(self, folder: Path, seen: set[Path]) -> Iterator[Path]:
         """A folder and all below it, links followed, each once.
@@ -104,6 +123,11 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             # A RuntimeError is a link that leads to itself, on older Pythons.
             reason = getattr(exc, "strerror", None) or str(exc)
             self.refuse(folder, f"The folder cannot be read: {reason}.", exc)
+            return
+        try:
+            self.check(folder)
+        except _Refusal as exc:
+            self.refuse(folder, str(exc))
             return
         yield folder
         for child in children:
@@ -124,7 +148,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             try:
                 category, plugin = self._load(Path(module_path))
             except _Refusal as exc:
-                self.refuse(Path(info_file), str(exc), exc.__cause__)
+                self.refuse(Path(info_file), str(exc), exc.__cause__, _source(Path(module_path)))
                 continue
             info.plugin_object = plugin
             info.categories.append(category)
@@ -150,7 +174,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
 
     def _import(self, path: Path) -> ModuleType:
         """Import a plugin's module.  yapsy gives its path without '.py'."""
-        source = path.with_name(path.name if path.name.endswith(".py") else path.name + ".py")
+        source = _source(path)
         try:
             package = self._package_of(path)
             if package is not None:
@@ -204,6 +228,11 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         return found[classes[0]], classes[0]
 
 
+def _source(path: Path) -> Path:
+    """The file of a module whose path yapsy gives without '.py'."""
+    return path.with_name(path.name if path.name.endswith(".py") else path.name + ".py")
+
+
 class _Refusal(Exception):
     """Why a plugin cannot be used."""
 
@@ -220,10 +249,12 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         """Name and module path of a plugin.  (None, None) makes yapsy pass over it."""
         path = Path(dirpath) / filename
         try:
+            self._finder.check(path)
             parser = self._read(path)
             name = parser.get("Core", "Name").strip()
             module = parser.get("Core", "Module").strip()
             target = self._module_path(path, module)
+            self._finder.check(target)
         except _Refusal as exc:
             self._finder.refuse(path, str(exc), exc.__cause__)
             return None, None
@@ -239,7 +270,8 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         parser = ConfigParser(interpolation=None)
         try:
             # Some editors put a byte order mark at the start.
-            parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+            text = read_linked(path, MAX_INFO_SIZE).decode("utf-8-sig")
+            parser.read_string(text, source=str(path))
         except OSError as exc:
             raise _Refusal(f"The file cannot be read: {exc.strerror}.") from exc
         except UnicodeDecodeError as exc:

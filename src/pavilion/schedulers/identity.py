@@ -9,13 +9,14 @@ from before that file existed hold everything, and are read as they are.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.jobs import Job, JobError, JobInfo
+
+from . import safe_files
 
 if TYPE_CHECKING:
     from .scheduler import SchedulerPlugin
@@ -55,9 +56,7 @@ def save_identity(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
     if beside:
         # First: a record that is there has all that belongs to it.
         path = job.path / IDENTITY_FN
-        new = path.with_name(f".{IDENTITY_FN}.{os.getpid()}")
-        new.write_text(json.dumps(beside), encoding="utf-8")
-        new.replace(path)
+        safe_files.write_atomic(path, json.dumps(beside).encode())
     job.info = JobInfo({key: info[key] for key in info if key not in beside})
 
 
@@ -79,9 +78,8 @@ def _beside(path: Path) -> dict[str, str]:
     """What the file beside the record says; nothing when it is damaged: the record identifies
     the job as well as those of other programs do, which have no such file."""
     try:
-        with path.open(encoding="utf-8") as file:
-            found = json.loads(file.read(MAX_SIZE))
-    except (OSError, ValueError):
+        found = json.loads(safe_files.read_bytes(path, MAX_SIZE))
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import safe_files
+
 MAX_FILE_SIZE = 64 * 1024 * 1024
 CLOCK_SKEW = 1.0
 """Seconds that a cache file may lie in the future: hosts that share a folder differ a little."""
 LOCK_POLL = 0.05
-FORMAT = 1
+FORMAT = 2
 
 
 class JobRecord(NamedTuple):
@@ -64,6 +66,8 @@ class Snapshot(NamedTuple):
     absent: dict[str, Absence]
     new: dict[str, float]
     failure: AskFailure | None
+    took: float = 0.0
+    """Seconds that the current answer took to get."""
 
 
 class CacheFile:
@@ -99,10 +103,8 @@ class CacheFile:
         return shared
 
     def _load(self) -> dict[str, Any] | None:
-        # Opening a pipe that somebody put there must not wait for its other end.
-        fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd, info = safe_files.open_regular(self._path)
         with os.fdopen(fd, "rb") as file:
-            info = os.fstat(fd)
             signature = _signature(info)
             if signature == self._signature:
                 return None
@@ -114,10 +116,10 @@ class CacheFile:
         """Replace it."""
         content = {
             "format": FORMAT, "source": self._source, "asked": shared.asked,
-            "listed": {i: [record.state, record.data] for i, record in shared.listed.items()},
-            "past": {i: [seen.record.state, seen.record.data, seen.when]
-                     for i, seen in shared.past.items()},
-            "absent": shared.absent, "new": shared.new, "failure": shared.failure}
+            "listed": {i: list(record) for i, record in shared.listed.items()},
+            "past": {i: [*seen.record, seen.when] for i, seen in shared.past.items()},
+            "absent": shared.absent, "new": shared.new, "failure": shared.failure,
+            "took": shared.took}
         # No two writers have the same name for it: a process that waited in vain for the lock
         # writes as well.
         new = self._path.with_name(
@@ -147,7 +149,7 @@ class CacheFile:
         """
         path = self._path.with_name(f"{self._path.name}.lock")
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+            fd, _ = safe_files.open_regular(path, os.O_RDWR | os.O_CREAT)
         except OSError as exc:
             self._note(f"cannot be locked ({path}: {exc.strerror})")
             yield lambda: True
@@ -182,8 +184,6 @@ def _signature(info: os.stat_result) -> tuple[int, ...]:
 
 def _check_owner(info: os.stat_result, folder: os.stat_result) -> None:
     """Raise a ValueError when what is in a file is not to be believed."""
-    if not stat.S_ISREG(info.st_mode):
-        raise ValueError("it is no plain file")
     if info.st_size >= MAX_FILE_SIZE:
         raise ValueError(f"it has {info.st_size} bytes, which is too much")
     if info.st_mode & stat.S_IWOTH:
@@ -211,11 +211,16 @@ def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
             raise ValueError(f"the time {value!r} lies in the future, it is {now!r}")
         return min(float(value), now)
 
-    def record(job_id: str, state: Any, data: Any) -> JobRecord:
-        texts = [state, *_table(data).values()]
+    def record(job_id: Any, state: Any, data: Any) -> JobRecord:
+        texts = [job_id, state, *_table(data).values()]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError(f"the record of job {job_id} is not text")
         return JobRecord(job_id, state, data)
+
+    def seconds(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 3600:
+            raise ValueError(f"{value!r} is not a number of seconds")
+        return float(value)
 
     def number(value: Any) -> int:
         if not isinstance(value, int) or value < 1:
@@ -229,13 +234,13 @@ def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
         failure = AskFailure(number(count), stamp(when), str(note))
     return Snapshot(
         asked,
-        {i: record(i, state, data) for i, (state, data) in _table(content["listed"]).items()},
-        {i: Seen(record(i, state, data), stamp(when))
-         for i, (state, data, when) in _table(content["past"]).items()},
+        {i: record(*row) for i, row in _table(content["listed"]).items()},
+        {i: Seen(record(*row), stamp(when))
+         for i, (*row, when) in _table(content["past"]).items()},
         {i: Absence(stamp(first), stamp(last), number(count))
          for i, (first, last, count) in _table(content["absent"]).items()},
         {i: stamp(when) for i, when in _table(content["new"]).items()},
-        failure)
+        failure, seconds(content["took"]))
 
 
 def _table(value: Any) -> dict[str, Any]:

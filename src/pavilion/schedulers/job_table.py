@@ -3,7 +3,8 @@
 A :class:`JobTable` answers 'what about job X?' from one query for all jobs.  Its rules:
 
 - **One query serves all.**  Threads that ask at once share one, and processes share its answer
-  through a cache file.  The age of an answer counts from the moment its query began.
+  through a cache file.  The age of an answer counts from the moment its query began, and it
+  serves for at least as long as it took to get.
 - **How old an answer may be.**  A poll is a run of calls less than ``max_age`` apart.  The first
   call of a poll never gets an answer older than ``max_age``.  While the polling goes on and no
   job's state changes, the allowed age grows with each answer, up to four times ``max_age``;
@@ -12,8 +13,10 @@ A :class:`JobTable` answers 'what about job X?' from one query for all jobs.  It
 - **A failed query changes nothing.**  What was known is kept.  Once it is too old, the result is
   CANNOT_TELL, with the last known record and the failure's text.  After k failures in a row
   nobody asks for min(max_age * 2**k, 60) seconds; other processes keep to that too.
-- **Absent is a conclusion.**  A job is ABSENT when successive good answers lacked it, two of them
-  at least 10 s apart, all asked 30 s or more after its submission.  Until then: CANNOT_TELL.
+- **Absent is a conclusion.**  Each answer counts for all jobs that any process cares about, not
+  for those alone that were looked up.  A job is ABSENT when successive good answers lacked it,
+  two of them at least 10 s apart, all asked 30 s or more after its submission.  Until then:
+  CANNOT_TELL.
 - **What is over stays over.**  The record of a job that has ended is kept for a day (also in
   the cache file), whatever the scheduler forgets, and is not asked for again.
 
@@ -24,9 +27,11 @@ calls it is not, and ages are too small by as much until the next query.
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -127,6 +132,11 @@ class JobTable:
         self._called = -math.inf
         self._unchanged = 0
         self._watched: set[str] = set()
+        self._by_id: dict[str, JobRecord] | None = None
+        # Whether the cache file lacks jobs that this process knows of.
+        self._unshared = False
+        if self._cache is not None:
+            _share_at_exit(self)
         self._void_before = -math.inf
         self._forgotten_before = -math.inf
         self._clear()
@@ -169,6 +179,14 @@ class JobTable:
             known = {job_id: seen.record for job_id, seen in self._past.items()}
             return {**known, **self._listed}
 
+    def with_id(self, job_id: str) -> JobRecord | None:
+        """The job that the last answer listed with this id, whatever key it is under; asks
+        nobody."""
+        with self._state:
+            if self._by_id is None:
+                self._by_id = {record.job_id: record for record in self._listed.values()}
+            return self._by_id.get(job_id)
+
     def note_new(self, job_id: str, when: float | None = None) -> None:
         """Note that a job was just submitted: what was known under its id is another job's.
 
@@ -182,6 +200,7 @@ class JobTable:
             when = now if when is None else min(when, now)
             if just_now or when > self._new.get(job_id, -math.inf):
                 self._new[job_id] = float(when)
+                self._unshared = True
                 self._unchanged = 0
                 # Not left to a comparison of times: when the clock was just set back, what is
                 # known of the other job bears the time of now.
@@ -207,7 +226,9 @@ class JobTable:
 
     def _clear(self) -> None:
         self._asked: float | None = None
+        self._took = 0.0
         self._listed: dict[str, JobRecord] = {}
+        self._by_id = None
         self._past: dict[str, Seen] = {}
         self._absent: dict[str, Absence] = {}
         self._new: dict[str, float] = {}
@@ -236,7 +257,8 @@ class JobTable:
                 known = self._past.get(job_id)
                 if known is None or known.when <= when:
                     self._past[job_id] = Seen(record, when)
-        self._asked, self._listed = None, {}
+        self._asked, self._took, self._listed = None, 0.0, {}
+        self._by_id = None
 
     def _limit(self, came: float) -> float:
         """How old an answer may be for a call that comes now."""
@@ -252,8 +274,13 @@ class JobTable:
                     or all(self._ended(job_id) for job_id in wanted))
 
     def _is_fresh(self, oldest: float) -> bool:
+        if self._asked is None:
+            return False
+        # An answer serves for at least as long as it took to get: a scheduler that needs longer
+        # than max_age would otherwise be queried for each job.
+        oldest -= max(0.0, 2 * self._took - self._max_age)
         # A query that was under way when the table was told to ask anew does not count.
-        return self._asked is not None and self._asked >= max(oldest, self._void_before)
+        return self._asked >= max(oldest, self._void_before)
 
     def _is_backing_off(self, now: float) -> bool:
         return self._failure is not None and 0 <= now - self._failure.when < self._back_off()
@@ -300,10 +327,25 @@ class JobTable:
                 return
             self._ask(wanted)
             self._merge_file()
-            with self._state:
-                shared = Snapshot(self._asked, dict(self._listed), dict(self._past),
-                                   dict(self._absent), dict(self._new), self._failure)
-            cache.write(shared)
+            cache.write(self._snapshot())
+
+    def share(self) -> None:
+        """Let other processes know which jobs this one cares about, so that the next answer,
+        whoever asks for it, counts for these as well.  Done at the end of the process, too."""
+        if self._cache is None or not self._unshared:
+            return
+        with self._asking, self._cache.lock() as try_lock:
+            if not try_lock():
+                # Whoever asks right now merges nothing of ours; the next process does it.
+                return
+            self._merge_file()
+            self._cache.write(self._snapshot())
+
+    def _snapshot(self) -> Snapshot:
+        with self._state:
+            self._unshared = False
+            return Snapshot(self._asked, dict(self._listed), dict(self._past),
+                            dict(self._absent), dict(self._new), self._failure, self._took)
 
     def _settled_by_file(self, wanted: list[str], oldest: float) -> bool:
         self._merge_file()
@@ -324,15 +366,19 @@ class JobTable:
                 self._failure = AskFailure(count, self._read_clock(), note[:2000])
             return
         with self._state:
-            self._take(listed, min(began, self._read_clock()))
-            for job_id in wanted:
+            now = self._read_clock()
+            self._take(listed, min(began, now), max(0.0, now - began))
+            # Of all jobs that anybody cares about, not of those alone that this call is about:
+            # the processes that ask later find the absences of theirs counted.
+            for job_id in {*wanted, *self._watched, *self._new}:
                 self._count_absence(job_id)
 
-    def _take(self, listed: dict[str, JobRecord], asked: float) -> None:
+    def _take(self, listed: dict[str, JobRecord], asked: float, took: float) -> None:
         """Make this the current answer."""
         before = self._watched_states()
         self._retire_answer()
-        self._listed, self._asked = listed, asked
+        self._listed, self._asked, self._took = listed, asked, took
+        self._by_id = None
         for job_id in listed:
             self._past.pop(job_id, None)
             self._absent.pop(job_id, None)
@@ -370,7 +416,7 @@ class JobTable:
                     self._absent[job_id] = absence
             current = -math.inf if self._asked is None else self._asked
             if shared.asked is not None and shared.asked > max(current, self._forgotten_before):
-                self._take(shared.listed, shared.asked)
+                self._take(shared.listed, shared.asked, shared.took)
             failure = shared.failure
             if failure is not None and failure.when > self._forgotten_before and (
                     self._failure is None or failure.when > self._failure.when) and (
@@ -445,6 +491,17 @@ class JobTable:
 
     def _age(self, when: float) -> float:
         return max(self._now - when, 0.0)
+
+
+def _share_at_exit(table: JobTable) -> None:
+    reference = weakref.ref(table)
+
+    def share() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.share()
+
+    atexit.register(share)
 
 
 def _checked(answer: object) -> dict[str, JobRecord]:

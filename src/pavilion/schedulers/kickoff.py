@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.errors import SchedulerPluginError
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.types import NodeRange
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
     from .vars import SchedulerVariables
+
+
+# Not resolved: where this directory is a link, the job goes by that.
+GUARD = Path(__file__).with_name("guard.py").absolute()
 
 
 class KickoffScriptHeader(ScriptHeader):
@@ -77,7 +82,7 @@ def _checked_lines(header: KickoffScriptHeader) -> list[str]:
     where = f"_kickoff_lines() of {cls.__qualname__} (module {cls.__module__})"
     try:
         lines = header._kickoff_lines()
-    except PavilionError:
+    except SchedulerPluginError:
         raise
     except (Exception, SystemExit) as exc:
         raise SchedulerPluginError(f"{where} failed with {type(exc).__name__}",
@@ -123,7 +128,7 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
         kwargs["sched_vars"] = sched_vars
     try:
         header = cls(**kwargs)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SchedulerPluginError(
             f"The kickoff script header class {cls.__name__} failed", prior_error=exc) from exc
     if getattr(header, "_sched_vars", None) is None:
@@ -171,3 +176,18 @@ def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:
         script.comment("The site's own environment (env_setup).")
         script.command(list(pav_cfg["env_setup"]))
         script.newline()
+
+
+def add_run_command(script: ScriptComposer, test_ids: Sequence[str]) -> None:
+    """The end of a kickoff script: it becomes the process that runs the tests.
+
+    There is no shell left to die of the scheduler's signals while the tests go on.
+    """
+    # A line each: hosts mark the first line of a comment only.
+    script.comment("The guard ends all that the tests started when they, or the job, end.")
+    script.comment("Where it is missing, the job does without.")
+    words = [sys.executable or "python3", "-I", "-S", os.fspath(GUARD)]
+    script.command(f"set -- {shlex.join(words)}")
+    script.command('[ -x "$1" ] && [ -r "$4" ] || set --')
+    # The command has a line of its own, for those who look for it.
+    script.command(["exec ${1+\"$@\"} \\", "pav _run " + " ".join(test_ids)])

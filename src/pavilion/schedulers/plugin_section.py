@@ -31,7 +31,7 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
         ScheduleConfig.check_leaves(section)
     except PavilionError as exc:
         raise section_error(plugin, "", exc) from exc
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise section_error(plugin, "_get_config_elems() must give (list of yaml_config elements, "
                      "validators, defaults). ", exc) from exc
     _check_tables(plugin, [str(elem.name) for elem in elems], validators, defaults)

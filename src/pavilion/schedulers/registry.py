@@ -40,7 +40,7 @@ def require_plugin(name: str) -> SchedulerPlugin:
 
 
 def list_plugins() -> list[str]:
-    """The names of all schedulers, sorted."""
+    """The names of all schedulers, sorted.  Never raises."""
     return sorted(_SCHEDULER_PLUGINS)
 
 

@@ -17,6 +17,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    TypeVar,
 )
 
 import yaml_config as yc
@@ -35,19 +36,22 @@ from .config import (
     validate_config,
 )
 from .ending import end_test
+from .handover import Handover, calling
 from .inventory import frozen
-from .job_states import blame, current_status
-from .kickoff import KickoffScriptHeader, compose_stub, make_header
+from .job_states import Polling, blame, current_status, on_its_way
+from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
 from .plugin_parts import check_parts
 from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
-from .submission import TestPlan, refuse, section_refused, start_jobs
+from .submission import TestPlan, handed_over, refuse, section_refused, start_jobs
 from .vars import SchedulerVariables
 from .yapsy_compat import IPlugin
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
+
+_T = TypeVar("_T")
 
 __all__ = ["SchedulerPlugin", "KickoffScriptHeader", "_SCHEDULER_PLUGINS", "get_plugin",
            "list_plugins"]
@@ -154,6 +158,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     # Seconds without a sign of a test before 'its job is over' is believed to be its end.
     # Shared file systems may show a node's last writes that much later.
     JOB_END_GRACE: float = 10.0
+    # Seconds to wait until a cancelled job is seen to go; 0 for a plugin whose cancel() itself
+    # gives None only for jobs that it saw go.
+    CONFIRM_CANCEL: float = 15.0
+    # Whether a SchedulerPluginError of _kickoff() always means that there is no such job.  Where it
+    # does not, the job is looked for before its tests are given up (see _recover_identity).
+    KICKOFF_ERRORS_ARE_FINAL: bool = False
     # Seconds for which a job without an identity may still be on its way to the scheduler.
     # sbatch alone tries for two minutes.
     KICKOFF_GRACE: float = 300.0
@@ -167,10 +177,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         # Job name -> (when it was asked, in seconds since the epoch; the answer).
         self._job_statuses: dict[str, tuple[float, TestStatusInfo]] = {}
         self._status_lock = threading.RLock()
+        self._polling = Polling()
         # What available() said, for the method that said it: overrides may call each other.
         self._availability: dict[Callable[..., Any], bool] = {}
         # Whether the schedule configuration has our section.
         self._has_section = False
+        # Job name -> the job, while it is on its way to the scheduler.
+        self._handovers: dict[str, Handover] = {}
+        # What ends each schedule_tests() that is under way.
+        self._stops: set[threading.Event] = set()
         # Why available() said no; None while it said yes or was not asked.
         self.unavailable_reason: str | None = None
 
@@ -213,11 +228,33 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         raises becomes its message."""
         return str(self._missing("cancel", "how a job is cancelled"))
 
+    # ----------------------------------------------------------- what a plugin's _kickoff() may use
+
+    def report(self, job: Job, text: str) -> None:
+        """Tell what a job waits for on its way to the scheduler: a sentence, without counts that
+        change.  It is shown to the user, and written to its tests' status, once per change."""
+        self._handover(job).report(text)
+
+    def pause(self, job: Job, seconds: float) -> bool:
+        """Wait on a job's way to the scheduler.
+
+        :returns: False, at once, when that is to be given up: raise HandoverStopped then, or, when
+            it is not clear whether the job is there, give the JobInfo that it can be found by.
+        """
+        return self._handover(job).pause(seconds)
+
+    def _handover(self, job: Job) -> Handover:
+        # Without schedule_tests() nobody looks on.
+        return self._handovers.get(job.name) or Handover()
+
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Identify a job whose record was lost, as when the host crashed while it was handed over.
 
-        Called for jobs that are older than KICKOFF_GRACE.  A plugin that leaves a mark in the
-        job's folder, and in the job, before it is handed over can find it by that.
+        Called for jobs that are older than KICKOFF_GRACE, after a ``_kickoff()`` that failed, and
+        before a job without a record is called cancelled.  A plugin that leaves a mark in the
+        job's directory, and in the job, before it is handed over can find it by that.  Without
+        this method such jobs cannot be told from those that were never handed over, and users are
+        told so.
 
         :returns: What ``_job_status`` takes; None when there was no such job.
         """
@@ -287,31 +324,37 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Place tests into jobs, without starting anything.
 
         :returns: Every test in exactly one job, or in exactly one error.
+        :raises NotImplementedError: In a class of neither family.
         """
         raise self._missing("plan_tests", "how tests become jobs; derive from "
                             "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
 
     def refresh(self) -> None:
-        """Forget what was learned from the scheduler (nodes, jobs, availability)."""
+        """Forget what was learned from the scheduler (nodes, jobs, availability).  Never raises."""
         with self._status_lock:
             self._job_statuses.clear()
+            self._polling.clear()
             self._availability.clear()
             self.unavailable_reason = None
 
     # ------------------------------------------------------------------------------- for hosts
 
     def available(self) -> bool:
-        """Whether this scheduler can be used here.  Asked once; :meth:`refresh` forgets it."""
+        """Whether this scheduler can be used here.  Asked once; :meth:`refresh` forgets it.  Never
+        raises: a failure means no, and ``unavailable_reason`` says why."""
         return self._ask_once(SchedulerPlugin.available, type(self)._available)
 
     def _ask_once(self, key: Callable[..., Any], ask: Callable[[Any], Any]) -> bool:
         """The answer of a method that says whether the scheduler is available."""
         if key not in self._availability:
             try:
-                answer = bool(ask(self))
-                self.unavailable_reason = None if answer else (
-                    self.unavailable_reason
-                    or "Its commands or modules were not found on this host.")
+                with calling(self.name, ask.__name__):
+                    answer = bool(ask(self))
+                if answer:
+                    self.unavailable_reason = None
+                elif not self.unavailable_reason:
+                    from .availability import why_unavailable
+                    self.unavailable_reason = why_unavailable(self)
             except (Exception, SystemExit) as exc:
                 answer = False
                 self.unavailable_reason = blame(self, ask.__name__, exc)
@@ -325,26 +368,32 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
             prior error: hosts catch this class only), or the variables cannot be worked out.
         """
-        return self._vars(lambda: self._get_initial_vars(validate_config(raw_sched_config)),
-                          "_get_initial_vars")
+        return self._guarded(lambda: self._get_initial_vars(validate_config(raw_sched_config)),
+                             "_get_initial_vars")
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
         :raises SchedulerPluginError: When they cannot be worked out; with the test.
         """
-        return self._vars(
+        return self._guarded(
             lambda: self._get_final_vars(validate_config(test.config["schedule"]), test),
             "_get_final_vars", [test])
 
-    def _vars(self, work_out: Callable[[], SchedulerVariables], method: str,
-              tests: Sequence[TestRun] = ()) -> SchedulerVariables:
+    def _guarded(self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
+                 ) -> _T:
+        """What a function gives; what it raises as the one error that hosts catch.
+
+        :param method: The plugin's method to name for what nobody foresaw.
+        :param tests: Those that it concerns.
+        :raises SchedulerPluginError: Whatever it raised; with the tests.
+        """
         try:
             return work_out()
         except SchedulerPluginError as exc:
             exc.tests = list(exc.tests or tests)
             raise
-        except (SchedConfigError, NotImplementedError) as exc:
+        except SchedConfigError as exc:
             raise section_refused(exc, tests) from exc
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(blame(self, method, exc), tests=list(tests)) from exc
@@ -399,7 +448,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return True
 
     def deactivate(self) -> None:
-        """Take the scheduler's name and config section out again."""
+        """Take the scheduler's name and config section out again.  Never raises."""
         with registry.LOCK:
             if _SCHEDULER_PLUGINS.get(self.name) is self:
                 del _SCHEDULER_PLUGINS[self.name]
@@ -426,17 +475,36 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
                        ) -> list[SchedulerPluginError]:
-        """Place tests into jobs, and hand these to the scheduler.
+        """Place tests into jobs, and hand these to the scheduler.  Never raises.
 
         :returns: An error for every failure, whose ``tests`` are exactly those that were not
             started because of it.  They have a final state already.
         """
+        stop = threading.Event()
+        self._stops.add(stop)
         try:
-            plan = self.plan_tests(tests)
-        except (Exception, SystemExit) as exc:
-            return [refuse(self, tests, exc)]
-        errors = [refuse(self, error.tests, error) for error in plan.errors]
-        return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE)
+            try:
+                with calling(self.name, "plan_tests"):
+                    plan = self.plan_tests(tests)
+            except (Exception, SystemExit) as exc:
+                return [refuse(self, tests, exc)]
+            errors = [refuse(self, error.tests, error) for error in plan.errors]
+            return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE, stop)
+        finally:
+            self._stops.discard(stop)
+
+    def stop_kickoffs(self) -> None:
+        """End each :meth:`schedule_tests` that is under way, from another thread.
+
+        Jobs that wait for something on their way to the scheduler are given up, and those that
+        were not begun are not begun: their tests end.  What cannot be ended half-way goes on.
+        """
+        for stop in list(self._stops):
+            stop.set()
+
+    def handovers(self) -> list[Handover]:
+        """The jobs that are on their way to the scheduler, and what they wait for."""
+        return list(self._handovers.values())
 
     def job_status(self, pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
         """The state of a test's job, as its scheduler sees it.
@@ -444,7 +512,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         Safe to call often and from several threads: an answer serves everybody for
         JOB_STATUS_TIMEOUT seconds.  SCHED_ERROR and SCHED_CANCELLED are written to the test's
         status and end the test, unless its own record says more.  Nothing else is written.
-        SCHED_WARNING means that the scheduler could not be asked; ask again later.
+        SCHED_WARNING means that the scheduler could not be asked; ask again later.  Never raises.
         """
         job = test.job
         if job is None:
@@ -453,11 +521,17 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if test.complete:
             # The scheduler has nothing to add.
             return test.status.current()
-        status = current_status(self, pav_cfg, job)
+        with calling(self.name, "_job_status"):
+            status = current_status(self, pav_cfg, job)
         if status.state == STATES.SCHED_RUNNING:
             status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)
         if status.state in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
             return end_test(test, job, status, self.JOB_END_GRACE)
+        if status.note == on_its_way(self, job):
+            own = test.status.current()
+            if own.state == STATES.SCHEDULED and own.note != handed_over(self, job):
+                # What it waits for on its way, see report().
+                return own
         return status
 
     # ------------------------------------------------------------------------- for the families
@@ -471,15 +545,20 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :param log_path: Where its output goes.
         :param nodes: The nodes it is to run on, where they were picked.
         :param isolate: Make a script that runs without Pavilion.
-        :raises SchedulerPluginError: When a schedule section is wrong, or the header cannot be
-            made from it.
+        :raises SchedulerPluginError: When a schedule section is wrong, or the script cannot be
+            made from it; with the tests.  What the header's ``_kickoff_lines()`` raises comes out
+            of the script's ``write()``, and is one as well.
         """
-        tests = list(tests) if isinstance(tests, (list, tuple)) else [tests]  # type: ignore[list-item]
-        sched_config = self._job_config(tests)
-        node_range = None if nodes is not None else self._job_node_range(sched_config)
-        return self._compose_kickoff_script(
-            pav_cfg, tests, sched_config, self._job_name(tests), log_path=log_path, nodes=nodes,
-            node_range=node_range, isolate=isolate)
+        listed = list(tests) if isinstance(tests, (list, tuple)) else [tests]
+
+        def compose() -> ScriptComposer:
+            sched_config = self._job_config(listed)
+            node_range = None if nodes is not None else self._job_node_range(sched_config)
+            return self._compose_kickoff_script(
+                pav_cfg, listed, sched_config, self._job_name(listed), log_path=log_path,
+                nodes=nodes, node_range=node_range, isolate=isolate)
+
+        return self._guarded(compose, "create_kickoff_script", listed)
 
     def _compose_kickoff_script(self, pav_cfg: PavConfig, tests: Sequence[TestRun],
                                 sched_config: dict[str, Any], job_name: str, *,
@@ -494,7 +573,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 script = test.make_script(script, "run", isolate=True) or script
         else:
             self._add_kickoff_lines(script, tests)
-            script.command("pav _run " + " ".join(str(test.id) for test in tests))
+            add_run_command(script, [str(test.id) for test in tests])
         return script
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -11,9 +12,10 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
-from .ending import end
+from .ending import ENDED, end
+from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, save_identity
-from .job_states import blame, misplaced_prior
+from .job_states import blame, misplaced_prior, query_job
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # What a test's last state is called when a user cancelled it; hosts differ.
 _CANCELLED = ("CANCELLED", STATES.SCHED_CANCELLED)
+# Seconds that jobs on their way to a scheduler get to settle after an interrupt.
+STOP_PATIENCE = 5.0
 
 
 class PlannedJob:
@@ -65,27 +69,39 @@ class TestPlan:
 
 
 def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[PlannedJob],
-               at_once: int) -> list[SchedulerPluginError]:
+               at_once: int, stop: threading.Event | None = None) -> list[SchedulerPluginError]:
     """Hand jobs to their scheduler, in order.
 
     :param at_once: How many may be under way at the same time.
+    :param stop: Ends it when it is set: jobs that wait for something are given up, and those that
+        were not begun are not begun.
     :returns: An error for each job that could not be started.
+    :raises KeyboardInterrupt: From the plugin as well.  All tests have a final state then, or a
+        job that can be found.
     """
-    def start(planned: PlannedJob) -> SchedulerPluginError | None:
-        return _start_job(plugin, pav_cfg, planned)
+    stop = threading.Event() if stop is None else stop
 
-    if at_once <= 1 or len(jobs) <= 1:
-        results = [start(planned) for planned in jobs]
-    else:
-        results = _in_threads(start, jobs, min(at_once, len(jobs)))
+    def start(planned: PlannedJob) -> SchedulerPluginError | None:
+        return _start_job(plugin, pav_cfg, planned, stop)
+
+    try:
+        if at_once <= 1 or len(jobs) <= 1:
+            results = [start(planned) for planned in jobs]
+        else:
+            results = _in_threads(start, jobs, min(at_once, len(jobs)), stop)
+    except KeyboardInterrupt:
+        for planned in jobs:
+            _end_unstarted(planned.tests)
+        raise
     return [error for error in results if error is not None]
 
 
 def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
-                jobs: Sequence[PlannedJob], at_once: int) -> list[SchedulerPluginError | None]:
+                jobs: Sequence[PlannedJob], at_once: int, stop: threading.Event
+                ) -> list[SchedulerPluginError | None]:
     """The results of starting jobs, some at the same time.
 
-    An interrupt ends it at once.  A pool of concurrent.futures would wait for what its threads
+    An interrupt ends it soon.  A pool of concurrent.futures would wait for what its threads
     are doing, here and when the program ends, and that may be a scheduler that does not answer.
     """
     results: list[SchedulerPluginError | None] = [None] * len(jobs)
@@ -111,6 +127,13 @@ def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
             thread.start()
         for thread in threads:
             thread.join()
+    except BaseException:
+        stopped.set()
+        stop.set()
+        give_up = time.monotonic() + STOP_PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, give_up - time.monotonic()))
+        raise
     finally:
         stopped.set()
     if crashes:
@@ -118,13 +141,17 @@ def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
     return results
 
 
-def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
-               ) -> SchedulerPluginError | None:
+def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob,
+               stop: threading.Event) -> SchedulerPluginError | None:
     # Some may have been cancelled while others were handed over.
     tests = [test for test in planned.tests if not test.complete]
     if not tests:
         return None
+    job = None
     try:
+        if stop.is_set():
+            raise HandoverStopped(f"Handing jobs to the {plugin.name} scheduler was ended before "
+                                  "it came to this one.")
         job = Job.new(pav_cfg, list(tests), plugin.KICKOFF_FN)
         job_name = plugin._job_name(tests)
         script = plugin._compose_kickoff_script(
@@ -136,13 +163,80 @@ def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob
         for test in tests:
             # Before the job can start: what the test itself writes must come later.
             test.job = job
-            test.status.set(STATES.SCHEDULED,
-                            f"Handed to the {plugin.name} scheduler as job {job.name}.")
-        info = plugin._kickoff(pav_cfg, job, planned.config, job_name, nodes=planned.nodes,
-                               node_range=planned.node_range)
+            test.status.set(STATES.SCHEDULED, handed_over(plugin, job))
+        info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
     except (Exception, SystemExit) as exc:
-        return refuse(plugin, tests, exc)
+        if job is None or not _is_there_after_all(plugin, pav_cfg, job, exc):
+            return refuse(plugin, tests, exc)
+        return None
+    except KeyboardInterrupt:
+        _interrupted(plugin, tests, job)
+        raise
     return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
+
+
+def _is_there_after_all(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job,
+                        exc: BaseException) -> bool:
+    """Whether a job exists although handing it over failed; then its identity is stored.
+
+    A command that times out may have done its work.  One about whose job nothing can be said now
+    counts as there: whoever asks for its state later finds out.
+    """
+    final = isinstance(exc, SchedulerPluginError) and plugin.KICKOFF_ERRORS_ARE_FINAL
+    if final or isinstance(exc, HandoverStopped):
+        return False
+    try:
+        info = plugin._recover_identity(job)
+        if not info:
+            return False
+        info = checked_info(plugin, info)
+        if query_job(plugin, pav_cfg, job, info).state in ENDED:
+            return False
+        save_identity(plugin, job, info)
+    except (Exception, SystemExit):
+        return False
+    return True
+
+
+def handed_over(plugin: SchedulerPlugin, job: Job) -> str:
+    """The note of tests whose job is handed over, or about to be."""
+    return f"Handed to the {plugin.name} scheduler as job {job.name}."
+
+
+def _kick_off(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob, job: Job,
+              job_name: str, handover: Handover) -> JobInfo:
+    plugin._handovers[job.name] = handover
+    try:
+        with calling(plugin.name, "_kickoff", handover):
+            return plugin._kickoff(pav_cfg, job, planned.config, job_name, nodes=planned.nodes,
+                                   node_range=planned.node_range)
+    finally:
+        plugin._handovers.pop(job.name, None)
+
+
+def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | None) -> None:
+    """After an interrupt half-way: a job that left a mark can be found by it, from now on; tests
+    of any other get a final state."""
+    try:
+        info = None if job is None else plugin._recover_identity(job)
+        if job is not None and info:
+            save_identity(plugin, job, checked_info(plugin, info))
+            return
+    except (Exception, SystemExit):
+        pass
+    note = (f"Interrupted while it was handed to the {plugin.name} scheduler. Should that have "
+            "started its job, the job does not run the test.")
+    for test in tests:
+        if not test.complete:
+            end(test, STATES.SCHED_ERROR, note)
+
+
+def _end_unstarted(tests: Sequence[TestRun]) -> None:
+    """After an interrupt: end those of a job's tests that it did not come to."""
+    for test in tests:
+        if not test.complete and test.job is None:
+            end(test, STATES.SCHED_CANCELLED, "Not handed to its scheduler: that was interrupted "
+                "before.")
 
 
 def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobInfo
@@ -189,8 +283,7 @@ def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPl
     """The error that a schedule section is wrong, as hosts catch it."""
     if isinstance(exc, NotImplementedError):
         return SchedulerPluginError(str(exc), tests=list(tests))
-    return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc,
-                                data=getattr(exc, "data", None))
+    return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
 
 
 def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
@@ -201,8 +294,11 @@ def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
     """
     error = as_plugin_error(plugin, tests, exc)
     error.__cause__ = exc
+    state = STATES.SCHED_CANCELLED if isinstance(exc, HandoverStopped) else STATES.SCHED_ERROR
     for test in tests:
-        end(test, STATES.SCHED_ERROR, error.pformat())
+        # One that was cancelled meanwhile has its end.
+        if not test.complete:
+            end(test, state, error.pformat())
     return error
 
 

@@ -162,6 +162,8 @@ class SchedulerVariables(VarDict):
         self._unset: dict[Callable[..., Any], bool] = {}
         # What those that failed gave.  They are not tried again.
         self._failed: dict[str, str] = {}
+        # For the host's class, which would make a text of a failure before we hear of it.
+        self.DEFER_ERRORS = False
         super().__init__("sched", deferred=deferred)
 
     @property
@@ -207,8 +209,8 @@ class SchedulerVariables(VarDict):
         except KeyError:
             if key not in self.keys():
                 raise
-            failure: Exception = KeyError(key)
-        except Exception as exc:
+            failure: BaseException = KeyError(key)
+        except (Exception, SystemExit) as exc:
             failure = exc
         else:
             if value is None or value == "":
@@ -222,7 +224,7 @@ class SchedulerVariables(VarDict):
         if self._later is not None and self._later.failure is not None:
             # No fault of the variable's.
             raise self._later.failure
-        if not self.DEFER_ERRORS:
+        if not type(self).DEFER_ERRORS:
             raise failure
         cause = getattr(failure, "prior_error", None) or failure
         self.add_errors([f"Scheduler variable '{key}'{self._where(key)} failed: "
@@ -268,7 +270,7 @@ class SchedulerVariables(VarDict):
         if method not in self._unset:
             try:
                 self._unset[method] = method(self) is None
-            except Exception:
+            except (Exception, SystemExit):
                 self._unset[method] = False
         return self._unset[method]
 
@@ -451,10 +453,11 @@ class SchedulerVariables(VarDict):
         return " ".join(part for part in (command, self._sched_config["wrapper"]) if part)
 
     def mpirun_opts(self) -> list[str]:
-        """The options for mpirun that follow from ``schedule.mpirun_opts``."""
+        """The options for mpirun that follow from ``tasks_per_node`` and ``schedule.mpirun_opts``,
+        in the order that Pavilion 2.6 has them in."""
         config = self._sched_config["mpirun_opts"]
-        options: list[str] = []
-        for key in ("bind_to", "rank_by"):
+        options = ["-N", self.tasks_per_node()]
+        for key in ("rank_by", "bind_to"):
             if config[key]:
                 options += [f"--{key.replace('_', '-')}", config[key]]
         for parameter in config["mca"]:
@@ -477,7 +480,7 @@ def _blank_if_unset(key: str, method: Any) -> Callable[..., Any]:
         try:
             return method(self, *args, **kwargs)
         except Exception:
-            if key in self and self._gives_none(method.__wrapped__):
+            if key in self.keys() and self._gives_none(method.__wrapped__):
                 return ""
             raise
 

@@ -6,6 +6,6 @@ Each is a small plugin that is asked for its value when, and only when, somebody
 
 from __future__ import annotations
 
-from .base import SystemPlugin, SysVars, get_vars, reset
+from .base_classes import SystemPlugin, SysVars, get_vars, reset
 
 __all__ = ["SystemPlugin", "SysVars", "get_vars", "reset"]

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from .base import SystemPlugin
+from .base_classes import SystemPlugin
 
 
 class CorePlugin(SystemPlugin):

@@ -31,6 +31,7 @@ How a test gets from here to its allocation:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ __all__ = ["DeferredError", "SET_ORDER", "VariableError", "VariableSetManager", 
            "permutations"]
 
 _EXPORT_FORMAT = 1
+# The most test runs that one test may become.
+MAX_PERMUTATIONS = 100_000
 
 
 class VariableSetManager(Resolver):
@@ -261,8 +264,8 @@ class VariableSetManager(Resolver):
         return (set_name, name), len(items_of(value))
 
 
-def permutations(manager: VariableSetManager,
-                 permute_on: Sequence[str]) -> list[VariableSetManager]:
+def permutations(manager: VariableSetManager, permute_on: Sequence[str],
+                 limit: int = MAX_PERMUTATIONS) -> list[VariableSetManager]:
     """One manager for each combination of items of some variables; the first varies slowest.
 
     In each of them ``{{chunk_ids}}``, ``{{per.chunk_ids}}`` and the full reference
@@ -271,8 +274,10 @@ def permutations(manager: VariableSetManager,
 
     :param permute_on: Names of variables, with or without a set.  What is not a list counts as
         a list of one.
+    :param limit: The most combinations.
     :raises DeferredError: for a variable that is only known on the allocation.
-    :raises VariableError: for an unknown name, an empty list, or two of the same name.
+    :raises VariableError: for an unknown name, an empty list, two of the same name, or too many
+        combinations.
     """
     counts: dict[tuple[str, str], int] = {}
     for text in permute_on:
@@ -282,5 +287,11 @@ def permutations(manager: VariableSetManager,
             raise Place("permute_on", ref.text).error(
                 f"two variables of the name '{key[1]}' cannot both be permuted on")
         counts[key] = count
+    total = math.prod(counts.values())
+    if total > limit:
+        factors = " * ".join(map(str, counts.values()))
+        raise VariableError(f"permute_on: there are {total} combinations of the items ({factors} "
+                            f"of {listed([name for _, name in counts])}), and a test may have "
+                            f"{MAX_PERMUTATIONS}")
     combinations = itertools.product(*(range(count) for count in counts.values()))
     return [manager._permuted(dict(zip(counts, indices))) for indices in combinations]

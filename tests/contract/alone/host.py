@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from pavilion import sys_vars
 from pavilion.config import PavConfig
 from pavilion.schedulers import SchedulerPlugin, get_plugin
 from pavilion.test_run import TestRun
@@ -22,15 +23,17 @@ HERE = Path(__file__).resolve().parent
 def load_pav_cfg(file):
     """The settings that a file tells of."""
     record = json.loads(Path(file).read_text())
-    return PavConfig(Path(record["pav_root"]), Path(file), Path(record["working_dir"]),
-                     record["env_setup"],
-                     {label: {"path": Path(path)} for label, path in record["configs"].items()})
+    return PavConfig({
+        "pav_root": Path(record["pav_root"]), "pav_cfg_file": Path(file),
+        "working_dir": Path(record["working_dir"]), "env_setup": record["env_setup"],
+        "configs": {label: {"path": Path(path)} for label, path in record["configs"].items()}})
 
 
 def load_plugins(pav_cfg):
     """The bundled plugins, and those of each config folder through plain yapsy."""
     # Not at the top: what newer Pythons lack for yapsy is there once the folder was imported.
     from yapsy.PluginManager import PluginManager
+    sys_vars.host_register()
     SchedulerPlugin.register_core_plugins()
     manager = PluginManager(categories_filter={"sched": SchedulerPlugin})
     manager.setPluginPlaces([str(item["path"] / "plugins") for item in pav_cfg.configs.values()])
@@ -85,8 +88,8 @@ class Site:
 
 
 def states_of(test):
-    """The states it went through."""
-    return [json.loads(line)[0] for line in (test.path / "status").read_text().splitlines()]
+    """The states it went through, but for that of its status file."""
+    return [info.state for info in test.status.history()][1:]
 
 
 def until(condition, what, seconds=20.0):
@@ -100,6 +103,12 @@ def until(condition, what, seconds=20.0):
         time.sleep(0.02)
 
 
+def run_scenario(functions):
+    """Call the function that the first argument names, with a new site."""
+    name = sys.argv[1]
+    functions[name](Site(Path.cwd() / f"site-{name}-{time.time_ns()}"))
+
+
 def run_tests(ids):
     """What ``pav _run`` does on an allocation."""
     import subprocess
@@ -110,7 +119,7 @@ def run_tests(ids):
     for text in ids:
         test = TestRun.host_load(pav_cfg, text)
         values = get_plugin(test.scheduler).get_final_vars(test)
-        found = {key: values[key] for key in values}
+        found = {key: values[key] for key in values.keys()}  # noqa: SIM118  (iterating gives none)
         assert not any(isinstance(value, DeferredVariable) for value in found.values()), found
         found["errors"] = values["errors"]
         (test.path / "vars.json").write_text(json.dumps(found))

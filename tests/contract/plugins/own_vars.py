@@ -30,7 +30,7 @@ class OwnVars(SchedulerVariables):
         self.asked += 1
         return 12
 
-    @var_method()
+    @var_method
     def limits(self):
         """The limits of the queue."""
         return [{'name': key, 'value': value} for key, value in self._limits.items()]

@@ -146,6 +146,28 @@ def test_hidden_keys_are_written_only_when_they_are_set():
     assert "secret: x\n" in dumped(loader, {"secret": "x"})
 
 
+@pytest.mark.parametrize("values", [None, {}, {"box": {"lid": {"clasp": "x"}}, "rows": [{}]}])
+def test_comments_keep_to_the_width_however_deep_they_stand(values):
+    words = "some words about it " * 12
+    clasp = yc.StrElem("clasp", help_text=words, choices=["x", *["y" * 9] * 9])
+    lid = yc.KeyedElem("lid", help_text=words, elements=[clasp])
+    row = yc.CategoryElem(
+        sub_elem=yc.ListElem(sub_elem=yc.KeyedElem(elements=[yc.IntElem("n", help_text=words)]))
+    )
+    loader = yc.YamlConfigLoader(
+        help_text=words,
+        elements=[
+            yc.KeyedElem("box", help_text=words, elements=[lid]),
+            yc.ListElem("rows", help_text=words, sub_elem=row),
+        ],
+    )
+    lines = dumped(loader, values).splitlines()
+    assert 70 < max(map(len, lines)) <= 80
+    # Nothing is lost by it, whether the key is given or only shown.
+    about = " ".join(line.lstrip(" #") for line in lines)
+    assert about.count(words.strip()) == (5 if values else 6)
+
+
 def test_long_help_is_wrapped_and_cannot_leave_its_comment():
     loader = yc.YamlConfigLoader(
         elements=[yc.StrElem("a", help_text="word " * 50 + "\u2028b: 1\x85c: 2\rd: 3\x07")]

@@ -44,11 +44,50 @@ def test_mappings_merge_lists_and_scalars_replace(loader):
     assert (old, new) == before
 
 
-def test_null_resets_a_value_and_keeps_a_section(loader):
-    old = {"account": "a", "cmds": ["x"], "run": {"cwd": "/"}}
-    merged = loader.merge(old, {"account": None, "cmds": None, "run": None})
-    config = loader.validate(merged)
-    assert (config.account, config.cmds, config.run.cwd) == (None, ["default"], "/")
+def test_null_is_not_given_and_keeps_what_is_there(loader):
+    old = {"account": "a", "cmds": ["x"], "run": {"cwd": "/"}, "vars": {"v": ["1"]}}
+    new = {"account": None, "cmds": None, "run": None, "vars": {"v": None, "w": None}}
+    config = loader.validate(loader.merge(old, new))
+    assert (config.account, config.cmds, config.run.cwd) == ("a", ["x"], "/")
+    assert config.vars == {"v": ["1"], "w": []}
+    config = loader.validate(loader.merge({}, new))
+    assert (config.account, config.cmds, config.run.cwd) == (None, ["default"], None)
+
+
+def test_a_null_does_not_take_the_blame_for_what_it_keeps(loader):
+    from_file = loader.load_raw(io.StringIO("account: [bad]\n"))
+    null = loader.load_raw(io.StringIO("\n\naccount:\n"))
+    with pytest.raises(yc.ConfigError) as info:
+        loader.validate(loader.merge(from_file, null))
+    assert (info.value.key, info.value.line) == ("account", 1)
+
+
+def test_normalized_data_gets_its_defaults_after_a_merge():
+    loader = yc.YamlConfigLoader(
+        elements=[
+            yc.StrElem("queue", default="batch"),
+            yc.StrElem("account"),
+            yc.ListElem("dirs", defaults=["here"]),
+            yc.ListElem("flags"),
+            yc.KeyedElem("run", elements=[yc.StrElem("shell", default="sh"), yc.StrElem("cwd")]),
+        ]
+    )
+    one, two = {"flags": None, "run": {"cwd": "/"}}, {"run": {}}
+    before = copy.deepcopy((one, two))
+    merged = loader.merge(loader.normalize(one), loader.normalize(two))
+    assert merged == {
+        "queue": "batch",
+        "dirs": ["here"],
+        "flags": [],
+        "run": {"shell": "sh", "cwd": "/"},
+    }
+    merged["dirs"].append("changed")
+    assert loader.find("dirs").default == ["here"]
+    # Layers as they are written stay sparse: a default of one must not hide a value of another.
+    layer = loader.merge(one, two)
+    assert layer == {"flags": None, "run": {"cwd": "/"}}
+    assert loader.merge({"queue": "fast"}, layer)["queue"] == "fast"
+    assert (one, two) == before
 
 
 def test_plus_extends_an_inherited_list(loader):
@@ -81,9 +120,17 @@ def test_plus_extends_the_plain_key_beside_it(loader):
 
 @pytest.mark.parametrize("data", [{"account+": "x"}, {"run+": {}}, {"vars+": {}}])
 def test_plus_on_something_else_is_an_error(loader, data):
-    for call in (loader.normalize, loader.validate, lambda new: loader.merge({}, new)):
-        with pytest.raises(yc.ConfigError, match="extends a list, but"):
-            call(data)
+    normalized = loader.normalize(data)  # not refused before it takes effect
+    assert normalized == data
+    for mapping in (data, normalized):
+        for call in (loader.validate, lambda new: loader.merge({}, new)):
+            with pytest.raises(yc.UnknownKeyError, match="extends a list, but"):
+                call(mapping)
+
+
+def test_plus_on_something_else_in_a_file_names_the_line(loader):
+    with pytest.raises(KeyError, match=r"^line 2: run\.cwd: a '\+' at the end"):
+        loader.load(io.StringIO("run:\n  cwd+: x\n"))
 
 
 def test_unknown_keys_do_not_merge(loader):
@@ -104,7 +151,8 @@ def test_load_merge(loader):
     config = loader.load_merge(base, io.StringIO("cmds+: [b]\n"))
     assert (config.account, config.cmds) == ("007", ["a", "b"])
     part = loader.load_merge({}, io.StringIO("account: x\n"), partial=True)
-    assert part == {"account": "x"}
+    assert part == {"account": "x", "cmds": ["default"], "run": {"cmds": [], "cwd": None},
+                    "vars": {}}  # fmt: skip
 
 
 LISTS = st.lists(st.text(alphabet="xyz", min_size=1), max_size=3)

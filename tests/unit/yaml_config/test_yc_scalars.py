@@ -85,7 +85,8 @@ def test_paths():
         (yc.PathElem("x"), '"a\\0b"', "is not a path"),
         (yc.StrElem("x"), "[a]", "a list where text belongs"),
         (yc.StrElem("x"), "{a: b}", "a mapping where text belongs (text that starts with '{'"),
-        (yc.RegexElem("x", regex="[a-c]+"), "abd", "expected text that matches '[a-c]+'"),
+        (yc.RegexElem("x", regex="[a-c]+$"), "abd", "expected text that matches '[a-c]+$'"),
+        (yc.RegexElem("x", regex="[a-c]+"), "dab", "expected text that matches '[a-c]+'"),
         (yc.IntRangeElem("x", vmin=1, vmax=5), "6",
          "6 is out of range; expected a whole number from 1 to 5"),
         (yc.IntRangeElem("x", vmin=1), "0", "expected a whole number of at least 1"),
@@ -103,8 +104,14 @@ def test_bad_values_are_explained(elem, text, message):
     assert message in str(info.value)
 
 
+def test_a_regular_expression_matches_from_the_start():
+    assert yc.RegexElem("x", regex="[a-c]+").validate("abd") == "abd"
+
+
 def test_ranges_include_their_limits():
     elem = yc.IntRangeElem("x", 1, 5)
+    assert isinstance(elem, yc.RangeElem)
+    assert isinstance(elem, yc.IntElem)
     assert [elem.validate(value) for value in ("1", 5)] == [1, 5]
 
 
@@ -114,7 +121,8 @@ def test_defaults_and_required_values():
     assert yc.IntElem().validate(None) is None
     with pytest.raises(yc.RequiredError, match="a value is required"):
         yc.IntElem(required=True).validate(None)
-    assert yc.IntElem(default=5, required=True).validate(None, partial=True) is None
+    assert yc.IntElem(default=5, required=True).validate(None, partial=True) == 5
+    assert yc.IntElem(required=True).validate(None, partial=True) is None
 
 
 def test_required_error_is_a_value_error():

@@ -53,11 +53,21 @@ class TestKeyed:
         schedule.validate({}).cmds.append("b")
         assert schedule.validate({}).cmds == ["a"]
 
-    def test_partial_keeps_to_the_given_keys(self, schedule):
-        assert schedule.validate({"account": 1, "chunking": {}}, partial=True) == {
-            "account": "1",
-            "chunking": {},
-        }
+    def test_partial_requires_nothing_and_fills_in_defaults(self):
+        section = yc.KeyedElem(
+            elements=[
+                yc.StrElem("name", required=True),
+                yc.IntElem("count", default=3),
+                yc.ListElem("steps", required=True, defaults=["go"]),
+                yc.CategoryElem("env", required=True),
+                yc.KeyedElem("sec", required=True, elements=[yc.IntElem("n", required=True)]),
+            ]
+        )
+        assert section.validate({"sec": {}}, partial=True) == {
+            "name": None, "count": 3, "steps": ["go"], "env": {}, "sec": {"n": None},
+        }  # fmt: skip
+        with pytest.raises(yc.ConfigError, match=r"^count: 'x' is not a whole number"):
+            section.validate({"count": "x"}, partial=True)
 
     def test_unknown_keys(self, schedule):
         with pytest.raises(yc.UnknownKeyError) as info:
@@ -81,7 +91,7 @@ class TestKeyed:
             section.validate({"items": []})
         with pytest.raises(yc.RequiredError, match=r"^items: a value is required"):
             section.validate({"sec": {"key": "x"}})
-        assert section.validate({}, partial=True) == {}
+        assert section.validate({}, partial=True) == {"sec": {"key": None}, "items": []}
 
     def test_a_default_mapping_stands_in_for_the_whole_section(self):
         section = yc.KeyedElem(
@@ -138,7 +148,7 @@ class TestPostValidators:
         )
         assert section.validate({}).dir == "/r/runs"
         assert section.validate({"dir": "x"}).dir == "x"
-        assert section.validate({"dir": "x"}, partial=True) == {"dir": "x"}
+        assert section.validate({}, partial=True) == {"dir": None, "root": "/r"}
 
     def test_its_error_names_the_key(self):
         def refuse(_siblings, _value):
@@ -230,14 +240,15 @@ class TestCategory:
         assert category.validate(None) == {"a": "1", "b": "2"}
         assert category.validate({"b": "9", "z": "3"}) == {"a": "1", "b": "9", "z": "3"}
         assert category.validate({"a": None}) == {"a": "1", "b": "2"}
-        assert category.validate({"z": "3"}, partial=True) == {"z": "3"}
+        assert category.validate({"z": "3"}, partial=True) == {"a": "1", "b": "2", "z": "3"}
 
 
 class TestList:
     @pytest.mark.parametrize(
         ("given", "result"),
-        [(None, []), ("a", ["a"]), (5, ["5"]), (["a", 5], ["a", "5"]), (("a",), ["a"]), ([], [])],
-    )
+        [(None, []), ([None], []), ((None,), []), ("a", ["a"]), (5, ["5"]), (["a", 5], ["a", "5"]),
+         (("a",), ["a"]), ([], [])],
+    )  # fmt: skip
     def test_single_values_are_lists(self, given, result):
         elem = yc.ListElem("x", sub_elem=yc.StrElem())
         assert elem.validate(given) == result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pavilion.errors import PavilionError, SchedulerPluginError
@@ -9,15 +10,28 @@ from pavilion.errors import PavilionError, SchedulerPluginError
 from ..discovery import LoadedPlugin, PluginFinder, RefusedPlugin
 
 FOLDER = Path(__file__).parent
+# Where 'pav-sched link' keeps the built-in schedulers of a checkout that are not bundled here.  The
+# location as imported, not resolved: beside the link, not beside what it leads to.
+KEPT = FOLDER.parent.with_name(f".{FOLDER.parent.name}.pavilion-schedulers.kept")
+if KEPT.is_dir():
+    # They import what they need as they did before: '..advanced', '...errors'.
+    __path__.append(os.fspath(KEPT))
 
 
 def find_core_plugins() -> PluginFinder:
-    """Find and make the bundled plugins.
+    """Find and make the bundled plugins, and those that were kept of a checkout's own.
 
-    A module that was put beside ours is one of them, and is imported as part of this package.
+    A module that was put beside ours is one of them, and is imported as part of this package.  A
+    bundled plugin takes precedence over a kept one of the same name.
     """
     from ..scheduler import SchedulerPlugin
-    return PluginFinder([FOLDER], {"sched": SchedulerPlugin}, packages={FOLDER: __name__}).find()
+    finder = PluginFinder([FOLDER, KEPT], {"sched": SchedulerPlugin},
+                          packages={FOLDER: __name__, KEPT: __name__}).find()
+    kept = [found for found in finder.loaded if found.file.parent == KEPT]
+    bundled = {found.plugin.name for found in finder.loaded if found not in kept}
+    finder.loaded = [found for found in finder.loaded
+                     if found not in kept or found.plugin.name not in bundled]
+    return finder
 
 
 def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:

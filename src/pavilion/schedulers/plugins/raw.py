@@ -23,10 +23,12 @@ from .raw_queue import QueueView, RawError, enqueue, read_queue
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from .raw_processes import ProcessIdentity, Reaper
+    from .raw_processes import ProcessIdentity, Reaper, Snapshot
 
 # The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
 TICKET, QUEUE = "ticket", "queue"
+# How many pids a note lists.
+SHOWN_PIDS = 8
 
 
 class RawVars(SchedulerVariables):
@@ -52,6 +54,9 @@ class Raw(SchedulerPluginBasic):
 
     VAR_CLASS = RawVars
     JOB_INFO_KEYS = ("pid", "uniq_id", "host")
+    KICKOFF_ERRORS_ARE_FINAL = True
+    # cancel() waits until all processes are gone.
+    CONFIRM_CANCEL = 0.0
     JOB_SHARE_KEY_ATTRS = [*SchedulerPluginBasic.JOB_SHARE_KEY_ATTRS, "raw.concurrent"]
 
     # Looking at a process costs next to nothing.
@@ -68,6 +73,8 @@ class Raw(SchedulerPluginBasic):
         self._reaper: Reaper | None = None
         # Folder -> when the queue was looked at (monotonic seconds), and what it was.
         self._queue_views: dict[str | None, tuple[float, QueueView | None]] = {}
+        # When the processes of this host were looked at (monotonic seconds), and what there was.
+        self._snapshot: tuple[float, Snapshot] | None = None
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """One key: the limit of simultaneous jobs."""
@@ -92,7 +99,7 @@ class Raw(SchedulerPluginBasic):
                  job_name: str, nodes: NodeList | None = None,
                  node_range: NodeRange | None = None) -> JobInfo:
         """Start the kickoff script, or a process that waits for its turn to become it."""
-        uniq_id = os.urandom(16).hex()
+        uniq_id = os.urandom(5).hex()
         limit = sched_config["raw"]["concurrent"]
         script = [os.fspath(job.kickoff_path)]
         try:
@@ -119,7 +126,10 @@ class Raw(SchedulerPluginBasic):
         return JobInfo(identity.to_info())
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
-        """Look at the job's process.  From another host: SCHED_WARNING, cannot tell."""
+        """Look at the job's first process, and when that is gone, for others that it left.
+
+        From another host: SCHED_WARNING, cannot tell.
+        """
         from .raw_processes import Liveness, look
         identity = _identity(job_info)
         found = look(identity)
@@ -127,13 +137,34 @@ class Raw(SchedulerPluginBasic):
             return TestStatusInfo(STATES.SCHED_WARNING, f"Cannot tell whether the raw job "
                                   f"{identity.pid} runs. {found.note}")
         if found.liveness is Liveness.OVER:
-            return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job is over. {found.note}"
-                                  f"{self._exit_note(identity.pid)}")
+            how = f"{found.note}{self._exit_note(identity.pid)}"
+            left = self._survivors(identity)
+            if left:
+                return TestStatusInfo(STATES.SCHED_RUNNING, f"The raw job is not over. {how} These "
+                                      f"of its processes go on: {_listed(left)}. Cancelling the "
+                                      "job ends them.")
+            return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job is over. {how}")
         note = self._waiting_note(job_info)
         if note is not None:
             return TestStatusInfo(STATES.SCHEDULED, note)
         return TestStatusInfo(STATES.SCHED_RUNNING, f"The raw job runs as process "
                               f"{identity.pid} of {identity.host}.")
+
+    def _survivors(self, identity: ProcessIdentity) -> list[int]:
+        """The pids of processes of a job whose first process is gone."""
+        from .raw_processes import Snapshot, survivors
+        # One look at all processes serves all jobs of a poll, unless they have ended since.
+        taken, snapshot = self._snapshot or (0.0, None)
+        if (snapshot is None or not 0 <= time.monotonic() - taken < self.JOB_STATUS_TIMEOUT
+                or not snapshot.shows_end_of(identity)):
+            taken = time.monotonic()
+            try:
+                snapshot = Snapshot()
+            except RawError as exc:
+                raise SchedulerPluginError("Whether processes of a raw job are left cannot be told",
+                                           prior_error=exc) from exc
+            self._snapshot = taken, snapshot
+        return survivors(identity, snapshot)
 
     def _exit_note(self, pid: int) -> str:
         """How a job that this process started ended."""
@@ -183,6 +214,11 @@ class Raw(SchedulerPluginBasic):
             "cpus": len(os.sched_getaffinity(0)),
             "mem": pages * page_size // 1024 ** 3,
         }
+
+
+def _listed(pids: list[int]) -> str:
+    text = ", ".join(str(pid) for pid in pids[:SHOWN_PIDS])
+    return text if len(pids) <= SHOWN_PIDS else f"{text}, ... ({len(pids)} in all)"
 
 
 def _identity(job_info: JobInfo) -> ProcessIdentity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ class CancelOutcome(NamedTuple):
     message: str | None
 
 
-def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wait: float,
+def cancel_jobs(client: SlurmClient, table: JobTable, jobs: Mapping[str, str], wait: float,
                 cluster: str = "", sleep: Callable[[float], object] = time.sleep,
                 clock: Callable[[], float] = time.monotonic) -> dict[str, CancelOutcome]:
     """Cancel jobs, and wait until the job table shows it.
@@ -42,35 +42,42 @@ def cancel_jobs(client: SlurmClient, table: JobTable, job_ids: Sequence[str], wa
     scancel says nothing about jobs that are unknown or over, so the table is asked before and
     after.
 
+    :param jobs: What the table has a job under -> its id.
     :param wait: Seconds to wait for the jobs to go.
     :param cluster: Theirs, when it is not the one of this host.
+    :returns: What came of each, under the same keys.
     """
-    ids = list(dict.fromkeys(job_ids))
-    before = table.lookup_many(ids)
-    results = client.cancel(ids, cluster)
-    failures = _failures(results, ids)
-    outcomes = {job_id: outcome for job_id, outcome in failures.items()
+    before = table.lookup_many(jobs)
+    results = client.cancel(list(dict.fromkeys(jobs.values())), cluster)
+    by_id = _failures(results, set(jobs.values()))
+    failures = {key: by_id[job_id] for key, job_id in jobs.items() if job_id in by_id}
+    outcomes = {key: outcome for key, outcome in failures.items()
                 if outcome.what is not Cancelled.UNREACHABLE}
-    left = [job_id for job_id in ids if job_id not in failures]
+    # An unclear answer says nothing: those are looked at as well, once.
+    left = [key for key in jobs if key not in outcomes]
     deadline = clock() + wait
     while left:
         table.expire()
         after = table.lookup_many(left)
-        for job_id in list(left):
-            outcome = _seen(before[job_id], after[job_id], job_id)
+        for key in list(left):
+            outcome = _seen(before[key], after[key], jobs[key])
             if outcome is not None:
-                outcomes[job_id] = outcome
-                left.remove(job_id)
+                outcomes[key] = outcome
+                left.remove(key)
+            elif key in failures:
+                outcomes[key] = failures[key]
+                left.remove(key)
         if not left or clock() >= deadline:
             break
         sleep(POLL)
-    for job_id in left:
-        outcomes[job_id] = _not_seen_to_go(after[job_id], job_id, wait)
-    return {job_id: outcomes.get(job_id) or failures[job_id] for job_id in ids}
+    for key in left:
+        outcomes[key] = _not_seen_to_go(after[key], jobs[key], wait)
+    return {key: outcomes[key] for key in jobs}
 
 
-def _failures(results: Sequence[CommandResult], ids: Sequence[str]) -> dict[str, CancelOutcome]:
-    """The jobs that scancel could not cancel."""
+def _failures(results: Sequence[CommandResult], ids: Collection[str]
+              ) -> dict[str, CancelOutcome]:
+    """The jobs that scancel could not cancel, by id."""
     found: dict[str, CancelOutcome] = {}
     for result in results:
         named = cancel_errors(result.stderr)

@@ -19,7 +19,9 @@ from pavilion.errors import SchedulerPluginError
 from ...commands import CommandResult, CommandRunner, Failure
 from ...job_table import JobRecord, JobTable, QueryFailed
 from . import parsing, queries
+from .accounting import Accounting
 from .errors import classify_result, hint, summary
+from .recent_jobs import RecentJobs
 from .states import parse_job_state
 
 # Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
@@ -31,6 +33,8 @@ SUBMIT_AT_ONCE = 4
 # How long a process waits for the answer that another one is asking for.  A frozen controller
 # keeps squeue for about as long.
 LOCK_WAIT = 20.0
+# Seconds between two queries for the scripts of jobs.
+SCRIPTS_PAUSE = 5.0
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -47,6 +51,13 @@ class SlurmClient:
                                         set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
         self._local_cluster = ""
         self._ask_cluster_at = -math.inf
+        self._scripts: dict[tuple[str | None, str], dict[str, str]] = {}
+        self._scripts_lock = threading.Lock()
+        self._scripts_again = 0.0
+        # What submitters with unclear answers share.
+        self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
+        # What ended jobs that the controller has forgotten.
+        self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
@@ -117,7 +128,8 @@ class SlurmClient:
         return self._local_cluster
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
-        """All jobs of a user (of everybody, for None) by id.  No retries: the table asks again.
+        """All jobs of a user (of everybody, for None) by token, or by id where they have none
+        (see parsing.by_identity).  No retries: the table asks again.
 
         :param cluster: Another cluster than the one of this host.
         :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
@@ -135,7 +147,44 @@ class SlurmClient:
                               f"({refused[0].problem}).")
         for row in refused:
             rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
-        return rows
+        return parsing.by_identity(rows)
+
+    def script_of(self, job_id: str, user: str | None, cluster: str = "") -> str | None:
+        """The path of a listed job's script; None when Slurm does not say.
+
+        One query tells of all jobs, and a job's script does not change, so this costs a query
+        when it meets a job that is not known yet, and no more than one in some seconds.
+        """
+        with self._scripts_lock:
+            known = self._scripts.setdefault((user, cluster), {})
+            if job_id not in known and time.monotonic() >= self._scripts_again:
+                self._scripts_again = time.monotonic() + SCRIPTS_PAUSE
+                result = self.querying.run(queries.scripts(user, cluster))
+                if classify_result(result) is None:
+                    try:
+                        known.update(parsing.parse_scripts(result.stdout))
+                    except parsing.UnreadableAnswer:
+                        pass
+            return known.get(job_id)
+
+    def drained(self, nodes: str, cluster: str = "") -> dict[str, str]:
+        """Those of some nodes that are drained, and why; none when Slurm does not say.
+
+        :param nodes: A host list.
+        """
+        result = self.querying.run(queries.node_reasons(nodes, cluster))
+        if classify_result(result) is not None:
+            return {}
+        try:
+            return parsing.parse_drained(result.stdout)
+        except (parsing.UnreadableAnswer, ValueError):
+            return {}
+
+    def forget_scripts(self) -> None:
+        """Forget which job came from which script: ids may be given out again."""
+        with self._scripts_lock:
+            self._scripts.clear()
+            self._scripts_again = 0.0
 
     def job_table(self, user: str | None, cache_file: Path | None, max_age: float,
                   cluster: str = "") -> JobTable:
@@ -173,7 +222,7 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
         text += f": {said}"
     text += f" [{result.describe()}]" if not said or classify_result(result) in (
         Failure.TRANSIENT, None) else ""
-    return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}", data=result)
+    return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
 def raise_if_nothing_left(row: parsing.RefusedRow, nodes: list[parsing.Node]) -> None:

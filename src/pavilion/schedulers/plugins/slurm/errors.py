@@ -1,8 +1,12 @@
 """What a failed Slurm command's messages mean.
 
 Return codes hardly tell: 'no such job' and 'the controller does not answer' are both 1. stderr
-does. The texts are those of Slurm's error table, which have not changed from 20.11 to 25.11;
+does. The texts are those of Slurm's error table, which have not changed from 20.11 to 26.05;
 those marked [V] in the tests were seen on 22.05.8.
+
+Unclear is the default. A refusal is believed only when its text is known as one: for any other
+text sbatch may have submitted the job all the same, and squeue and scancel may have met trouble
+that passes.
 """
 
 from __future__ import annotations
@@ -17,57 +21,114 @@ def _any_of(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, texts)), re.IGNORECASE)
 
 
-# In the order they are looked for; the first that is found in stderr counts.
-_TEXTS: tuple[tuple[Failure, re.Pattern[str]], ...] = (
-    (Failure.UNKNOWN_JOB, _any_of(
-        "Invalid job id specified",
-        "Job/step already completing or completed",
-    )),
-    (Failure.DENIED, _any_of(
-        "Access/permission denied",
-        "Access denied to requested",
-        "Invalid user id",
-        "not permitted to use this partition",
-        "permission denied",
-        "System submissions disabled",
-    )),
-    (Failure.TRANSIENT, _any_of(
-        "Socket timed out on send/recv operation",
-        "Unable to contact slurm controller",
-        "Zero Bytes were transmitted or received",
-        "Communication connection failure",
-        "Communication shutdown failure",
-        "Connection refused",
-        "Connection reset by peer",
-        "Connection timed out",
-        "Broken pipe",
-        "in standby mode",
-        "Failed to connect to authentication agent",
-        "Munge encode failed",
-        "Munge decode failed",
-        "Invalid authentication credential",
-        "Protocol authentication error",
-        "Unexpected message received",
-        "Unable to create job record, try again",
-        "Error generating job credential",
-        "try again later",
-        "try again in a bit",
-        "Temporary failure in name resolution",
-        "Resource temporarily unavailable",
-        "Rate limit exceeded",
-        "RPC rate limit",
-        "I/O error writing script/environment to file",
-        "Header lengths are longer than data received",
-    )),
+# Texts of trouble that passes. What is in no list is taken for that too; these are here because
+# they hold words of a refusal.
+_TRANSIENT = _any_of(
+    "Socket timed out on send/recv operation",
+    "Unable to contact slurm controller",
+    "Invalid authentication credential",
+    "Protocol authentication error",
+    "Failed to connect to authentication agent",
+    "Munge encode failed",
+    "Munge decode failed",
+    "Unable to create job record, try again",
+    "Error generating job credential",
+    "Resource temporarily unavailable",
+    "try again",
 )
+_UNKNOWN_JOB = _any_of(
+    "Invalid job id specified",
+    "Job/step already completing or completed",
+)
+_DENIED = _any_of(
+    "Access/permission denied",
+    "Access denied to requested",
+    "Invalid user id",
+    "not permitted to use this partition",
+    "System submissions disabled",
+)
+# The controller's refusals: Slurm's error table (slurm_errno.c), as far as they are about what was
+# asked for. Nothing here can come from a connection that broke.
+_REFUSED = _any_of(
+    "Invalid partition name specified",
+    "No partition specified or system default partition",
+    "Requested partition configuration not available",
+    "Required partition not available",
+    "Requested node configuration is not available",
+    "Requested nodes are busy",
+    "Required node not available",
+    "Node count specification invalid",
+    "Invalid node name specified",
+    "Invalid node list",
+    "Invalid feature specification",
+    "Requested reservation is invalid",
+    "Requested reservation is in use",
+    "Reservation is inactive",
+    "Requested time limit is invalid",
+    "Job violates accounting/QOS policy",
+    "Invalid account or account/partition combination",
+    "Invalid account",
+    "Invalid qos",
+    "Invalid wckey",
+    "Invalid group id",
+    "Invalid license",
+    "Invalid generic resource",
+    "Invalid Trackable RESource",
+    "Invalid job array specification",
+    "Invalid burst buffer",
+    "Burst Buffer request invalid",
+    "Invalid core spec",
+    "Core specification",
+    "Invalid cpu frequency",
+    "Invalid distribution specification",
+    "Memory required by task is not available",
+    "CPU count specification invalid",
+    "CPU count per node can not be satisfied",
+    "Task count specification invalid",
+    "Task distribution specification invalid",
+    "More processors requested than permitted",
+    "Job dependency problem",
+    "Job dependency can not be satisfied",
+    "Duplicate job id",
+    "Pathname of a file, directory or other parameter too long",
+    "Job size specification",
+    "Job description not specified",
+    "Requested switches",
+    "Requested topology",
+    "Script is empty or only contains whitespace",
+    "Batch script is empty",
+    "Requested operation not presently available",
+    "Only allowed to",
+    "Required tasks-per",
+    "Account not permitted to use this partition",
+    "QOS not permitted to use this",
+    "Incompatible versions of client and server code",
+)
+# What the commands themselves refuse before they ask the controller anything: options and
+# scripts. They name the command, and are no line of 'Batch job submission failed'.
+_CLIENT_REFUSED = re.compile(
+    r"^(?:sbatch|squeue|scontrol|scancel|sinfo|sacct): (?:"
+    r"unrecognized option|invalid option|option .* (?:requires|is ambiguous|doesn't allow)|"
+    r"(?:error|fatal): (?:"
+    r"invalid (?:option|directive|number|numeric|time|partition|job id|user|--|\S+ specif)|"
+    r"Unable to open file|Unmatched|unrecognized|"
+    r"Batch script|This does not look like a batch script|Script arguments|"
+    r"--\S+ (?:is|requires|must)|Unknown (?:option|user)|"
+    r"'?[\w.-]+'? can't be reached now, or it is an invalid entry|No cluster|"
+    r"Unable to process configuration file|.*format specification))",
+    re.MULTILINE | re.IGNORECASE)
+# What comes with an answer that lacks what was asked for, although the command returns 0: squeue
+# for a user without a name, sinfo and squeue for a field that they do not have.
+_EMPTY_ANSWER = re.compile(r"Invalid user: |format specification", re.IGNORECASE)
 # Of sbatch: the queue takes no more jobs now. sbatch has retried for 120 seconds by itself. The
 # limits of accounting are named on a line of their own ('AssocMaxSubmitJobLimit') before the
 # general 'Job violates accounting/QOS policy', which may as well be about the job's size.
 _QUEUE_FULL = re.compile(
     r"temporarily unable to accept job|job queue full|Job creation temporarily disabled|"
     r"Resource temporarily unavailable|\w+SubmitJobs?(?:Per\w+)?Limit|MaxJobCount", re.IGNORECASE)
-# An error line of a command that went on nevertheless and returned 0: squeue for a user without
-# a name, sinfo and squeue for a field they do not have.
+_HAS_ID = re.compile(r"^(?:Submitted batch job )?[0-9]+(?:;\S+)?\s*$", re.MULTILINE)
+# An error line of a command that went on nevertheless and returned 0. Most are harmless: sites'
+# slurm.conf have blemishes that every call complains about.
 _IGNORED_ERROR = re.compile(
     r"^(?:squeue|sinfo|scontrol|scancel): (?:error|fatal): (?!.*retrying)", re.MULTILINE)
 # scancel's return code is Slurm's error number modulo 256: 2002 for 'Access/permission denied'.
@@ -78,8 +139,9 @@ def classify(returncode: int | None, stdout: str, stderr: str, command: str = ""
     """Say what kind of failure a command's result is; None when it is none.
 
     A command that was not started is PERMANENT when there is no such command, and one that was
-    killed at its time-out is TRANSIENT: whether it did its work is unknown. So it is after any
-    TRANSIENT failure of sbatch: look the job up before sending it again.
+    killed at its time-out is TRANSIENT: whether it did its work is unknown. So is every failure
+    whose text is not known as a refusal. After a TRANSIENT failure of sbatch look the job up
+    before submitting it again.
 
     :param returncode: None when the command was not started, or killed.
     :param command: The command's name ('scancel' has return codes of its own).
@@ -92,20 +154,16 @@ def classify(returncode: int | None, stdout: str, stderr: str, command: str = ""
     if command == "scontrol" and "is DOWN" in stdout:
         # 'scontrol ping' says so on stdout.
         return Failure.TRANSIENT
+    if command == "sbatch" and _HAS_ID.search(stdout):
+        # It says both that there is a job, and that there is none.
+        return Failure.TRANSIENT
     if command in ("", "sbatch") and _QUEUE_FULL.search(stderr):
         return Failure.QUEUE_FULL
     kind = _of_text(stderr)
-    if kind is not None:
-        return kind
-    if returncode < 0:
-        # Killed by a signal, half-way.
-        return Failure.TRANSIENT
-    if command == "scancel" and returncode in _SCANCEL_CODES:
-        return _SCANCEL_CODES[returncode]
-    if not stderr.strip() and not stdout.strip():
-        # It says nothing: nothing can be concluded.
-        return Failure.TRANSIENT
-    return Failure.PERMANENT
+    if kind is Failure.TRANSIENT and command == "scancel":
+        # Without a word, its return code still tells.
+        return _SCANCEL_CODES.get(returncode, kind)
+    return kind
 
 
 def classify_result(result: CommandResult) -> Failure | None:
@@ -115,13 +173,28 @@ def classify_result(result: CommandResult) -> Failure | None:
 
 
 def _despite_success(stderr: str) -> Failure | None:
-    if not _IGNORED_ERROR.search(stderr):
+    """What is wrong with the answer of a command that returned 0; None when it is whole."""
+    errors = "\n".join(line for line in stderr.splitlines() if _IGNORED_ERROR.match(line))
+    if not errors:
         return None
-    return _of_text(stderr) or Failure.PERMANENT
+    if _EMPTY_ANSWER.search(errors):
+        return Failure.PERMANENT
+    known = next((kind for kind, pattern in _KNOWN if pattern.search(errors)), None)
+    return None if known is Failure.PERMANENT else known
 
 
-def _of_text(stderr: str) -> Failure | None:
-    return next((kind for kind, pattern in _TEXTS if pattern.search(stderr)), None)
+_KNOWN: tuple[tuple[Failure, re.Pattern[str]], ...] = (
+    (Failure.UNKNOWN_JOB, _UNKNOWN_JOB),
+    (Failure.DENIED, _DENIED),
+    (Failure.TRANSIENT, _TRANSIENT),
+    (Failure.PERMANENT, _REFUSED),
+    (Failure.PERMANENT, _CLIENT_REFUSED),
+)
+
+
+def _of_text(stderr: str) -> Failure:
+    """What a failed command's text says; TRANSIENT, that is unclear, unless it is known."""
+    return next((kind for kind, pattern in _KNOWN if pattern.search(stderr)), Failure.TRANSIENT)
 
 
 _CANCEL_LINE = re.compile(r"^scancel: error: .*?\bjob(?: id)? ([0-9]+\S*?): (.*)$", re.MULTILINE)
@@ -129,7 +202,7 @@ _CANCEL_LINE = re.compile(r"^scancel: error: .*?\bjob(?: id)? ([0-9]+\S*?): (.*)
 
 def cancel_errors(stderr: str) -> dict[str, Failure]:
     """The kind of failure of each job id that scancel complains about."""
-    return {match[1]: _of_text(match[2]) or Failure.PERMANENT
+    return {match[1]: _of_text(match[2])
             for match in _CANCEL_LINE.finditer(stderr)}
 
 

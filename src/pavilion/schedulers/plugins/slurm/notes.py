@@ -223,7 +223,8 @@ def job_note(job_id: str, data: Mapping[str, str]) -> str:
     else:
         note = _active_note(job_id, state, data)
     restarts = data.get("restarts", "0")
-    if restarts.isdigit() and int(restarts):
+    # Not int(): a superscript is a digit, too.
+    if restarts.isascii() and restarts.isdigit() and restarts.strip("0"):
         note += f" It was requeued {'once' if restarts == '1' else restarts + ' times'}."
     if data.get("tasks"):
         note += f" Its parts: {data['tasks']}."

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 
 from ... import hostlists
 from ...job_cache import JobRecord
-from .queries import FIELD_END, JOB_FIELDS, NODE_FIELDS, RECORDED_FIELDS, ROW_END
+from .queries import (
+    FIELD_END,
+    JOB_FIELDS,
+    NODE_FIELDS,
+    REASON_FIELDS,
+    RECORDED_FIELDS,
+    ROW_END,
+    SCRIPT_FIELDS,
+)
 from .states import Phase, Usability, node_state_names, parse_job_state
 
 MIB = 1024 ** 2
@@ -171,8 +179,23 @@ def _group(state: str, cpus: str, mem: str, features: str, partition: str,
            reason: str) -> _Group:
     """The fields that the nodes of a row have in common.  :raises ValueError:"""
     # In groups, sinfo writes '4+' for four or more.
-    return _Group(state, int(cpus.rstrip("+")), int(mem.rstrip("+")) * MIB, _list(features),
+    return _Group(state, _number(cpus.rstrip("+")), _number(mem.rstrip("+")) * MIB, _list(features),
                   _list(partition.rstrip("*")), "" if reason in _NOTHING else reason)
+
+
+def _number(text: str) -> int:
+    """A whole number in an answer.
+
+    :raises ValueError: For anything else: int() takes '1_0', and isdigit() a superscript.
+    """
+    if not _is_number(text):
+        raise ValueError(f"{_shown(text, 20)} is not a whole number")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    # More digits than Slurm's own counters have.
+    return text.isascii() and text.isdigit() and len(text) <= 20
 
 
 def _add_partition(groups: dict[str, _Group], names: Iterable[str],
@@ -194,16 +217,40 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 # The keys in their order, up to the last one that is needed. Everything a user can write comes
-# later ('Reason', 'Comment', 'Extra'), and OS comes before RealMemory. Lazy matches between keys
-# would find a key inside of free text only where the true one is missing.
-_SCONTROL_NODE = re.compile(
-    r"NodeName=(?P<name>\S+) .*?\bCPUTot=(?P<cpus>\d+) "
-    r"(?:.*? AvailableFeatures=(?P<features>\S+))?"
-    r".*? RealMemory=(?P<mem>\d+) .*? State=(?P<state>\S+) "
-    r".*? MCS_label=\S+ (?:Partitions=(?P<partitions>\S+))?")
+# later ('Reason', 'Comment', 'Extra'), and OS comes before RealMemory. Each is searched for behind
+# the one before it, and in one step: one expression for all would try, on a line that has some of
+# them many times, all combinations.
+_NODE_KEYS = [re.compile(key) for key in (
+    r"NodeName=(?P<name>\S+) ", r"\bCPUTot=(?P<cpus>[0-9]+) ", r" RealMemory=(?P<mem>[0-9]+) ",
+    r" State=(?P<state>\S+) ", r" MCS_label=\S+ (?:Partitions=(?P<partitions>\S+))?")]
+_FEATURES = re.compile(r" AvailableFeatures=(\S+)")
+_REASON = " Reason="
 # Then who set it and when, and what else users wrote.
-_SCONTROL_REASON = re.compile(
-    r" Reason=(.*?)(?: \[[^\[\]\s]+@[^\[\]\s]+\].*| (?:Comment|Extra)=.*)?$")
+_REASON_END = re.compile(r" \[[^\[\]\s@]+@[^\[\]\s]+\]| (?:Comment|Extra)=")
+
+
+class _Keys(NamedTuple):
+    """The values of keys in a line, by the names of their groups; the place of the first key's
+    end, and of the last one's."""
+
+    values: dict[str, str | None]
+    ends: list[int]
+
+
+def _find_keys(keys: Sequence[re.Pattern[str]], line: str) -> _Keys | None:
+    """Search for keys, one behind the other; None when one is not there.
+
+    Two neighbours may share the blank between them.
+    """
+    values: dict[str, str | None] = {}
+    ends = [0]
+    for key in keys:
+        match = key.search(line, max(0, ends[-1] - 1))
+        if not match or (len(ends) == 1 and match.start()):
+            return None
+        values.update(match.groupdict())
+        ends.append(match.end())
+    return _Keys(values, ends[1:])
 
 
 def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
@@ -219,17 +266,28 @@ def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     for line in text.splitlines():
         if not line.startswith("NodeName="):
             continue
-        match = _SCONTROL_NODE.match(line)
-        if not match:
-            refused.append(RefusedRow(_shown(line), "keys are missing or in another order"))
-            continue
-        reason = _SCONTROL_REASON.search(line, match.end())
-        nodes.append(Node(match["name"], match["state"], int(match["cpus"]),
-                          int(match["mem"]) * MIB, _list(match["features"] or ""),
-                          _list(match["partitions"] or ""), reason.group(1) if reason else ""))
+        try:
+            nodes.append(_scontrol_node(line))
+        except ValueError as exc:
+            refused.append(RefusedRow(_shown(line), str(exc)))
     if not nodes:
         raise UnreadableAnswer(f"scontrol listed no nodes: {_shown(text.strip())}.")
     return nodes, refused
+
+
+def _scontrol_node(line: str) -> Node:
+    """A line of scontrol's about a node.  :raises ValueError: When something is missing in it."""
+    found = _find_keys(_NODE_KEYS, line)
+    if found is None:
+        raise ValueError("keys are missing or in another order")
+    values, (_, cpus_end, mem_end, _, end) = found
+    features = _FEATURES.search(line, cpus_end - 1, mem_end)
+    reason = line[end - 1:].partition(_REASON)[2]
+    reason_end = _REASON_END.search(reason)
+    return Node(values["name"] or "", values["state"] or "", _number(values["cpus"] or ""),
+                _number(values["mem"] or "") * MIB, _list(features[1] if features else ""),
+                _list(values["partitions"] or ""),
+                reason[:reason_end.start()] if reason_end else reason)
 
 
 def node_info(node: Node, usability: Usability,
@@ -270,9 +328,10 @@ class Reservation(NamedTuple):
 
 
 # Keys in their order; comments, which users write, come last. Newer releases have others between.
-_RESERVATION = re.compile(
-    r"ReservationName=(?P<name>.*?) StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) "
-    r".*?\bNodes=(?P<nodes>\S*) NodeCnt=.*? Flags=(?P<flags>\S*) .*? State=(?P<state>\S+)")
+_RESERVATION_NAME = "ReservationName="
+_RESERVATION_KEYS = [re.compile(key) for key in (
+    "ReservationName=", r" StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) ",
+    r"\bNodes=(?P<nodes>\S*) NodeCnt=", r" Flags=(?P<flags>\S*) ", r" State=(?P<state>\S+)")]
 
 
 def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
@@ -288,19 +347,25 @@ def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
     for line in text.splitlines():
         if not line.startswith("ReservationName="):
             continue
-        match = _RESERVATION.match(line)
         try:
-            if not match:
-                raise ValueError("keys are missing or in another order")
-            nodes = tuple(hostlists.expand(match["nodes"]))
+            found.append(_reservation(line))
         except ValueError as exc:
             refused.append(RefusedRow(_shown(line), str(exc)))
-            continue
-        found.append(Reservation(match["name"], nodes, frozenset(_list(match["flags"])),
-                                 match["state"], match["start"], match["end"]))
     if not found and not refused and "No reservations" not in text:
         raise UnreadableAnswer(f"scontrol listed no reservations: {_shown(text.strip())}.")
     return found, refused
+
+
+def _reservation(line: str) -> Reservation:
+    """A line of scontrol's about a reservation.  :raises ValueError: When it cannot be read."""
+    keys = _find_keys(_RESERVATION_KEYS, line)
+    if keys is None:
+        raise ValueError("keys are missing or in another order")
+    values = {key: value or "" for key, value in keys.values.items()}
+    name = line[len(_RESERVATION_NAME):].partition(" StartTime=")[0]
+    return Reservation(name, tuple(hostlists.expand(values["nodes"])),
+                       frozenset(_list(values["flags"])), values["state"], values["start"],
+                       values["end"])
 
 
 def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple[str, ...]]:
@@ -356,11 +421,35 @@ def parse_jobs(text: str) -> tuple[dict[str, JobRecord], list[RefusedRow]]:
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         data = _job_data(keys, row)
-        if data["id"].isdigit():
+        if _is_number(data["id"]):
             groups.setdefault(_group_id(data), []).append(data)
         else:
             refused.append(RefusedRow(_shown(FIELD_END.join(row)), "no job id"))
     return {job_id: _join(job_id, group) for job_id, group in groups.items()}, refused
+
+
+def parse_drained(text: str) -> dict[str, str]:
+    """Read the answer to ``queries.node_reasons``: the drained nodes, and why they are.
+
+    :raises UnreadableAnswer: when the answer is no whole one.
+    """
+    rows, _ = parse_table(text, len(REASON_FIELDS), "sinfo")
+    drained: dict[str, str] = {}
+    for state, nodes, reason in rows:
+        if "DRAIN" in node_state_names(state):
+            for name in hostlists.expand(nodes):
+                drained[name] = "" if reason in _NOTHING else reason
+    return drained
+
+
+def parse_scripts(text: str) -> dict[str, str]:
+    """Read the answer to ``queries.scripts``: the path of each job's script, with its arguments,
+    by job id; '' for a job without one.
+
+    :raises UnreadableAnswer: when the answer is no whole one.
+    """
+    rows, _ = parse_table(text, len(SCRIPT_FIELDS), "squeue")
+    return {_last_line(row[0]): "" if row[1] in _NOTHING else row[1] for row in rows}
 
 
 def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRow]]:
@@ -387,7 +476,7 @@ def _job_data(keys: Sequence[str], row: Sequence[str]) -> dict[str, str]:
 def _group_id(data: Mapping[str, str]) -> str:
     """The id that sbatch gave: that of the first component, of the array, or the job's own."""
     for key in ("het", "array"):
-        if data[key].isdigit() and data[key] != "0":
+        if _is_number(data[key]) and data[key] != "0":
             return data[key]
     return data["id"]
 
@@ -408,11 +497,49 @@ def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
     return JobRecord(job_id, states[first].name, {**parts[first], "tasks": summary})
 
 
+_TOKEN = re.compile(r"pav-[0-9a-f]{16}\Z")
+TWINS = "twins"
+"""The key of the ids, separated by blanks, of other jobs that go on with the same token."""
+
+
+def token_of(job: JobRecord) -> str:
+    """The token of the submission that a job came from: its comment, or the end of its name; ''
+    for a job that was submitted by somebody else, or whose comment a site replaced."""
+    match = _TOKEN.match(job.data.get("comment", "")) or _TOKEN.search(job.data.get("name", ""))
+    return match[0] if match else ""
+
+
+def by_identity(jobs: Mapping[str, JobRecord]) -> dict[str, JobRecord]:
+    """Jobs under what identifies them: their token, or their id where they have none.
+
+    Ids are given out again: after the controller lost its state, was restored, or its counter
+    wrapped. A token never is. Should an unclear submission have been repeated, the oldest job
+    stands for it, and its data['twins'] names the others that are not over.
+    """
+    found: dict[str, JobRecord] = {}
+    for job in sorted(jobs.values(), key=lambda job: _order(job.job_id)):
+        token = token_of(job)
+        first = found.setdefault(token or job.job_id, job)
+        if first is job:
+            continue
+        if not parse_job_state(job.state).is_over:
+            twins = " ".join(filter(None, (first.data.get(TWINS), job.job_id)))
+            found[token] = first._replace(data={**first.data, TWINS: twins})
+    return found
+
+
+def _order(job_id: str) -> tuple[int, str]:
+    digits = re.match(r"[0-9]{1,18}", job_id)
+    return (int(digits[0]) if digits else 0, job_id)
+
+
 def with_token(jobs: Mapping[str, JobRecord], token: str) -> list[JobRecord]:
     """The jobs whose comment is the token, or whose name ends with it, the oldest first."""
     found = [job for job in jobs.values()
              if job.data.get("comment") == token or job.data.get("name", "").endswith(token)]
-    return sorted(found, key=lambda job: int(job.job_id))
+    twins = [JobRecord(job_id, job.state, job.data) for job in found
+             for job_id in job.data.get(TWINS, "").split()]
+    return sorted([*found, *twins], key=lambda job: _order(job.job_id))
 
 
 # --- Submissions, and node lists of users ---
@@ -431,9 +558,12 @@ class Submitted(NamedTuple):
 def parse_submitted(text: str) -> Submitted | None:
     """Read sbatch's output: 'ID', 'ID;cluster' or 'Submitted batch job ID', among banners.
 
-    None when there is none, or more than one: then nobody knows, and the job has to be looked up
-    by its token.
+    None when there is none, or more than one, or the output was cut off (its last line has no
+    end, so '12' may have become '1'): then nobody knows, and the job has to be looked up by its
+    token.
     """
+    if not text.endswith("\n"):
+        return None
     found: set[Submitted] = set()
     for line in text.splitlines():
         match = _PLAIN.fullmatch(line.strip()) or _PARSABLE.fullmatch(line.strip())

@@ -26,8 +26,9 @@ from .vars import SlurmVars
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from ...job_table import JobTable, Lookup
+    from ...job_table import JobRecord, JobTable, Lookup
     from .client import SlurmClient
+    from .identity import FoundJob
     from .inventory import Inventory
     from .record import SlurmRecord
 
@@ -49,6 +50,9 @@ class Slurm(SchedulerPluginAdvanced):
     KICKOFF_SCRIPT_HEADER_CLASS = SbatchHeader
     KICKOFF_FN = "kickoff.sbatch"
     JOB_INFO_KEYS = ("id", "sys_name")
+    # Submitter tells refusals from unclear failures, cancel() waits until jobs go.
+    KICKOFF_ERRORS_ARE_FINAL = True
+    CONFIRM_CANCEL = 0.0
     JOB_SHARE_KEY_ATTRS = [*SchedulerPluginAdvanced.JOB_SHARE_KEY_ATTRS, "slurm.features",
                            "slurm.sbatch_extra"]
     # The job table has an age of its own.
@@ -59,10 +63,13 @@ class Slurm(SchedulerPluginAdvanced):
     KICKOFFS_AT_ONCE = 6
 
     def __init__(self) -> None:
-        super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
         self._client_lock = threading.Lock()
         self._client_made: SlurmClient | None = None
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
+        # (user, cluster) -> the jobs that were asked about and are not known to be over, by key.
+        self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
+        # Last: it calls refresh().
+        super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
 
     @property
     def _client(self) -> SlurmClient:
@@ -117,8 +124,11 @@ class Slurm(SchedulerPluginAdvanced):
         super().refresh()
         with self._client_lock:
             tables = list(self._tables.values())
+            client = self._client_made
         for table in tables:
             table.expire()
+        if client is not None:
+            client.forget_scripts()
 
     # ---------------------------------------------------------------------------------- nodes
 
@@ -151,13 +161,15 @@ class Slurm(SchedulerPluginAdvanced):
                  job_name: str, nodes: NodeList | None = None,
                  node_range: NodeRange | None = None) -> JobInfo:
         """Submit the kickoff script.  All options are in its header."""
+        from .header import safe_job_name
         from .record import make_record, read_record
         from .submit import Submitter
-        done = Submitter(self._client).submit(
+        done = Submitter(self._client, self._handover(job)).submit(
             job.path, job.kickoff_path, job.sched_log, job_name,
             sched_config["slurm"]["sbatch_extra"])
-        info = make_record(_sys_name(), done.job_id, done.cluster, done.token)
-        self._table(pav_cfg, read_record(info)).note_new(done.job_id or done.token)
+        info = make_record(_sys_name(), done.job_id, done.cluster, done.token,
+                           os.fspath(job.kickoff_path), job_name=safe_job_name(job_name))
+        self._table(pav_cfg, read_record(info)).note_new(done.token)
         return info
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
@@ -165,7 +177,8 @@ class Slurm(SchedulerPluginAdvanced):
         from .record import make_record
         from .submit import read_token
         token, when = read_token(job.path)
-        return make_record(_sys_name(), "", "", token, when) if token else None
+        return make_record(_sys_name(), "", "", token, os.fspath(job.kickoff_path),
+                           when) if token else None
 
     def _table(self, pav_cfg: PavConfig | None, record: SlurmRecord) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
@@ -194,6 +207,7 @@ class Slurm(SchedulerPluginAdvanced):
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """What Slurm's list of jobs says of a job."""
+        from ...job_states import NotListed
         from ...job_table import Presence
         from .notes import job_note
         from .record import read_record
@@ -202,40 +216,77 @@ class Slurm(SchedulerPluginAdvanced):
         if elsewhere:
             return TestStatusInfo(STATES.SCHEDULED, elsewhere)
         record = read_record(job_info)
-        job, found = self._look_up(self._table(pav_cfg, record), record)
+        table = self._table(pav_cfg, record)
+        job, found = self._look_up(table, record)
+        pending = self._pending.setdefault((record.user, self._cluster(record)), {})
+        pending[record.key] = record
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
+            if state.is_over:
+                pending.pop(record.key, None)
+            failure = self._launch_failure(record, found.record)
+            if failure is not None:
+                return TestStatusInfo(STATES.SCHED_ERROR, failure)
             return TestStatusInfo(state.pavilion_state,
                                   job_note(found.record.job_id, found.record.data))
         if found.presence is Presence.ABSENT:
-            return TestStatusInfo(STATES.SCHED_ERROR, f"Slurm does not list {job} (any more). "
-                                  f"{found.note}")
-        state_name = STATES.SCHEDULED if found.answered else STATES.SCHED_WARNING
-        return TestStatusInfo(state_name, found.note)
+            return self._status_of_absent(table, record, job, found.note)
+        if found.answered:
+            return NotListed(STATES.SCHEDULED, found.note)
+        return TestStatusInfo(STATES.SCHED_WARNING, found.note)
+
+    def _status_of_absent(self, table: JobTable, record: SlurmRecord, name: str, note: str
+                          ) -> TestStatusInfo:
+        """What the accounting says of a job that Slurm does not list (any more).
+
+        :param name: What to call it in messages.
+        :param note: Why it is believed to be gone.
+        """
+        from .accounting import absent_status
+        accounted = self._client.accounting.look_up(
+            record, self._cluster(record), lambda: self._also_absent(table, record))
+        if accounted.job is not None:
+            failure = self._launch_failure(record, accounted.job)
+            if failure is not None:
+                return TestStatusInfo(STATES.SCHED_ERROR, failure)
+        return absent_status(name, note, accounted)
+
+    def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:
+        """Other jobs of the same user and cluster that are not listed (any more): of those that
+        were asked about, and of those that were started together with this one."""
+        from ...job_table import Presence
+        from .accounting import records_beside
+        group = record.user, self._cluster(record)
+        others = {other.key: other for other in records_beside(record, _sys_name())
+                  if (other.user, self._cluster(other)) == group}
+        others.update(self._pending.get(group, {}))
+        return [other for other in others.values()
+                if self._find(table, other).lookup.presence is Presence.ABSENT]
+
+    def _launch_failure(self, record: SlurmRecord, job: JobRecord) -> str | None:
+        """What kept a cancelled job from being launched; None when nothing did."""
+        from .launch import launch_note, may_have_failed_to_launch
+        if not may_have_failed_to_launch(record, job):
+            return None
+        return launch_note(record, job, self._client.drained(job.data["nodes"],
+                                                             self._cluster(record)))
 
     def _look_up(self, table: JobTable, record: SlurmRecord) -> tuple[str, Lookup]:
-        """A job in a table, and what to call it in messages.  One whose id is not known is looked
-        for by its token."""
-        job_id, token = record.job_id, record.token
-        # Also in processes that did not submit it: a new job may not be listed yet.  Under a
-        # token, an id that no job has, the table counts how often it was not there.
-        table.note_new(job_id or token, record.when)
-        if job_id:
-            return record.name, table.lookup(job_id)
-        found = table.lookup(token)
-        ids = self._ids_of_token(table, token)
-        if len(ids) > 1:
-            # An unclear submission that was repeated after all.  Its tests must run once.
-            self._client.cancel(ids[1:], self._cluster(record))
-        return (f"job {ids[0]}", table.lookup(ids[0])) if ids else (record.name, found)
+        """A job in a table, and what to call it in messages."""
+        found = self._find(table, record)
+        return found.name, found.lookup
 
-    @staticmethod
-    def _ids_of_token(table: JobTable, token: str) -> list[str]:
-        """The jobs with a token: the oldest, and those others that are not over."""
-        from .client import is_over
-        from .parsing import with_token
-        jobs = with_token(table.records(), token)
-        return [job.job_id for job in jobs if job is jobs[0] or not is_over(job)]
+    def _find(self, table: JobTable, record: SlurmRecord) -> FoundJob:
+        from .identity import find_job
+        # Also in processes that did not submit it: a new job may not be listed yet.
+        table.note_new(record.key, record.when)
+        cluster = self._cluster(record)
+        found = find_job(table, record, lambda job_id: self._client.script_of(
+            job_id, record.user, cluster))
+        if found.twins:
+            # An unclear submission that was repeated after all.  Its tests must run once.
+            self._client.cancel(list(found.twins), cluster)
+        return found
 
     def cancel(self, job_info: JobInfo) -> str | None:
         """Cancel a job, and see that it goes.
@@ -250,45 +301,41 @@ class Slurm(SchedulerPluginAdvanced):
         from .record import read_record
         messages: list[str | None] = [_elsewhere(info) for info in job_infos]
         # The jobs of each user on each cluster are in a table of their own.
-        groups: dict[Any, dict[int, list[str]]] = {}
-        records: dict[Any, SlurmRecord] = {}
+        groups: dict[Any, dict[int, SlurmRecord]] = {}
         for number, info in enumerate(job_infos):
             if messages[number] is None:
                 try:
                     record = read_record(info)
                     group = record.user, self._cluster(record)
-                    ids = self._ids_to_cancel(record)
                 except SchedulerPluginError as exc:
                     messages[number] = str(exc)
                 else:
-                    groups.setdefault(group, {})[number] = ids
-                    records.setdefault(group, record)
-        for group, ids_of in groups.items():
-            _, cluster = group
-            table = self._table(None, records[group])
-            every = [job_id for ids in ids_of.values() for job_id in ids]
-            outcomes = cancel_jobs(self._client, table, every, CANCEL_WAIT, cluster)
-            for number, ids in ids_of.items():
-                failures = [outcomes[job_id].message for job_id in ids]
-                messages[number] = " ".join(filter(None, failures)) or None
+                    groups.setdefault(group, {})[number] = record
+        for (_, cluster), records in groups.items():
+            table = self._table(None, next(iter(records.values())))
+            table.expire()
+            found: dict[int, tuple[str, str]] = {}
+            for number, record in records.items():
+                messages[number], job = self._to_cancel(table, record)
+                if job is not None:
+                    found[number] = job
+            outcomes = cancel_jobs(self._client, table, dict(found.values()), CANCEL_WAIT, cluster)
+            for number, (key, _) in found.items():
+                messages[number] = outcomes[key].message
         return messages
 
-    def _ids_to_cancel(self, record: SlurmRecord) -> list[str]:
-        """A job's id; of one that is known by its token, those that Slurm lists with it.
+    def _to_cancel(self, table: JobTable, record: SlurmRecord
+                   ) -> tuple[str | None, tuple[str, str] | None]:
+        """(a message, None); or (None, what the table has the job under and its id).
 
-        :raises SchedulerPluginError: When there is none.
+        A job that is not known to be this one is never cancelled.
         """
-        if record.job_id:
-            return [record.job_id]
-        table = self._table(None, record)
-        table.expire()
-        found = table.lookup(record.token)
-        ids = self._ids_of_token(table, record.token)
-        if not ids:
-            raise SchedulerPluginError(
-                "It is not known whether Slurm has this job: nothing was found with the token "
-                f"{record.token}. Try again later. {found.note}".rstrip())
-        return ids
+        from .identity import why_not_to_cancel
+        found = self._find(table, record)
+        job = found.lookup.record
+        if found.certain and found.lookup.answered and job is not None and found.is_there:
+            return None, (found.key, job.job_id)
+        return why_not_to_cancel(record, found), None
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """The nodes of the allocation we are in."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 FIELD_END = "\x1f"
 ROW_END = "\x1e"
@@ -42,12 +42,15 @@ NODE_FIELDS = {
     "state": "StateComplete", "cpus": "CPUs", "mem": "Memory", "features": "Features",
     "partition": "Partition", "nodes": "NodeList", "reason": "Reason",
 }
+REASON_FIELDS = {"state": "StateComplete", "nodes": "NodeList", "reason": "Reason"}
 JOB_FIELDS = {
     "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "state": "State",
     "exit_code": "exit_code", "nodes": "NodeList", "start": "StartTime", "end": "EndTime",
     "restarts": "RestartCnt", "time_limit": "TimeLimit", "partition": "Partition",
     "reason": "Reason", "name": "Name", "comment": "Comment",
 }
+# Where a job comes from; needed only where a site replaces the comments of jobs.
+SCRIPT_FIELDS = {"id": "JobID", "command": "Command"}
 # What Slurm made of a submission.
 RECORDED_FIELDS = {
     "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "num_nodes": "NumNodes",
@@ -55,6 +58,15 @@ RECORDED_FIELDS = {
     "partition": "Partition", "reservation": "Reservation", "qos": "QOS", "account": "Account",
     "core_spec": "CoreSpec", "include_nodes": "ReqNodes", "features": "Feature",
     "name": "Name", "comment": "Comment",
+}
+
+# Of sacct.  Free text comes last, and its own separator ends each row: command lines may hold line
+# ends.  'SubmitLine' came with 21.08.
+ACCOUNTING_FIELDS = {
+    "id": "JobID", "state": "State", "exit_code": "ExitCode", "nodes": "NodeList",
+    "start": "Start", "end": "End", "submit": "Submit", "elapsed": "ElapsedRaw",
+    "limit_minutes": "TimelimitRaw", "time_limit": "Timelimit", "name": "JobName",
+    "comment": "Comment", "submit_line": "SubmitLine",
 }
 
 # Ids in one scancel: well below the limit on the length of a command line.
@@ -73,6 +85,16 @@ def format_option(fields: Iterable[str]) -> str:
 def inventory() -> list[str]:
     """All nodes that are in a partition, hidden ones too, in groups (two requests)."""
     return ["sinfo", "-a", "-O", format_option(NODE_FIELDS.values())]
+
+
+def node_reasons(nodes: str, cluster: str = "") -> list[str]:
+    """States of some nodes, and the reasons that administrators gave (two requests).
+
+    :param nodes: A host list.
+    :param cluster: Another cluster than the one of this host.
+    """
+    return ["sinfo", "-a", "-n", nodes, *_of_cluster(cluster), "-O",
+            format_option(REASON_FIELDS.values())]
 
 
 def inventory_in_full() -> list[str]:
@@ -106,10 +128,37 @@ def jobs(user: str | int | None, cluster: str = "") -> list[str]:
             format_option(JOB_FIELDS.values())]
 
 
+def scripts(user: str | int | None, cluster: str = "") -> list[str]:
+    """The scripts of all jobs of a user (two requests).  Parameters as for :func:`jobs`."""
+    return [*jobs(user, cluster)[:-1], format_option(SCRIPT_FIELDS.values())]
+
+
 def recorded(job_ids: Iterable[str]) -> list[str]:
     """What Slurm recorded of these jobs' options (two requests)."""
     return ["squeue", "-a", "-t", "all", "-j", ",".join(map(_checked, job_ids)), "-O",
             format_option(RECORDED_FIELDS.values())]
+
+
+def accounting(job_ids: Sequence[str], user: str | None, cluster: str, since: int | None
+               ) -> Callable[[Iterable[str]], list[str]]:
+    """What the accounting has of jobs: all rows of their ids, without those of steps (one request
+    to slurmdbd, none to the controller).
+
+    :param job_ids: No ids: all jobs of the user.
+    :param user: A user id; None for whoever runs this, or anybody's for root.
+    :param cluster: Another cluster than the one of this host.
+    :param since: Seconds ago; jobs that ended before are left out.  A number of seconds needs no
+        time zone.  None: any time.
+    :return: Gives the command for some of ACCOUNTING_FIELDS' values.
+    :raises ValueError: For a text that is not a job id.
+    """
+    options = [*(["-u", user] if user else []), *_of_cluster(cluster)]
+    if job_ids:
+        options += ["-j", ",".join(map(_checked, job_ids))]
+    if since is not None:
+        options += ["-S", f"now-{since}seconds"]
+    return lambda fields: ["sacct", "--allocations", "--duplicates", "--parsable",
+                           f"--delimiter={FIELD_END}", *options, "-o", ",".join(fields)]
 
 
 def submit(script: str | os.PathLike[str], output: str | os.PathLike[str],

@@ -5,6 +5,9 @@ submission carries a token, which is written to the job's log first.  After an u
 Slurm's own list of jobs decides: a job with that token is ours, and only a good answer without it
 allows another try.  When not even that can be found out, the job is recorded by its token alone,
 and whoever asks for its state later looks for it.
+
+All of that is told, and may be given up, by the job's Handover.  A submission that is given up
+leaves no job, or one that is recorded by its token.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from typing import NamedTuple
 
 from pavilion.errors import SchedulerPluginError
 
+from ... import safe_files
 from ...commands import CommandResult, Failure
+from ...handover import Handover, HandoverStopped
 from ...job_table import QueryFailed
 from . import queries
 from .client import SlurmClient, failed
-from .errors import classify_result
+from .errors import classify_result, summary
 from .header import safe_job_name
 from .parsing import parse_submitted, with_token
 
@@ -42,6 +47,21 @@ CONFIRM_PAUSE = 2.0
 FULL_PAUSE = 30.0
 FULL_PATIENCE = 600.0
 
+# Seconds after which a silent sbatch is told about, and which it gets when handing over is to end.
+SLOW = 5.0
+STOP_PATIENCE = 2.0
+# Seconds between two looks whether to give up, while other submissions are under way.
+TURN_POLL = 1.0
+
+FULL = ("Slurm takes no more jobs at the moment: its queue is full, or a limit of submitted jobs "
+        "is reached. It is tried again, for 10 minutes.")
+SILENT = "sbatch was started and has not answered yet."
+TURN = "Waits for its turn: other jobs are being submitted."
+UNCLEAR = ("What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
+           "Slurm's list.")
+# What sbatch prints at once, before it tries again for two minutes.
+_RETRYING = re.compile(r"sleeping and retrying", re.IGNORECASE)
+
 _CLUSTERS_OPTION = re.compile(r"\s*(?:-M\s*=?|--clusters?(?:\s*=\s*|\s+))(\S.*)")
 
 
@@ -56,13 +76,16 @@ class Submission(NamedTuple):
 class Submitter:
     """Submits jobs.
 
-    :param sleep: Waits for some seconds.
+    :param way: The way of the job: told what it waits for, and tells when to give up.
+    :param sleep: Waits for some seconds, whatever the way says.
     :param clock: Gives seconds, for the patience with a full queue.
     """
 
-    def __init__(self, client: SlurmClient, sleep: Callable[[float], object] = time.sleep,
+    def __init__(self, client: SlurmClient, way: Handover | None = None,
+                 sleep: Callable[[float], object] = time.sleep,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._way = Handover() if way is None else way
         self._sleep = sleep
         self._clock = clock
 
@@ -74,6 +97,7 @@ class Submitter:
         :param output: What the job prints goes there.
         :param job_name: Its name in the script.
         :param extra: The options in the script that a user wrote.
+        :raises HandoverStopped: When it was given up.  Then there is no such job.
         :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
         """
         # Where the job may be.
@@ -83,29 +107,72 @@ class Submitter:
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:
-            with self._client.submit_slots:
-                result = self._client.submitting.run(argv, output=folder / LOG_FN)
+            result = self._run(argv, folder / LOG_FN)
             kind = classify_result(result)
             submitted = parse_submitted(result.stdout) if kind is None else None
             if submitted is not None:
                 first = Submission(submitted.job_id, submitted.cluster, token)
                 return first if attempts == 0 else self._only_one(first, clusters)
             if kind is Failure.QUEUE_FULL:
-                if self._clock() >= full_until:
-                    raise _refused(script, result, " after waiting for room in the queue for "
-                                   f"{FULL_PATIENCE / 60:.0f} minutes")
-                self._sleep(FULL_PAUSE)
+                self._wait_for_room(script, result, full_until)
                 continue
             if kind not in (None, Failure.TRANSIENT) or _not_started(result):
                 raise _refused(script, result)
             attempts += 1
+            self._way.report(UNCLEAR)
             found = self._look_for(token, clusters)
             if found is None:
                 return Submission("", clusters[0], token)
             if found:
                 return self._adopt(found)
+            if self._way.stopped:
+                raise _given_up(result)
             if attempts >= ATTEMPTS:
                 raise _refused(script, result, f" in {attempts} tries")
+
+    def _run(self, argv: list[str], log: Path) -> CommandResult:
+        """Run sbatch, when it is this job's turn.
+
+        :raises HandoverStopped: When it is to be given up before.
+        """
+        came = self._clock()
+        while not self._client.submit_slots.acquire(timeout=TURN_POLL):
+            if self._clock() - came >= SLOW:
+                self._way.report(TURN)
+            if self._way.stopped:
+                raise HandoverStopped("The job was not submitted: other jobs were before it when "
+                                      "that was to end.")
+        try:
+            return self._client.submitting.run(argv, output=log, watch=self._watch())
+        finally:
+            self._client.submit_slots.release()
+
+    def _watch(self) -> Callable[[str], bool]:
+        """What watches over a running sbatch: tells what it waits for, and when to stop it."""
+        began = self._clock()
+        stop_at: list[float] = []
+
+        def goes_on(stderr: str) -> bool:
+            retrying = _RETRYING.search(stderr) is not None
+            if retrying:
+                self._way.report(FULL)
+            elif self._clock() - began >= SLOW:
+                self._way.report(SILENT)
+            if not self._way.stopped:
+                return True
+            # It may be done any moment, unless it just sleeps.
+            stop_at.append(self._clock() + STOP_PATIENCE)
+            return not retrying and self._clock() < stop_at[0]
+        return goes_on
+
+    def _wait_for_room(self, script: Path, result: CommandResult, until: float) -> None:
+        """:raises SchedulerPluginError: When there is no room in the end, or it is given up."""
+        if self._clock() >= until:
+            raise _refused(script, result, " after waiting for room in the queue for "
+                           f"{FULL_PATIENCE / 60:.0f} minutes")
+        self._way.report(FULL)
+        if not self._way.pause(FULL_PAUSE):
+            raise _given_up(result)
 
     def _look_for(self, token: str, clusters: Sequence[str]) -> list[Submission] | None:
         """The jobs with a token; [] when two answers lacked it, None when there were none."""
@@ -119,14 +186,24 @@ class Submitter:
                 lacking += 1
                 if found or lacking == 2:
                     return found
-            if pause is not None:
-                self._sleep(CONFIRM_PAUSE if lacking else pause)
+            if pause is None or self._way.pause(CONFIRM_PAUSE if lacking else pause):
+                continue
+            if not lacking:
+                break
+            # The second answer is worth its while even now: it says that there is no job.
+            self._sleep(CONFIRM_PAUSE)
+            try:
+                return self._with_token(token, clusters)
+            except QueryFailed:
+                break
         return None
 
     def _with_token(self, token: str, clusters: Sequence[str]) -> list[Submission]:
         """The jobs with a token, the oldest of each cluster first."""
+        recent = self._client.recent
+        now = recent.now()
         return [Submission(job.job_id, cluster, token) for cluster in clusters
-                for job in with_token(self._client.jobs(str(os.getuid()), cluster), token)]
+                for job in with_token(recent.since(now, cluster), token)]
 
     def _only_one(self, made: Submission, clusters: Sequence[str]) -> Submission:
         """After a repeated submission: keep the older job should there be two after all."""
@@ -160,11 +237,11 @@ def read_token(folder: Path) -> tuple[str, float]:
     """
     path = folder / LOG_FN
     try:
-        with path.open(encoding="utf-8", errors="replace") as log:
-            submitted = _SUBMITTED.match(log.read(_TOKEN_WITHIN))
-        return (submitted[1], path.stat().st_mtime) if submitted else ("", 0.0)
+        start, info = safe_files.read_start(path, _TOKEN_WITHIN)
     except OSError:
         return "", 0.0
+    submitted = _SUBMITTED.match(start.decode("utf-8", "replace"))
+    return (submitted[1], info.st_mtime) if submitted else ("", 0.0)
 
 
 def _token_options(token: str, job_name: str, extra: Sequence[str]) -> list[str]:
@@ -180,3 +257,9 @@ def _not_started(result: CommandResult) -> bool:
 
 def _refused(script: Path, result: CommandResult, after: str = "") -> SchedulerPluginError:
     return failed(f"Slurm did not accept the job{after}", result, f" ({script})")
+
+
+def _given_up(result: CommandResult) -> HandoverStopped:
+    said = summary(result.stderr)
+    return HandoverStopped("The job was not submitted: that was given up while Slurm did not take "
+                           f"it{f' ({said})' if said else ''}.")

@@ -288,16 +288,27 @@ class Controller:
         return True
 
     def _fail_launch(self, job: Row, now: float) -> None:
-        """What a failing Prolog leads to: the job waits, held, and the node is drained."""
+        """What a failing Prolog leads to: the node is drained, and the job waits, held; one that
+        is not to be requeued is cancelled."""
         node = next(iter(job["alloc"]))
         with self.store.transaction():
             flags = next(row["flags"] for row in self.store.nodes() if row["name"] == node)
             self.store.update_node(node, flags=" ".join({*flags.split(), "DRAIN"}),
                                    reason="Prolog error", reason_user="root", reason_time=now)
-            job.update(hold="admin", priority=0, restarts_after=job["restarts"] + 1)
-            put_back(job, now, self.settings["requeue_seconds"])
-            job["reason"] = "launch failed requeued held"
+            if job["requeue"]:
+                job.update(hold="admin", priority=0, restarts_after=job["restarts"] + 1)
+                put_back(job, now, self.settings["requeue_seconds"])
+                job["reason"] = "launch failed requeued held"
+            else:
+                job.update(state="CANCELLED", reason="None", completing=False, end=now,
+                           exit_code=0, exit_signal=0)
             self.store.save_job(job)
+        if job["kind"] == "batch" and job["std_out"]:
+            try:
+                with open(job["std_out"], "a") as output:
+                    output.write("Error running slurm prolog: 1\n")
+            except OSError:
+                pass
 
     def _launch(self, job: Row) -> None:
         if job["kind"] != "batch":

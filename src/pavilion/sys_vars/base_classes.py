@@ -27,6 +27,7 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
     :param priority: Of two plugins with one name the higher one is used.
     :param is_deferable: Whether the value may differ inside the allocation, so that it is only
         asked for there.
+    :param sub_keys: Not used; plugins of earlier Pavilions give it.
     """
 
     IS_PLUGIN_BASE = True
@@ -36,7 +37,7 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
     PRIO_USER = 20
 
     def __init__(self, name: str, description: str, priority: int = PRIO_COMMON,
-                 is_deferable: bool = False) -> None:
+                 is_deferable: bool = False, sub_keys: Any = None) -> None:
         super().__init__()
         self.name = name
         self.description = description

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from yaml_config.elements import ConfigElement, StrElem
+from yaml_config.elements import ConfigElement
 from yaml_config.errors import ConfigError, UnknownKeyError
-from yaml_config.lists import ListElem
+from yaml_config.scalars import StrElem
 from yaml_config.source import SourceDict, SourceList
-from yaml_config.structures import CategoryElem, KeyedElem
+from yaml_config.structures import CategoryElem, KeyedElem, ListElem
 from yaml_config.yaml_source import ConfigSource, load_yaml
 
 
@@ -22,8 +22,7 @@ def _errors_name(file: str | None) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        if error.file is None and error.line is None:
-            error.file = file
+        error.name_file(file)
         raise
 
 
@@ -45,8 +44,20 @@ def _with_default(elem: ConfigElement, dotted: str, value: Any) -> ConfigElement
     return changed
 
 
-class _FileLoader(ConfigElement):
+class YamlConfigLoaderMixin(ConfigElement):
     """What all loaders do. A file argument is a path (as text too) or an open file."""
+
+    def _check_name(self, name: str) -> None:
+        """Allow any name, like '<test_config>': a loader's name is never a key."""
+
+    def normalize(self, value: Any, root_name: str | None = None) -> Any:
+        """Normalize as the element does that the loader is.
+
+        :param root_name: what the data is, for errors that know no place: 'the overrides'.
+        :raises ConfigError: the value is not of this type.
+        """
+        with _errors_name(root_name):
+            return super().normalize(value)
 
     def load_raw(self, file: ConfigSource) -> Any:
         """Read a file and return its data as it is written, not checked against the elements.
@@ -65,22 +76,24 @@ class _FileLoader(ConfigElement):
             data = SourceList() if isinstance(self, ListElem) else SourceDict()
         return data, name
 
-    def load(self, file: ConfigSource) -> Any:
+    def load(self, file: ConfigSource, partial: bool = False) -> Any:
         """Read a file and return the validated configuration, with defaults filled in.
 
+        :param partial: as for `validate`.
         :raises OSError: the file cannot be read.
         :raises ConfigError: its content is wrong; the error names file, line and key.
         """
         data, name = self._load_named(file)
         with _errors_name(name):
-            return self.validate(self.normalize(data))
+            return self.validate(self.normalize(data), partial)
 
-    def load_empty(self) -> Any:
+    def load_empty(self, partial: bool = False) -> Any:
         """Return the configuration of an empty file: the defaults.
 
+        :param partial: as for `validate`.
         :raises RequiredError: a required value has no default.
         """
-        return self.validate([] if isinstance(self, ListElem) else {})
+        return self.validate([] if isinstance(self, ListElem) else {}, partial)
 
     def load_merge(self, base_data: Any, file: ConfigSource, partial: bool = False) -> Any:
         """Read a file, merge it onto `base_data`, and return the validated result.
@@ -121,7 +134,8 @@ class _FileLoader(ConfigElement):
         are left out, unless `values` sets them.
 
         :param file: a path, or a file that is open for text.
-        :param values: the data; None writes an example with the defaults.
+        :param values: the data; None writes an example with the defaults. Of an object that is not
+            a mapping (see the elements' `type`) only the keys are written that are not hidden.
         :param show_comments: write help texts, marks of required keys, and unset keys.
         :param show_choices: write the allowed values, where comments are written.
         :raises ConfigError: the values do not fit the elements, or cannot be written as YAML.
@@ -136,14 +150,14 @@ class _FileLoader(ConfigElement):
             file.write(text)
 
 
-class YamlConfigLoader(_FileLoader, KeyedElem):
+class YamlConfigLoader(YamlConfigLoaderMixin, KeyedElem):
     """A file whose top level is a section. Subclasses list its elements in `ELEMENTS`.
 
     `load` returns a `ConfigDict`.
     """
 
 
-class CatYamlConfigLoader(_FileLoader, CategoryElem):
+class CatYamlConfigLoader(YamlConfigLoaderMixin, CategoryElem):
     """A file whose top level has free keys; all values have the element `BASE`.
 
     `load` returns a `ConfigDict` of key -> value.
@@ -155,7 +169,7 @@ class CatYamlConfigLoader(_FileLoader, CategoryElem):
         super().__init__(None, self.BASE if base is None else base, **kwargs)
 
 
-class ListYamlConfigLoader(_FileLoader, ListElem):
+class ListYamlConfigLoader(YamlConfigLoaderMixin, ListElem):
     """A file whose top level is a list; all items have the element `BASE`.
 
     `load` returns a list.

@@ -1,0 +1,125 @@
+"""Handing the tests of a series to their schedulers: seen, bounded, and ended early.
+
+It is done in a thread of its own, so that a scheduler that hangs keeps nobody from telling so, or
+from giving up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from pavilion.config import PavConfig
+from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.resolve import group_by_scheduler
+from pavilion.schedulers.ending import end
+from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.scheduler import SchedulerPlugin
+from pavilion.starter import SignsOfLife
+from pavilion.status_file import STATES
+from pavilion.test_run import TestRun
+
+
+class Kickoff:
+    """Hands tests to their schedulers.
+
+    :param path: The directory of their series.
+    :ivar errors: What went wrong.  The tests concerned have a final state.
+    :ivar failure: What ended it early, besides :meth:`stop`; None without.
+    :ivar cancelled: The tests that were not handed over because it was stopped.
+    :ivar problems: What went wrong with ending these.
+    """
+
+    def __init__(self, pav_cfg: PavConfig, path: Path, tests: Sequence[TestRun]) -> None:
+        self._pav_cfg = pav_cfg
+        self._path = path
+        self._tests = list(tests)
+        self._plugins: list[SchedulerPlugin] = []
+        self._stopped = threading.Event()
+        self._over = threading.Event()
+        self.errors: list[SchedulerPluginError] = []
+        self.failure: BaseException | None = None
+        self.cancelled: list[TestRun] = []
+        self.problems: list[PavilionError] = []
+
+    def start(self) -> Kickoff:
+        """Begin, in a thread that does not outlive the program."""
+        threading.Thread(target=self.run, name="kickoff", daemon=True).start()
+        return self
+
+    def run(self) -> None:
+        """Hand all tests over, in this thread.  Whatever happens is kept, not raised."""
+        try:
+            with SignsOfLife(self._path):
+                try:
+                    self._hand_over()
+                finally:
+                    # Before the signs of life end: nobody else will do it.
+                    self._end_unstarted()
+        except BaseException as exc:
+            self.failure = exc
+        finally:
+            self._over.set()
+
+    def _hand_over(self) -> None:
+        for name, tests in group_by_scheduler(self._tests).items():
+            if self._stopped.is_set():
+                return
+            plugin = require_plugin(name)
+            self._plugins.append(plugin)
+            self.errors += plugin.schedule_tests(self._pav_cfg, tests)
+
+    def _end_unstarted(self) -> None:
+        for test in self._tests:
+            if test.job is None and not test.complete and not self._stopped.is_set():
+                end(test, STATES.SCHED_ERROR, "The test was not handed to its scheduler: that "
+                    "ended before it came to this test.")
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for its end, so many seconds at most.  Whether it is over."""
+        return self._over.wait(timeout)
+
+    def stop(self, reason: str) -> None:
+        """End it soon: no job is begun any more, and those that wait for something are given up.
+
+        What a scheduler has in hand goes on.  May be called again and again, which also ends the
+        tests that were just on their way into a job.
+
+        :param reason: The note of the tests that are not handed over because of that.
+        """
+        self._stopped.set()
+        for plugin in list(self._plugins):
+            plugin.stop_kickoffs()
+        for test in self._tests:
+            try:
+                if test.job is None and test.cancel(reason):
+                    self.cancelled.append(test)
+            except PavilionError as exc:
+                if str(exc) not in map(str, self.problems):
+                    self.problems.append(exc)
+
+    def settle(self, reason: str) -> None:
+        """After :meth:`stop`: let the last word on a test that was cancelled be that."""
+        self.stop(reason)
+        for test in self.cancelled:
+            # It may have been on its way into a job, whose 'SCHEDULED' then came later.
+            if test.status.current().state != STATES.CANCELLED:
+                try:
+                    test.status.set(STATES.CANCELLED, reason)
+                except PavilionError as exc:
+                    self.problems.append(exc)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped."""
+        return self._stopped.is_set()
+
+    def reasons(self) -> dict[str, list[str]]:
+        """What jobs wait for on their way -> the ids of their tests."""
+        found: dict[str, list[str]] = {}
+        for plugin in list(self._plugins):
+            for way in plugin.handovers():
+                if way.text:
+                    found.setdefault(way.text, []).extend(str(test.id) for test in way.tests)
+        return found

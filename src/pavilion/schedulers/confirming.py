@@ -1,0 +1,66 @@
+"""Cancelling that is seen to be true, for plugins that do not see to that themselves.
+
+A scheduler's command for cancelling mostly says that it took the wish.  Whether the job went is
+what its list of jobs says afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pavilion.jobs import Job, JobInfo
+from pavilion.status_file import STATES, TestStatusInfo
+
+from .job_states import query_job
+
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
+    from .scheduler import SchedulerPlugin
+
+POLL = 1.0
+OVER = frozenset([STATES.SCHED_ERROR, STATES.SCHED_CANCELLED])
+ALIVE = frozenset([STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_STARTUP])
+
+
+def cancel_confirmed(plugin: SchedulerPlugin, pav_cfg: PavConfig,
+                     jobs: Sequence[tuple[Job, JobInfo]],
+                     sleep: Callable[[float], object] = time.sleep,
+                     clock: Callable[[], float] = time.monotonic) -> list[str | None]:
+    """Cancel jobs, and wait until their scheduler shows that they go.
+
+    :param jobs: Each with what identifies it to its scheduler.
+    :returns: For each None when it is over, otherwise a message that says what is known.
+    """
+    messages = plugin.cancel_jobs([info for _, info in jobs])
+    if plugin.CONFIRM_CANCEL <= 0:
+        return messages
+    left = [number for number, message in enumerate(messages) if message is None]
+    deadline = clock() + plugin.CONFIRM_CANCEL
+    seen: dict[int, TestStatusInfo] = {}
+    while left:
+        # One query may tell of all of them, when it is a new one.
+        with plugin._status_lock:
+            for number in left:
+                plugin._job_statuses.pop(jobs[number][0].name, None)
+            plugin._polling.clear()
+        for number in left:
+            seen[number] = query_job(plugin, pav_cfg, *jobs[number])
+        left = [number for number in left if seen[number].state not in OVER]
+        if not left or clock() >= deadline:
+            break
+        sleep(POLL)
+    for number in left:
+        messages[number] = _not_seen_to_go(plugin, jobs[number][1], seen[number])
+    return messages
+
+
+def _not_seen_to_go(plugin: SchedulerPlugin, info: JobInfo, status: TestStatusInfo) -> str:
+    name = info.get("id") or info.get("pid") or "its job"
+    if status.state in ALIVE:
+        return (f"The {plugin.name} scheduler accepted the cancel of {name}, but "
+                f"{plugin.CONFIRM_CANCEL:g} seconds later still shows it: {status.note}")
+    return (f"The {plugin.name} scheduler accepted the cancel of {name}, but whether it went "
+            f"cannot be seen: {status.note}")

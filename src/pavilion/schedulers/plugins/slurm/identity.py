@@ -1,0 +1,131 @@
+"""Which of Slurm's jobs is ours: by its token, never by its id alone.
+
+Ids are given out again: after a controller lost its last seconds of state, after a restore, and
+after a wrap.  So a job is its id *and* its token.  Some sites replace the comment that holds the
+token; then the path of the kickoff script, which lies in the job's own directory, proves as much.
+Records without a token are those of other programs.  Where the job that has their id carries a
+token of ours, the directory that its script lies in must hold the same record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pavilion.jobs import Job
+
+from ...identity import RecordErrors, load_identity
+from ...job_table import JobRecord, JobTable, Lookup, Presence
+from .parsing import TWINS, token_of
+from .record import JobRecordError, SlurmRecord, read_record
+
+# Seconds after a submission in which Slurm may not list a job yet.
+NOT_YET = 30.0
+
+
+class FoundJob(NamedTuple):
+    """What was found of a job.
+
+    :param key: What the job table has it under.
+    :param name: What to call it in messages.
+    :param lookup: What the table knows.
+    :param twins: The ids of further jobs with its token, which are to be cancelled.
+    :param other: Another job that has its id by now; None when there is none.
+    :param certain: Whether it is known to be this job.  Where not, it may be shown, and is never
+        cancelled.
+    """
+
+    key: str
+    name: str
+    lookup: Lookup
+    twins: tuple[str, ...] = ()
+    other: JobRecord | None = None
+    certain: bool = True
+
+    @property
+    def is_there(self) -> bool:
+        """Whether Slurm lists it."""
+        return self.lookup.presence is Presence.FOUND
+
+
+def find_job(table: JobTable, record: SlurmRecord,
+             script_of: Callable[[str], str | None]) -> FoundJob:
+    """What a table knows of the job that a record is about.  May query Slurm.
+
+    :param script_of: Gives the path of the script that a job of this id came from; None when
+        Slurm does not say.
+    """
+    found = table.lookup(record.key)
+    if found.presence is Presence.FOUND and found.record is not None:
+        twins = tuple(found.record.data.get(TWINS, "").split())
+        return FoundJob(record.key, f"job {found.record.job_id}", found, twins)
+    result = FoundJob(record.key, record.name, found)
+    # Without an answer, who has the id now is not known either.
+    if not record.job_id or not found.answered:
+        return result
+    if not record.token:
+        return _without_token(table, record, result, script_of)
+    other = table.with_id(record.job_id)
+    if other is None:
+        return result
+    if not token_of(other) and record.script and script_of(record.job_id) == record.script:
+        # The site put something else in the place of the token.
+        return FoundJob(record.job_id, record.name, table.lookup(record.job_id))
+    note = f"{found.note} Slurm's job {record.job_id} is another one by now."
+    return result._replace(lookup=found._replace(note=note), other=other)
+
+
+def _without_token(table: JobTable, record: SlurmRecord, result: FoundJob,
+                   script_of: Callable[[str], str | None]) -> FoundJob:
+    """A job of which only the id is known, and that is not in the table under its id: the one
+    that has this id carries a token."""
+    job = table.with_id(record.job_id)
+    if job is None:
+        return result
+    token = token_of(job)
+    script = script_of(record.job_id) or ""
+    claimed = _is_claimed(script, record.job_id, token)
+    if claimed is not False:
+        return FoundJob(token, record.name, table.lookup(token), certain=claimed is True)
+    note = (f"Slurm's job {record.job_id} is another one, or cannot be told from another one: "
+            f"{script or 'its script'} is not known to be of this record.")
+    return result._replace(lookup=result.lookup._replace(note=note), other=job)
+
+
+def _is_claimed(script: str, job_id: str, token: str) -> bool | None:
+    """Whether the directory of a job's script holds the record of this id and token; None when it
+    holds none, or is gone."""
+    if not script.startswith("/"):
+        return None
+    try:
+        info = load_identity(Job(Path(script).parent))
+        if info is None:
+            return None
+        claimed = read_record(info)
+    except (*RecordErrors, JobRecordError, TypeError):
+        return None
+    # Records of other programs have no token; where their job's script lies proves as much.
+    return claimed.job_id == job_id and claimed.token in ("", token)
+
+
+def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
+    """The message for a job that is not listed; None when there is nothing (more) to cancel."""
+    lookup = found.lookup
+    if not found.certain:
+        return (f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
+                "cannot be told. The directory of its script is gone, or holds no record.")
+    if not lookup.answered:
+        return f"Slurm did not answer, so {record.name} may go on: {lookup.note} Try again later."
+    if found.other is not None and not record.token:
+        return f"Nothing was cancelled. {lookup.note}"
+    if lookup.presence is Presence.ABSENT or found.other is not None:
+        # Gone; who has its id now is none of our business.
+        return None
+    if not record.job_id:
+        return ("It is not known whether Slurm has this job: nothing was found with the token "
+                f"{record.token}. Try again later. {lookup.note}".rstrip())
+    if lookup.record is None and time.time() - record.when < NOT_YET:
+        return f"Slurm does not list {record.name} yet. Try again in a moment."
+    return None

@@ -1,0 +1,3 @@
+"""What parsers need of this package."""
+
+PER_FIRST = "first"
