@@ -397,3 +397,29 @@ def test_names_are_in_natural_order() -> None:
         machine.add(name)
     with active(Dummy(machine)) as plugin:
         assert nodes_of(plugin) == ["login", "n1-2", "n1-10", "n9", "n10"]
+
+
+# ------------------------------------------------------------------- what existing plugins rely on
+
+def test_plugins_make_what_they_keep_in_refresh() -> None:
+    class Keeps(Dummy):
+        def refresh(self) -> None:
+            super().refresh()
+            self.kept: dict[str, str] = {}
+
+    assert Keeps(FakeMachine(2)).kept == {}
+
+
+def test_nodes_of_the_last_inventory_are_there_in_a_kickoff(plugin: Dummy) -> None:
+    """All of them, those that are down included; what core assigns comes first."""
+    assert plugin._nodes is None
+    plugin.machine.change("node01", states=["DOWN"])
+    plugin.get_initial_vars({"nodes": "2"})["node_list"]
+    assert plugin._nodes is not None
+    assert len(plugin._nodes) == 16 and plugin._nodes["node01"]["up"] is False
+    # That is no assignment: other configurations are filtered anew.
+    assert len(plugin._filter_nodes(validate_config({"exclude_nodes": "node02"}))[0]) == 14
+    plugin._nodes = {"a": {"name": "a", "up": True, "available": True}}
+    assert list(plugin._nodes) == ["a"]
+    plugin.refresh()
+    assert plugin._nodes is None
