@@ -552,7 +552,8 @@ def recorded(accounting_cluster: RealSlurm) -> Iterator[Recorded]:
         with site_of(cluster, patch) as site:
             limited = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work="sleep 300")
             cluster.kept.add(info(limited)["id"])
-        yield Recorded(cluster, site, limited)
+    # Not with the environment patched: it is that of all other tests, too.
+    yield Recorded(cluster, site, limited)
 
 
 @pytest.fixture
