@@ -548,10 +548,9 @@ class Recorded(NamedTuple):
 @pytest.fixture(scope="session")
 def recorded(accounting_cluster: RealSlurm) -> Iterator[Recorded]:
     cluster = Cluster(accounting_cluster, accounting_cluster.folder)
-    with pytest.MonkeyPatch.context() as patch:
-        with site_of(cluster, patch) as site:
-            limited = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work="sleep 300")
-            cluster.kept.add(info(limited)["id"])
+    with pytest.MonkeyPatch.context() as patch, site_of(cluster, patch) as site:
+        limited = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work="sleep 300")
+        cluster.kept.add(info(limited)["id"])
     # Not with the environment patched: it is that of all other tests, too.
     yield Recorded(cluster, site, limited)
 
