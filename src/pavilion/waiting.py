@@ -22,6 +22,7 @@ from pavilion.schedulers.ending import ENDED, NOT_STARTED, end
 from pavilion.schedulers.identity import save_identity
 from pavilion.schedulers.job_states import NotListed
 from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.scheduler import SchedulerPlugin
 from pavilion.starter import Starter
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
@@ -193,6 +194,8 @@ def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
     try:
         _find_again(test, job)
         status = require_plugin(test.scheduler).job_status(pav_cfg, test)
+        if status.state == STATES.SCHEDULED and not (job.path / job.INFO_FN).exists():
+            status = _end_if_never_handed(test, job) or status
     except PavilionError as exc:
         return TestStatusInfo(STATES.SCHED_WARNING, exc.pformat())
     if test.complete:
@@ -220,6 +223,28 @@ def _find_again(test: TestRun, job: Job) -> None:
     except (Exception, SystemExit):
         # Whatever is wrong, the plugin's job_status() tells when it is too long.
         return
+
+
+def _end_if_never_handed(test: TestRun, job: Job) -> TestStatusInfo | None:
+    """End a test whose starter was stopped before it left any mark of handing its job over.
+
+    Only with a plugin that leaves marks; of others nobody can tell, and time has to pass.
+    """
+    plugin = require_plugin(test.scheduler)
+    if type(plugin)._recover_identity is SchedulerPlugin._recover_identity:
+        return None
+    if (not is_mine(job.path) or Starter.load(test.path.parent) is None
+            or starter_at_work(test) is not None):
+        return None
+    try:
+        # After the starter was seen to be gone: it may have left its mark just before.
+        if (job.path / job.INFO_FN).exists() or plugin._recover_identity(job):
+            return None
+    except (Exception, SystemExit):
+        return None
+    ended = end(test, STATES.SCHED_ERROR, f"Its job was never handed to the {plugin.name} "
+                "scheduler: whoever was to do so was stopped before.")
+    return ended if test.complete else last_word(ended)
 
 
 def _end_if_forgotten(test: TestRun) -> TestStatusInfo | None:

@@ -701,6 +701,23 @@ def test_signs_of_life_are_given_while_tests_are_handed_over(
     assert seen == [True, True] and not sign.exists()
 
 
+def test_a_job_whose_starter_left_no_mark_was_never_handed_over(
+        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between making the job's directory and submitting it."""
+    test = series.tests[2]
+    assert test.job is not None
+    (test.job.path / test.job.INFO_FN).unlink()
+    # Of a plugin that leaves no marks, nobody can tell so soon.
+    assert current_status(pav_cfg, test).state == STATES.SCHEDULED and not test.complete
+    monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: None)
+    (series.path / STARTING_FN).touch()
+    assert current_status(pav_cfg, test).state == STATES.SCHEDULED and not test.complete
+    (series.path / STARTING_FN).unlink()
+    status = current_status(pav_cfg, test)
+    assert status.state == STATES.SCHED_ERROR and "never handed" in status.note
+    assert test.complete
+
+
 def test_a_starter_that_is_done_hands_nothing_over_any_more(
         pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
     starter = Starter.load(series.path)
