@@ -224,7 +224,9 @@ def test_cancel_ends_jobs_that_run_and_jobs_that_wait(site: Site) -> None:
     outcomes = site.pav("cancel", "s1")["tests"]
 
     assert [test["outcome"] for test in outcomes] == ["cancelled", "cancelled"]
-    site.wait_for(lambda jobs: [job["state"] for job in jobs.values()] == ["CANCELLED"] * 2)
+    # A job may see that its test is cancelled, and end in order, before its scheduler ends it.
+    site.wait_for(lambda jobs: not {"QUEUED", "RUNNING"}.intersection(
+        job["state"] for job in jobs.values()))
     states = [test["state"] for test in site.pav("status")["tests"]]
     assert states == ["CANCELLED", "CANCELLED"]
 
