@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 KINDS = ("plain", "slow", "noisy", "unclear", "shared")
@@ -44,17 +45,17 @@ _base:
 COMPLAINT = ("error: DefMemPerCPU ignored, since it's mutually exclusive with DefMemPerNode")
 
 
-def wrappers(kind: str, folder: Path) -> None:
-    """Commands that stand before those of the fake Slurm."""
+def wrappers(kinds: Collection[str], folder: Path) -> None:
+    """Make commands that stand before Slurm's own, for these kinds of a scheduler."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo"):
         real = shutil.which(name)
         lines = ["#!/bin/bash"]
-        if kind == "noisy":
+        if "noisy" in kinds:
             lines.append(f'echo "{name}: {COMPLAINT}" >&2')
-        if kind == "slow" and name == "squeue":
+        if "slow" in kinds and name == "squeue":
             lines.append("sleep 2")
-        if kind == "unclear" and name == "sbatch":
+        if "unclear" in kinds and name == "sbatch":
             lines += [f'if [ $((RANDOM % 3)) = 0 ]; then {real} "$@" >/dev/null',
                       'echo "sbatch: error: Batch job submission failed: Stale file handle" >&2',
                       "exit 1; fi"]
@@ -123,7 +124,7 @@ def inside(kinds: list[str], rounds: int, seed: int) -> None:
             (root / "work").chmod(0o2775)
         (root / "config" / "suites" / "kills.yaml").write_text(SUITE + "".join(
             f"t{number}: {{inherits_from: _base}}\n" for number in range(TESTS)))
-        wrappers(kind, root / "bin")
+        wrappers([kind], root / "bin")
         env = dict(os.environ, PATH=f"{root / 'bin'}:{os.environ['PATH']}",
                    KILLS_RAN=str(root / "ran"), KILLS_ENDED=str(root / "ended"))
         for name in ("ran", "ended"):

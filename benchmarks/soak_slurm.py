@@ -8,7 +8,7 @@ started again, with jobs submitted while there is none.
 In the end every test must have exactly one fate, the one that was meant, and Slurm must have had
 exactly one job for each.  Prints a table of fates; exit code 1 when anything is wrong.
 
-    python benchmarks/soak_slurm.py [--jobs 500]
+    python benchmarks/soak_slurm.py [--jobs 500] [--trouble noisy,slow,shared]
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import soak_fates as fates
 from soak_fates import Kind, Outcome, SeenJob
+from soak_kills import wrappers
 
 from pavilion import schedulers
 from pavilion.cancelling import cancel_tests
@@ -327,6 +328,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=500, help="default: 500")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trouble", default="", metavar="KIND,...", help=(
+        "noisy, slow, unclear, shared: as in soak_kills.py"))
     parser.add_argument("--keep", action="store_true", help="leave the folder behind")
     args = parser.parse_args()
     sys.path.append(str(REAL_SLURM))
@@ -340,7 +343,13 @@ def main() -> int:
         # The last two nodes are those that fail; the partition 'main' has all others.
         with RealSlurm(folder, nodes=10, min_job_age=300) as cluster:
             os.environ.update(cluster.env())
+            if args.trouble:
+                wrappers(args.trouble.split(","), folder / "bin")
+                os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
             began = time.monotonic()
+            if "shared" in args.trouble:
+                (folder / "work").mkdir()
+                (folder / "work").chmod(0o2775)
             outcome = Soak(cluster, set_up(folder / "work"), args.jobs, seed=args.seed,
                            tell=lambda line: print(line, file=sys.stderr, flush=True)).run()
             calls = schedulers.get_plugin("slurm")._client
