@@ -427,7 +427,10 @@ class Host:
         return job_info
 
     def status(self, job_info: JobInfo, plugin: Slurm | None = None) -> tuple[str, str]:
-        status = (plugin or self.plugin)._job_status(self.pav_cfg, job_info)
+        plugin = plugin or self.plugin
+        for table in plugin._tables.values():
+            table.expire()      # An answer serves for longer where the machine is slow.
+        status = plugin._job_status(self.pav_cfg, job_info)
         assert status is not None
         return status.state, status.note
 

@@ -264,8 +264,10 @@ except KeyboardInterrupt:
 def test_an_interrupt_lets_the_command_finish_but_not_for_long(
         tmp_path: Path, wait: float, rest: str, expected: str) -> None:
     pid_file, log = tmp_path / "pid", tmp_path / "log"
-    command = script(tmp_path / "submit", f'echo started; echo $$ > "$1.new"; mv "$1.new" "$1"\n'
+    command = script(tmp_path / "submit", 'echo started; sleep 0.5\n'
+                                          'echo $$ > "$1.new"; mv "$1.new" "$1"\n'
                                           f"{rest}\n")
+    # It is up for a while before that is said: an interrupt inside Popen() is another matter.
     # Its own process group stands for the terminal's: Ctrl-C goes to all of the group.
     caller = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(wait), log, command,
                                pid_file], env={**os.environ, "PYTHONPATH": str(SOURCES)},
