@@ -120,7 +120,7 @@ def test_it_prints_too_much() -> None:
 
 def test_it_closes_its_output_and_goes_on() -> None:
     process = start("/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 4")
-    assert process.finish(DEADLINE) >= 0.2
+    assert process.finish(DEADLINE) > 0.1       # The sleep is already under way, somewhat.
     assert process.returncode == 4
 
 

@@ -241,6 +241,24 @@ def test_an_old_record_is_proven_by_the_id_in_the_environment(jobs: Jobs) -> Non
     assert end_job(old).outcome is EndOutcome.ALREADY_OVER
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_process_that_ends_or_starts_another_program_carries_no_id_for_a_moment(
+        jobs: Jobs, monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
+    identity, _ = jobs.start('sleep 60 & : > $READY; wait')
+    record = replace(identity, boot_id=None, start_time=None)
+    marker = raw_processes._marker
+
+    def at_that_moment(pid: int) -> str | None:
+        monkeypatch.setattr(raw_processes, "_marker", marker)
+        if ends:
+            os.killpg(pid, signal.SIGKILL)
+            until(lambda: not runs(pid), "its end")
+        return None
+
+    monkeypatch.setattr(raw_processes, "_marker", at_that_moment)
+    assert look(record).liveness is (Liveness.OVER if ends else Liveness.RUNNING)
+
+
 def test_an_old_record_without_proof_cannot_be_told_nor_ended(jobs: Jobs) -> None:
     env = {key: value for key, value in os.environ.items() if key != JOB_VARIABLE}
     stranger = subprocess.Popen(['sleep', '60'], env=env, start_new_session=True)

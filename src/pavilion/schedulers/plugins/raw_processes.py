@@ -106,16 +106,26 @@ def _is_this_host(host: str) -> bool:
 def _marker(pid: int) -> str | None:
     """The job id in the environment that a process was started with; None when it has none.
 
-    :raises OSError: When the environment cannot be read, or the process is gone.
+    A process has none, too, for the moments in which it ends or starts another program.
+
+    :raises OSError: When the environment cannot be read.
     """
     prefix = JOB_VARIABLE.encode('ascii') + b'='
-    for entry in Path(f'/proc/{pid}/environ').read_bytes().split(b'\0'):
+    try:
+        environment = Path(f'/proc/{pid}/environ').read_bytes()
+    except ProcessLookupError:
+        return None
+    for entry in environment.split(b'\0'):
         if entry.startswith(prefix):
             return entry[len(prefix):].decode('utf-8', 'replace')
     return None
 
 
 # --- Look ---
+
+# Seconds before each look at a process that does not carry the job's id, which may be because it
+# ends, or starts another program, at that moment.
+LOOK_PAUSES = (0.0, 0.01, 0.05)
 
 
 class Liveness(Enum):
@@ -143,10 +153,15 @@ def look(identity: ProcessIdentity) -> Look:
         if identity.boot_id is not None and identity.boot_id != read_boot_id():
             return Look(Liveness.OVER, f'The host {identity.host} was rebooted since the job '
                                        f'was started.')
-        found = read_stat(identity.pid)
-        if found is None:
-            return _look_at_missing(identity.pid)
-        return _compare(identity, found)
+        for pause in LOOK_PAUSES:
+            time.sleep(pause)
+            found = read_stat(identity.pid)
+            if found is None:
+                return _look_at_missing(identity.pid)
+            seen = _compare(identity, found)
+            if seen.liveness is not Liveness.CANNOT_TELL:
+                break
+        return seen
     except (OSError, ValueError) as err:
         return Look(Liveness.CANNOT_TELL, f'Cannot read about the process {identity.pid} in /proc: '
                                           f'{err}')
