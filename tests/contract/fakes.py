@@ -233,3 +233,17 @@ def active(plugin: SchedulerPlugin) -> Iterator[Any]:
         yield plugin
     finally:
         plugin.deactivate()
+
+
+class EmbeddedSite:
+    """Our own host."""
+
+    is_host26 = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._host = FakeHost(folder)
+        self.pav_cfg = self._host.pav_cfg
+
+    def test(self, schedule: Any = None, **more: Any) -> FakeTest:
+        return self._host.test(schedule, **more)

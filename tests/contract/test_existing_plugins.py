@@ -17,22 +17,15 @@ from typing import Any
 import pytest
 
 from contract.alone_runner import HERE, PLUGINS, SRC, Alone
-from contract.fakes import FakeHost, FakeTest
+from contract.fakes import EmbeddedSite, FakeTest
 from contract.plugin_checks import CHECKS, plugin_files
 from pavilion.schedulers import SchedulerPlugin, get_plugin, registry
 from pavilion.schedulers.discovery import PluginFinder
 from polling import until
 
 
-class EmbeddedSite:
-    """Our own host, with tests that have no more than the contract lists."""
-
-    is_host26 = False
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._host = FakeHost(folder)
-        self.pav_cfg = self._host.pav_cfg
+class PluginSite(EmbeddedSite):
+    """With plugins that are loaded by their names."""
 
     def load(self, name: str) -> Any:
         folder = self.folder / "plugins"
@@ -46,19 +39,19 @@ class EmbeddedSite:
         return get_plugin(name)
 
     def test(self, schedule: Any = None, chunk: str = "any", **more: Any) -> FakeTest:
-        test = self._host.test(schedule, **more)
+        test = super().test(schedule, **more)
         test.config["chunk"] = chunk
         return test
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[EmbeddedSite]:
-    yield EmbeddedSite(tmp_path)
+def site(tmp_path: Path) -> Iterator[PluginSite]:
+    yield PluginSite(tmp_path)
     registry.reset()
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_in_our_own_host(site: EmbeddedSite, name: str) -> None:
+def test_in_our_own_host(site: PluginSite, name: str) -> None:
     CHECKS[name](site)
 
 

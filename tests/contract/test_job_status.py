@@ -12,6 +12,7 @@ import pytest
 from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
 
 from pavilion.errors import SchedulerPluginError
+from pavilion.schedulers.job_states import Polling
 from pavilion.status_file import STATES, TestStatusInfo
 from polling import until
 
@@ -47,7 +48,7 @@ def expire(plugin: FakeSched) -> None:
     """Let all kept answers be too old."""
     for name, (_, status) in list(plugin._job_statuses.items()):
         plugin._job_statuses[name] = (time.time() - plugin.JOB_STATUS_TIMEOUT - 1, status)
-    plugin._polling.clear()
+    plugin._polling = Polling()
 
 
 # ------------------------------------------------------------------------------------ the states

@@ -5,28 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from contract.alone_runner import Alone
-from contract.fakes import FakeHost, FakeTest
+from contract.fakes import EmbeddedSite
 from contract.raise_checks import CHECKS, FAULTS, MAY_RAISE
 from pavilion.schedulers import registry
-
-
-class EmbeddedSite:
-    """Our own host."""
-
-    is_host26 = False
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._host = FakeHost(folder)
-        self.pav_cfg = self._host.pav_cfg
-
-    def test(self, schedule: Any = None, **more: Any) -> FakeTest:
-        return self._host.test(schedule, **more)
 
 
 @pytest.fixture
@@ -47,25 +32,7 @@ def groups() -> dict[str, list[str]]:
 GROUPS = groups()
 
 
-# Faults that are known: the group, on which of the two hosts, and why.  An entry whose fault was
-# mended fails, and is to be taken out.
-NO_WORDS = "_vars() makes an error without words of a NotImplementedError without words"
-UNGUARDED = "create_kickoff_script() is not guarded"
-EXITS = "plugin_section() does not guard against SystemExit"
-OTHERS = "errors of other classes than SchedulerPluginError pass"
-SELECTION = "_make_chunks() does not guard NODE_SELECTION"
-BOTH, OURS, THEIRS = ("ours", "host26"), ("ours",), ("host26",)
-KNOWN: dict[str, tuple[tuple[str, ...], str]] = {}
-
-
-def groups_of(host: str) -> list[Any]:
-    """The parameters of a host's tests."""
-    assert set(KNOWN) <= set(GROUPS)
-    return [pytest.param(group, marks=pytest.mark.xfail(strict=True, reason=KNOWN[group][1])
-                         if host in KNOWN.get(group, ((), ""))[0] else ()) for group in GROUPS]
-
-
-@pytest.mark.parametrize("group", groups_of("ours"))
+@pytest.mark.parametrize("group", GROUPS)
 def test_in_our_own_host(site: EmbeddedSite, group: str) -> None:
     for name in GROUPS[group]:
         CHECKS[name](site)
@@ -80,7 +47,7 @@ def in_host26(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("group", groups_of("host26"))
+@pytest.mark.parametrize("group", GROUPS)
 def test_in_a_host_like_pavilion_2_6(in_host26: dict[str, str], group: str) -> None:
     failed = {name: in_host26[name] for name in GROUPS[group] if in_host26[name]}
     assert not failed, "\n".join(f"{name}: {text}" for name, text in failed.items())

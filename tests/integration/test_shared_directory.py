@@ -263,11 +263,16 @@ def test_a_series_that_is_a_link_is_refused(cli: Cli) -> None:
     assert "not a directory" in done.err
 
 
-@needs_root
-def test_the_running_series_of_a_colleague_can_be_looked_at(cli: Cli) -> None:
+def start_sleeper(cli: Cli) -> None:
+    """Start the series s1, whose only test runs for long."""
     cli.suite("a: {run: {cmds: ['sleep 600']}}")
     assert cli("run", "suite", "--detach").code == 0
     wait_until(lambda: cli("status", "s1").rows[0][2] == "RUNNING", "it runs")
+
+
+@needs_root
+def test_the_running_series_of_a_colleague_can_be_looked_at(cli: Cli) -> None:
+    start_sleeper(cli)
     before = snapshot(cli.work)
     for path in (cli.work / "series" / "s1", *(cli.work / "jobs").iterdir()):
         give_away(path)
@@ -306,9 +311,7 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
 @needs_root
 def test_a_planted_record_makes_no_job_of_the_victim_die(cli: Cli) -> None:
     """A series of another user whose job is said to be one of ours, by link or by record."""
-    cli.suite("a: {run: {cmds: ['sleep 600']}}")
-    assert cli("run", "suite", "--detach").code == 0
-    wait_until(lambda: cli("status", "s1").rows[0][2] == "RUNNING", "it runs")
+    start_sleeper(cli)
     mine = next((cli.work / "jobs").iterdir())
     by_link = plant_series(cli, "s8")
     (by_link / "job").symlink_to(f"../../../jobs/{mine.name}")
@@ -325,9 +328,7 @@ def test_a_planted_record_makes_no_job_of_the_victim_die(cli: Cli) -> None:
 
 def test_a_link_to_a_job_of_other_tests_does_not_cancel_that(cli: Cli) -> None:
     """As a colleague could make it, where the umask lets the group write."""
-    cli.suite("a: {run: {cmds: ['sleep 600']}}")
-    assert cli("run", "suite", "--detach").code == 0
-    wait_until(lambda: cli("status", "s1").rows[0][2] == "RUNNING", "it runs")
+    start_sleeper(cli)
     mine = next((cli.work / "jobs").iterdir())
     test = plant_series(cli, "s8")
     (test / "job").symlink_to(f"../../../jobs/{mine.name}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
-from .job_states import query_job
+from .job_states import Polling, query_job
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -45,7 +45,7 @@ def cancel_confirmed(plugin: SchedulerPlugin, pav_cfg: PavConfig,
         with plugin._status_lock:
             for number in left:
                 plugin._job_statuses.pop(jobs[number][0].name, None)
-            plugin._polling.clear()
+            plugin._polling = Polling()
         for number in left:
             seen[number] = query_job(plugin, pav_cfg, *jobs[number])
         left = [number for number in left if seen[number].state not in OVER]

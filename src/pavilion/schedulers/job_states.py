@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # SCHED_WARNING means that the scheduler could not be queried.
 STATES_OF_JOBS = frozenset([STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_STARTUP,
                             STATES.SCHED_ERROR, STATES.SCHED_CANCELLED, STATES.SCHED_WARNING])
+
+
 class NotListed(TestStatusInfo):
     """SCHEDULED, for a job that its scheduler does not list (yet), which is too little to call it
     gone.  It says nothing against a test that runs."""
@@ -61,10 +63,6 @@ class Polling:
         self._note = ""
         # Until when nobody queries, and for which job alone (None: for any).
         self._blocked: dict[str | None, float] = {}
-
-    def clear(self) -> None:
-        """Forget all of it."""
-        self.__init__()  # type: ignore[misc]
 
     def serves(self, job_name: str) -> bool:
         """Whether the answer about a job is to be used for its age's sake: an answer serves for
@@ -136,10 +134,9 @@ def _known_status(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo | None:
 
 
 def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
-    polling = plugin._polling
     # A plugin without a time-out of its own keeps answers, and their age, by itself.
     paces = plugin.JOB_STATUS_TIMEOUT > 0
-    why_not = polling.why_not_now(job.name) if paces else None
+    why_not = plugin._polling.why_not_now(job.name) if paces else None
     if why_not is not None:
         return TestStatusInfo(STATES.SCHED_WARNING, why_not)
     before = dict(plugin._job_statuses)
@@ -158,11 +155,12 @@ def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestSt
     if failed is not Trouble.NONE:
         # No answer is kept: what is remembered is that there is none.
         del plugin._job_statuses[job.name]
-        polling.failed(job.name, status.note, serves)
+        plugin._polling.failed(job.name, status.note, serves)
         return status
     # All that the plugin learned in this call is fresh together.
-    polling.answered([name for name, entry in plugin._job_statuses.items()
-                      if before.get(name) is not entry], serves)
+    learned = [name for name, entry in plugin._job_statuses.items()
+               if before.get(name) is not entry]
+    plugin._polling.answered(learned, serves)
     return status
 
 

@@ -333,7 +333,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Forget what was learned from the scheduler (nodes, jobs, availability).  Never raises."""
         with self._status_lock:
             self._job_statuses.clear()
-            self._polling.clear()
+            self._polling = Polling()
             self._availability.clear()
             self.unavailable_reason = None
 

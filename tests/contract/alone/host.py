@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from pavilion import sys_vars
@@ -85,6 +86,18 @@ class Site:
     def final(self, test):
         """The variables that a test had on its allocation."""
         return json.loads((test.path / "vars.json").read_text())
+
+
+@contextmanager
+def slurm_plugin(site):
+    """The Slurm plugin, on the fake Slurm of the copied folder."""
+    from pavilion.schedulers.testkit import FakeSlurm
+    with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
+        os.environ.update(cluster.env())
+        load_plugins(site.pav_cfg)
+        plugin = get_plugin("slurm")
+        plugin.JOB_TABLE_AGE = plugin.JOB_END_GRACE = 0.2
+        yield plugin
 
 
 def states_of(test):

@@ -8,7 +8,7 @@ import os
 import time
 
 from endings import Told, started, told
-from host import load_plugins, run_scenario, until
+from host import load_plugins, run_scenario, slurm_plugin, until
 
 from pavilion.jobs import Job, JobError, JobInfo
 from pavilion.schedulers import get_plugin
@@ -69,12 +69,7 @@ def shown_of_raw(site):
 
 
 def shown_of_slurm(site):
-    from pavilion.schedulers.testkit import FakeSlurm
-    with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
-        os.environ.update(cluster.env())
-        load_plugins(site.pav_cfg)
-        plugin = get_plugin("slurm")
-        plugin.JOB_TABLE_AGE = plugin.JOB_END_GRACE = 0.2
+    with slurm_plugin(site) as plugin:
         site.pav("sleep 60")
         test, = started(site, plugin)
         info = test.job.info
@@ -130,12 +125,7 @@ def earlier_records_of_raw(site):
 
 def earlier_records_of_slurm(site):
     """With the id and the cluster as keys of their own, and such that have only a token."""
-    from pavilion.schedulers.testkit import FakeSlurm
-    with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
-        os.environ.update(cluster.env())
-        load_plugins(site.pav_cfg)
-        plugin = get_plugin("slurm")
-        plugin.JOB_TABLE_AGE = plugin.JOB_END_GRACE = 0.2
+    with slurm_plugin(site) as plugin:
         site.pav("sleep 60")
         tests = [site.test({"share_allocation": "false"}, scheduler="slurm") for _ in range(4)]
         assert plugin.schedule_tests(site.pav_cfg, tests) == []

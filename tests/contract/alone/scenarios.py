@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from host import load_plugins, run_scenario, states_of, until
+from host import load_plugins, run_scenario, slurm_plugin, states_of, until
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import SchedConfigError
@@ -284,12 +284,7 @@ def show_nodes(site):
 
 def slurm(site):
     """On the fake Slurm of the copied folder."""
-    from pavilion.schedulers.testkit import FakeSlurm
-    with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
-        os.environ.update(cluster.env())
-        load_plugins(site.pav_cfg)
-        plugin = get_plugin("slurm")
-        plugin.JOB_TABLE_AGE = plugin.JOB_END_GRACE = 0.2
+    with slurm_plugin(site) as plugin:
         assert plugin.available() is True, plugin.unavailable_reason
         values = plugin.get_initial_vars({"nodes": "2"})
         assert values["node_list"] == plugin._filter_nodes(validate_config({}))[0]
