@@ -33,7 +33,7 @@ def _seed(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
     if not 0 <= number < 2 ** 32:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is no whole number between 0 and {2 ** 32 - 1}")
+            f"{quoted(text)} is not a whole number between 0 and {2 ** 32 - 1}")
     return number
 
 
