@@ -134,8 +134,8 @@ def test_jobs_that_are_not_known(slurm: FakeSlurm) -> None:
 @pytest.mark.parametrize(("version", "state", "node_words", "job_words"), [
     ("20.11", "IDLE*+DRAIN", ["CapWatts="], ["TRES=", "Power="]),
     ("22.05", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv=", "CapWatts="], ["TRES=", "Power="]),
-    ("23.11", "IDLE+DRAIN+DYNAMIC_NORM+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
-    ("25.11", "IDLE+DRAIN+DYNAMIC_NORM+NOT_RESPONDING", ["Topology="], ["SubmitLine="]),
+    ("23.11", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
+    ("25.11", "IDLE+DRAIN+NOT_RESPONDING", ["ResumeAfterTime="], ["SubmitLine="]),
 ])
 def test_words_of_other_releases(slurm: FakeSlurm, version: str, state: str,
                                  node_words: list[str], job_words: list[str]) -> None:

@@ -3,6 +3,7 @@
 ::
 
     name: t
+    release: '22.05'
     nodes:
       - {names: 'node[01-64]', cpus: 4, memory: 2000, features: [a, odd]}
     partitions:
@@ -27,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .fake_slurm import hostlist
+from .fake_slurm import hostlist, releases
 
 Row = dict[str, Any]
 
@@ -43,7 +44,7 @@ SETTINGS: dict[str, float] = {
     "max_job_count": 10000,
 }
 _KEYS: dict[str, dict[str, Any]] = {
-    "cluster": {"name": "fake", "nodes": [], "partitions": [], "reservations": [],
+    "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [], "reservations": [],
                 "settings": {}},
     "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "state": "IDLE",
               "reason": ""},
@@ -135,10 +136,19 @@ def parse(data: object) -> Description:
     reservations = [_reservation(each, number, known)
                     for number, each in enumerate(cluster["reservations"], start=1)]
     return Description(
-        {"name": cluster["name"], "partitions": partitions, "owner": getpass.getuser(),
+        {"name": cluster["name"], "release": _release(cluster["release"]),
+         "partitions": partitions, "owner": getpass.getuser(),
          "settings": {**SETTINGS, **settings}, "started": time.time(),
          "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
         nodes, reservations)
+
+
+def _release(text: str) -> str:
+    try:
+        releases.parse(text)
+    except ValueError:
+        raise DescriptionError(f"release: '22.05', '25.11' or the like, not {text!r}") from None
+    return text
 
 
 def _checked_keys(data: object, known: Mapping[str, object], where: str) -> Row:

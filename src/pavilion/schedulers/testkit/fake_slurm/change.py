@@ -10,6 +10,7 @@ from .controller import put_back
 from .errors import SlurmError
 from .machine import is_purged
 from .options import Unsupported
+from .releases import MODERN, first_priority
 from .store import Row
 from .times import parse_limit, parse_when
 
@@ -84,7 +85,7 @@ def _change_nodes(context: Context, names: list[str], state: str, reason: str) -
             raise SlurmError(errors.BAD_NODE_STATE)
         base, flags = changed_state(rows[name]["base"], rows[name]["flags"].split(), state)
         values: Row = {"base": base, "flags": " ".join(flags)}
-        if state in ("RESUME", "UNDRAIN", "IDLE"):
+        if state in ("RESUME", "UNDRAIN", "IDLE") and context.release < MODERN:
             values.update(reason=None, reason_user=None, reason_time=None)
         if reason:
             values.update(reason=reason, reason_user=context.user[0], reason_time=context.now)
@@ -168,7 +169,7 @@ def _change_job(context: Context, text: str, rpc: str, change: Callable[[Row], N
         told = errors.UNEXPECTED.text if unclear else error.text
         context.err(f"{told} for job {text}")
         if also:
-            context.err(f"{also} error: {told}")
+            context.err(f"{also} error:{context.gap}{told}")
         return 1
     return 0
 
@@ -252,7 +253,7 @@ def release(context: Context, words: list[str]) -> int:
     def change(job: Row) -> None:
         if job["state"] not in ("PENDING", "RUNNING"):
             raise SlurmError(errors.OVER)
-        job.update(hold="", priority=4294901760 - job["id"], begin=None, reason="None")
+        job.update(hold="", priority=first_priority(job["id"], context.release), begin=None, reason="None")
 
     return _each(context, words, lambda text: _change_job(
         context, text, "REQUEST_UPDATE_JOB", change, also="slurm_suspend"))

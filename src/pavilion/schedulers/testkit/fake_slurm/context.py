@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import faults, wakeup
+from . import faults, releases, wakeup
 from .errors import NO_CONTACT, TIMED_OUT, UNEXPECTED, Error, SlurmError
 from .store import Row, Store
 
@@ -54,6 +54,8 @@ class Context:
     def description(self) -> Row:
         if self._description is None:
             self._description = self.store.description()
+            if "release" in self.faults:
+                self._description["release"] = self.faults["release"]["version"]
         return self._description
 
     def setting(self, name: str) -> Any:
@@ -76,12 +78,23 @@ class Context:
         name, uid, _, _ = self.user
         return uid == 0 or name == self.description["owner"]
 
+    def is_user(self, text: str) -> bool:
+        """Whether a name or a user id is that of a user, of the machine or of the fake's jobs."""
+        try:
+            _ = pwd.getpwuid(int(text)) if text.isdigit() else pwd.getpwnam(text)
+        except (KeyError, OverflowError):
+            return any(text in (job["user"], str(job["uid"])) for job in self.store.jobs())
+        return True
+
     @property
     def release(self) -> tuple[int, int]:
         """The Slurm release whose words are used, like (22, 5)."""
-        text = self.faults.get("release", {}).get("version", "22.05")
-        year, month = text.split(".")[:2]
-        return int(year), int(month)
+        return releases.of(self.description)
+
+    @property
+    def gap(self) -> str:
+        """What is between 'error:' and the error in some messages of scontrol."""
+        return "" if self.release >= releases.MODERN else " "
 
     # -- output ------------------------------------------------------------------------------
 

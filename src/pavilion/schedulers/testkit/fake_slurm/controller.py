@@ -17,7 +17,7 @@ import socket
 import sqlite3
 import time
 
-from . import dependency, faults, jobenv, placement, stepmanager
+from . import dependency, faults, jobenv, placement, releases, stepmanager
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
@@ -69,6 +69,7 @@ class Controller:
         self.folder = folder
         self.store = Store(folder)
         self.description = self.store.description()
+        self.release = releases.of(self.description)
         self.settings = self.description["settings"]
         self._fifo = fifo
         self._leaders: dict[int, int] = {}
@@ -120,6 +121,11 @@ class Controller:
 
     def tick(self, now: float) -> bool:
         """Advance all jobs; whether there is anything left to wait for."""
+        held = faults.read(self.folder)
+        self.description = self.store.description()  # a partition may have changed its state
+        if "release" in held:
+            self.description["release"] = held["release"]["version"]
+        self.release = releases.of(self.description)
         with self.store.transaction():
             down = self.store.down_nodes()
             for job in self.store.jobs(active_only=True):
@@ -127,7 +133,7 @@ class Controller:
                     self._advance(job, down, now)
             started = self._start(now)
             self._purge(now)
-        broken = "prolog_fails" in faults.read(self.folder)
+        broken = "prolog_fails" in held
         for job in started:
             if broken:
                 self._fail_launch(job, now)
@@ -155,7 +161,7 @@ class Controller:
         elif job["completing"]:
             self._press(job, leader, now)
         elif down & set(job["alloc"]):
-            self._lose_node(job, leader, now)
+            self._lose_node(job, down, leader, now)
         elif self._over_limit(job, now):
             job.update(state="TIMEOUT", reason="TimeLimit", completing=True, end=now)
             self._press(job, leader, now)
@@ -173,15 +179,18 @@ class Controller:
         limit = job["limit"]
         return limit is not None and now - job["start"] > limit * self.settings["minute"]
 
-    def _lose_node(self, job: Row, leader: int | None, now: float) -> None:
+    def _lose_node(self, job: Row, down: set[str], leader: int | None, now: float) -> None:
         """A job whose node went down ends at once: nobody waits for its processes."""
-        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now)
+        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
+                   failed_node=next(name for name in job["alloc"] if name in down))
         self._note_end(job, now)
         if leader is not None:
             stepmanager.kill(leader)
         if job["requeue"]:
             job.update(requeuing=True, restarts_after=job["restarts"] + 1)
-        self._finish(job, stepmanager.Exit(0, 0, now), now)
+        # Its processes got a signal once; that is no longer said.
+        number = signal.SIGHUP if self.release >= releases.MODERN else signal.SIGTERM
+        self._finish(job, stepmanager.Exit(0, number, now), now)
 
     def _press(self, job: Row, leader: int | None, now: float) -> None:
         """End a job's processes: SIGTERM, and SIGKILL when that has not helped in time."""
@@ -218,6 +227,8 @@ class Controller:
         """Record the end of a job's run."""
         stepmanager.forget(self.folder, job)
         self._leaders.pop(job["id"], None)
+        if job["state"] == "CANCELLED" and self.release == (25, 11):
+            ended = ended._replace(code=0, signal=0)
         job.update(exit_code=ended.code, exit_signal=ended.signal, term_sent=0.0, kill_sent=0.0)
         if job["requeuing"]:
             self.requeue(job, now)
@@ -227,8 +238,14 @@ class Controller:
             good = ended.code == 0 and ended.signal == 0
             job["state"] = "COMPLETED" if good else "FAILED"
             if not good:
-                job["reason"] = "JobLaunchFailure" if ended.signal else "NonZeroExitCode"
+                job["reason"] = self._signal_reason(ended.signal) if ended.signal \
+                    else "NonZeroExitCode"
         job["completing"] = False
+
+    def _signal_reason(self, number: int) -> str:
+        if self.release < releases.MODERN:
+            return "JobLaunchFailure"
+        return f"RaisedSignal:{number}({signal.strsignal(number) or 'Unknown'})"
 
     def requeue(self, job: Row, now: float) -> None:
         """Back to the queue, with the same id."""
@@ -241,7 +258,6 @@ class Controller:
         waiting = [job for job in active if job["state"] == "PENDING"]
         if not waiting:
             return []
-        self.description = self.store.description()  # a partition may have changed its state
         machine = Machine(self.store, now, self.description, active)
         started: list[Row] = []
         blocked: set[str] = set()
@@ -315,6 +331,7 @@ class Controller:
             return  # srun starts the tasks itself
         script, submitted, arguments = self.store.script(job["id"])
         environment = jobenv.batch(job, self.description["name"], socket.gethostname(), submitted)
+        job = {**job, "make_directories": self.release >= releases.MAKES_DIRECTORIES}
         # A child must not share the open state file: it leaves by _exit and never uses it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         self._managers.add(

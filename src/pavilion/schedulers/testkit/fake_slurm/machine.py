@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from . import nodestate
+from . import nodestate, releases
 from .store import Row, Store
 
 # Node flags that keep jobs away.
@@ -53,6 +53,7 @@ class Machine:
                  jobs: list[Row] | None = None) -> None:
         self.now = now
         self.description = store.description() if description is None else description
+        self.release = releases.of(self.description)
         self.partitions: list[Row] = self.description["partitions"]
         self.jobs = store.jobs(active_only=True) if jobs is None else jobs
         self.reservations = [each for each in store.reservations() if each["end"] > now]

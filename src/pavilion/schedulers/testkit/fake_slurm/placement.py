@@ -6,7 +6,10 @@ from __future__ import annotations
 
 from . import hostlist
 from .machine import Machine, Node
+from .releases import DOWN_NODES_ONLY
 from .store import Row
+
+_RESERVED = "ReqNodeNotAvail, May be reserved for other job"
 
 Allocation = dict[str, int]  # CPUs by name of node, in the order of the nodes
 
@@ -99,7 +102,7 @@ def place(machine: Machine, job: Row) -> tuple[Allocation | None, str]:
     usable = [node for node in all_nodes if node.usable]
     barred = _held_by_others(machine, job)
     open_nodes = [node for node in usable if node.name not in barred]
-    reason = _unavailable(job, all_nodes, usable, open_nodes)
+    reason = _unavailable(machine, job, all_nodes, usable, open_nodes)
     if reason:
         return None, reason
     free = [node for node in open_nodes if _has_room(node, job)]
@@ -119,15 +122,17 @@ def _held_by_others(machine: Machine, job: Row) -> set[str]:
     return barred
 
 
-def _unavailable(job: Row, all_nodes: list[Node], usable: list[Node],
+def _unavailable(machine: Machine, job: Row, all_nodes: list[Node], usable: list[Node],
                  open_nodes: list[Node]) -> str:
     wanted = set(job["req_nodes"])
-    bad = [node.name for node in all_nodes if not node.usable]
+    bad = [node.name for node in all_nodes if not node.usable
+           and (machine.release < DOWN_NODES_ONLY or node.base == "DOWN")]
     if wanted - {node.name for node in usable} or len(usable) < job["min_nodes"]:
         names = [name for name in bad if name in wanted] or bad
-        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}"
+        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}" if names \
+            else _RESERVED
     if wanted - {node.name for node in open_nodes} or len(open_nodes) < job["min_nodes"]:
-        return "ReqNodeNotAvail, May be reserved for other job"
+        return _RESERVED
     return ""
 
 

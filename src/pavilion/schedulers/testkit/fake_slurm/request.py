@@ -11,6 +11,7 @@ import re
 from . import hostlist, times
 from .context import Context
 from .options import Option, Usage
+from .releases import MODERN, Release
 from .store import Row
 
 REQUEST_OPTIONS = (
@@ -51,7 +52,8 @@ class Request:
             "wckey": options.get("wckey"), "comment": options.get("comment"),
             "partition": options.get("partition", ""), "features": options.get("constraint", ""),
             "reservation": options.get("reservation", ""),
-            "req_nodes": self._node_names("nodelist"), "exc_nodes": self._node_names("exclude"),
+            "req_nodes": self._node_names("nodelist", context.release),
+            "exc_nodes": self._node_names("exclude", context.release),
             "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
             "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
@@ -69,7 +71,7 @@ class Request:
             "priority": 0, "scheduled": 0.0, "end_wish": None,
             "restarts_after": None,
         }
-        self._fit_nodes(row)
+        self._fit_nodes(row, context.release)
         return row
 
     # -- single values -----------------------------------------------------------------------
@@ -128,22 +130,24 @@ class Request:
         except ValueError:
             raise self._refuse("Invalid --begin specification", 255) from None
 
-    def _node_names(self, name: str) -> list[str]:
+    def _node_names(self, name: str, release: Release) -> list[str]:
         try:
-            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""))))
+            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""),
+                                                      suffixes=release >= MODERN)))
         except hostlist.HostlistError:
             raise self._refuse(f"Invalid --{name} specification", 255) from None
 
     def _workdir(self) -> str:
         return os.path.join(os.getcwd(), self.options.get("chdir", "")).rstrip("/") or "/"
 
-    def _fit_nodes(self, row: Row) -> None:
+    def _fit_nodes(self, row: Row, release: Release) -> None:
         """Make number of nodes, node list and number of tasks fit, as the client does."""
         listed = len(row["req_nodes"])
         if listed > row["min_nodes"]:
-            if row["max_nodes"] is not None and listed > row["max_nodes"]:
+            if row["max_nodes"] is not None and listed > row["max_nodes"] and release < MODERN:
                 raise self._refuse(f"invalid number of nodes (-N {listed}-{row['max_nodes']})", 1)
             row["min_nodes"] = listed
+            row["max_nodes"] = row["max_nodes"] and max(listed, row["max_nodes"])
         per_node = row["ntasks_per_node"]
         if "nodes" in self.options and row["ntasks"] is None and per_node is None:
             row["ntasks_default"] = row["min_nodes"]

@@ -12,8 +12,9 @@ import time
 
 from . import faults, script, submission
 from .context import Context
-from .errors import OVER, TIMED_OUT, TRY_AGAIN, Error, SlurmError
+from .errors import OVER, TIMED_OUT, TOO_MANY_JOBS, TRY_AGAIN, Error, SlurmError
 from .options import Option, Parser, Usage
+from .releases import NAMES_FULL_QUEUE
 from .request import REQUEST_OPTIONS, Request
 from .store import Row
 from .times import parse_limit
@@ -171,12 +172,13 @@ def _wait_for_room(context: Context) -> None:
         if not submission.queue_is_full(context):
             return
         if retry == 1:
-            context.err("sbatch: error: Slurm temporarily unable to accept job, "
-                        "sleeping and retrying")
+            why = "Slurm job queue full" if context.release >= NAMES_FULL_QUEUE \
+                else "Slurm temporarily unable to accept job"
+            context.err(f"sbatch: error: {why}, sleeping and retrying")
         time.sleep(unit * retry)
         context.faults = faults.read(context.folder)
     if submission.queue_is_full(context):
-        raise SlurmError(TRY_AGAIN)
+        raise SlurmError(TOO_MANY_JOBS if context.release >= NAMES_FULL_QUEUE else TRY_AGAIN)
 
 
 def _forget_answer(context: Context) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from . import change, hostlist, reservations, show
+from . import change, hostlist, releases, reservations, show
 from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Unsupported
-from .run import version_line
 
 _OPTIONS = (Option("all", "a"), Option("oneliner", "o"), Option("quiet", "Q"),
             Option("verbose", "v"), Option("details", "d"))
@@ -30,7 +29,7 @@ def run(context: Context) -> int:
     if word == "ping":
         return _ping(context)
     if word == "version":
-        context.line(version_line(context))
+        context.line(releases.version_line(context.release))
         return 0
     if word == "show":
         return _show(context, rest, options)
@@ -91,7 +90,7 @@ def _hostnames(context: Context, text: str) -> int:
         context.err("SLURM_JOB_NODELIST environment variable not set")
         return 1
     try:
-        for name in hostlist.expand(text):
+        for name in hostlist.expand(text, suffixes=context.release >= releases.MODERN):
             context.line(name)
     except hostlist.HostlistError as error:
         context.err(f"scontrol: error: {error}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import time
 
-from . import hostlist, jobtext
+from . import hostlist, jobtext, releases
 from .context import Context
 from .errors import BAD_JOB, SlurmError
 from .machine import Machine, Node, visible_jobs
 from .options import Unsupported
+from .releases import MODERN, NO_WATTS, TRES_OF_BOTH
 from .store import Row
 from .times import clock, stamp
 
@@ -72,7 +73,7 @@ def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
         f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} CPULoad=0.10",
         f"AvailableFeatures={features}", f"ActiveFeatures={features}", "Gres=(null)",
         f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 "
-        f"Version={'.'.join(f'{part:02d}' for part in release)}.8",
+        f"Version={releases.full(release)}",
         "OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) ",
         f"RealMemory={node.memory} AllocMem=0 FreeMem={node.memory} Sockets={node.cpus} Boards=1",
         f"State={node.state(release)} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
@@ -83,14 +84,13 @@ def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
     started = view.context.description["started"]
     lines.append(f"BootTime={view.stamp(started)} SlurmdStartTime={view.stamp(started)}")
     if release >= (22, 5):
-        lines.append(f"LastBusyTime={view.stamp(row['busy'] or started)}")
+        lines.append(f"LastBusyTime={view.stamp(row['busy'] or started)}"
+                     + (" ResumeAfterTime=None" if release >= MODERN else ""))
     lines.append(f"CfgTRES=cpu={node.cpus},mem={node.memory}M,billing={node.cpus}")
     lines.append(f"AllocTRES={f'cpu={node.allocated}' if node.allocated else ''}")
-    if release < (24, 5):
-        lines += ["CapWatts=n/a", "CurrentWatts=0 AveWatts=0",
-                  "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s"]
-    if release >= (25, 5):
-        lines.append("Topology=default:sw1")
+    lines += ["CurrentWatts=0 AveWatts=0"] if release >= NO_WATTS else [
+        "CapWatts=n/a", "CurrentWatts=0 AveWatts=0",
+        "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s"]
     if row["reason"]:
         lines.append(f"Reason={row['reason']} [{row['reason_user']}@"
                      f"{view.stamp(row['reason_time'])}]")
@@ -142,12 +142,17 @@ def _job_lines(view: View, job: Row) -> list[str]:
         f"Priority={job['priority']} Nice={job['nice']} Account={job['account'] or '(null)'} "
         f"QOS={job['qos'] or '(null)'}",
         f"JobState={jobtext.state(job)} Reason={job['reason'].replace(' ', '_')} "
-        f"Dependency={_dependency(job)}",
+        f"{_failed_node(view, job)}Dependency={_dependency(job)}",
         f"Requeue={int(job['requeue'])} Restarts={jobtext.restarts(job)} "
         f"BatchFlag={int(job['kind'] == 'batch')} Reboot=0 "
         f"ExitCode={job['exit_code']}:{job['exit_signal']}",
     ]
     return [*first, *_time_lines(view, job), *_place_lines(view, job), *_file_lines(view, job)]
+
+
+def _failed_node(view: View, job: Row) -> str:
+    name = job.get("failed_node")
+    return f"FailedNode={name} " if name and view.context.release >= MODERN else ""
 
 
 def _dependency(job: Row) -> str:
@@ -175,8 +180,9 @@ def _place_lines(view: View, job: Row) -> list[str]:
     pending = job["state"] == "PENDING" and job["reason"] not in ("None", "Priority")
     shown = f"{count}-{job['max_nodes'] or count}" if pending and job["max_nodes"] else str(count)
     cpus = jobtext.cpu_count(job)
-    memory = "" if job["alloc"] else f"mem={2000 * count}M,"
-    tres = f"cpu={cpus},{memory}node={count},billing={cpus}"
+    # Memory is not consumed: it is asked for, and not allocated.
+    asked = f"cpu={cpus},mem={2000 * count}M,node={count},billing={cpus}"
+    allocated = f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else ""
     per_node = job["ntasks_per_node"] or 0
     spec = "*" if job["core_spec"] is None else job["core_spec"]
     lines = [
@@ -189,8 +195,8 @@ def _place_lines(view: View, job: Row) -> list[str]:
         lines.append(f"BatchHost={next(iter(job['alloc']))}")
     lines.append(f"NumNodes={shown} NumCPUs={cpus} NumTasks={jobtext.task_count(job)} "
                  f"CPUs/Task={job['cpus_per_task']} ReqB:S:C:T=0:0:*:*")
-    lines += ([f"ReqTRES={tres}", f"AllocTRES={tres if job['alloc'] else '(null)'}"]
-              if release >= (23, 2) else [f"TRES={tres}"])
+    lines += ([f"ReqTRES={asked}", f"AllocTRES={allocated or '(null)'}"]
+              if release >= TRES_OF_BOTH else [f"TRES={allocated or asked}"])
     lines += [
         f"Socks/Node=* NtasksPerN:B:S:C={per_node}:0:*:* CoreSpec={spec}",
         f"MinCPUsNode={per_node * job['cpus_per_task'] or job['cpus_per_task']} "
@@ -201,22 +207,22 @@ def _place_lines(view: View, job: Row) -> list[str]:
     if job["reservation"]:
         lines.append(f"Reservation={job['reservation']}")
     lines.append(f"OverSubscribe={jobtext.over_subscribe(job)} Contiguous=0 Licenses=(null) "
-                 "Network=(null)")
+                 + ("LicensesAlloc=(null) " if release >= MODERN else "") + "Network=(null)")
     return lines
 
 
 def _file_lines(view: View, job: Row) -> list[str]:
     release = view.context.release
     lines = [f"Command={job['command'] or '(null)'}"]
-    if release >= (25, 11):
+    if release >= MODERN:
         lines.append(f"SubmitLine={job['submit_line']}")
     lines.append(f"WorkDir={job['workdir']}")
     if job["comment"]:
         lines.append(f"Comment={job['comment']} ")
-    lines += [f"StdErr={job['std_err']}", f"StdIn={job['std_in']}", f"StdOut={job['std_out']}"]
-    if release < (24, 5):
-        lines.append("Power=")
-    return [*lines, ""]
+    merged = release >= MODERN and job["std_err"] == job["std_out"]
+    lines += [f"StdErr={'' if merged else job['std_err']}", f"StdIn={job['std_in']}",
+              f"StdOut={job['std_out']}"]
+    return lines if release >= NO_WATTS else [*lines, "Power=", ""]
 
 
 # -- partitions and configuration ----------------------------------------------------------------
@@ -236,11 +242,12 @@ def partitions(view: View, name: str) -> int:
         context.line(f"Partition {name} not found")
         return 1
     for partition in shown:
-        view.item(_partition_lines(machine, partition))
+        view.item(_partition_lines(machine, partition, context.release))
     return 0
 
 
-def _partition_lines(machine: Machine, partition: Row) -> list[str]:
+def _partition_lines(machine: Machine, partition: Row,
+                     release: releases.Release) -> list[str]:
     members = [machine.by_name[name] for name in partition["nodes"]]
     cpus, memory = sum(node.cpus for node in members), sum(node.memory for node in members)
     longest = clock(partition["max_time"] * 60) if partition["max_time"] else "UNLIMITED"
@@ -253,10 +260,11 @@ def _partition_lines(machine: Machine, partition: Row) -> list[str]:
         f"PartitionName={partition['name']}",
         "AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL",
         f"AllocNodes=ALL Default={yes('default')} QoS=N/A",
-        f"DefaultTime={default} DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 "
-        f"Hidden={yes('hidden')}",
+        f"DefaultTime={default} DisableRootJobs=NO ExclusiveUser=NO "
+        f"{'ExclusiveTopo=NO ' if release >= MODERN else ''}GraceTime=0 Hidden={yes('hidden')}",
         f"MaxNodes={partition['max_nodes'] or 'UNLIMITED'} MaxTime={longest} MinNodes=0 LLN=NO "
-        "MaxCPUsPerNode=UNLIMITED",
+        "MaxCPUsPerNode=UNLIMITED"
+        + (" MaxCPUsPerSocket=UNLIMITED" if release >= MODERN else ""),
         f"Nodes={hostlist.fold(partition['nodes'])}",
         "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
         "OverTimeLimit=NONE PreemptMode=OFF",
@@ -273,18 +281,19 @@ def config(view: View, name: str) -> int:
     try:
         context.ask("REQUEST_BUILD_INFO")
     except SlurmError as error:
-        context.err(f"slurm_load_ctl_conf error: {error.text}")
+        context.err(f"slurm_load_ctl_conf error:{context.gap}{error.text}")
         return 1
     settings = context.description["settings"]
     values = {
-        "AccountingStorageType": "accounting_storage/none",
+        "AccountingStorageType": "(null)" if context.release >= MODERN
+        else "accounting_storage/none",
         "ClusterName": context.description["name"],
         "KillWait": f"{settings['kill_wait']:g} sec",
         "MaxJobCount": str(settings["max_job_count"]),
         "MessageTimeout": f"{settings['message_timeout']:g} sec",
         "MinJobAge": f"{settings['min_job_age']:g} sec",
         "SelectType": "select/cons_tres", "SelectTypeParameters": "CR_CORE",
-        "SLURM_VERSION": ".".join(f"{part:02d}" for part in context.release) + ".8",
+        "SLURM_VERSION": releases.full(context.release),
         "SlurmUser": f"{context.description['owner']}(0)",
     }
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(context.now))

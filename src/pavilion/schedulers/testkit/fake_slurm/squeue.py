@@ -10,6 +10,7 @@ from .context import Context
 from .errors import BAD_JOB, SlurmError
 from .machine import visible_jobs
 from .options import Option, Parser, Usage
+from .releases import MODERN
 from .squeue_fields import LETTERS, NAMES
 from .store import Row
 
@@ -46,6 +47,7 @@ def run(context: Context) -> int:
         if variable in context.environment and option not in typed and other not in typed:
             options[option] = context.environment[variable]
     _check_states(options)
+    _name_unknown_users(context, options.get("user", ""))
     if not context.is_reachable("squeue", options.get("clusters", "")):
         return 1
     ids = _ids(options.get("jobs", ""))
@@ -87,6 +89,14 @@ def _check_states(options: dict[str, str]) -> None:
             raise Usage(f"squeue: error: Invalid job state specified: {word}\n"
                         f"squeue: error: Valid job states include: "
                         f"{','.join(jobtext.CODES)}\n\n", 1)
+
+
+def _name_unknown_users(context: Context, text: str) -> None:
+    """Complain about users whom nobody knows; they are no reason to fail."""
+    for word in text.split(","):
+        if word and not context.is_user(word) \
+                and not (word.isdigit() and context.release >= MODERN):
+            context.err(f"squeue: error: Invalid user: {word}\n")
 
 
 def _load(context: Context, ids: list[int]) -> list[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from . import jobtext
 from .columns import Field
 from .context import Context
+from .releases import EXIT_CODE_PAIR
 from .store import Row
 from .times import short_clock
 
@@ -47,8 +48,10 @@ def _time(function: Callable[[Row], float | None]) -> Callable[[Pair], str]:
 
 
 def _exit_code(pair: Pair) -> str:
-    """The raw wait status, as ``squeue -O exit_code`` of Slurm 20.11 to 24.11 prints it."""
-    job = pair[1]
+    """The raw wait status, or exit code and signal."""
+    context, job = pair
+    if context.release >= EXIT_CODE_PAIR:
+        return f"{job['exit_code']}:{job['exit_signal']}"
     return str(job["exit_code"] << 8 | job["exit_signal"])
 
 

@@ -101,6 +101,9 @@ def _run(folder: str, job: Row, path: str, environment: dict[str, str],
 def _open_files(job: Row) -> tuple[int, int, int]:
     how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
                                       else os.O_TRUNC)
+    if job["make_directories"]:
+        for path in (job["std_out"], job["std_err"]):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
     out = os.open(job["std_out"], how | os.O_APPEND, 0o666)
     err = out if job["std_err"] == job["std_out"] else os.open(job["std_err"],
                                                               how | os.O_APPEND, 0o666)

@@ -8,12 +8,12 @@ from . import errors, placement
 from .context import Context
 from .errors import SlurmError
 from .machine import Machine
+from .releases import MODERN, ROOT_IN_RESERVATIONS, Release, first_priority
 from .script import MAX_SCRIPT
 from .store import Row
 
 _MAX_TEXT = 1024
 _LIMITS = ("PartitionNodeLimit", "PartitionTimeLimit")
-_FIRST_PRIORITY = 4294901760
 
 
 def queue_is_full(context: Context) -> bool:
@@ -46,8 +46,8 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
             row.update(state="FAILED", reason="BadConstraints", exit_signal=1, exit_code=0,
                        start=context.now, end=context.now, eligible=context.now)
         context.store.add_job(row, script, environment, arguments)
-        row["priority"] = 0 if row["hold"] else _FIRST_PRIORITY - row["id"]
-        _name_files(row)
+        row["priority"] = 0 if row["hold"] else first_priority(row["id"], context.release)
+        _name_files(row, context.release)
         context.store.save_job(row)
     if impossible is not None:
         raise impossible
@@ -86,6 +86,8 @@ def _check_reservation(context: Context, machine: Machine, row: Row) -> None:
     reservation = machine.reservation(row["reservation"])
     if reservation is None:
         raise SlurmError(errors.BAD_RESERVATION)
+    if row["uid"] == 0 and context.release >= ROOT_IN_RESERVATIONS:
+        return
     if row["user"] not in reservation["users"] and row["account"] not in reservation["accounts"]:
         raise SlurmError(errors.RESERVATION_ACCESS)
 
@@ -111,15 +113,15 @@ def _settle(row: Row) -> None:
         row["reason"] = "Dependency"
 
 
-def _name_files(row: Row) -> None:
+def _name_files(row: Row, release: Release) -> None:
     """The paths of the job's output, with the patterns of sbatch filled in."""
     out = row["std_out"] or "slurm-%j.out"
-    row["std_out"] = file_name(row, out)
-    row["std_err"] = file_name(row, row["std_err"]) if row["std_err"] else row["std_out"]
-    row["std_in"] = file_name(row, row["std_in"])
+    row["std_out"] = file_name(row, out, release)
+    row["std_err"] = file_name(row, row["std_err"], release) if row["std_err"] else row["std_out"]
+    row["std_in"] = file_name(row, row["std_in"], release)
 
 
-def file_name(row: Row, pattern: str) -> str:
+def file_name(row: Row, pattern: str, release: Release) -> str:
     """A path of the job: %j, %J, %A, %x, %u, %N, %n, %t, %s, %% and a width (%4j)."""
     values = {"j": str(row["id"]), "J": str(row["id"]), "A": str(row["id"]), "x": row["name"],
               "u": row["user"], "n": "0", "t": "0", "s": "batch", "a": "4294967294",
@@ -131,7 +133,9 @@ def file_name(row: Row, pattern: str) -> str:
             return match[0]
         return text.zfill(int(match[1])) if match[1] and text.isdigit() else text
 
-    # With a backslash anywhere there are no patterns, and a doubled one stands for itself.
-    path: str = re.sub(r"\\(.)", r"\1", pattern) if "\\" in pattern \
+    # With a backslash anywhere there are no patterns. A doubled one stands for itself, up to the
+    # release that drops them all.
+    kept = "" if release >= MODERN else r"\1"
+    path: str = re.sub(r"\\(\\?)", kept, pattern) if "\\" in pattern \
         else re.sub(r"%(\d*)([a-zA-Z%])", value, pattern)
     return path if path.startswith("/") else f"{row['workdir']}/{path}"
