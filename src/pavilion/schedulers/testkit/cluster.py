@@ -223,6 +223,7 @@ class FakeSlurm:
         with store.transaction():
             self._node(store, node)
             store.update_node(node, base=base, flags=" ".join(flags), reason=reason,
+                              changed=time.time(),
                               reason_user=reason and "root", reason_time=reason and time.time())
         store.close()
         wakeup.ensure_controller(str(self.folder))

@@ -92,6 +92,11 @@ class Context:
         return releases.of(self.description)
 
     @property
+    def nodes_are_private(self) -> bool:
+        """Whether PrivateData keeps the nodes from this user."""
+        return "nodes" in self.description["private_data"] and not self.is_administrator
+
+    @property
     def gap(self) -> str:
         """What is between 'error:' and the error in some messages of scontrol."""
         return "" if self.release >= releases.MODERN else " "

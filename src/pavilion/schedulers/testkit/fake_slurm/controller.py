@@ -17,7 +17,7 @@ import socket
 import sqlite3
 import time
 
-from . import dependency, faults, jobenv, placement, releases, stepmanager
+from . import dependency, faults, jobenv, placement, power, releases, stepmanager, topology
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
@@ -57,7 +57,7 @@ def main(folder: str) -> int:
 def _has_work(folder: str) -> bool:
     store = Store(folder)
     try:
-        return bool(store.jobs(active_only=True))
+        return bool(store.jobs(active_only=True)) or power.is_moving(store)
     finally:
         store.close()
 
@@ -74,6 +74,7 @@ class Controller:
         self._fifo = fifo
         self._leaders: dict[int, int] = {}
         self._managers: set[int] = set()
+        self._off: set[str] = set()  # nodes that must boot before a job can run there
 
     def run(self) -> None:
         """Look at the jobs again and again until there are none."""
@@ -127,11 +128,12 @@ class Controller:
             self.description["release"] = held["release"]["version"]
         self.release = releases.of(self.description)
         with self.store.transaction():
+            active = self.store.jobs(active_only=True)
+            moving = self._advance_power(active, now)
             down = self.store.down_nodes()
-            for job in self.store.jobs(active_only=True):
-                if job["state"] != "PENDING":
-                    self._advance(job, down, now)
-            started = self._start(now)
+            booted = [job for job in active if job["state"] != "PENDING"
+                      and self._advance(job, down, now)]
+            started = [*booted, *self._start(now)]
             self._purge(now)
         broken = "prolog_fails" in held
         for job in started:
@@ -139,7 +141,16 @@ class Controller:
                 self._fail_launch(job, now)
             else:
                 self._launch(job)
-        return bool(self.store.jobs(active_only=True))
+        return moving or bool(self.store.jobs(active_only=True))
+
+    def _advance_power(self, active: list[Row], now: float) -> bool:
+        """Whether any node is on its way up or down."""
+        self._off = set()
+        if not self.description["saves_power"]:
+            return False
+        moving = power.advance(self.store, self.settings, self.description["started"], active, now)
+        self._off = {row["name"] for row in self.store.powered_nodes() if power.is_off(row)}
+        return moving
 
     def _purge(self, now: float) -> None:
         for job in self.store.jobs():
@@ -148,13 +159,17 @@ class Controller:
 
     # -- jobs that run -----------------------------------------------------------------------
 
-    def _advance(self, job: Row, down: set[str], now: float) -> None:
+    def _advance(self, job: Row, down: set[str], now: float) -> bool:
+        """Look at a job that has been started; whether its nodes have booted now."""
         before = dict(job)
         ended = stepmanager.read_exit(self.folder, job)
         leader = stepmanager.leader(self.folder, job)
         if leader is not None:
             self._leaders[job["id"]] = leader
-        if ended is not None:
+        booted = False
+        if job.get("configuring"):
+            booted = self._configure(job, down, now)
+        elif ended is not None:
             self._finish(job, ended, now)
         elif leader is None and self._is_lost(job, now):
             self._finish(job, stepmanager.Exit(0, 9, now), now)
@@ -167,6 +182,20 @@ class Controller:
             self._press(job, leader, now)
         if job != before:
             self.store.save_job(job)
+        return booted
+
+    def _configure(self, job: Row, down: set[str], now: float) -> bool:
+        """A job that waits for its nodes to boot; whether they have."""
+        if job["completing"]:  # cancelled meanwhile
+            job.update(configuring=False, end=job["start"])
+            self._finish(job, stepmanager.Exit(0, 0, now), now)
+        elif down & set(job["alloc"]):
+            job["configuring"] = False
+            self._lose_node(job, down, None, now)
+        elif not self._off & set(job["alloc"]):
+            job.update(configuring=False, start=now, scheduled=now)
+            return True
+        return False
 
     def _is_lost(self, job: Row, now: float) -> bool:
         """Whether a job without a process will never have one."""
@@ -226,6 +255,7 @@ class Controller:
     def _finish(self, job: Row, ended: stepmanager.Exit, now: float) -> None:
         """Record the end of a job's run."""
         stepmanager.forget(self.folder, job)
+        self.store.note_use(job["alloc"], now)
         self._leaders.pop(job["id"], None)
         if job["state"] == "CANCELLED" and self.release == (25, 11):
             ended = ended._replace(code=0, signal=0)
@@ -265,7 +295,7 @@ class Controller:
             before = dict(job)
             if not self._is_eligible(job, now):
                 pass
-            elif self._try_start(machine, job, blocked, now):
+            elif self._try_start(machine, job, blocked, now) and not job["configuring"]:
                 started.append(job)
             if job != before:
                 job["evaluated"] = now
@@ -298,7 +328,8 @@ class Controller:
             machine.by_name[name].allocated += cpus
         job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
-                   scheduled=now, eligible=job["eligible"] or now)
+                   scheduled=now, eligible=job["eligible"] or now,
+                   configuring=any(machine.by_name[name].is_off for name in chosen))
         job["std_out"] = job["std_out"] and job["std_out"].replace("%N", next(iter(chosen)))
         job["std_err"] = job["std_err"] and job["std_err"].replace("%N", next(iter(chosen)))
         return True
@@ -332,6 +363,9 @@ class Controller:
         script, submitted, arguments = self.store.script(job["id"])
         environment = jobenv.batch(job, self.description["name"], socket.gethostname(), submitted)
         job = {**job, "make_directories": self.release >= releases.MAKES_DIRECTORIES}
+        if self.description["switches"]:
+            place, pattern = topology.address(self.description, next(iter(job["alloc"])))
+            environment.update(SLURM_TOPOLOGY_ADDR=place, SLURM_TOPOLOGY_ADDR_PATTERN=pattern)
         # A child must not share the open state file: it leaves by _exit and never uses it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         self._managers.add(
@@ -344,6 +378,6 @@ def put_back(job: Row, now: float, delay: float) -> None:
                start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
                exit_signal=0, term_sent=0.0, kill_sent=0.0,
                restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
-               restarts_after=None)
+               restarts_after=None, configuring=False)
     if job["hold"]:
         job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"

@@ -25,7 +25,8 @@ def state(job: Row) -> str:
 
     A test may put any word in its place (key 'state_shown').
     """
-    shown: str = job.get("state_shown") or ("COMPLETING" if job["completing"] else job["state"])
+    flag = "COMPLETING" if job["completing"] else "CONFIGURING" if job.get("configuring") else ""
+    shown: str = job.get("state_shown") or flag or job["state"]
     return shown
 
 

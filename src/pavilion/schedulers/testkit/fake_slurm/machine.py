@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from . import nodestate, releases
+from . import nodestate, power, releases
 from .store import Row, Store
 
 # Node flags that keep jobs away.
-_UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN", "POWER_DOWN",
+_UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN",
              "REBOOT_REQUESTED", "REBOOT_ISSUED", "INVALID_REG"}
+# They do not, of a node that Slurm wakes up.
+_WAKING = {"POWERED_DOWN", "POWERING_UP", "NOT_RESPONDING"}
 
 
 class Node:
@@ -40,7 +42,20 @@ class Node:
     @property
     def usable(self) -> bool:
         """Whether jobs may be started here, reservations aside."""
-        return self.base in ("IDLE", "MIXED", "ALLOCATED") and not _UNUSABLE & set(self.flags)
+        if self.base not in ("IDLE", "MIXED", "ALLOCATED"):
+            return False
+        keeping = _UNUSABLE & set(self.flags)
+        return not keeping or (self.is_off and keeping <= _WAKING)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether Slurm must wake it up before a job can run here."""
+        return bool(self.row["power"]) and not power.OFF.isdisjoint(self.flags)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a cloud node that is powered down, as some releases do not list them."""
+        return bool(self.row["cloud"]) and "POWERED_DOWN" in self.flags
 
     def state(self, release: tuple[int, int] = (22, 5)) -> str:
         return nodestate.full(self.base, self.flags, release)
@@ -81,6 +96,11 @@ class Machine:
         if self._by_name is None:
             self._by_name = {node.name: node for node in self.nodes}
         return self._by_name
+
+    def hides(self, node: Node) -> bool:
+        """Whether the node is not listed, not even for an administrator."""
+        return (node.is_hidden and self.release < releases.CLOUD_SHOWN
+                and "cloud" not in self.description["private_data"])
 
     def partition(self, name: str) -> Row | None:
         return next((each for each in self.partitions if each["name"] == name), None)

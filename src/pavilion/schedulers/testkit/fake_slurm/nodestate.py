@@ -74,7 +74,7 @@ def word(base: str, flags: Iterable[str]) -> str:
     if "DRAIN" in names:
         return ("draining" if busy else "drained") + mark
     if "FAIL" in names:
-        return ("failing" if busy else "fail") + mark
+        return ("failing" if busy and base != "MIXED" else "fail") + mark
     if base == "ALLOCATED" and "COMPLETING" in names and not mark:
         return "allocated+"
     if base == "IDLE" and "COMPLETING" in names:

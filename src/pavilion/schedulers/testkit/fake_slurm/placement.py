@@ -106,6 +106,7 @@ def place(machine: Machine, job: Row) -> tuple[Allocation | None, str]:
     if reason:
         return None, reason
     free = [node for node in open_nodes if _has_room(node, job)]
+    free.sort(key=lambda node: node.is_off)  # those that need not boot first
     chosen = _choose(free, job)
     if chosen is None:
         return None, "Resources"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import change, hostlist, releases, reservations, show
+from . import change, hostlist, releases, reservations, show, topology
 from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Unsupported
@@ -64,7 +64,8 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
     view = show.View(context, "oneliner" in options, "all" in options)
     for full, least, function in (
             ("nodes", 3, show.nodes), ("jobs", 3, show.jobs), ("partitions", 3, show.partitions),
-            ("reservations", 3, reservations.show), ("config", 3, show.config)):
+            ("reservations", 3, reservations.show), ("config", 3, show.config),
+            ("topology", 4, topology.show)):
         if (full.startswith(entity) and len(entity) >= least) or entity in (
                 full + "name", full[:-1] + "name", full[:-1] + "id"):
             return function(view, name)
@@ -77,7 +78,7 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
         context.line(hostlist.fold(names))
         return 0
     if entity in ("assoc_mgr", "bbstat", "burstbuffer", "daemons", "dwstat", "federation",
-                  "frontend", "licenses", "slurmd", "steps", "step", "topology", "aliases"):
+                  "frontend", "licenses", "slurmd", "steps", "step", "aliases"):
         raise Unsupported(f"scontrol: show {entity}")
     context.err(f"invalid entity:{entity} for keyword:show ")
     return 1

@@ -7,7 +7,7 @@ import time
 
 from . import hostlist, jobtext, releases
 from .context import Context
-from .errors import BAD_JOB, SlurmError
+from .errors import ACCESS_DENIED, BAD_JOB, SlurmError
 from .machine import Machine, Node, visible_jobs
 from .options import Unsupported
 from .releases import MODERN, NO_WATTS, TRES_OF_BOTH
@@ -42,22 +42,25 @@ def nodes(view: View, name: str) -> int:
     try:
         context.ask("REQUEST_NODE_INFO")
         context.ask("REQUEST_PARTITION_INFO")
+        if context.nodes_are_private:
+            raise SlurmError(ACCESS_DENIED)
     except SlurmError as error:
         context.err(f"slurm_load_node error: {error.text}")
         return 1
     machine = Machine(context.store, context.now, context.description)
     partitions = machine.partitions_of_nodes(view.everything)
-    chosen = machine.nodes
+    listed = {node.name: node for node in machine.nodes if not machine.hides(node)}
+    chosen = list(listed.values())
     code = 0
     if name:
         try:
             wanted = hostlist.expand(name)
         except hostlist.HostlistError:
             wanted = [name]
-        for each in [each for each in wanted if each not in machine.by_name]:
+        for each in [each for each in wanted if each not in listed]:
             context.line(f"Node {each} not found")
             code = 1
-        chosen = [machine.by_name[each] for each in wanted if each in machine.by_name]
+        chosen = [listed[each] for each in wanted if each in listed]
     for node in chosen:
         view.item(_node_lines(view, node, partitions.get(node.name, [])))
     return code
@@ -68,23 +71,30 @@ def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
     features = row["features"] or "(null)"
     # A space after CoresPerSocket, OS and Partitions is as in the real text.
     effective = f"CPUEfctv={node.cpus} " if release >= (22, 5) else ""
+    known = not row["power"] or row["power"] == "up" or row["booted"]  # it was up once
+    version = f"Version={releases.full(release)}" if known else ""
+    unknown_load = "0.00" if release >= MODERN else "N/A"
     lines = [
-        f"NodeName={node.name} Arch=x86_64 CoresPerSocket=1 ",
-        f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} CPULoad=0.10",
+        f"NodeName={node.name} {'Arch=x86_64 ' if known else ''}CoresPerSocket=1 ",
+        f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} "
+        f"CPULoad={'0.10' if known else unknown_load}",
         f"AvailableFeatures={features}", f"ActiveFeatures={features}", "Gres=(null)",
-        f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 "
-        f"Version={releases.full(release)}",
-        "OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) ",
-        f"RealMemory={node.memory} AllocMem=0 FreeMem={node.memory} Sockets={node.cpus} Boards=1",
+        f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 {version}",
+        *(["OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "]
+          if known else []),
+        f"RealMemory={node.memory} AllocMem=0 FreeMem={node.memory if known else 'N/A'} "
+        f"Sockets={node.cpus} Boards=1",
         f"State={node.state(release)} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
         "MCS_label=N/A",
     ]
     if partitions:
         lines.append(f"Partitions={','.join(partitions)} ")
-    started = view.context.description["started"]
-    lines.append(f"BootTime={view.stamp(started)} SlurmdStartTime={view.stamp(started)}")
+    booted = row["booted"] or (view.context.description["started"] if known else None)
+    lines.append(f"BootTime={view.stamp(booted, 'None')} "
+                 f"SlurmdStartTime={view.stamp(booted, 'None')}")
     if release >= (22, 5):
-        lines.append(f"LastBusyTime={view.stamp(row['busy'] or started)}"
+        busy = row["busy"] or (None if node.is_off else booted)
+        lines.append(f"LastBusyTime={view.stamp(busy)}"
                      + (" ResumeAfterTime=None" if release >= MODERN else ""))
     lines.append(f"CfgTRES=cpu={node.cpus},mem={node.memory}M,billing={node.cpus}")
     lines.append(f"AllocTRES={f'cpu={node.allocated}' if node.allocated else ''}")
@@ -275,6 +285,12 @@ def _partition_lines(machine: Machine, partition: Row,
     ]
 
 
+def _topology_plugin(context: Context) -> str:
+    if context.description["switches"]:
+        return "topology/tree"
+    return "topology/flat" if context.release >= MODERN else "topology/none"
+
+
 def config(view: View, name: str) -> int:
     """The settings that the fake has a value for."""
     context = view.context
@@ -292,9 +308,15 @@ def config(view: View, name: str) -> int:
         "MaxJobCount": str(settings["max_job_count"]),
         "MessageTimeout": f"{settings['message_timeout']:g} sec",
         "MinJobAge": f"{settings['min_job_age']:g} sec",
+        "PrivateData": ",".join(context.description["private_data"]) or "none",
+        "ResumeTimeout": f"{settings['resume_timeout']:g} sec",
         "SelectType": "select/cons_tres", "SelectTypeParameters": "CR_CORE",
         "SLURM_VERSION": releases.full(context.release),
         "SlurmUser": f"{context.description['owner']}(0)",
+        "SuspendTime": f"{settings['suspend_time']:g} sec" if settings["suspend_time"]
+        else "INFINITE",
+        "SuspendTimeout": f"{settings['suspend_timeout']:g} sec",
+        "TopologyPlugin": _topology_plugin(context),
     }
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(context.now))
     context.line(f"Configuration data as of {moment}")

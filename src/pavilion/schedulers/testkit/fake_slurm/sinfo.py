@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import hostlist, nodestate
 from .columns import Column, parse_letters, parse_names
 from .context import Context
-from .errors import SlurmError
+from .errors import ACCESS_DENIED, SlurmError
 from .machine import Machine, Node
 from .options import Option, Parser, Usage
 from .sinfo_fields import LETTERS, NAMES, SHARED_KEYS, Group
@@ -47,6 +47,9 @@ def run(context: Context) -> int:
         context.ask("REQUEST_PARTITION_INFO")
     except SlurmError as error:
         context.err(f"slurm_load_partitions: {error.text}")
+        return 1
+    if context.nodes_are_private:
+        context.err(f"slurm_load_node: {ACCESS_DENIED.text}")
         return 1
     machine = Machine(context.store, context.now, context.description)
     _check_states(options)
@@ -122,7 +125,8 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
         if hidden and not context.is_administrator:
             continue
         members = [machine.by_name[name] for name in partition["nodes"]]
-        chosen.append((partition, [node for node in members if passes(node)]))
+        chosen.append((partition, [node for node in members
+                                   if passes(node) and not machine.hides(node)]))
     return chosen
 
 

@@ -23,7 +23,8 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE nodes (position INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, cpus INTEGER,
     memory INTEGER, features TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
-    reason_time REAL, busy REAL);
+    reason_time REAL, busy REAL, power TEXT, cloud INTEGER, resume_time REAL, changed REAL,
+    booted REAL);
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX jobs_over ON jobs (over);
 CREATE TABLE scripts (job INTEGER PRIMARY KEY, script BLOB, environment TEXT, arguments TEXT);
@@ -31,7 +32,7 @@ CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NO
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 _NODE_COLUMNS = ("name", "cpus", "memory", "features", "base", "flags", "reason", "reason_user",
-                 "reason_time", "busy")
+                 "reason_time", "busy", "power", "cloud", "resume_time", "changed", "booted")
 
 
 class Store:
@@ -113,6 +114,15 @@ class Store:
         """All nodes, in the order of the description."""
         rows = self._db.execute("SELECT * FROM nodes ORDER BY position").fetchall()
         return [dict(row) for row in rows]
+
+    def powered_nodes(self) -> list[Row]:
+        """The nodes that are under power saving."""
+        return [dict(row) for row in self._db.execute("SELECT * FROM nodes WHERE power != ''")]
+
+    def note_use(self, names: Iterable[str], now: float) -> None:
+        """Note that a job ended on these nodes."""
+        self._db.executemany("UPDATE nodes SET busy = ? WHERE name = ?",
+                             ((now, name) for name in names))
 
     def down_nodes(self) -> set[str]:
         """Names of the nodes whose base state is DOWN."""
