@@ -40,8 +40,10 @@ def words(slurm: Slurm, node: str) -> str:
 
 
 def wait_words(slurm: Slurm, node: str, expected: str) -> None:
-    """A real sinfo takes a node with a new job for a fully allocated one for a moment."""
-    wait_until(lambda: words(slurm, node).startswith(expected), expected)
+    """A real sinfo takes a node with a new job for a fully allocated one, now and then for long."""
+    others = {expected, expected.replace("mixed", "allocated").replace("mix", "alloc")} \
+        if slurm.is_real else {expected}
+    wait_until(lambda: words(slurm, node).startswith(tuple(others)), expected)
 
 
 def lines(slurm: Slurm, *options: str) -> list[str]:
@@ -68,7 +70,7 @@ def test_a_node_that_was_never_up(slurm: Slurm) -> None:
 
 
 def test_a_job_wakes_its_nodes_and_they_go_back(slurm: Slurm) -> None:
-    job_id = submit(slurm, 4, "-N2", "-w", "q-dy-[1-2]")
+    job_id = submit(slurm, 15, "-N2", "-w", "q-dy-[1-2]")
     slurm.wait_state(job_id, "CONFIGURING")
     wait_state(slurm, "q-dy-1", "MIXED+CLOUD+NOT_RESPONDING+POWERING_UP")
     wait_words(slurm, "q-dy-1", "mixed# mix# mixed+cloud+not_responding+powering_up")
@@ -120,21 +122,23 @@ def test_nodes_are_powered_up_and_down_by_hand(slurm: Slurm) -> None:
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD+NOT_RESPONDING+POWERING_UP")
     assert words(slurm, "q-dy-4").startswith("idle# idle# ")
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD")
-    job_id = submit(slurm, 6, "-w", "q-dy-4")
+    job_id = submit(slurm, 120, "-w", "q-dy-4")
     slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scontrol", "update", "nodename=q-dy-4", "state=power_down")
     wait_words(slurm, "q-dy-4", "mixed! mix! mixed+cloud+power_down")
     other = submit(slurm, 0, "-w", "q-dy-4")  # it still takes jobs
     slurm.wait_state(other, "COMPLETED")
     assert slurm.state(job_id) == "RUNNING"
-    slurm.wait_state(job_id, "COMPLETED")
+    slurm.ok("scancel", job_id)
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD+POWERING_DOWN")
     waiting = submit(slurm, 0, "-w", "q-dy-4")
     reason = "ReqNodeNotAvail, UnavailableNodes:q-dy-4"
     wait_until(lambda: slurm.field(waiting, "%r") == reason, reason)
     slurm.ok("scancel", waiting)
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD+POWERED_DOWN")
-    slurm.ok("scontrol", "update", "nodename=q-dy-4", "state=power_down")  # it is, already
+    slurm.ok("scontrol", "update", "nodename=q-dy-4", "state=power_down")  # and once more
+    wait_state(slurm, "q-dy-4", "IDLE+CLOUD+POWERING_DOWN")
+    wait_state(slurm, "q-dy-4", "IDLE+CLOUD+POWERED_DOWN")
     slurm.drain("q-dy-4", "x")
     assert words(slurm, "q-dy-4") == "drained~ drain~ idle+cloud+drain+powered_down"
 
@@ -145,14 +149,14 @@ def test_a_job_is_cancelled_while_its_node_wakes_up(slurm: Slurm) -> None:
     assert slurm.state(job_id) == "CONFIGURING"
     slurm.ok("scancel", job_id)
     slurm.wait_state(job_id, "CANCELLED")
-    assert slurm.field(job_id, "%N %M %r") == "q-dy-2 0:00 None"
+    assert slurm.field(job_id, "%N %r") == "q-dy-2 None"
     wait_state(slurm, "q-dy-2", "IDLE+CLOUD")  # it wakes up all the same
 
 
 def test_power_down_asap_and_force(slurm: Slurm) -> None:
     slurm.ok("scontrol", "update", "nodename=q-dy-1", "state=power_up")
     wait_state(slurm, "q-dy-1", "IDLE+CLOUD")
-    job_id = submit(slurm, 20, "-w", "q-dy-1")
+    job_id = submit(slurm, 120, "-w", "q-dy-1")
     slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scontrol", "update", "nodename=q-dy-1", "state=power_down_asap")
     text = slurm.ok("scontrol", "-o", "show", "node", "q-dy-1")
@@ -164,7 +168,7 @@ def test_power_down_asap_and_force(slurm: Slurm) -> None:
     wait_state(slurm, "q-dy-1", "IDLE+CLOUD+POWERED_DOWN")
     slurm.ok("scontrol", "update", "nodename=q-dy-1", "state=power_up")
     wait_state(slurm, "q-dy-1", "IDLE+CLOUD")
-    job_id = submit(slurm, 20, "-w", "q-dy-1")
+    job_id = submit(slurm, 120, "-w", "q-dy-1")
     slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scontrol", "update", "nodename=q-dy-1", "state=power_down_force")
     wait_until(lambda: slurm.field(job_id, "%T %r") == "PENDING BeginTime", "requeued")

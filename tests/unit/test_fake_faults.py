@@ -176,7 +176,7 @@ def test_wrong_faults_are_refused(slurm: FakeSlurm) -> None:
 @pytest.mark.parametrize("words", [
     ["squeue", "-o", "%!"], ["squeue", "-O", "nosuch"], ["squeue", "--steps"],
     ["sinfo", "-o", "%i"], ["sinfo", "-O", "cluster"], ["sbatch", "--gres=gpu", "--wrap", "x"],
-    ["sbatch", "-a", "0-3", "--wrap", "x"], ["scontrol", "show", "topology"],
+    ["sbatch", "-a", "0-3", "--wrap", "x"], ["scontrol", "show", "licenses"],
     ["scontrol", "reconfigure"], ["scancel", "--signal=USR1", "1"], ["srun", "--pty", "sh"]])
 def test_what_the_fake_does_not_know_is_a_loud_error(slurm: FakeSlurm, words: list[str]) -> None:
     result = slurm.run(*words)

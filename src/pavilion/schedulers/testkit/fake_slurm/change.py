@@ -103,11 +103,12 @@ def _change_power(context: Context, row: Row, state: str) -> None:
     values: Row = {"changed": context.now}
     if state == "POWER_UP":
         flags |= {"POWER_UP"} if "POWERED_DOWN" in flags else set()
-    elif state == power.ASAP:
-        flags |= {"POWER_DOWN", "DRAIN"}
-        values.update(reason=power.ASAP, reason_user=context.user[0], reason_time=context.now)
-    elif not flags & {"POWERED_DOWN", "POWERING_DOWN"}:
-        flags.add("POWER_DOWN")
+    elif "POWERING_DOWN" not in flags:
+        flags = flags - {"POWERED_DOWN"} | {"POWER_DOWN"}
+        if state == power.ASAP:
+            flags.add("DRAIN")
+            values.update(reason=power.ASAP, reason_user=context.user[0],
+                          reason_time=context.now)
         if state == "POWER_DOWN_FORCE":
             for job in context.store.jobs(active_only=True):
                 if row["name"] in job["alloc"] and job["state"] == "RUNNING":

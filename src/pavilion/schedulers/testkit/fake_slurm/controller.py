@@ -24,6 +24,7 @@ from .times import stamp
 from .wakeup import FIFO, LOCK
 
 _TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
+_PURGE_EACH = 1.0  # seconds; until then the commands do not show what is to be forgotten
 _LINGER = 1.0  # seconds without work before it ends
 _LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
 _FROZEN_TICK = 0.05
@@ -74,6 +75,8 @@ class Controller:
         self._fifo = fifo
         self._leaders: dict[int, int] = {}
         self._managers: set[int] = set()
+        self._purged = 0.0
+        self._machine: Machine | None = None
         self._off: set[str] = set()  # nodes that must boot before a job can run there
 
     def run(self) -> None:
@@ -134,7 +137,9 @@ class Controller:
             booted = [job for job in active if job["state"] != "PENDING"
                       and self._advance(job, down, now)]
             started = [*booted, *self._start(now)]
-            self._purge(now)
+            if now - self._purged > _PURGE_EACH:
+                self._purged = now
+                self._purge(now)
         broken = "prolog_fails" in held
         for job in started:
             if broken:
@@ -187,7 +192,7 @@ class Controller:
     def _configure(self, job: Row, down: set[str], now: float) -> bool:
         """A job that waits for its nodes to boot; whether they have."""
         if job["completing"]:  # cancelled meanwhile
-            job.update(configuring=False, end=job["start"])
+            job["configuring"] = False
             self._finish(job, stepmanager.Exit(0, 0, now), now)
         elif down & set(job["alloc"]):
             job["configuring"] = False
@@ -288,7 +293,9 @@ class Controller:
         waiting = [job for job in active if job["state"] == "PENDING"]
         if not waiting:
             return []
-        machine = Machine(self.store, now, self.description, active)
+        if self._machine is None:
+            self._machine = Machine(self.store, now, self.description, active)
+        machine = self._machine = self._machine.later(self.store, now, self.description, active)
         started: list[Row] = []
         blocked: set[str] = set()
         for job in sorted(waiting, key=lambda job: (-job["priority"], job["id"])):
@@ -325,7 +332,7 @@ class Controller:
             job["reason"] = reason
             return False
         for name, cpus in chosen.items():
-            machine.by_name[name].allocated += cpus
+            machine.allocate(name, cpus)
         job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
                    scheduled=now, eligible=job["eligible"] or now,

@@ -61,12 +61,13 @@ def nodes(view: View, name: str) -> int:
             context.line(f"Node {each} not found")
             code = 1
         chosen = [listed[each] for each in wanted if each in listed]
+    used = context.store.last_use()
     for node in chosen:
-        view.item(_node_lines(view, node, partitions.get(node.name, [])))
+        view.item(_node_lines(view, node, partitions.get(node.name, []), used.get(node.name)))
     return code
 
 
-def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
+def _node_lines(view: View, node: Node, partitions: list[str], used: float | None) -> list[str]:
     release, row = view.context.release, node.row
     features = row["features"] or "(null)"
     # A space after CoresPerSocket, OS and Partitions is as in the real text.
@@ -93,7 +94,7 @@ def _node_lines(view: View, node: Node, partitions: list[str]) -> list[str]:
     lines.append(f"BootTime={view.stamp(booted, 'None')} "
                  f"SlurmdStartTime={view.stamp(booted, 'None')}")
     if release >= (22, 5):
-        busy = row["busy"] or (None if node.is_off else booted)
+        busy = used or (None if node.is_off else booted)
         lines.append(f"LastBusyTime={view.stamp(busy)}"
                      + (" ResumeAfterTime=None" if release >= MODERN else ""))
     lines.append(f"CfgTRES=cpu={node.cpus},mem={node.memory}M,billing={node.cpus}")

@@ -69,9 +69,9 @@ def _check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
     names = machine.by_name
     if any(name not in names for name in (*row["req_nodes"], *row["exc_nodes"])):
         raise SlurmError(errors.BAD_NODE)
-    known = {feature for node in machine.nodes for feature in node.features}
-    words = re.split(r"[&|,()\[\]]", row["features"])
-    if any(word.partition("*")[0] not in known for word in words if word):
+    words = [word for word in re.split(r"[&|,()\[\]]", row["features"]) if word]
+    known = {feature for node in machine.nodes for feature in node.features} if words else set()
+    if any(word.partition("*")[0] not in known for word in words):
         raise SlurmError(errors.BAD_FEATURE)
     _check_reservation(context, machine, row)
     if row["dependency"] and not re.fullmatch(
