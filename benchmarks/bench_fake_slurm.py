@@ -5,6 +5,7 @@ Wall times, because the commands are processes of their own. Nothing is asserted
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 import time
@@ -35,8 +36,11 @@ def measure(nodes: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        small, large = (measure(size, Path(name)) for size in SIZES)
+    folder = Path(tempfile.mkdtemp(prefix="bench-fake-slurm-"))
+    try:
+        small, large = (measure(size, folder) for size in SIZES)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     for command in small:
         print(f"{command:18} {small[command]:7.3f} s with {SIZES[0]} nodes, {large[command]:7.3f} "
               f"s with {SIZES[1]}: {large[command] / small[command]:5.2f} times", flush=True)

@@ -262,6 +262,15 @@ class FakeSlurm:
         finally:
             store.close()
 
+    def set_setting(self, name: str, value: float) -> None:
+        """Change a setting of the running cluster, see ``description.SETTINGS``."""
+        store = self._store()
+        with store.transaction():
+            description = store.description()
+            description["settings"][name] = value
+            store.set_meta("description", description)
+        store.close()
+
     def change_job(self, job_id: str | int, **values: object) -> None:
         """Overwrite what is kept of a job; ``state_shown`` is any word to show as its state."""
         store = self._store()

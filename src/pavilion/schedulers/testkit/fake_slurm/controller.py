@@ -130,6 +130,7 @@ class Controller:
         if "release" in held:
             self.description["release"] = held["release"]["version"]
         self.release = releases.of(self.description)
+        self.settings = self.description["settings"]
         with self.store.transaction():
             active = self.store.jobs(active_only=True)
             moving = self._advance_power(active, now)

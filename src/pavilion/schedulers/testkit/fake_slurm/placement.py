@@ -126,10 +126,11 @@ def _held_by_others(machine: Machine, job: Row) -> set[str]:
 def _unavailable(machine: Machine, job: Row, all_nodes: list[Node], usable: list[Node],
                  open_nodes: list[Node]) -> str:
     wanted = set(job["req_nodes"])
-    if _lacks(wanted, usable) or len(usable) < job["min_nodes"]:
+    lacks = _lacks(wanted, usable)
+    if lacks or len(usable) < job["min_nodes"]:
         bad = [node.name for node in all_nodes if not node.usable
                and (machine.release < DOWN_NODES_ONLY or node.base == "DOWN")]
-        names = [name for name in bad if name in wanted] or bad
+        names = [name for name in bad if name in wanted] if lacks else bad
         return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}" if names \
             else _RESERVED
     if _lacks(wanted, open_nodes) or len(open_nodes) < job["min_nodes"]:

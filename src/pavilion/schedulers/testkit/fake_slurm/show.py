@@ -22,6 +22,7 @@ class View:
         self.context = context
         self.one_line = one_line
         self.everything = everything or context.is_administrator
+        self._machine: Machine | None = None
 
     def item(self, lines: list[str], blank: int = 1) -> None:
         """Write one item: its lines below each other, indented, or behind each other."""
@@ -29,6 +30,15 @@ class View:
             self.context.line(" ".join(lines))
         else:
             self.context.line("\n   ".join(lines) + "\n" * blank)
+
+    def memory(self, job: Row) -> int:
+        """The memory of a job's node, of which it asks for all, in MiB."""
+        if self._machine is None:
+            context = self.context
+            self._machine = Machine(context.store, context.now, context.description)
+        partition = self._machine.partition(job["partition"]) or {"nodes": []}
+        names = [*job["alloc"], *job["req_nodes"], *partition["nodes"][:1]]
+        return self._machine.by_name[names[0]].memory if names else 0
 
     def stamp(self, moment: float | None, none: str = "Unknown") -> str:
         return stamp(moment, self.context.environment, none)
@@ -103,8 +113,9 @@ def _node_lines(view: View, node: Node, partitions: list[str], used: float | Non
         "CapWatts=n/a", "CurrentWatts=0 AveWatts=0",
         "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s"]
     if row["reason"]:
-        lines.append(f"Reason={row['reason']} [{row['reason_user']}@"
-                     f"{view.stamp(row['reason_time'])}]")
+        first, *rest = row["reason"].split("\n")
+        lines.append(f"Reason={first} [{row['reason_user']}@{view.stamp(row['reason_time'])}]")
+        lines += [f"       {line}" for line in rest]
     if release >= (23, 2):
         held = [each["name"] for each in _reservations_of(view, node.name)]
         lines += [f"ReservationName={name}" for name in held[:1]]
@@ -174,7 +185,8 @@ def _dependency(job: Row) -> str:
 
 def _time_lines(view: View, job: Row) -> list[str]:
     limit = "UNLIMITED" if job["limit"] is None else clock(job["limit"] * 60)
-    accrued = job["eligible"] if job["start"] or job["begin"] else None
+    # It begins to age when the scheduler has looked at it.
+    accrued = job["eligible"] if job["start"] or job["begin"] or job["reason"] != "None" else None
     return [
         f"RunTime={clock(jobtext.used(job, view.context.now))} TimeLimit={limit} TimeMin=N/A",
         f"SubmitTime={view.stamp(job['submit'])} EligibleTime={view.stamp(job['eligible'])}",
@@ -191,8 +203,10 @@ def _place_lines(view: View, job: Row) -> list[str]:
     pending = job["state"] == "PENDING" and job["reason"] not in ("None", "Priority")
     shown = f"{count}-{job['max_nodes'] or count}" if pending and job["max_nodes"] else str(count)
     cpus = jobtext.cpu_count(job)
+    never_ran = job["state"] != "PENDING" and not job["alloc"]
+    tasks = "N/A" if never_ran else jobtext.task_count(job)
     # Memory is not consumed: it is asked for, and not allocated.
-    asked = f"cpu={cpus},mem={2000 * count}M,node={count},billing={cpus}"
+    asked = f"cpu={cpus},mem={view.memory(job) * count}M,node={count},billing={cpus}"
     allocated = f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else ""
     per_node = job["ntasks_per_node"] or 0
     spec = "*" if job["core_spec"] is None else job["core_spec"]
@@ -204,7 +218,7 @@ def _place_lines(view: View, job: Row) -> list[str]:
     ]
     if job["alloc"]:
         lines.append(f"BatchHost={next(iter(job['alloc']))}")
-    lines.append(f"NumNodes={shown} NumCPUs={cpus} NumTasks={jobtext.task_count(job)} "
+    lines.append(f"NumNodes={shown} NumCPUs={cpus} NumTasks={tasks} "
                  f"CPUs/Task={job['cpus_per_task']} ReqB:S:C:T=0:0:*:*")
     lines += ([f"ReqTRES={asked}", f"AllocTRES={allocated or '(null)'}"]
               if release >= TRES_OF_BOTH else [f"TRES={allocated or asked}"])
@@ -223,13 +237,13 @@ def _place_lines(view: View, job: Row) -> list[str]:
 
 
 def _file_lines(view: View, job: Row) -> list[str]:
-    release = view.context.release
+    context, release = view.context, view.context.release
     lines = [f"Command={job['command'] or '(null)'}"]
     if release >= MODERN:
         lines.append(f"SubmitLine={job['submit_line']}")
     lines.append(f"WorkDir={job['workdir']}")
     if job["comment"]:
-        lines.append(f"Comment={job['comment']} ")
+        lines.append(f"Comment={job['comment']}{context.gap}")
     merged = release >= MODERN and job["std_err"] == job["std_out"]
     lines += [f"StdErr={'' if merged else job['std_err']}", f"StdIn={job['std_in']}",
               f"StdOut={job['std_out']}"]
