@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from . import hostlist, jobtext
+from . import hostlist, jobtext, json_jobs, jsontext
 from .columns import parse_letters, parse_names
 from .context import Context
 from .errors import BAD_JOB, SlurmError
-from .machine import visible_jobs
+from .machine import Machine, visible_jobs
 from .options import Option, Parser, Usage
 from .releases import MODERN
 from .squeue_fields import LETTERS, NAMES
@@ -23,9 +23,9 @@ _OPTIONS = (
     Option("sort", "S", "needed"), Option("states", "t", "needed"), Option("user", "u", "needed"),
     Option("me", ""), Option("nodelist", "w", "needed"), Option("array", "r"),
     Option("verbose", "v"),
-    Option("clusters", "M", "needed"),
+    Option("clusters", "M", "needed"), Option("json", ""),
 )
-_KNOWN = """array-unique federation help hide iterate i json yaml licenses L local long
+_KNOWN = """array-unique federation help hide iterate i yaml licenses L local long
     l priority P only-job-state start sibling steps s usage"""
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 # Variable -> option; an option that is typed wins.
@@ -57,8 +57,19 @@ def run(context: Context) -> int:
         context.err(f"slurm_load_jobs error: {error.text}")
         return 1
     chosen = [job for job in jobs if _matches(context, job, options, ids)]
+    if "json" in options:  # 22.05 gives all jobs, whatever the options say
+        chosen = _sorted(chosen, options) if jsontext.is_modern(context) else jobs
+        jsontext.write(context, "jobs", json_jobs.jobs(context, chosen, _memory(context)))
+        return 0
     _print(context, _sorted(chosen, options), options)
     return 0
+
+
+def _memory(context: Context) -> dict[str, int]:
+    """MiB of the first node, by partition."""
+    machine = Machine(context.store, context.now, context.description)
+    return {partition["name"]: machine.by_name[partition["nodes"][0]].memory
+            for partition in machine.partitions}
 
 
 def _join_jobs(words: list[str]) -> list[str]:

@@ -115,6 +115,7 @@ def _settle(row: Row) -> None:
 
 def _name_files(row: Row, release: Release) -> None:
     """The paths of the job's output, with the patterns of sbatch filled in."""
+    row.update(out_given=row["std_out"] or "", err_given=row["std_err"] or "")
     out = row["std_out"] or "slurm-%j.out"
     row["std_out"] = file_name(row, out, release)
     row["std_err"] = file_name(row, row["std_err"], release) if row["std_err"] else row["std_out"]
