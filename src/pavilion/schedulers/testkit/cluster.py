@@ -254,6 +254,24 @@ class FakeSlurm:
     def unreserve(self, name: str) -> None:
         self.ok("scontrol", "delete", f"reservationname={name}")
 
+    def lose_jobs(self) -> None:
+        """The controller loses its state: it knows of no job, and gives all ids out again.
+
+        What is recorded of ended jobs stays. Jobs that wait or run are ended, and are not.
+        """
+        store = self._store()
+        for job in store.jobs(active_only=True):
+            leader = stepmanager.leader(str(self.folder), job)
+            if leader is not None:
+                stepmanager.kill(leader)
+        with store.transaction():
+            for job in store.jobs():
+                if self._description.cluster["accounting"]:
+                    store.archive(job)
+                store.delete_job(job["id"])
+            store.reset_counter("job")
+        store.close()
+
     def jobs(self) -> dict[str, Row]:
         """All jobs that are kept, by id: ``state``, ``reason``, ``alloc`` (CPUs by node), ..."""
         store = self._store()

@@ -23,6 +23,8 @@ down again when nothing ran there for ``suspend_time`` (a setting; 0: never), wh
 ``cloud: true`` makes them CLOUD nodes, which Slurm before 23.02 does not list while they are
 powered down, unless ``private_data`` has ``cloud``.
 
+``accounting: true``: there is a slurmdbd, and ``sacct`` knows all jobs.
+
 ``private_data: [nodes]`` keeps nodes from common users. ``switches`` make a tree, which ``scontrol
 show topology`` shows::
 
@@ -64,7 +66,8 @@ SETTINGS: dict[str, float] = {
 _PRIVATE = ("cloud", "nodes")
 _KEYS: dict[str, dict[str, Any]] = {
     "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [], "reservations": [],
-                "settings": {}, "private_data": [], "switches": []},
+                "settings": {}, "private_data": [], "switches": [],
+                "accounting": False},
     "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "state": "IDLE",
               "reason": "", "power": "", "cloud": False, "resume_time": 2.0},
     "partitions": {"name": "", "nodes": "", "default": False, "hidden": False, "max_time": 0,
@@ -156,7 +159,8 @@ def parse(data: object) -> Description:
     reservations = [_reservation(each, number, known)
                     for number, each in enumerate(cluster["reservations"], start=1)]
     return Description(
-        {"private_data": _private(cluster["private_data"]),
+        {"accounting": cluster["accounting"],
+         "private_data": _private(cluster["private_data"]),
          "switches": _switches(cluster["switches"], known),
          "saves_power": any(node["power"] for node in nodes), "name": cluster["name"], "release": _release(cluster["release"]),
          "partitions": partitions, "owner": getpass.getuser(),

@@ -265,6 +265,8 @@ def _requeue(context: Context, job: Row) -> None:
     if job["state"] == "RUNNING":
         job.update(requeuing=True, completing=True, end=context.now)
     else:
+        if context.description["accounting"]:
+            context.store.archive(job)
         put_back(job, context.now, context.setting("requeue_seconds"))
 
 

@@ -161,6 +161,8 @@ class Controller:
     def _purge(self, now: float) -> None:
         for job in self.store.jobs():
             if is_purged(job, self.settings["min_job_age"], now):
+                if self.description["accounting"]:
+                    self.store.archive(job)
                 self.store.delete_job(job["id"])
 
     # -- jobs that run -----------------------------------------------------------------------
@@ -285,6 +287,8 @@ class Controller:
 
     def requeue(self, job: Row, now: float) -> None:
         """Back to the queue, with the same id."""
+        if self.description["accounting"]:
+            self.store.archive({**job, "state": "REQUEUED"})
         put_back(job, now, self.settings["requeue_seconds"])
 
     # -- jobs that wait ----------------------------------------------------------------------

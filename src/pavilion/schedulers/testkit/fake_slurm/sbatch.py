@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 
@@ -61,7 +60,7 @@ def run(context: Context) -> int:
         return 1
     row = Request("sbatch", options).row(context)
     row["command"] = " ".join([command, *operands[1:]]) if command else None
-    row["submit_line"] = shlex.join(["sbatch", *context.words])
+    row["submit_line"] = " ".join(["sbatch", *context.words])  # not quoted
     row["umask"] = os.umask(0)
     os.umask(row["umask"])
     row["append"] = options.get("open-mode", "t").startswith("a")

@@ -316,7 +316,8 @@ def config(view: View, name: str) -> int:
         return 1
     settings = context.description["settings"]
     values = {
-        "AccountingStorageType": "(null)" if context.release >= MODERN
+        "AccountingStorageType": "accounting_storage/slurmdbd"
+        if context.description["accounting"] else "(null)" if context.release >= MODERN
         else "accounting_storage/none",
         "ClusterName": context.description["name"],
         "KillWait": f"{settings['kill_wait']:g} sec",

@@ -32,6 +32,7 @@ CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT 
 CREATE INDEX jobs_over ON jobs (over);
 CREATE TABLE scripts (job INTEGER PRIMARY KEY, script BLOB, environment TEXT, arguments TEXT);
 CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NOT NULL);
+CREATE TABLE archive (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
 NODE_COLUMNS = ("position", "name", "cpus", "memory", "features", "base", "flags", "reason",
@@ -224,6 +225,15 @@ class Store:
     def delete_job(self, job_id: int) -> None:
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         self._db.execute("DELETE FROM scripts WHERE job = ?", (job_id,))
+
+    def archive(self, job: Row) -> None:
+        """Keep a run of a job for accounting."""
+        self._db.execute("INSERT INTO archive (data) VALUES (?)", (json.dumps(job),))
+
+    def archived(self) -> list[Row]:
+        """The runs that are kept besides those of the present jobs, oldest first."""
+        rows = self._db.execute("SELECT data FROM archive ORDER BY position").fetchall()
+        return [json.loads(row["data"]) for row in rows]
 
     def script(self, job_id: int) -> tuple[bytes, dict[str, str], list[str]]:
         """The batch script, the environment to run it in, and its arguments."""

@@ -35,6 +35,7 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
         _check(context, machine, row, script)
         impossible = _impossible(machine, row)
         partition = machine.partition(row["partition"])
+        row["limit_given"] = row["limit"]
         if row["limit"] is None and partition is not None:
             row["limit"] = (partition["default_time"] or partition["max_time"]
                             or None)
