@@ -65,8 +65,8 @@ SETTINGS: dict[str, float] = {
 }
 _PRIVATE = ("cloud", "nodes")
 _KEYS: dict[str, dict[str, Any]] = {
-    "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [], "reservations": [],
-                "settings": {}, "private_data": [], "switches": [],
+    "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [],
+                "reservations": [], "settings": {}, "private_data": [], "switches": [],
                 "accounting": False},
     "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "state": "IDLE",
               "reason": "", "power": "", "cloud": False, "resume_time": 2.0},
@@ -158,14 +158,14 @@ def parse(data: object) -> Description:
             raise DescriptionError(f"settings: {key} is a number from 0 on, not {value!r}")
     reservations = [_reservation(each, number, known)
                     for number, each in enumerate(cluster["reservations"], start=1)]
-    return Description(
-        {"accounting": cluster["accounting"],
-         "private_data": _private(cluster["private_data"]),
-         "switches": _switches(cluster["switches"], known),
-         "saves_power": any(node["power"] for node in nodes), "name": cluster["name"], "release": _release(cluster["release"]),
-         "partitions": partitions, "owner": getpass.getuser(),
-         "settings": {**SETTINGS, **settings}, "started": time.time(),
-         "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
+    return Description({
+        "name": cluster["name"], "release": _release(cluster["release"]),
+        "partitions": partitions, "accounting": cluster["accounting"],
+        "private_data": _private(cluster["private_data"]),
+        "switches": _switches(cluster["switches"], known),
+        "saves_power": any(node["power"] for node in nodes), "owner": getpass.getuser(),
+        "settings": {**SETTINGS, **settings}, "started": time.time(),
+        "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
         nodes, reservations)
 
 

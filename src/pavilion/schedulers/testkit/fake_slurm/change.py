@@ -286,7 +286,8 @@ def release(context: Context, words: list[str]) -> int:
     def change(job: Row) -> None:
         if job["state"] not in ("PENDING", "RUNNING"):
             raise SlurmError(errors.OVER)
-        job.update(hold="", priority=first_priority(job["id"], context.release), begin=None, reason="None")
+        job.update(hold="", priority=first_priority(job["id"], context.release), begin=None,
+                   reason="None")
 
     return _each(context, words, lambda text: _change_job(
         context, text, "REQUEST_UPDATE_JOB", change, also="slurm_suspend"))

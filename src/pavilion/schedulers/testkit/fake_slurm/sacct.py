@@ -98,7 +98,8 @@ def _columns(options: dict[str, str]) -> list[Column]:
 
 
 # Fields of 22.05.8 that the fake has nothing to say about.
-_OTHER_FIELDS = set("""admincomment associd avecpu avecpufreq avediskread avediskwrite avepages
+_OTHER_FIELDS = frozenset(
+    """admincomment associd avecpu avecpufreq avediskread avediskwrite avepages
     averss avevmsize blockid consumedenergy consumedenergyraw container dbindex flags layout
     maxdiskread maxdiskreadnode maxdiskreadtask maxdiskwrite maxdiskwritenode maxdiskwritetask
     maxpages maxpagesnode maxpagestask maxrss maxrssnode maxrsstask maxvmsize maxvmsizenode
@@ -107,7 +108,7 @@ _OTHER_FIELDS = set("""admincomment associd avecpu avecpufreq avediskread avedis
     systemcomment systemcpu totalcpu tresusageinave tresusageinmax tresusageinmaxnode
     tresusageinmaxtask tresusageinmin tresusageinminnode tresusageinmintask tresusageintot
     tresusageoutave tresusageoutmax tresusageoutmaxnode tresusageoutmaxtask tresusageoutmin
-    tresusageoutminnode tresusageoutmintask tresusageouttot usercpu wckey wckeyid all""".split())
+    tresusageoutminnode tresusageoutmintask tresusageouttot usercpu wckey wckeyid all""".split())  # noqa: SIM905 - easier to read
 
 
 def _window(context: Context, options: dict[str, str]) -> Window:

@@ -64,7 +64,7 @@ def records(context: Context) -> list[Row]:
 
 def _is_recorded(job: Row, now: float) -> bool:
     may_start = not job["hold"] and job["eligible"] is not None and job["eligible"] <= now
-    return may_start or job["state"] != "PENDING" or job["restarts"] > 0
+    return may_start or bool(job["state"] != "PENDING" or job["restarts"])
 
 
 def _state(record: Record) -> str:
@@ -139,8 +139,8 @@ def _of_job(function: Callable[[Row], object]) -> Callable[[Record], str]:
 
 
 def _requested_cpus(job: Row) -> int:
-    return max(jobtext.task_count(job) * job["cpus_per_task"],
-               job["min_nodes"] * placement.cpus_per_node(job))
+    return int(max(jobtext.task_count(job) * job["cpus_per_task"],
+                   job["min_nodes"] * placement.cpus_per_node(job)))
 
 
 def _number(record: Record, name: str = "id") -> str:

@@ -4,7 +4,7 @@ It outlives the controller, so that a job that ends meanwhile is not lost.
 """
 
 # A command starts in less time without pathlib.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH118, PTH123
+# ruff: noqa: PTH101, PTH103, PTH105, PTH108, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
