@@ -42,7 +42,8 @@ def test_wrong_descriptions(more: dict[str, Any], message: str) -> None:
 
 def test_nodes_that_are_on_at_first_go_to_sleep(tmp_path: Path) -> None:
     made = parse({"nodes": [{"names": "n[1-2]"}, {"names": "n[3-4]", "power": "up"}]})
-    with FakeSlurm(tmp_path / "c", description=made, suspend_time=0.2, suspend_timeout=0.2) as slurm:
+    with FakeSlurm(tmp_path / "c", description=made, suspend_time=0.2,
+                   suspend_timeout=0.2) as slurm:
         # A command starts the controller, which looks after them.
         wait_until(lambda: slurm.run("sinfo", "-h", "-o", "%t %N").stdout
                    == "idle~ n[3-4]\nidle n[1-2]\n")
