@@ -11,7 +11,6 @@ from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.resolve import ResolvedTest, group_by_scheduler
-from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.submission import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
@@ -133,7 +132,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     if not plugin.available():
         raise SchedulerPluginError(f"The scheduler {scheduler!r} is not available on this host. "
                                    f"{plugin.unavailable_reason}")
-    config = validate_config(raw_sched_config)
+    config = plugin._validated(raw_sched_config)
     filtered = plugin.filtered_nodes(config)
     return NodeReport(plugin._get_system_inventory(config), filtered.names,
                       {name: reason for reason, names in filtered.reasons.items()

@@ -10,6 +10,7 @@ from typing import Any
 
 from pavilion import schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
+from pavilion.schedulers.inventory import frozen
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
@@ -211,6 +212,31 @@ def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
     except PavilionError:
         return
     parse_timeout(timeout)
+
+
+def check_sections(resolved: Sequence[ResolvedTest]) -> None:
+    """Find what tests ask for that their schedulers do not have: a partition, a reservation.
+
+    :raises ConfigError: With all of it, each naming its tests.
+    """
+    problems: dict[str, list[ResolvedTest]] = {}
+    known: dict[Any, str | None] = {}
+    for test in resolved:
+        name, section = test.config["scheduler"], test.config["schedule"]
+        key = (name, frozen(section))
+        if key not in known:
+            known[key] = require_plugin(name).section_problem(section)
+        if known[key]:
+            problems.setdefault(str(known[key]), []).append(test)
+    if not problems:
+        return
+    texts = []
+    for problem, tests in problems.items():
+        files = dict.fromkeys(str(test.source.file) for test in tests)
+        names = dict.fromkeys(test.name for test in tests)
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        texts.append(f"{', '.join(list(names)[:4])}{more} ({', '.join(files)}): {problem}")
+    raise ConfigError("\n".join(texts))
 
 
 def set_seed(seed: int) -> None:

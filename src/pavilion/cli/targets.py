@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Sequence
 
 from pavilion.errors import SchedulerPluginError, quoted
-from pavilion.resolve import ResolvedTest, resolve_test, set_seed
+from pavilion.resolve import ResolvedTest, check_sections, resolve_test, set_seed
 from pavilion.suites import select_tests
 
 from .base import Session
@@ -53,6 +53,7 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
     tests = [test for target in session.args.targets
              for test in select_tests(session.pav_cfg, target, changes)]
     resolved = [run for test in tests for run in resolve_test(test)]
+    check_sections(resolved)
     return resolved, seed
 
 

@@ -11,12 +11,13 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
 
 from ...commands import CommandResult, CommandRunner, Failure
+from ...inventory import NodesUnknownError
 from ...job_table import JobRecord, JobTable, QueryFailed
 from . import parsing, queries
 from .accounting import Accounting
@@ -35,6 +36,8 @@ SUBMIT_AT_ONCE = 4
 LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
+# Of commands that no controller listens to.
+_NO_CONTROLLER = "Unable to contact slurm controller"
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -80,14 +83,34 @@ class SlurmClient:
         :raises SchedulerPluginError: With the command and what it said.
         """
         result = self.querying.run_retrying(argv, classify_result, attempts=3)
-        if classify_result(result) is not None:
+        kind = classify_result(result)
+        if kind is None:
+            return result.stdout
+        if _NO_CONTROLLER in result.stderr:
             raise failed("Slurm could not be asked", result)
-        return result.stdout
+        command = " ".join(word if word.isprintable() else "..." for word in argv)
+        if kind is Failure.DENIED:
+            raise NodesUnknownError(
+                f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
+                "show (PrivateData in slurm.conf)")
+        problem = failed("Slurm could not be asked", result).msg
+        raise NodesUnknownError(problem if command in problem else
+                                f"{problem.rstrip('.')} ('{command}').")
 
     def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation], str]:
         """All nodes, all reservations, and the name of the default partition ('' for none).
 
         :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
+        """
+        nodes, default = self.nodes()
+        return nodes, self.reservations(self.reservations_text()), default
+
+    def nodes(self) -> tuple[list[parsing.Node], str]:
+        """All nodes, and the name of the default partition ('' for none).
+
+        :raises NodesUnknownError: When Slurm does not list them, or its answer is not whole.
+        :raises SchedulerPluginError: When its controller cannot be reached, so that it takes no
+            jobs either.
         """
         try:
             nodes, refused, default = self._nodes()
@@ -96,14 +119,36 @@ class SlurmClient:
                     break
                 self._sleep(pause)
                 nodes, refused, default = self._nodes()
-            reservations, also = parsing.parse_reservations(self.ask(queries.reservations()))
         except parsing.UnreadableAnswer as exc:
-            raise SchedulerPluginError("Slurm's answer about its nodes cannot be used",
-                                       prior_error=exc) from exc
-        for row in (*refused, *also):
+            raise NodesUnknownError("Slurm's answer about its nodes cannot be used",
+                                    prior_error=exc) from exc
+        for row in refused:
             # A node that is not understood is a node that tests do not get; no more than that.
             raise_if_nothing_left(row, nodes)
-        return nodes, reservations, default
+        return nodes, default
+
+    @staticmethod
+    def reservations(text: str) -> list[parsing.Reservation]:
+        """All reservations.
+
+        :param text: What Slurm printed about them.
+        :raises NodesUnknownError: When that cannot be read.
+        """
+        try:
+            reservations, refused = parsing.parse_reservations(text)
+        except parsing.UnreadableAnswer as exc:
+            raise NodesUnknownError("Slurm's answer about its reservations cannot be used",
+                                    prior_error=exc) from exc
+        for row in refused:
+            raise_if_nothing_left(row, reservations)
+        return reservations
+
+    def reservations_text(self) -> str:
+        """What Slurm prints about reservations.
+
+        :raises NodesUnknownError, SchedulerPluginError: As for nodes.
+        """
+        return self.ask(queries.reservations())
 
     def _nodes(self) -> tuple[list[parsing.Node], list[parsing.RefusedRow], str]:
         """The nodes, rows about them that cannot be read, and the default partition."""
@@ -225,8 +270,8 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
     return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
-def raise_if_nothing_left(row: parsing.RefusedRow, nodes: list[parsing.Node]) -> None:
+def raise_if_nothing_left(row: parsing.RefusedRow, nodes: Sequence[object]) -> None:
     """One row that cannot be read is passed over; when it is all there is, nothing is known."""
     if not nodes:
-        raise SchedulerPluginError("Slurm's answer about its nodes cannot be read: "
+        raise NodesUnknownError("Slurm's answer about its nodes cannot be read: "
                                    f"{row.text} ({row.problem}).")

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import hostlists
+from ...inventory import CAUSE
 from ...job_cache import JobRecord
 from .queries import (
     FIELD_END,
@@ -292,15 +293,20 @@ def _scontrol_node(line: str) -> Node:
 
 def node_info(node: Node, usability: Usability,
               reservations: Sequence[str] = ()) -> dict[str, Any]:
-    """A NodeInfo dictionary. 'states' are base and flags by their names here, and 'why' says why
-    the node is not up or not available, else ''."""
+    """A NodeInfo dictionary. 'states' are base and flags by their names here. 'why' says why the
+    node is not up or not available, otherwise ''; 'cause' (where there is one) says so in few
+    words, without what an administrator wrote."""
     name, state, cpus, mem, features, partitions, reason = node
     up, available, why = usability
     if reason and why:
         why = f"{why}: {reason}"
-    return {"name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
-            "partitions": list(partitions), "reservations": list(reservations),
-            "features": list(features), "states": list(node_state_names(state)), "why": why}
+    info: dict[str, Any] = {
+        "name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
+        "partitions": list(partitions), "reservations": list(reservations),
+        "features": list(features), "states": list(node_state_names(state)), "why": why}
+    if why:
+        info[CAUSE] = usability.cause
+    return info
 
 
 # --- Reservations ---

@@ -107,6 +107,17 @@ def partitions() -> list[str]:
     return ["scontrol", "-a", "-o", "show", "partition"]
 
 
+ASSOCIATION_FIELDS = ("Account", "QOS")
+
+
+def associations(user: str, cluster: str) -> list[str]:
+    """The accounts and QOS of a user, a row 'account|qos,qos' for each association (one request to
+    slurmdbd)."""
+    return ["sacctmgr", "--noheader", "--parsable2", "show", "associations", "where",
+            f"user={user}", *([f"cluster={cluster}"] if cluster else []),
+            f"format={','.join(ASSOCIATION_FIELDS)}"]
+
+
 def reservations() -> list[str]:
     """All reservations (one request)."""
     return ["scontrol", "-a", "-o", "show", "reservation"]

@@ -28,6 +28,7 @@ from ...job_table import QueryFailed
 from . import queries
 from .client import SlurmClient, failed
 from .errors import classify_result, summary
+from .extra import value_of
 from .header import safe_job_name
 from .parsing import parse_submitted, with_token
 
@@ -61,8 +62,6 @@ UNCLEAR = ("What sbatch said does not tell whether Slurm took the job, so the jo
            "Slurm's list.")
 # What sbatch prints at once, before it tries again for two minutes.
 _RETRYING = re.compile(r"sleeping and retrying", re.IGNORECASE)
-
-_CLUSTERS_OPTION = re.compile(r"\s*(?:-M\s*=?|--clusters?(?:\s*=\s*|\s+))(\S.*)")
 
 
 class Submission(NamedTuple):
@@ -223,11 +222,8 @@ class Submitter:
 
 def named_clusters(options: Sequence[str]) -> Sequence[str]:
     """The clusters that a user's options send a job to; [''] for the one of this host."""
-    for option in reversed(options):
-        match = _CLUSTERS_OPTION.match(option)
-        if match:
-            return [name.strip() for name in match[1].strip(" '\"").split(",") if name.strip()]
-    return [""]
+    named = value_of(options, "clusters") or ""
+    return [name.strip() for name in named.split(",") if name.strip()] or [""]
 
 
 def read_token(folder: Path) -> tuple[str, float]:
@@ -246,7 +242,7 @@ def read_token(folder: Path) -> tuple[str, float]:
 
 def _token_options(token: str, job_name: str, extra: Sequence[str]) -> list[str]:
     """The options that put the token into the job: its comment, unless that is the user's."""
-    if any("--comment" in option for option in extra):
+    if value_of(extra, "comment") is not None:
         return [f"--job-name={safe_job_name(job_name, token)}"]
     return [f"--comment={token}"]
 
