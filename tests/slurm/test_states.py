@@ -9,13 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.plugins.slurm.notes import (
-    Exit,
-    Wait,
-    explain_reason,
-    job_note,
-    parse_exit_code,
-)
+from pavilion.schedulers.plugins.slurm.notes import Exit, job_note, parse_exit_code
+from pavilion.schedulers.plugins.slurm.reasons import Wait, explain_reason
 from pavilion.schedulers.plugins.slurm.states import (
     JOB_CODES,
     JOB_STATES,
@@ -361,8 +356,8 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
     ({"state": "FAILED", "reason": "JobLaunchFailure", "exit_code": "0:9"},
      "Job 7 failed (FAILED, JobLaunchFailure). Killed by signal 9 (SIGKILL)."),
     ({"state": "FAILED", "exit_code": "4021"},
-     "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the folder "
-     "of its output file is not there or cannot be written to."),
+     "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the "
+     "directory of its output file is not there or cannot be written to."),
     ({"state": "NODE_FAIL", "reason": "NodeDown", "nodes": "n4", "exit_code": "0"},
      "Job 7 was lost: a node of it failed (NODE_FAIL, NodeDown) on n4."),
     ({"state": "OUT_OF_MEMORY", "reason": "OutOfMemory", "exit_code": "0:125"},
