@@ -161,7 +161,8 @@ def test_a_job_that_ran_too_long_is_lost(elapsed: str, limit: str, long: bool) -
 
 
 @pytest.mark.parametrize(("code", "words"), [
-    ("9:0", "Exit code 9. sacct writes 137 (a command of it got SIGKILL) in the same way."),
+    ("9:0", "Exit code 9. Up to Slurm 25.05, sacct writes 137 (a command of it got SIGKILL) in the "
+     "same way."),
     ("11:0", "sacct writes 139 (a command of it got SIGSEGV) in the same way."),
     ("3:0", "Exit code 3. (By"), ("0:9", "Killed by signal 9 (SIGKILL). (By"),
     ("0:0", "node01. (By"), ("", "node01. (By")])
