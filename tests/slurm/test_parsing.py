@@ -13,10 +13,11 @@ from pavilion.schedulers.plugins.slurm.notes import job_note
 from pavilion.schedulers.plugins.slurm.parsing import (
     MIB,
     Node,
-    Reservation,
     Submitted,
     UnreadableAnswer,
+    default_of_partitions,
     node_info,
+    parse_drained,
     parse_jobs,
     parse_node_list,
     parse_nodes,
@@ -36,7 +37,8 @@ from pavilion.schedulers.plugins.slurm.queries import (
     RECORDED_FIELDS,
     ROW_END,
 )
-from pavilion.schedulers.plugins.slurm.states import NodeRules, parse_node_state
+from pavilion.schedulers.plugins.slurm.states import NodeRules
+
 
 def written(name: str) -> str:
     return (DATA / "written" / name).read_text(encoding="utf-8")
@@ -164,6 +166,126 @@ def test_nodes_of_other_releases() -> None:
         ("c2", "IDLE+CLOUD+POWERED_DOWN", ("batch", "long"))]
 
 
+def test_nodes_as_scontrol_printed_them_before_21_08() -> None:
+    """Lines that people published; see tests/data/slurm/old/README.md."""
+    nodes, refused = parse_scontrol_nodes((DATA / "old" / "nodes.txt").read_text())
+    assert refused == []
+    assert [(node.name, node.state, node.cpus, node.mem // MIB, ",".join(node.features),
+             ",".join(node.partitions), node.reason) for node in nodes] == [
+        ("a01", "IDLE", 40, 1, "", "", ""),
+        ("a02", "IDLE", 1, 1, "", "", ""),
+        ("a03", "MAINT", 8, 24018, "", "", "Node unexpectedly rebooted"),
+        ("a04", "ALLOCATED", 288, 6850663, "big", "", ""),
+        ("a05", "MAINT*+DRAIN", 16, 64000, "a05,centos7", "", "flexalloc_20170125"),
+        ("a06", "DOWN*", 32, 1547638, "", "highmem", "NHC: "),
+        ("a07", "MIXED", 16, 512000, "", "gpu", ""),
+        ("a08", "MAINT+DRAIN", 24, 32220, "f1,f2", "p1,p2,pdef", "Foo/ failed"),
+        ("a09", "ALLOCATED+CLOUD", 16, 32000, "", "slurm_partition", ""),
+        ("a10", "IDLE", 256, 1900000, "NVIDIA,RACK31", "gpu2", ""),
+        ("a11", "IDLE", 40, 126000, "AVX", "short,geneious", ""),
+        ("a12", "IDLE", 24, 257000, "intel,gpu,v100", "compute", ""),
+        ("a13", "MIXED", 48, 248000, "", "gpu5", ""),
+        ("a14", "DOWN*", 2, 1, "", "batch", "Not responding"),
+        ("a15", "IDLE", 2, 1, "", "batch", ""),
+        ("a16", "IDLE", 80, 0, "", "normal", ""),
+    ]
+
+
+ATTRIBUTES = ("Arch=x86_64", "CPUTot=4", "AvailableFeatures=a,b", "NodeHostName=h", "RealMemory=9",
+              "AllocMem=0", "State=IDLE+DRAIN", "MCS_label=N/A", "NextState=RESUME",
+              "Partitions=p,q", "NewInAnotherRelease=State:x")
+
+
+@given(st.permutations(ATTRIBUTES), st.sets(st.sampled_from(ATTRIBUTES)))
+def test_any_attribute_may_be_missing_or_elsewhere(attributes: list[str], gone: set[str]) -> None:
+    left = [one for one in attributes if one not in gone or one.startswith("State=")]
+    nodes, refused = parse_scontrol_nodes(f"NodeName=n1 {' '.join(left)} Reason=bad State=IDLE\n")
+    assert refused == []
+    assert nodes == [Node("n1", "IDLE+DRAIN", 4 if "CPUTot=4" in left else 0,
+                          9 * MIB if "RealMemory=9" in left else 0,
+                          ("a", "b") if "AvailableFeatures=a,b" in left else (),
+                          ("p", "q") if "Partitions=p,q" in left else (), "bad State=IDLE")]
+
+
+LINE = ("NodeName=n1 Arch=x86_64 CPUTot=4 OS={system} RealMemory=9 AllocMem=0 State=DOWN "
+        "MCS_label=N/A Partitions=p BootTime=None{written}\n")
+
+
+@pytest.mark.parametrize(("system", "written_text", "reason"), [
+    ("Linux 5.4.0 #1 SMP State=IDLE Partitions=x", "", ""),
+    ("Linux Reason=x Comment=y", " Reason=mine", "mine"),
+    ("Linux", " Reason=x RealMemory=1 AllocMem=0 State=IDLE OS=y [root@2026-01-01T00:00:00]",
+     "x RealMemory=1 AllocMem=0 State=IDLE OS=y"),
+    ("Linux", " Reason=one [root@2026-01-01T00:00:00]        two State=IDLE Comment=z",
+     "one\ntwo State=IDLE"),
+    ("Linux", " Reason=x Comment=y [a@2026-01-01T00:00:00]", "x Comment=y"),
+    ("Linux", " Reason=why InstanceId=i-1 InstanceType=t Topology=leaf:s1", "why"),
+    # No reason, but texts that look like one.
+    ("Linux", " Comment=State=IDLE [root@x] Reason=none Extra={\"a\": 1}", ""),
+    ("Linux", " Extra=a=b State=IDLE Reason=no", ""),
+    ("Linux", " Reason=(null)", ""),
+])
+def test_free_text_is_never_a_key(system: str, written_text: str, reason: str) -> None:
+    nodes, refused = parse_scontrol_nodes(LINE.format(system=system, written=written_text))
+    assert refused == []
+    assert nodes == [Node("n1", "DOWN", 4, 9 * MIB, (), ("p",), reason)]
+
+
+free_text = st.lists(st.sampled_from(
+    ["State=IDLE", "RealMemory=1 AllocMem=0 ", "Reason=", "Comment=", "OS=Linux", "NodeName=x",
+     "[root@2026-01-01T00:00:00]", "Partitions=y", "        ", "dimm", "="]), max_size=6
+).map(" ".join)
+
+
+@given(free_text, free_text, free_text)
+def test_no_text_of_anybody_makes_a_node_idle(system: str, reason: str, comment: str) -> None:
+    text = LINE.format(system=f"Linux {system}", written=f" Reason={reason} [root@2026-01-01T00:"
+                       f"00:00] Comment={comment}")
+    nodes, refused = parse_scontrol_nodes(f"{text}NodeName=n2 State=IDLE\n")
+    # Where it cannot be told, the node is left out.
+    assert len(nodes) + len(refused) == 2
+    assert [node.state for node in nodes if node.name == "n1"] in ([], ["DOWN"])
+
+
+def test_the_default_partition_wherever_scontrol_puts_it() -> None:
+    assert default_of_partitions("PartitionName=a Default=NO\nPartitionName=b Default=YES\n") == "b"
+    assert default_of_partitions("PartitionName=a Nodes=n1 Default=YES MaxNodes=1\n") == "a"
+    # Before 17.11, with attributes of its own.
+    assert default_of_partitions(
+        "PartitionName=debug AllowGroups=ALL AllocNodes=ALL Default=YES Midplanes=x "
+        "DefaultTime=NONE Priority=1 Shared=NO State=UP SelectTypeParameters=N/A\n") == "debug"
+    assert default_of_partitions("PartitionName=a Default=NO\n\n") == ""
+    assert default_of_partitions("") == ""
+
+
+@pytest.mark.parametrize(("state", "reason", "why"), [
+    ("idle+drain", "Prolog error : Prolog error",
+     "drained by an administrator (DRAIN): Prolog error"),
+    ("down", "x : Not responding : x : Not responding", "down (DOWN): x : Not responding"),
+    ("idle+drain", "a : b", "drained by an administrator (DRAIN): a : b"),
+    # What was the reason once is not why these are not available.
+    ("allocated", "Not responding", "in use (ALLOCATED)"),
+    ("mixed", "disk", "partly in use (MIXED)"),
+    ("idle+completing", "disk", "still cleaning up after a job (COMPLETING)"),
+    ("idle+reserved", "disk", "reserved (RESERVED)"),
+    ("idle+maintenance+reserved", "disk", "in maintenance (MAINTENANCE)"),
+    ("idle+not_responding", "disk", "not responding (NOT_RESPONDING)"),
+    ("unknown", "disk", "not heard of since the controller started (UNKNOWN)"),
+    ("idle", "disk", ""),
+    ("idle+shiny", "disk", "in a state that is not known here (SHINY): disk"),
+])
+def test_a_reason_is_shown_where_it_is_one(state: str, reason: str, why: str) -> None:
+    rules = NodeRules(["IDLE", "ALLOCATED", "MIXED"], ["IDLE"], [])
+    node = Node("n1", state, 4, MIB, (), ("p",), reason)
+    assert node_info(node, rules.judge(state))["why"] == why
+
+
+def test_reasons_of_drained_nodes_are_told_once() -> None:
+    text = table(["idle+drain", "n[1-2]", "Prolog error : Prolog error"], ["idle", "n3", "old"],
+                 header="STATECOMPLETE NODELIST REASON")
+    assert parse_drained(text) == {"n1": "Prolog error", "n2": "Prolog error"}
+
+
 def test_scontrol_nodes_that_are_cut_or_garbled() -> None:
     text = captured("nodes_scontrol")
     with pytest.raises(UnreadableAnswer, match="cut off"):
@@ -282,6 +404,16 @@ def test_arrays_and_heterogeneous_jobs_are_one_job() -> None:
     assert jobs["arr"].data["tasks"] == "3 COMPLETED, 1 PENDING, 1 RUNNING"
     assert jobs["het one"].job_id == "79"
     assert jobs["het one"].data["tasks"] == "2 PENDING"
+
+
+def test_the_first_component_says_whose_a_heterogeneous_job_is() -> None:
+    """From 25.11 on, squeue lists the last one first; and only the first has sbatch's comment."""
+    rows = [job_text(id="18", array="18", het="17", name="two", state="RUNNING"),
+            job_text(id="17", array="17", het="17", name="one", comment="tok", state="COMPLETED")]
+    jobs, _ = parse_jobs(job_table(*rows))
+    assert list(jobs) == ["17"] and jobs["17"].state == "RUNNING"
+    assert (jobs["17"].data["name"], jobs["17"].data["comment"]) == ("one", "tok")
+    assert [job.job_id for job in with_token(jobs, "tok")] == ["17"]
 
 
 @pytest.mark.parametrize(("states", "whole"), [
