@@ -395,7 +395,7 @@ def test_notes_of_real_jobs() -> None:
     assert job_note("67", jobs["67"].data).startswith(
         "Job 67 was stopped at its time limit of 1:00 (TIMEOUT) on node01 at ")
     assert "could not start its script (exit 0:53)" in job_note("93", jobs["93"].data)
-    assert "Expected start: 2026-11-22T18:07:01." in job_note("79", jobs["79"].data)
+    assert "Expected start: 2026-11-22T18:07:01." in job_note("79", jobs["79"].data, 0.0)
 
 
 def test_arrays_and_heterogeneous_jobs_are_one_job() -> None:

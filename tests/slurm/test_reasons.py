@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from captures import DATA
 from hypothesis import given
@@ -20,6 +22,9 @@ from pavilion.schedulers.plugins.slurm.states import JOB_STATES
 # Name, first and last release.
 NAMES = [line.split()[0] for line in (DATA / "reasons.txt").read_text().splitlines()
          if not line.startswith("#")]
+# 2026-01-01T03:04:05 here. The jobs of these tests are expected to start a day later.
+NOW = time.mktime((2026, 1, 1, 3, 4, 5, 0, 0, -1))
+DAY = 24 * 3600.0
 UNKNOWN = "Slurm's reason is not known here"
 NEVER = ["AccountNotAllowed", "BadConstraints", "DeadLine", "DependencyNeverSatisfied",
          "InvalidAccount", "InvalidQOS", "MaxMemPerLimit", "PartitionConfig", "PartitionNodeLimit",
@@ -149,8 +154,22 @@ def test_any_reason_is_told(text: str, state: str, start: str, exit_code: str) -
 @given(st.sampled_from(NAMES), st.sampled_from(
     ["PENDING", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING", "REQUEUED"]))
 def test_a_job_with_an_expected_start_needs_nobody(name: str, state: str) -> None:
-    note = job_note("7", {"state": state, "reason": name, "start": "2026-01-01T00:00:00"})
+    data = {"state": state, "reason": name, "start": "2026-01-02T03:04:05"}
+    note = job_note("7", data, NOW)
     assert "needs an administrator" not in note and "can never run" not in note
+
+
+@pytest.mark.parametrize(("reason", "state", "words"), [
+    ("ReservationInvalid", "PENDING", "needs an administrator"),
+    ("PartitionTimeLimit", "PENDING", "can never run"),
+    ("Reservation r was deleted", "RESV_DEL_HOLD", "needs an administrator"),
+])
+def test_a_start_that_is_long_past_is_not_expected_any_more(reason: str, state: str,
+                                                            words: str) -> None:
+    data = {"state": state, "reason": reason, "start": "2026-01-02T03:04:05"}
+    assert words not in job_note("7", data, NOW + DAY)
+    late = job_note("7", data, NOW + 2 * DAY)
+    assert words in late and "Expected start" not in late
 
 
 def test_blanks_and_underscores_are_the_same() -> None:
@@ -264,7 +283,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
     ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
 ])
 def test_note(data: dict[str, str], note: str) -> None:
-    assert job_note("7", data) == note
+    assert job_note("7", data, NOW) == note
 
 
 @pytest.mark.parametrize("state", JOB_STATES)

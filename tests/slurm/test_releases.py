@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,8 @@ from pavilion.schedulers.plugins.slurm.parsing import (
 from pavilion.schedulers.plugins.slurm.states import NodeRules, parse_node_state, reset_warnings
 
 RULES = NodeRules(["IDLE", "ALLOCATED", "MIXED"], ["IDLE"], ["RESERVED"])
+# 2026-11-26T20:00:00 here.
+CAPTURED_AT = time.mktime((2026, 11, 26, 20, 0, 0, 0, 0, -1))
 every_release = pytest.mark.parametrize("release", RELEASES)
 
 
@@ -215,7 +218,7 @@ def test_notes_of_jobs_that_wait(release: str) -> None:
     jobs = jobs_of(release)
 
     def waits(name: str) -> str:
-        note = job_note("1", jobs[name].data)
+        note = job_note("1", jobs[name].data, CAPTURED_AT)
         return note.removeprefix("Job 1 is waiting").partition(":")[0]
 
     assert {name: waits(name) for name in ("held", "never", "toolong", "later", "dep")} == {
@@ -227,7 +230,7 @@ def test_notes_of_jobs_that_wait(release: str) -> None:
     assert f"drained or not responding: {node} (" in job_note("1", jobs[name].data)
     # Nobody's help is needed for a job that has a start.
     assert waits("nofolder") == "" and "Expected start: 2026-" in job_note(
-        "1", jobs["nofolder"].data)
+        "1", jobs["nofolder"].data, CAPTURED_AT)
     assert not any("not known here" in job_note("1", job.data) for job in jobs.values())
 
 

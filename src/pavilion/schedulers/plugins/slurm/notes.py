@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -87,19 +88,20 @@ _NO_TIME = frozenset(["", "N/A", "NONE", "Unknown", "(null)", "0", "Invalid"])
 _EMPTY_REASONS = frozenset(["", "None", "(null)", "NonZeroExitCode", "TimeLimit"])
 
 
-def job_note(job_id: str, data: Mapping[str, str]) -> str:
+def job_note(job_id: str, data: Mapping[str, str], now: float | None = None) -> str:
     """Say in a sentence or two what is known of a job.
 
     :param data: What ``parsing.parse_jobs`` gives: 'state', 'reason', 'exit_code', 'nodes',
         'start', 'end', 'time_limit', 'restarts', 'tasks'; each may be missing.
+    :param now: Seconds since the epoch; None for the clock's.
     """
     state = parse_job_state(data.get("state", ""))
     if state.is_over:
         note = _over_note(job_id, state, data)
     elif state.name == "PENDING":
-        note = _pending_note(job_id, data)
+        note = _pending_note(job_id, data, now)
     else:
-        note = _active_note(job_id, state, data)
+        note = _active_note(job_id, state, data, now)
     restarts = data.get("restarts", "0")
     # Not int(): a superscript is a digit, too.
     if restarts.isascii() and restarts.isdigit() and restarts.strip("0"):
@@ -109,9 +111,9 @@ def job_note(job_id: str, data: Mapping[str, str]) -> str:
     return note
 
 
-def _pending_note(job_id: str, data: Mapping[str, str]) -> str:
+def _pending_note(job_id: str, data: Mapping[str, str], now: float | None) -> str:
     reason = explain_reason(data.get("reason", "") or "None")
-    start = _known_time(data.get("start", ""))
+    start = _expected_start(data, now)
     # Whatever Slurm has planned a start for needs nobody's help.
     kind = Wait.WAITING if start else reason.kind
     what = {Wait.WAITING: "is waiting",
@@ -125,10 +127,25 @@ def _known_time(text: str) -> str:
     return "" if text in _NO_TIME else text
 
 
-def _active_note(job_id: str, state: JobState, data: Mapping[str, str]) -> str:
+# Seconds after an expected start until it is no longer one: the scheduler may be late.
+_START_GRACE = 600.0
+
+
+def _expected_start(data: Mapping[str, str], now: float | None) -> str:
+    """When a job that waits is expected to start; '' when that is not known, or long past."""
+    start = _known_time(data.get("start", ""))
+    try:
+        due = time.mktime(time.strptime(start, "%Y-%m-%dT%H:%M:%S"))
+    except (ValueError, OverflowError):
+        return start
+    return start if due + _START_GRACE > (time.time() if now is None else now) else ""
+
+
+def _active_note(job_id: str, state: JobState, data: Mapping[str, str],
+                 now: float | None) -> str:
     start = _known_time(data.get("start", ""))
     doing = _DOINGS.get(state.name, "is in a state that is not known here")
-    if state.name in _HELD and not start:
+    if state.name in _HELD and not _expected_start(data, now):
         doing += "; it needs an administrator"
     note = f"Job {job_id} {doing} ({state.name})"
     if data.get("nodes"):
