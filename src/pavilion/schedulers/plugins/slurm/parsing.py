@@ -275,18 +275,13 @@ def _scontrol_node(line: str) -> Node:
     :raises ValueError: When it has no name, or no one state.
     """
     head, reason = _head(line)
-    values: dict[str, str] = {}
-    states: set[str] = set()
-    for word in head.split():
-        key, equals, value = word.partition("=")
-        if equals:
-            values.setdefault(key, value)
-            if key == "State":
-                states.add(value)
+    found = _NODE_KEYS.findall(head)
+    # Of those that are there several times, the first.
+    values = dict(reversed(found))
     name, state = values.get("NodeName", ""), values.get("State", "")
     if not name or not state:
         raise ValueError("NodeName= or State= is missing")
-    if len(states) > 1:
+    if any(key == "State" and value != state for key, value in found):
         raise ValueError("State= is there more than once")
     cpus, mem = (_number(value) if value not in _NOTHING else 0
                  for value in (values.get("CPUTot", ""), values.get("RealMemory", "")))
@@ -295,8 +290,11 @@ def _scontrol_node(line: str) -> Node:
                 _list(values.get("Partitions", "")), reason)
 
 
+_NODE_KEYS = re.compile(r"(?:^| )(NodeName|State|CPUTot|RealMemory|(?:Available)?Features|"
+                        r"Partitions)=(\S*)")
 # The kernel's name of itself, with blanks, and what follows it in all releases.
-_OS = re.compile(r" OS=(.*?)(?= RealMemory=[0-9]+ AllocMem=)")
+_OS = " OS="
+_AFTER_OS = re.compile(r" RealMemory=[0-9]+ AllocMem=")
 _WRITTEN = re.compile(r" (Reason|Comment|Extra)=")
 # Who set the reason, and when. Its further lines come behind that, indented; then other keys.
 _REASON_BY = re.compile(r" \[[^\[\]\s]+@(?:[0-9]{4}-[^\[\]\s]+\]|[^\[\]]+\]$)")
@@ -310,11 +308,14 @@ def _head(line: str) -> tuple[str, str]:
 
     :raises ValueError: When nobody can say where that part ends.
     """
-    system, written = _OS.search(line), _WRITTEN.search(line)
-    if system and not (written and written.start() < system.start()):
-        if _WRITTEN.search(system[1]) and " State=" in system[1]:
+    written = _WRITTEN.search(line)
+    start = line.find(_OS, 0, written.start() if written else len(line))
+    after = _AFTER_OS.search(line, start) if start >= 0 else None
+    if after:
+        system = line[start:after.start()]
+        if " State=" in system and _WRITTEN.search(system):
             raise ValueError("what users wrote cannot be told from the rest")
-        line = line[:system.start()] + line[system.end():]
+        line = line[:start] + line[after.start():]
         written = _WRITTEN.search(line)
     if written is None:
         return line, ""
