@@ -277,7 +277,7 @@ def _scontrol_node(line: str) -> Node:
     head, reason = _head(line)
     found = _NODE_KEYS.findall(head)
     # Of those that are there several times, the first.
-    values = dict(reversed(found))
+    values: dict[str, str] = dict(reversed(found))
     name, state = values.get("NodeName", ""), values.get("State", "")
     if not name or not state:
         raise ValueError("NodeName= or State= is missing")
