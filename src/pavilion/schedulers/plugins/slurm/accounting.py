@@ -12,7 +12,7 @@ What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
 - The comment is recorded only with AccountingStoreFlags=job_comment; the command line of sbatch
   (SubmitLine, from 21.08) always is.  It is not quoted, and may hold line ends.
 - Of an exit code of 128 and more, sacct takes 128 away: '9:0' is exit code 9, or 137. From 25.11
-  on it does not (by its source).
+  on it does not (measured on 25.11).
 - A requeued job has a row for each run, and an id that was given out again has the rows of all
   jobs that had it.  Without ``--duplicates`` only the newest of all is told.
 - A slurmdbd that was down gets what happened meanwhile when it is back, some seconds later: until
