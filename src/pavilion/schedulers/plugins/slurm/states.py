@@ -33,6 +33,7 @@ def reset_warnings() -> None:
     """Forget which unknown words were logged already."""
     _warned.clear()
     parse_node_state.cache_clear()
+    has_reason.cache_clear()
     parse_job_state.cache_clear()
 
 
@@ -122,11 +123,15 @@ _NODE_ALIASES: dict[str, tuple[str | None, str | None]] = {
     "POWER_SAVING": (None, "POWERED_DOWN"),
     "POWERED": (None, "POWERED_DOWN"),
     "POW_DN": (None, "POWERED_DOWN"),
+    "POWERED_DN": (None, "POWERED_DOWN"),
+    "POWRING_DN": (None, "POWERING_DOWN"),
     "POW_UP": (None, "POWERING_UP"),
     "REBOOT": (None, "REBOOT_REQUESTED"),
     "BOOT": (None, "REBOOT_ISSUED"),
     "INVAL": (None, "INVALID_REG"),
     "NPC": (None, "PERFCTRS"),
+    "CANC_R": (None, "CANCEL_REBOOT"),
+    "EXT": (None, "EXTERNAL"),
     "RESM": (None, "RESUME"),
     "BLOCK": (None, "BLOCKED"),
     # As older lists of states in configurations have it.
@@ -198,6 +203,19 @@ def parse_node_state(text: str) -> NodeState:
 def node_state_names(text: str) -> tuple[str, ...]:
     """Base and flags of a node's state in any of Slurm's notations."""
     return parse_node_state(text).names()
+
+
+# What comes with a reason for it: somebody, or the controller, set it and said why. On any other
+# node a reason is an old one: 25.11 keeps it when the node is resumed.
+_WITH_REASON = frozenset(["DOWN", "ERROR", "DRAIN", "FAIL", "INVALID_REG", "REBOOT_REQUESTED",
+                          "REBOOT_ISSUED", "CANCEL_REBOOT", "UNDRAIN"])
+
+
+@lru_cache(maxsize=4096)
+def has_reason(text: str) -> bool:
+    """Whether the reason of a node with this state says why it is in that state."""
+    base, flags, unknown = parse_node_state(text)
+    return bool(unknown or _WITH_REASON & (flags | {base}))
 
 
 def _node_word(word: str) -> tuple[str | None, str | None]:
@@ -420,8 +438,8 @@ def parse_job_state(text: str) -> JobState:
     Never fails. A word that is not known counts as active, so that nobody's test is ended by it.
     """
     main, _, by = text.strip().upper().partition(" BY ")
-    words = [JOB_CODES.get(word, word) for word in main.replace(",", "+").split("+") if word]
-    words = [word.strip() for word in words] or ["UNKNOWN"]
+    parts = [word.strip() for word in main.replace(",", "+").split("+")]
+    words = [JOB_CODES.get(word, word) for word in parts if word] or ["UNKNOWN"]
     for word in words:
         if word not in _JOB_PHASES:
             _warn_once("job state", word)

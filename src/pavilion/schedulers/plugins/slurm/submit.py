@@ -61,7 +61,7 @@ TURN = "Waits for its turn: other jobs are being submitted."
 UNCLEAR = ("What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
            "Slurm's list.")
 # What sbatch prints at once, before it tries again for two minutes.
-_RETRYING = re.compile(r"sleeping and retrying", re.IGNORECASE)
+_RETRYING = re.compile(r"(?:sleeping and|disabled,) retrying", re.IGNORECASE)
 
 
 class Submission(NamedTuple):
