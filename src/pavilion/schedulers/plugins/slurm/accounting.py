@@ -333,7 +333,8 @@ class Accounting:
         # A job whose id is not known can only be looked for among all of its user's: of some time.
         if all(whens) or not all(ids):
             since = math.ceil(self._now() - min(filter(None, whens)) + MARGIN)
-        argv_of = queries.accounting(ids if all(ids) else [], records[0].user, cluster, since)
+        argv_of = queries.accounting(ids if all(ids) else [],
+                                     queries.named_user(records[0].user), cluster, since)
         result = self._run(argv_of(self._fields), TIMEOUT)
         if not result.ok and _NO_FIELD.search(result.stderr):
             # A release before 21.08.

@@ -179,7 +179,7 @@ class SlurmClient:
         :param cluster: Another cluster than the one of this host.
         :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
         """
-        result = self.querying.run(queries.jobs(user, cluster))
+        result = self.querying.run(queries.jobs(queries.named_user(user), cluster))
         if classify_result(result) is not None:
             raise QueryFailed(result.describe())
         try:
@@ -204,7 +204,7 @@ class SlurmClient:
             known = self._scripts.setdefault((user, cluster), {})
             if job_id not in known and time.monotonic() >= self._scripts_again:
                 self._scripts_again = time.monotonic() + SCRIPTS_PAUSE
-                result = self.querying.run(queries.scripts(user, cluster))
+                result = self.querying.run(queries.scripts(queries.named_user(user), cluster))
                 if classify_result(result) is None:
                     try:
                         known.update(parsing.parse_scripts(result.stdout))

@@ -233,6 +233,19 @@ def _checked(job_id: str) -> str:
     return job_id
 
 
+def named_user(user: str | None) -> str | None:
+    """The user to query jobs of; None, everybody, for one whose id has no name on this host, as
+    in containers and where the directory service is away: for such an id squeue gives an error, or
+    (25.11) an empty list."""
+    import pwd
+    try:
+        if user is not None:
+            pwd.getpwuid(int(user))
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return user
+
+
 def is_job_id(text: str) -> bool:
     """Whether a text is a job's id, like '17', '17_3' or '17+1'."""
     return _JOB_ID.fullmatch(text) is not None
