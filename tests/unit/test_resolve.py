@@ -314,7 +314,7 @@ def test_the_shebang_may_not_wait(pav_cfg: PavConfig) -> None:
     ("a: {permute_on: size, variables: {size: []}, run: {cmds: [x]}}",
      ["permute_on", "size", "empty"]),
     ("a: {run: {cmds: ['{{open']}}", ["run.cmds.0", "}}"]),
-    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "no expressions"]),
+    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "Pavilion has expressions, this host does not"]),
     ("a: {schedule: {nodes: '{{chunk_ids}}'}, run: {cmds: [x]}}", ["schedule.nodes", "chunk_ids"]),
     ("a: {variables: {x: '{{y}}', y: '{{x}}'}, run: {cmds: ['{{x}}']}}", ["x", "y"]),
     ("a: {scheduler: rwa, run: {cmds: [x]}}", ["'rwa'", "Did you mean 'raw'?", "grid"]),

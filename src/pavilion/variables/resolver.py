@@ -109,6 +109,48 @@ class Resolver:
             return place.error(f"{msg}. The set '{first}' has {have}")
         return place.error(f"{msg}. There are: {listed(full) or 'no variables here'}")
 
+    def origins(self, text: str) -> list[tuple[str, str]]:
+        """Where what a text refers to stands.
+
+        :returns: (reference, dotted place of the text that it means, such as 'var.sizes.1'), for
+            references to the test's variables, and for those in these in turn.
+        """
+        found: dict[tuple[str, str], None] = {}
+        todo = [text]
+        while todo and len(found) < MAX_DEPTH:
+            try:
+                references = [piece for piece in parse_template(todo.pop())
+                              if isinstance(piece, Reference)]
+                for ref in references:
+                    for where, value in self._texts_of(ref):
+                        if (ref.text, where) not in found:
+                            found[ref.text, where] = None
+                            todo.append(value)
+            except VariableError:
+                # Reported where it is resolved.
+                continue
+        return list(found)
+
+    def _texts_of(self, ref: Reference) -> list[tuple[str, str]]:
+        """The unresolved texts that a reference means, with their dotted places in 'var'."""
+        place = Place("", ref.text)
+        target = self._find(ref, place)
+        owner = self._owner(target)
+        if owner[0] != "var":
+            return []
+        value = self._source(*owner).value(target.name, place)
+        where, path = f"var.{target.name}", list(target.path)
+        if isinstance(value, list):
+            given = path.pop(0) if path and (path[0] == "*" or path[0].isdigit()) else "0"
+            index = str(self._chosen[owner]) if target.set_name == "per" else given
+            if index == "*":
+                return [(f"{where}.{number}", text) for number, text in enumerate(value)
+                        if isinstance(text, str)]
+            where, value = f"{where}.{index}", value[int(index)]
+        if isinstance(value, dict) and path:
+            where, value = f"{where}.{path[0]}", value.get(path[0], "")
+        return [(where, value)] if isinstance(value, str) else [(where, "")]
+
     # What is deferred
 
     def _must_be_known(self, ref: Reference, where: str) -> None:
@@ -240,5 +282,5 @@ def names_set(parts: Sequence[str]) -> bool:
 def _joined(separator: str, texts: Sequence[str], where: str) -> str:
     if sum(map(len, texts)) > MAX_LENGTH:
         raise VariableError(f"{where or 'A text'}: with its variables' values it would have "
-                            f"more than {MAX_LENGTH} characters")
+                            f"more than {MAX_LENGTH} characters", data={"where": where})
     return separator.join(texts)

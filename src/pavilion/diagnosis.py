@@ -1,0 +1,286 @@
+"""Why a test cannot be used: everything that is wrong with its values, and where it stands.
+
+:mod:`pavilion.resolve` stops at the first mistake.  What is wrong elsewhere is looked for in here,
+in the same order, and leaves out what only follows from a mistake that was reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pavilion import schedulers
+from pavilion.errors import ConfigError, PavilionError, quoted
+from pavilion.problems import SHOWN, Problem, Problems
+from pavilion.resolve import (
+    USED_UP,
+    base_manager,
+    check_chunk,
+    check_concurrent,
+    check_shebang,
+    find_scheduler,
+    initial_vars,
+    split_permutations,
+)
+from pavilion.schedulers.config import SchedConfigError, validate_config
+from pavilion.suite_file import SuiteTest, take_out
+from pavilion.test_run import parse_timeout
+from pavilion.variables import VariableSetManager, permutations
+from pavilion.variables.config import dotted, map_texts
+from pavilion.variables.template import is_template
+
+# The most permutations of a test that are looked at.
+_MOST = 1000
+# A key in the message of a scheduler.
+_KEY = re.compile(r"\b(?:schedule|run)(?:\.\w+)+|\b(?:scheduler|chunk|concurrent|permute_on)\b")
+
+Path = Sequence["str | int"]
+
+
+class Diagnosis:
+    """Finds what is wrong with the values of one test."""
+
+    def __init__(self, test: SuiteTest, problems: Problems) -> None:
+        self._test = test
+        self._problems = problems
+        # Whether there are no variables of a scheduler, or not those that the test would get.
+        self._sched_unknown = False
+        self._sched_doubtful = False
+
+    def run(self, cause: PavilionError | None) -> None:
+        """Report everything.
+
+        :param cause: What the test was refused for, which is reported when nothing is found.
+        """
+        before = len(self._problems)
+        base = base_manager(self._test)
+        early, late = split_permutations(base, self._test.config["permute_on"])
+        for manager in self._permuted(base, early):
+            self._check(manager, late)
+            if len(self._problems) > before + 2 * SHOWN:
+                break
+        if len(self._problems) == before and cause is not None:
+            self._report_unplaced(cause)
+
+    def _permuted(self, manager: VariableSetManager, names: Sequence[str]
+                  ) -> list[VariableSetManager]:
+        if not names:
+            return [manager]
+        try:
+            return permutations(manager, names)[:_MOST]
+        except PavilionError as exc:
+            if not self._follows(exc):
+                self._report(("permute_on",), exc)
+            return [manager]
+
+    def _check(self, manager: VariableSetManager, late: Sequence[str]) -> None:
+        before = len(self._problems)
+        plugin = self._scheduler(manager)
+        schedule = self._schedule(manager)
+        self._sched_unknown = plugin is None
+        self._sched_doubtful = len(self._problems) > before or any(
+            key.startswith("schedule") for key in self._test.origin.refused)
+        if plugin is not None:
+            try:
+                manager.add_set("sched", initial_vars(plugin, schedule))
+            except PavilionError as exc:
+                self._sched_unknown = True
+                if not self._sched_doubtful:
+                    self._report_unplaced(exc)
+        for final in self._permuted(manager, late):
+            self._check_values(final)
+
+    def _scheduler(self, manager: VariableSetManager) -> schedulers.SchedulerPlugin | None:
+        name = self._text(manager, self._test.config["scheduler"], ("scheduler",))
+        if name is None or "scheduler" in self._test.origin.refused:
+            return None
+        try:
+            return find_scheduler(name)
+        except PavilionError as exc:
+            self._report(("scheduler",), exc, manager)
+            return None
+
+    def _schedule(self, manager: VariableSetManager) -> dict[str, Any]:
+        """The schedule section without what is wrong in it."""
+        def look(text: str, path: Path) -> Any:
+            return self._text(manager, text, path)
+
+        found: dict[str, Any] = _without_none(map_texts(
+            {"schedule": self._test.config["schedule"]}, look))["schedule"]
+        while True:
+            try:
+                validate_config(found)
+                return found
+            except SchedConfigError as exc:
+                path = tuple((exc.data or {}).get("key", "").split("."))
+                for place, error in _bad_items(path, found) or [(path, exc)]:
+                    self._report(place, error, manager)
+                if not take_out(found, path[1:]):
+                    return found
+
+    def _check_values(self, manager: VariableSetManager) -> None:
+        def look(text: str, path: Path) -> Any:
+            value = self._text(manager, text, path,
+                               may_wait=path[0] == "run" and path[1] != "shebang")
+            if value is not None and path[0] == "run" and "\0" in value:
+                self._report(path, f"it holds a null character: {quoted(value)}.", manager)
+            return value
+
+        config = map_texts({key: value for key, value in self._test.config.items()
+                            if key not in USED_UP or key == "subtitle"}, look)
+        for check, path in ((check_chunk, ("chunk",)), (check_concurrent, ("concurrent",)),
+                            (check_shebang, ("run", "shebang")),
+                            (parse_timeout, ("run", "timeout"))):
+            value = config[path[0]] if len(path) == 1 else config["run"][path[1]]
+            if value is None or is_template(value):
+                continue
+            try:
+                check(value)
+            except ConfigError as exc:
+                self._report(path, exc, manager)
+
+    def _text(self, manager: VariableSetManager, text: str, path: Path, may_wait: bool = False
+              ) -> Any:
+        """A text with its variables filled in; None where that cannot be done."""
+        if not is_template(text):
+            return text
+        where = dotted(path)
+        try:
+            return manager.resolve_or_keep(text, where, may_wait)
+        except PavilionError as exc:
+            errors = self._each(manager, text, where, may_wait) or [exc]
+        for error in errors:
+            if not self._follows(error):
+                self._report(path, error)
+        return None
+
+    @staticmethod
+    def _each(manager: VariableSetManager, text: str, where: str, may_wait: bool
+              ) -> list[PavilionError]:
+        """What is wrong with each of the references in a text."""
+        errors: list[PavilionError] = []
+        try:
+            references = sorted(manager.references(text))
+        except PavilionError:
+            # Its braces are wrong.
+            return errors
+        for reference in references:
+            try:
+                manager.resolve_or_keep(f"{{{{{reference}}}}}", where, may_wait)
+            except PavilionError as exc:
+                errors.append(exc)
+        return errors
+
+    # ------------------------------------------------------------------------------ what to report
+
+    def _follows(self, error: PavilionError) -> bool:
+        """Whether a variable is wrong because of something that was reported already."""
+        parts = (error.data or {}).get("reference", "").strip().split(".")
+        if not parts[0]:
+            return False
+        refused = self._test.origin.refused
+        name = parts[1] if parts[0] == "var" and len(parts) > 1 else parts[0]
+        if refused & {"variables", "inherits_from"} or any(
+                f"{key}.".startswith(f"variables.{name}.") for key in refused):
+            return True
+        if parts[0] in ("var", "per", "pav", "sys"):
+            return False
+        return self._sched_unknown or (self._sched_doubtful and error.prior_error is not None)
+
+    def _report(self, path: Path, what: PavilionError | str,
+                manager: VariableSetManager | None = None) -> None:
+        """Report something.
+
+        :param path: The key it is about.
+        :param manager: Where the values of variables in the key's text come from.
+        """
+        text = str(what)
+        where = (what.data or {}).get("where", "") if isinstance(what, PavilionError) else ""
+        start, _, last = where.partition(", through ")
+        for known in (where, dotted(path)):
+            if known and text.startswith(f"{known}: "):
+                text = text[len(known) + 2:]
+        if last.startswith("var."):
+            reference = (what.data or {}).get("reference", "")  # type: ignore[union-attr]
+            path = self._item_with(("variables", *last.split(".")[1:]), reference)
+            text += f" (Used in {start}.)"
+        elif manager is not None:
+            text += self._origins(path, manager)
+        self._add(path, text)
+
+    def _report_unplaced(self, error: PavilionError) -> None:
+        """Report what names no key but in its text."""
+        text = str(error)
+        for match in _KEY.finditer(text):
+            path = match[0].split(".")
+            if self._test.origin.place(path) is not None:
+                self._add(path, text)
+                return
+        self._add((), text)
+
+    def _add(self, path: Path, text: str) -> None:
+        test, origin = self._test, self._test.origin
+        place = origin.place(path)
+        if place is None:
+            self._problems.add(Problem(str(test.file), origin.lines.get(test.name, 0),
+                                       dotted((test.name, *path)), text), test.name)
+        elif not place.line:
+            self._problems.add(Problem(str(place.file), 0, dotted(path), text))
+        else:
+            owner = origin.owner(place, test.name)
+            self._problems.add(Problem(place.file or str(test.file), place.line,
+                                       dotted((owner, *path)), text), test.name)
+
+    def _item_with(self, path: Path, reference: str) -> Path:
+        """Of a variable, the item that holds a reference."""
+        value = self._test.config["variables"].get(path[1])
+        if len(path) == 2 and isinstance(value, list):
+            for index, item in enumerate(value):
+                if reference and reference in str(item):
+                    return (*path, index)
+        return path
+
+    def _origins(self, path: Path, manager: VariableSetManager) -> str:
+        """Where the values of the variables in a text stand."""
+        text: Any = self._test.config
+        for part in path:
+            text = text.get(part) if isinstance(text, dict) else text
+            text = text[part] if isinstance(text, list) and isinstance(part, int) else text
+        texts = [text] if isinstance(text, str) else text if isinstance(text, list) else []
+        found = []
+        for reference, where in (origin for text in texts for origin in manager.origins(text)):
+            variable = ("variables", *where.split(".")[1:])
+            place = self._test.origin.place(variable)
+            if place is not None:
+                file = f"{place.file}:{place.line}" if place.line else place.file
+                found.append(f"{{{{{reference}}}}} is from {file} ({dotted(variable)})")
+        return f" {'; '.join(found)}." if found else ""
+
+
+def _bad_items(path: Path, schedule: dict[str, Any]) -> list[tuple[Path, SchedConfigError]]:
+    """The items of a list in a schedule section that are refused on their own, and why."""
+    value: Any = schedule
+    for part in path[1:]:
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, list) or len(value) < 2:
+        return []
+    bad: list[tuple[Path, SchedConfigError]] = []
+    for index, item in enumerate(value):
+        alone: Any = [item]
+        for part in reversed(path[1:]):
+            alone = {part: alone}
+        try:
+            validate_config(alone)
+        except SchedConfigError as exc:
+            bad.append(((*path, index), exc))
+    return bad
+
+
+def _without_none(value: Any) -> Any:
+    """A config in which lists hold no None."""
+    if isinstance(value, dict):
+        return {key: _without_none(sub) for key, sub in value.items()}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value if item is not None]
+    return value
