@@ -12,7 +12,7 @@ from typing import Any
 
 from pavilion import schedulers
 from pavilion.errors import ConfigError, PavilionError, quoted
-from pavilion.problems import SHOWN, Problem, Problems
+from pavilion.problems import Problem, Problems
 from pavilion.resolve import (
     USED_UP,
     base_manager,
@@ -47,20 +47,18 @@ class Diagnosis:
         # Whether there are no variables of a scheduler, or not those that the test would get.
         self._sched_unknown = False
         self._sched_doubtful = False
+        self._reports = 0
 
     def run(self, cause: PavilionError | None) -> None:
         """Report everything.
 
         :param cause: What the test was refused for, which is reported when nothing is found.
         """
-        before = len(self._problems)
         base = base_manager(self._test)
         early, late = split_permutations(base, self._test.config["permute_on"])
         for manager in self._permuted(base, early):
             self._check(manager, late)
-            if len(self._problems) > before + 2 * SHOWN:
-                break
-        if len(self._problems) == before and cause is not None:
+        if not self._reports and cause is not None:
             self._report_unplaced(cause)
 
     def _permuted(self, manager: VariableSetManager, names: Sequence[str]
@@ -68,18 +66,20 @@ class Diagnosis:
         if not names:
             return [manager]
         try:
-            return permutations(manager, names)[:_MOST]
+            found = permutations(manager, names)
         except PavilionError as exc:
             if not self._follows(exc):
                 self._report(("permute_on",), exc)
             return [manager]
+        self._problems.all_found &= len(found) <= _MOST
+        return found[:_MOST]
 
     def _check(self, manager: VariableSetManager, late: Sequence[str]) -> None:
-        before = len(self._problems)
+        before = self._reports
         plugin = self._scheduler(manager)
         schedule = self._schedule(manager)
         self._sched_unknown = plugin is None
-        self._sched_doubtful = len(self._problems) > before or any(
+        self._sched_doubtful = self._reports > before or any(
             key.startswith("schedule") for key in self._test.origin.refused)
         if plugin is not None:
             try:
@@ -220,10 +220,11 @@ class Diagnosis:
         self._add((), text)
 
     def _add(self, path: Path, text: str) -> None:
+        self._reports += 1
         test, origin = self._test, self._test.origin
         place = origin.place(path)
         if place is None:
-            self._problems.add(Problem(str(test.file), origin.lines.get(test.name, 0),
+            self._problems.add(Problem(str(test.file), origin.lines.of(test.name),
                                        dotted((test.name, *path)), text), test.name)
         elif not place.line:
             self._problems.add(Problem(str(place.file), 0, dotted(path), text))

@@ -55,17 +55,17 @@ INSTEAD: dict[str, str] = {
 _HAS_KEY = "Pavilion has this key, this host does not: "
 
 
-def explained(error: yc.ConfigError, elem: yc.KeyedElem) -> yc.ConfigError:
+def explained(error: yc.ConfigError, elem: yc.KeyedElem, in_suite: bool = True) -> yc.ConfigError:
     """The error about an unknown key, as one about a key of Pavilion where it is one.
 
     Where the key belongs into a section of the test, that is in the error, too.
 
-    :param error: Its path starts with the name of the test.
     :param elem: The test's element.
+    :param in_suite: Whether the error's path starts with the name of the test.
     """
     if not isinstance(error, yc.UnknownKeyError):
         return error
-    path = [str(part) for part in error.path[1:]]
+    path = [str(part) for part in error.path[in_suite:]]
     message = _message(path)
     if message is not None:
         changed = yc.UnknownKeyError(message, path=error.path)

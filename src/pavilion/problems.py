@@ -31,10 +31,15 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """Problems, each once, with the tests that have them."""
+    """Problems, each once, with the tests that have them.
+
+    - ``all_found``: whether there are no others
+    """
 
     def __init__(self) -> None:
         self._tests: dict[Problem, dict[str, None]] = {}
+        self.all_found = True
+        self._known: dict[tuple[str, int, str, str], Problem] = {}
 
     def __len__(self) -> int:
         return len(self._tests)
@@ -44,6 +49,10 @@ class Problems:
 
         :param test: The test that has it, where the key does not tell.
         """
+        # What follows the first sentence, such as which variables there are, may differ.
+        first = problem.text.partition(". ")[0]
+        problem = self._known.setdefault((problem.source, problem.line, problem.key, first),
+                                         problem)
         tests = self._tests.setdefault(problem, {})
         if test is not None:
             tests[test] = None
@@ -76,10 +85,11 @@ class Problems:
                         f"{len(files)} suites cannot be used" if files else
                         "The tests cannot be used")
         lines = [self._line(problem) for problem in ordered[:SHOWN]]
+        least = "" if self.all_found else "at least "
         if len(ordered) > SHOWN:
-            lines.append(f"and {len(ordered) - SHOWN} more problems.")
+            lines.append(f"and {least}{len(ordered) - SHOWN} more problems.")
         if len(ordered) > 1:
-            headline += f"; {len(ordered)} problems were found"
+            headline += f"; {least}{len(ordered)} problems were found"
         raise ConfigError(headline, prior_error=ConfigError("\n".join(lines)))
 
     def _line(self, problem: Problem) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 import io
 import re
@@ -28,14 +29,33 @@ SIMILAR = 0.65
 MOVED = {"shebang": "run.shebang", "run.concurrent": "concurrent"}
 
 
+class TestLines:
+    """The lines that the tests of a suite start in."""
+
+    __test__ = False
+
+    def __init__(self, lines: Mapping[str, int]) -> None:
+        self._lines = lines
+        self._names = sorted(lines, key=lambda name: lines[name])
+        self._starts = sorted(lines.values())
+
+    def of(self, name: str) -> int:
+        """The line of a test; 0 where it is not known."""
+        return self._lines.get(name, 0)
+
+    def test_at(self, line: int) -> str | None:
+        """The test that a line belongs to."""
+        index = bisect.bisect_right(self._starts, line)
+        return self._names[index - 1] if index else None
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where the config of a test was written."""
 
     # The config, with places.
     written: Any = None
-    # Test name -> the line it starts in.
-    lines: Mapping[str, int] = field(default_factory=dict)
+    lines: TestLines = field(default_factory=lambda: TestLines({}))
     # Keys that were refused, in the test or in what it inherits from: dotted.
     refused: frozenset[str] = frozenset()
 
@@ -54,14 +74,13 @@ class Origin:
         return found and found.of_value
 
     def owner(self, place: Place, default: str) -> str:
-        """The test that a line belongs to.
+        """The test that a place belongs to.
 
         :param default: The test that is meant where several share the line.
         """
-        if self.lines.get(default, 0) == place.line:
+        if self.lines.of(default) == place.line:
             return default
-        before = [name for name, line in self.lines.items() if line <= place.line]
-        return max(before, key=lambda name: self.lines[name]) if before else default
+        return self.lines.test_at(place.line) or default
 
 
 @dataclass(frozen=True)
@@ -208,7 +227,8 @@ class SuiteReader:
     def tests(self, changes: Sequence[Any]) -> dict[str, SuiteTest]:
         """Its tests, with overrides.  None where the file cannot be read at all."""
         data, suite = self._read()
-        lines = {name: place.line for name in suite if (place := key_place(data, name))}
+        lines = TestLines({name: place.line for name in suite
+                           if (place := key_place(data, name))})
         inheritance = Inheritance(suite, self._elem, self._report_in)
         tests = {}
         for name in suite:
@@ -244,7 +264,7 @@ class SuiteReader:
         suite: Any = None
         try:
             data = _SuiteLoader().load_raw(open_user_file(self._file), found)
-            data = _without_foreign(self._moved(data), self._elem)
+            data = _without_foreign(self._moved(self._without_keys(data)), self._elem)
             suite = sound_part(_SuiteElem(sub_elem=self._elem), data, found)
         except yc.ConfigError as exc:
             found.append(exc)
@@ -272,6 +292,20 @@ class SuiteReader:
             return frozenset()
         return frozenset().union(*(self._refused.get(test, ())
                                    for test in inheritance.ancestors(name)))
+
+    def _without_keys(self, data: Any) -> Any:
+        """The file's data without keys of a test that stand where names of tests belong."""
+        keys = [key for key in data if key in self._elem.config_elems] if isinstance(
+            data, dict) else []
+        if all(data[key] is None or isinstance(data[key], dict) for key in keys):
+            # They may be names.
+            return data
+        self._report(yc.ConfigError(
+            f"{', '.join(map(repr, keys))}: keys of a test where the name of a test belongs",
+            expected="like 'hello: {run: {cmds: [echo hello]}}'", place=key_place(data, keys[0])))
+        for key in keys:
+            del data[key]
+        return data
 
     def _moved(self, data: Any) -> Any:
         """The file's data with Pavilion's keys where this host has them."""
@@ -363,13 +397,20 @@ def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
         name = MOVED.get(name, name)
         try:
             elem.find(name.rstrip("+"))
-            nested: Any = _SuiteLoader().load_raw(io.StringIO(value)) if value.strip() else None
+            nested: Any = None
+            if value.strip().startswith("#"):
+                # Not a comment: a shebang.
+                nested = value.strip()
+            elif value.strip():
+                nested = _SuiteLoader().load_raw(io.StringIO(value))
             for part in reversed(name.split(".")):
                 nested = {part: nested}
             changes.append(_placed(elem.normalize(nested), OVERRIDE + quoted(text)))
         except ValueError as exc:
+            error = explained(exc, elem, in_suite=False) if isinstance(
+                exc, yc.ConfigError) else exc
             raise ConfigError(f"The override {quoted(text)} cannot be used",
-                              prior_error=exc) from exc
+                              prior_error=error) from exc
     return changes
 
 

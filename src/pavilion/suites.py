@@ -120,7 +120,7 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
 
 
 def _no_commands(test: SuiteTest) -> Problem:
-    return Problem(str(test.file), test.origin.lines.get(test.name, 0), f"{test.name}.run.cmds", (
+    return Problem(str(test.file), test.origin.lines.of(test.name), f"{test.name}.run.cmds", (
         "it is empty, so there are no commands to run. Pavilion runs such a test, this host does "
         "not: 'true' is a command that does nothing, and the name of a test that is only "
         "inherited from starts with '_'"))

@@ -101,6 +101,8 @@ class Resolver:
         msg = f"no variable '{given}'"
         if not in_set and len(parts) > 1:
             msg = f"no set or variable '{first}'"
+        if "-" in given:
+            msg += " ('-' is a part of the name: Pavilion has expressions, this host does not)"
         near = _near_matches(given, parts[1] if in_set else first, full)
         if near:
             return place.error(f"{msg}. Did you mean {listed(near)}?")
