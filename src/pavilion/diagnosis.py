@@ -26,7 +26,7 @@ from pavilion.resolve import (
 from pavilion.schedulers.config import SchedConfigError, validate_config
 from pavilion.suite_file import SuiteTest, take_out
 from pavilion.test_run import parse_timeout
-from pavilion.variables import VariableSetManager, permutations
+from pavilion.variables import SET_ORDER, VariableSetManager, permutations
 from pavilion.variables.config import dotted, map_texts
 from pavilion.variables.template import is_template
 
@@ -79,8 +79,8 @@ class Diagnosis:
         plugin = self._scheduler(manager)
         schedule = self._schedule(manager)
         self._sched_unknown = plugin is None
-        self._sched_doubtful = self._reports > before or any(
-            key.startswith("schedule") for key in self._test.origin.refused)
+        self._sched_doubtful = (self._reports > before
+                                or self._test.origin.was_refused("schedule"))
         if plugin is not None:
             try:
                 manager.add_set("sched", initial_vars(plugin, schedule))
@@ -93,7 +93,7 @@ class Diagnosis:
 
     def _scheduler(self, manager: VariableSetManager) -> schedulers.SchedulerPlugin | None:
         name = self._text(manager, self._test.config["scheduler"], ("scheduler",))
-        if name is None or "scheduler" in self._test.origin.refused:
+        if name is None or self._test.origin.was_refused("scheduler"):
             return None
         try:
             return find_scheduler(name)
@@ -145,67 +145,98 @@ class Diagnosis:
         """A text with its variables filled in; None where that cannot be done."""
         if not is_template(text):
             return text
-        where = dotted(path)
         try:
-            return manager.resolve_or_keep(text, where, may_wait)
+            return manager.resolve_or_keep(text, dotted(path), may_wait)
         except PavilionError as exc:
-            errors = self._each(manager, text, where, may_wait) or [exc]
-        for error in errors:
-            if not self._follows(error):
-                self._report(path, error)
-        return None
+            self._look_closer(manager, text, path, may_wait, exc)
+            return None
+
+    def _look_closer(self, manager: VariableSetManager, text: str, path: Path, may_wait: bool,
+                     error: PavilionError) -> None:
+        """Report what is wrong in a text, and in the variables that it leads to."""
+        before, missed = self._reports, False
+        todo: list[tuple[Path, str, PavilionError]] = [(path, text, error)]
+        seen: set[str] = set()
+        while todo:
+            where, text, error = todo.pop(0)
+            for name, found in self._each(manager, text, _written(where), may_wait) or [
+                    (None, error)]:
+                if name is None:
+                    missed |= self._follows(found)
+                    if not self._follows(found):
+                        self._report(where, found, used=None if where is path else path)
+                elif name not in seen:
+                    seen.add(name)
+                    todo += self._wrong_texts(manager, name, may_wait)
+        if self._reports == before and not missed:
+            # Variables that refer to each other are wrong in none of their places.
+            self._report(path, error)
+
+    def _wrong_texts(self, manager: VariableSetManager, name: str, may_wait: bool
+                     ) -> list[tuple[Path, str, PavilionError]]:
+        """The texts of a variable that cannot be resolved."""
+        wrong: list[tuple[Path, str, PavilionError]] = []
+
+        def look(text: str, path: Path) -> str:
+            try:
+                manager.resolve_or_keep(text, _written(path), may_wait)
+            except PavilionError as exc:
+                wrong.append((path, text, exc))
+            return text
+
+        map_texts(self._test.config["variables"].get(name), look, ("variables", name))
+        return wrong
 
     @staticmethod
     def _each(manager: VariableSetManager, text: str, where: str, may_wait: bool
-              ) -> list[PavilionError]:
-        """What is wrong with each of the references in a text."""
-        errors: list[PavilionError] = []
+              ) -> list[tuple[str | None, PavilionError]]:
+        """What is wrong with each of the references in a text.
+
+        :returns: With the variable in which it is wrong, or leads to what is.
+        """
+        wrong: list[tuple[str | None, PavilionError]] = []
         try:
             references = sorted(manager.references(text))
         except PavilionError:
             # Its braces are wrong.
-            return errors
+            return wrong
         for reference in references:
             try:
                 manager.resolve_or_keep(f"{{{{{reference}}}}}", where, may_wait)
             except PavilionError as exc:
-                errors.append(exc)
-        return errors
+                here = (exc.data or {}).get("where", where) == where
+                wrong.append((None if here else _variable(reference), exc))
+        return wrong
 
     # ------------------------------------------------------------------------------ what to report
 
     def _follows(self, error: PavilionError) -> bool:
         """Whether a variable is wrong because of something that was reported already."""
-        parts = (error.data or {}).get("reference", "").strip().split(".")
-        if not parts[0]:
+        reference = (error.data or {}).get("reference", "").strip()
+        if not reference:
             return False
-        refused = self._test.origin.refused
-        name = parts[1] if parts[0] == "var" and len(parts) > 1 else parts[0]
-        if refused & {"variables", "inherits_from"} or any(
-                f"{key}.".startswith(f"variables.{name}.") for key in refused):
+        if self._test.origin.was_refused("inherits_from", f"variables.{_variable(reference)}"):
             return True
-        if parts[0] in ("var", "per", "pav", "sys"):
+        if reference.partition(".")[0] in ("var", "per", "pav", "sys"):
             return False
         return self._sched_unknown or (self._sched_doubtful and error.prior_error is not None)
 
     def _report(self, path: Path, what: PavilionError | str,
-                manager: VariableSetManager | None = None) -> None:
+                manager: VariableSetManager | None = None, used: Path | None = None) -> None:
         """Report something.
 
         :param path: The key it is about.
         :param manager: Where the values of variables in the key's text come from.
+        :param used: The key that leads to a variable.
         """
         text = str(what)
         where = (what.data or {}).get("where", "") if isinstance(what, PavilionError) else ""
-        start, _, last = where.partition(", through ")
-        for known in (where, dotted(path)):
+        for known in (where, _written(path)):
             if known and text.startswith(f"{known}: "):
                 text = text[len(known) + 2:]
-        if last.startswith("var."):
-            reference = (what.data or {}).get("reference", "")  # type: ignore[union-attr]
-            path = self._item_with(("variables", *last.split(".")[1:]), reference)
-            text += f" (Used in {start}.)"
-        elif manager is not None:
+        if used is not None:
+            text += f" (Used in {dotted(used)}.)"
+        if manager is not None:
             text += self._origins(path, manager)
         self._add(path, text)
 
@@ -233,15 +264,6 @@ class Diagnosis:
             self._problems.add(Problem(place.file or str(test.file), place.line,
                                        dotted((owner, *path)), text), test.name)
 
-    def _item_with(self, path: Path, reference: str) -> Path:
-        """Of a variable, the item that holds a reference."""
-        value = self._test.config["variables"].get(path[1])
-        if len(path) == 2 and isinstance(value, list):
-            for index, item in enumerate(value):
-                if reference and reference in str(item):
-                    return (*path, index)
-        return path
-
     def _origins(self, path: Path, manager: VariableSetManager) -> str:
         """Where the values of the variables in a text stand."""
         text: Any = self._test.config
@@ -257,6 +279,17 @@ class Diagnosis:
                 file = f"{place.file}:{place.line}" if place.line else place.file
                 found.append(f"{{{{{reference}}}}} is from {file} ({dotted(variable)})")
         return f" {'; '.join(found)}." if found else ""
+
+
+def _written(path: Path) -> str:
+    """A key as it is in the messages about variables."""
+    return dotted(("var", *path[1:]) if path[0] == "variables" else path)
+
+
+def _variable(reference: str) -> str:
+    """The name of the variable that a reference means, without its set."""
+    set_name, _, rest = reference.partition(".")
+    return (rest if set_name in SET_ORDER and rest else reference).partition(".")[0]
 
 
 def _bad_items(path: Path, schedule: dict[str, Any]) -> list[tuple[Path, SchedConfigError]]:

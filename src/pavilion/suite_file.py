@@ -73,6 +73,11 @@ class Origin:
             found, value = (place or found), value[part]
         return found and found.of_value
 
+    def was_refused(self, *keys: str) -> bool:
+        """Whether one of these, or something in it or around it, was refused."""
+        return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+                   for other in self.refused for key in keys)
+
     def owner(self, place: Place, default: str) -> str:
         """The test that a place belongs to.
 
@@ -310,7 +315,7 @@ class SuiteReader:
     def _moved(self, data: Any) -> Any:
         """The file's data with Pavilion's keys where this host has them."""
         for name, test in data.items() if isinstance(data, dict) else ():
-            if not isinstance(test, dict):
+            if not isinstance(test, SourceDict):
                 continue
             for there, here in MOVED.items():
                 if not _move(test, there, here):
@@ -329,8 +334,9 @@ def take_out(value: Any, path: Sequence[str | int]) -> bool:
         del value[path[-1]]
         return True
     # An item: the others stay where they are.
-    if path and isinstance(value, list) and path[-1] in range(len(value)):
-        del value[path[-1]]
+    last = path[-1] if path else None
+    if isinstance(value, list) and isinstance(last, int) and last < len(value):
+        del value[last]
         return True
     return False
 

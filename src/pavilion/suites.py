@@ -93,8 +93,8 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (),
         chosen = [test for test in chosen if not test.name.startswith("_")]
     for test in chosen:
         # It may have them, or inherit them, where something was refused.
-        if not test.config["run"]["cmds"] and not test.origin.refused & {
-                "run", "run.cmds", "inherits_from"}:
+        if not test.config["run"]["cmds"] and not test.origin.was_refused(
+                "run.cmds", "inherits_from"):
             found.add(_no_commands(test))
     if problems is None:
         found.raise_any(f"The suite {file} cannot be used")

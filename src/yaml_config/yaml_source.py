@@ -233,9 +233,9 @@ class _TreeBuilder:
         place = self._place(event)
         line = place.line
         if isinstance(value, yaml.AliasEvent):
-            line = self._anchor_lines.get(value.anchor, line)
+            line = self._anchor_lines.get(str(value.anchor), line)
         elif isinstance(value, yaml.ScalarEvent):
-            line = value.start_mark.line + 1
+            line = self._place(value).line
         return place if line == place.line else place._replace(value_line=line)
 
     def _error(self, message: str, event: Any) -> YamlError:

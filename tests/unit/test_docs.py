@@ -16,8 +16,8 @@ import pytest
 import yaml_config as yc
 from pavilion.cli.main import MODULES, make_parser
 from pavilion.config import PavConfig, PavConfigLoader, load_config
-from pavilion.plugins import load_plugins, reset_plugins
 from pavilion.pavilion_keys import INSTEAD
+from pavilion.plugins import load_plugins, reset_plugins
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers.config import ScheduleConfig
 from pavilion.suites import TestElem, load_suite
