@@ -7,7 +7,8 @@ from cli_tools import Cli, Done
 
 CASES = [
     pytest.param("test: {scheduler: rav, run: {cmds: ['true']}}",
-                 ["suite.yaml:1", "test.scheduler", "'rav'", "Did you mean 'raw'?"], id="unknown scheduler"),
+                 ["suite.yaml:1: test.scheduler", "'rav'", "Did you mean 'raw'?"],
+                 id="unknown scheduler"),
     pytest.param("test: {schedule: {nodez: 2}, run: {cmds: ['true']}}",
                  ["suite.yaml:1", "nodez", "did you mean", "'nodes'"], id="unknown key"),
     pytest.param("test: {rum: {cmds: ['true']}}", ["suite.yaml:1", "rum", "'run'"],

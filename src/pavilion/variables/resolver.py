@@ -6,6 +6,7 @@ The work behind :class:`pavilion.variables.VariableSetManager`, which is what ot
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -103,7 +104,7 @@ class Resolver:
             msg = f"no set or variable '{first}'"
         if "-" in given:
             msg += " ('-' is a part of the name: Pavilion has expressions, this host does not)"
-        near = _near_matches(given, parts[1] if in_set else first, full)
+        near = _near_matches(given, parts[1] if in_set else first, tuple(full))
         if near:
             return place.error(f"{msg}. Did you mean {listed(near)}?")
         if in_set:
@@ -265,8 +266,12 @@ def _through(where: str, variable: str) -> str:
     return f"{start}, through {variable}" if start else variable
 
 
-def _near_matches(given: str, name: str, full: list[str]) -> list[str]:
-    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere."""
+@functools.lru_cache(maxsize=64)
+def _near_matches(given: str, name: str, full: tuple[str, ...]) -> list[str]:
+    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere.
+
+    Kept for the permutations of a test, which have the same mistakes.
+    """
     bare = {other: other.partition(".")[2] for other in full}
     near = ([other for other in full if bare[other] == name]
             or difflib.get_close_matches(given, full, cutoff=0.85))
