@@ -10,6 +10,7 @@ from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
+from pavilion.problems import name_list as name_list
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.submission import PlannedJob
@@ -102,12 +103,6 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
         settings, job.planned.tests, job.planned.config, job.name,
         log_path=work / "jobs" / JOB / Job.KICKOFF_LOG_FN,
         nodes=job.planned.nodes, node_range=job.planned.node_range)
-
-
-def name_list(names: Sequence[str], limit: int = 4) -> str:
-    """Some names of tests, for messages: 'a, b, c, d and 12 more'."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 @dataclass

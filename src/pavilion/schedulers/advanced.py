@@ -394,8 +394,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         if chunks.error is not None:
             problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
         else:
-            problem = (self._section_problem(sched_config)
-                       or inventory.include_problem(filtered.reasons)
+            wrong = self._section_problem(sched_config)
+            problem = (str(wrong) if wrong is not None else
+                       inventory.include_problem(filtered.reasons)
                        or self._too_few(sched_config, filtered, chunks))
         return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
                         [problem] if problem else [])
@@ -482,8 +483,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         from . import planning
         config = self._validated(test.config["schedule"])
         problem = self._section_problem(config)
-        if problem:
-            raise SchedConfigError(problem)
+        if problem is not None:
+            raise problem
         filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
 from .scheduler import SchedulerPlugin
@@ -75,8 +75,8 @@ class SchedulerPluginBasic(SchedulerPlugin):
             try:
                 config = self._validated(test.config["schedule"])
                 problem = self._section_problem(config)
-                if problem:
-                    raise SchedConfigError(problem)
+                if problem is not None:
+                    raise problem
                 node_range = self._job_node_range(config)
                 key = self._share_key(config, node_range, number)
             except (Exception, SystemExit) as exc:

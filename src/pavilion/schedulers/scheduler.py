@@ -305,17 +305,19 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         return sched_config
 
-    def _section_problem(self, sched_config: dict[str, Any]) -> str | None:
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
         """Why no job with this schedule section can ever be had: it names a partition, a
         reservation, an account that the scheduler does not have.  Called before a test is placed,
         and before a series is made.  None when nothing is known against it; a scheduler that does
         not answer is nothing against it.
 
         :param sched_config: The validated and settled section.
+        :returns: The error; its ``data['key']`` is the key that it is about, as in
+            'schedule.partition'.
         """
         return None
 
-    def section_problem(self, raw_sched_config: Mapping[str, Any]) -> str | None:
+    def section_problem(self, raw_sched_config: Mapping[str, Any]) -> SchedConfigError | None:
         """What is wrong with a test's schedule section, as far as it can be told before the test is
         placed; None when nothing is.  Never raises: what goes wrong with finding out says nothing
         about the test."""
@@ -323,7 +325,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             with calling(self.name, "_section_problem"):
                 return self._section_problem(self._validated(raw_sched_config))
         except SchedConfigError as exc:
-            return str(exc)
+            return exc
         except (Exception, SystemExit):
             return None
 

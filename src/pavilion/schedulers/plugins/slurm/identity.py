@@ -119,8 +119,8 @@ def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
     """The message for a job that is not listed; None when there is nothing (more) to cancel."""
     lookup = found.lookup
     if not found.certain and record.token:
-        return (f"Nothing was cancelled: Slurm's {record.name} shows no token of ours, and Slurm does "
-                "not say which script it came from.")
+        return (f"Nothing was cancelled: Slurm's {record.name} shows no token of ours, and Slurm "
+                "does not say which script it came from.")
     if not found.certain:
         return (f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
                 "cannot be told. The directory of its script is gone, or holds no record.")

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from pavilion.errors import SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 
 from . import parsing, queries
 from .client import SlurmClient
@@ -134,7 +134,7 @@ class Known:
 
     # --------------------------------------------------------------------------------- what is not
 
-    def problem(self, config: Mapping[str, Any]) -> str | None:
+    def problem(self, config: Mapping[str, Any]) -> SchedConfigError | None:
         """What a schedule section asks for that does not exist; None when nothing is known against
         it.
 
@@ -142,13 +142,14 @@ class Known:
         """
         # What the user told sbatch itself, sbatch judges.
         given = given_names(config)
-        for option, find in (("partition", self._partition_problem),
-                             ("reservation", self._reservation_problem),
-                             ("constraint", self._feature_problem),
-                             ("account", self._account_problem), ("qos", self._qos_problem)):
+        for option, key, find in (
+                ("partition", "partition", self._partition_problem),
+                ("reservation", "reservation", self._reservation_problem),
+                ("constraint", "slurm.features", self._feature_problem),
+                ("account", "account", self._account_problem), ("qos", "qos", self._qos_problem)):
             problem = None if option in given else find(config)
             if problem:
-                return problem
+                return SchedConfigError(problem, data={"key": f"schedule.{key}"})
         return None
 
     def _partition_problem(self, config: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml_config as yc
-from pavilion.errors import SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeInfo, NodeList, NodeRange
@@ -186,7 +186,7 @@ class Slurm(SchedulerPluginAdvanced):
         answer = self._raw_answer({})
         return None if answer.failure is not None else answer.data
 
-    def _section_problem(self, sched_config: dict[str, Any]) -> str | None:
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
         """A partition, reservation, feature, account or QOS that does not exist."""
         if self._other_cluster(sched_config):
             return None
