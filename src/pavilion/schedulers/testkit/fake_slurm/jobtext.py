@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import hostlist, placement
+from . import arrays, hostlist, placement
 from .context import Context
 from .store import Row
 from .times import stamp
@@ -29,6 +29,11 @@ def state(job: Row) -> str:
     return shown
 
 
+def task_id(job: Row) -> str:
+    """An array's task or tasks, 'N/A' for other jobs."""
+    return arrays.task_text(job, "N/A")
+
+
 def code(job: Row) -> str:
     """The short code of the state."""
     return CODES.get(state(job), state(job))
@@ -36,6 +41,19 @@ def code(job: Row) -> str:
 
 def nodes(job: Row) -> str:
     return hostlist.fold(job["alloc"])
+
+
+def minimum_memory(job: Row) -> str:
+    """The least memory of a node: '0', '100M'."""
+    return f"{job['memory']}M" if job["memory"] else "0"
+
+
+def tres(job: Row) -> str:
+    """What the job has, or asks for: 'cpu=1,mem=2000M,node=1,billing=1'."""
+    cpus, count = cpu_count(job), node_count(job)
+    # Memory is not handed out: it is there while the job waits, and unless it is asked for, all.
+    memory = "" if job["alloc"] else f"mem={(job['memory'] or 2000) * count}M,"
+    return f"cpu={cpus},{memory}node={count},billing={cpus}"
 
 
 def node_count(job: Row) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import re
 
-from . import hostlist, times
+from . import errors, gres, hostlist, times
 from .context import Context
-from .options import Option, Usage
+from .options import Option, Unsupported, Usage
 from .store import Row
 
 REQUEST_OPTIONS = (
@@ -25,8 +25,10 @@ REQUEST_OPTIONS = (
     Option("partition", "p", "needed"), Option("qos", "q", "needed"), Option("quiet", "Q"),
     Option("reservation", "", "needed"), Option("time", "t", "needed"), Option("verbose", "v"),
     Option("wckey", "", "needed"), Option("chdir", "D", "needed"), Option("no-requeue", ""),
-    Option("requeue", ""),
+    Option("requeue", ""), Option("test-only", ""), Option("thread-spec", "", "needed"),
+    *gres.OPTIONS,
 )
+_EXCLUSIVE = ("", "exclusive")
 
 
 class Request:
@@ -55,11 +57,14 @@ class Request:
             "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
             "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
-            "core_spec": self._number("core-spec", least=0), "limit": self._limit(),
-            "exclusive": "exclusive" in options, "oversubscribe": "oversubscribe" in options,
+            "core_spec": self._core_spec(context), "limit": self._limit(),
+            "exclusive": self._exclusive(), "oversubscribe": "oversubscribe" in options,
             "requeue": "no-requeue" not in options, "nice": int(options.get("nice") or 0),
             "hold": "user" if "hold" in options else "", "begin": self._begin(now),
-            "dependency": options.get("dependency", ""), "workdir": self._workdir(),
+            "dependency": options.get("dependency", ""), "dependency_failed": [],
+            "unlimited": "time" in options and not self._limit(), "reservation_used": "",
+            "gres": self._gres(context), "gpus": {}, "paths": {}, "array_job": None,
+            "array_task": None, "array_tasks": [], "array_throttle": 0, "array": {}, "workdir": self._workdir(),
             "command": None, "std_out": None, "std_err": None, "std_in": "/dev/null",
             "submit": now, "eligible": None, "start": None, "end": None, "evaluated": now,
             "state": "PENDING", "completing": False, "reason": "None", "restarts": 0,
@@ -69,7 +74,8 @@ class Request:
             "priority": 0, "scheduled": 0.0, "end_wish": None,
             "restarts_after": None,
         }
-        self._fit_nodes(row)
+        row["ntasks"] = gres.tasks(row) or row["ntasks"]
+        self._fit_nodes(context, row)
         return row
 
     # -- single values -----------------------------------------------------------------------
@@ -115,7 +121,7 @@ class Request:
         if text is None:
             return None
         try:
-            return times.parse_limit(text)
+            return times.parse_limit(text) or None
         except ValueError:
             raise self._refuse("Invalid --time specification", 255) from None
 
@@ -128,6 +134,28 @@ class Request:
         except ValueError:
             raise self._refuse("Invalid --begin specification", 255) from None
 
+    def _core_spec(self, context: Context) -> None:
+        """None, whatever is asked for: without AllowSpecResourcesUsage it is ignored, aloud."""
+        for name, shown in (("core-spec", "-S"), ("thread-spec", "--thread-spec")):
+            if self._number(name, least=0) is not None:
+                context.err(f"{self.command}: error: Ignoring {shown} since it's not allowed by "
+                            "configuration (AllowSpecResourcesUsage = No)")
+
+    def _exclusive(self) -> bool:
+        text = self.options.get("exclusive")
+        if text in ("user", "mcs"):
+            raise Unsupported(f"{self.command}: --exclusive={text}")
+        if text is not None and text not in _EXCLUSIVE:
+            raise self._refuse("Invalid --exclusive specification", 255)
+        return text is not None
+
+    def _gres(self, context: Context) -> Row:
+        found = gres.request(self.command, self.options)
+        if gres.wants_any({"gres": found}) and all(row["gpus"] is None
+                                                   for row in context.store.nodes()):
+            raise self._refuse(errors.BAD_GRES.text, 1)
+        return found
+
     def _node_names(self, name: str) -> list[str]:
         try:
             return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""))))
@@ -137,13 +165,19 @@ class Request:
     def _workdir(self) -> str:
         return os.path.join(os.getcwd(), self.options.get("chdir", "")).rstrip("/") or "/"
 
-    def _fit_nodes(self, row: Row) -> None:
+    def _fit_nodes(self, context: Context, row: Row) -> None:
         """Make number of nodes, node list and number of tasks fit, as the client does."""
         listed = len(row["req_nodes"])
         if listed > row["min_nodes"]:
             if row["max_nodes"] is not None and listed > row["max_nodes"]:
                 raise self._refuse(f"invalid number of nodes (-N {listed}-{row['max_nodes']})", 1)
             row["min_nodes"] = listed
+        tasks = row["ntasks"]
+        if self.command == "sbatch" and tasks is not None and tasks < row["min_nodes"]:
+            context.err(f"sbatch: Warning: can't run {tasks} processes on {row['min_nodes']} "
+                        f"nodes, setting nnodes to {tasks}")
+            row["min_nodes"] = row["max_nodes"] = tasks
+            row["req_nodes"] = row["req_nodes"][:tasks]
         per_node = row["ntasks_per_node"]
         if "nodes" in self.options and row["ntasks"] is None and per_node is None:
             row["ntasks_default"] = row["min_nodes"]
