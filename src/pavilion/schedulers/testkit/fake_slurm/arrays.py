@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from . import errors
@@ -16,7 +16,8 @@ from .errors import SlurmError
 from .store import Row, Store
 
 MAX_ARRAY_SIZE = 1001
-_SHOWN_CHARACTERS = 64  # longer lists of tasks are cut
+_SHOWN_LIST = 64  # longer lists of tasks are cut, unless SLURM_BITSTR_LEN says otherwise
+_SHOWN_ID = 31
 _STEP_FROM = 7  # so many evenly spaced tasks are written as first-last:step
 _NO_TASK = 4294967294  # what Slurm shows in place of a task's number
 _PIECE = re.compile(r"(\d+)(?:-(\d*)(?::(\d+))?)?")
@@ -78,25 +79,30 @@ def _ranges(tasks: list[int]) -> str:
     return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
-def task_text(job: Row, none: str, *, most: int = _SHOWN_CHARACTERS) -> str:
-    """The record's tasks: '2-3%2', '7', or ``none``.
-
-    :param most: So many characters are shown, 0 for all.
-    """
+def task_text(job: Row, none: str, environment: Mapping[str, str]) -> str:
+    """The record's tasks: '2-3%2', '7', or ``none``."""
     if waiting(job):
         text = _ranges(waiting(job))
-        if most and len(text) > most:
-            text = text[:most] + "..."
+        wish = environment.get("SLURM_BITSTR_LEN", "")
+        most = int(wish) if wish.isdigit() else _SHOWN_LIST
+        if most and len(text) >= most:
+            text = text[:max(0, most - 4)] + "..."
         return text + (f"%{job['array_throttle']}" if job["array_throttle"] else "")
     return none if job["array_task"] is None else str(job["array_task"])
 
 
-def shown_id(job: Row, *, most: int = _SHOWN_CHARACTERS) -> str:
+def shown_id(job: Row, environment: Mapping[str, str]) -> str:
     """The id as ``squeue`` shows it: '17', '17_0', '17_[1-2%1]'."""
     if not is_array(job) or not tasks_of(job):
         return str(job["id"])
-    text = task_text(job, "", most=most)
+    text = task_text(job, "", environment)
     return f"{job['array_job']}_[{text}]" if waiting(job) else f"{job['array_job']}_{text}"
+
+
+def short_id(job: Row, environment: Mapping[str, str]) -> str:
+    """The same, cut as for ``squeue -o %i``."""
+    text = shown_id(job, environment)
+    return text if "SLURM_BITSTR_LEN" in environment else text[:_SHOWN_ID]
 
 
 def name_of(job: Row, tasks: Iterable[int]) -> str:
@@ -121,7 +127,7 @@ class Target(NamedTuple):
 
 def parse_target(text: str) -> Target | None:
     """The job that a word names, None when the word is not a job id."""
-    match = re.fullmatch(r"(\d+)(?:_(?:(\d*)|\*|\[([\d,:-]+)(?:%\d+)?\]))?", text)
+    match = re.fullmatch(r"(\d+)(?:_(?:(\d*)|\*|\[([\d,:-]+)\]))?", text)
     if match is None:
         return None
     number, task, several = match.groups()
@@ -153,14 +159,19 @@ def records(store: Store, number: int) -> list[Row]:
 
 
 def split(store: Store, job: Row, task: int) -> Row:
-    """Take a waiting task out of the array's record; the record that it has now."""
+    """Take a waiting task out of the array's record; the record that it has now.
+
+    The array's record becomes that of the last task, when only one is left.
+    """
     if waiting(job) == [task]:
         job.update(array_tasks=[], array_task=task)
         return job
     script, environment, arguments = store.script(job["id"])
     own = copy.deepcopy(job)
     own.update(array_tasks=[], array_task=task)
-    job["array_tasks"] = [each for each in waiting(job) if each != task]
+    left = [each for each in waiting(job) if each != task]
+    last = len(left) == 1
+    job.update(array_tasks=[] if last else left, array_task=left[0] if last else None)
     store.add_job(own, script, environment, arguments)
     store.save_job(job)
     return own
@@ -176,22 +187,21 @@ def expanded(jobs: Iterable[Row]) -> list[Row]:
 
 def combined(jobs: Iterable[Row]) -> list[Row]:
     """Waiting tasks that have records of their own as part of the array's row again, as
-    ``squeue`` lists them."""
+    ``squeue`` lists them while there is one."""
     rows: list[Row] = []
     of_array: dict[int, Row] = {}
-    for job in jobs:
-        first = of_array.get(job["array_job"])
-        if not is_array(job) or job["state"] != "PENDING" or job["completing"]:
-            rows.append(job)
-        elif first is None:
-            of_array[job["array_job"]] = row = {**job}
+    for job in jobs:  # the array's own comes first: its id is the lowest
+        pending = job["state"] == "PENDING" and not job["completing"]
+        whole = of_array.get(job["array_job"]) if pending else None
+        if whole is None:
+            row = {**job}
             rows.append(row)
+            if pending and waiting(job):
+                of_array[job["array_job"]] = row
         else:
-            tasks = sorted({*tasks_of(first), *tasks_of(job)})
-            reasons = dict.fromkeys([*first["reason"].split(","), job["reason"]])
-            kept = job if waiting(job) else first
-            first.update({**kept, "array_tasks": tasks, "array_task": None,
-                          "reason": ",".join(reasons)})
+            whole["array_tasks"] = sorted({*waiting(whole), *tasks_of(job)})
+            reasons = dict.fromkeys([*whole["reason"].split(","), job["reason"]])
+            whole["reason"] = ",".join(reasons)
     return rows
 
 
@@ -199,9 +209,9 @@ def has_room(jobs: Iterable[Row], job: Row) -> bool:
     """Whether one more task of the array may run: the number behind '%'."""
     if not job["array_throttle"]:
         return True
-    busy = sum(other["array_job"] == job["array_job"]
-               and (other["state"] != "PENDING" or other["completing"]) for other in jobs)
-    return bool(busy < job["array_throttle"])
+    busy = {other["id"] for other in jobs if other["array_job"] == job["array_job"]
+            and (other["state"] != "PENDING" or other["completing"])}
+    return len(busy) < int(job["array_throttle"])
 
 
 def environment(job: Row) -> dict[str, str]:

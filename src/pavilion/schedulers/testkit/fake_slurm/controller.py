@@ -255,28 +255,24 @@ class Controller:
 
     def _start_tasks(self, machine: Machine, job: Row, blocked: set[str], now: float) -> list[Row]:
         """Start a job, or as many of an array's waiting tasks as may run; what was started."""
-        if not arrays.waiting(job):
-            return [job] if self._try_start(machine, job, blocked, now) else []
         started: list[Row] = []
-        while arrays.waiting(job):
+        while job["state"] == "PENDING":
             if not arrays.has_room([*machine.jobs, *started], job):
                 job.update(reason="JobArrayTaskLimit", eligible=None)
                 break
-            last = len(arrays.waiting(job)) == 1
-            task = job if last else {**job, "alloc": {}}
-            if not self._try_start(machine, task, blocked, now):
-                job["reason"] = task["reason"]
+            trial = {**job} if arrays.waiting(job) else job
+            if not self._try_start(machine, trial, blocked, now):
+                job["reason"] = trial["reason"]
                 break
-            started.append(self._own_record(job, task))
+            started.append(job if trial is job else self._own_record(job, trial))
         return started
 
-    def _own_record(self, job: Row, task: Row) -> Row:
-        """The record of an array's task that starts: one of its own, the last one the array's."""
+    def _own_record(self, job: Row, trial: Row) -> Row:
+        """The record of an array's task that starts as the trial did."""
         own = arrays.split(self.store, job, arrays.waiting(job)[0])
-        if own is not job:
-            own.update({key: task[key] for key in (
-                "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
-                "paths", "reservation_used")})
+        own.update({key: trial[key] for key in (
+            "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
+            "reservation_used")})
         filenames.name(own)
         own["evaluated"] = own["start"]
         self.store.save_job(own)

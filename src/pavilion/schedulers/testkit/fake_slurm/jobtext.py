@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import arrays, hostlist, placement
+from . import hostlist, placement
 from .context import Context
 from .store import Row
 from .times import stamp
@@ -27,11 +27,6 @@ def state(job: Row) -> str:
     """
     shown: str = job.get("state_shown") or ("COMPLETING" if job["completing"] else job["state"])
     return shown
-
-
-def task_id(job: Row) -> str:
-    """An array's task or tasks, 'N/A' for other jobs."""
-    return arrays.task_text(job, "N/A")
 
 
 def code(job: Row) -> str:
@@ -61,7 +56,8 @@ def node_count(job: Row) -> int:
 
 
 def task_count(job: Row) -> int:
-    return int(job["ntasks"] or job["ntasks_default"] or max(1, job["min_nodes"]))
+    return int(job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]),
+                                    1))
 
 
 def cpu_count(job: Row) -> int:

@@ -87,7 +87,8 @@ def _check_possible(machine: Machine, job: Row, reservation: str) -> None:
     if too_many_for_partition and not job["reservation"]:
         return  # accepted: it waits for ever, with the reason PartitionNodeLimit
     fitting = [node for node in fitting if gres.could_ever(node, job)]
-    if len(fitting) < job["min_nodes"]:
+    if len(fitting) < job["min_nodes"] or (
+            set(job["req_nodes"]) - {node.name for node in fitting}):
         raise NeverPossible()
     most = job["max_nodes"] or len(fitting)
     largest = sorted((node.cpus for node in fitting), reverse=True)[:most]

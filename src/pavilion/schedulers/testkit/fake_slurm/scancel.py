@@ -103,7 +103,7 @@ def _cancel_chosen(context: Context, options: dict[str, str],
         if meant and _matches(context, job, options):
             task = None if job["array_task"] is None else (job["array_task"],)
             target = arrays.Target(job["id"] if task is None else job["array_job"], task)
-            word = arrays.shown_id(job)
+            word = arrays.shown_id(job, {})
             codes.append(_cancel(context, word, target, "verbose" in options))
     return next((code for code in codes if code), 0)
 

@@ -146,7 +146,7 @@ def jobs(view: View, name: str) -> int:
 
 def _job_lines(view: View, job: Row) -> list[str]:
     first = [
-        f"JobId={job['id']} {_array(job)}JobName={job['name']}",
+        f"JobId={job['id']} {_array(view, job)}JobName={job['name']}",
         f"UserId={job['user']}({job['uid']}) GroupId={job['group']}({job['gid']}) MCS_label=N/A",
         f"Priority={job['priority']} Nice={job['nice']} Account={job['account'] or '(null)'} "
         f"QOS={job['qos'] or '(null)'}",
@@ -159,12 +159,12 @@ def _job_lines(view: View, job: Row) -> list[str]:
     return [*first, *_time_lines(view, job), *_place_lines(view, job), *_file_lines(view, job)]
 
 
-def _array(job: Row) -> str:
+def _array(view: View, job: Row) -> str:
     if not arrays.is_array(job):
         return ""
     throttle = job["array_throttle"]
-    return (f"ArrayJobId={job['array_job']} "
-            f"ArrayTaskId={arrays.task_text(job, str(arrays.task_number(job)))} "
+    tasks = arrays.task_text(job, str(arrays.task_number(job)), view.context.environment)
+    return (f"ArrayJobId={job['array_job']} ArrayTaskId={tasks} "
             + (f"ArrayTaskThrottle={throttle} " if throttle else ""))
 
 

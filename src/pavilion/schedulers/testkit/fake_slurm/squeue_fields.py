@@ -70,11 +70,8 @@ def _whole(job: Row) -> object:
     return job["id"] if job["array_job"] is None else job["array_job"]
 
 
-def _shown_id(pair: Pair) -> str:
-    """SLURM_BITSTR_LEN is the length that lists of tasks are cut to."""
-    length = pair[0].environment.get("SLURM_BITSTR_LEN", "")
-    return arrays.shown_id(pair[1], most=int(length)) if length.isdigit() \
-        else arrays.shown_id(pair[1])
+def _tasks(pair: Pair) -> str:
+    return arrays.task_text(pair[1], "N/A", pair[0].environment)
 
 
 def _file(kind: str) -> Callable[[Pair], str]:
@@ -106,12 +103,12 @@ LETTERS: dict[str, Field[Pair]] = {
     "G": ("GROUP", _key("gid")),
     "h": ("OVER_SUBSCRIBE", _of(jobtext.over_subscribe)),
     "H": ("SOCKETS_PER_NODE", _always("*")),
-    "i": ("JOBID", _shown_id),
+    "i": ("JOBID", lambda pair: arrays.short_id(pair[1], pair[0].environment)),
     "I": ("CORES_PER_SOCKET", _always("*")),
     "j": ("NAME", _key("name", "")),
     "J": ("THREADS_PER_CORE", _always("*")),
     "k": ("COMMENT", _key("comment")),
-    "K": ("ARRAY_TASK_ID", _of(jobtext.task_id)),
+    "K": ("ARRAY_TASK_ID", _tasks),
     "l": ("TIME_LIMIT", _limit),
     "L": ("TIME_LEFT", _left),
     "m": ("MIN_MEMORY", _of(jobtext.minimum_memory)),
@@ -153,7 +150,8 @@ NAMES: dict[str, Field[Pair]] = {
     "corespec": LETTERS["X"], "groupname": LETTERS["g"],
     "hetjobid": ("HET_JOB_ID", _always("N/A")),
     "ntpernode": ("NTASKS_PER_NODE", _key("ntasks_per_node", "0")),
-    "jobarrayid": LETTERS["i"], "jobid": LETTERS["A"],
+    "jobarrayid": ("JOBID", lambda pair: arrays.shown_id(pair[1], pair[0].environment)),
+    "jobid": LETTERS["A"],
     "maxnodes": ("MAX_NODES", _of(lambda job: job["max_nodes"] or jobtext.node_count(job))),
     "name": LETTERS["j"], "nice": LETTERS["y"], "nodelist": LETTERS["N"],
     "numcpus": LETTERS["C"], "numnodes": LETTERS["D"],
