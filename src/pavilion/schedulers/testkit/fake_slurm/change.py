@@ -27,12 +27,12 @@ def update(context: Context, words: list[str]) -> int:
     if not words:
         context.err("too few arguments for update keyword")
         return 1
+    if {"job", "jobid"} & set(keys) or ("jobname" in keys and "partitionname" not in keys):
+        return jobchange.update(context, values)
     if "reservation" in keys or "reservationname" in keys:
         return reservations.update(context, values)
     if "nodename" in keys:
         return _update_node(context, values)
-    if {"job", "jobid"} & set(keys) or ("jobname" in keys and "partitionname" not in keys):
-        return jobchange.update(context, values)
     if "partitionname" in keys:
         return _update_partition(context, values)
     context.err("No valid entity in update command")

@@ -25,6 +25,7 @@ from .wakeup import FIFO, LOCK
 
 _TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
 _LINGER = 1.0  # seconds without work before it ends
+_A_YEAR = 365 * 24 * 60  # minutes: what the backfill scheduler makes of no limit
 _LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
 _FROZEN_TICK = 0.05
 
@@ -272,6 +273,7 @@ class Controller:
         own = arrays.split(self.store, job, arrays.waiting(job)[0])
         own.update({key: trial[key] for key in (
             "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
+            "limit",
             "reservation_used")})
         filenames.name(own)
         own["evaluated"] = own["start"]
@@ -300,6 +302,7 @@ class Controller:
                 blocked.add(job["partition"])
             job["reason"] = reason
             return False
+        job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
                    scheduled=now, eligible=job["eligible"] or now)
         job["gpus"] = gres.assign(machine, job, placement.tasks_by_node(job))

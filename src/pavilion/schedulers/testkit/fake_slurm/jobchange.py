@@ -277,8 +277,8 @@ _JOB_CHANGES: dict[str, Callable[[Context, Row, str], None]] = {
     "comment": lambda context, job, value: job.update(comment=value),
     "name": lambda context, job, value: job.update(name=value),
     "jobname": lambda context, job, value: job.update(name=value),
-    "account": lambda context, job, value: job.update(account=value),
-    "qos": lambda context, job, value: None,  # none is kept without accounting
+    # Without accounting neither is looked at.
+    "account": lambda context, job, value: None, "qos": lambda context, job, value: None,
     "wckey": lambda context, job, value: job.update(wckey=value),
     "requeue": lambda context, job, value: job.update(requeue=value == "1"),
     "stdout": lambda context, job, value: job.update(std_out=value),

@@ -58,7 +58,6 @@ def allocation(job: Row, cluster: str, host: str, submitted: dict[str, str]) -> 
             environment[name] = job[key]
     if job["restarts"]:
         environment["SLURM_RESTART_COUNT"] = str(job["restarts"])
-    environment.update(gres.job_environment(job))
     return environment
 
 
@@ -80,6 +79,7 @@ def batch(job: Row, cluster: str, host: str, submitted: dict[str, str]) -> dict[
         "SLURM_PRIO_PROCESS": "0",
     })
     environment.update(arrays.environment(job))
+    environment.update(gres.job_environment(job))
     environment.update(gres.batch_environment(job))
     environment.setdefault("TMPDIR", "/tmp")
     return environment

@@ -97,7 +97,7 @@ def end_time(job: Row) -> float | None:
 def start_time(job: Row) -> float | None:
     if job["start"] is not None:
         return float(job["start"])
-    later = job["begin"] is not None and job["reason"] == "BeginTime"
+    later = job["begin"] is not None and job["begin"] > job["submit"]
     return float(job["begin"]) if later else None
 
 

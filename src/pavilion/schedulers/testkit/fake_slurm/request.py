@@ -132,7 +132,8 @@ class Request:
         try:
             return times.parse_when(text, now)
         except ValueError:
-            raise self._refuse("Invalid --begin specification", 255) from None
+            raise Usage(f"Invalid time specification (pos=0): {text}\n"
+                        f"{self.command}: error: Invalid --begin specification\n", 255) from None
 
     def _core_spec(self, context: Context) -> None:
         """None, whatever is asked for: without AllowSpecResourcesUsage it is ignored, aloud."""

@@ -78,7 +78,7 @@ def split(text: str, name: str, number: int) -> list[str]:
             words[-1] += char
         position += 1
     if quote:
-        before = text[:start].rstrip()
+        before = text[:start].rstrip() or text[:start]
         wrong = "Unexpected" if quote == ":" else "Unmatched"
         raise Usage(f"sbatch: fatal: {name}: line {number}: {wrong} `{quote}` in "
                     f"[{text[len(before):]}]\n", 1)

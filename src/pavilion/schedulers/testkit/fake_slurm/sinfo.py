@@ -111,7 +111,7 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
             return False
         words = {nodestate.word(node.base, node.flags).rstrip("$@^#%~!*+"),
                  nodestate.short_word(node.base, node.flags).rstrip("$@^#%~!*+"),
-                 *(flag.lower() for flag in node.flags)}
+                 node.base.lower(), *(flag.lower() for flag in node.flags)}
         return not states or "all" in states or any(
             words.issuperset(each.split("&")) for each in states)
 

@@ -107,7 +107,7 @@ LETTERS: dict[str, Field[Pair]] = {
     "I": ("CORES_PER_SOCKET", _always("*")),
     "j": ("NAME", _key("name", "")),
     "J": ("THREADS_PER_CORE", _always("*")),
-    "k": ("COMMENT", _key("comment")),
+    "k": ("COMMENT", lambda pair: _NULL if pair[1]["comment"] is None else pair[1]["comment"]),
     "K": ("ARRAY_TASK_ID", _tasks),
     "l": ("TIME_LIMIT", _limit),
     "L": ("TIME_LEFT", _left),

@@ -131,6 +131,8 @@ def _in_own_allocation(context: Context, options: dict[str, str], command: list[
     options.setdefault("job-name", os.path.basename(command[0]))
     row = Request("srun", options).row(context)
     row.update(kind="alloc", requeue=False, command=command[0])
+    for name in ("core-spec", "thread-spec"):  # told once is enough
+        options.pop(name, None)
     if "test-only" in options:
         return testonly.run(context, row, "quiet" in options)
     try:

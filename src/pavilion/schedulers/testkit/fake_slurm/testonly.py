@@ -41,8 +41,9 @@ def _find(context: Context, row: Row) -> tuple[float, placement.Allocation]:
     if impossible is not None:
         raise SlurmError(errors.NODE_CONFIG)
     submission.set_limit(machine, row)
-    # Limits of the partition are not heeded: without them a job that is too long finds a place.
-    row = {**copy.deepcopy(row), "limit": None}
+    # The partition's time limit is not heeded: a job that is too long finds a place.
+    most = (machine.partition(row["partition"]) or row)["max_time"] or row["limit"]
+    row = {**copy.deepcopy(row), "limit": min(row["limit"] or most, most) if most else None}
     running = sorted((job for job in machine.jobs if job["state"] == "RUNNING"),
                      key=lambda job: end_time(job) or float("inf"))
     for ended in range(len(running) + 1):
