@@ -211,7 +211,7 @@ def test_variables_ask_for_gpus(slurm: Slurm, variables: dict[str, str], per_nod
 
 
 def lines_of(slurm: Slurm, body: str, *options: str) -> list[str]:
-    job_id, shown = slurm.finish(body, *options)
+    job_id, _ = slurm.finish(body, *options)
     text = (slurm.folder / f"slurm-{job_id}.out").read_text()
     return text.replace(job_id, "ID").splitlines()
 

@@ -1,4 +1,4 @@
-"""Options and variables of the commands that the test suites of sites use: taken, shown, refused."""
+"""Options and variables of the commands that sites use: taken, shown, refused."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def test_cores_are_not_set_aside(slurm: Slurm) -> None:
     for options, shown in ((["--core-spec", "1"], "-S"), (["-S", "0"], "-S"),
                            (["--thread-spec=1"], "--thread-spec")):
         result = slurm.run("sbatch", "--parsable", "-H", *options, "--wrap", "true")
-        assert (result.returncode, result.stderr) == (0, f"sbatch: error: Ignoring {shown} {IGNORED}")
+        assert (result.returncode, result.stderr) == (
+            0, f"sbatch: error: Ignoring {shown} {IGNORED}")
         job_id = result.stdout.strip()
         assert (slurm.field(job_id, "%X"), slurm.show(job_id)["CoreSpec"]) == ("N/A", "*")
     result = slurm.run("srun", "--core-spec", "1", "true")
@@ -146,8 +147,8 @@ def test_more_names_of_columns(slurm: Slurm) -> None:
 
 def test_the_tasks_that_there_is_room_for(slurm: Slurm) -> None:
     slurm.wait_idle("node07", "node08")
-    job_id, _ = slurm.finish("echo $SLURM_TASKS_PER_NODE/$SLURM_NTASKS; srun echo x", "-p", "secret",
-                             "--exclusive", "-N2")
+    job_id, _ = slurm.finish("echo $SLURM_TASKS_PER_NODE/$SLURM_NTASKS; srun echo x", "-p",
+                             "secret", "--exclusive", "-N2")
     assert (slurm.folder / f"slurm-{job_id}.out").read_text() == "4(x2)/\nx\nx\n"
 
 

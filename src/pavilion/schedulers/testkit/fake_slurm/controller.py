@@ -352,8 +352,8 @@ class Controller:
 
 def put_back(job: Row, now: float, delay: float) -> None:
     """Make a pending job of one that ran; ``delay`` in seconds until it may start again."""
-    job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={}, gpus={},
-               start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
+    job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={},
+               gpus={}, start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
                exit_signal=0, term_sent=0.0, kill_sent=0.0,
                restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
                restarts_after=None)

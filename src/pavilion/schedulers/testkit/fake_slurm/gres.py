@@ -94,7 +94,8 @@ def tasks(row: Row) -> int | None:
     wishes = row["gres"]
     if not wishes["task"] or not wishes["job"] or row["ntasks"]:
         return None
-    return max(1, sum(wishes["job"].values()) // max(1, sum(wishes["task"].values())))
+    per_task = max(1, sum(wishes["task"].values()))
+    return max(1, int(sum(wishes["job"].values()) // per_task))
 
 
 def wants_any(job: Row) -> bool:
@@ -141,7 +142,7 @@ def has_room(node: Node, job: Row) -> bool:
         return False
     if any(count and not free(node, kind) for kind, count in wishes["job"].items()):
         return False
-    return node.free >= wishes["cpus"] * max(1, sum(wishes["node"].values()))
+    return bool(node.free >= wishes["cpus"] * max(1, sum(wishes["node"].values())))
 
 
 def most_tasks(node: Node, job: Row, otherwise: int) -> int:

@@ -66,9 +66,10 @@ def check_possible(machine: Machine, job: Row) -> None:
     reservations = reservation_names(job)
     for name in reservations[:-1]:
         try:
-            return _check_possible(machine, job, name)
+            _check_possible(machine, job, name)
         except NeverPossible:
             continue
+        return
     _check_possible(machine, job, reservations[-1] if reservations else "")
 
 

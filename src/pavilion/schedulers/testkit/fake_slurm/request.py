@@ -57,14 +57,15 @@ class Request:
             "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
             "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
-            "core_spec": self._core_spec(context), "limit": self._limit(),
+            "core_spec": None, "limit": self._limit(),
             "exclusive": self._exclusive(), "oversubscribe": "oversubscribe" in options,
             "requeue": "no-requeue" not in options, "nice": int(options.get("nice") or 0),
             "hold": "user" if "hold" in options else "", "begin": self._begin(now),
             "dependency": options.get("dependency", ""), "dependency_failed": [],
             "unlimited": "time" in options and not self._limit(), "reservation_used": "",
             "gres": self._gres(context), "gpus": {}, "paths": {}, "array_job": None,
-            "array_task": None, "array_tasks": [], "array_throttle": 0, "array": {}, "workdir": self._workdir(),
+            "array_task": None, "array_tasks": [], "array_throttle": 0, "array": {},
+            "workdir": self._workdir(),
             "command": None, "std_out": None, "std_err": None, "std_in": "/dev/null",
             "submit": now, "eligible": None, "start": None, "end": None, "evaluated": now,
             "state": "PENDING", "completing": False, "reason": "None", "restarts": 0,
@@ -74,6 +75,7 @@ class Request:
             "priority": 0, "scheduled": 0.0, "end_wish": None,
             "restarts_after": None,
         }
+        self._ignore_core_spec(context)
         row["ntasks"] = gres.tasks(row) or row["ntasks"]
         self._fit_nodes(context, row)
         return row
@@ -135,8 +137,8 @@ class Request:
             raise Usage(f"Invalid time specification (pos=0): {text}\n"
                         f"{self.command}: error: Invalid --begin specification\n", 255) from None
 
-    def _core_spec(self, context: Context) -> None:
-        """None, whatever is asked for: without AllowSpecResourcesUsage it is ignored, aloud."""
+    def _ignore_core_spec(self, context: Context) -> None:
+        """As the client does, aloud: it would need AllowSpecResourcesUsage."""
         for name, shown in (("core-spec", "-S"), ("thread-spec", "--thread-spec")):
             if self._number(name, least=0) is not None:
                 context.err(f"{self.command}: error: Ignoring {shown} since it's not allowed by "

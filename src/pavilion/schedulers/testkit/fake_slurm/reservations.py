@@ -154,7 +154,8 @@ def delete(context: Context, words: list[str]) -> int:
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
             row = _find(context, name)
-            if any(name in job["reservation"].split(",") for job in context.store.jobs(active_only=True)):
+            if any(name in job["reservation"].split(",")
+                   for job in context.store.jobs(active_only=True)):
                 raise SlurmError(errors.RESERVATION_BUSY)
             context.store.delete_reservation(row["name"])
     except SlurmError as error:

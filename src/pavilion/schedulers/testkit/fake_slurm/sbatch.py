@@ -58,7 +58,7 @@ _POLL = 0.05
 def run(context: Context) -> int:
     parser = Parser("sbatch", _OPTIONS, _KNOWN, usage_code=255)
     typed, operands = parser.parse(context.words, stop_at_operand=True)
-    if operands[:1] == [":"]:
+    if ":" in operands[:1]:
         raise Unsupported(f"{_HETEROGENEOUS} (':' on the command line)")
     data, name, command = _read_script(typed, operands)
     options = _from_script(parser, data, name)

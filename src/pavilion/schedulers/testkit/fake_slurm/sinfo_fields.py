@@ -147,7 +147,8 @@ SHARED_KEYS = {"P", "R", "a", "l", "s", "h", "g", "r", "S", "L", "B", "partition
 NAMES: dict[str, GroupField] = {
     "available": LETTERS["a"], "cpus": LETTERS["c"], "cpusstate": LETTERS["C"],
     "features": LETTERS["f"], "features_act": LETTERS["b"], "freemem": LETTERS["e"],
-    "gres": LETTERS["G"], "gresused": ("GRES_USED", _gres_used, True), "memory": LETTERS["m"], "nodeaddr": LETTERS["o"],
+    "gres": LETTERS["G"], "gresused": ("GRES_USED", _gres_used, True),
+    "memory": LETTERS["m"], "nodeaddr": LETTERS["o"],
     "nodehost": LETTERS["n"], "nodeaiot": LETTERS["F"], "nodelist": LETTERS["N"],
     "nodes": LETTERS["D"], "partition": LETTERS["P"], "partitionname": LETTERS["R"],
     "reason": LETTERS["E"], "size": LETTERS["s"], "sockets": LETTERS["X"],

@@ -13,7 +13,7 @@ import time
 from . import errors, gres, jobenv, placement, stepmanager, submission, testonly, wakeup
 from .context import Context
 from .errors import SlurmError
-from .options import Option, Parser, Usage
+from .options import Option, Parser, Unsupported, Usage
 from .request import REQUEST_OPTIONS, Request
 from .steps import Step, StepRunner
 from .store import Row
@@ -40,6 +40,8 @@ _POLL = 0.02
 def run(context: Context) -> int:
     options, command = Parser("srun", _OPTIONS, _KNOWN, usage_code=255).parse(
         context.words, stop_at_operand=True)
+    if ":" in command:
+        raise Unsupported("srun: heterogeneous jobs (':' on the command line)")
     if not command:
         raise Usage("srun: fatal: No command given to execute.\n", 1)
     inside = context.environment.get("SLURM_JOB_ID") or context.environment.get("SLURM_JOBID")
