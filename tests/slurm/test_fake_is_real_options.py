@@ -73,6 +73,61 @@ def test_a_script_or_srun_may_ask_when(slurm: Slurm) -> None:
     assert (result.returncode, result.stderr) == (1, UNAVAILABLE)
 
 
+# -- jobs that are held, and several partitions --------------------------------------------------
+
+
+def test_a_held_job_that_can_never_run_is_taken(slurm: Slurm) -> None:
+    job_id = slurm.submit("true", "-H", "-N1", "-n5")
+    assert slurm.field(job_id, "%T|%r") == "PENDING|JobHeldUser"
+    slurm.ok("scontrol", "release", job_id)
+    wait_until(lambda: slurm.field(job_id, "%T|%r|%Q") == "PENDING|BadConstraints|0", "it is seen")
+    for options in (["-b", "now+1hour"], ["-d", "singleton"]):
+        result = slurm.run("sbatch", "-N1", "-n5", *options, "--wrap", "true")
+        assert (result.returncode, result.stderr) == (
+            1, f"{REFUSED}Requested node configuration is not available\n")
+
+
+def test_any_of_several_partitions_will_do(slurm: Slurm) -> None:
+    slurm.wait_idle("node01", "node08")
+    first = slurm.submit("true", "-H", "-p", "main,alt")
+    assert slurm.field(first, "%P") == slurm.show(first)["Partition"] == "main,alt"
+    for name in ("main", "alt"):
+        assert slurm.ok("squeue", "-h", "-j", first, "-p", name, "-o", "%i") == f"{first}\n"
+    slurm.ok("scancel", "-p", "alt", "-u", "root")
+    assert slurm.state(first) == "PENDING"
+    slurm.ok("scontrol", "release", first)
+    slurm.wait_state(first, "COMPLETED")
+    assert slurm.field(first, "%P") == "main"
+    other, shown = slurm.finish("echo $SLURM_JOB_PARTITION", "-p", "main,alt", "-w", "node08")
+    assert shown["Partition"] == "alt"
+    assert (slurm.folder / f"slurm-{other}.out").read_text() == "alt\n"
+    result = slurm.run("sbatch", "-p", "main,nosuch", "--wrap", "true")
+    assert result.stderr.startswith("sbatch: error: invalid partition specified: nosuch\n")
+    result = slurm.run("sbatch", "-p", "main,alt", "-w", "node01,node08", "--wrap", "true")
+    assert (result.returncode, result.stderr) == (
+        1, f"{REFUSED}Requested node configuration is not available\n")
+
+
+def test_nodes_that_are_left_out(slurm: Slurm) -> None:
+    for options, text in ((["-x", "node[01-06]"], "Requested node configuration is not available"),
+                          (["-w", "node01", "-x", "node01", "-H"], "Invalid node name specified")):
+        result = slurm.run("sbatch", *options, "--wrap", "true")
+        assert (result.returncode, result.stderr) == (1, f"{REFUSED}{text}\n")
+
+
+@pytest.mark.parametrize(("options", "form", "value"), [
+    (["--requeue", "--no-requeue"], "requeue", "0"), (["--no-requeue", "--requeue"], "requeue", "1"),
+    (["-s", "--exclusive"], "oversubscribe", "NO"), (["--exclusive", "-s"], "oversubscribe", "YES"),
+    (["-N", "1", "-N", "2"], "numnodes", "2"), (["-N", "1K"], "numnodes", "1024"),
+    (["--nice=x"], "nice", "0"), (["--nice"], "nice", "100"), (["-t", "1-"], "timelimit",
+                                                              "1-00:00:00"),
+    (["-t", "-1"], "timelimit", "UNLIMITED")])
+def test_the_last_of_several_options_and_odd_values(slurm: Slurm, options: list[str], form: str,
+                                                    value: str) -> None:
+    job_id = slurm.submit("true", "-H", *options)
+    assert slurm.ok("squeue", "-h", "-j", job_id, "-O", f"{form}:|") == f"{value}|\n"
+
+
 # -- heterogeneous jobs --------------------------------------------------------------------------
 
 
@@ -363,7 +418,7 @@ def test_filters_of_scancel(slurm: Slurm) -> None:
     here = slurm.submit("sleep 60", "-H", "-J", "aa")
     there = slurm.submit("sleep 60", "-H", "-J", "aa", "-p", "alt")
     other = slurm.submit("sleep 60", "-H", "-J", "bb", "-p", "alt")
-    for words in (["-p", "nosuch"], ["-p", "alt", "-n", "cc"], ["-n", "aa", "-t", "RUNNING"],
+    for words in (["-p", "nosuch"], ["-p", "alt", "-n", "cc"], ["-n", "aa,bb"], ["-n", "aa", "-t", "RUNNING"],
                   ["-R", "x", "-n", "aa"], ["-A", "x", "-n", "aa"], ["-n", "aa", "-u", "nobody"]):
         slurm.ok("scancel", *words)
     assert {slurm.state(job_id) for job_id in (here, there, other)} == {"PENDING"}

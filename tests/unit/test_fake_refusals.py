@@ -59,6 +59,8 @@ def test_variables_of_sbatch(slurm: FakeSlurm, name: str) -> None:
 
 @pytest.mark.parametrize(("words", "reason"), [
     (["sbatch", "--exclusive=user", "--wrap", "true"], "sbatch: --exclusive=user"),
+    (["sbatch", "-w", "", "--wrap", "true"], "sbatch: an empty --nodelist"),
+    (["sbatch", "-t", "-5", "--wrap", "true"], "sbatch: --time=-5"),
     (["sbatch", "-d", "after:1+5", "--wrap", "true"], "sbatch: dependency after:1+5"),
     (["sbatch", "-d", "afterburstbuffer:1", "--wrap", "true"],
      "sbatch: dependency afterburstbuffer:1"),

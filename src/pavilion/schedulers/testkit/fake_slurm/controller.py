@@ -17,7 +17,7 @@ import socket
 import sqlite3
 import time
 
-from . import arrays, dependency, faults, filenames, gres, jobenv, placement, stepmanager
+from . import arrays, dependency, faults, filenames, gres, jobenv, placement, stepmanager, submission
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
@@ -257,6 +257,11 @@ class Controller:
     def _start_tasks(self, machine: Machine, job: Row, blocked: set[str], now: float) -> list[Row]:
         """Start a job, or as many of an array's waiting tasks as may run; what was started."""
         started: list[Row] = []
+        if job["unchecked"]:
+            if submission.impossible(machine, job) is not None:
+                job.update(reason="BadConstraints", priority=0)
+                return []
+            job["unchecked"] = False
         while job["state"] == "PENDING":
             if not arrays.has_room([*machine.jobs, *started], job):
                 job.update(reason="JobArrayTaskLimit", eligible=None)
@@ -274,7 +279,7 @@ class Controller:
         own.update({key: trial[key] for key in (
             "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
             "limit",
-            "reservation_used")})
+            "partition", "reservation_used")})
         filenames.name(own)
         own["evaluated"] = own["start"]
         self.store.save_job(own)
@@ -294,7 +299,11 @@ class Controller:
         return True
 
     def _try_start(self, machine: Machine, job: Row, blocked: set[str], now: float) -> bool:
-        chosen, reason = placement.place(machine, job)
+        for each in placement.in_each_partition(job):
+            chosen, reason = placement.place(machine, each)
+            if chosen is not None:
+                job["partition"] = each["partition"]
+                break
         if chosen is None:
             if reason == "Resources" and job["partition"] in blocked:
                 reason = "Priority"

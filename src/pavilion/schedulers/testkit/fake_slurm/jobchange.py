@@ -154,6 +154,7 @@ def update(context: Context, values: list[tuple[str, str]]) -> int:
                     and (key != "partition" or value != job["partition"]):
                 raise SlurmError(errors.NOT_PENDING)
             _JOB_CHANGES[key](context, job, value)
+        job["unchecked"] = job["state"] == "PENDING"
 
     codes = [_change_job(context, each, "REQUEST_UPDATE_JOB", change)[0]
              for each in hostlist.split(text)]
@@ -214,9 +215,7 @@ def _set_nice(context: Context, job: Row, value: str) -> None:
 
 def _set_partition(context: Context, job: Row, value: str) -> None:
     machine = Machine(context.store, context.now, context.description)
-    if "," in value:
-        raise Unsupported("scontrol: update of a job: several partitions")
-    if machine.partition(value) is None:
+    if any(machine.partition(name) is None for name in value.split(",")):
         raise SlurmError(errors.BAD_PARTITION)
     job["partition"] = value
 

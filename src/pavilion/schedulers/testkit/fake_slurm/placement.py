@@ -27,6 +27,12 @@ def cpus_per_node(job: Row) -> int:
     return int(tasks * job["cpus_per_task"])
 
 
+def in_each_partition(job: Row) -> list[Row]:
+    """The job as it would be in each of its partitions, of which any will do."""
+    names = job["partition"].split(",")
+    return [{**job, "partition": name} for name in names] if len(names) > 1 else [job]
+
+
 def reservation_names(job: Row) -> list[str]:
     """The reservations that the job may use, any of which will do."""
     return [name for name in job["reservation"].split(",") if name]

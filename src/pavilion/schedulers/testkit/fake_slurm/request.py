@@ -29,6 +29,7 @@ REQUEST_OPTIONS = (
     *gres.OPTIONS,
 )
 _EXCLUSIVE = ("", "exclusive")
+_OPPOSITES = (("exclusive", "oversubscribe"), ("requeue", "no-requeue"))
 
 
 class Request:
@@ -36,7 +37,11 @@ class Request:
 
     def __init__(self, command: str, options: dict[str, str]) -> None:
         self.command = command
-        self.options = options
+        self.options = dict(options)
+        for pair in _OPPOSITES:
+            given = [name for name in options if name in pair]
+            for name in given[:-1]:
+                self.options.pop(name)
 
     def row(self, context: Context) -> Row:
         """The row of the job. The partition and the machine are not looked at here.
@@ -44,6 +49,11 @@ class Request:
         :raises Usage: for a value that the client refuses.
         """
         options = self.options
+        for empty in ("nodelist", "exclude", "partition", "gpus"):
+            if options.get(empty) == "":
+                raise Unsupported(f"{self.command}: an empty --{empty}")
+        if re.match(r"-[^1]", options.get("time", "")):
+            raise Unsupported(f"{self.command}: --time={options['time']}")
         name, uid, group, gid = context.user
         least, most = self._nodes()
         now = context.now
@@ -53,13 +63,14 @@ class Request:
             "wckey": options.get("wckey"), "comment": options.get("comment"),
             "partition": options.get("partition", ""), "features": options.get("constraint", ""),
             "reservation": options.get("reservation", ""),
+            "unchecked": False,
             "req_nodes": self._node_names("nodelist"), "exc_nodes": self._node_names("exclude"),
             "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
             "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
             "core_spec": None, "limit": self._limit(),
             "exclusive": self._exclusive(), "oversubscribe": "oversubscribe" in options,
-            "requeue": "no-requeue" not in options, "nice": int(options.get("nice") or 0),
+            "requeue": "no-requeue" not in options, "nice": self._nice(),
             "hold": "user" if "hold" in options else "", "begin": self._begin(now),
             "dependency": options.get("dependency", ""), "dependency_failed": [],
             "unlimited": "time" in options and not self._limit(), "reservation_used": "",
@@ -90,10 +101,12 @@ class Request:
         text = self.options.get("nodes")
         if text is None:
             return 1, None
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+        match = re.fullmatch(r"(\d+)([kKmM]?)(?:-(\d+)([kKmM]?))?", text)
         if not match:
             raise self._refuse(f'"{text}" is not a valid node count', 255)
-        least, most = int(match[1]), int(match[2] or match[1])
+        units = {"": 1, "k": 1024, "m": 1024 * 1024}
+        least = int(match[1]) * units[match[2].lower()]
+        most = int(match[3]) * units[match[4].lower()] if match[3] else least
         if most < least:
             raise self._refuse(f"Maximum node count {most} is less than minimum node count "
                                f"{least}", 255)
@@ -143,6 +156,11 @@ class Request:
             if self._number(name, least=0) is not None:
                 context.err(f"{self.command}: error: Ignoring {shown} since it's not allowed by "
                             "configuration (AllowSpecResourcesUsage = No)")
+
+    def _nice(self) -> int:
+        text = self.options.get("nice")
+        match = re.match(r"[-+]?\d+", text or "")
+        return int(match[0]) if match else 100 if text == "" else 0
 
     def _exclusive(self) -> bool:
         text = self.options.get("exclusive")

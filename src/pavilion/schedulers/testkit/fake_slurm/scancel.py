@@ -118,7 +118,7 @@ def _matches(context: Context, job: Row, options: dict[str, str]) -> bool:
     if job["state"] not in _ACTIVE:
         return False
     for name in ("account", "name", "partition", "reservation"):
-        if name in options and job[name] not in options[name].split(","):
+        if name in options and (job[name] or "") != options[name]:
             return False
     state = options.get("state", "").upper()
     if state and state not in (jobtext.state(job), jobtext.code(job)):

@@ -173,8 +173,8 @@ def _matches_names(context: Context, job: Row, options: dict[str, str]) -> bool:
 
 
 def _is_hidden(context: Context, job: Row) -> bool:
-    return any(each["hidden"] for each in context.description["partitions"]
-               if each["name"] == job["partition"])
+    return all(each["hidden"] for each in context.description["partitions"]
+               if each["name"] in job["partition"].split(","))
 
 
 def _sorted(jobs: list[Row], options: dict[str, str]) -> list[Row]:

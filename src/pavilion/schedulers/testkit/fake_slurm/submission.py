@@ -32,11 +32,15 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
     with context.change(rpc):
         machine = Machine(context.store, context.now, context.description)
         check(context, machine, row, script)
-        refusal = impossible(machine, row)
+        # One that is held is not looked at until it is released.
+        row["unchecked"] = bool(row["hold"])
+        refusal = None if row["unchecked"] else impossible(machine, row)
         set_limit(machine, row)
         if refusal is None:
             _settle(row)
-            if placement.never_reason(machine, row) in _LIMITS and row["reason"] == "None":
+            reasons = {placement.never_reason(machine, each)
+                       for each in placement.in_each_partition(row)}
+            if reasons <= set(_LIMITS) and row["reason"] == "None":
                 row["reason"] = "PartitionConfig"  # until the scheduler has looked at it
         else:
             row.update(state="FAILED", reason="BadConstraints", exit_signal=1, exit_code=0,
@@ -58,7 +62,7 @@ def usual_priority(row: Row) -> int:
 
 def set_limit(machine: Machine, row: Row) -> None:
     """The partition's time limit, for a job that has none of its own."""
-    partition = machine.partition(row["partition"])
+    partition = machine.partition(row["partition"].split(",")[0])
     if row["limit"] is None and not row["unlimited"] and partition is not None:
         row["limit"] = partition["default_time"] or partition["max_time"] or None
 
@@ -71,14 +75,14 @@ def check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
         raise SlurmError(errors.BAD_TRES)
     if not row["partition"]:
         row["partition"] = machine.default_partition()["name"]
-    # Of several partitions the first is taken.
     for name in row["partition"].split(","):
         if machine.partition(name) is None:
             raise SlurmError(errors.BAD_PARTITION, f"invalid partition specified: {name}")
-    row["partition"] = row["partition"].split(",")[0]
     row["qos"] = None  # without accounting any is accepted, and none is kept
     names = machine.by_name
     if any(name not in names for name in (*row["req_nodes"], *row["exc_nodes"])):
+        raise SlurmError(errors.BAD_NODE)
+    if set(row["req_nodes"]) & set(row["exc_nodes"]):
         raise SlurmError(errors.BAD_NODE)
     known = {feature for node in machine.nodes for feature in node.features}
     if placement.feature_names(row["features"]) - known:
@@ -107,11 +111,15 @@ def impossible(machine: Machine, row: Row) -> SlurmError | None:
     """The refusal of a job that no part of the machine could run."""
     if row["min_nodes"] < 1:
         return SlurmError(errors.BAD_NODE_COUNT)
-    try:
-        placement.check_possible(machine, row)
-    except placement.NeverPossible as error:
-        return SlurmError(errors.NODE_CONFIG, *error.notes)
-    return None
+    refusal = None
+    for each in placement.in_each_partition(row):
+        try:
+            placement.check_possible(machine, each)
+        except placement.NeverPossible as error:
+            refusal = SlurmError(errors.NODE_CONFIG, *error.notes)
+        else:
+            return None
+    return refusal
 
 
 def _settle(row: Row) -> None:

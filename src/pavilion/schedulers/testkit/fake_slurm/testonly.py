@@ -9,6 +9,7 @@ from .context import Context
 from .errors import SlurmError
 from .jobtext import end_time
 from .machine import Machine
+from .options import Unsupported
 from .store import Row
 from .times import stamp
 
@@ -40,6 +41,8 @@ def _find(context: Context, row: Row) -> tuple[float, placement.Allocation]:
     impossible = submission.impossible(machine, row)
     if impossible is not None:
         raise SlurmError(errors.NODE_CONFIG)
+    if "," in row["partition"]:
+        raise Unsupported(f"{context.command}: --test-only of several partitions")
     submission.set_limit(machine, row)
     # The partition's time limit is not heeded: a job that is too long finds a place.
     most = (machine.partition(row["partition"]) or row)["max_time"] or row["limit"]

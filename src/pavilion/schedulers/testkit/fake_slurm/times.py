@@ -17,10 +17,10 @@ def parse_limit(text: str) -> int | None:
     """
     if text.upper() in ("UNLIMITED", "INFINITE", "-1"):
         return None
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+-", text):
         raise ValueError(text)
     days, dash, clock = text.rpartition("-")
-    parts = [int(part) for part in clock.split(":")]
+    parts = [int(part) for part in (clock or "0").split(":")]
     if dash:
         hours, minutes, seconds = [*parts, 0, 0][:3]
     elif len(parts) == 3:
