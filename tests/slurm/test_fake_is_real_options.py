@@ -116,7 +116,8 @@ def test_nodes_that_are_left_out(slurm: Slurm) -> None:
 
 
 @pytest.mark.parametrize(("options", "form", "value"), [
-    (["--requeue", "--no-requeue"], "requeue", "0"), (["--no-requeue", "--requeue"], "requeue", "1"),
+    (["--requeue", "--no-requeue"], "requeue", "0"),
+    (["--no-requeue", "--requeue"], "requeue", "1"),
     (["-s", "--exclusive"], "oversubscribe", "NO"), (["--exclusive", "-s"], "oversubscribe", "YES"),
     (["-N", "1", "-N", "2"], "numnodes", "2"), (["-N", "1K"], "numnodes", "1024"),
     (["--nice=x"], "nice", "0"), (["--nice"], "nice", "100"), (["-t", "1-"], "timelimit",
@@ -418,7 +419,8 @@ def test_filters_of_scancel(slurm: Slurm) -> None:
     here = slurm.submit("sleep 60", "-H", "-J", "aa")
     there = slurm.submit("sleep 60", "-H", "-J", "aa", "-p", "alt")
     other = slurm.submit("sleep 60", "-H", "-J", "bb", "-p", "alt")
-    for words in (["-p", "nosuch"], ["-p", "alt", "-n", "cc"], ["-n", "aa,bb"], ["-n", "aa", "-t", "RUNNING"],
+    for words in (["-p", "nosuch"], ["-p", "alt", "-n", "cc"], ["-n", "aa,bb"],
+                  ["-n", "aa", "-t", "RUNNING"],
                   ["-R", "x", "-n", "aa"], ["-A", "x", "-n", "aa"], ["-n", "aa", "-u", "nobody"]):
         slurm.ok("scancel", *words)
     assert {slurm.state(job_id) for job_id in (here, there, other)} == {"PENDING"}

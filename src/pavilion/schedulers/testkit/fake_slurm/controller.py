@@ -17,7 +17,17 @@ import socket
 import sqlite3
 import time
 
-from . import arrays, dependency, faults, filenames, gres, jobenv, placement, stepmanager, submission
+from . import (
+    arrays,
+    dependency,
+    faults,
+    filenames,
+    gres,
+    jobenv,
+    placement,
+    stepmanager,
+    submission,
+)
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
