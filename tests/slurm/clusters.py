@@ -146,7 +146,7 @@ class Slurm:
 
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
-        ids = set(self.ok("squeue", "-a", "-h", "-o", "%i").split()) - self.kept
+        ids = set(self.ok("squeue", "-a", "-h", "-o", "%F").split()) - self.kept
         if ids:
             # They go on completing for a while; what needs idle nodes waits for that itself.
             self.ok("scancel", *ids)

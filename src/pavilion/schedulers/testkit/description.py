@@ -4,7 +4,8 @@
 
     name: t
     nodes:
-      - {names: 'node[01-64]', cpus: 4, memory: 2000, features: [a, odd]}
+      - {names: 'node[01-62]', cpus: 4, memory: 2000, features: [a, odd]}
+      - {names: 'node[63-64]', gres: 'gpu:2'}
     partitions:
       - {name: main, nodes: 'node[01-60]', default: true, max_time: 60}
       - {name: secret, nodes: 'node[61-64]', hidden: true}
@@ -27,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .fake_slurm import hostlist
+from .fake_slurm import gres, hostlist
 
 Row = dict[str, Any]
 
@@ -45,7 +46,7 @@ SETTINGS: dict[str, float] = {
 _KEYS: dict[str, dict[str, Any]] = {
     "cluster": {"name": "fake", "nodes": [], "partitions": [], "reservations": [],
                 "settings": {}},
-    "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "state": "IDLE",
+    "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "gres": "", "state": "IDLE",
               "reason": ""},
     "partitions": {"name": "", "nodes": "", "default": False, "hidden": False, "max_time": 0,
                    "default_time": 0, "max_nodes": 0, "state": "UP"},
@@ -183,12 +184,17 @@ def _nodes(groups: Sequence[object]) -> list[Row]:
         where = f"nodes, entry {number}"
         given = _section(group, "nodes", where)
         base, *flags = given["state"].upper().split("+")
+        try:
+            gpus = gres.devices(given["gres"])
+        except ValueError as error:
+            raise DescriptionError(f"{where}: gres: {error}") from None
         for name in _expand(given["names"], where):
             if name in rows:
                 raise DescriptionError(f"{where}: {name} is there twice")
             rows[name] = {
                 "name": name, "cpus": given["cpus"], "memory": given["memory"],
-                "features": ",".join(given["features"]), "base": base, "flags": " ".join(flags),
+                "features": ",".join(given["features"]),
+                "gpus": ",".join(gpus) if gpus else None, "base": base, "flags": " ".join(flags),
                 "reason": given["reason"] or None,
                 "reason_user": "root" if given["reason"] else None,
                 "reason_time": time.time() if given["reason"] else None}

@@ -17,7 +17,17 @@ import socket
 import sqlite3
 import time
 
-from . import dependency, faults, jobenv, placement, stepmanager
+from . import (
+    arrays,
+    dependency,
+    faults,
+    filenames,
+    gres,
+    jobenv,
+    placement,
+    stepmanager,
+    submission,
+)
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
@@ -25,9 +35,9 @@ from .wakeup import FIFO, LOCK
 
 _TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
 _LINGER = 1.0  # seconds without work before it ends
+_A_YEAR = 365 * 24 * 60  # minutes: what the backfill scheduler makes of no limit
 _LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
 _FROZEN_TICK = 0.05
-_A_YEAR = 365 * 24 * 60  # minutes: what Slurm makes of no limit when a job starts
 
 
 def main(folder: str) -> int:
@@ -181,7 +191,7 @@ class Controller:
             stepmanager.kill(leader)
         if job["requeue"]:
             job.update(requeuing=True, restarts_after=job["restarts"] + 1)
-        self._finish(job, stepmanager.Exit(0, 0, now), now)
+        self._finish(job, stepmanager.Exit(0, 15, now), now)
 
     def _press(self, job: Row, leader: int | None, now: float) -> None:
         """End a job's processes: SIGTERM, and SIGKILL when that has not helped in time."""
@@ -209,9 +219,9 @@ class Controller:
         text = (f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
                 f"{stamp(now, {})}{why} ***\n")
         try:
-            with open(job["std_err"], "a", encoding="utf-8") as file:
+            with open(job["paths"]["std_err"], "a", encoding="utf-8") as file:
                 file.write(text)
-        except (OSError, TypeError):
+        except OSError:
             pass  # no such file: the note has no place to go
 
     def _finish(self, job: Row, ended: stepmanager.Exit, now: float) -> None:
@@ -247,18 +257,47 @@ class Controller:
         blocked: set[str] = set()
         for job in sorted(waiting, key=lambda job: (-job["priority"], job["id"])):
             before = dict(job)
-            if not self._is_eligible(job, now):
-                pass
-            elif self._try_start(machine, job, blocked, now):
-                started.append(job)
+            if self._is_eligible(job, now):
+                started += self._start_tasks(machine, job, blocked, now)
             if job != before:
                 job["evaluated"] = now
                 self.store.save_job(job)
         return started
 
+    def _start_tasks(self, machine: Machine, job: Row, blocked: set[str], now: float) -> list[Row]:
+        """Start a job, or as many of an array's waiting tasks as may run; what was started."""
+        started: list[Row] = []
+        if job["unchecked"]:
+            if submission.impossible(machine, job) is not None:
+                job.update(reason="BadConstraints", priority=0)
+                return []
+            job["unchecked"] = False
+        while job["state"] == "PENDING":
+            if not arrays.has_room([*machine.jobs, *started], job):
+                job.update(reason="JobArrayTaskLimit", eligible=None)
+                break
+            trial = {**job} if arrays.waiting(job) else job
+            if not self._try_start(machine, trial, blocked, now):
+                job["reason"] = trial["reason"]
+                break
+            started.append(job if trial is job else self._own_record(job, trial))
+        return started
+
+    def _own_record(self, job: Row, trial: Row) -> Row:
+        """The record of an array's task that starts as the trial did."""
+        own = arrays.split(self.store, job, arrays.waiting(job)[0])
+        own.update({key: trial[key] for key in (
+            "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
+            "limit",
+            "partition", "reservation_used")})
+        filenames.name(own)
+        own["evaluated"] = own["start"]
+        self.store.save_job(own)
+        return own
+
     def _is_eligible(self, job: Row, now: float) -> bool:
         if job["hold"]:
-            if not job["reason"].startswith(("JobHeld", "launch failed")):
+            if not job["reason"].startswith(("JobHeld", "launch failed", "job requeued")):
                 job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"
             return False
         if job["begin"] and job["begin"] > now:
@@ -270,7 +309,11 @@ class Controller:
         return True
 
     def _try_start(self, machine: Machine, job: Row, blocked: set[str], now: float) -> bool:
-        chosen, reason = placement.place(machine, job)
+        for each in placement.in_each_partition(job):
+            chosen, reason = placement.place(machine, each)
+            if chosen is not None:
+                job["partition"] = each["partition"]
+                break
         if chosen is None:
             if reason == "Resources" and job["partition"] in blocked:
                 reason = "Priority"
@@ -278,13 +321,18 @@ class Controller:
                 blocked.add(job["partition"])
             job["reason"] = reason
             return False
-        for name, cpus in chosen.items():
-            machine.by_name[name].allocated += cpus
         job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
                    scheduled=now, eligible=job["eligible"] or now)
-        job["std_out"] = job["std_out"] and job["std_out"].replace("%N", next(iter(chosen)))
-        job["std_err"] = job["std_err"] and job["std_err"].replace("%N", next(iter(chosen)))
+        job["gpus"] = gres.assign(machine, job, placement.tasks_by_node(job))
+        for name, numbers in job["gpus"].items():
+            chosen[name] = max(chosen[name], job["gres"]["cpus"] * len(numbers))
+        for name, cpus in chosen.items():
+            machine.by_name[name].allocated += cpus
+        job["reservation_used"] = next(
+            (name for name in placement.reservation_names(job)
+             if set(chosen) <= set((machine.reservation(name) or {"nodes": ()})["nodes"])), "")
+        filenames.name(job)
         return True
 
     def _fail_launch(self, job: Row, now: float) -> None:
@@ -303,9 +351,9 @@ class Controller:
                 job.update(state="CANCELLED", reason="None", completing=False, end=now,
                            exit_code=0, exit_signal=0)
             self.store.save_job(job)
-        if job["kind"] == "batch" and job["std_out"]:
+        if job["kind"] == "batch":
             try:
-                with open(job["std_out"], "a") as output:
+                with open(job["paths"]["std_out"], "a") as output:
                     output.write("Error running slurm prolog: 1\n")
             except OSError:
                 pass
@@ -324,9 +372,9 @@ class Controller:
 def put_back(job: Row, now: float, delay: float) -> None:
     """Make a pending job of one that ran; ``delay`` in seconds until it may start again."""
     job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={},
-               start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
+               gpus={}, start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
                exit_signal=0, term_sent=0.0, kill_sent=0.0,
                restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
                restarts_after=None)
     if job["hold"]:
-        job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"
+        job["reason"] = "job requeued in held state"

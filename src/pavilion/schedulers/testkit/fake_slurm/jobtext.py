@@ -38,12 +38,26 @@ def nodes(job: Row) -> str:
     return hostlist.fold(job["alloc"])
 
 
+def minimum_memory(job: Row) -> str:
+    """The least memory of a node: '0', '100M'."""
+    return f"{job['memory']}M" if job["memory"] else "0"
+
+
+def tres(job: Row) -> str:
+    """What the job has, or asks for: 'cpu=1,mem=2000M,node=1,billing=1'."""
+    cpus, count = cpu_count(job), node_count(job)
+    # Memory is not handed out: it is there while the job waits, and unless it is asked for, all.
+    memory = "" if job["alloc"] else f"mem={(job['memory'] or 2000) * count}M,"
+    return f"cpu={cpus},{memory}node={count},billing={cpus}"
+
+
 def node_count(job: Row) -> int:
     return len(job["alloc"]) or int(job["min_nodes"])
 
 
 def task_count(job: Row) -> int:
-    return int(job["ntasks"] or job["ntasks_default"] or max(1, job["min_nodes"]))
+    return int(job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]),
+                                    1))
 
 
 def cpu_count(job: Row) -> int:
@@ -83,7 +97,7 @@ def end_time(job: Row) -> float | None:
 def start_time(job: Row) -> float | None:
     if job["start"] is not None:
         return float(job["start"])
-    later = job["begin"] is not None and job["reason"] == "BeginTime"
+    later = job["begin"] is not None and job["begin"] > job["submit"]
     return float(job["begin"]) if later else None
 
 

@@ -19,7 +19,8 @@ _UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN",
 class Node:
     """A node as it is now."""
 
-    __slots__ = ("allocated", "base", "cpus", "features", "flags", "memory", "name", "row")
+    __slots__ = ("allocated", "base", "cpus", "features", "flags", "gpus", "gpus_taken",
+                 "memory", "name", "row")
 
     def __init__(self, row: Row, allocated: int, flags: Iterable[str]) -> None:
         self.row = row
@@ -28,6 +29,9 @@ class Node:
         self.memory: int = row["memory"]  # MiB
         self.features: list[str] = row["features"].split(",") if row["features"] else []
         self.allocated = allocated
+        # Their types ('' for none), and the numbers of those that jobs have.
+        self.gpus: list[str] = row["gpus"].split(",") if row["gpus"] is not None else []
+        self.gpus_taken: set[int] = set()
         self.base: str = row["base"]
         if self.base == "IDLE" and allocated:
             self.base = "ALLOCATED" if allocated >= self.cpus else "MIXED"
@@ -74,6 +78,10 @@ class Machine:
         self.nodes = [Node(row, allocated.get(row["name"], 0), flags.get(row["name"], ()))
                       for row in store.nodes()]
         self._by_name: dict[str, Node] | None = None
+        for job in self.jobs:
+            if job["gpus"] and job["state"] == "RUNNING":
+                for name, numbers in job["gpus"].items():
+                    self.by_name[name].gpus_taken.update(numbers)
 
     @property
     def by_name(self) -> dict[str, Node]:

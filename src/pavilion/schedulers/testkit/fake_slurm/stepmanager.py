@@ -101,10 +101,11 @@ def _run(folder: str, job: Row, path: str, environment: dict[str, str],
 def _open_files(job: Row) -> tuple[int, int, int]:
     how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
                                       else os.O_TRUNC)
-    out = os.open(job["std_out"], how | os.O_APPEND, 0o666)
-    err = out if job["std_err"] == job["std_out"] else os.open(job["std_err"],
-                                                              how | os.O_APPEND, 0o666)
-    return os.open(job["std_in"], os.O_RDONLY), out, err
+    paths = job["paths"]
+    out = os.open(paths["std_out"], how | os.O_APPEND, 0o666)
+    err = out if paths["std_err"] == paths["std_out"] else os.open(
+        paths["std_err"], how | os.O_APPEND, 0o666)
+    return os.open(paths["std_in"], os.O_RDONLY), out, err
 
 
 def _become_script(path: str, environment: dict[str, str], arguments: list[str],

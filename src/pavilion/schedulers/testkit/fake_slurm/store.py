@@ -22,7 +22,7 @@ STATE_FILE = "state.db"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE nodes (position INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, cpus INTEGER,
-    memory INTEGER, features TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
+    memory INTEGER, features TEXT, gpus TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
     reason_time REAL, busy REAL);
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX jobs_over ON jobs (over);
@@ -30,8 +30,8 @@ CREATE TABLE scripts (job INTEGER PRIMARY KEY, script BLOB, environment TEXT, ar
 CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_NODE_COLUMNS = ("name", "cpus", "memory", "features", "base", "flags", "reason", "reason_user",
-                 "reason_time", "busy")
+_NODE_COLUMNS = ("name", "cpus", "memory", "features", "gpus", "base", "flags", "reason",
+                 "reason_user", "reason_time", "busy")
 
 
 class Store:
