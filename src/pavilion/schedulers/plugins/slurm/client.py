@@ -22,6 +22,7 @@ from . import parsing, queries
 from .accounting import Accounting
 from .errors import classify_result, hint, summary
 from .recent_jobs import RecentJobs
+from .requested import RequestedNodes
 from .states import parse_job_state
 
 # Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
@@ -58,6 +59,8 @@ class SlurmClient:
         self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
         # What ended jobs that the controller has forgotten.
         self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
+        # What waiting jobs ask for and cannot have.
+        self.requested = RequestedNodes(lambda cluster: self.drained("", cluster))
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
@@ -170,7 +173,7 @@ class SlurmClient:
     def drained(self, nodes: str, cluster: str = "") -> dict[str, str]:
         """Those of some nodes that are drained, and why; none when Slurm does not say.
 
-        :param nodes: A host list.
+        :param nodes: A host list; '' for all nodes.
         """
         result = self.querying.run(queries.node_reasons(nodes, cluster))
         if classify_result(result) is not None:

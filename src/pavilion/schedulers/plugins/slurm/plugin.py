@@ -210,6 +210,7 @@ class Slurm(SchedulerPluginAdvanced):
         from ...job_states import NotListed
         from ...job_table import Presence
         from .notes import job_note
+        from .output import settle_output
         from .record import read_record
         from .states import parse_job_state
         elsewhere = _elsewhere(job_info)
@@ -220,6 +221,7 @@ class Slurm(SchedulerPluginAdvanced):
         job, found = self._look_up(table, record)
         pending = self._pending.setdefault((record.user, self._cluster(record)), {})
         pending[record.key] = record
+        settle_output(record.script, found.record.job_id if found.record else record.job_id)
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
             if state.is_over:
@@ -227,8 +229,9 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, found.record)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
-            return TestStatusInfo(state.pavilion_state,
-                                  job_note(found.record.job_id, found.record.data))
+            data = self._client.requested.explained(record, found.record.data,
+                                                    self._cluster(record))
+            return TestStatusInfo(state.pavilion_state, job_note(found.record.job_id, data))
         if found.presence is Presence.ABSENT:
             return self._status_of_absent(table, record, job, found.note)
         if found.answered:
