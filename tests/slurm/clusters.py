@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from real_slurm import RealSlurm
+from releases import Words, words_of
 
 from pavilion.schedulers.testkit import FakeSlurm
 
 WAIT_SECONDS = 40.0
+# A common user.  Newer releases refuse 'nobody'.
+OTHER_USER = "daemon"
 _POLL = 0.05
 
 
@@ -96,6 +99,15 @@ class Slurm:
     @property
     def is_real(self) -> bool:
         return self.cluster.kind == "real"
+
+    @property
+    def words(self) -> Words:
+        """What this release prints where releases differ."""
+        words: Words = self.cluster.__dict__.get("words")
+        if words is None:
+            words = words_of(self.ok("sbatch", "--version"))
+            self.cluster.__dict__["words"] = words
+        return words
 
     def run(self, *argv: str, **options: Any) -> Any:
         """Run a command in the test's folder."""

@@ -6,7 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clusters import Slurm, wait_until
+from clusters import OTHER_USER, Slurm, wait_until
 
 pytestmark = pytest.mark.usefixtures("early")
 
@@ -154,7 +154,7 @@ def test_an_empty_list_of_reservations(slurm: Slurm) -> None:
 
 
 @pytest.mark.parametrize("variable", [
-    "SQUEUE_STATES=CD", "SQUEUE_USERS=nobody", "SQUEUE_PARTITION=alt", "SQUEUE_NAMES=x",
+    "SQUEUE_STATES=CD", "SQUEUE_USERS=daemon", "SQUEUE_PARTITION=alt", "SQUEUE_NAMES=x",
     "SQUEUE_ACCOUNT=a", "SQUEUE_QOS=a"])
 def test_variables_make_a_live_job_vanish(slurm: Slurm, variable: str) -> None:
     job_id = slurm.submit("sleep 20")
@@ -187,20 +187,20 @@ def test_jobs_in_hidden_partitions(slurm: Slurm) -> None:
     slurm.wait_state(job_id, "RUNNING")
 
     def listed(*options: str) -> bool:
-        return job_id in slurm.ok("squeue", "-h", "-o", "%i", *options, user="nobody")
+        return job_id in slurm.ok("squeue", "-h", "-o", "%i", *options, user=OTHER_USER)
 
     assert not listed()
     assert listed("-a")
     assert listed("-j", job_id)
 
     def partitions(*options: str) -> str:
-        text = slurm.ok("scontrol", *options, "-o", "show", "node", "node08", user="nobody")
+        text = slurm.ok("scontrol", *options, "-o", "show", "node", "node08", user=OTHER_USER)
         return re.findall(r" Partitions=(\S+)", text)[0]
 
     assert partitions() == "alt"
     assert partitions("-a") == "alt,secret"
-    assert "secret" not in slurm.ok("sinfo", user="nobody")
-    assert "secret" in slurm.ok("sinfo", "-a", user="nobody")
+    assert "secret" not in slurm.ok("sinfo", user=OTHER_USER)
+    assert "secret" in slurm.ok("sinfo", "-a", user=OTHER_USER)
     # An administrator sees them without asking.
     assert "secret" in slurm.ok("sinfo")
 
@@ -226,7 +226,7 @@ def test_one_query_for_all_jobs_is_one_call_to_the_controller(slurm: Slurm) -> N
     assert made(["scontrol", "-o", "show", "job"]) == {"REQUEST_JOB_INFO": 1}
     slurm.ok("sdiag", "-r")
     assert counts().get("REQUEST_JOB_INFO", 0) == 0
-    denied = slurm.run("sdiag", "-r", user="nobody")
+    denied = slurm.run("sdiag", "-r", user=OTHER_USER)
     assert (denied.returncode, denied.stderr) == (
         255, "slurm_reset_statistics: Access/permission denied\n")
 

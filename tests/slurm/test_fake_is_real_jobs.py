@@ -27,7 +27,9 @@ def test_how_a_script_ends(slurm: Slurm, body: str, state: str, reason: str, cod
 
 
 def test_output_that_can_not_be_written(slurm: Slurm) -> None:
-    _, shown = slurm.finish("true", "-o", "/no/such/folder/x.out")
+    # Newer releases make missing directories; below a file there is none to be made.
+    (slurm.folder / "file").touch()
+    _, shown = slurm.finish("true", "-o", f"{slurm.folder}/file/x.out")
     assert (shown["JobState"], shown["Reason"], shown["ExitCode"]) == (
         "FAILED", "JobLaunchFailure", "0:53")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from clusters import Slurm, wait_until
+from clusters import OTHER_USER, Slurm, wait_until
 
 pytestmark = pytest.mark.usefixtures("early")
 
@@ -119,7 +119,7 @@ def test_changes_that_are_refused(slurm: Slurm) -> None:
         result = slurm.run("scontrol", "update", *words)
         assert (result.returncode, result.stderr) == (1, text)
     result = slurm.run("scontrol", "update", "nodename=node01", "state=drain", "reason=x",
-                       user="nobody")
+                       user=OTHER_USER)
     assert (result.returncode, result.stderr) == (1, "slurm_update error: Invalid user id\n")
 
 
@@ -158,7 +158,7 @@ def test_jobs_and_reservations(slurm: Slurm) -> None:
             (["-w", "node01"], None, "sbatch: error: Problem using reservation\n" + wanted
              + "Requested node configuration is not available\n"),
             (["-N2"], None, wanted + "Requested node configuration is not available\n"),
-            ([], "nobody", wanted + "Access denied to requested reservation\n")):
+            ([], OTHER_USER, wanted + "Access denied to requested reservation\n")):
         result = slurm.run("sbatch", "--reservation=plain", *options, "--wrap", "true", user=user)
         assert (result.returncode, result.stderr) == (1, text)
     busy = slurm.run("scontrol", "delete", "reservationname=plain")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from clusters import Slurm, wait_until
+from clusters import OTHER_USER, Slurm, wait_until
 
 pytestmark = pytest.mark.usefixtures("early")
 
@@ -291,12 +291,12 @@ def test_wrong_use_of_scancel(slurm: Slurm) -> None:
 
 def test_another_users_job(slurm: Slurm) -> None:
     job_id = slurm.submit("sleep 20")
-    result = slurm.run("scancel", job_id, user="nobody")
+    result = slurm.run("scancel", job_id, user=OTHER_USER)
     assert (result.returncode, result.stderr) == (
         210, f"scancel: error: Kill job error on job id {job_id}: Access/permission denied\n")
-    assert slurm.run("scontrol", "requeue", job_id, user="nobody").stderr == (
+    assert slurm.run("scontrol", "requeue", job_id, user=OTHER_USER).stderr == (
         f"Access/permission denied for job {job_id}\n")
-    result = slurm.run("scontrol", "update", f"jobid={job_id}", "comment=x", user="nobody")
+    result = slurm.run("scontrol", "update", f"jobid={job_id}", "comment=x", user=OTHER_USER)
     assert result.returncode == 1
     assert slurm.state(job_id) in ("PENDING", "RUNNING")
 

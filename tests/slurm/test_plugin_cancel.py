@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from clusters import OTHER_USER
 from clusters import Slurm as Cluster
 from clusters import wait_until
 from plugin_tools import Scripted, Site, info, job_list, result, site_of
@@ -105,11 +106,11 @@ def test_the_job_of_another_user(site: Site) -> None:
     argv = [sys.executable, "-c", textwrap.dedent(AS_ANOTHER), job_id]
     env = dict(os.environ, HOME="/")
     if site.cluster.is_real:
-        if os.geteuid() != 0 or "nobody" not in {user.pw_name for user in pwd.getpwall()}:
+        if os.geteuid() != 0 or OTHER_USER not in {user.pw_name for user in pwd.getpwall()}:
             pytest.skip("only root can act as another user")
-        argv = ["runuser", "-u", "nobody", "--", *argv]
+        argv = ["runuser", "-u", OTHER_USER, "--", *argv]
     else:
-        env["FAKE_SLURM_USER"] = "nobody"
+        env["FAKE_SLURM_USER"] = OTHER_USER
     done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False,
                           cwd="/")
     if site.cluster.is_real and done.returncode and "Permission denied" in done.stderr:
