@@ -19,8 +19,10 @@ import pytest
 from clusters import OTHER_USER
 from clusters import Slurm as Cluster
 from clusters import wait_until
-from plugin_tools import Site, info, site_of
+from plugin_tools import Scripted, Site, info, result, site_of
 from real_slurm import RealSlurm, why_no_accounting
+
+from pavilion.schedulers.plugins.slurm.client import SlurmClient
 
 CONF = """\
 AccountingStorageEnforce=associations,limits,qos
@@ -93,18 +95,22 @@ def test_each_job_has_its_own_account_qos_and_partition(site: Site) -> None:
     ({"qos": "nosuch"}, "Invalid qos specification"),
     # It is there, but not for that account.
     ({"account": "chemistry", "qos": "one"}, "Invalid qos specification"),
-    ({"account": "physics", "partition": "chemists"},
-     "Invalid account or account/partition combination specified"),
-    # 60 minutes, which is the default of time_limit.
-    ({"partition": "short"}, "Requested time limit is invalid (missing or exceeds some limit)"),
 ])
-def test_what_a_site_refuses(site: Site, schedule: dict[str, Any], said: str) -> None:
-    # One that waits may run later, when limits were changed; see below.
-    test = site.test(schedule)
-    errors = site.try_start(test)
-    print("PP", schedule, [e.pformat() for e in errors], site.status(test))
-    if schedule.get("partition") is None or errors:
-        assert said in str(errors[0]) and test.complete
+def test_what_a_site_refuses(site: Site, schedule: dict[str, str], said: str) -> None:
+    text = site.refused(schedule)
+    assert said in text and "Hint: see schedule." in text
+
+
+@pytest.mark.parametrize(("schedule", "said"), [
+    ({"account": "physics", "partition": "chemists"}, "chemists allows chemistry not physics"),
+    # 60 minutes, which is the default of time_limit.
+    ({"partition": "short"}, "can never run as it is"),
+])
+def test_what_a_site_lets_wait(site: Site, schedule: dict[str, str], said: str) -> None:
+    """Its limits may be changed while a job waits (EnforcePartLimits=NO, the default)."""
+    test = site.start(schedule)
+    site.wait_status(test, "SCHEDULED", said)
+    assert not test.complete
 
 
 def test_a_limit_of_a_qos(site: Site) -> None:
@@ -116,3 +122,119 @@ def test_a_limit_of_a_qos(site: Site) -> None:
     assert "(QOSMaxJobsPerUserLimit)" in status.note and not second.complete
     site.release()
     site.wait_status(second, "SCHED_ERROR", "ended in order")
+
+
+# --- A common user ---
+
+# Started as root and continued as another user, with nothing of root's but the right to read the
+# interpreter and the code, wherever they are.
+AS_OTHER = ["setpriv", "--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups",
+            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]
+def as_other(slurm: Cluster, schedule: dict[str, Any], other: dict[str, str] | None = None) -> Any:
+    """What a common user sees of a job with this schedule section, and of another user's job."""
+    place = slurm.folder / "other"
+    tests = Path(__file__).parents[1]
+    paths = [str(tests), str(Path(__file__).parent), *filter(None, sys.path)]
+    done = subprocess.run(
+        [*AS_OTHER, sys.executable, str(Path(__file__).with_name("session.py")), str(place), json.dumps(schedule),
+         json.dumps(other or {})], capture_output=True, text=True, timeout=120, check=False,
+        cwd=slurm.folder, env={**slurm.env(), "PYTHONPATH": os.pathsep.join(paths),
+                               "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(slurm.folder)})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_private_jobs(site: Site) -> None:
+    """PrivateData=jobs: a job of one's own is seen from its beginning to its end."""
+    mine = site.start({"account": "physics"}, work=site.long)
+    site.wait_status(mine, "SCHED_STARTUP")
+    # A job that was submitted just now would not be called gone anyway.
+    long_ago = {**info(mine), "when": "1000"}
+    seen = as_other(site.cluster, {"account": "physics"}, long_ago)
+    states = [state for state, _ in seen["own"]]
+    assert states[-1] == "SCHED_ERROR" and "ended in order" in seen["own"][-1][1]
+    assert set(states[:-1]) <= {"SCHEDULED", "SCHED_STARTUP"}
+    # Of somebody else's nothing is seen, and it is not taken for ended.
+    job_id = info(mine)["id"]
+    assert job_id not in site.cluster.ok("squeue", "-h", "-o", "%i", user=OTHER_USER).split()
+    assert {state for state, _ in seen["others"]} <= {"SCHEDULED", "SCHED_WARNING"}
+    assert f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
+    assert site.status(mine).state == "SCHED_STARTUP"
+
+
+@pytest.mark.parametrize(("private", "user", "hidden"), [
+    ("jobs", "0", True), ("accounts,jobs,usage", "0", True), ("none", "0", False),
+    ("nodes,reservations", "0", False), ("jobs", "1000", False), ("jobs", None, False)])
+def test_whose_jobs_are_hidden(monkeypatch: pytest.MonkeyPatch, private: str, user: str | None,
+                               hidden: bool) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    client = SlurmClient()
+    client.querying = runner = Scripted(result(  # type: ignore[assignment]
+        f"PrioritySiteFactorPlugin = (null)\nPrivateData             = {private}\n"))
+    assert [client.hides_jobs_of(user) for _ in range(3)] == [hidden] * 3
+    # The settings are queried once, and when they matter.
+    assert len(runner.argvs) == (user == "0")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert not client.hides_jobs_of(user)
+
+
+def test_hidden_partitions(slurm: Cluster) -> None:
+    assert "secret" not in slurm.ok("sinfo", user=OTHER_USER)
+    seen = as_other(slurm, {"account": "physics", "partition": "secret"})
+    assert seen["nodes"] == ["node07", "node08"]
+    assert "on node0" in seen["own"][-2][1] and "ended in order" in seen["own"][-1][1]
+
+
+# --- The way to the controller ---
+
+
+@contextmanager
+def other_conf(site: Site, monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> Iterator[None]:
+    """This host has a slurm.conf with a line in another line's place."""
+    text = site.cluster.conf.read_text()
+    assert old in text
+    conf = site.cluster.folder / "slurm.conf"
+    conf.write_text(text.replace(old, new, 1))
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(conf))
+        yield
+
+
+def host_line(site: Site) -> str:
+    """The line of the controller's host."""
+    return next(line for line in site.cluster.conf.read_text().splitlines()
+                if line.startswith("SlurmctldHost="))
+
+
+@pytest.mark.parametrize("order", ["backup away", "primary away"])
+def test_one_of_two_controllers_is_away(site: Site, monkeypatch: pytest.MonkeyPatch, order: str
+                                        ) -> None:
+    here = host_line(site)
+    away = f"SlurmctldHost=elsewhere({ABSENT})"
+    lines = [here, away] if order == "backup away" else [away, here]
+    with other_conf(site, monkeypatch, here, "\n".join(lines)):
+        assert site.plugin.available()
+        test = site.start({"account": "physics"}, work=site.long)
+        site.wait_status(test, "SCHED_STARTUP")
+        site.release()
+        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        assert len(site.jobs_of(test)) == 1
+
+
+def test_a_host_that_cannot_reach_munge(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = site.start({"account": "physics"}, work=site.long)
+    site.wait_status(test, "SCHED_STARTUP")
+    auth = "AuthType=auth/munge"
+    with other_conf(site, monkeypatch, auth, f"{auth}\nAuthInfo=socket=/no/such/socket"):
+        for table in site.plugin._tables.values():
+            table.expire()
+        status = wait_until(lambda: (now := site.status(test)).state == "SCHED_WARNING" and now,
+                            "a warning")
+        assert "munge" in status.note.lower() and not test.complete
+        # As a process that knows nothing yet.
+        site.plugin.refresh()
+        assert "munge" in site.refused({"account": "physics"}).lower()
+    site.wait_status(test, "SCHED_STARTUP")
+    site.release()
+    site.wait_status(test, "SCHED_ERROR", "ended in order")

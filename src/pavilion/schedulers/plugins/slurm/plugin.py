@@ -252,6 +252,10 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, accounted.job)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
+        elif self._client.hides_jobs_of(record.user):
+            return TestStatusInfo(
+                STATES.SCHED_WARNING, f"Slurm shows {name} to user {record.user} only, whose it is "
+                "(PrivateData=jobs), so whether it is there is not known.")
         return absent_status(name, note, accounted)
 
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:
