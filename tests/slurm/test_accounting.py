@@ -580,8 +580,8 @@ def test_purged_jobs_of_a_real_slurm(at_recorded: Recorded, monkeypatch: pytest.
         plugin = Slurm()
         shown = at_recorded._replace(site=site).ask(plugin, *tests)
     for (state, note), test, words in zip(shown, tests, (
-            "failed (FAILED) on node0", "sacct writes 137 (a command of it got SIGKILL)",
-            "ended in order",
+            "failed (FAILED) on node0",
+            at_recorded.cluster.words["exit code 137 of sacct"], "ended in order",
             f"was cancelled by user {os.getuid()} (CANCELLED) on node0")):
         assert f"Job {info(test)['id']} " in note and words in note
         assert "By Slurm's accounting" in note

@@ -91,10 +91,12 @@ def test_what_slurm_says_of_a_job_is_in_its_log(odd_site: Site) -> None:
 
 
 def test_what_keeps_a_job_from_its_launch_is_in_its_log(odd_site: Site) -> None:
+    said = odd_site.cluster.words["log of a failing prolog"].strip()
     odd_site.cluster.wait_idle("node03")
     odd_site.cluster.fail_prolog(True)
     try:
         test = odd_site.start({"include_nodes": "node03", "nodes": "1"})
-        odd_site.wait_status(test, "SCHED_ERROR", "Error running slurm prolog: 1")
+        odd_site.wait_status(test, "SCHED_ERROR", "could not be launched on node03"
+                             + (f": {said}" if said else ""))
     finally:
         odd_site.cluster.fail_prolog(False)

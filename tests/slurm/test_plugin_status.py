@@ -137,14 +137,17 @@ def test_states_that_a_small_cluster_never_shows(site: Site) -> None:
 
 
 def test_a_job_that_slurm_cannot_start(site: Site) -> None:
-    """The folder of its output is away for a moment, as a file system may be."""
+    """The directory of its output is away for a moment, as a file system may be."""
     test = site.start({"slurm": {"sbatch_extra": ["--hold"]}})
     job_id, job = info(test)["id"], test.job
     assert job is not None
     away = job.path.with_name("away")
     job.path.rename(away)
+    # Newer releases make a directory that is missing.
+    job.path.touch()
     site.cluster.ok("scontrol", "release", job_id)
     wait_until(lambda: site.jobs()[job_id].state == "FAILED", "it failed")
+    job.path.unlink()
     away.rename(job.path)
     status = site.wait_status(test, "SCHED_ERROR", "Slurm could not start its script (exit 0:53)")
     assert "Its logs in" in status.note and "are empty" in status.note
@@ -209,7 +212,7 @@ def test_a_job_that_could_not_be_launched(site: Site) -> None:
     finally:
         site.cluster.fail_prolog(False)
         site.cluster.resume("node04")
-    assert "Error running slurm prolog: 1" in status.note
+    assert site.cluster.words["log of a failing prolog"].strip() in status.note
     assert "node04 is drained now (Prolog error)" in status.note
     assert test.complete and "--no-requeue" in status.note
 
