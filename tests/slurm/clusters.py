@@ -153,8 +153,9 @@ class Slurm:
 
     def wait_idle(self, *names: str) -> None:
         """Wait until these nodes (all if none is named) are idle, with no flags."""
+        # The job with a time limit (see Early) may be on one of them for a minute and a half.
         wait_until(lambda: all(self.node_state(name) == "IDLE"
-                               for name in names or self.node_names), "idle nodes")
+                               for name in names or self.node_names), "idle nodes", 120)
 
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""

@@ -50,6 +50,9 @@ DIFFERENCES: dict[str, dict[tuple[int, int], Any]] = {
     "requested nodes are drained": {
         (22, 5): "ReqNodeNotAvail, UnavailableNodes:{}",
         (25, 11): "ReqNodeNotAvail, May be reserved for other job"},
+    # In the note of a job that its account keeps out of a partition.
+    "account not allowed": {
+        (22, 5): "chemists allows chemistry not physics", (25, 11): "can never run as it is"},
     "end of a cancelled job": {
         (22, 5): ("0:15", "143:0", "0:9"), (25, 11): ("0:15", "143:0", "0:9", "0:0")},
     # What is left of --output=a\\%j.txt.

@@ -285,6 +285,8 @@ def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancell
     record = JobInfo({key: info(test)[key] for key in ("id", "sys_name")})
     assert test.job is not None
     wait_until(lambda: _running(site, info(test)), "it runs")
+    # Newer releases would make the directory anew for a job that is only now started.
+    wait_until(test.job.kickoff_log.exists, "its script runs")
     moved = test.job.path.with_name("moved")
     test.job.path.rename(moved)
     wait_until(lambda: _running(site, record, Slurm()), "it is shown")

@@ -101,16 +101,14 @@ def test_what_a_site_refuses(site: Site, schedule: dict[str, str], said: str) ->
     assert said in text and "Hint: see schedule." in text
 
 
-@pytest.mark.parametrize(("schedule", "said"), [
-    ({"account": "physics", "partition": "chemists"}, "chemists allows chemistry not physics"),
-    # 60 minutes, which is the default of time_limit.
-    ({"partition": "short"}, "can never run as it is"),
-])
-def test_what_a_site_lets_wait(site: Site, schedule: dict[str, str], said: str) -> None:
+def test_what_a_site_lets_wait(site: Site) -> None:
     """Its limits may be changed while a job waits (EnforcePartLimits=NO, the default)."""
-    test = site.start(schedule)
-    site.wait_status(test, "SCHEDULED", said)
-    assert not test.complete
+    # 60 minutes, which is the default of time_limit.
+    long = site.start({"account": "physics", "partition": "short"})
+    site.wait_status(long, "SCHEDULED", "can never run as it is")
+    test = site.start({"account": "physics", "partition": "chemists"})
+    site.wait_status(test, "SCHEDULED", site.cluster.words["account not allowed"])
+    assert not long.complete and not test.complete
 
 
 def test_a_limit_of_a_qos(site: Site) -> None:
@@ -158,7 +156,10 @@ def test_private_jobs(site: Site) -> None:
     job_id = info(mine)["id"]
     assert job_id not in site.cluster.ok("squeue", "-h", "-o", "%i", user=OTHER_USER).split()
     assert {state for state, _ in seen["others"]} <= {"SCHEDULED", "SCHED_WARNING"}
-    assert f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
+    # slurmdbd has a setting of its own for that, and another default since then.
+    assert (f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
+            or "in Slurm's accounting, which may be late, it is still RUNNING"
+            in seen["others"][-1][1])
     assert site.status(mine).state == "SCHED_STARTUP"
 
 
