@@ -17,6 +17,10 @@ from pavilion.schedulers.testkit import FakeSlurm
 WAIT_SECONDS = 40.0
 # A common user.  Newer releases refuse 'nobody'.
 OTHER_USER = "daemon"
+# Begins a command of that user who may, as root may, read the interpreter and the code wherever
+# they are, and nothing else.
+AS_OTHER = ("setpriv", "--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups",
+            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--")
 _POLL = 0.05
 
 

@@ -128,12 +128,10 @@ def why_no_accounting() -> str:
     missing += [] if _DATABASE_TABLES.exists() else [str(_DATABASE_TABLES)]
     if shutil.which("sacct") is None:
         missing.append("sacct")
-    # Where the package puts it: /usr/lib/x86_64-linux-gnu/slurm-wlm, by a link.
-    prefix = os.environ.get(PREFIX_VARIABLE)
-    plugins = Path(prefix).glob("lib*/slurm/*.so") if prefix else Path("/usr/lib").glob(
-        "*/slurm*/*.so")
-    if "accounting_storage_mysql.so" not in {path.name for path in plugins}:
-        missing.append("accounting_storage_mysql.so")
+    # The package puts it into /usr/lib/x86_64-linux-gnu/slurm-wlm, by a link.
+    plugin, prefix = "accounting_storage_mysql.so", Path(os.environ.get(PREFIX_VARIABLE) or "/usr")
+    if not [*prefix.glob(f"lib*/slurm*/{plugin}"), *prefix.glob(f"lib*/*/slurm*/{plugin}")]:
+        missing.append(plugin)
     if missing:
         return (f"not installed: {', '.join(missing)} (packages mariadb-server-core, slurmdbd and "
                 "slurm-wlm-mysql-plugin)")

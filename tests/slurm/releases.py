@@ -1,7 +1,7 @@
 """What releases of Slurm print where they differ.
 
-Tests take the expected word from here, so that they pass on each release.  The fake prints what 22.05
-does.  Measured on 22.05.8, 25.11.8 and 26.05.4: 25.11 may stand for a release before it.
+Tests take the expected word from here, so that they pass on each release.  The fake prints what
+22.05 does.  Measured on 22.05.8, 25.11.8 and 26.05.4: 25.11 may stand for a release before it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ DIFFERENCES: dict[str, dict[tuple[int, int], Any]] = {
     "exit code of squeue": {
         (22, 5): lambda code, signal: str(code * 256 + signal),
         (25, 11): lambda code, signal: f"{code}:{signal}"},
+    # -o %h, of a job that may share its nodes.
+    "oversubscribe": {(22, 5): "OK", (26, 5): "NO"},
     "killed by SIGKILL": {(22, 5): "JobLaunchFailure", (25, 11): "RaisedSignal:9(Killed)"},
     "killed by SIGTERM": {(22, 5): "JobLaunchFailure", (25, 11): "RaisedSignal:15(Terminated)"},
     "no output": {

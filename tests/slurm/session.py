@@ -1,7 +1,7 @@
 """What a user sees who starts a test on a cluster: run by test_sites.py, as another user.
 
-usage: session.py DIRECTORY SCHEDULE RECORD.  A test with this schedule section is started and looked at
-until it has ended.  RECORD is that of somebody else's job, or {}; it is looked at meanwhile.
+usage: session.py DIRECTORY SCHEDULE RECORD.  A test with this schedule section is started and
+looked at until it has ended.  RECORD is that of somebody else's job, or {}; it is looked at, too.
 """
 
 from __future__ import annotations

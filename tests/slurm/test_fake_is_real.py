@@ -43,7 +43,8 @@ def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
     assert re.fullmatch(r"node\[\d\d(-|,)\d\d\]", nodes)
     first = re.sub(r"\[(\d\d).*", r"\1", nodes)
     assert slurm.field(job_id, form) == (
-        f"{job_id}|{job_id}|{job_id}|N/A|main|RUNNING|R|None|{nodes}|{nodes}|2|2|5:00|root|OK|"
+        f"{job_id}|{job_id}|{job_id}|N/A|main|RUNNING|R|None|{nodes}|{nodes}|2|2|5:00|root|"
+        f"{slurm.words['oversubscribe']}|"
         f"a name|acc|(null)|a|c|d|{first}|N/A|0|*:*:*|{slurm.folder}/job.sh|{slurm.folder}")
     assert slurm.field(job_id, "%.5i|%8T|%.3T|%4j") == f"{job_id:>5}|RUNNING |RUN|a na"
     shown = slurm.show(job_id)

@@ -1,5 +1,5 @@
-"""Clusters as sites set them up: accounts, QOS, private jobs, hidden partitions, a second controller,
-a host that cannot reach munge.  On a real Slurm with a slurmdbd; there is no fake one.
+"""Clusters as sites set them up: accounts, QOS, private jobs, hidden partitions, a second
+controller, a host that cannot reach munge.  On a real Slurm with a slurmdbd; there is no fake one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import OTHER_USER
+from clusters import AS_OTHER, OTHER_USER, wait_until
 from clusters import Slurm as Cluster
-from clusters import wait_until
 from plugin_tools import Scripted, Site, info, result, site_of
 from real_slurm import RealSlurm, why_no_accounting
 
@@ -124,20 +123,18 @@ def test_a_limit_of_a_qos(site: Site) -> None:
 
 # --- A common user ---
 
-# Started as root and continued as another user, with nothing of root's but the right to read the
-# interpreter and the code, wherever they are.
-AS_OTHER = ["setpriv", "--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups",
-            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"]
+
 def as_other(slurm: Cluster, schedule: dict[str, Any], other: dict[str, str] | None = None) -> Any:
     """What a common user sees of a job with this schedule section, and of another user's job."""
     place = slurm.folder / "other"
-    tests = Path(__file__).parents[1]
-    paths = [str(tests), str(Path(__file__).parent), *filter(None, sys.path)]
+    here = Path(__file__).parent
+    paths = [str(here.parent), str(here), *filter(None, sys.path)]
+    env = {**slurm.env(), "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1",
+           "HOME": str(slurm.folder)}
     done = subprocess.run(
-        [*AS_OTHER, sys.executable, str(Path(__file__).with_name("session.py")), str(place), json.dumps(schedule),
+        [*AS_OTHER, sys.executable, str(here / "session.py"), str(place), json.dumps(schedule),
          json.dumps(other or {})], capture_output=True, text=True, timeout=120, check=False,
-        cwd=slurm.folder, env={**slurm.env(), "PYTHONPATH": os.pathsep.join(paths),
-                               "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(slurm.folder)})
+        cwd=slurm.folder, env=env)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -1,11 +1,11 @@
 """Where a job's output goes, whatever characters the path of its log has.
 
-``--output`` takes a pattern, and each Slurm has its own view of backslashes in it: up to 24.05 a
-backslash turns patterns off and stands for itself when it is doubled, from 24.11 on it is dropped,
-doubled or not, so that the log lands in another directory tree and there is no way to write one
-(22.05.8 and 25.11, measured).  The directory of a job is no pattern anywhere, so below such a path
-Slurm is given the directory alone and writes the log under its own default name there; it is renamed
-when the job is looked at.  A job that has the log open goes on writing to it.
+``--output`` takes a pattern, and each Slurm has its own view of backslashes in it.  For 22.05.8 a
+backslash turns patterns off, and stands for itself when it is doubled.  25.11 and 26.05 drop each
+one, doubled or not: the log lands in another directory tree, and there is no way to write one (all
+measured).  The directory of a job is not a pattern on any of them.  So where there is a backslash
+in the path, Slurm is given the directory alone and writes the log there under its own default
+name; it is renamed when the job is looked at.  A job that has the log open goes on writing to it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Waiting jobs whose requested nodes are drained.
 
-Up to 24.05 Slurm names such nodes as the reason ('ReqNodeNotAvail, UnavailableNodes:node02').  Since
-24.11 it names those that are down only, and says 'May be reserved for other job' of the others (25.11,
-measured), which would have the user wait for what only an administrator can bring about.
+Slurm used to name such nodes in the reason ('ReqNodeNotAvail, UnavailableNodes:node02', 22.05.8).
+Since 24.11 it names only those that are down, and says 'May be reserved for other job' of others
+(25.11 and 26.05, measured): the user would wait for what only an administrator can bring about.
 """
 
 from __future__ import annotations
