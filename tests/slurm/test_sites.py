@@ -28,6 +28,9 @@ AccountingStorageEnforce=associations,limits,qos
 PrivateData=jobs
 PartitionName=chemists Nodes=node[01-02] AllowAccounts=chemistry State=UP
 PartitionName=short Nodes=node[01-02] MaxTime=30 State=UP
+PartitionName=inactive Nodes=node[01-02] State=INACTIVE
+PartitionName=draining Nodes=node[01-02] State=DRAIN
+PartitionName=down Nodes=node[01-02] State=DOWN
 """
 # Nobody is at this address (RFC 5737).
 ABSENT = "192.0.2.1"
@@ -94,10 +97,14 @@ def test_each_job_has_its_own_account_qos_and_partition(site: Site) -> None:
     ({"qos": "nosuch"}, "Invalid qos specification"),
     # It is there, but not for that account.
     ({"account": "chemistry", "qos": "one"}, "Invalid qos specification"),
+    ({"account": "physics", "partition": "inactive"},
+     "Required partition not available (inactive or drain)"),
+    ({"account": "physics", "partition": "draining"},
+     "Required partition not available (inactive or drain)"),
 ])
 def test_what_a_site_refuses(site: Site, schedule: dict[str, str], said: str) -> None:
     text = site.refused(schedule)
-    assert said in text and "Hint: see schedule." in text
+    assert said in text and "Hint: " in text and "schedule." in text
 
 
 def test_what_a_site_lets_wait(site: Site) -> None:
@@ -107,7 +114,9 @@ def test_what_a_site_lets_wait(site: Site) -> None:
     site.wait_status(long, "SCHEDULED", "can never run as it is")
     test = site.start({"account": "physics", "partition": "chemists"})
     site.wait_status(test, "SCHEDULED", site.cluster.words["account not allowed"])
-    assert not long.complete and not test.complete
+    down = site.start({"account": "physics", "partition": "down"})
+    site.wait_status(down, "SCHEDULED", "needs an administrator: its partition is down")
+    assert not any(test.complete for test in (long, test, down))
 
 
 def test_a_limit_of_a_qos(site: Site) -> None:
@@ -218,6 +227,22 @@ def test_one_of_two_controllers_is_away(site: Site, monkeypatch: pytest.MonkeyPa
         site.release()
         site.wait_status(test, "SCHED_ERROR", "ended in order")
         assert len(site.jobs_of(test)) == 1
+
+
+def test_a_site_with_a_squeue_of_its_own(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapper that knows none of our options."""
+    test = site.start({"account": "physics"}, work=site.long)
+    site.wait_status(test, "SCHED_STARTUP")
+    wrapper = site.cluster.folder / "bin" / "squeue"
+    wrapper.parent.mkdir()
+    wrapper.write_text("#!/bin/sh\necho 'usage: our-squeue [-h] [-u USER]' >&2\nexit 2\n")
+    wrapper.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
+        status = wait_until(lambda: (now := site.status(test)).state == "SCHED_WARNING" and now,
+                            "a warning")
+        assert "usage: our-squeue" in status.note and not test.complete
+    site.wait_status(test, "SCHED_STARTUP")
 
 
 def test_a_host_that_cannot_reach_munge(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
