@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -23,6 +24,7 @@ from . import parsing, queries
 from .accounting import Accounting
 from .errors import classify_result, hint, summary
 from .recent_jobs import RecentJobs
+from .requested import RequestedNodes
 from .states import parse_job_state
 
 # Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
@@ -38,6 +40,7 @@ LOCK_WAIT = 20.0
 SCRIPTS_PAUSE = 5.0
 # Of commands that no controller listens to.
 _NO_CONTROLLER = "Unable to contact slurm controller"
+_PRIVATE_DATA = re.compile(r"^PrivateData\s*=\s*(\S+)", re.MULTILINE)
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -52,8 +55,8 @@ class SlurmClient:
         # Jobs inherit the environment of sbatch, so nothing is set for it.
         self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
                                         set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
-        self._local_cluster = ""
-        self._ask_cluster_at = -math.inf
+        self._config_text = ""
+        self._ask_config_at = -math.inf
         self._scripts: dict[tuple[str | None, str], dict[str, str]] = {}
         self._scripts_lock = threading.Lock()
         self._scripts_again = 0.0
@@ -61,6 +64,8 @@ class SlurmClient:
         self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
         # What ended jobs that the controller has forgotten.
         self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
+        # What waiting jobs ask for and cannot have.
+        self.requested = RequestedNodes(lambda cluster: self.drained("", cluster))
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
@@ -163,14 +168,29 @@ class SlurmClient:
         return (*parsing.parse_nodes(text), parsing.default_partition(text))
 
     def local_cluster(self) -> str:
-        """The name of this host's cluster, asked for once; '' when Slurm does not say, and then
-        it is not asked again for a minute."""
-        if time.monotonic() >= self._ask_cluster_at:
+        """The name of this host's cluster; '' when Slurm does not say."""
+        return parsing.cluster_name(self._config())
+
+    def hides_jobs_of(self, user: str | None) -> bool:
+        """Whether Slurm shows the jobs of this user to their owner only, who is somebody else: that
+        it does not list one of them says nothing then.
+
+        :param user: A user id; None when it is not known whose job it is.
+        """
+        if user is None or os.geteuid() == 0 or user == str(os.getuid()):
+            return False
+        private = _PRIVATE_DATA.search(self._config())
+        return private is not None and "jobs" in private[1].lower().split(",")
+
+    def _config(self) -> str:
+        """The controller's settings, queried once; '' when Slurm does not say, and then it is not
+        queried again for a minute."""
+        if time.monotonic() >= self._ask_config_at:
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
-            self._local_cluster = parsing.cluster_name(result.stdout) if known else ""
-            self._ask_cluster_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
-        return self._local_cluster
+            self._config_text = result.stdout if known else ""
+            self._ask_config_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
+        return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
@@ -215,7 +235,7 @@ class SlurmClient:
     def drained(self, nodes: str, cluster: str = "") -> dict[str, str]:
         """Those of some nodes that are drained, and why; none when Slurm does not say.
 
-        :param nodes: A host list.
+        :param nodes: A host list; '' for all nodes.
         """
         result = self.querying.run(queries.node_reasons(nodes, cluster))
         if classify_result(result) is not None:

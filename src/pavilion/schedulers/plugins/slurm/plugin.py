@@ -328,6 +328,7 @@ class Slurm(SchedulerPluginAdvanced):
         from ...job_states import NotListed
         from ...job_table import Presence
         from .notes import job_note
+        from .output import settle_output
         from .record import read_record
         from .states import parse_job_state
         elsewhere = _elsewhere(job_info)
@@ -338,6 +339,7 @@ class Slurm(SchedulerPluginAdvanced):
         job, found = self._look_up(table, record)
         pending = self._pending.setdefault((record.user, self._cluster(record)), {})
         pending[record.key] = record
+        settle_output(record.script, found.record.job_id if found.record else record.job_id)
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
             if state.is_over:
@@ -345,8 +347,9 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, found.record)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
-            return TestStatusInfo(state.pavilion_state,
-                                  job_note(found.record.job_id, found.record.data))
+            data = self._client.requested.explained(record, found.record.data,
+                                                    self._cluster(record))
+            return TestStatusInfo(state.pavilion_state, job_note(found.record.job_id, data))
         if found.presence is Presence.ABSENT:
             return self._status_of_absent(table, record, job, found.note)
         if found.answered:
@@ -367,6 +370,10 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, accounted.job)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
+        elif self._client.hides_jobs_of(record.user):
+            return TestStatusInfo(
+                STATES.SCHED_WARNING, f"Slurm shows {name} to user {record.user} only, whose it is "
+                "(PrivateData=jobs), so whether it is there is not known.")
         return absent_status(name, note, accounted)
 
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:

@@ -30,6 +30,7 @@ from .client import SlurmClient, failed
 from .errors import classify_result, summary
 from .extra import value_of
 from .header import safe_job_name
+from .output import output_options
 from .parsing import parse_submitted, with_token
 
 LOG_FN = "sbatch.log"
@@ -97,12 +98,14 @@ class Submitter:
         :param job_name: Its name in the script.
         :param extra: The options in the script that a user wrote.
         :raises HandoverStopped: When it was given up.  Then there is no such job.
-        :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
+        :raises SchedulerPluginError: When Slurm refused it, or could not write its log.  Then
+            there is no such job.
         """
         # Where the job may be.
         clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
-        argv = queries.submit(script, output, _token_options(token, job_name, extra))
+        argv = queries.submit(script, [*_token_options(token, job_name, extra),
+                                       *output_options(output, extra)])
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:

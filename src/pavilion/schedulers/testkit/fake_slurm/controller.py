@@ -186,7 +186,7 @@ class Controller:
     def _lose_node(self, job: Row, leader: int | None, now: float) -> None:
         """A job whose node went down ends at once: nobody waits for its processes."""
         job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now)
-        self._note_end(job, now)
+        self._note_end(job, leader, now)
         if leader is not None:
             stepmanager.kill(leader)
         if job["requeue"]:
@@ -199,7 +199,7 @@ class Controller:
             return  # its manager is just starting it
         if not job["term_sent"]:
             job["term_sent"] = now
-            self._note_end(job, now)
+            self._note_end(job, leader, now)
             stepmanager.terminate(leader)
         elif now - job["term_sent"] > self.settings["kill_wait"]:
             if job["kill_sent"] and now - job["kill_sent"] > 1 \
@@ -209,7 +209,7 @@ class Controller:
                 job["kill_sent"] = job["kill_sent"] or now
                 stepmanager.kill(leader)
 
-    def _note_end(self, job: Row, now: float) -> None:
+    def _note_end(self, job: Row, leader: int | None, now: float) -> None:
         """The line that slurmstepd writes into the job's output."""
         why = {"TIMEOUT": " DUE TO TIME LIMIT", "NODE_FAIL": " DUE TO NODE FAILURE, SEE SLURMCTLD "
                "LOG FOR DETAILS"}.get(job["state"], "")
@@ -219,7 +219,7 @@ class Controller:
         text = (f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
                 f"{stamp(now, {})}{why} ***\n")
         try:
-            with open(job["paths"]["std_err"], "a", encoding="utf-8") as file:
+            with open(stepmanager.log(job, leader), "a", encoding="utf-8") as file:
                 file.write(text)
         except OSError:
             pass  # no such file: the note has no place to go

@@ -157,6 +157,19 @@ def leader(folder: str, job: Row) -> int | None:
         return None
 
 
+def log(job: Row, leader: int | None) -> str:
+    """A path of the file that the job's errors go to: its manager has it open, under whatever
+    name it is now."""
+    try:
+        with open(f"/proc/{leader}/stat", encoding="utf-8") as file:
+            manager = file.read().rpartition(")")[2].split()[1]
+    except OSError:
+        return str(job["paths"]["std_err"])
+    # The manager's first files: see _open_files.
+    paths = job["paths"]
+    return f"/proc/{manager}/fd/{3 if paths['std_err'] == paths['std_out'] else 4}"
+
+
 def forget(folder: str, job: Row) -> None:
     """Remove the records of a run."""
     for kind in ("pid", "exit", "script"):
