@@ -169,7 +169,7 @@ class SlurmClient:
 
     def local_cluster(self) -> str:
         """The name of this host's cluster; '' when Slurm does not say."""
-        return parsing.cluster_name(self._config())
+        return parsing.cluster_name(self.settings())
 
     def hides_jobs_of(self, user: str | None) -> bool:
         """Whether Slurm shows the jobs of this user to their owner only, who is somebody else: that
@@ -179,10 +179,10 @@ class SlurmClient:
         """
         if user is None or os.geteuid() == 0 or user == str(os.getuid()):
             return False
-        private = _PRIVATE_DATA.search(self._config())
+        private = _PRIVATE_DATA.search(self.settings())
         return private is not None and "jobs" in private[1].lower().split(",")
 
-    def _config(self) -> str:
+    def settings(self) -> str:
         """The controller's settings, queried once; '' when Slurm does not say, and then it is not
         queried again for a minute."""
         if time.monotonic() >= self._ask_config_at:

@@ -22,6 +22,7 @@ from . import parsing, queries
 from .client import SlurmClient
 from .errors import classify_result
 from .extra import given_names
+from .requested import begin_note
 
 _T = TypeVar("_T")
 
@@ -88,6 +89,13 @@ class Known:
         reservations, allowed = self._reservations()
         return [each for each in reservations if each.is_active and each.name in allowed]
 
+    def begin_note(self, script: str) -> str:
+        """When the reservation of a waiting job begins; see :func:`requested.begin_note`."""
+        try:
+            return begin_note(script, self.reservations())
+        except SchedulerPluginError:
+            return ""
+
     def _reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
         with self._lock:
             failed: tuple[float, SchedulerPluginError] | None = self._kept.get("no reservations")
@@ -114,7 +122,7 @@ class Known:
 
     def _ask_for_accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
-        settings = self._quick(queries.config())
+        settings = self._client.settings()
         if not re.search(r"^AccountingStorageEnforce\s*=.*associations", settings, re.MULTILINE):
             return nothing
         try:

@@ -11,7 +11,6 @@ name; it is renamed when the job is looked at.  A job that has the log open goes
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from pavilion.errors import SchedulerPluginError
 
 from ... import safe_files
 from .launch import SCHED_LOG
+from .options import options_of
 
 # Options that decide where the output goes.
-_OWN_PLACE = re.compile(r"\s*(?:-[oD]|--(?:output|chdir)(?:[\s=]|$))")
+_OWN_PLACE = ("output", "chdir")
 
 
 def output_options(log: Path, extra: Iterable[str] = ()) -> list[str]:
@@ -33,7 +33,8 @@ def output_options(log: Path, extra: Iterable[str] = ()) -> list[str]:
     path = os.fspath(log)
     if not _is_odd(path):
         return [f"--output={path.replace('%', '%%')}"]
-    other = next((option for option in extra if _OWN_PLACE.match(option)), None)
+    other = next((item for item in extra
+                  if any(option.name in _OWN_PLACE for option in options_of([item]))), None)
     if other is not None:
         raise SchedulerPluginError(
             f"Slurm cannot write the log {path} of a job with the option {other!r} "

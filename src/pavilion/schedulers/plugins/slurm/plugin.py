@@ -349,7 +349,10 @@ class Slurm(SchedulerPluginAdvanced):
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
             data = self._client.requested.explained(record, found.record.data,
                                                     self._cluster(record))
-            return TestStatusInfo(state.pavilion_state, job_note(found.record.job_id, data))
+            note = job_note(found.record.job_id, data)
+            if data.get("reason") == "Reservation":
+                note += self._known.begin_note(record.script)
+            return TestStatusInfo(state.pavilion_state, note)
         if found.presence is Presence.ABSENT:
             return self._status_of_absent(table, record, job, found.note)
         if found.answered:

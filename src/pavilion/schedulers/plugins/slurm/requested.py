@@ -1,27 +1,28 @@
-"""Waiting jobs whose requested nodes are drained.
+"""What waiting jobs ask for and do not get: drained nodes, reservations that have not begun.
 
 Slurm used to name such nodes in the reason ('ReqNodeNotAvail, UnavailableNodes:node02', 22.05.8).
 Since 24.11 it names only those that are down, and says 'May be reserved for other job' of others
 (25.11 and 26.05, measured): the user would wait for what only an administrator can bring about.
+When a reservation begins it does not say at all.
 """
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ... import hostlists, safe_files
+from .extra import value_of
 from .header import PREFIX
+from .parsing import Reservation
 from .record import SlurmRecord
 
 # Seconds that an answer about drained nodes serves.
 DRAINED_AGE = 60.0
 # The header of a script is at its start.
 _HEADER_BYTES = 1024 * 1024
-_NODE_LIST = ("-w", "--nodelist")
 
 
 class RequestedNodes:
@@ -65,35 +66,34 @@ class RequestedNodes:
 
 
 def requested_nodes(script: str) -> list[str]:
-    """The nodes that a kickoff script requests; [] when it requests none, or cannot be read.
+    """The nodes that a kickoff script requests; [] when it requests none, or cannot be read."""
+    try:
+        return hostlists.expand(value_of(_header_options(script), "nodelist"))
+    except ValueError:
+        return []
 
-    :param script: Its path.  squeue knows them too, but would have to be run for that.
+
+def begin_note(script: str, reservations: Iterable[Reservation]) -> str:
+    """When the reservations that a waiting job asks for begin, as a sentence with a blank before
+    it; '' when one has begun, or nothing is known of them.
+
+    :param reservations: All that there are.
+    """
+    named = (value_of(_header_options(script), "reservation") or "").split(",")
+    asked = [each for each in reservations if each.name in named]
+    if not asked or any(each.is_active for each in asked):
+        return ""
+    first = min(asked, key=lambda each: each.start)
+    return f" Reservation '{first.name}' begins at {first.start}."
+
+
+def _header_options(script: str) -> list[str]:
+    """The options in the header of a kickoff script, a line each; [] when it cannot be read.
+
+    squeue knows what a job asks for too, but would have to be run for that.
     """
     try:
         text = safe_files.read_start(Path(script), _HEADER_BYTES)[0].decode("utf-8", "replace")
     except OSError:
         return []
-    # The last one counts.
-    for line in reversed(text.splitlines()):
-        if not line.startswith(PREFIX):
-            continue
-        try:
-            words = shlex.split(line[len(PREFIX):])
-            for option, value in reversed([*_options(words)]):
-                if option in _NODE_LIST:
-                    return hostlists.expand(value)
-        except ValueError:
-            continue
-    return []
-
-
-def _options(words: list[str]) -> list[tuple[str, str]]:
-    """The options in a line of a header, with their values."""
-    found = []
-    for word, following in zip(words, [*words[1:], ""]):
-        name, equals, value = word.partition("=")
-        if word.startswith("--"):
-            found.append((name, value if equals else following))
-        elif word.startswith("-"):
-            found.append((word[:2], word[2:] or following))
-    return found
+    return [line[len(PREFIX):] for line in text.splitlines() if line.startswith(f"{PREFIX} ")]
