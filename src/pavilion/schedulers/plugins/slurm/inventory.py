@@ -34,8 +34,7 @@ class Inventory:
         self._by_node = self._active
         self._maintained: frozenset[str] = frozenset()
         # The last configuration that was asked about: they come in runs of all nodes.
-        self._asked: tuple[Any, ...] | None = None
-        self._slurm: Mapping[str, Any] | None = None
+        self._config: Mapping[str, Any] | None = None
         # The reservations that a job would ask for; None when it asks for none.
         self._reach: Reach | None = None
         self._rules = NodeRules((), (), ())
@@ -47,11 +46,9 @@ class Inventory:
 
         :param config: The validated schedule section.
         """
-        slurm, reservation = config["slurm"], config["reservation"]
-        asked = (reservation, config["flex_scheduled"], node_needs(config))
-        if slurm is not self._slurm or asked != self._asked:
-            self._slurm, self._asked = slurm, asked
-            self._reach = self._reach_of(reservation, bool(
+        if config is not self._config:
+            self._config, slurm = config, config["slurm"]
+            self._reach = self._reach_of(config["reservation"], bool(
                 set(node_needs(config)) - {"schedule.reservation"}))
             named = self._reach.reservations if self._reach else ()
             self._by_node = self._active if all(each.is_active for each in named) else (

@@ -13,6 +13,7 @@ import os
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -164,11 +165,11 @@ class Known:
         wanted = _names(config["partition"])
         if not wanted:
             return None
-        listed = {name for node in self._nodes() or () for name in node.partitions}
-        if listed.issuperset(wanted):
+        listed = self._counts("partitions").keys()
+        if listed >= set(wanted):
             return None
         # Those without nodes, and those whose nodes are hidden.
-        known = listed.union(self.partitions() or ())
+        known = {*listed, *(self.partitions() or ())}
         return _missing("partition", wanted, known) if known else None
 
     def _reservation_problem(self, config: Mapping[str, Any]) -> str | None:
@@ -184,11 +185,10 @@ class Known:
     def _feature_problem(self, config: Mapping[str, Any]) -> str | None:
         wanted = {part.strip() for feature in config["slurm"]["features"]
                   for part in feature.split("|")}
-        nodes = self._nodes() if wanted else None
-        if not nodes:
+        if not wanted or not self._nodes():
             return None
-        known = {name for node in nodes for name in node.features}
-        if known.issuperset(wanted) or self.hidden_nodes(None):
+        known = self._counts("features").keys()
+        if known >= wanted or self.hidden_nodes(None):
             return None
         return _missing("feature", sorted(wanted), known)
 
@@ -211,17 +211,22 @@ class Known:
             (''), or of all (None).
         """
         known = self.partitions() or {}
-        nodes = self._nodes() or ()
         if partition is None:
             names = list(known)
         else:
             names = _names(partition) or [name for name, each in known.items() if each.is_default]
-        counts = dict.fromkeys(names, 0)
-        for node in nodes:
-            for name in counts.keys() & set(node.partitions):
-                counts[name] += 1
-        return max((max(0, (known[name].nodes or 0) - count) for name, count in counts.items()
+        listed = self._counts("partitions")
+        return max((max(0, (known[name].nodes or 0) - listed.get(name, 0)) for name in names
                     if name in known), default=0)
+
+    def _counts(self, key: str) -> Mapping[str, int]:
+        """How many of the nodes that are listed are in each partition, or have each feature."""
+        nodes = self._nodes()
+        if nodes is None:
+            return {}
+        # Thousands of tests may ask.
+        return self._once(f"{key} of nodes", lambda: Counter(
+            name for node in nodes for name in getattr(node, key)))
 
 
 _PARTITION_NAME = re.compile(r"^PartitionName=(\S+)")
