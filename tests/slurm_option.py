@@ -1,4 +1,5 @@
-"""``--slurm``: which Slurm the tests that ask for one run against. Loaded by ``conftest.py``.
+"""``--slurm`` and ``--slurm-prefix``: which Slurm the tests that need one run against.  Loaded by
+``conftest.py``.
 
 A test with the fixture ``slurm`` runs once per kind of Slurm. Where a real one cannot be started,
 the summary says so and counts what was left out.
@@ -14,7 +15,7 @@ import pytest
 # The fixtures and the classes that start the clusters.
 sys.path.insert(0, str(Path(__file__).parent / "slurm"))
 
-from real_slurm import why_not_available
+from real_slurm import PREFIX_VARIABLE, RealSlurmError, use_installation, why_not_available
 
 KINDS = {"fake": ["fake"], "real": ["real"], "both": ["fake", "real"]}
 
@@ -24,9 +25,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--slurm", choices=sorted(KINDS), default=None,
         help="run tests that need Slurm against the fake one, a private real one, or both "
              "(default: both where a real one can be started, else fake)")
+    parser.addoption(
+        "--slurm-prefix", type=Path, default=None, metavar="DIR",
+        help="take the real Slurm's commands and daemons from DIR/bin and DIR/sbin instead of "
+             f"those in PATH; the environment variable {PREFIX_VARIABLE} does the same")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    prefix = config.getoption("--slurm-prefix")
+    if prefix is not None:
+        try:
+            use_installation(prefix)
+        except RealSlurmError as error:
+            raise pytest.UsageError(f"--slurm-prefix: {error}") from error
     wish = config.getoption("--slurm")
     if wish in ("real", "both") and why_not_available():
         raise pytest.UsageError(f"--slurm={wish}: {why_not_available()}")

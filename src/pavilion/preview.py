@@ -10,8 +10,8 @@ from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
+from pavilion.problems import name_list as name_list
 from pavilion.resolve import ResolvedTest, group_by_scheduler
-from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.submission import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
@@ -105,12 +105,6 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
         nodes=job.planned.nodes, node_range=job.planned.node_range)
 
 
-def name_list(names: Sequence[str], limit: int = 4) -> str:
-    """Some names of tests, for messages: 'a, b, c, d and 12 more'."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
 @dataclass
 class NodeReport:
     """The nodes of a scheduler, and why some cannot be used."""
@@ -133,7 +127,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     if not plugin.available():
         raise SchedulerPluginError(f"The scheduler {scheduler!r} is not available on this host. "
                                    f"{plugin.unavailable_reason}")
-    config = validate_config(raw_sched_config)
+    config = plugin._validated(raw_sched_config)
     filtered = plugin.filtered_nodes(config)
     return NodeReport(plugin._get_system_inventory(config), filtered.names,
                       {name: reason for reason, names in filtered.reasons.items()

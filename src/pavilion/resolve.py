@@ -10,6 +10,7 @@ from typing import Any
 
 from pavilion import schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
+from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
@@ -50,25 +51,48 @@ class ResolvedTest:
         return tuple(self.sched_vars["errors"])
 
 
-def resolve_test(test: SuiteTest) -> list[ResolvedTest]:
+def resolve_test(test: SuiteTest, problems: Problems | None = None) -> list[ResolvedTest]:
     """The test runs that a test of a suite stands for, one for each permutation.
 
-    :raises ConfigError: Naming file, test and key.  Nothing was made yet then.
+    :param problems: Takes what is wrong; there are no test runs then.
+    :raises ConfigError: Without ``problems``: all that is wrong with the test, each with file,
+        line and key.  Nothing was made yet then.
     """
-    try:
-        base = VariableSetManager()
-        base.add_set("var", test.config["variables"] or {})
-        base.add_set("pav", pav_vars(test))
-        base.add_set("sys", sys_vars.get_vars(True))
-        early, late = _split_permutations(base, test.config["permute_on"])
-        resolved: list[ResolvedTest] = []
-        managers = permutations(base, early) if early else [base]
-        for manager in managers:
-            resolved += _resolve_late(test, manager, late, len(managers) if early else 0)
-        return resolved
-    except PavilionError as exc:
-        raise ConfigError(f"Test '{test.name}' in {test.file} cannot be used",
-                          prior_error=exc) from exc
+    cause: PavilionError | None = None
+    if problems is None or not test.origin.refused:
+        try:
+            return _resolve(test)
+        except PavilionError as exc:
+            cause = exc
+    # Most tests have no mistakes.
+    from pavilion.diagnosis import Diagnosis
+    found = Problems() if problems is None else problems
+    Diagnosis(test, found).run(cause)
+    if problems is None:
+        try:
+            found.raise_any(f"Test '{test.name}' in {test.file} cannot be used")
+        except ConfigError as exc:
+            raise exc from cause
+    return []
+
+
+def _resolve(test: SuiteTest) -> list[ResolvedTest]:
+    base = base_manager(test)
+    early, late = split_permutations(base, test.config["permute_on"])
+    resolved: list[ResolvedTest] = []
+    managers = permutations(base, early) if early else [base]
+    for manager in managers:
+        resolved += _resolve_late(test, manager, late, len(managers) if early else 0)
+    return resolved
+
+
+def base_manager(test: SuiteTest) -> VariableSetManager:
+    """The variables of a test that are known without its scheduler."""
+    base = VariableSetManager()
+    base.add_set("var", test.config["variables"] or {})
+    base.add_set("pav", pav_vars(test))
+    base.add_set("sys", sys_vars.get_vars(True))
+    return base
 
 
 def pav_vars(test: SuiteTest) -> dict[str, Any]:
@@ -82,8 +106,8 @@ def pav_vars(test: SuiteTest) -> dict[str, Any]:
             "suite_dir": str(test.file.parent)}
 
 
-def _split_permutations(manager: VariableSetManager, names: Sequence[str]
-                        ) -> tuple[list[str], list[str]]:
+def split_permutations(manager: VariableSetManager, names: Sequence[str]
+                       ) -> tuple[list[str], list[str]]:
     """Names known without the scheduler, and the others."""
     early: list[str] = []
     late: list[str] = []
@@ -103,9 +127,9 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
 
     :param combinations: How many there are of what was permuted on so far; 0 for nothing.
     """
-    plugin = _scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
+    plugin = find_scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
     schedule = manager.resolve_config({"schedule": test.config["schedule"]})["schedule"]
-    sched_vars = _initial_vars(plugin, schedule)
+    sched_vars = initial_vars(plugin, schedule)
     manager.add_set("sched", sched_vars)
     resolved = []
     limit = MAX_PERMUTATIONS // max(1, combinations)
@@ -114,11 +138,11 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.
-        config.update(scheduler=plugin.name, schedule=schedule, chunk=_chunk(config["chunk"]))
-        config["concurrent"] = _concurrent(config["concurrent"]
+        config.update(scheduler=plugin.name, schedule=schedule, chunk=check_chunk(config["chunk"]))
+        config["concurrent"] = check_concurrent(config["concurrent"]
                                            or sched_vars["concurrent_default"])
         _check_timeout(final, raw["run"]["timeout"])
-        _check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
+        check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         _check_commands(config)
         subtitle = _subtitle(test, final, bool(combinations or late))
         resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
@@ -126,7 +150,8 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
     return resolved
 
 
-def _scheduler(name: str) -> schedulers.SchedulerPlugin:
+def find_scheduler(name: str) -> schedulers.SchedulerPlugin:
+    """The scheduler of a test.  :raises SchedulerPluginError: When it cannot be used here."""
     plugin = require_plugin(name)
     if not plugin.available():
         raise SchedulerPluginError(f"The scheduler {name!r} is not available on this host. "
@@ -134,8 +159,9 @@ def _scheduler(name: str) -> schedulers.SchedulerPlugin:
     return plugin
 
 
-def _initial_vars(plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
-                  ) -> schedulers.SchedulerVariables:
+def initial_vars(plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
+                 ) -> schedulers.SchedulerVariables:
+    """What a scheduler tells about a test.  :raises PavilionError: When it cannot."""
     try:
         return plugin.get_initial_vars(schedule)
     except PavilionError:
@@ -165,14 +191,16 @@ def _short(manager: VariableSetManager, name: str) -> str:
         return name
 
 
-def _chunk(text: str) -> str:
+def check_chunk(text: str) -> str:
+    """The number of a chunk, or 'any'.  :raises ConfigError: for anything else."""
     if text != "any" and not _is_number(text):
         raise ConfigError("chunk must be 'any' or the number of a chunk (0, 1, ...), not "
                           f"{quoted(text)}.")
     return text
 
 
-def _concurrent(text: str) -> str:
+def check_concurrent(text: str) -> str:
+    """A number of tests at the same time.  :raises ConfigError: for anything else."""
     if not (_is_number(text) and int(text) > 0):
         raise ConfigError("concurrent must be a whole number of at least 1, and of "
                           f"{_MAX_DIGITS} digits at most, not {quoted(text)}.")
@@ -197,7 +225,8 @@ def _check_commands(config: Mapping[str, Any]) -> None:
     map_texts({"run": config["run"]}, check)
 
 
-def _check_shebang(text: str) -> None:
+def check_shebang(text: str) -> None:
+    """The first line of a script.  :raises ConfigError: When it cannot be one."""
     try:
         ScriptHeader(text)
     except ValueError as exc:

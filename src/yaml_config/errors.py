@@ -17,7 +17,13 @@ class Place(NamedTuple):
     """Where a value was written."""
 
     file: str | None  # None for text that has no file name
-    line: int  # counts from 1
+    line: int  # counts from 1; of a key's value, the line of the key
+    value_line: int | None = None  # of a key's value, where that starts in another line
+
+    @property
+    def of_value(self) -> Place:
+        """Where a key's value was written: after an alias, where its anchor stands."""
+        return self if self.value_line is None else Place(self.file, self.value_line)
 
 
 def dotted_key(path: Iterable[PathPart]) -> str:
@@ -79,7 +85,7 @@ class ConfigError(ValueError):
         """Put a key or index in front of the path; the innermost known place stays."""
         self.path = (part, *self.path)
         if self.line is None and place is not None:
-            self.file, self.line = place
+            self.file, self.line = place.file, place.line
         self._tell_all()
 
     def name_file(self, file: str | None) -> None:
@@ -98,7 +104,12 @@ class ConfigError(ValueError):
         return f"{self.file}:{self.line}" if self.file else f"line {self.line}"
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (self._where(), self.key, self.message) if part)
+        return ": ".join(part for part in (self._where(), self.key, self.explanation) if part)
+
+    @property
+    def explanation(self) -> str:
+        """What is wrong and what would be right, without its place."""
+        text = self.message
         if self.expected:
             text += f"; expected {self.expected}"
         if self.near:

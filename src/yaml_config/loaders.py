@@ -59,19 +59,22 @@ class YamlConfigLoaderMixin(ConfigElement):
         with _errors_name(root_name):
             return super().normalize(value)
 
-    def load_raw(self, file: ConfigSource) -> Any:
+    def load_raw(self, file: ConfigSource, problems: list[ConfigError] | None = None) -> Any:
         """Read a file and return its data as it is written, not checked against the elements.
 
         The values are plain, or act like plain ones while they keep their text and place
         (`yaml_config.plain` strips that). An empty file is an empty mapping or list.
 
+        :param problems: takes the errors about duplicate keys, of which the first counts then.
         :raises OSError: the file cannot be read.
         :raises ConfigError: it is not UTF-8. `YamlError`: it is not good YAML.
         """
-        return self._load_named(file)[0]
+        return self._load_named(file, problems)[0]
 
-    def _load_named(self, file: ConfigSource) -> tuple[Any, str | None]:
-        data, name = load_yaml(file)
+    def _load_named(
+        self, file: ConfigSource, problems: list[ConfigError] | None = None
+    ) -> tuple[Any, str | None]:
+        data, name = load_yaml(file, problems)
         if data is None:
             data = SourceList() if isinstance(self, ListElem) else SourceDict()
         return data, name

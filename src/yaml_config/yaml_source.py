@@ -118,16 +118,19 @@ def _name_of(file: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def parse_yaml(text: str, name: str | None = None) -> Any:
+def parse_yaml(
+    text: str, name: str | None = None, problems: list[ConfigError] | None = None
+) -> Any:
     """Return the data of one YAML document; None where the text holds no document.
 
     Mappings are `SourceDict` with text keys, lists are `SourceList`.
 
     :param name: the file's name, for messages.
+    :param problems: takes the errors about duplicate keys, of which the first counts then.
     :raises YamlError: bad syntax, duplicate keys, unknown tags, several documents, alias bombs.
     """
     try:
-        return _TreeBuilder(yaml.parse(text, Loader=_PARSER), name).document()
+        return _TreeBuilder(yaml.parse(text, Loader=_PARSER), name, problems).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, name) from error
     except yaml.reader.ReaderError as error:
@@ -142,10 +145,12 @@ def parse_yaml(text: str, name: str | None = None) -> Any:
         raise YamlError(str(error), place=Place(name, 1)) from error
 
 
-def load_yaml(source: ConfigSource) -> tuple[Any, str | None]:
+def load_yaml(
+    source: ConfigSource, problems: list[ConfigError] | None = None
+) -> tuple[Any, str | None]:
     """Read and parse a file; return its data and its name. Errors as both steps raise them."""
     text, name = read_text(source)
-    return parse_yaml(text, name), name
+    return parse_yaml(text, name, problems), name
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str | None) -> YamlError:
@@ -166,6 +171,8 @@ def _syntax_hint(problem: str, line: str, character: str) -> str:
         if character == "\t":
             return "indent with blanks, not with tabs"
         return f"text that starts with {character!r} must be in quotes"
+    if "unknown escape character" in problem:
+        return "in double quotes a backslash must be doubled; in single quotes it is a backslash"
     if "mapping values are not allowed" in problem:
         return "text with ': ' in it must be in quotes; or a line is not indented as it should be"
     if re.search(r"[:-]\s+[{\[]", line):
@@ -197,10 +204,14 @@ class _OpenAnchor:
 class _TreeBuilder:
     """Builds the data of one document from the parser's events."""
 
-    def __init__(self, events: Iterator[Any], name: str | None) -> None:
+    def __init__(
+        self, events: Iterator[Any], name: str | None, problems: list[ConfigError] | None = None
+    ) -> None:
         self._events = events
         self._name = name
+        self._problems = problems
         self._anchors: dict[str, Any] = {}
+        self._anchor_lines: dict[str, int] = {}
         self._aliased = 0
 
     def document(self) -> Any:
@@ -217,9 +228,22 @@ class _TreeBuilder:
     def _place(self, event: Any) -> Place:
         return Place(self._name, event.start_mark.line + 1)
 
-    def _fail(self, message: str, event: Any) -> NoReturn:
+    def _value_place(self, value: Any, event: Any) -> Place:
+        """Return the place of a key or an item, with that of the text of its value."""
+        place = self._place(event)
+        line = place.line
+        if isinstance(value, yaml.AliasEvent):
+            line = self._anchor_lines.get(str(value.anchor), line)
+        elif isinstance(value, yaml.ScalarEvent):
+            line = self._place(value).line
+        return place if line == place.line else place._replace(value_line=line)
+
+    def _error(self, message: str, event: Any) -> YamlError:
         column = event.start_mark.column + 1
-        raise YamlError(message, place=self._place(event), column=column)
+        return YamlError(message, place=self._place(event), column=column)
+
+    def _fail(self, message: str, event: Any) -> NoReturn:
+        raise self._error(message, event)
 
     def _value(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
@@ -229,6 +253,7 @@ class _TreeBuilder:
         anchor: str | None = event.anchor
         if anchor is not None:
             self._anchors[anchor] = _OpenAnchor()
+            self._anchor_lines[anchor] = event.start_mark.line + 1
         value: Any
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event)
@@ -288,7 +313,8 @@ class _TreeBuilder:
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
-            items.add(self._value(event, depth + 1), self._place(event))
+            place = self._value_place(event, event)
+            items.add(self._value(event, depth + 1), place)
         return items
 
     def _mapping(self, start: Any, depth: int) -> SourceDict:
@@ -308,8 +334,17 @@ class _TreeBuilder:
             if key in mapping:
                 first = mapping.places[key].line
                 again = self._place(event).line
-                self._fail(f"the key '{key}' is given twice, in lines {first} and {again}", event)
-            mapping.put(key, self._value(next(self._events), depth + 1), self._place(event))
+                error = self._error(
+                    f"the key '{key}' is given twice, in lines {first} and {again}", event
+                )
+                if self._problems is None:
+                    raise error
+                self._problems.append(error)
+                self._value(next(self._events), depth + 1)
+                continue
+            value = next(self._events)
+            place = self._value_place(value, event)
+            mapping.put(key, self._value(value, depth + 1), place)
         for key, value in (inherited or {}).items():
             if key not in mapping:
                 mapping.put(key, value, key_place(inherited, key))

@@ -25,6 +25,7 @@ from pavilion.schedulers.config import (
     validate_config,
     validate_list,
 )
+from pavilion.schedulers.time_limits import TimeLimit
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,9 @@ ACCEPTED: dict[str, list[tuple[Any, Any]]] = {
                          ("whatever", True)],
     "partition": TEXTS, "qos": TEXTS, "account": TEXTS, "reservation": TEXTS, "wrapper": TEXTS,
     "core_spec": TEXTS,
-    "time_limit": [("1", 1), ("48", 48), (2, 2), (2.0, 2)],
+    "time_limit": [("1", 1), ("48", 48), (2, 2), (2.0, 2), ("60m", 1), ("1:00:00", 1),
+                   ("0.5", TimeLimit(1800)), (0.5, TimeLimit(1800)), ("30m", TimeLimit(1800)),
+                   ("0:30:00", TimeLimit(1800)), ("1h30m", TimeLimit(5400))],
     "across_nodes": HOST_LISTS, "include_nodes": HOST_LISTS, "exclude_nodes": HOST_LISTS,
     "chunking.size": [*NODE_COUNTS, ("0", 0), (0, 0), ("none", 0), ("None", 0), (0.0, 0)],
     "chunking.node_selection": [(option, option) for option in
@@ -117,7 +120,7 @@ REFUSED: dict[str, list[Any]] = {
     "min_tasks_per_node": BAD_INTS,
     "tasks_per_node": ["0", 0, "-1", "101%", "0%", "most", 1.5, True, math.nan],
     "node_state": ["down", "", 1],
-    "time_limit": BAD_INTS,
+    "time_limit": ["0", "-1", "one", True, "", math.nan, math.inf, [1], "0m", "1:30", "30x", "m30"],
     "across_nodes": BAD_HOST_LISTS, "include_nodes": BAD_HOST_LISTS,
     "exclude_nodes": BAD_HOST_LISTS,
     "chunking.size": BAD_NODE_COUNTS,

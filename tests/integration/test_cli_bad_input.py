@@ -7,13 +7,14 @@ from cli_tools import Cli, Done
 
 CASES = [
     pytest.param("test: {scheduler: rav, run: {cmds: ['true']}}",
-                 ["suite.yaml", "'test'", "'rav'", "Did you mean 'raw'?"], id="unknown scheduler"),
+                 ["suite.yaml:1: test.scheduler", "'rav'", "Did you mean 'raw'?"],
+                 id="unknown scheduler"),
     pytest.param("test: {schedule: {nodez: 2}, run: {cmds: ['true']}}",
                  ["suite.yaml:1", "nodez", "did you mean", "'nodes'"], id="unknown key"),
     pytest.param("test: {rum: {cmds: ['true']}}", ["suite.yaml:1", "rum", "'run'"],
                  id="unknown section"),
     pytest.param("test: {schedule: {nodes: 0}, run: {cmds: ['true']}}",
-                 ["suite.yaml", "'test'", "nodes", "at least 1", "'0'"], id="nodes 0"),
+                 ["suite.yaml:1", "test.schedule.nodes", "at least 1", "'0'"], id="nodes 0"),
     pytest.param("test: {schedule: {nodes: '101%'}, run: {cmds: ['true']}}",
                  ["suite.yaml", "nodes", "101%", "100%"], id="percent over 100"),
     pytest.param("test: {schedule: {include_nodes: 'node[01-'}, run: {cmds: ['true']}}",
@@ -25,7 +26,7 @@ CASES = [
     pytest.param("test: {schedule: {raw: {concurrent: 0}}, run: {cmds: ['true']}}",
                  ["suite.yaml", "schedule.raw.concurrent", "at least 1"], id="raw.concurrent 0"),
     pytest.param("test: {run: {cmds: ['echo {{mesage}}']}, variables: {message: hi}}",
-                 ["suite.yaml", "'test'", "mesage", "message"], id="unknown variable"),
+                 ["suite.yaml:1", "test.run.cmds.0", "mesage", "message"], id="unknown variable"),
     pytest.param("test: {run: {cmds: ['true'], timeout: soon}}",
                  ["suite.yaml", "run.timeout", "'soon'"], id="timeout"),
     pytest.param("test: {run: {cmds: []}}", ["suite.yaml", "run.cmds"], id="no commands"),
@@ -36,6 +37,29 @@ CASES = [
     pytest.param(b"test: {summary: \xff, run: {cmds: ['true']}}", ["suite.yaml", "UTF-8"],
                  id="not UTF-8"),
 ]
+
+
+def test_all_that_is_wrong_with_all_files_is_reported_at_once(cli: Cli) -> None:
+    one = cli.suite("""\
+a: {build: {cmds: [make]}, run: {cmds: [x]}}
+b:
+  schedule:
+    nodes: many
+  run: {cmds: ['{{mesage}}']}
+""")
+    two = one.with_name("two.yaml")
+    two.write_text("c: {run: {}}\nd: {run: {cmds: [x]}, run: {cmds: [x]}}\ne: {concurrent: 0}\n")
+    done = cli("plan", one, two, "-c", "chunk=first")
+    check(cli, done)
+    headline, *lines = done.err.splitlines()
+    assert headline == "pav-sched: error: 2 suites cannot be used; 8 problems were found"
+    starts = [f"{one}:1: a.build: Pavilion has this key", f"{one}:4: b.schedule.nodes: ",
+              f"{one}:5: b.run.cmds.0: ", f"{two}:1: c.run.cmds: ", f"{two}:2: column ",
+              f"{two}:3: e.run.cmds: ", f"{two}:3: e.concurrent: ",
+              "the override 'chunk=first': chunk: "]
+    assert len(lines) == len(starts)
+    for start in starts:
+        assert any(line.startswith(f"  {start}") for line in lines), start
 
 
 def check(cli: Cli, done: Done, *words: str) -> None:

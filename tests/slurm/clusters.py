@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from real_slurm import RealSlurm
+from releases import Words, words_of
 
 from pavilion.schedulers.testkit import FakeSlurm
 
 WAIT_SECONDS = 40.0
+# A common user.  Newer releases refuse 'nobody'.
+OTHER_USER = "daemon"
+# Begins a command of that user who may, as root may, read the interpreter and the code wherever
+# they are, and nothing else.
+AS_OTHER = ("setpriv", "--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups",
+            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--")
 _POLL = 0.05
 
 
@@ -97,6 +104,15 @@ class Slurm:
     def is_real(self) -> bool:
         return self.cluster.kind == "real"
 
+    @property
+    def words(self) -> Words:
+        """What this release prints where releases differ."""
+        words: Words = self.cluster.__dict__.get("words")
+        if words is None:
+            words = words_of(self.ok("sbatch", "--version"))
+            self.cluster.__dict__["words"] = words
+        return words
+
     def run(self, *argv: str, **options: Any) -> Any:
         """Run a command in the test's folder."""
         options.setdefault("cwd", self.folder)
@@ -141,12 +157,13 @@ class Slurm:
 
     def wait_idle(self, *names: str) -> None:
         """Wait until these nodes (all if none is named) are idle, with no flags."""
+        # The job with a time limit (see Early) may be on one of them for a minute and a half.
         wait_until(lambda: all(self.node_state(name) == "IDLE"
-                               for name in names or self.node_names), "idle nodes")
+                               for name in names or self.node_names), "idle nodes", 120)
 
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
-        ids = set(self.ok("squeue", "-a", "-h", "-o", "%i").split()) - self.kept
+        ids = set(self.ok("squeue", "-a", "-h", "-o", "%F").split()) - self.kept
         if ids:
             # They go on completing for a while; what needs idle nodes waits for that itself.
             self.ok("scancel", *ids)

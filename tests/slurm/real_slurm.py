@@ -19,9 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from munged import Munged
+
 START_SECONDS = 40.0
 STOP_SECONDS = 10.0
-_DAEMON_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+_DAEMON_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+_SLURM_DAEMONS = ("slurmctld", "slurmd", "slurmdbd")
+# Names the installation to take, where it is not the one in PATH: see use_installation().
+PREFIX_VARIABLE = "TEST_SLURM_PREFIX"
 
 _CONF = """\
 ClusterName=t
@@ -79,10 +84,31 @@ class RealSlurmError(Exception):
     """The private Slurm could not be started, or did not reach a state in time."""
 
 
+def use_installation(prefix: Path) -> None:
+    """Take Slurm's commands and daemons from ``bin`` and ``sbin`` in a directory, in this process
+    and those that it starts.
+
+    :raises RealSlurmError: When they are not there.
+    """
+    missing = [path for path in ("bin/sbatch", "bin/squeue", "bin/scontrol", "sbin/slurmctld",
+                                 "sbin/slurmd") if not os.access(prefix / path, os.X_OK)]
+    if missing:
+        raise RealSlurmError(f"{prefix} is not an installation of Slurm: there is no "
+                             f"{', '.join(missing)} in it")
+    prefix = prefix.absolute()
+    os.environ[PREFIX_VARIABLE] = str(prefix)
+    os.environ["PATH"] = os.pathsep.join([f"{prefix}/bin", f"{prefix}/sbin",
+                                          os.environ.get("PATH", os.defpath)])
+
+
 def find_daemon(name: str) -> str | None:
-    """The path of a Slurm daemon; they are often outside the search path of a common user."""
-    folders = os.pathsep.join([os.environ.get("PATH", ""), *_DAEMON_FOLDERS])
-    return shutil.which(name, path=folders)
+    """The path of a daemon; they are often outside the search path of a common user."""
+    prefix = os.environ.get(PREFIX_VARIABLE)
+    if prefix and name in _SLURM_DAEMONS:
+        # No mixture of two releases.
+        return shutil.which(name, path=f"{prefix}/sbin")
+    directories = os.pathsep.join([os.environ.get("PATH", ""), *_DAEMON_DIRECTORIES])
+    return shutil.which(name, path=directories)
 
 
 def why_not_available() -> str:
@@ -102,9 +128,10 @@ def why_no_accounting() -> str:
     missing += [] if _DATABASE_TABLES.exists() else [str(_DATABASE_TABLES)]
     if shutil.which("sacct") is None:
         missing.append("sacct")
-    # Where the package puts it: /usr/lib/x86_64-linux-gnu/slurm-wlm, by a link.
-    missing += [] if list(Path("/usr/lib").glob("*/slurm*/accounting_storage_mysql.so")) else [
-        "accounting_storage_mysql.so"]
+    # The package puts it into /usr/lib/x86_64-linux-gnu/slurm-wlm, by a link.
+    plugin, prefix = "accounting_storage_mysql.so", Path(os.environ.get(PREFIX_VARIABLE) or "/usr")
+    if not [*prefix.glob(f"lib*/slurm*/{plugin}"), *prefix.glob(f"lib*/*/slurm*/{plugin}")]:
+        missing.append(plugin)
     if missing:
         return (f"not installed: {', '.join(missing)} (packages mariadb-server-core, slurmdbd and "
                 "slurm-wlm-mysql-plugin)")
@@ -128,30 +155,6 @@ def _port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def ensure_munged() -> subprocess.Popen[bytes] | None:
-    """Start munged when none answers; the process if it was started here."""
-    def answers() -> bool:
-        return subprocess.run(["munge", "-n"], stdout=subprocess.DEVNULL, check=False,
-                              stderr=subprocess.DEVNULL).returncode == 0
-
-    if answers():
-        return None
-    for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        shutil.chown(folder, "munge", "munge")
-    daemon = find_daemon("munged")
-    assert daemon is not None
-    process = subprocess.Popen(["runuser", "-u", "munge", "--", daemon, "--foreground"],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + START_SECONDS
-    while not answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RealSlurmError("munged did not start")
-        time.sleep(0.1)
-    return process
 
 
 class RealSlurm:
@@ -180,7 +183,7 @@ class RealSlurm:
         self._extra_conf = extra_conf
         self._accounting = accounting
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-        self._munged: subprocess.Popen[bytes] | None = None
+        self._munged: Munged | None = None
 
     # -- start and stop ----------------------------------------------------------------------
 
@@ -200,7 +203,10 @@ class RealSlurm:
         if reason:
             raise RealSlurmError(reason)
         try:
-            self._munged = ensure_munged()
+            daemon = find_daemon("munged")
+            assert daemon is not None
+            self._munged = Munged(daemon)
+            self._munged.acquire()
             self._write_conf()
             if self._accounting:
                 self._start_accounting()
@@ -293,7 +299,7 @@ class RealSlurm:
         for pid in self.leftovers():
             _send(pid, signal.SIGKILL)
         if self._munged is not None:
-            _end([self._munged])
+            self._munged.release()
             self._munged = None
 
     def leftovers(self) -> list[int]:
@@ -478,6 +484,9 @@ def _end(daemons: list[subprocess.Popen[bytes]]) -> None:
             daemon.kill()
             daemon.wait()
 
+
+if prefix_given := os.environ.get(PREFIX_VARIABLE):
+    use_installation(Path(prefix_given))
 
 if __name__ == "__main__":
     # For tools/test.sh: whether one can be started here.

@@ -161,7 +161,8 @@ def test_a_job_that_ran_too_long_is_lost(elapsed: str, limit: str, long: bool) -
 
 
 @pytest.mark.parametrize(("code", "words"), [
-    ("9:0", "Exit code 9. sacct writes 137 (a command of it got SIGKILL) in the same way."),
+    ("9:0", "Exit code 9. Up to Slurm 25.05, sacct writes 137 (a command of it got SIGKILL) in the "
+     "same way."),
     ("11:0", "sacct writes 139 (a command of it got SIGSEGV) in the same way."),
     ("3:0", "Exit code 3. (By"), ("0:9", "Killed by signal 9 (SIGKILL). (By"),
     ("0:0", "node01. (By"), ("", "node01. (By")])
@@ -580,8 +581,8 @@ def test_purged_jobs_of_a_real_slurm(at_recorded: Recorded, monkeypatch: pytest.
         plugin = Slurm()
         shown = at_recorded._replace(site=site).ask(plugin, *tests)
     for (state, note), test, words in zip(shown, tests, (
-            "failed (FAILED) on node0", "sacct writes 137 (a command of it got SIGKILL)",
-            "ended in order",
+            # 9:0 up to Slurm 25.05, 137:0 from 25.11 on.
+            "failed (FAILED) on node0", " 137 (a command of it got SIGKILL)", "ended in order",
             f"was cancelled by user {os.getuid()} (CANCELLED) on node0")):
         assert f"Job {info(test)['id']} " in note and words in note
         assert "By Slurm's accounting" in note

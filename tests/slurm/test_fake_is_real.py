@@ -6,26 +6,9 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from clusters import Slurm, wait_until
+from clusters import OTHER_USER, Slurm, wait_until
 
 pytestmark = pytest.mark.usefixtures("early")
-
-JOB_KEYS = (
-    "JobId JobName UserId GroupId MCS_label Priority Nice Account QOS JobState Reason "
-    "Dependency Requeue Restarts BatchFlag Reboot ExitCode RunTime TimeLimit TimeMin "
-    "SubmitTime EligibleTime AccrueTime StartTime EndTime Deadline SuspendTime SecsPreSuspend "
-    "LastSchedEval Scheduler Partition AllocNode:Sid ReqNodeList ExcNodeList NodeList "
-    "BatchHost NumNodes NumCPUs NumTasks CPUs/Task ReqB:S:C:T TRES Socks/Node "
-    "NtasksPerN:B:S:C CoreSpec MinCPUsNode MinMemoryNode MinTmpDiskNode Features DelayBoot "
-    "OverSubscribe Contiguous Licenses Network Command WorkDir StdErr StdIn StdOut Power "
-)
-NODE_KEYS = (
-    "NodeName Arch CoresPerSocket CPUAlloc CPUEfctv CPUTot CPULoad AvailableFeatures "
-    "ActiveFeatures Gres NodeAddr NodeHostName Port Version OS RealMemory AllocMem FreeMem "
-    "Sockets Boards State ThreadsPerCore TmpDisk Weight Owner MCS_label Partitions BootTime "
-    "SlurmdStartTime LastBusyTime CfgTRES AllocTRES CapWatts CurrentWatts AveWatts "
-    "ExtSensorsJoules ExtSensorsWatts ExtSensorsTemp "
-)
 
 
 def keys(text: str) -> list[str]:
@@ -37,15 +20,14 @@ def test_the_fields_of_a_job_in_their_order(slurm: Slurm) -> None:
     slurm.wait_state(job_id, "RUNNING")
     for options in ([], ["-o"]):
         text = slurm.ok("scontrol", *options, "show", "job", job_id)
-        assert keys(text) == JOB_KEYS.split()
+        assert keys(text) == slurm.words["keys of a job"].split()
     one_line = slurm.ok("scontrol", "-o", "show", "job", job_id)
-    assert one_line.endswith("Power= \n")
-    assert one_line.count("\n") == 1
+    assert one_line.count("\n") == 1 and one_line.endswith("\n")
 
 
 def test_the_fields_of_a_node_in_their_order(slurm: Slurm) -> None:
     text = slurm.ok("scontrol", "-o", "show", "node", "node01")
-    assert keys(text) == NODE_KEYS.split()
+    assert keys(text) == slurm.words["keys of a node"].split()
     # The operating system holds blanks, and a blank is left behind some of the fields.
     assert re.search(r" OS=Linux \S+ #1 SMP .*  RealMemory=2000 ", text)
     assert re.search(r" Partitions=main  BootTime=", text)
@@ -61,12 +43,13 @@ def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
     assert re.fullmatch(r"node\[\d\d(-|,)\d\d\]", nodes)
     first = re.sub(r"\[(\d\d).*", r"\1", nodes)
     assert slurm.field(job_id, form) == (
-        f"{job_id}|{job_id}|{job_id}|N/A|main|RUNNING|R|None|{nodes}|{nodes}|2|2|5:00|root|OK|"
+        f"{job_id}|{job_id}|{job_id}|N/A|main|RUNNING|R|None|{nodes}|{nodes}|2|2|5:00|root|"
+        f"{slurm.words['oversubscribe']}|"
         f"a name|acc|(null)|a|c|d|{first}|N/A|0|*:*:*|{slurm.folder}/job.sh|{slurm.folder}")
     assert slurm.field(job_id, "%.5i|%8T|%.3T|%4j") == f"{job_id:>5}|RUNNING |RUN|a na"
     shown = slurm.show(job_id)
     assert shown["NumNodes"] == shown["NumCPUs"] == shown["NumTasks"] == "2"
-    assert shown["TRES"] == "cpu=2,node=2,billing=2"
+    assert shown[slurm.words["key of what a job has"]] == "cpu=2,node=2,billing=2"
 
 
 def test_named_columns_are_padded_and_cut_unless_a_width_or_end_is_given(slurm: Slurm) -> None:
@@ -78,7 +61,8 @@ def test_named_columns_are_padded_and_cut_unless_a_width_or_end_is_given(slurm: 
     assert slurm.ok(*base, "JobID:|,Name:\x1f,StateCompact:|,Comment:4|") == (
         f"{job_id}|{'n' * 30}\x1fR|c   |\n")
     fields = "HetJobID:|,NTPerNode:|,CoreSpec:|,RestartCnt:|,NumTasks:|,ReqNodes:|,Feature:|"
-    assert slurm.ok(*base, fields + ",exit_code:|") == "N/A|0|N/A|0|1||(null)|0|\n"
+    code = slurm.words["exit code of squeue"](0, 0)
+    assert slurm.ok(*base, fields + ",exit_code:|") == f"N/A|0|N/A|0|1||(null)|{code}|\n"
     header = slurm.ok("squeue", "-O", "jobid:|,statecompact:|,reasonlist:|,numnodes:|,exit_code:|,"
                       "hetjobid:|,ntpernode:|,restartcnt:|,timelimit:|,corespec:|,reqnodes:|,"
                       "feature:|,numtasks:|,arrayjobid:|").splitlines()[0]
@@ -136,7 +120,7 @@ def test_unknown_jobs(slurm: Slurm) -> None:
 ])
 def test_wrong_calls(slurm: Slurm, words: list[str], code: int, text: str) -> None:
     result = slurm.run(*words)
-    assert (result.returncode, result.stderr) == (code, text)
+    assert (result.returncode, result.stderr) == slurm.words.of(code, text)
 
 
 @pytest.mark.parametrize(("words", "text"), [
@@ -154,7 +138,7 @@ def test_an_empty_list_of_reservations(slurm: Slurm) -> None:
 
 
 @pytest.mark.parametrize("variable", [
-    "SQUEUE_STATES=CD", "SQUEUE_USERS=nobody", "SQUEUE_PARTITION=alt", "SQUEUE_NAMES=x",
+    "SQUEUE_STATES=CD", "SQUEUE_USERS=daemon", "SQUEUE_PARTITION=alt", "SQUEUE_NAMES=x",
     "SQUEUE_ACCOUNT=a", "SQUEUE_QOS=a"])
 def test_variables_make_a_live_job_vanish(slurm: Slurm, variable: str) -> None:
     job_id = slurm.submit("sleep 20")
@@ -187,20 +171,20 @@ def test_jobs_in_hidden_partitions(slurm: Slurm) -> None:
     slurm.wait_state(job_id, "RUNNING")
 
     def listed(*options: str) -> bool:
-        return job_id in slurm.ok("squeue", "-h", "-o", "%i", *options, user="nobody")
+        return job_id in slurm.ok("squeue", "-h", "-o", "%i", *options, user=OTHER_USER)
 
     assert not listed()
     assert listed("-a")
     assert listed("-j", job_id)
 
     def partitions(*options: str) -> str:
-        text = slurm.ok("scontrol", *options, "-o", "show", "node", "node08", user="nobody")
+        text = slurm.ok("scontrol", *options, "-o", "show", "node", "node08", user=OTHER_USER)
         return re.findall(r" Partitions=(\S+)", text)[0]
 
     assert partitions() == "alt"
     assert partitions("-a") == "alt,secret"
-    assert "secret" not in slurm.ok("sinfo", user="nobody")
-    assert "secret" in slurm.ok("sinfo", "-a", user="nobody")
+    assert "secret" not in slurm.ok("sinfo", user=OTHER_USER)
+    assert "secret" in slurm.ok("sinfo", "-a", user=OTHER_USER)
     # An administrator sees them without asking.
     assert "secret" in slurm.ok("sinfo")
 
@@ -226,7 +210,7 @@ def test_one_query_for_all_jobs_is_one_call_to_the_controller(slurm: Slurm) -> N
     assert made(["scontrol", "-o", "show", "job"]) == {"REQUEST_JOB_INFO": 1}
     slurm.ok("sdiag", "-r")
     assert counts().get("REQUEST_JOB_INFO", 0) == 0
-    denied = slurm.run("sdiag", "-r", user="nobody")
+    denied = slurm.run("sdiag", "-r", user=OTHER_USER)
     assert (denied.returncode, denied.stderr) == (
         255, "slurm_reset_statistics: Access/permission denied\n")
 
@@ -241,14 +225,21 @@ HOSTNAMES = [
 @pytest.mark.parametrize(("text", "names"), HOSTNAMES)
 def test_host_lists_are_expanded(slurm: Slurm, text: str, names: str) -> None:
     result = slurm.run("scontrol", "show", "hostnames", text)
-    assert (result.returncode, result.stdout) == (0, names)
+    assert (result.returncode, result.stdout) == slurm.words.of(0, names)
 
 
-@pytest.mark.parametrize("text", ["n[08-11]-ib", "n[1-70000]", "n[3-1]"])
+@pytest.mark.parametrize("text", ["n[1-70000]", "n[3-1]"])
 def test_bad_host_lists_have_return_code_0_too(slurm: Slurm, text: str) -> None:
     result = slurm.run("scontrol", "show", "hostnames", text)
     assert result.returncode == 0
     assert "Invalid hostlist" in result.stderr
+
+
+def test_a_host_list_with_text_behind_its_numbers(slurm: Slurm) -> None:
+    result = slurm.run("scontrol", "show", "hostnames", "n[08-09]-ib")
+    assert result.returncode == 0
+    assert result.stdout == slurm.words["numbers within a name"]
+    assert ("Invalid hostlist" in result.stderr) == (not result.stdout)
 
 
 @pytest.mark.parametrize(("text", "folded"), [
@@ -293,7 +284,7 @@ def test_a_frozen_controller(slurm: Slurm) -> None:
         answers = _all_at_once(slurm)
         ping = slurm.run("scontrol", "ping")
         assert slurm.run("scontrol", "show", "hostnames", "n[1-2]").stdout == "n1\nn2\n"
-    assert answers == [(row[1], row[3].format(FROZEN)) for row in OUTAGE]
+    assert answers == [slurm.words.of(row[1], row[3].format(FROZEN)) for row in OUTAGE]
     assert ping.returncode == 1
     assert "is DOWN" in ping.stdout
     wait_until(lambda: "is UP" in slurm.run("scontrol", "ping").stdout, "the controller is back")
@@ -305,7 +296,7 @@ def test_no_controller(slurm: Slurm) -> None:
     with slurm.down():
         answers = _all_at_once(slurm)
         ping = slurm.run("scontrol", "ping")
-    assert answers == [(row[2], row[3].format(DOWN)) for row in OUTAGE]
+    assert answers == [slurm.words.of(row[2], row[3].format(DOWN)) for row in OUTAGE]
     assert (ping.returncode, "is DOWN" in ping.stdout) == (1, True)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from captures import DATA
 from clusters import Slurm, wait_until
 from machines import description, fake, folder
 
-DATA = Path(__file__).parents[1] / "data" / "slurm"
 # What the fake knows nothing of, and does not say.
 NOT_SAID = {"flags", "job_resources", "step_id", "last_backfill", "last_update"}
 # Times, ids, places: of the right kind, and no more.

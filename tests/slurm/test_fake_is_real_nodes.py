@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from clusters import Slurm, wait_until
+from clusters import OTHER_USER, Slurm, wait_until
 
 pytestmark = pytest.mark.usefixtures("early")
 
@@ -42,6 +42,9 @@ def test_nodes_in_partitions(slurm: Slurm) -> None:
 
 def test_named_columns(slurm: Slurm) -> None:
     slurm.wait_idle()
+    if slurm.words["a resumed node keeps its reason"]:
+        # Nodes are listed together where they have the same one.
+        slurm.ok("scontrol", "update", "nodename=node[01-08]", "reason=none")
     text = slurm.ok("sinfo", "-a", "-O", "StateComplete:|,CPUs:|,Memory:|,Features:|,"
                     "PartitionName:|,NodeList:|,Reason:|")
     header, *lines = text.splitlines()
@@ -78,8 +81,8 @@ def test_draining_a_node_with_a_hostile_reason(slurm: Slurm) -> None:
     assert listed[1].startswith("x State=IDLE y       root      ")
     slurm.resume("node01")
     text = slurm.ok("scontrol", "-o", "show", "node", "node01")
-    assert "Reason=" not in text
-    assert "DRAIN" not in text
+    assert ("Reason=" in text) == slurm.words["a resumed node keeps its reason"]
+    assert "DRAIN" not in re.findall(r" State=(\S+)", text)[0]
 
 
 def test_a_node_that_drains_while_a_job_runs(slurm: Slurm) -> None:
@@ -89,7 +92,7 @@ def test_a_node_that_drains_while_a_job_runs(slurm: Slurm) -> None:
     assert slurm.node_state("node03") == "MIXED+DRAIN"
     assert rows(slurm, "%T|%t", "-n", "node03", "-p", "main") == ["draining|drng"]
     waiting = slurm.submit("true", "-w", "node03")
-    reason = "ReqNodeNotAvail, UnavailableNodes:node03"
+    reason = slurm.words["requested nodes are drained"].format("node03")
     wait_until(lambda: slurm.field(waiting, "%r") == reason, reason)
     assert slurm.field(waiting, "%R") == f"({reason})"
     assert slurm.show(waiting)["Reason"] == reason.replace(" ", "_")
@@ -99,7 +102,7 @@ def test_too_few_nodes_are_up(slurm: Slurm) -> None:
     slurm.wait_idle("node07", "node08")
     slurm.drain("node07")
     job_id = slurm.submit("true", "-p", "secret", "-N2")
-    reason = "ReqNodeNotAvail, UnavailableNodes:node07"
+    reason = slurm.words["requested nodes are drained"].format("node07")
     wait_until(lambda: slurm.field(job_id, "%r") == reason, reason)
     assert slurm.show(job_id)["NumNodes"] == "2-2"
 
@@ -117,9 +120,9 @@ def test_changes_that_are_refused(slurm: Slurm) -> None:
              "Valid states are: NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP UNDRAIN\n"
              "Not all states are valid given a node's prior state\n")):
         result = slurm.run("scontrol", "update", *words)
-        assert (result.returncode, result.stderr) == (1, text)
+        assert (result.returncode, result.stderr) == slurm.words.of(1, text)
     result = slurm.run("scontrol", "update", "nodename=node01", "state=drain", "reason=x",
-                       user="nobody")
+                       user=OTHER_USER)
     assert (result.returncode, result.stderr) == (1, "slurm_update error: Invalid user id\n")
 
 
@@ -134,9 +137,10 @@ def test_reservations(slurm: Slurm) -> None:
     text = slurm.ok("scontrol", "-o", "show", "reservation", "works")
     for words in ("ReservationName=works StartTime=", " Duration=01:00:00 Nodes=node[04-05] "
                   "NodeCnt=2 CoreCnt=8 Features=(null) PartitionName=(null) "
-                  "Flags=MAINT,SPEC_NODES TRES=cpu=8 Users=root Groups=(null) Accounts=(null) "
-                  "Licenses=(null) State=ACTIVE BurstBuffer=(null) Watts=n/a "
-                  "MaxStartDelay=(null)\n"):
+                  "Flags=MAINT,SPEC_NODES" + slurm.words["lists of a reservation"]
+                  + " Groups=(null) Accounts=(null) Licenses=(null) State=ACTIVE "
+                  "BurstBuffer=(null)" + slurm.words["watts of a reservation"]
+                  + " MaxStartDelay=(null)\n"):
         assert words in text
     slurm.drain("node04")
     assert slurm.node_state("node04") == "IDLE+DRAIN+MAINTENANCE+RESERVED"
@@ -158,7 +162,7 @@ def test_jobs_and_reservations(slurm: Slurm) -> None:
             (["-w", "node01"], None, "sbatch: error: Problem using reservation\n" + wanted
              + "Requested node configuration is not available\n"),
             (["-N2"], None, wanted + "Requested node configuration is not available\n"),
-            ([], "nobody", wanted + "Access denied to requested reservation\n")):
+            ([], OTHER_USER, wanted + "Access denied to requested reservation\n")):
         result = slurm.run("sbatch", "--reservation=plain", *options, "--wrap", "true", user=user)
         assert (result.returncode, result.stderr) == (1, text)
     busy = slurm.run("scontrol", "delete", "reservationname=plain")
@@ -188,7 +192,7 @@ def test_reservations_that_are_refused_or_not_yet_active(slurm: Slurm) -> None:
              "scontrol: error: Either Users/Groups and/or Accounts must be specified.  No "
              "reservation created.\n")):
         result = slurm.run(*create, *words)
-        assert (result.returncode, result.stderr) == (1, text)
+        assert (result.returncode, result.stderr) == slurm.words.of(1, text)
     result = slurm.run("scontrol", "delete", "reservationname=nosuch")
     assert (result.returncode, result.stderr) == (
         1, "delete_reservation reservationname=nosuch: Requested reservation is invalid\n")

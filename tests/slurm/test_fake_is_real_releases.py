@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from captures import DATA
 from clusters import FakeForTests, wait_until
 from machines import fake, folder
 
 from pavilion.schedulers.plugins.slurm import queries
 from pavilion.schedulers.testkit.description import parse
 
-DATA = Path(__file__).parents[1] / "data" / "slurm"
 FOLDERS = {"22.05": DATA / "22.05.8", "25.11": DATA / "25.11"}
 NODES = [{"names": "lone", "cpus": 2, "memory": 1000},
          {"names": "node[01-04]", "cpus": 4, "memory": 2000, "features": ["a", "fast"]},
@@ -48,8 +48,7 @@ class Captured(NamedTuple):
     release: str
 
     def read(self, name: str) -> str:
-        path = self.data / f"{name}_paired.txt"
-        text = (path if path.exists() else self.data / f"{name}.txt").read_text(encoding="utf-8")
+        text = (self.data / f"{name}.txt").read_text(encoding="utf-8")
         return text.replace("\x1e\n", "\x1e")
 
     def ask(self, *argv: str) -> str:

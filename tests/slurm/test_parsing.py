@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from captures import DATA, RELEASES, captured
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,10 +13,11 @@ from pavilion.schedulers.plugins.slurm.notes import job_note
 from pavilion.schedulers.plugins.slurm.parsing import (
     MIB,
     Node,
-    Reservation,
     Submitted,
     UnreadableAnswer,
+    default_of_partitions,
     node_info,
+    parse_drained,
     parse_jobs,
     parse_node_list,
     parse_nodes,
@@ -37,13 +37,7 @@ from pavilion.schedulers.plugins.slurm.queries import (
     RECORDED_FIELDS,
     ROW_END,
 )
-from pavilion.schedulers.plugins.slurm.states import NodeRules, parse_node_state
-
-DATA = Path(__file__).parents[1] / "data" / "slurm"
-
-
-def captured(name: str) -> str:
-    return (DATA / "22.05.8" / name).read_text(encoding="utf-8")
+from pavilion.schedulers.plugins.slurm.states import NodeRules
 
 
 def written(name: str) -> str:
@@ -114,10 +108,12 @@ def test_an_answer_without_header_is_none() -> None:
         parse_table(table(["1", "x"]).partition("\n")[2], 2, "squeue")
 
 
-@pytest.mark.parametrize("name", ["jobs.txt", "nodes.txt", "jobs_none.txt"])
-def test_a_cut_at_any_place_is_noticed_unless_it_leaves_whole_rows(name: str) -> None:
-    text = captured(name)
-    width = len(NODE_FIELDS if name == "nodes.txt" else JOB_FIELDS)
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("name", ["jobs", "nodes", "jobs_none"])
+def test_a_cut_at_any_place_is_noticed_unless_it_leaves_whole_rows(name: str,
+                                                                   release: str) -> None:
+    text = captured(name, release)
+    width = len(NODE_FIELDS if name == "nodes" else JOB_FIELDS)
     whole, _ = parse_table(text, width, "cmd")
     for length in range(len(text)):
         try:
@@ -147,41 +143,9 @@ def test_what_is_printed_is_read(rows: list[list[str]]) -> None:
 # --- Nodes ---
 
 
-def test_nodes_of_a_real_cluster() -> None:
-    nodes, refused = parse_nodes(captured("nodes.txt"))
-    assert refused == []
-    by_name = {node.name: node for node in nodes}
-    assert sorted(by_name) == [f"node0{i}" for i in range(1, 9)] and len(nodes) == 8
-    assert by_name["node02"] == Node("node02", "idle+drain", 4, 2000 * MIB, ("a", "fast"),
-                                     ("main",), "x State=IDLE foo")
-    assert by_name["node01"].reason == "disk\nState=IDLE | two lines"
-    assert by_name["node05"] == Node("node05", "idle", 8, 4000 * MIB, ("b",), ("main", "alt"), "")
-    # One that is in a hidden partition as well.
-    assert by_name["node07"].partitions == ("alt", "secret")
-    assert by_name["node07"].state == "idle+completing+maintenance+reserved"
-
-
-@pytest.mark.parametrize("suffix", ["", "_mixed"])
-def test_both_queries_say_the_same(suffix: str) -> None:
-    short = {node.name: node for node in parse_nodes(captured(f"nodes{suffix}.txt"))[0]}
-    full, refused = parse_scontrol_nodes(captured(f"nodes_scontrol{suffix}.txt"))
-    assert refused == []
-    # sinfo has no nodes that are in no partition: no job can get them.
-    assert [node.name for node in full if node.name not in short] == ["lone"]
-    for node in full:
-        if node.name in short:
-            same = short[node.name]
-            assert node[2:6] == same[2:6]
-            flags = parse_node_state(node.state).flags
-            # The second query was sent some milliseconds later, and a node then noticed lost.
-            assert flags - {"NOT_RESPONDING"} == parse_node_state(same.state).flags - {
-                "NOT_RESPONDING"}
-            assert bool(node.reason) == bool(same.reason)
-
-
 def test_a_reason_cannot_change_a_state() -> None:
-    for nodes in (parse_nodes(captured("nodes_mixed.txt"))[0],
-                  parse_scontrol_nodes(captured("nodes_scontrol_mixed.txt"))[0]):
+    for nodes in (parse_nodes(captured("nodes_mixed"))[0],
+                  parse_scontrol_nodes(captured("nodes_scontrol_mixed"))[0]):
         node03 = next(node for node in nodes if node.name == "node03")
         assert (node03.state.upper(), node03.reason) == ("IDLE+DRAIN", "x State=IDLE foo")
 
@@ -202,14 +166,134 @@ def test_nodes_of_other_releases() -> None:
         ("c2", "IDLE+CLOUD+POWERED_DOWN", ("batch", "long"))]
 
 
+def test_nodes_as_scontrol_printed_them_before_21_08() -> None:
+    """Lines that people published; see tests/data/slurm/old/README.md."""
+    nodes, refused = parse_scontrol_nodes((DATA / "old" / "nodes.txt").read_text())
+    assert refused == []
+    assert [(node.name, node.state, node.cpus, node.mem // MIB, ",".join(node.features),
+             ",".join(node.partitions), node.reason) for node in nodes] == [
+        ("a01", "IDLE", 40, 1, "", "", ""),
+        ("a02", "IDLE", 1, 1, "", "", ""),
+        ("a03", "MAINT", 8, 24018, "", "", "Node unexpectedly rebooted"),
+        ("a04", "ALLOCATED", 288, 6850663, "big", "", ""),
+        ("a05", "MAINT*+DRAIN", 16, 64000, "a05,centos7", "", "flexalloc_20170125"),
+        ("a06", "DOWN*", 32, 1547638, "", "highmem", "NHC: "),
+        ("a07", "MIXED", 16, 512000, "", "gpu", ""),
+        ("a08", "MAINT+DRAIN", 24, 32220, "f1,f2", "p1,p2,pdef", "Foo/ failed"),
+        ("a09", "ALLOCATED+CLOUD", 16, 32000, "", "slurm_partition", ""),
+        ("a10", "IDLE", 256, 1900000, "NVIDIA,RACK31", "gpu2", ""),
+        ("a11", "IDLE", 40, 126000, "AVX", "short,geneious", ""),
+        ("a12", "IDLE", 24, 257000, "intel,gpu,v100", "compute", ""),
+        ("a13", "MIXED", 48, 248000, "", "gpu5", ""),
+        ("a14", "DOWN*", 2, 1, "", "batch", "Not responding"),
+        ("a15", "IDLE", 2, 1, "", "batch", ""),
+        ("a16", "IDLE", 80, 0, "", "normal", ""),
+    ]
+
+
+ATTRIBUTES = ("Arch=x86_64", "CPUTot=4", "AvailableFeatures=a,b", "NodeHostName=h", "RealMemory=9",
+              "AllocMem=0", "State=IDLE+DRAIN", "MCS_label=N/A", "NextState=RESUME",
+              "Partitions=p,q", "NewInAnotherRelease=State:x")
+
+
+@given(st.permutations(ATTRIBUTES), st.sets(st.sampled_from(ATTRIBUTES)))
+def test_any_attribute_may_be_missing_or_elsewhere(attributes: list[str], gone: set[str]) -> None:
+    left = [one for one in attributes if one not in gone or one.startswith("State=")]
+    nodes, refused = parse_scontrol_nodes(f"NodeName=n1 {' '.join(left)} Reason=bad State=IDLE\n")
+    assert refused == []
+    assert nodes == [Node("n1", "IDLE+DRAIN", 4 if "CPUTot=4" in left else 0,
+                          9 * MIB if "RealMemory=9" in left else 0,
+                          ("a", "b") if "AvailableFeatures=a,b" in left else (),
+                          ("p", "q") if "Partitions=p,q" in left else (), "bad State=IDLE")]
+
+
+LINE = ("NodeName=n1 Arch=x86_64 CPUTot=4 OS={system} RealMemory=9 AllocMem=0 State=DOWN "
+        "MCS_label=N/A Partitions=p BootTime=None{written}\n")
+
+
+@pytest.mark.parametrize(("system", "written_text", "reason"), [
+    ("Linux 5.4.0 #1 SMP State=IDLE Partitions=x", "", ""),
+    ("Linux Reason=x Comment=y", " Reason=mine", "mine"),
+    ("Linux", " Reason=x RealMemory=1 AllocMem=0 State=IDLE OS=y [root@2026-01-01T00:00:00]",
+     "x RealMemory=1 AllocMem=0 State=IDLE OS=y"),
+    ("Linux", " Reason=one [root@2026-01-01T00:00:00]        two State=IDLE Comment=z",
+     "one\ntwo State=IDLE"),
+    ("Linux", " Reason=x Comment=y [a@2026-01-01T00:00:00]", "x Comment=y"),
+    ("Linux", " Reason=why InstanceId=i-1 InstanceType=t Topology=leaf:s1", "why"),
+    # No reason, but texts that look like one.
+    ("Linux", " Comment=State=IDLE [root@x] Reason=none Extra={\"a\": 1}", ""),
+    ("Linux", " Extra=a=b State=IDLE Reason=no", ""),
+    ("Linux", " Reason=(null)", ""),
+])
+def test_free_text_is_never_a_key(system: str, written_text: str, reason: str) -> None:
+    nodes, refused = parse_scontrol_nodes(LINE.format(system=system, written=written_text))
+    assert refused == []
+    assert nodes == [Node("n1", "DOWN", 4, 9 * MIB, (), ("p",), reason)]
+
+
+free_text = st.lists(st.sampled_from(
+    ["State=IDLE", "RealMemory=1 AllocMem=0 ", "Reason=", "Comment=", "OS=Linux", "NodeName=x",
+     "[root@2026-01-01T00:00:00]", "Partitions=y", "        ", "dimm", "="]), max_size=6
+).map(" ".join)
+
+
+@given(free_text, free_text, free_text)
+def test_no_text_of_anybody_makes_a_node_idle(system: str, reason: str, comment: str) -> None:
+    text = LINE.format(system=f"Linux {system}", written=f" Reason={reason} [root@2026-01-01T00:"
+                       f"00:00] Comment={comment}")
+    nodes, refused = parse_scontrol_nodes(f"{text}NodeName=n2 State=IDLE\n")
+    # Where it cannot be told, the node is left out.
+    assert len(nodes) + len(refused) == 2
+    assert [node.state for node in nodes if node.name == "n1"] in ([], ["DOWN"])
+
+
+def test_the_default_partition_wherever_scontrol_puts_it() -> None:
+    assert default_of_partitions("PartitionName=a Default=NO\nPartitionName=b Default=YES\n") == "b"
+    assert default_of_partitions("PartitionName=a Nodes=n1 Default=YES MaxNodes=1\n") == "a"
+    # Before 17.11, with attributes of its own.
+    assert default_of_partitions(
+        "PartitionName=debug AllowGroups=ALL AllocNodes=ALL Default=YES Midplanes=x "
+        "DefaultTime=NONE Priority=1 Shared=NO State=UP SelectTypeParameters=N/A\n") == "debug"
+    assert default_of_partitions("PartitionName=a Default=NO\n\n") == ""
+    assert default_of_partitions("") == ""
+
+
+@pytest.mark.parametrize(("state", "reason", "why"), [
+    ("idle+drain", "Prolog error : Prolog error",
+     "drained by an administrator (DRAIN): Prolog error"),
+    ("down", "x : Not responding : x : Not responding", "down (DOWN): x : Not responding"),
+    ("idle+drain", "a : b", "drained by an administrator (DRAIN): a : b"),
+    # What was the reason once is not why these are not available.
+    ("allocated", "Not responding", "in use (ALLOCATED)"),
+    ("mixed", "disk", "partly in use (MIXED)"),
+    ("idle+completing", "disk", "still cleaning up after a job (COMPLETING)"),
+    ("idle+reserved", "disk", "reserved (RESERVED)"),
+    ("idle+maintenance+reserved", "disk", "in maintenance (MAINTENANCE)"),
+    ("idle+not_responding", "disk", "not responding (NOT_RESPONDING)"),
+    ("unknown", "disk", "not heard of since the controller started (UNKNOWN)"),
+    ("idle", "disk", ""),
+    ("idle+shiny", "disk", "in a state that is not known here (SHINY): disk"),
+])
+def test_a_reason_is_shown_where_it_is_one(state: str, reason: str, why: str) -> None:
+    rules = NodeRules(["IDLE", "ALLOCATED", "MIXED"], ["IDLE"], [])
+    node = Node("n1", state, 4, MIB, (), ("p",), reason)
+    assert node_info(node, rules.judge(state))["why"] == why
+
+
+def test_reasons_of_drained_nodes_are_told_once() -> None:
+    text = table(["idle+drain", "n[1-2]", "Prolog error : Prolog error"], ["idle", "n3", "old"],
+                 header="STATECOMPLETE NODELIST REASON")
+    assert parse_drained(text) == {"n1": "Prolog error", "n2": "Prolog error"}
+
+
 def test_scontrol_nodes_that_are_cut_or_garbled() -> None:
-    text = captured("nodes_scontrol.txt")
+    text = captured("nodes_scontrol")
     with pytest.raises(UnreadableAnswer, match="cut off"):
         parse_scontrol_nodes(text[:-30])
     with pytest.raises(UnreadableAnswer, match="no nodes"):
         parse_scontrol_nodes("slurm_load_node error\n")
-    nodes, refused = parse_scontrol_nodes(text + "NodeName=x State=IDLE\n")
-    assert len(nodes) == 9 and len(refused) == 1
+    nodes, refused = parse_scontrol_nodes(text + "NodeName=x CPUTot=4\nNodeName= State=IDLE\n")
+    assert len(nodes) == 9 and len(refused) == 2
 
 
 def test_rows_of_nodes_that_make_no_sense_are_refused() -> None:
@@ -235,8 +319,8 @@ def test_a_node_in_several_partitions_and_groups() -> None:
 
 def test_node_info_passes_the_inventory_check() -> None:
     rules = NodeRules(["IDLE"], ["IDLE"], ["RESERVED"])
-    nodes, _ = parse_nodes(captured("nodes.txt"))
-    held = reservations_by_node(parse_reservations(captured("reservations.txt"))[0])
+    nodes, _ = parse_nodes(captured("nodes"))
+    held = reservations_by_node(parse_reservations(captured("reservations"))[0])
     infos = {node.name: node_info(node, rules.judge(node.state), held.get(node.name, ()))
              for node in nodes}
     for info in infos.values():
@@ -255,21 +339,6 @@ def test_node_info_passes_the_inventory_check() -> None:
 # --- Reservations ---
 
 
-def test_reservations_of_a_real_cluster() -> None:
-    found, refused = parse_reservations(captured("reservations.txt"))
-    assert refused == []
-    maint, plain_one, later = found
-    assert maint == Reservation("mnt", ("node07", "node08"), frozenset(["MAINT", "SPEC_NODES"]),
-                                "ACTIVE", "2026-11-22T17:06:36", "2026-11-22T18:06:36")
-    assert maint.is_maintenance and maint.is_active
-    assert not plain_one.is_maintenance and plain_one.nodes == ("node06",)
-    assert not later.is_active
-
-
-def test_no_reservations() -> None:
-    assert parse_reservations(captured("reservations_none.txt")) == ([], [])
-
-
 def test_a_comment_cannot_change_a_reservation() -> None:
     found, refused = parse_reservations(written("reservations_24.11.txt"))
     assert refused == []
@@ -280,19 +349,19 @@ def test_a_comment_cannot_change_a_reservation() -> None:
 
 def test_bad_lists_of_reservations() -> None:
     with pytest.raises(UnreadableAnswer, match="cut off"):
-        parse_reservations(captured("reservations.txt")[:-5])
+        parse_reservations(captured("reservations")[:-5])
     for text in ("", "garbage\n"):
         with pytest.raises(UnreadableAnswer):
             parse_reservations(text)
-    bad = "ReservationName=x Oops\n" + captured("reservations.txt").replace("node06", "n[1-", 1)
+    bad = "ReservationName=x Oops\n" + captured("reservations").replace("node06", "n[1-", 1)
     found, refused = parse_reservations(bad)
     assert [one.name for one in found] == ["mnt", "later"] and len(refused) == 2
 
 
 def test_reservation_problems() -> None:
-    found, _ = parse_reservations(captured("reservations.txt"))
+    found, _ = parse_reservations(captured("reservations"))
     assert reservation_problem("mnt", found) is None
-    assert "is not active: it holds from 2026-11-24T17:06:36" in str(
+    assert "is not active: it holds from 2026-11-28T19:41:39" in str(
         reservation_problem("later", found))
     assert "Did you mean 'plain'?" in str(reservation_problem("plane", found))
     assert "There are: later, mnt, plain." in str(reservation_problem("xyz", found))
@@ -303,7 +372,7 @@ def test_reservation_problems() -> None:
 
 
 def by_name() -> dict[str, JobRecord]:
-    jobs, refused = parse_jobs(captured("jobs.txt"))
+    jobs, refused = parse_jobs(captured("jobs_more"))
     assert refused == []
     return {job.data["name"]: job for job in jobs.values()}
 
@@ -321,16 +390,12 @@ def test_jobs_of_a_real_cluster() -> None:
     assert jobs["never"].data["start"] == "" and jobs["never"].data["nodes"] == ""
 
 
-def test_no_jobs() -> None:
-    assert parse_jobs(captured("jobs_none.txt")) == ({}, [])
-
-
 def test_notes_of_real_jobs() -> None:
-    jobs, _ = parse_jobs(captured("jobs.txt"))
+    jobs, _ = parse_jobs(captured("jobs_more"))
     assert job_note("67", jobs["67"].data).startswith(
         "Job 67 was stopped at its time limit of 1:00 (TIMEOUT) on node01 at ")
     assert "could not start its script (exit 0:53)" in job_note("93", jobs["93"].data)
-    assert "Expected start: 2026-11-22T18:07:01." in job_note("79", jobs["79"].data)
+    assert "Expected start: 2026-11-22T18:07:01." in job_note("79", jobs["79"].data, 0.0)
 
 
 def test_arrays_and_heterogeneous_jobs_are_one_job() -> None:
@@ -339,6 +404,16 @@ def test_arrays_and_heterogeneous_jobs_are_one_job() -> None:
     assert jobs["arr"].data["tasks"] == "3 COMPLETED, 1 PENDING, 1 RUNNING"
     assert jobs["het one"].job_id == "79"
     assert jobs["het one"].data["tasks"] == "2 PENDING"
+
+
+def test_the_first_component_says_whose_a_heterogeneous_job_is() -> None:
+    """From 25.11 on, squeue lists the last one first; and only the first has sbatch's comment."""
+    rows = [job_text(id="18", array="18", het="17", name="two", state="RUNNING"),
+            job_text(id="17", array="17", het="17", name="one", comment="tok", state="COMPLETED")]
+    jobs, _ = parse_jobs(job_table(*rows))
+    assert list(jobs) == ["17"] and jobs["17"].state == "RUNNING"
+    assert (jobs["17"].data["name"], jobs["17"].data["comment"]) == ("one", "tok")
+    assert [job.job_id for job in with_token(jobs, "tok")] == ["17"]
 
 
 @pytest.mark.parametrize(("states", "whole"), [

@@ -16,7 +16,7 @@ from pavilion.schedulers.plugins.slurm.client import SlurmClient
 
 # Each of these changes what some command asks, prints or submits.
 HOSTILE = {
-    "SQUEUE_STATES": "FAILED", "SQUEUE_USERS": "nobody", "SQUEUE_PARTITION": "secret",
+    "SQUEUE_STATES": "FAILED", "SQUEUE_USERS": "daemon", "SQUEUE_PARTITION": "secret",
     "SQUEUE_FORMAT": "%i", "SQUEUE_FORMAT2": "JobID", "SQUEUE_SORT": "U", "SQUEUE_ACCOUNT": "x",
     "SQUEUE_NAMES": "x", "SQUEUE_LICENSES": "x",
     "SINFO_FORMAT": "%N", "SINFO_PARTITION": "secret", "SINFO_SORT": "N",

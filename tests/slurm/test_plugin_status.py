@@ -137,14 +137,17 @@ def test_states_that_a_small_cluster_never_shows(site: Site) -> None:
 
 
 def test_a_job_that_slurm_cannot_start(site: Site) -> None:
-    """The folder of its output is away for a moment, as a file system may be."""
+    """The directory of its output is away for a moment, as a file system may be."""
     test = site.start({"slurm": {"sbatch_extra": ["--hold"]}})
     job_id, job = info(test)["id"], test.job
     assert job is not None
     away = job.path.with_name("away")
     job.path.rename(away)
+    # Newer releases make a directory that is missing.
+    job.path.touch()
     site.cluster.ok("scontrol", "release", job_id)
     wait_until(lambda: site.jobs()[job_id].state == "FAILED", "it failed")
+    job.path.unlink()
     away.rename(job.path)
     status = site.wait_status(test, "SCHED_ERROR", "Slurm could not start its script (exit 0:53)")
     assert "Its logs in" in status.note and "are empty" in status.note
@@ -209,7 +212,7 @@ def test_a_job_that_could_not_be_launched(site: Site) -> None:
     finally:
         site.cluster.fail_prolog(False)
         site.cluster.resume("node04")
-    assert "Error running slurm prolog: 1" in status.note
+    assert site.cluster.words["log of a failing prolog"].strip() in status.note
     assert "node04 is drained now (Prolog error)" in status.note
     assert test.complete and "--no-requeue" in status.note
 
@@ -282,6 +285,8 @@ def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancell
     record = JobInfo({key: info(test)[key] for key in ("id", "sys_name")})
     assert test.job is not None
     wait_until(lambda: _running(site, info(test)), "it runs")
+    # Newer releases would make the directory anew for a job that is only now started.
+    wait_until(test.job.kickoff_log.exists, "its script runs")
     moved = test.job.path.with_name("moved")
     test.job.path.rename(moved)
     wait_until(lambda: _running(site, record, Slurm()), "it is shown")

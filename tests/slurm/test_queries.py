@@ -45,20 +45,9 @@ def test_scontrol_queries() -> None:
 
 
 def test_submit() -> None:
-    assert queries.submit("/jobs/1/kickoff.sh", "/jobs/1/sched.log", ["--hold"]) == [
-        "sbatch", "--parsable", "--hold", "--output=/jobs/1/sched.log", "/jobs/1/kickoff.sh"]
-    assert queries.submit("-x.sh", "log")[-1] == "./-x.sh"
-
-
-@pytest.mark.parametrize(("path", "pattern"), [
-    ("/a/b c.log", "/a/b c.log"),
-    ("/a/100%/%j.log", "/a/100%%/%%j.log"),
-    ("/a/x\\y.log", "/a/x\\\\y.log"),
-    # A backslash turns patterns off [22.05.8].
-    ("/a/x\\y/%j.log", "/a/x\\\\y/%j.log"),
-])
-def test_output_paths_are_no_patterns(path: str, pattern: str) -> None:
-    assert queries.output_pattern(path) == pattern
+    assert queries.submit("/jobs/1/kickoff.sh", ["--hold"]) == [
+        "sbatch", "--parsable", "--hold", "/jobs/1/kickoff.sh"]
+    assert queries.submit("-x.sh")[-1] == "./-x.sh"
 
 
 def test_cancel_in_batches() -> None:

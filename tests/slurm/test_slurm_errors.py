@@ -22,11 +22,40 @@ UNCLEAR = (
     "Unspecified error", "Insane message length", "Slurmctld is shutting down",
     "Segmentation fault", "Cannot allocate memory", "Stale file handle", "Input/output error",
     "Network is unreachable", "Connection reset by peer", "Host is down", "Bad file descriptor",
-    "Connection timed out establishing connection", "Connection forced closed by quiesce timeout",
     "Connection rejected by handler", "Interrupted system call", "Operation timed out",
+    # 26.05's names for the same, and for a controller that has too much to do.
+    "Connection timed out establishing", "Connection timed out reading",
+    "Connection timed out writing", "Connection forced closed by quiesce timeout",
+    "Read would block", "Write would block", "TLS missing but required for connection",
+    "Rate limit exceeded, please retry momentarily", "Rate limit exceeded, please retry later",
+    "Controller is in standby mode, try a different controller",
+    "Authentication credential expired", "Authentication failure",
     "Slurm backup controller in standby mode", "Zero Bytes were transmitted or received", "",
     "A message of a release that nobody has seen yet",
 )
+
+
+# Of the error tables of 22.05 to 26.05: what the controller says when it takes no such job.
+REFUSALS = (
+    "Requested nodes not in this partition", "Requested reservation not usable now",
+    "Requested operation is presently disabled", "Job script not specified",
+    "Requested account has breached requested QOS usage threshold",
+    "Job cannot be submitted without the current working directory specified.",
+    "Time limit specification required, but not provided", "Circular job dependency",
+    "Job --batch option is invalid or not a subset of --constraint",
+    "Invalid preferred feature specification", "Invalid extra constraints specification",
+    "Invalid GRES specification (with and without type identification)",
+    "Duplicate generic resource (gres) specification", "Invalid mcs_label specified",
+    "Invalid QOS specification, relative QOS can only be used in a single partition per cluster.",
+    "Invalid time-min specification (exceeds job's time or other limits)",
+    "Multiple partition job request not supported when a partition is set in the association",
+    "Requested topology configuration is not available", "Required nodes do not fit topology",
+    "RestrictedCoresPerGPU: No GPUs configured on node",
+)
+RETRYING = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
+FULL = "sbatch: error: Slurm job queue full, sleeping and retrying\n"
+DISABLED = "sbatch: Job creation temporarily disabled, retrying\n"
+POLICY = ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)")
 
 
 @pytest.mark.parametrize(("command", "returncode", "stderr", "kind"), [
@@ -82,6 +111,37 @@ UNCLEAR = (
      "limits)\n", Failure.PERMANENT),
     ("sbatch", 1, f"{FAILED}Invalid account or account/partition combination specified\n",
      Failure.PERMANENT),
+    *[("sbatch", 1, f"{FAILED}{text}\n", Failure.PERMANENT) for text in REFUSALS],
+    # What sbatch found no room for, and what it said at last.
+    ("sbatch", 1, f"{FULL}{FAILED}MaxJobCount limit reached\n", Failure.QUEUE_FULL),
+    ("sbatch", 1, f"{FAILED}MaxJobCount limit reached\n", Failure.QUEUE_FULL),
+    ("sbatch", 1, FULL, Failure.QUEUE_FULL),
+    ("sbatch", 1, f"{DISABLED}{FAILED}Requested nodes are busy\n", Failure.QUEUE_FULL),
+    ("sbatch", 1, f"{DISABLED}{FAILED}Required ports are in use\n", Failure.QUEUE_FULL),
+    ("sbatch", 1, f"{FAILED}Requested nodes are busy\n", Failure.PERMANENT),
+    ("sbatch", 1, f"sbatch: error: MaxSubmitJobsPerAccount\n{FAILED}{POLICY}\n",
+     Failure.QUEUE_FULL),
+    # The queue was full at first. Then the answer got lost, or the job was refused.
+    *[("sbatch", 1, f"{first}{FAILED}{text}\n", kind) for first in (RETRYING, FULL, DISABLED)
+      for text, kind in ((TIMED_OUT, Failure.TRANSIENT), (UNREACHABLE, Failure.TRANSIENT),
+                         ("Connection timed out reading", Failure.TRANSIENT),
+                         ("Nobody knows", Failure.TRANSIENT),
+                         ("Invalid partition name specified", Failure.PERMANENT))],
+    # Killed while it slept, or while it tried once more.
+    ("sbatch", -15, RETRYING, Failure.TRANSIENT),
+    # Not the controller's: a process could not be started.
+    ("sbatch", 1, "sbatch: error: fork: Resource temporarily unavailable\n", Failure.TRANSIENT),
+    # A refusal behind trouble of the connection, of which nobody knows what it left behind.
+    ("sbatch", 1, "sbatch: error: slurm_receive_msg: [10.0.0.1:6817] failed: Connection timed out "
+     f"reading\n{FAILED}Invalid partition name specified\n", Failure.TRANSIENT),
+    # What sbatch refuses by itself.
+    ("sbatch", 1, "sbatch: fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually "
+     "exclusive.\n", Failure.PERMANENT),
+    ("sbatch", 1, "sbatch: fatal: x.sh: line 3: Unexpected `:` in [a]\n", Failure.PERMANENT),
+    ("sbatch", 1, "sbatch: fatal: Script file x.sh is too large\n", Failure.PERMANENT),
+    # A blemish of a site's slurm.conf is no refusal.
+    ("sbatch", 1, "sbatch: error: DefMemPerCPU ignored, since it's mutually exclusive with "
+     f"DefMemPerNode\n{FAILED}{TIMED_OUT}\n", Failure.TRANSIENT),
     # Unclear: nobody knows whether there is a job. The texts of a wrapper that had submitted it.
     *[("sbatch", 1, f"{FAILED}{text}\n", Failure.TRANSIENT) for text in UNCLEAR],
     *[(command, 1, f"{command}: error: {text}\n", Failure.TRANSIENT)
@@ -106,6 +166,12 @@ UNCLEAR = (
     ("squeue", 0, "squeue: error: Ignoring obsolete FastSchedule=1 option\n", None),
     ("scancel", 0, "scancel: error: _parse_next_key: Parsing error at unrecognized key: Foo\n",
      None),
+    # One of several controllers is away, and another one answered (26.05).
+    *[(command, 0, f"{command}: error: slurm_receive_msg: [10.0.0.1:6817] failed: Connection timed "
+       "out establishing\n", None) for command in ("squeue", "scontrol", "sinfo")],
+    # But whether that cancelled anything is not known.
+    ("scancel", 0, "scancel: error: Kill job error on job id 3: Connection timed out writing\n",
+     Failure.TRANSIENT),
     # An error that the command goes on after, with rc 0 [V all three].
     ("squeue", 0, "squeue: error: Invalid user: 12345\n", Failure.PERMANENT),
     ("sinfo", 0, "sinfo: error: Invalid job format specification: Nonsense\n", Failure.PERMANENT),

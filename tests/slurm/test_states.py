@@ -9,13 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.plugins.slurm.notes import (
-    Exit,
-    Wait,
-    explain_reason,
-    job_note,
-    parse_exit_code,
-)
 from pavilion.schedulers.plugins.slurm.states import (
     JOB_CODES,
     JOB_STATES,
@@ -216,6 +209,36 @@ def test_rules_judge_like_the_function() -> None:
                 parse_node_state(text), UP, AVAILABLE, RESERVED, reserved)
 
 
+known_words = st.sampled_from(sorted(NODE_BASES | set(NODE_FLAGS)))
+# Words that a later release may have.
+new_words = st.from_regex(r"[A-Z][A-Z0-9_]{1,15}", fullmatch=True).filter(
+    lambda word: not parse_node_state(word).flags and parse_node_state(word).unknown)
+
+
+@given(st.lists(known_words, max_size=4), new_words, st.lists(known_words, max_size=4),
+       st.booleans(), st.booleans(), st.booleans())
+def test_a_new_word_never_frees_a_node(before: list[str], word: str, after: list[str],
+                                       lower: bool, reserved: bool, maint: bool) -> None:
+    text = "+".join([*before, word, *after])
+    result = node_usable(parse_node_state(text.lower() if lower else text), UP, AVAILABLE, RESERVED,
+                         reserved, maint)
+    assert not result.available and result.why
+
+
+@given(st.text(max_size=30), st.booleans(), st.booleans())
+def test_only_words_that_are_known_free_a_node(text: str, reserved: bool, maint: bool) -> None:
+    state = parse_node_state(text)
+    result = node_usable(state, UP, AVAILABLE, RESERVED, reserved, maint)
+    assert not result.available or (not state.unknown and state.base == "IDLE")
+
+
+def test_words_of_sinfo_for_reboots_and_nodes_that_slurm_does_not_run() -> None:
+    assert parse_node_state("canc_r").flags == {"CANCEL_REBOOT"}
+    assert parse_node_state("ext").flags == {"EXTERNAL"}
+    # What Slurm prints for a state that it does not know itself.
+    assert not usable("INVALID")[0] and not usable("?")[0]
+
+
 # --- Jobs' states ---
 
 
@@ -278,108 +301,16 @@ def test_any_text_is_a_job_state(text: str) -> None:
     assert isinstance(parse_job_state(text).phase, Phase)
 
 
-# --- Pending reasons ---
+@given(st.lists(st.sampled_from(sorted(JOB_STATES)), max_size=3),
+       st.from_regex(r"[A-Z][A-Z0-9_]{2,15}", fullmatch=True).filter(
+           lambda word: word not in JOB_STATES and word not in JOB_CODES),
+       st.sampled_from(["+", ","]))
+def test_a_new_word_never_ends_a_job(known: list[str], word: str, sign: str) -> None:
+    assert parse_job_state(sign.join([*known, word])).phase is Phase.ACTIVE
+    assert parse_job_state(sign.join([word, *known])).phase is Phase.ACTIVE
 
 
-@pytest.mark.parametrize(("text", "kind"), [
-    ("Priority", Wait.WAITING), ("Resources", Wait.WAITING), ("Reservation", Wait.WAITING),
-    ("ReqNodeNotAvail", Wait.WAITING), ("BeginTime", Wait.WAITING), ("Dependency", Wait.WAITING),
-    ("ReqNodeNotAvail, May be reserved for other job", Wait.WAITING),
-    ("JobArrayTaskLimit", Wait.WAITING), ("None", Wait.WAITING), ("Licenses", Wait.WAITING),
-    ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority "
-     "partitions", Wait.WAITING),
-    ("QOSMaxJobsPerUserLimit", Wait.WAITING), ("AssocGrpCpuLimit", Wait.WAITING),
-    ("QOSGrpNodeLimit", Wait.WAITING), ("AssocMaxJobsLimit", Wait.WAITING),
-    ("ReqNodeNotAvail, UnavailableNodes:node01", Wait.ADMIN),
-    ("ReqNodeNotAvail,_UnavailableNodes:node[01-02]", Wait.ADMIN),
-    ("ReqNodeNotAvail,UnavailableNodes:node01", Wait.ADMIN),
-    ("launch failed requeued held", Wait.ADMIN), ("launch_failed_requeued_held", Wait.ADMIN),
-    ("job requeued in held state", Wait.ADMIN), ("JobHeldAdmin", Wait.ADMIN),
-    ("JobHeldUser", Wait.ADMIN), ("JobHoldMaxRequeue", Wait.ADMIN), ("PartitionDown", Wait.ADMIN),
-    ("some new held reason", Wait.ADMIN),
-    ("PartitionNodeLimit", Wait.NEVER), ("PartitionTimeLimit", Wait.NEVER),
-    ("PartitionConfig", Wait.NEVER), ("BadConstraints", Wait.NEVER),
-    ("DependencyNeverSatisfied", Wait.NEVER), ("InvalidAccount", Wait.NEVER),
-    ("InvalidQOS", Wait.NEVER), ("QOSMaxNodePerJobLimit", Wait.NEVER),
-    ("AssocMaxWallDurationPerJobLimit", Wait.NEVER), ("QOSMinCpuNotSatisfied", Wait.NEVER),
-    ("SomethingNewIn26", Wait.WAITING),
-])
-def test_reason_kind(text: str, kind: Wait) -> None:
-    assert explain_reason(text).kind is kind
-
-
-def test_blanks_and_underscores_are_the_same() -> None:
-    assert explain_reason("Nodes_required_for_job_are_DOWN,_DRAINED_or_reserved") == \
-        explain_reason("Nodes required for job are DOWN, DRAINED or reserved")
-
-
-def test_reason_words_name_the_nodes() -> None:
-    assert explain_reason("ReqNodeNotAvail,_UnavailableNodes:n1,n2").words.endswith(": n1,n2")
-
-
-def test_limits_are_told_in_words() -> None:
-    assert explain_reason("QOSMaxNodePerJobLimit").words == \
-        "it asks for more than its QOS allows a job (Node Per Job)"
-    assert explain_reason("AssocGrpCPUMinutesLimit").words == \
-        "its account has reached a limit (CPU Minutes)"
-
-
-# --- Notes ---
-
-
-@pytest.mark.parametrize(("text", "ended"), [
-    ("0", Exit(0, 0)), ("768", Exit(3, 0)), ("9", Exit(0, 9)), ("15", Exit(0, 15)),
-    ("4021", Exit(0, 53)), ("36608", Exit(143, 0)),
-    ("0:53", Exit(0, 53)), ("143:0", Exit(143, 0)), ("3:0", Exit(3, 0)),
-    ("", None), ("N/A", None), ("x:y", None), ("-1", None), ("99999999", None),
-])
-def test_exit_code(text: str, ended: Exit | None) -> None:
-    assert parse_exit_code(text) == ended
-
-
-@pytest.mark.parametrize(("data", "note"), [
-    ({"state": "PENDING", "reason": "Resources", "start": "2026-01-02T03:04:05"},
-     "Job 7 is waiting: the nodes it needs are in use (Resources). Expected start: "
-     "2026-01-02T03:04:05."),
-    ({"state": "PENDING", "reason": "ReqNodeNotAvail, UnavailableNodes:n1", "start": ""},
-     "Job 7 is waiting and needs an administrator: nodes it asks for are down, drained or not "
-     "responding: n1 (ReqNodeNotAvail, UnavailableNodes:n1)."),
-    ({"state": "PENDING", "reason": "PartitionTimeLimit", "start": "N/A"},
-     "Job 7 is waiting but can never run as it is: its time limit is over that of its partition "
-     "(PartitionTimeLimit)."),
-    ({"state": "PENDING", "reason": "BeginTime", "restarts": "2"},
-     "Job 7 is waiting: the time it may begin at has not come (BeginTime). It was requeued 2 "
-     "times."),
-    ({"state": "R", "nodes": "n[1-2]", "start": "2026-01-02T03:04:05", "restarts": "1"},
-     "Job 7 is running (RUNNING) on n[1-2], started 2026-01-02T03:04:05. It was requeued once."),
-    ({"state": "TIMEOUT", "reason": "TimeLimit", "time_limit": "1:00", "exit_code": "143:0",
-      "nodes": "n1", "end": "2026-01-02T03:04:05"},
-     "Job 7 was stopped at its time limit of 1:00 (TIMEOUT) on n1 at 2026-01-02T03:04:05. Exit "
-     "code 143 (a command of it got SIGTERM)."),
-    ({"state": "FAILED", "reason": "NonZeroExitCode", "exit_code": "768", "nodes": "n1"},
-     "Job 7 failed (FAILED) on n1. Exit code 3."),
-    ({"state": "FAILED", "reason": "JobLaunchFailure", "exit_code": "0:9"},
-     "Job 7 failed (FAILED, JobLaunchFailure). Killed by signal 9 (SIGKILL)."),
-    ({"state": "FAILED", "exit_code": "4021"},
-     "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the folder "
-     "of its output file is not there or cannot be written to."),
-    ({"state": "NODE_FAIL", "reason": "NodeDown", "nodes": "n4", "exit_code": "0"},
-     "Job 7 was lost: a node of it failed (NODE_FAIL, NodeDown) on n4."),
-    ({"state": "OUT_OF_MEMORY", "reason": "OutOfMemory", "exit_code": "0:125"},
-     "Job 7 was killed: it ran out of memory (OUT_OF_MEMORY, OutOfMemory)."),
-    ({"state": "CANCELLED by 1000"}, "Job 7 was cancelled by user 1000 (CANCELLED)."),
-    ({"state": "COMPLETED", "exit_code": "0"}, "Job 7 ended in order (COMPLETED)."),
-    ({"state": "REQUEUE_HOLD", "reason": "launch failed requeued held"},
-     "Job 7 was requeued and is held; it needs an administrator (REQUEUE_HOLD): it could not be "
-     "started on its node (a failing prolog, often) and is held (launch failed requeued held)."),
-    ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
-])
-def test_note(data: dict[str, str], note: str) -> None:
-    assert job_note("7", data) == note
-
-
-@pytest.mark.parametrize("state", JOB_STATES)
-def test_every_state_has_a_note(state: str) -> None:
-    note = job_note("7", {"state": state, "reason": "None"})
-    assert note.startswith("Job 7 ") and note.endswith(".")
-    assert "not known here" not in note
+@given(st.text(max_size=30))
+def test_only_words_that_are_known_end_a_job(text: str) -> None:
+    state = parse_job_state(text)
+    assert not state.is_over or {state.name, *state.flags} <= set(JOB_STATES)

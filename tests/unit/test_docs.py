@@ -16,6 +16,7 @@ import pytest
 import yaml_config as yc
 from pavilion.cli.main import MODULES, make_parser
 from pavilion.config import PavConfig, PavConfigLoader, load_config
+from pavilion.pavilion_keys import INSTEAD
 from pavilion.plugins import load_plugins, reset_plugins
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers.config import ScheduleConfig
@@ -196,6 +197,14 @@ def test_every_key_is_in_the_guide() -> None:
     keys += [elem.name for elem in PavConfigLoader.ELEMENTS]
     keys += SET_ORDER
     assert [key for key in keys if key not in documented] == []
+
+
+def test_every_key_that_only_pavilion_has_is_in_the_guide() -> None:
+    text = HOST.read_text(encoding="utf-8")
+    section = text.partition("## Suites written for Pavilion")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    documented = {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
+    assert documented == set(INSTEAD)
 
 
 def test_every_environment_variable_is_in_the_guide() -> None:

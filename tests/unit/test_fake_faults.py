@@ -175,8 +175,8 @@ def test_wrong_faults_are_refused(slurm: FakeSlurm) -> None:
 
 @pytest.mark.parametrize("words", [
     ["squeue", "-o", "%!"], ["squeue", "-O", "nosuch"], ["squeue", "--steps"],
-    ["sinfo", "-o", "%i"], ["sinfo", "-O", "cluster"], ["sbatch", "--gres=gpu", "--wrap", "x"],
-    ["sbatch", "-a", "0-3", "--wrap", "x"], ["scontrol", "show", "licenses"],
+    ["sinfo", "-o", "%i"], ["sinfo", "-O", "cluster"], ["sbatch", "--mem-per-gpu=1", "--wrap", "x"],
+    ["sbatch", "--signal=USR1", "--wrap", "x"], ["scontrol", "show", "licenses"],
     ["scontrol", "reconfigure"], ["scancel", "--signal=USR1", "1"], ["srun", "--pty", "sh"]])
 def test_what_the_fake_does_not_know_is_a_loud_error(slurm: FakeSlurm, words: list[str]) -> None:
     result = slurm.run(*words)

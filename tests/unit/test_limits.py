@@ -239,7 +239,7 @@ def test_a_schedule_has_no_astronomic_numbers(value: Any) -> None:
     ("run.cmds.0", "{cmds: ['{{zero}}']}")])
 def test_null_characters_in_commands_are_an_error(key: str, text: str, tmp_path: Path) -> None:
     tests = suite(tmp_path, 'a: {variables: {zero: "a\\0b"}, run: ' + text + "}")
-    with pytest.raises(ConfigError, match=f"{key} holds a null character"):
+    with pytest.raises(ConfigError, match=f"{key}: it holds a null character"):
         resolve_test(tests["a"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, SchedulerPluginError
+from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, group_by_scheduler, resolve_test
 from pavilion.schedulers import (
     SchedulerPlugin,
@@ -314,7 +316,7 @@ def test_the_shebang_may_not_wait(pav_cfg: PavConfig) -> None:
     ("a: {permute_on: size, variables: {size: []}, run: {cmds: [x]}}",
      ["permute_on", "size", "empty"]),
     ("a: {run: {cmds: ['{{open']}}", ["run.cmds.0", "}}"]),
-    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "no expressions"]),
+    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "Pavilion has expressions"]),
     ("a: {schedule: {nodes: '{{chunk_ids}}'}, run: {cmds: [x]}}", ["schedule.nodes", "chunk_ids"]),
     ("a: {variables: {x: '{{y}}', y: '{{x}}'}, run: {cmds: ['{{x}}']}}", ["x", "y"]),
     ("a: {scheduler: rwa, run: {cmds: [x]}}", ["'rwa'", "Did you mean 'raw'?", "grid"]),
@@ -343,6 +345,225 @@ def test_a_mistake_names_file_test_and_key(pav_cfg: PavConfig, text: str, parts:
     message = _error(pav_cfg, text)
     for part in parts:
         assert part in message
+
+
+def _problems(pav_cfg: PavConfig, text: str, target: str = "suite", *overrides: str
+              ) -> list[str]:
+    """All that is wrong with a suite, as 'line: key: text'."""
+    folder = Path(next(iter(pav_cfg.configs.values()))["path"]) / "suites"
+    file = folder / "suite.yaml"
+    file.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+    problems = Problems()
+    for test in select_tests(pav_cfg, target, overrides, problems):
+        resolve_test(test, problems)
+    with pytest.raises(ConfigError) as caught:
+        problems.raise_any()
+    headline, *lines = caught.value.pformat().splitlines()
+    assert headline.startswith((f"The suite {file} cannot be used", "The tests cannot be used"))
+    return [line.strip().replace(f"{file}:", "") for line in lines]
+
+
+def test_wrong_values_name_the_line_they_stand_in(pav_cfg: PavConfig) -> None:
+    found = _problems(pav_cfg, """
+        _base:
+          scheduler: grid
+          schedule:
+            time_limit: 5x
+            exclude_nodes: [n1, 'n[2-', 'n[3', n4]
+          variables:
+            limit: soon
+            size:
+              - 1
+              - two
+            both: '{{limit}}{{size}}'
+          run: {cmds: [x]}
+        a:
+          inherits_from: _base
+          schedule:
+            min_nodes: '{{size.1}}'
+            node_state: dwon
+        b:
+          inherits_from: _base
+          schedule: {time_limit: 1, exclude_nodes: [], nodes: '{{size}}', tasks: '{{both}}'}
+          permute_on: size
+          chunk: first
+          run: {timeout: '{{limit}}', shebang: sh, cmds+: ['echo {{mesage}} {{sched.nodse}}']}
+        """)
+    assert [_start(line) for line in found] == [
+        "4: _base.schedule.time_limit: Bad value '5x'",
+        "5: _base.schedule.exclude_nodes.1: Bad value ['n[2-']",
+        "5: _base.schedule.exclude_nodes.2: Bad value ['n[3']",
+        "16: a.schedule.min_nodes: Bad value 'two'",
+        "17: a.schedule.node_state: Bad value 'dwon'",
+        "20: b.schedule.tasks: Bad value 'soon1'",
+        "20: b.schedule.nodes: Bad value 'two'",
+        "20: b.schedule.tasks: Bad value 'soontwo'",
+        "22: b.chunk: chunk must be 'any' or",
+        "23: b.run.cmds.1: {{mesage}}: no variable 'mesage'",
+        "23: b.run.cmds.1: {{sched.nodse}}: no variable 'sched.nodse'",
+        "23: b.run.shebang: run.shebang cannot be used: A",
+        "23: b.run.timeout: run.timeout must be a number",
+    ]
+    assert found[0].endswith(" (In test a.)")
+    assert found[3].endswith(" {{size.1}} is from 10 (variables.size.1).")
+    assert found[5].endswith(" {{both}} is from 11 (variables.both); {{limit}} is from 7 "
+                             "(variables.limit); {{size}} is from 9 (variables.size.0).")
+    assert found[-1].endswith(" {{limit}} is from 7 (variables.limit).")
+
+
+def _start(line: str) -> str:
+    """A problem up to its first value, or a few words."""
+    match = re.match(r"\d+: \S+: (Bad value ('[^']*'|\[[^]]*\])|\{\{\S+: no variable '[^']*'|"
+                     r"(\S+ ){3,4}\S+)", line)
+    return match[0].rstrip(",;:.") if match else line
+
+
+def test_what_stands_in_a_variable_is_told_there(pav_cfg: PavConfig) -> None:
+    found = _problems(pav_cfg, """
+        _base:
+          variables:
+            greeting:
+              - hello
+              - '{{nmae}}'
+              - '{{1 + 1}}'
+        a:
+          inherits_from: _base
+          run: {cmds: ['echo {{greeting.*}}']}
+        """)
+    assert [_start(line) for line in found] == [
+        "5: _base.variables.greeting.1: {{nmae}}: no variable 'nmae'",
+        "6: _base.variables.greeting.2: {{1 + 1}}: only a"]
+    for line in found:
+        assert "(Used in run.cmds.0.)" in line
+        assert line.endswith("(In test a.)")
+
+
+def test_variables_that_refer_to_variables_are_looked_through(pav_cfg: PavConfig) -> None:
+    found = _problems(pav_cfg, """
+        a:
+          variables:
+            one: '{{two}} {{three.name}} {{missing}}'
+            two: '{{gone}}'
+            three: {name: '{{1 + 1}}', other: '{{unused}}'}
+            four: '{{four}}'
+          run: {cmds: ['echo {{one}}', 'echo {{four}}']}
+        """)
+    assert [_start(line) for line in found] == [
+        "3: a.variables.one: {{missing}}: no variable 'missing'",
+        "4: a.variables.two: {{gone}}: no variable 'gone'",
+        "5: a.variables.three.name: {{1 + 1}}: only a",
+        # It is needed by no command; but a variable is known as a whole, or not.
+        "5: a.variables.three.other: {{unused}}: no variable 'unused'",
+        "7: a.run.cmds.1: {{four}}: the variables refer to"]
+
+
+def test_an_anchor_is_where_the_text_stands(pav_cfg: PavConfig) -> None:
+    found = _problems(pav_cfg, """
+        _x:
+          variables: {t: &t 5x}
+          schedule: &s
+            nodes:
+              many
+        a: {schedule: {time_limit: *t}, run: {cmds: [x]}}
+        b:
+          schedule:
+            <<: *s
+          run: {cmds: [x]}
+        """)
+    assert [_start(line) for line in found] == [
+        "2: _x.schedule.time_limit: Bad value '5x'", "5: _x.schedule.nodes: Bad value 'many'"]
+
+
+def test_an_override_is_named_as_what_it_is(pav_cfg: PavConfig) -> None:
+    text = "a: {run: {cmds: [x]}}\nb: {run: {cmds: [x]}, variables: {n: 1}}\n"
+    (line,) = _problems(pav_cfg, text, "suite", "schedule.nodes=many")
+    assert line.startswith("the override 'schedule.nodes=many': schedule.nodes: Bad value 'many'")
+    (line,) = _problems(pav_cfg, text, "suite.b", "schedule.nodes='{{n}}'", "variables.n=x")
+    assert line.endswith("{{n}} is from the override 'variables.n=x' (variables.n).")
+    (line,) = _problems(pav_cfg, text, "suite", "scheduler=rwa")
+    assert line.startswith("the override 'scheduler=rwa': scheduler: There is no scheduler 'rwa'")
+
+
+def test_wrong_keys_and_wrong_values_are_reported_together(pav_cfg: PavConfig) -> None:
+    found = _problems(pav_cfg, """
+        a:
+          build: {cmds: [make]}
+          schedule: {nodes: 0}
+          run: {cmds: ['{{mesage}}']}
+        b:
+          concurrent: none
+        _not_run:
+          schedule: {nodes: 0}
+          summery: Unused.
+        """)
+    assert [re.match(r"\d+: \S+:", line)[0] for line in found] == [  # type: ignore[index]
+        "2: a.build:", "3: a.schedule.nodes:", "4: a.run.cmds.0:", "5: b.run.cmds:",
+        "6: b.concurrent:", "9: _not_run.summery:"]
+
+
+@pytest.mark.parametrize("text", [
+    "a:\n  variables: {m: [[1]]}\n  run: {cmds: ['{{m}} {{var.m.0}}']}",
+    "a:\n  variables: {m?: 1}\n  permute_on: m\n  run: {cmds: ['{{m}}']}",
+    "a:\n  inherits_from: b\n  run: {cmds: ['{{from_b}}']}",
+    "a:\n  scheduler: gird\n  run: {cmds: ['{{sched.rack}} {{nodes}}']}",
+    "a:\n  scheduler: absent\n  permute_on: chunk_ids\n  run: {cmds: ['{{chunk_ids}}']}",
+    "a:\n  run: {cmds: {x: y}}",
+    "a:\n  run: {comds: [x]}",
+    "a:\n  run: [x]",
+    "a:\n  inherits_from: b",
+    "a:\n  cmds: [x]",
+    "a:\n  scheduler: grid\n  schedule: {nodes: 0}\n  permute_on: chunk_ids\n  run: {cmds: [x]}",
+])
+def test_what_follows_from_a_mistake_is_not_reported(pav_cfg: PavConfig, text: str) -> None:
+    _, *others = _problems(pav_cfg, text + "\n")
+    assert others == []
+
+
+def test_an_inherited_mistake_is_one_problem(pav_cfg: PavConfig) -> None:
+    text = "_b: {schedule: {nodes: 0}, run: {cmds: ['{{no_such}}']}}\n" + "".join(
+        f"t{number}: {{inherits_from: _b}}\n" for number in range(8))
+    found = _problems(pav_cfg, text)
+    assert [line.partition(" ")[2].partition(":")[0] for line in found] == [
+        "_b.schedule.nodes", "_b.run.cmds.0"]
+    for line in found:
+        assert line.endswith("(In tests t0, t1, t2, t3 and 4 more)") or line.endswith(
+            "(In tests t0, t1, t2, t3 and 4 more.)")
+
+
+def test_what_each_of_many_permutations_has_wrong_is_counted(pav_cfg: PavConfig) -> None:
+    items = ", ".join(f"x{number}" for number in range(1500))
+    found = _problems(pav_cfg, f"""
+        a:
+          variables: {{n: [{items}]}}
+          permute_on: n
+          schedule: {{nodes: '{{{{n}}}}'}}
+          run: {{cmds: [x]}}
+        """)
+    assert len(found) == 51
+    assert found[-1] == "and at least 950 more problems."
+
+
+def test_the_error_of_one_test_has_its_cause(pav_cfg: PavConfig) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _resolve(pav_cfg, "a: {scheduler: rwa, run: {cmds: [x]}}")
+    assert isinstance(caught.value.__cause__, SchedulerPluginError)
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("{{n + 1}}", "expressions"), ("{{len(n)}}", "expressions"), ("{{n:03d}}", "expressions"),
+    ("[~ {{n}} ~]", "iterations"), ("a [~{{n}}~,]", "iterations"), ("{{n-1}}", "expressions")])
+def test_what_only_pavilion_has_between_braces_is_said(pav_cfg: PavConfig, text: str, word: str
+                                                       ) -> None:
+    (line,) = _problems(pav_cfg, f"a:\n  variables: {{n: 1}}\n  run: {{cmds: ['echo {text}']}}\n")
+    assert line.startswith("3: a.run.cmds.0: ")
+    assert f"Pavilion has {word}" in line
+    assert "this host does not" in line
+
+
+@pytest.mark.parametrize("text", ["[~/{{n}}]", "x[~ ]{{n}}", "[[ ~ == {{n}}~ ]]", "[~{{n}}"])
+def test_a_tilde_in_brackets_is_no_iteration(pav_cfg: PavConfig, text: str) -> None:
+    (run,) = _resolve(pav_cfg, f"a:\n  variables: {{n: 1}}\n  run: {{cmds: ['echo {text}']}}\n")
+    assert run.config["run"]["cmds"] == [f"echo {text}".replace("{{n}}", "1")]
 
 
 @pytest.mark.parametrize("timeout", ["none", "None", "0.5", "3600", "1e3"])

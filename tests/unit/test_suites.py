@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError
+from pavilion.pavilion_keys import INSTEAD
+from pavilion.schedulers.config import CONFIG_DEFAULTS
 from pavilion.suites import list_suites, load_suite, select_tests
 
 
@@ -181,8 +184,8 @@ def test_a_common_ancestor_is_no_circle(folder: Path) -> None:
 def test_an_unknown_parent_gets_its_near_match(folder: Path) -> None:
     message = _error(_suite(folder, "_base: {}\na: {inherits_from: _bsae}"))
     assert "'_bsae'" in message
-    assert "Did you mean '_base'?" in message
-    assert "Test 'a'" in message
+    assert "did you mean '_base'?" in message
+    assert ":2: a.inherits_from" in message
 
 
 # ----------------------------------------------------------------------------------- bad suites
@@ -261,6 +264,190 @@ def test_a_foreign_section_must_be_a_section(folder: Path) -> None:
     assert "flux" in _error(_suite(folder, "a: {schedule: {flux: 3}}"))
 
 
+def _lines(message: str) -> list[tuple[int, str]]:
+    """The lines and keys of the problems that a message reports."""
+    return [(int(line), key) for line, key in
+            re.findall(r"^  \S+\.yaml:(\d+): (?:column \d+: )?([\w.+?-]+(?:\[\d+\])?)", message,
+                       re.MULTILINE)]
+
+
+def test_all_problems_of_a_file_are_reported_at_once(folder: Path) -> None:
+    message = _error(_suite(folder, """
+        _base:
+          run:
+            comds: [x]
+          schedule: {node: 1}
+        a:
+          inherits_from: [_base, bsae]
+          schedul: {}
+          run: [x]
+        b:
+          summary: [not, text]
+          variables: {1x: 2, y: [1, [2]], z: {k: [3]}}
+          run:
+            env: {A-B: 1, C: [2]}
+            timeout+: 4
+            cmds: [x, {y: z}]
+            cmds: [again]
+        c d: {}
+        e: text
+        f: {inherits_from: g}
+        g: {inherits_from: f}
+        """))
+    assert "17 problems were found" in message
+    assert _lines(message) == [
+        (4, "_base.run.comds"), (5, "_base.schedule.node"), (7, "a.inherits_from"),
+        (8, "a.schedul"), (9, "a.run"), (11, "b.summary"), (12, "b.variables.1x"),
+        (12, "b.variables.y[1]"), (12, "b.variables.z.k"), (14, "b.run.env.A-B"),
+        (14, "b.run.env.C"), (15, "b.run.timeout+"), (16, "b.run.cmds[1]"), (17, "the"),
+        (18, "c"), (19, "e"), (20, "f.inherits_from")]
+
+
+def test_of_very_many_problems_the_first_are_shown_and_the_others_counted(folder: Path) -> None:
+    message = _error(_suite(folder, "a:\n" + "".join(f"  k{n}: 1\n" for n in range(2000))))
+    assert "2000 problems were found" in message
+    assert [line for line, _ in _lines(message)] == list(range(2, 52))
+    assert message.endswith("and 1950 more problems.")
+
+
+def test_what_is_wrong_is_told_where_it_stands(folder: Path) -> None:
+    """In another line than its key, or at an anchor."""
+    message = _error(_suite(folder, """
+        x:
+          variables: {ok: &list [[1]]}
+          summary:
+            [a]
+        a:
+          variables:
+            v: *list
+          doc: &d {b: c}
+        c: {doc: *d}
+        """))
+    assert _lines(message) == [(3, "x.variables.ok[0]"), (3, "a.variables.v[0]"),
+                               (4, "x.summary"), (9, "a.doc"), (9, "c.doc")]
+
+
+@pytest.mark.parametrize("key", INSTEAD)
+def test_a_key_that_only_pavilion_has_is_refused_as_that(folder: Path, key: str) -> None:
+    section, _, name = key.rpartition(".")
+    text = f"run: {{cmds: [x], {name}: y}}" if section else f"{name}: y\n  run: {{cmds: [x]}}"
+    message = _error(_suite(folder, f"a:\n  {text}\n"))
+    assert f"suite.yaml:2: a.{key}: Pavilion has this key, this host does not: " in message
+    assert message.count("\n") == 1
+    assert "did you mean" not in message
+
+
+def test_default_values_are_refused_as_something_that_pavilion_has(folder: Path) -> None:
+    message = _error(_suite(folder, "a:\n  variables:\n    scratch?: /tmp\n    needed?:\n"))
+    assert _lines(message) == [(3, "a.variables.scratch?"), (4, "a.variables.needed?")]
+    assert "Pavilion has default values ('scratch?'), this host does not: write" in message
+
+
+def test_what_pavilion_has_elsewhere_is_taken_from_there(folder: Path) -> None:
+    tests = load_suite(_suite(folder, """
+        a: {shebang: '#!/bin/sh', run: {concurrent: 3, cmds: [x]}}
+        b: {inherits_from: a}
+        c: {inherits_from: a, run: {shebang: '#!/bin/ksh'}, concurrent: 4}
+        d: {inherits_from: c, shebang: '#!/bin/zsh', run: {concurrent: 5}}
+        e: {inherits_from: d, shebang: }
+        f: {shebang: '#!/bin/sh'}
+        g: {inherits_from: a, run: , shebang: '#!/bin/csh'}
+        """))
+    found = {name: (test.config["run"]["shebang"], test.config["concurrent"])
+             for name, test in tests.items()}
+    assert found == {
+        "a": ("#!/bin/sh", "3"), "b": ("#!/bin/sh", "3"), "c": ("#!/bin/ksh", "4"),
+        "d": ("#!/bin/zsh", "5"), "e": ("#!/bin/bash", "5"), "f": ("#!/bin/sh", None),
+        "g": ("#!/bin/csh", "3")}
+    assert tests["g"].config["run"]["cmds"] == []
+    assert "concurrent" not in tests["a"].config["run"]
+
+
+def test_a_key_in_both_of_its_places_is_an_error(folder: Path) -> None:
+    message = _error(_suite(folder, """
+        a:
+          shebang: '#!/bin/sh'
+          concurrent: 1
+          run:
+            shebang: '#!/bin/sh'
+            concurrent: 2
+        """))
+    assert _lines(message) == [(3, "a.shebang"), (7, "a.run.concurrent")]
+
+
+def test_a_key_of_a_section_that_stands_in_the_test_is_told_where_it_belongs(folder: Path
+                                                                             ) -> None:
+    message = _error(_suite(folder, "a:\n  cmds: [x]\n  nodes: 3\n  raw: {concurrent: 2}\n"))
+    for place in ("run.cmds", "schedule.nodes", "schedule.raw"):
+        assert f"did you mean '{place}'?" in message
+
+
+def test_a_test_without_a_name_is_one_problem(folder: Path) -> None:
+    message = _error(_suite(folder, "summary: Hi.\nrun: {cmds: [x]}\nschedule: {nodes: 2}\n"))
+    assert ":1: 'summary', 'run', 'schedule': keys of a test where the name of a test" in message
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("content, parts", [
+    (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: bad YAML", "not with tabs"]),
+    (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
+    (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
+    (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
+    (b"just text\n", ["'just text' where a mapping"]),
+])
+def test_what_is_not_a_suite_at_all(folder: Path, content: bytes, parts: list[str]) -> None:
+    file = folder / "suite.yaml"
+    file.write_bytes(content)
+    message = _error(file)
+    for part in parts:
+        assert part in message
+
+
+def test_a_byte_order_mark_is_not_a_part_of_the_first_name(folder: Path) -> None:
+    file = folder / "suite.yaml"
+    file.write_bytes(b"\xef\xbb\xbfa: {run: {cmds: [x]}}\n")
+    assert list(load_suite(file)) == ["a"]
+
+
+# --------------------------------------------------------------------------- adding to a default
+
+def _states(folder: Path, text: str, *overrides: str) -> dict[str, list[str]]:
+    """The up_states of each test, '*' for the default ones."""
+    default = list(CONFIG_DEFAULTS["slurm"]["up_states"])
+    found = {}
+    for name, test in load_suite(_suite(folder, text), overrides).items():
+        states = test.config["schedule"]["slurm"]["up_states"]
+        starts = states[:len(default)] == default
+        found[name] = ["*", *states[len(default):]] if starts else states
+    assert list(CONFIG_DEFAULTS["slurm"]["up_states"]) == default
+    return found
+
+
+def test_a_plus_adds_to_the_default_where_nothing_is_inherited(folder: Path) -> None:
+    found = _states(folder, """
+        plain: {}
+        added: {schedule: {slurm: {up_states+: [POWERED_DOWN]}}}
+        twice: {inherits_from: added, schedule: {slurm: {up_states+: DRAIN}}}
+        given: {schedule: {slurm: {up_states: [IDLE]}}}
+        to_given: {inherits_from: given, schedule: {slurm: {up_states+: DRAIN}}}
+        reset: {inherits_from: given, schedule: {slurm: {up_states: }}}
+        to_reset: {inherits_from: reset, schedule: {slurm: {up_states+: DRAIN}}}
+        emptied: {schedule: {slurm: {up_states: []}}}
+        to_emptied: {inherits_from: emptied, schedule: {slurm: {up_states+: DRAIN}}}
+        both: {schedule: {slurm: {up_states+: [B], up_states: [A]}}}
+        """)
+    assert found == {
+        "plain": [], "added": ["*", "POWERED_DOWN"], "twice": ["*", "POWERED_DOWN", "DRAIN"],
+        "given": ["IDLE"], "to_given": ["IDLE", "DRAIN"], "reset": [], "to_reset": ["*", "DRAIN"],
+        "emptied": [], "to_emptied": ["*", "DRAIN"], "both": ["A", "B"]}
+
+
+def test_so_does_an_override(folder: Path) -> None:
+    text = "a: {}\nb: {schedule: {slurm: {up_states+: [X]}}}"
+    found = _states(folder, text, "schedule.slurm.up_states+=[Y]", "schedule.slurm.up_states+=Z")
+    assert found == {"a": ["*", "Y", "Z"], "b": ["*", "X", "Y", "Z"]}
+
+
 # ------------------------------------------------------------------------------------- overrides
 
 def test_overrides_go_before_what_the_tests_say(folder: Path) -> None:
@@ -285,6 +472,12 @@ def test_an_override_may_add_to_a_list(folder: Path) -> None:
     assert config["run"]["cmds"] == ["base", "child", "more", "and: more", "last"]
 
 
+@pytest.mark.parametrize("key", ["shebang", "run.shebang"])
+def test_an_override_may_be_a_shebang(folder: Path, key: str) -> None:
+    config = _config(folder, FAMILY, "child", f"{key}=#!/bin/sh -e", "run.concurrent=3")
+    assert (config["run"]["shebang"], config["concurrent"]) == ("#!/bin/sh -e", "3")
+
+
 def test_an_override_without_a_value_changes_nothing_else(folder: Path) -> None:
     config = _config(folder, FAMILY, "child", "run.timeout=none")
     assert config["run"]["timeout"] == "none"
@@ -304,6 +497,7 @@ def test_an_override_without_a_value_changes_nothing_else(folder: Path) -> None:
     ("run.env.1X=4", ["1X"]),
     ("variables.names.0=4", ["variables.names.0=4"]),
     ("schedule.flux.queue=a", ["flux"]),
+    ("build.cmds=make", ["build", "Pavilion has this key, this host does not"]),
 ])
 def test_a_bad_override_is_named(folder: Path, override: str, parts: list[str]) -> None:
     message = _error(_suite(folder, FAMILY), override)
@@ -398,7 +592,7 @@ def test_a_test_without_commands_is_an_error_only_when_it_is_to_run(pav_cfg: Pav
     _suite(folder, "a: {run: {cmds: [x]}}\nb: {summary: nothing}", "part.yaml")
     assert _names(pav_cfg, "part.a") == ["part.a"]
     for target in ("part", "part.b"):
-        with pytest.raises(ConfigError, match=r"Test 'b'.*run.cmds is empty"):
+        with pytest.raises(ConfigError, match=r"part.yaml:2: b.run.cmds: .*no commands"):
             select_tests(pav_cfg, target)
 
 

@@ -145,7 +145,7 @@ def test_text_is_resolved(text: str, result: str) -> None:
     ("{{sched.broken}}", r"'sched\.broken' has no usable value: .*no such thing"),
     ("{{a + b}}", r"only a reference to a variable, '\[set\.\]name\[\.index\]\[\.key\]'"),
     ("{{}}", r"Two literal braces are written \\\{\\\{"),
-    ("{{name|upper}}", "there are no expressions"),
+    ("{{name|upper}}", "Pavilion has expressions, this host does not"),
     ("{{.name}}", "only a reference"),
     ("{{name.}}", "only a reference"),
     ("{{é}}", "only a reference"),

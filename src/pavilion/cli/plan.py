@@ -9,6 +9,7 @@ from pavilion.errors import ConfigError
 from pavilion.preview import Preview, PreviewJob, kickoff_script, preview
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import node_range_text
+from pavilion.schedulers.time_limits import HOUR, seconds_of, short_text
 
 from . import base
 from .base import PROGRAM, Command, Session
@@ -67,7 +68,7 @@ def _row(job: PreviewJob) -> list[str]:
         size, nodes = node_range_text(planned.node_range), "any"
     return [str(job.number), job.scheduler, planned.mode,
             "" if planned.chunk is None else str(planned.chunk), size, nodes,
-            f"{planned.config['time_limit']}h", str(len(planned.tests)),
+            short_text(planned.config["time_limit"]), str(len(planned.tests)),
             ", ".join(job.test_names)]
 
 
@@ -77,7 +78,7 @@ def _record(session: Session, job: PreviewJob) -> dict[str, Any]:
         "job": job.number, "scheduler": job.scheduler, "name": job.name, "mode": planned.mode,
         "chunk": planned.chunk, "nodes": planned.nodes,
         "node_list": None if planned.nodes is None else hostlists.fold(planned.nodes),
-        "node_range": planned.node_range, "time_limit": planned.config["time_limit"],
+        "node_range": planned.node_range, "time_limit": _hours(planned.config["time_limit"]),
         "tests": job.test_names,
     }
     if job.number in session.args.script:
@@ -85,12 +86,16 @@ def _record(session: Session, job: PreviewJob) -> dict[str, Any]:
     return record
 
 
+def _hours(limit: int) -> int | float:
+    return limit if type(limit) is int else seconds_of(limit) / HOUR
+
+
 COMMANDS = [Command(
     name="plan",
     summary="show what 'run' would start, without starting it",
     description=(
         "Show the jobs that 'run' would start with the same arguments: which tests share which,\n"
-        "on which nodes ('any': the scheduler picks), for how many hours. Nothing is started."),
+        "on which nodes ('any': the scheduler picks), for how long. Nothing is started."),
     examples=["plan nightly", "plan nightly -c schedule.chunking.size=16 --seed 7",
               "plan nightly --script 1"],
     run=_run, arguments=_arguments, json=True)]

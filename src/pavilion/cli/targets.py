@@ -6,7 +6,9 @@ import argparse
 import os
 from collections.abc import Collection, Sequence
 
+from pavilion.diagnosis import check_sections
 from pavilion.errors import SchedulerPluginError, quoted
+from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.suites import select_tests
 
@@ -50,9 +52,13 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
         seed = int.from_bytes(os.urandom(4), "big")
     set_seed(seed)
     changes = overrides(session.args)
+    problems = Problems()
     tests = [test for target in session.args.targets
-             for test in select_tests(session.pav_cfg, target, changes)]
-    resolved = [run for test in tests for run in resolve_test(test)]
+             for test in select_tests(session.pav_cfg, target, changes, problems)]
+    resolved = [run for test in tests for run in resolve_test(test, problems)]
+    if not problems:
+        check_sections(resolved, problems)
+    problems.raise_any()
     return resolved, seed
 
 

@@ -20,9 +20,10 @@ from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from . import chunking, inventory, node_selection
-from .config import calc_node_range, validate_config
+from .config import calc_node_range
 from .config_cache import ConfigCache
 from .handover import calling
+from .inventory import NodesUnknownError
 from .job_states import blame
 from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
@@ -61,6 +62,17 @@ class _Chunks(NamedTuple):
     error: str | None = None
 
 
+# Of a test whose nodes the scheduler picks, where they are not known.
+UNKNOWN_NODES = FilteredNodes(-1, {}, [], {})
+UNKNOWN_CHUNKS = _Chunks("not known", [], False)
+
+
+def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
+    return (f"{problem.rstrip('. ')}. The test depends on the nodes, because of "
+            f"{' and '.join(needs)}. Without these, and with a plain number of nodes, the "
+            "scheduler would pick them.")
+
+
 class SchedulerPluginAdvanced(SchedulerPlugin):
     """The base class of schedulers with an inventory of nodes.
 
@@ -70,7 +82,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         Ask the scheduler for its nodes.  The list has an item per node, of any type; ``extra``
         is whatever else the next method needs.  Called when something depends on nodes, and not
         again until :meth:`refresh` (or for a ``sched_config`` that differs in what it reads
-        there).  Raise SchedulerPluginError when the scheduler cannot be asked.
+        there).  Raise SchedulerPluginError when the scheduler cannot be asked; NodesUnknownError
+        (of pavilion.schedulers.inventory) when it takes jobs all the same.  That ends only the
+        tests that depend on nodes: a test whose nodes the scheduler picks, and that gives its size
+        in numbers, is handed over without an inventory.
 
     ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
         Make of an item of that list the description of its node: a dictionary with
@@ -83,8 +98,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         The data must be accurate: a job on nodes that its scheduler refuses, or that never
         come up, waits forever.
 
+        - ``cause`` (str): why it is not up, or not available, in a few words ('drained'):
+          messages group nodes by it.  Optional.
+
     ``_filter_custom(sched_config, node_name, node) -> None or str``
         Why a node cannot be used for a reason of the plugin's own; None when it can.
+
+    ``_missing_nodes(sched_config) -> int``
+        How many nodes the scheduler has for such a job, but does not list here.  Called when too
+        few are listed; 0 by default.
 
     ``sched_config`` is the validated schedule section.  It is a plain dictionary to the plugin;
     which of its keys are read decides for which tests a result is used again.
@@ -95,6 +117,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # After the scheduler could not be asked for its nodes: how long, in seconds, that answer
     # serves all who need them.  refresh() forgets it.
     INVENTORY_RETRY: float = 15.0
+    # Why nodes are left out ('cause' of a node, or what _filter_custom gives) -> what lets such
+    # nodes in, for messages.
+    LEFT_OUT_ADVICE: Mapping[str, str] = {}
 
     def __init__(self, name: str, description: str,
                  priority: int = SchedulerPlugin.PRIO_COMMON) -> None:
@@ -144,6 +169,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """See the class docstring."""
         return None
 
+    def _missing_nodes(self, sched_config: dict[str, Any]) -> int:
+        """See the class docstring."""
+        return 0
+
+    def _placement_problem(self, sched_config: dict[str, Any], filtered: FilteredNodes
+                           ) -> str | None:
+        """Why no job can have as many of these nodes as a test asks for, although there are as
+        many; None when one can."""
+        return None
+
     # ------------------------------------------------------------------------------ the nodes
 
     def refresh(self) -> None:
@@ -170,11 +205,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return self._last_nodes
 
     def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        # A thousand tests must not wait for a thousand time-outs.
-        answer = self._answers.get(
-            sched_config, self._ask_for_nodes,
-            lambda known: (known.failure is None
-                           or time.monotonic() - known.when < self.INVENTORY_RETRY))
+        answer = self._raw_answer(sched_config)
         try:
             if answer.failure is not None:
                 raise answer.failure
@@ -185,6 +216,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(str(exc)) from exc
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(blame(self, "_get_raw_node_data", exc)) from exc
+
+    def _raw_answer(self, sched_config: dict[str, Any]) -> _Answer:
+        """What came of querying the scheduler for its nodes, of just now or of before."""
+        with self._inventory_lock:
+            # A thousand tests must not wait for a thousand time-outs.
+            return self._answers.get(
+                sched_config, self._ask_for_nodes,
+                lambda known: (known.failure is None
+                               or time.monotonic() - known.when < self.INVENTORY_RETRY))
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
         try:
@@ -239,7 +279,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
                 ) -> tuple[NodeList, dict[str, list[str]]]:
         return inventory.filter_nodes(nodes, sched_config, self._custom(sched_config),
-                                      ordered=ordered)
+                                      ordered=ordered, advice=self.LEFT_OUT_ADVICE)
 
     def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
         if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
@@ -344,7 +384,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         return self.VAR_CLASS(
             sched_config, deferred=True,
-            nodes=LaterNodes(lambda: self._guarded(lambda: self._view(sched_config), "_view")))
+            nodes=LaterNodes(lambda: self._guarded(lambda: self._view(sched_config), "_view"),
+                             needed=bool(inventory.node_needs(sched_config))))
 
     def _view(self, sched_config: dict[str, Any]) -> NodeView:
         """What the variables of a test say about nodes."""
@@ -353,14 +394,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         if chunks.error is not None:
             problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
         else:
-            problem = (inventory.include_problem(filtered.reasons)
+            wrong = self._section_problem(sched_config)
+            problem = (str(wrong) if wrong is not None else
+                       inventory.include_problem(filtered.reasons)
                        or self._too_few(sched_config, filtered, chunks))
         return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
                         [problem] if problem else [])
 
-    @staticmethod
-    def _too_few(sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+    def _too_few(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
                  ) -> str | None:
+        """That a test gets fewer nodes than it asks for; None when it does not."""
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, _ = calc_node_range(sched_config, usable)
         if usable >= least:
@@ -438,15 +481,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
         """
         from . import planning
-        config = validate_config(test.config["schedule"])
-        filtered = self.filtered_nodes(config)
-        chunks = self._get_chunks(filtered, config)
-        if chunks.error is not None:
-            raise SchedConfigError(self._chunk_problem(filtered, config, chunks.error))
-        if not filtered.names:
-            # To the planner, no chunks are nodes that are not known; the scheduler may know some.
-            raise SchedConfigError(inventory.include_problem(filtered.reasons)
-                                   or str(self._too_few(config, filtered, chunks)))
+        config = self._validated(test.config["schedule"])
+        problem = self._section_problem(config)
+        if problem is not None:
+            raise problem
+        filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
         return planning.TestRequest(
@@ -458,7 +497,52 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             time_limit=config["time_limit"], left_out=filtered.reasons,
         ), filtered
 
+    def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, _Chunks]:
+        """The nodes that a test may use, in chunks; none where the scheduler picks the nodes and
+        does not list all that it has.
+
+        :raises SchedulerPluginError: When the test depends on nodes that are not known.
+        :raises SchedConfigError: When there are too few.
+        """
+        needs = inventory.node_needs(config)
+        try:
+            filtered = self.filtered_nodes(config)
+            chunks = self._get_chunks(filtered, config)
+            problem = self._nodes_problem(config, filtered, chunks)
+        except NodesUnknownError as exc:
+            if needs:
+                raise SchedulerPluginError(_needs_nodes(exc.msg, needs), data=exc.data,
+                                           prior_error=exc.prior_error) from exc
+            return UNKNOWN_NODES, UNKNOWN_CHUNKS
+        short = problem or (None if needs else inventory.include_problem(filtered.reasons)
+                            or self._too_few(config, filtered, chunks))
+        missing = self._missing_nodes(config) if short else 0
+        if missing and not needs:
+            return UNKNOWN_NODES, UNKNOWN_CHUNKS
+        if problem is None:
+            # The planner says so where there are too few.
+            problem = None if short else self._placement_problem(config, filtered)
+            if problem is None:
+                return filtered, chunks
+        if missing:
+            problem = _needs_nodes(f"{problem} {missing} more of the scheduler's nodes for such a "
+                                   "job are not listed here", needs)
+        raise SchedConfigError(problem)
+
+    def _nodes_problem(self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+                       ) -> str | None:
+        """Why a test cannot be planned at all; None when it can."""
+        if chunks.error is not None:
+            return self._chunk_problem(filtered, config, chunks.error)
+        if not filtered.names:
+            # To the planner, no chunks are nodes that are not known; the scheduler may know some.
+            return (inventory.include_problem(filtered.reasons)
+                    or self._too_few(config, filtered, chunks))
+        return None
+
     def _job_node_range(self, sched_config: dict[str, Any]) -> NodeRange:
+        if not inventory.node_needs(sched_config):
+            return calc_node_range(sched_config, 0)
         return calc_node_range(sched_config, len(self.filtered_nodes(sched_config).names))
 
     def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
-from .config import validate_config
 from .scheduler import SchedulerPlugin
 from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import SchedulerVariables
@@ -74,7 +73,10 @@ class SchedulerPluginBasic(SchedulerPlugin):
         groups: dict[Hashable, PlannedJob] = {}
         for number, test in enumerate(tests):
             try:
-                config = validate_config(test.config["schedule"])
+                config = self._validated(test.config["schedule"])
+                problem = self._section_problem(config)
+                if problem is not None:
+                    raise problem
                 node_range = self._job_node_range(config)
                 key = self._share_key(config, node_range, number)
             except (Exception, SystemExit) as exc:

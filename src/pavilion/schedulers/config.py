@@ -19,6 +19,7 @@ from pavilion.errors import SchedConfigError
 from pavilion.types import NodeRange
 
 from . import hostlists
+from .time_limits import time_limit
 
 __all__ = [
     "ScheduleConfig", "SchedConfigError", "CONFIG_VALIDATORS", "CONFIG_DEFAULTS",
@@ -79,7 +80,9 @@ class ScheduleConfig(yc.KeyedElem):
             "A command to put between the launch command and the test's command in test_cmd, "
             "such as a debugger.")),
         yc.StrElem("core_spec", help_text="How many cores per node to leave to the system."),
-        yc.StrElem("time_limit", help_text="The allocation's time limit in whole hours."),
+        yc.StrElem("time_limit", help_text=(
+            "The allocation's time limit: a number of hours ('2', '0.5'), or with units ('30m', "
+            "'1h30m'), or as H:MM:SS.")),
         yc.ListElem("across_nodes", sub_elem=yc.StrElem(), help_text=(
             "Use only these nodes. Host lists such as 'node[09-20]' are fine.")),
         yc.ListElem("include_nodes", sub_elem=yc.StrElem(), help_text=(
@@ -306,7 +309,7 @@ CONFIG_VALIDATORS: dict[str, Any] = {
     "reservation": None,
     "wrapper": None,
     "core_spec": None,
-    "time_limit": min_int("time_limit", 1),
+    "time_limit": time_limit,
     "across_nodes": parse_node_range,
     "include_nodes": parse_node_range,
     "exclude_nodes": parse_node_range,

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Callable, Optional
 
+from pavilion.errors import SchedulerPluginError
 from pavilion.types import NodeInfo, Nodes
 
 from . import hostlists
@@ -27,10 +28,28 @@ EXCLUDED = "in exclude_nodes"
 INCLUDE_PREFIX = "in include_nodes, but "
 NOT_THERE = "not in the inventory"
 
+# What a plugin may say of a node that is not up, or not available, in a few words: messages count
+# nodes by it.
+CAUSE = "cause"
+
 # A plugin's own filter: (node name, what is known of it) -> None, or why it is left out.
 CustomFilter = Callable[[str, NodeInfo], Optional[str]]
-# Reason -> names of the nodes left out for it.
-Reasons = dict[str, list[str]]
+
+
+class Reasons(dict[str, list[str]]):
+    """Reason -> names of the nodes left out for it.
+
+    :param advice: Reason, or cause -> what lets such nodes in, for messages.
+    :ivar causes: Reason -> cause (see CAUSE) -> how many nodes.
+    """
+
+    def __init__(self, advice: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.advice: dict[str, str] = {NOT_AVAILABLE: BUSY_ADVICE, **(advice or {})}
+        self.causes: dict[str, dict[str, int]] = {}
+
+
+BUSY_ADVICE = "schedule.node_state 'up' takes nodes that are in use, too"
 
 _REQUIRED: Mapping[str, type] = {"name": str, "up": bool, "available": bool}
 _NUMBERS = ("cpus", "mem")
@@ -39,6 +58,30 @@ _LISTS = ("partitions", "reservations", "features", "states")
 
 class InventoryError(ValueError):
     """A scheduler plugin returned something that is not the description of a node."""
+
+
+class NodesUnknownError(SchedulerPluginError):
+    """The scheduler does not list its nodes, and takes jobs all the same: only tests that depend on
+    nodes cannot be started."""
+
+
+def node_needs(sched_config: Mapping[str, Any]) -> list[str]:
+    """The keys, with their values, for which a test depends on the inventory; [] for one whose
+    nodes the scheduler picks, and whose size is given in numbers.
+
+    :param sched_config: The validated schedule section.
+    """
+    needs = []
+    if sched_config["chunking"]["size"]:
+        needs.append("chunking.size")
+    needs += [key for key in ("across_nodes",) if sched_config[key]]
+    needs += [key for key in ("nodes", "min_nodes", "tasks_per_node")
+              if isinstance(sched_config[key], float)]
+    if sched_config["node_state"] == AVAILABLE:
+        needs.append("node_state")
+    if sched_config["reservation"] == ANY_RESERVATION:
+        needs.append("reservation")
+    return [f"schedule.{need}" for need in needs]
 
 
 # --- The inventory ---
@@ -162,6 +205,7 @@ def filter_nodes(
     sched_config: Mapping[str, Any],
     custom: CustomFilter | None = None,
     ordered: bool = False,
+    advice: Mapping[str, str] | None = None,
 ) -> tuple[list[str], Reasons]:
     """Return the nodes that a test may use, and for each reason the nodes left out for it.
 
@@ -178,12 +222,13 @@ def filter_nodes(
         empty or missing key does not filter; reservation 'any' asks for any reservation at all.
     :param custom: The plugin's own filter.
     :param ordered: Says that the inventory is in natural order already, which saves a sort.
+    :param advice: See Reasons.
     :return: (names in natural order, {reason: names in natural order})
     """
     include = frozenset(sched_config.get("include_nodes") or ())
     if not ordered:
         nodes = in_order(nodes)
-    reasons: Reasons = {}
+    reasons = Reasons(advice)
     unknown = [name for name in include if name not in nodes]
     if unknown:
         reasons[INCLUDE_PREFIX + NOT_THERE] = hostlists.natural_sorted(unknown)
@@ -199,14 +244,16 @@ def filter_nodes(
 
 def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
     """Say which nodes of include_nodes cannot be used, and why; None when all can."""
-    problems = [
-        f"{hostlists.fold_short(names)} ({reason[len(INCLUDE_PREFIX):]})"
-        for reason, names in reasons.items()
-        if reason.startswith(INCLUDE_PREFIX)
-    ]
+    problems = []
+    for reason, names in reasons.items():
+        if reason.startswith(INCLUDE_PREFIX):
+            causes = ", ".join(_causes(reasons, reason))
+            why = reason[len(INCLUDE_PREFIX):] + (f": {causes}" if causes else "")
+            problems.append(f"{hostlists.fold_short(names)} ({why})")
     if not problems:
         return None
-    return f"include_nodes names nodes that cannot be used: {'; '.join(problems)}."
+    return (f"include_nodes names nodes that cannot be used: {'; '.join(problems)}."
+            f"{advice_for(reasons, INCLUDE_PREFIX)}")
 
 
 def insufficient_message(
@@ -227,10 +274,31 @@ def insufficient_message(
     for reason, names in reasons.items():
         if names:
             shown = hostlists.fold_short(names, count=False)
-            parts.append(f"{reason}: {len(names)} ({shown})")
+            causes = [f"{cause}: {count}" for cause, count in _causes(reasons, reason).items()]
+            parts.append(f"{reason}: {len(names)} ({shown})"
+                         + (f": {', '.join(causes)}" if causes else ""))
     if parts:
         message += f" Left out: {'; '.join(parts)}."
-    return message
+    return message + advice_for(reasons)
+
+
+def _causes(reasons: Mapping[str, Sequence[str]], reason: str) -> Mapping[str, int]:
+    return reasons.causes.get(reason, {}) if isinstance(reasons, Reasons) else {}
+
+
+def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
+    """What lets in nodes that were left out, as sentences with a blank before each; '' when
+    nothing is known that does.
+
+    :param prefix: Of reasons that begin with this.
+    """
+    if not isinstance(reasons, Reasons):
+        return ""
+    words = [word for reason, names in reasons.items() if names and reason.startswith(prefix)
+             for word in (reason[len(INCLUDE_PREFIX):] if reason.startswith(INCLUDE_PREFIX)
+                          else reason, *_causes(reasons, reason))]
+    texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
+    return "".join(f" {text[0].upper()}{text[1:]}." for text in texts if text)
 
 
 def filter_key(
@@ -298,6 +366,15 @@ class _Selection:
         self.names = list(compress(self.names, flags))
         self.infos = list(compress(self.infos, flags))
 
+    def keep_state(self, flags: list[bool], reason: str) -> None:
+        """As keep(), and count the causes that the plugin gives."""
+        for name, info, stays in zip(self.names, self.infos, flags):
+            if not stays and info.get(CAUSE):
+                prefix = INCLUDE_PREFIX if name in self.include else ""
+                counts = self.reasons.causes.setdefault(prefix + reason, {})
+                counts[info[CAUSE]] = counts.get(info[CAUSE], 0) + 1
+        self.keep(flags, reason)
+
     def book(self, reason: str, names: list[str], prefix: str = "") -> None:
         """Add nodes that are left out to those of a reason."""
         if names:
@@ -305,12 +382,12 @@ class _Selection:
 
 
 def _filter_state(nodes: _Selection, config: Mapping[str, Any]) -> None:
-    nodes.keep([info["up"] for info in nodes.infos], NOT_UP)
+    nodes.keep_state([info["up"] for info in nodes.infos], NOT_UP)
     if config.get("node_state") == AVAILABLE:
         flags = [info["available"] for info in nodes.infos]
         if nodes.include:
             flags = [free or name in nodes.include for free, name in zip(flags, nodes.names)]
-        nodes.keep(flags, NOT_AVAILABLE)
+        nodes.keep_state(flags, NOT_AVAILABLE)
 
 
 def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
@@ -326,8 +403,10 @@ def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
         flags = [bool(info.get("reservations", True)) for info in nodes.infos]
         nodes.keep(flags, "not in any reservation")
     elif reservation:
-        default = (reservation,)
-        flags = [reservation in info.get("reservations", default) for info in nodes.infos]
+        # A list, too.
+        default = tuple(part.strip() for part in reservation.split(",") if part.strip())
+        wanted = frozenset(default)
+        flags = [not wanted.isdisjoint(info.get("reservations", default)) for info in nodes.infos]
         nodes.keep(flags, f'not in reservation "{reservation}"')
 
 

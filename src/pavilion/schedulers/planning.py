@@ -61,7 +61,7 @@ class TestRequest:
     share_key: Hashable = ()
     """Tests with different keys never share a job."""
     time_limit: int = 1
-    """Hours."""
+    """Hours, or a TimeLimit."""
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Why nodes were left out (`inventory.filter_nodes`), for messages."""
 
@@ -77,7 +77,7 @@ class JobPlan:
     config: dict[str, Any]
     """The 'schedule' section of its test with the largest time limit."""
     time_limit: int
-    """Hours: the largest of its own tests."""
+    """The largest of its own tests: hours, or a TimeLimit."""
     nodes: NodeList | None = None
     """Sorted naturally. Not to be changed: jobs that get a whole chunk share one list."""
     node_range: NodeRange | None = None

@@ -296,6 +296,46 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring.  No section of its own by default."""
         return [], {}, {}
 
+    def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
+        """A validated schedule section in which what users wrote as the scheduler's own options has
+        its say: of ``--ntasks=12`` in a list of such options, 'tasks' is 12.  Tests are planned,
+        and their variables made, by what this gives.  It must not change what it is given.
+
+        :raises SchedConfigError: For options that cannot be used.
+        """
+        return sched_config
+
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
+        """Why no job with this schedule section can ever be had: it names a partition, a
+        reservation, an account that the scheduler does not have.  Called before a test is placed,
+        and before a series is made.  None when nothing is known against it; a scheduler that does
+        not answer is nothing against it.
+
+        :param sched_config: The validated and settled section.
+        :returns: The error; its ``data['key']`` is the key that it is about, as in
+            'schedule.partition'.
+        """
+        return None
+
+    def section_problem(self, raw_sched_config: Mapping[str, Any]) -> SchedConfigError | None:
+        """What is wrong with a test's schedule section, as far as it can be told before the test is
+        placed; None when nothing is.  Never raises: what goes wrong with finding out says nothing
+        about the test."""
+        try:
+            with calling(self.name, "_section_problem"):
+                return self._section_problem(self._validated(raw_sched_config))
+        except SchedConfigError as exc:
+            return exc
+        except (Exception, SystemExit):
+            return None
+
+    def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
+        """A test's schedule section, validated and settled.
+
+        :raises SchedConfigError: When it is wrong.
+        """
+        return self._settled(validate_config(raw_sched_config))
+
     def _missing(self, method: str, what: str) -> NotImplementedError:
         return NotImplementedError(
             f"The scheduler plugin {self.name!r} ({type(self).__name__} in {self.path}) does not "
@@ -368,7 +408,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
             prior error: hosts catch this class only), or the variables cannot be worked out.
         """
-        return self._guarded(lambda: self._get_initial_vars(validate_config(raw_sched_config)),
+        return self._guarded(lambda: self._get_initial_vars(self._validated(raw_sched_config)),
                              "_get_initial_vars")
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
@@ -377,7 +417,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When they cannot be worked out; with the test.
         """
         return self._guarded(
-            lambda: self._get_final_vars(validate_config(test.config["schedule"]), test),
+            lambda: self._get_final_vars(self._validated(test.config["schedule"]), test),
             "_get_final_vars", [test])
 
     def _guarded(self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
@@ -620,7 +660,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When a section is wrong.
         """
         try:
-            configs = [validate_config(test.config["schedule"]) for test in tests]
+            configs = [self._validated(test.config["schedule"]) for test in tests]
         except SchedConfigError as exc:
             raise section_refused(exc, tests) from exc
         longest = max(config["time_limit"] for config in configs)

@@ -35,6 +35,7 @@ from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
 from . import hostlists
 from .config import calc_node_range, node_range_text
+from .inventory import NodesUnknownError
 
 # What could mean something to a shell.
 _NOT_INERT = r"[^\w .,:/@%+=-]"
@@ -65,10 +66,12 @@ class LaterNodes(Mapping[str, NodeInfo]):
     """Nodes that the scheduler is asked for when somebody looks at them, and not before.
 
     :param work_out: Asks; called once.  What it raises is raised again by every look.
+    :param needed: Whether the test depends on its nodes, whatever variables it uses.
     """
 
-    def __init__(self, work_out: Callable[[], NodeView]) -> None:
+    def __init__(self, work_out: Callable[[], NodeView], needed: bool = True) -> None:
         self._work_out = work_out
+        self.needed = needed
         self._view: NodeView | None = None
         self.failure: Exception | None = None
 
@@ -143,6 +146,8 @@ class SchedulerVariables(VarDict):
     # Subclasses set attributes before they call our __init__, '_nodes' among them.
     _known = NodeView({}, [], None, [])
     _later: LaterNodes | None = None
+    _being_made = False
+    _reads_all = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -164,11 +169,23 @@ class SchedulerVariables(VarDict):
         self._failed: dict[str, str] = {}
         # For the host's class, which would make a text of a failure before we hear of it.
         self.DEFER_ERRORS = False
+        self._being_made = True
         super().__init__("sched", deferred=deferred)
+        self._being_made = False
 
     @property
     def _view(self) -> NodeView:
-        return self._known if self._later is None else self._later.view
+        if self._later is None:
+            return self._known
+        try:
+            return self._later.view
+        except NodesUnknownError:
+            # Some hosts look at everything right away, and then read all variables, whether the
+            # test uses them or not.
+            self._reads_all = self._reads_all or self._being_made
+            if self._being_made and not self._later.needed:
+                return self._known
+            raise
 
     @property
     def _nodes(self) -> Nodes:
@@ -221,7 +238,7 @@ class SchedulerVariables(VarDict):
                                  "mark it with @dfr_var_method too")
         if self._is_unset(key):
             return self._empty(key)
-        if self._later is not None and self._later.failure is not None:
+        if self._later is not None and self._later.failure is not None and not self._reads_all:
             # No fault of the variable's.
             raise self._later.failure
         if not type(self).DEFER_ERRORS:
@@ -275,7 +292,8 @@ class SchedulerVariables(VarDict):
         return self._unset[method]
 
     def _all_errors(self) -> list[str]:
-        return list(dict.fromkeys([*self._view.errors, *self._errors]))
+        view = self._known if self._reads_all else self._view
+        return list(dict.fromkeys([*view.errors, *self._errors]))
 
     def add_errors(self, errors: list[str]) -> None:
         """Add to what the ``errors`` variable lists.  Each text is listed once."""

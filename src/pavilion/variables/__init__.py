@@ -134,19 +134,27 @@ class VariableSetManager(Resolver):
             if not is_template(text) or not wanted(path):
                 return text
             where = dotted(path)
-            template = parse_template(text, where)
-            refs = [piece for piece in template if isinstance(piece, Reference)]
-            if all(self._deferred_by(ref, where) is None for ref in refs):
-                return self._fill(template, where)
-            for ref in refs:
-                if allows(deferred_ok, where):
-                    # A mistake in one of the others shall not wait for the allocation.
-                    self._check(ref, where)
-                else:
-                    self._must_be_known(ref, where)
-            return text
+            return self.resolve_or_keep(text, where, allows(deferred_ok, where))
 
         return map_texts(config, resolve)
+
+    def resolve_or_keep(self, text: str, where: str, may_wait: bool) -> str:
+        """Resolve a string, or keep one that needs a deferred variable.
+
+        :param may_wait: Whether it may need one.
+        :raises VariableError: as for ``resolve_config``.
+        """
+        template = parse_template(text, where)
+        refs = [piece for piece in template if isinstance(piece, Reference)]
+        if all(self._deferred_by(ref, where) is None for ref in refs):
+            return self._fill(template, where)
+        for ref in refs:
+            if may_wait:
+                # A mistake in one of the others shall not wait for the allocation.
+                self._check(ref, where)
+            else:
+                self._must_be_known(ref, where)
+        return text
 
     def deferred_paths(self, config: Any) -> list[list[str | int]]:
         """Where a config, not resolved yet, needs deferred variables: keys and list indices.
@@ -292,6 +300,6 @@ def permutations(manager: VariableSetManager, permute_on: Sequence[str],
         factors = " * ".join(map(str, counts.values()))
         raise VariableError(f"permute_on: there are {total} combinations of the items ({factors} "
                             f"of {listed([name for _, name in counts])}), and a test may have "
-                            f"{MAX_PERMUTATIONS}")
+                            f"{MAX_PERMUTATIONS}", data={"where": "permute_on"})
     combinations = itertools.product(*(range(count) for count in counts.values()))
     return [manager._permuted(dict(zip(counts, indices))) for indices in combinations]

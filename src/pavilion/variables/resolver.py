@@ -6,6 +6,7 @@ The work behind :class:`pavilion.variables.VariableSetManager`, which is what ot
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -101,13 +102,57 @@ class Resolver:
         msg = f"no variable '{given}'"
         if not in_set and len(parts) > 1:
             msg = f"no set or variable '{first}'"
-        near = _near_matches(given, parts[1] if in_set else first, full)
+        if "-" in given:
+            msg += " ('-' is a part of the name: Pavilion has expressions, this host does not)"
+        near = _near_matches(given, parts[1] if in_set else first, tuple(full))
         if near:
             return place.error(f"{msg}. Did you mean {listed(near)}?")
         if in_set:
             have = listed(names[first]) or "no variables here"
             return place.error(f"{msg}. The set '{first}' has {have}")
         return place.error(f"{msg}. There are: {listed(full) or 'no variables here'}")
+
+    def origins(self, text: str) -> list[tuple[str, str]]:
+        """Where what a text refers to stands.
+
+        :returns: (reference, dotted place of the text that it means, such as 'var.sizes.1'), for
+            references to the test's variables, and for those in these in turn.
+        """
+        found: dict[tuple[str, str], None] = {}
+        todo = [text]
+        while todo and len(found) < MAX_DEPTH:
+            try:
+                references = [piece for piece in parse_template(todo.pop())
+                              if isinstance(piece, Reference)]
+                for ref in references:
+                    for where, value in self._texts_of(ref):
+                        if (ref.text, where) not in found:
+                            found[ref.text, where] = None
+                            todo.append(value)
+            except VariableError:
+                # Reported where it is resolved.
+                continue
+        return list(found)
+
+    def _texts_of(self, ref: Reference) -> list[tuple[str, str]]:
+        """The unresolved texts that a reference means, with their dotted places in 'var'."""
+        place = Place("", ref.text)
+        target = self._find(ref, place)
+        owner = self._owner(target)
+        if owner[0] != "var":
+            return []
+        value = self._source(*owner).value(target.name, place)
+        where, path = f"var.{target.name}", list(target.path)
+        if isinstance(value, list):
+            given = path.pop(0) if path and (path[0] == "*" or path[0].isdigit()) else "0"
+            index = str(self._chosen[owner]) if target.set_name == "per" else given
+            if index == "*":
+                return [(f"{where}.{number}", text) for number, text in enumerate(value)
+                        if isinstance(text, str)]
+            where, value = f"{where}.{index}", value[int(index)]
+        if isinstance(value, dict) and path:
+            where, value = f"{where}.{path[0]}", value.get(path[0], "")
+        return [(where, value)] if isinstance(value, str) else [(where, "")]
 
     # What is deferred
 
@@ -221,8 +266,12 @@ def _through(where: str, variable: str) -> str:
     return f"{start}, through {variable}" if start else variable
 
 
-def _near_matches(given: str, name: str, full: list[str]) -> list[str]:
-    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere."""
+@functools.lru_cache(maxsize=64)
+def _near_matches(given: str, name: str, full: tuple[str, ...]) -> list[str]:
+    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere.
+
+    Kept for the permutations of a test, which have the same mistakes.
+    """
     bare = {other: other.partition(".")[2] for other in full}
     near = ([other for other in full if bare[other] == name]
             or difflib.get_close_matches(given, full, cutoff=0.85))
@@ -240,5 +289,5 @@ def names_set(parts: Sequence[str]) -> bool:
 def _joined(separator: str, texts: Sequence[str], where: str) -> str:
     if sum(map(len, texts)) > MAX_LENGTH:
         raise VariableError(f"{where or 'A text'}: with its variables' values it would have "
-                            f"more than {MAX_LENGTH} characters")
+                            f"more than {MAX_LENGTH} characters", data={"where": where})
     return separator.join(texts)

@@ -45,7 +45,8 @@ class Place(NamedTuple):
     def error(self, msg: str, prior: BaseException | None = None,
               cls: type[VariableError] = VariableError) -> VariableError:
         """An error with this place in front of the message."""
-        return cls(f"{_prefix(self.where)}{{{{{self.reference}}}}}: {msg}", prior_error=prior)
+        return cls(f"{_prefix(self.where)}{{{{{self.reference}}}}}: {msg}", prior_error=prior,
+                   data={"where": self.where, "reference": self.reference})
 
 
 # A parsed text: literal pieces and references, in order.
@@ -63,7 +64,8 @@ def parse_template(text: str, where: str = "") -> Template:
     The cost is linear in the length of the text.
 
     :param where: The dotted config key of the text, for messages.
-    :raises VariableError: for braces that are not closed, or hold no reference.
+    :raises VariableError: for braces that are not closed, or hold no reference, and for what
+        only Pavilion has.
     """
     if not is_template(text):
         return [text]
@@ -84,7 +86,22 @@ def parse_template(text: str, where: str = "") -> Template:
         template += [literal, reference] if literal else [reference]
         literal = ""
     literal += text[end:]
+    if _is_iteration(text):
+        raise VariableError(f"{_prefix(where)}Pavilion has iterations ('[~ ... ~]'), this host "
+                            "does not: '{{name.*}}' is all items of a variable, and 'permute_on' "
+                            "makes a test of each", data={"where": where})
     return [*template, literal] if literal else template
+
+
+def _is_iteration(text: str) -> bool:
+    """Whether the text has what Pavilion repeats for each item: '[~ {{name}} ~]'."""
+    at = 0
+    for mark in ("[~", "{{", "}}", "~", "]"):
+        at = text.find(mark, at)
+        if at < 0:
+            return False
+        at += len(mark)
+    return True
 
 
 def parse_reference(text: str, where: str = "") -> Reference:
@@ -96,7 +113,8 @@ def parse_reference(text: str, where: str = "") -> Reference:
     if _REFERENCE.fullmatch(name) is None:
         raise Place(where, text).error(
             "only a reference to a variable, '[set.]name[.index][.key]', is allowed between "
-            f"the braces; there are no expressions. {_ESCAPE_HINT}")
+            "the braces. Pavilion has expressions, this host does not: compute in the shell, with "
+            f"'$((...))'. {_ESCAPE_HINT}")
     return Reference(name, tuple(name.split(".")))
 
 
@@ -127,7 +145,7 @@ def _bad_braces(text: str, start: int, count: int, where: str) -> VariableError:
     what = ("has no '}}' right after its reference" if count <= 3
             else "follows other braces")
     return VariableError(f"{_prefix(where)}the '{{{{' at line {line}, column {column}, {what}: "
-                         f"{shown!r}. {_ESCAPE_HINT}")
+                         f"{shown!r}. {_ESCAPE_HINT}", data={"where": where})
 
 
 def _prefix(where: str) -> str:

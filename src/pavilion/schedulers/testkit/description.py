@@ -5,7 +5,8 @@
     name: t
     release: '22.05'
     nodes:
-      - {names: 'node[01-64]', cpus: 4, memory: 2000, features: [a, odd]}
+      - {names: 'node[01-62]', cpus: 4, memory: 2000, features: [a, odd]}
+      - {names: 'node[63-64]', gres: 'gpu:2'}
     partitions:
       - {name: main, nodes: 'node[01-60]', default: true, max_time: 60}
       - {name: secret, nodes: 'node[61-64]', hidden: true}
@@ -45,7 +46,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .fake_slurm import hostlist, releases
+from .fake_slurm import gres, hostlist, releases
 
 Row = dict[str, Any]
 
@@ -68,7 +69,7 @@ _KEYS: dict[str, dict[str, Any]] = {
     "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [],
                 "reservations": [], "settings": {}, "private_data": [], "switches": [],
                 "accounting": False},
-    "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "state": "IDLE",
+    "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "gres": "", "state": "IDLE",
               "reason": "", "power": "", "cloud": False, "resume_time": 2.0},
     "partitions": {"name": "", "nodes": "", "default": False, "hidden": False, "max_time": 0,
                    "default_time": 0, "max_nodes": 0, "state": "UP"},
@@ -223,12 +224,17 @@ def _nodes(groups: Sequence[object]) -> list[Row]:
         if given["power"] not in ("", "up", "down"):
             raise DescriptionError(f"{where}: power is 'up' or 'down', not {given['power']!r}")
         flags += ["CLOUD"] * given["cloud"] + ["POWERED_DOWN"] * (given["power"] == "down")
+        try:
+            gpus = gres.devices(given["gres"])
+        except ValueError as error:
+            raise DescriptionError(f"{where}: gres: {error}") from None
         for name in _expand(given["names"], where):
             if name in rows:
                 raise DescriptionError(f"{where}: {name} is there twice")
             rows[name] = {
                 "name": name, "cpus": given["cpus"], "memory": given["memory"],
-                "features": ",".join(given["features"]), "base": base, "flags": " ".join(flags),
+                "features": ",".join(given["features"]),
+                "gpus": ",".join(gpus) if gpus else None, "base": base, "flags": " ".join(flags),
                 "reason": given["reason"] or None,
                 "reason_user": "root" if given["reason"] else None,
                 "reason_time": time.time() if given["reason"] else None,

@@ -11,7 +11,8 @@ What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
   rows of its steps say 'CANCELLED' of a script that got a signal, and name one node.
 - The comment is recorded only with AccountingStoreFlags=job_comment; the command line of sbatch
   (SubmitLine, from 21.08) always is.  It is not quoted, and may hold line ends.
-- Of an exit code of 128 and more, sacct takes 128 away: '9:0' is exit code 9, or 137.
+- Of an exit code of 128 and more, sacct takes 128 away: '9:0' is exit code 9, or 137. From 25.11
+  on it does not (measured on 25.11).
 - A requeued job has a row for each run, and an id that was given out again has the rows of all
   jobs that had it.  Without ``--duplicates`` only the newest of all is told.
 - A slurmdbd that was down gets what happened meanwhile when it is back, some seconds later: until
@@ -332,7 +333,8 @@ class Accounting:
         # A job whose id is not known can only be looked for among all of its user's: of some time.
         if all(whens) or not all(ids):
             since = math.ceil(self._now() - min(filter(None, whens)) + MARGIN)
-        argv_of = queries.accounting(ids if all(ids) else [], records[0].user, cluster, since)
+        argv_of = queries.accounting(ids if all(ids) else [],
+                                     queries.named_user(records[0].user), cluster, since)
         result = self._run(argv_of(self._fields), TIMEOUT)
         if not result.ok and _NO_FIELD.search(result.stderr):
             # A release before 21.08.
@@ -376,7 +378,7 @@ def _or_signal(data: Mapping[str, str]) -> str:
     ended = parse_exit_code(data.get("exit_code", ""))
     if ended is None or ended.signal or ended.code not in _SIGNALS:
         return ""
-    return (f" sacct writes {ended.code + 128} (a command of it got "
+    return (f" Up to Slurm 25.05, sacct writes {ended.code + 128} (a command of it got "
             f"{signal.Signals(ended.code).name}) in the same way.")
 
 

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
 
 from ...commands import CommandResult, CommandRunner, Failure
+from ...inventory import NodesUnknownError
 from ...job_table import JobRecord, JobTable, QueryFailed
 from . import parsing, queries
 from .accounting import Accounting
 from .errors import classify_result, hint, summary
 from .recent_jobs import RecentJobs
+from .requested import RequestedNodes
 from .states import parse_job_state
 
 # Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
@@ -35,6 +38,9 @@ SUBMIT_AT_ONCE = 4
 LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
+# Of commands that no controller listens to.
+_NO_CONTROLLER = "Unable to contact slurm controller"
+_PRIVATE_DATA = re.compile(r"^PrivateData\s*=\s*(\S+)", re.MULTILINE)
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -49,8 +55,8 @@ class SlurmClient:
         # Jobs inherit the environment of sbatch, so nothing is set for it.
         self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
                                         set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
-        self._local_cluster = ""
-        self._ask_cluster_at = -math.inf
+        self._config_text = ""
+        self._ask_config_at = -math.inf
         self._scripts: dict[tuple[str | None, str], dict[str, str]] = {}
         self._scripts_lock = threading.Lock()
         self._scripts_again = 0.0
@@ -58,6 +64,8 @@ class SlurmClient:
         self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
         # What ended jobs that the controller has forgotten.
         self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
+        # What waiting jobs ask for and cannot have.
+        self.requested = RequestedNodes(lambda cluster: self.drained("", cluster))
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
 
@@ -80,14 +88,34 @@ class SlurmClient:
         :raises SchedulerPluginError: With the command and what it said.
         """
         result = self.querying.run_retrying(argv, classify_result, attempts=3)
-        if classify_result(result) is not None:
+        kind = classify_result(result)
+        if kind is None:
+            return result.stdout
+        if _NO_CONTROLLER in result.stderr:
             raise failed("Slurm could not be asked", result)
-        return result.stdout
+        command = " ".join(word if word.isprintable() else "..." for word in argv)
+        if kind is Failure.DENIED:
+            raise NodesUnknownError(
+                f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
+                "show (PrivateData in slurm.conf)")
+        problem = failed("Slurm could not be asked", result).msg
+        raise NodesUnknownError(problem if command in problem else
+                                f"{problem.rstrip('.')} ('{command}').")
 
     def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation], str]:
         """All nodes, all reservations, and the name of the default partition ('' for none).
 
         :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
+        """
+        nodes, default = self.nodes()
+        return nodes, self.reservations(self.reservations_text()), default
+
+    def nodes(self) -> tuple[list[parsing.Node], str]:
+        """All nodes, and the name of the default partition ('' for none).
+
+        :raises NodesUnknownError: When Slurm does not list them, or its answer is not whole.
+        :raises SchedulerPluginError: When its controller cannot be reached, so that it takes no
+            jobs either.
         """
         try:
             nodes, refused, default = self._nodes()
@@ -96,14 +124,36 @@ class SlurmClient:
                     break
                 self._sleep(pause)
                 nodes, refused, default = self._nodes()
-            reservations, also = parsing.parse_reservations(self.ask(queries.reservations()))
         except parsing.UnreadableAnswer as exc:
-            raise SchedulerPluginError("Slurm's answer about its nodes cannot be used",
-                                       prior_error=exc) from exc
-        for row in (*refused, *also):
+            raise NodesUnknownError("Slurm's answer about its nodes cannot be used",
+                                    prior_error=exc) from exc
+        for row in refused:
             # A node that is not understood is a node that tests do not get; no more than that.
             raise_if_nothing_left(row, nodes)
-        return nodes, reservations, default
+        return nodes, default
+
+    @staticmethod
+    def reservations(text: str) -> list[parsing.Reservation]:
+        """All reservations.
+
+        :param text: What Slurm printed about them.
+        :raises NodesUnknownError: When that cannot be read.
+        """
+        try:
+            reservations, refused = parsing.parse_reservations(text)
+        except parsing.UnreadableAnswer as exc:
+            raise NodesUnknownError("Slurm's answer about its reservations cannot be used",
+                                    prior_error=exc) from exc
+        for row in refused:
+            raise_if_nothing_left(row, reservations)
+        return reservations
+
+    def reservations_text(self) -> str:
+        """What Slurm prints about reservations.
+
+        :raises NodesUnknownError, SchedulerPluginError: As for nodes.
+        """
+        return self.ask(queries.reservations())
 
     def _nodes(self) -> tuple[list[parsing.Node], list[parsing.RefusedRow], str]:
         """The nodes, rows about them that cannot be read, and the default partition."""
@@ -118,14 +168,29 @@ class SlurmClient:
         return (*parsing.parse_nodes(text), parsing.default_partition(text))
 
     def local_cluster(self) -> str:
-        """The name of this host's cluster, asked for once; '' when Slurm does not say, and then
-        it is not asked again for a minute."""
-        if time.monotonic() >= self._ask_cluster_at:
+        """The name of this host's cluster; '' when Slurm does not say."""
+        return parsing.cluster_name(self.settings())
+
+    def hides_jobs_of(self, user: str | None) -> bool:
+        """Whether Slurm shows the jobs of this user to their owner only, who is somebody else: that
+        it does not list one of them says nothing then.
+
+        :param user: A user id; None when it is not known whose job it is.
+        """
+        if user is None or os.geteuid() == 0 or user == str(os.getuid()):
+            return False
+        private = _PRIVATE_DATA.search(self.settings())
+        return private is not None and "jobs" in private[1].lower().split(",")
+
+    def settings(self) -> str:
+        """The controller's settings, queried once; '' when Slurm does not say, and then it is not
+        queried again for a minute."""
+        if time.monotonic() >= self._ask_config_at:
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
-            self._local_cluster = parsing.cluster_name(result.stdout) if known else ""
-            self._ask_cluster_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
-        return self._local_cluster
+            self._config_text = result.stdout if known else ""
+            self._ask_config_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
+        return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
@@ -134,7 +199,7 @@ class SlurmClient:
         :param cluster: Another cluster than the one of this host.
         :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
         """
-        result = self.querying.run(queries.jobs(user, cluster))
+        result = self.querying.run(queries.jobs(queries.named_user(user), cluster))
         if classify_result(result) is not None:
             raise QueryFailed(result.describe())
         try:
@@ -159,7 +224,7 @@ class SlurmClient:
             known = self._scripts.setdefault((user, cluster), {})
             if job_id not in known and time.monotonic() >= self._scripts_again:
                 self._scripts_again = time.monotonic() + SCRIPTS_PAUSE
-                result = self.querying.run(queries.scripts(user, cluster))
+                result = self.querying.run(queries.scripts(queries.named_user(user), cluster))
                 if classify_result(result) is None:
                     try:
                         known.update(parsing.parse_scripts(result.stdout))
@@ -170,7 +235,7 @@ class SlurmClient:
     def drained(self, nodes: str, cluster: str = "") -> dict[str, str]:
         """Those of some nodes that are drained, and why; none when Slurm does not say.
 
-        :param nodes: A host list.
+        :param nodes: A host list; '' for all nodes.
         """
         result = self.querying.run(queries.node_reasons(nodes, cluster))
         if classify_result(result) is not None:
@@ -225,8 +290,8 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
     return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
-def raise_if_nothing_left(row: parsing.RefusedRow, nodes: list[parsing.Node]) -> None:
+def raise_if_nothing_left(row: parsing.RefusedRow, nodes: Sequence[object]) -> None:
     """One row that cannot be read is passed over; when it is all there is, nothing is known."""
     if not nodes:
-        raise SchedulerPluginError("Slurm's answer about its nodes cannot be read: "
+        raise NodesUnknownError("Slurm's answer about its nodes cannot be read: "
                                    f"{row.text} ({row.problem}).")

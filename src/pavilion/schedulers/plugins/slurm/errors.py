@@ -1,8 +1,8 @@
 """What a failed Slurm command's messages mean.
 
 Return codes hardly tell: 'no such job' and 'the controller does not answer' are both 1. stderr
-does. The texts are those of Slurm's error table, which have not changed from 20.11 to 26.05;
-those marked [V] in the tests were seen on 22.05.8.
+does. The texts are those of Slurm's error tables of 20.11 to 26.05; those marked [V] in the tests
+were seen on 22.05.8.
 
 Unclear is the default. A refusal is believed only when its text is known as one: for any other
 text sbatch may have submitted the job all the same, and squeue and scancel may have met trouble
@@ -36,6 +36,15 @@ _TRANSIENT = _any_of(
     "Resource temporarily unavailable",
     "try again",
 )
+# The same of a connection to one of several controllers (26.05). Where the next one answered, the
+# command returns 0, and its answer is whole.
+_CONNECTION = _any_of(
+    "Connection timed out",
+    "Connection forced closed",
+    "Connection rejected by handler",
+    "Rate limit exceeded",
+    "Controller is in standby mode",
+)
 _UNKNOWN_JOB = _any_of(
     "Invalid job id specified",
     "Job/step already completing or completed",
@@ -63,6 +72,7 @@ _REFUSED = _any_of(
     "Invalid feature specification",
     "Requested reservation is invalid",
     "Requested reservation is in use",
+    "Requested reservation not usable now",
     "Reservation is inactive",
     "Requested time limit is invalid",
     "Job violates accounting/QOS policy",
@@ -98,6 +108,36 @@ _REFUSED = _any_of(
     "Script is empty or only contains whitespace",
     "Batch script is empty",
     "Requested operation not presently available",
+    "Requested operation is presently disabled",
+    "Requested operation not supported on this system",
+    "Requested nodes not in this partition",
+    "Requested account has breached requested QOS usage threshold",
+    "Requested GRES option unsupported",
+    "Multiple partition job request not supported",
+    "Multiple KNL NUMA and/or MCDRAM constraints",
+    "Invalid preferred feature specification",
+    "Invalid extra constraints specification",
+    "Invalid GRES specification",
+    "Invalid mcs_label specified",
+    "Invalid --nice value",
+    "Invalid time-min specification",
+    "Invalid or unknown association",
+    "Job --batch option is invalid",
+    "Job script not specified",
+    "Job cannot be submitted without the current working directory",
+    "Time limit specification required",
+    "Only batch jobs are accepted or processed",
+    "Circular job dependency",
+    "Duplicate generic resource",
+    "Burst Buffer permission denied",
+    # Of topologies and GPUs, 25.11 and 26.05.
+    "Required nodes do not fit topology",
+    "Required nodes lack available resources",
+    "No suitable topology unit found",
+    "Insufficient resources in topology unit",
+    "Exceeded maximum node limit during topology allocation",
+    "No available nodes in topology",
+    "RestrictedCoresPerGPU",
     "Only allowed to",
     "Required tasks-per",
     "Account not permitted to use this partition",
@@ -115,17 +155,25 @@ _CLIENT_REFUSED = re.compile(
     r"Batch script|This does not look like a batch script|Script arguments|"
     r"--\S+ (?:is|requires|must)|Unknown (?:option|user)|"
     r"'?[\w.-]+'? can't be reached now, or it is an invalid entry|No cluster|"
-    r"Unable to process configuration file|.*format specification))",
+    r"Unable to process configuration file|.*format specification)|"
+    r"fatal: (?:.*mutually exclusive|\S+: line [0-9]+: Un(?:matched|expected)|"
+    r"Script .* too (?:large|big)|Inconsistent values|You can not have))",
     re.MULTILINE | re.IGNORECASE)
 # What comes with an answer that lacks what was asked for, although the command returns 0: squeue
 # for a user without a name, sinfo and squeue for a field that they do not have.
 _EMPTY_ANSWER = re.compile(r"Invalid user: |format specification", re.IGNORECASE)
-# Of sbatch: the queue takes no more jobs now. sbatch has retried for 120 seconds by itself. The
-# limits of accounting are named on a line of their own ('AssocMaxSubmitJobLimit') before the
+# Of sbatch: the queue takes no more jobs now. sbatch retries for 120 seconds by itself, after it
+# said so, and what it says at last tells how that ended.
+_RETRIES = re.compile(r"temporarily unable to accept job|job queue full|"
+                      r"Job creation temporarily disabled", re.IGNORECASE)
+_AT_LAST = re.compile(r"Batch job submission failed: (.*)")
+_STILL_FULL = re.compile(rf"Resource temporarily unavailable|MaxJobCount|{_RETRIES.pattern}",
+                         re.IGNORECASE)
+_STILL_BUSY = re.compile(r"nodes are busy|ports are in use", re.IGNORECASE)
+# The limits of accounting are named on a line of their own ('AssocMaxSubmitJobLimit') before the
 # general 'Job violates accounting/QOS policy', which may as well be about the job's size.
-_QUEUE_FULL = re.compile(
-    r"temporarily unable to accept job|job queue full|Job creation temporarily disabled|"
-    r"Resource temporarily unavailable|\w+SubmitJobs?(?:Per\w+)?Limit|MaxJobCount", re.IGNORECASE)
+_SUBMIT_LIMIT = re.compile(r"\w+SubmitJobs?(?:Per\w+)?(?:Limit)?\b", re.IGNORECASE)
+_POLICY = "accounting/QOS policy"
 _HAS_ID = re.compile(r"^(?:Submitted batch job )?[0-9]+(?:;\S+)?\s*$", re.MULTILINE)
 # An error line of a command that went on nevertheless and returned 0. Most are harmless: sites'
 # slurm.conf have blemishes that every call complains about.
@@ -157,13 +205,25 @@ def classify(returncode: int | None, stdout: str, stderr: str, command: str = ""
     if command == "sbatch" and _HAS_ID.search(stdout):
         # It says both that there is a job, and that there is none.
         return Failure.TRANSIENT
-    if command in ("", "sbatch") and _QUEUE_FULL.search(stderr):
+    if command in ("", "sbatch") and returncode > 0 and _is_full(stderr):
         return Failure.QUEUE_FULL
     kind = _of_text(stderr)
     if kind is Failure.TRANSIENT and command == "scancel":
         # Without a word, its return code still tells.
         return _SCANCEL_CODES.get(returncode, kind)
     return kind
+
+
+def _is_full(stderr: str) -> bool:
+    """Whether sbatch found no room in the queue, and surely made no job."""
+    retried = _RETRIES.search(stderr) is not None
+    lasts = _AT_LAST.findall(stderr)
+    if not lasts:
+        return retried or "MaxJobCount" in stderr
+    last = lasts[-1]
+    return (_STILL_FULL.search(last) is not None
+            or (retried and _STILL_BUSY.search(last) is not None)
+            or (_POLICY in last and _SUBMIT_LIMIT.search(stderr) is not None))
 
 
 def classify_result(result: CommandResult) -> Failure | None:
@@ -174,7 +234,8 @@ def classify_result(result: CommandResult) -> Failure | None:
 
 def _despite_success(stderr: str) -> Failure | None:
     """What is wrong with the answer of a command that returned 0; None when it is whole."""
-    errors = "\n".join(line for line in stderr.splitlines() if _IGNORED_ERROR.match(line))
+    errors = "\n".join(line for line in stderr.splitlines() if _IGNORED_ERROR.match(line)
+                       and (line.startswith("scancel:") or not _CONNECTION.search(line)))
     if not errors:
         return None
     if _EMPTY_ANSWER.search(errors):
@@ -187,6 +248,7 @@ _KNOWN: tuple[tuple[Failure, re.Pattern[str]], ...] = (
     (Failure.UNKNOWN_JOB, _UNKNOWN_JOB),
     (Failure.DENIED, _DENIED),
     (Failure.TRANSIENT, _TRANSIENT),
+    (Failure.TRANSIENT, _CONNECTION),
     (Failure.PERMANENT, _REFUSED),
     (Failure.PERMANENT, _CLIENT_REFUSED),
 )

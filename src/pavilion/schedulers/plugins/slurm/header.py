@@ -16,6 +16,9 @@ from pavilion.errors import SchedulerPluginError
 
 from ... import hostlists
 from ...kickoff import KickoffScriptHeader
+from ...time_limits import clock_text
+from .extra import COUNTED_BY_SLURM, given_names, refuse_fewer_tasks
+from .options import Option, read_options
 
 PREFIX = "#SBATCH"
 # Slurm refuses names, comments and the like over 1024 characters.
@@ -51,12 +54,14 @@ class Request(NamedTuple):
 class Directive(NamedTuple):
     """An option of sbatch, the keys of the schedule section it comes from, and how to get it.
 
-    ``value`` gives the option's value as it stands in the line, or None to leave it out.
+    ``value`` gives the option's value as it stands in the line, or None to leave it out.  The line
+    is left out, too, where the user gave one of the options ``yields_to`` in sbatch_extra.
     """
 
     option: str
     keys: tuple[str, ...]
     value: Callable[[Request], str | None]
+    yields_to: tuple[str, ...] = ()
 
 
 # --- Values ---
@@ -117,9 +122,11 @@ def constraint(features: Iterable[str]) -> str | None:
     return quoted("slurm.features", "&".join(terms))
 
 
-def extra_lines(options: Iterable[str]) -> list[str]:
+def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
     """The lines for options that users wrote themselves, such as '--mem=4G'.
 
+    :param nodes: The nodes that the job's own line asks for.  A list of nodes (--nodelist) is left
+        out when they are among these: where nodes were chosen for a job, there are more of them.
     :raises SchedulerPluginError: for text that is not one line of options: it must start with
         '-', its quotes must be closed, and it must not hold control characters.
     """
@@ -143,8 +150,19 @@ def extra_lines(options: Iterable[str]) -> list[str]:
         if "" in words:
             # sbatch drops an empty value and takes the next word in its place.
             raise _refuse(key, option, "it has an empty value")
-        lines.append(text)
-    return lines
+        lines.append(_without_nodelist(text, frozenset(nodes)))
+    return [line for line in lines if line]
+
+
+def _without_nodelist(text: str, nodes: frozenset[str]) -> str:
+    try:
+        options = read_options(text)
+        others = [option for option in options if option.name != "nodelist"
+                  or not nodes.issuperset(hostlists.expand(option.value))]
+    except ValueError:
+        # sbatch says what is wrong with it.
+        return text
+    return text if len(others) == len(options) else " ".join(map(Option.words, others))
 
 
 def _nodes(request: Request) -> str | None:
@@ -159,7 +177,8 @@ def _nodes(request: Request) -> str | None:
 
 def _tasks(request: Request) -> str | None:
     tasks = request.config.get("tasks")
-    # With fewer tasks than nodes, sbatch would take nodes off the job.
+    # With fewer tasks than nodes, sbatch would take nodes off the job.  Users get an error, see
+    # SbatchHeader.request.
     return str(max(tasks, request.node_min)) if tasks else None
 
 
@@ -174,25 +193,30 @@ def _text(key: str) -> Callable[[Request], str | None]:
 # The header, in this order.
 DIRECTIVES: tuple[Directive, ...] = (
     Directive("--job-name", (), lambda request: quoted(
-        "job name", safe_job_name(request.job_name, request.token))),
-    Directive("--comment", (), lambda request: quoted("token", request.token)),
+        "job name", safe_job_name(request.job_name, request.token)), ("job-name",)),
+    Directive("--comment", (), lambda request: quoted("token", request.token), ("comment",)),
     # A kickoff script must not run twice: its tests would.
-    Directive("--no-requeue", (), lambda request: ""),
-    Directive("--core-spec", ("core_spec",), lambda request: _core_spec(request.config)),
-    Directive("-p", ("partition",), _text("partition")),
-    Directive("--reservation", ("reservation",), lambda request: _reservation(request.config)),
-    Directive("--qos", ("qos",), _text("qos")),
-    Directive("--account", ("account",), _text("account")),
+    Directive("--no-requeue", (), lambda request: "", ("requeue", "no-requeue")),
+    Directive("--core-spec", ("core_spec",), lambda request: _core_spec(request.config),
+              ("core-spec", "thread-spec")),
+    Directive("-p", ("partition",), _text("partition"), ("partition",)),
+    Directive("--reservation", ("reservation",), lambda request: _reservation(request.config),
+              ("reservation",)),
+    Directive("--qos", ("qos",), _text("qos"), ("qos",)),
+    Directive("--account", ("account",), _text("account"), ("account",)),
     Directive("--constraint", ("slurm.features",), lambda request: constraint(
-        (request.config.get("slurm") or {}).get("features") or ())),
-    Directive("-t", ("time_limit",), lambda request: f"{int(request.config['time_limit'])}:0:0"),
+        (request.config.get("slurm") or {}).get("features") or ()), ("constraint",)),
+    Directive("-t", ("time_limit",), lambda request: clock_text(request.config["time_limit"]),
+              ("time",)),
+    # A list of the user's own is in the nodes that were chosen, see extra_lines().
     Directive("-w", ("include_nodes", "across_nodes", "chunking"),
               lambda request: _host_list("include_nodes", request.include_nodes)),
     Directive("-x", ("exclude_nodes",),
-              lambda request: _host_list("exclude_nodes", request.exclude_nodes)),
-    Directive("--nodes", ("nodes", "min_nodes"), _nodes),
-    Directive("--ntasks", ("tasks",), _tasks),
-    Directive("--ntasks-per-node", ("tasks_per_node", "min_tasks_per_node"), _tasks_per_node),
+              lambda request: _host_list("exclude_nodes", request.exclude_nodes), ("exclude",)),
+    Directive("--nodes", ("nodes", "min_nodes"), _nodes, ("nodes",)),
+    Directive("--ntasks", ("tasks",), _tasks, ("ntasks",)),
+    Directive("--ntasks-per-node", ("tasks_per_node", "min_tasks_per_node"), _tasks_per_node,
+              ("ntasks", "ntasks-per-node", *sorted(COUNTED_BY_SLURM))),
 )
 EXTRA_KEY = "slurm.sbatch_extra"
 
@@ -214,12 +238,13 @@ def render(request: Request) -> list[str]:
             f"{len(request.include_nodes)} of include_nodes "
             f"({hostlists.fold_short(request.include_nodes, count=False)}).")
     lines = []
+    given = given_names(request.config)
     for directive in DIRECTIVES:
-        value = directive.value(request)
+        value = None if given.intersection(directive.yields_to) else directive.value(request)
         if value is not None:
             lines.append(f"{PREFIX} {directive.option} {value}".rstrip())
     extra = (request.config.get("slurm") or {}).get("sbatch_extra") or ()
-    lines += [f"{PREFIX} {option}" for option in extra_lines(extra)]
+    lines += [f"{PREFIX} {option}" for option in extra_lines(extra, request.include_nodes)]
     return lines
 
 
@@ -273,7 +298,9 @@ class SbatchHeader(KickoffScriptHeader):
         """This job's request.
 
         :raises SchedulerPluginError: when the number of tasks per node cannot be worked out.
+        :raises SchedConfigError: when there are fewer tasks than nodes.
         """
+        refuse_fewer_tasks(self._config.get("tasks"), self._node_min)
         return Request(
             job_name=self._job_name, config=self._config, node_min=self._node_min,
             node_max=self._node_max, include_nodes=tuple(self._include_nodes),

@@ -70,9 +70,14 @@ def find_job(table: JobTable, record: SlurmRecord,
     other = table.with_id(record.job_id)
     if other is None:
         return result
-    if not token_of(other) and record.script and script_of(record.job_id) == record.script:
+    if not token_of(other) and record.script:
         # The site put something else in the place of the token.
-        return FoundJob(record.job_id, record.name, table.lookup(record.job_id))
+        script = script_of(record.job_id)
+        if script in (None, record.script):
+            # Where Slurm does not say which script it is, nothing speaks against the job: it is
+            # shown, and not cancelled.
+            return FoundJob(record.job_id, record.name, table.lookup(record.job_id),
+                            certain=script is not None)
     note = f"{found.note} Slurm's job {record.job_id} is another one by now."
     return result._replace(lookup=found._replace(note=note), other=other)
 
@@ -113,6 +118,9 @@ def _is_claimed(script: str, job_id: str, token: str) -> bool | None:
 def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
     """The message for a job that is not listed; None when there is nothing (more) to cancel."""
     lookup = found.lookup
+    if not found.certain and record.token:
+        return (f"Nothing was cancelled: Slurm's {record.name} shows no token of ours, and Slurm "
+                "does not say which script it came from.")
     if not found.certain:
         return (f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
                 "cannot be told. The directory of its script is gone, or holds no record.")

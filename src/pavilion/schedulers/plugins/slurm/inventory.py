@@ -3,52 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from pavilion.errors import SchedulerPluginError
 from pavilion.types import NodeInfo
 
+from ...inventory import node_needs
 from . import parsing
+from .known import reservation_names
 from .states import NodeRules
-
-
-class ReservationError(SchedulerPluginError):
-    """A reservation is not there, or does not hold now."""
 
 
 class Inventory:
     """The reservations, and what they mean for nodes.  What nodes have in common is worked out
-    once."""
+    once.
+
+    :param usable: The reservations that this user's jobs may use.
+    """
 
     def __init__(self, reservations: Sequence[parsing.Reservation],
-                 default_partition: str = "") -> None:
+                 default_partition: str = "",
+                 usable: Sequence[parsing.Reservation] | None = None) -> None:
         self._reservations = reservations
+        self._usable = [each for each in reservations if each.is_active] if usable is None else (
+            usable)
         # Where jobs go that name no partition.
         self.default_partition = default_partition
-        self._by_node = parsing.reservations_by_node(
+        self._active = parsing.reservations_by_node(
             reservation for reservation in reservations if reservation.is_active)
-        self._maintained = frozenset(reservation.name for reservation in reservations
-                                     if reservation.is_maintenance)
+        # The same, with those that the configuration names and that have not begun.
+        self._by_node = self._active
+        self._maintained: frozenset[str] = frozenset()
         # The last configuration that was asked about: they come in runs of all nodes.
-        self._slurm: Mapping[str, Any] | None = None
-        self._reservation: str | None = None
+        self._config: Mapping[str, Any] | None = None
+        # The reservations that a job would ask for; None when it asks for none.
+        self._reach: Reach | None = None
         self._rules = NodeRules((), (), ())
         # By all that is known of a node but its name, and the reservations that hold it.
         self._alike: dict[tuple[Any, ...], NodeInfo] = {}
 
-    def node_info(self, node: parsing.Node, slurm: Mapping[str, Any], reservation: str | None
-                  ) -> NodeInfo:
+    def node_info(self, node: parsing.Node, config: Mapping[str, Any]) -> NodeInfo:
         """A node, as tests with these settings see it.
 
-        :param slurm: The section schedule.slurm.
-        :param reservation: schedule.reservation.
-        :raises ReservationError: When there is no such reservation, or it does not hold now.
+        :param config: The validated schedule section.
         """
-        if slurm is not self._slurm or reservation != self._reservation:
-            self._check(reservation)
-            self._slurm, self._reservation = slurm, reservation
+        if config is not self._config:
+            self._config, slurm = config, config["slurm"]
+            self._reach = self._reach_of(config["reservation"], bool(
+                set(node_needs(config)) - {"schedule.reservation"}))
+            named = self._reach.reservations if self._reach else ()
+            self._by_node = self._active if all(each.is_active for each in named) else (
+                parsing.reservations_by_node(each for each in self._reservations
+                                             if each.is_active or each in named))
+            self._maintained = frozenset(each.name for each in named if each.is_maintenance)
             self._rules = NodeRules(slurm["up_states"], slurm["avail_states"],
-                                    slurm["reserved_states"])
+                                    slurm["reserved_states"], wakes=config["flex_scheduled"])
             self._alike = {}
         held = self._by_node.get(node.name, ())
         key = (held, *node[1:])
@@ -62,18 +70,55 @@ class Inventory:
 
     def _work_out(self, node: parsing.Node, held: Sequence[str]) -> NodeInfo:
         """What is said of all nodes like this one."""
-        asked = self._reservation
-        in_maintenance = bool(asked) and any(
-            name in self._maintained for name in held if asked in (name, "any"))
-        usability = self._rules.judge(node.state, bool(asked), in_maintenance)
+        usability = self._rules.judge(node.state, self._reach is not None,
+                                      not self._maintained.isdisjoint(held))
         info = parsing.node_info(node, usability, held)
+        if self._reach is not None and self._reach.names.isdisjoint(held):
+            info["out_of_reach"] = self._reach.why_not
         if self.default_partition and self.default_partition not in node.partitions:
             info["not_in_default"] = self.default_partition
         return info
 
-    def _check(self, reservation: str | None) -> None:
-        if not reservation or reservation == "any":
-            return
-        problem = parsing.reservation_problem(reservation, self._reservations)
-        if problem:
-            raise ReservationError(problem)
+    def _reach_of(self, reservation: str | None, one_only: bool) -> Reach | None:
+        """The reservations that a job with this ``schedule.reservation`` would ask for.
+
+        A job that asks for several runs in one of them, so where nodes are counted or chosen it is
+        the largest.
+        """
+        if not reservation:
+            return None
+        names = reservation_names(reservation)
+        if reservation == "any":
+            found, why_not = list(self._usable), "not in a reservation that you may use"
+        else:
+            found = [each for each in self._reservations if each.name in names]
+            why_not = f'not in reservation "{reservation}"'
+        if one_only and len(found) > 1:
+            largest = max(found, key=lambda each: len(each.nodes))
+            found, why_not = [largest], (f'not in "{largest.name}", the largest of several '
+                                         "reservations (a job runs in one of them)")
+        return Reach(tuple(found), frozenset(each.name for each in found), why_not)
+
+    def reservations_for(self, nodes: Sequence[str] | None) -> str | None:
+        """What a job with ``reservation: any`` asks for: the reservations that this user may use,
+        those that hold all of the nodes where they were chosen; None when there are none.
+        """
+        names = [each.name for each in self._usable
+                 if nodes is None or set(each.nodes).issuperset(nodes)]
+        return ",".join(names) or None
+
+    def most_in_one(self, reservation: str | None, names: Sequence[str]) -> int | None:
+        """How many of these nodes a job can have at most, which runs in one of several
+        reservations; None where it asks for fewer than two."""
+        reach = self._reach_of(reservation, one_only=False)
+        if reach is None or len(reach.reservations) < 2:
+            return None
+        return max(len(set(each.nodes).intersection(names)) for each in reach.reservations)
+
+
+class Reach(NamedTuple):
+    """The reservations that a job would ask for, and why it cannot have nodes outside of them."""
+
+    reservations: tuple[parsing.Reservation, ...]
+    names: frozenset[str]
+    why_not: str

@@ -18,8 +18,9 @@ from ...safe_files import quotable_tail
 from .record import SlurmRecord
 from .states import parse_job_state
 
-# What 'no process of the job was sent a signal' looks like: wait status, or 'code:signal'.
-_NO_SIGNAL = frozenset(["", "0", "0:0"])
+# What 'no process of the job was sent a signal' looks like: wait status, or 'code:signal'. A bare
+# 1 is what the controller writes where it ends a job without the node.
+_NO_SIGNAL = frozenset(["", "0", "0:0", "1", "0:1"])
 KICKOFF_LOG, SCHED_LOG = "kickoff.log", "sched.log"
 _TAIL_BYTES = 4096
 

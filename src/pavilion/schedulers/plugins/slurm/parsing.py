@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ... import hostlists
+from ...inventory import CAUSE
 from ...job_cache import JobRecord
 from .queries import (
     FIELD_END,
@@ -27,7 +28,7 @@ from .queries import (
     ROW_END,
     SCRIPT_FIELDS,
 )
-from .states import Phase, Usability, node_state_names, parse_job_state
+from .states import Phase, Usability, has_reason, node_state_names, parse_job_state
 
 MIB = 1024 ** 2
 # What Slurm writes for 'nothing'.
@@ -155,13 +156,16 @@ def default_partition(text: str) -> str:
     return match[1] if match else ""
 
 
-_PARTITION = re.compile(r"^PartitionName=(\S+) .*? Default=YES ", re.MULTILINE)
+_PARTITION = "PartitionName="
 
 
 def default_of_partitions(text: str) -> str:
     """The same from the answer to ``queries.partitions``."""
-    match = _PARTITION.search(text)
-    return match[1] if match else ""
+    for line in text.splitlines():
+        words = line.split()
+        if "Default=YES" in words and words[0].startswith(_PARTITION):
+            return words[0][len(_PARTITION):]
+    return ""
 
 
 class _Group(NamedTuple):
@@ -216,19 +220,6 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
 
-# The keys in their order, up to the last one that is needed. Everything a user can write comes
-# later ('Reason', 'Comment', 'Extra'), and OS comes before RealMemory. Each is searched for behind
-# the one before it, and in one step: one expression for all would try, on a line that has some of
-# them many times, all combinations.
-_NODE_KEYS = [re.compile(key) for key in (
-    r"NodeName=(?P<name>\S+) ", r"\bCPUTot=(?P<cpus>[0-9]+) ", r" RealMemory=(?P<mem>[0-9]+) ",
-    r" State=(?P<state>\S+) ", r" MCS_label=\S+ (?:Partitions=(?P<partitions>\S+))?")]
-_FEATURES = re.compile(r" AvailableFeatures=(\S+)")
-_REASON = " Reason="
-# Then who set it and when, and what else users wrote.
-_REASON_END = re.compile(r" \[[^\[\]\s@]+@[^\[\]\s]+\]| (?:Comment|Extra)=")
-
-
 class _Keys(NamedTuple):
     """The values of keys in a line, by the names of their groups; the place of the first key's
     end, and of the last one's."""
@@ -276,31 +267,99 @@ def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
 
 
 def _scontrol_node(line: str) -> Node:
-    """A line of scontrol's about a node.  :raises ValueError: When something is missing in it."""
-    found = _find_keys(_NODE_KEYS, line)
-    if found is None:
-        raise ValueError("keys are missing or in another order")
-    values, (_, cpus_end, mem_end, _, end) = found
-    features = _FEATURES.search(line, cpus_end - 1, mem_end)
-    reason = line[end - 1:].partition(_REASON)[2]
-    reason_end = _REASON_END.search(reason)
-    return Node(values["name"] or "", values["state"] or "", _number(values["cpus"] or ""),
-                _number(values["mem"] or "") * MIB, _list(features[1] if features else ""),
-                _list(values["partitions"] or ""),
-                reason[:reason_end.start()] if reason_end else reason)
+    """A line of scontrol's about a node, of any release.
+
+    Which attributes there are, and their order, differs from one release to the other (CPUErr and
+    Features up to 15.08, MCS_label from 16.05, Partitions from 17.11, NextState before it).
+    Everything that users write stands behind all that a program is meant to read.
+
+    :raises ValueError: When it has no name, or no one state.
+    """
+    head, reason = _head(line)
+    found = _NODE_KEYS.findall(head)
+    # Of those that are there several times, the first.
+    values: dict[str, str] = dict(reversed(found))
+    name, state = values.get("NodeName", ""), values.get("State", "")
+    if not name or not state:
+        raise ValueError("NodeName= or State= is missing")
+    if any(key == "State" and value != state for key, value in found):
+        raise ValueError("State= is there more than once")
+    cpus, mem = (_number(value) if value not in _NOTHING else 0
+                 for value in (values.get("CPUTot", ""), values.get("RealMemory", "")))
+    features = values.get("AvailableFeatures", values.get("Features", ""))
+    return Node(name, state, cpus, mem * MIB, _list(features),
+                _list(values.get("Partitions", "")), reason)
+
+
+_NODE_KEYS = re.compile(r"(?:^| )(NodeName|State|CPUTot|RealMemory|(?:Available)?Features|"
+                        r"Partitions)=(\S*)")
+# The kernel's name of itself, with blanks, and what follows it in all releases.
+_OS = " OS="
+_AFTER_OS = re.compile(r" RealMemory=[0-9]+ AllocMem=")
+_WRITTEN = re.compile(r" (Reason|Comment|Extra)=")
+# Who set the reason, and when. Its further lines come behind that, indented; then other keys.
+_REASON_BY = re.compile(r" \[[^\[\]\s]+@(?:[0-9]{4}-[^\[\]\s]+\]|[^\[\]]+\]$)")
+_REASON_END = re.compile(r" \[[^\[\]\s@]+@[^\[\]\s]+\]| (?:Comment|Extra|Instance(?:Id|Type)|"
+                         "ReservationName|TLSCert[A-Za-z]+|Topology|Parameters)=")
+_REASON_INDENT = " " * 8
+
+
+def _head(line: str) -> tuple[str, str]:
+    """The part of a node's line that nobody can write into, and the reason.
+
+    :raises ValueError: When nobody can say where that part ends.
+    """
+    written = _WRITTEN.search(line)
+    start = line.find(_OS, 0, written.start() if written else len(line))
+    after = _AFTER_OS.search(line, start) if start >= 0 else None
+    if after:
+        system = line[start:after.start()]
+        if " State=" in system and _WRITTEN.search(system):
+            raise ValueError("what users wrote cannot be told from the rest")
+        line = line[:start] + line[after.start():]
+        written = _WRITTEN.search(line)
+    if written is None:
+        return line, ""
+    if written[1] != "Reason":
+        return line[:written.start()], ""
+    return line[:written.start()], _reason(line[written.end():])
+
+
+def _reason(text: str) -> str:
+    """A reason, at the start of the rest of a node's line."""
+    by = _REASON_BY.search(text)
+    end = by or _REASON_END.search(text)
+    lines = [text[:end.start()] if end else text]
+    rest = text[end.end():] if end else ""
+    if by and rest.startswith(_REASON_INDENT):
+        next_key = _REASON_END.search(rest)
+        rest = rest[:next_key.start()] if next_key else rest
+        lines += rest.split(_REASON_INDENT)[1:]
+    return "" if lines[0] in _NOTHING else "\n".join(lines)
 
 
 def node_info(node: Node, usability: Usability,
               reservations: Sequence[str] = ()) -> dict[str, Any]:
-    """A NodeInfo dictionary. 'states' are base and flags by their names here, and 'why' says why
-    the node is not up or not available, else ''."""
+    """A NodeInfo dictionary. 'states' are base and flags by their names here. 'why' says why the
+    node is not up or not available, otherwise ''; 'cause' (where there is one) says so in few
+    words, without what an administrator wrote."""
     name, state, cpus, mem, features, partitions, reason = node
     up, available, why = usability
-    if reason and why:
-        why = f"{why}: {reason}"
-    return {"name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
-            "partitions": list(partitions), "reservations": list(reservations),
-            "features": list(features), "states": list(node_state_names(state)), "why": why}
+    if reason and why and has_reason(state):
+        why = f"{why}: {_each_once(reason)}"
+    info: dict[str, Any] = {
+        "name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
+        "partitions": list(partitions), "reservations": list(reservations),
+        "features": list(features), "states": list(node_state_names(state)), "why": why}
+    if why:
+        info[CAUSE] = usability.cause
+    return info
+
+
+def _each_once(reason: str) -> str:
+    """A reason without its repeats: Slurm appends the controller's own to what is there, again and
+    again ('Not responding : Not responding', 25.11)."""
+    return " : ".join(dict.fromkeys(reason.split(" : "))) if " : " in reason else reason
 
 
 # --- Reservations ---
@@ -438,7 +497,7 @@ def parse_drained(text: str) -> dict[str, str]:
     for state, nodes, reason in rows:
         if "DRAIN" in node_state_names(state):
             for name in hostlists.expand(nodes):
-                drained[name] = "" if reason in _NOTHING else reason
+                drained[name] = "" if reason in _NOTHING else _each_once(reason)
     return drained
 
 
@@ -459,12 +518,12 @@ def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRo
     """
     keys = tuple(RECORDED_FIELDS)
     rows, refused = parse_table(text, len(keys), "squeue")
-    found: dict[str, dict[str, str]] = {}
+    groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         data = _job_data(keys, row)
-        # The first component of a heterogeneous job has its options.
-        found.setdefault(_group_id(data), data)
-    return found, refused
+        groups.setdefault(_group_id(data), []).append(data)
+    # The first component of a heterogeneous job has its options.
+    return {job_id: min(group, key=_by_id) for job_id, group in groups.items()}, refused
 
 
 def _job_data(keys: Sequence[str], row: Sequence[str]) -> dict[str, str]:
@@ -485,7 +544,13 @@ def _group_id(data: Mapping[str, str]) -> str:
 _PHASE_ORDER = [Phase.ACTIVE, Phase.WAITING, Phase.FAILED, Phase.CANCELLED, Phase.DONE]
 
 
+def _by_id(data: Mapping[str, str]) -> int:
+    return int(data["id"]) if _is_number(data["id"]) else 0
+
+
 def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
+    # squeue lists them in any order (25.11: the last component of a heterogeneous job first).
+    parts = sorted(parts, key=_by_id)
     states = [parse_job_state(part["state"]) for part in parts]
     if len(parts) == 1:
         return JobRecord(job_id, states[0].name, parts[0])
@@ -494,7 +559,9 @@ def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
     for state in states:
         counts[state.name] = counts.get(state.name, 0) + 1
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    return JobRecord(job_id, states[first].name, {**parts[first], "tasks": summary})
+    # Whose job it is stands in the first component, whichever one goes on.
+    whose = {key: parts[0][key] for key in ("name", "comment")}
+    return JobRecord(job_id, states[first].name, {**parts[first], **whose, "tasks": summary})
 
 
 _TOKEN = re.compile(r"pav-[0-9a-f]{16}\Z")

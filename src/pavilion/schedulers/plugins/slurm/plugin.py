@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml_config as yc
-from pavilion.errors import SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeInfo, NodeList, NodeRange
 
-from ...advanced import SchedulerPluginAdvanced
-from ...config import validate_list
+from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerPluginAdvanced
+from ...config import calc_node_range, validate_list
+from ...inventory import NodesUnknownError, node_needs
+from ...kickoff import KickoffScriptHeader
+from .extra import PLACING, given_names, settled, value_of
 from .header import SbatchHeader
 from .vars import SlurmVars
 
@@ -30,11 +33,29 @@ if TYPE_CHECKING:
     from .client import SlurmClient
     from .identity import FoundJob
     from .inventory import Inventory
+    from .known import Known
     from .record import SlurmRecord
 
 MPI_COMMANDS = ("srun", "mpirun")
 # Seconds until a cancelled job must be gone from the list, or be going.
 CANCEL_WAIT = 15.0
+
+
+_UP_STATES = ("ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT", "MIXED")
+_DEFAULT_STATES = frozenset((*_UP_STATES, "RESERVED"))
+_STATE_LISTS = ("up_states", "avail_states", "reserved_states")
+
+
+def _states(value: Any) -> list[str]:
+    """A list of states of nodes.  :raises ValueError: For one that Slurm does not have."""
+    names = [str(name) for name in validate_list(value)]
+    if not _DEFAULT_STATES.issuperset(names):
+        # Not imported for the defaults: plugins are loaded quickly.
+        from .states import unknown_state
+        problem = next(filter(None, map(unknown_state, names)), None)
+        if problem:
+            raise ValueError(problem)
+    return names
 
 
 class Slurm(SchedulerPluginAdvanced):
@@ -59,12 +80,23 @@ class Slurm(SchedulerPluginAdvanced):
     JOB_STATUS_TIMEOUT = 0.0
     # Seconds that an answer about jobs serves.
     JOB_TABLE_AGE = 5.0
+    LEFT_OUT_ADVICE = {
+        **dict.fromkeys(
+            ("powered down", "about to be powered down", "powering down", "powering up",
+             "about to be powered up"),
+            "nodes that are powered down, or on the way, are used where schedule.slurm.up_states "
+            "lists POWERED_DOWN, POWERING_DOWN and POWERING_UP; where Slurm picks the nodes (no "
+            "chunking, no across_nodes) they are used anyway"),
+        "reserved": "schedule.reservation names the reservation to use",
+        "in maintenance": "schedule.reservation names the maintenance reservation to use",
+    }
     # More than run sbatch at the same time (client.SUBMIT_AT_ONCE): the others write a job's files.
     KICKOFFS_AT_ONCE = 6
 
     def __init__(self) -> None:
         self._client_lock = threading.Lock()
         self._client_made: SlurmClient | None = None
+        self._known_made: Known | None = None
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were asked about and are not known to be over, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
@@ -99,15 +131,19 @@ class Slurm(SchedulerPluginAdvanced):
             text("mpi_cmd", help_text="What starts a test's tasks: srun or mpirun."),
         ]
         validators: dict[str, Any] = {str(elem.name): validate_list for elem in elems}
+        validators.update(dict.fromkeys(_STATE_LISTS, _states))
         validators["mpi_cmd"] = MPI_COMMANDS
         defaults: dict[str, Any] = {
-            "up_states": ["ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT",
-                          "MIXED"],
+            "up_states": list(_UP_STATES),
             "avail_states": ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"],
             "reserved_states": ["RESERVED"],
             "features": [], "srun_extra": [], "sbatch_extra": [], "mpi_cmd": "srun",
         }
         return elems, validators, defaults
+
+    def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
+        """A schedule section in which the options in sbatch_extra have their say."""
+        return settled(sched_config)
 
     def _available(self) -> bool:
         """Whether Slurm's commands are here, and its controller answers."""
@@ -124,29 +160,110 @@ class Slurm(SchedulerPluginAdvanced):
         super().refresh()
         with self._client_lock:
             tables = list(self._tables.values())
-            client = self._client_made
+            client, known = self._client_made, self._known_made
         for table in tables:
             table.expire()
         if client is not None:
             client.forget_scripts()
+        if known is not None:
+            known.forget()
 
     # ---------------------------------------------------------------------------------- nodes
+
+    @property
+    def _known(self) -> Known:
+        with self._client_lock:
+            known = self._known_made
+        if known is None:
+            from .known import Known
+            made = Known(self._client, self._listed_nodes)
+            with self._client_lock:
+                known = self._known_made = self._known_made or made
+        return known
+
+    def _listed_nodes(self) -> list[Any] | None:
+        """The nodes that Slurm lists; None when it does not."""
+        answer = self._raw_answer({})
+        return None if answer.failure is not None else answer.data
+
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
+        """A partition, reservation, feature, account or QOS that does not exist."""
+        if self._other_cluster(sched_config):
+            return None
+        return self._known.problem(sched_config)
+
+    def _missing_nodes(self, sched_config: dict[str, Any]) -> int:
+        """How many nodes of the test's partition Slurm does not list here."""
+        return self._known.hidden_nodes(sched_config["partition"] or "")
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Inventory]:
         """All nodes, and the reservations over them; two commands."""
         from .inventory import Inventory
-        nodes, reservations, default_partition = self._client.inventory()
-        return nodes, Inventory(reservations, default_partition)
+        nodes, default_partition = self._client.nodes()
+        known = self._known
+        return nodes, Inventory(known.reservations(), default_partition,
+                                known.usable_reservations())
 
     def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
                                  extra: Inventory) -> NodeInfo:
         """A node as this configuration sees it."""
-        return extra.node_info(node_data, sched_config["slurm"], sched_config["reservation"])
+        return extra.node_info(node_data, sched_config)
+
+    def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
+        """The nodes that can be used with this configuration.
+
+        :raises NodesUnknownError: When Slurm does not list its nodes, or the jobs go to another
+            cluster.
+        """
+        cluster = self._other_cluster(sched_config)
+        if cluster:
+            raise NodesUnknownError("The nodes of the cluster that slurm.sbatch_extra sends jobs "
+                                    f"to ({cluster}) are not known here")
+        return super().filtered_nodes(sched_config)
+
+    def _other_cluster(self, sched_config: dict[str, Any]) -> str:
+        """The cluster that a test's jobs go to; '' for this host's own."""
+        named = value_of(sched_config["slurm"]["sbatch_extra"], "clusters")
+        return "" if not named or named == self._client.local_cluster() else named
+
+    def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, Any]:
+        """What the user told sbatch itself about nodes is judged by sbatch, where it picks them."""
+        if given_names(config) & PLACING and not node_needs(config):
+            return UNKNOWN_NODES, UNKNOWN_CHUNKS
+        return super()._nodes_for(config)
+
+    def _placement_problem(self, sched_config: dict[str, Any], filtered: FilteredNodes
+                           ) -> str | None:
+        """A job that asks for several reservations runs in one of them."""
+        inventory: Inventory | None = self._raw_answer({}).extra
+        if inventory is None or not sched_config["reservation"]:
+            return None
+        most = inventory.most_in_one(sched_config["reservation"], filtered.names)
+        least, _ = calc_node_range(sched_config, len(filtered.names))
+        if most is None or least <= most:
+            return None
+        return (f"Insufficient nodes. Asked for at least {least}, and the reservations "
+                f"(schedule.reservation: {sched_config['reservation']}) have no more than {most} "
+                "each. A job runs in one of them.")
+
+    def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
+                                   nodes: NodeList | None = None,
+                                   node_range: NodeRange | None = None,
+                                   shebang: str | None = None) -> KickoffScriptHeader:
+        """The header object for a job's script; 'any' reservation has names there."""
+        if sched_config["reservation"] == "any":
+            inventory: Inventory | None = self._raw_answer({}).extra
+            sched_config = dict(sched_config, reservation=None if inventory is None else (
+                inventory.reservations_for(nodes)))
+        return super()._get_kickoff_script_header(job_name, sched_config, nodes, node_range,
+                                                  shebang)
 
     def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
                        ) -> str | None:
         """Leave out nodes without the features that are asked for, and such that a job without a
-        partition cannot get."""
+        partition, or in these reservations, cannot get."""
+        if "out_of_reach" in node:
+            return str(node["out_of_reach"])
         if not sched_config["partition"] and "not_in_default" in node:
             return (f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
                     "names another)")
@@ -164,9 +281,10 @@ class Slurm(SchedulerPluginAdvanced):
         from .header import safe_job_name
         from .record import make_record, read_record
         from .submit import Submitter
+        extra = sched_config["slurm"]["sbatch_extra"]
+        job_name = value_of(extra, "job-name") or job_name
         done = Submitter(self._client, self._handover(job)).submit(
-            job.path, job.kickoff_path, job.sched_log, job_name,
-            sched_config["slurm"]["sbatch_extra"])
+            job.path, job.kickoff_path, job.sched_log, job_name, extra)
         info = make_record(_sys_name(), done.job_id, done.cluster, done.token,
                            os.fspath(job.kickoff_path), job_name=safe_job_name(job_name))
         self._table(pav_cfg, read_record(info)).note_new(done.token)
@@ -210,6 +328,7 @@ class Slurm(SchedulerPluginAdvanced):
         from ...job_states import NotListed
         from ...job_table import Presence
         from .notes import job_note
+        from .output import settle_output
         from .record import read_record
         from .states import parse_job_state
         elsewhere = _elsewhere(job_info)
@@ -220,6 +339,7 @@ class Slurm(SchedulerPluginAdvanced):
         job, found = self._look_up(table, record)
         pending = self._pending.setdefault((record.user, self._cluster(record)), {})
         pending[record.key] = record
+        settle_output(record.script, found.record.job_id if found.record else record.job_id)
         if found.presence is Presence.FOUND and found.record is not None:
             state = parse_job_state(found.record.state)
             if state.is_over:
@@ -227,8 +347,12 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, found.record)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
-            return TestStatusInfo(state.pavilion_state,
-                                  job_note(found.record.job_id, found.record.data))
+            data = self._client.requested.explained(record, found.record.data,
+                                                    self._cluster(record))
+            note = job_note(found.record.job_id, data)
+            if data.get("reason") == "Reservation":
+                note += self._known.begin_note(record.script)
+            return TestStatusInfo(state.pavilion_state, note)
         if found.presence is Presence.ABSENT:
             return self._status_of_absent(table, record, job, found.note)
         if found.answered:
@@ -249,6 +373,10 @@ class Slurm(SchedulerPluginAdvanced):
             failure = self._launch_failure(record, accounted.job)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
+        elif self._client.hides_jobs_of(record.user):
+            return TestStatusInfo(
+                STATES.SCHED_WARNING, f"Slurm shows {name} to user {record.user} only, whose it is "
+                "(PrivateData=jobs), so whether it is there is not known.")
         return absent_status(name, note, accounted)
 
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:

@@ -90,10 +90,11 @@ def inventory() -> list[str]:
 def node_reasons(nodes: str, cluster: str = "") -> list[str]:
     """States of some nodes, and the reasons that administrators gave (two requests).
 
-    :param nodes: A host list.
+    :param nodes: A host list; '' for all nodes.
     :param cluster: Another cluster than the one of this host.
     """
-    return ["sinfo", "-a", "-n", nodes, *_of_cluster(cluster), "-O",
+    of_nodes = ["-n", nodes] if nodes else []
+    return ["sinfo", "-a", *of_nodes, *_of_cluster(cluster), "-O",
             format_option(REASON_FIELDS.values())]
 
 
@@ -105,6 +106,17 @@ def inventory_in_full() -> list[str]:
 def partitions() -> list[str]:
     """All partitions (one request)."""
     return ["scontrol", "-a", "-o", "show", "partition"]
+
+
+ASSOCIATION_FIELDS = ("Account", "QOS")
+
+
+def associations(user: str, cluster: str) -> list[str]:
+    """The accounts and QOS of a user, a row 'account|qos,qos' for each association (one request to
+    slurmdbd)."""
+    return ["sacctmgr", "--noheader", "--parsable2", "show", "associations", "where",
+            f"user={user}", *([f"cluster={cluster}"] if cluster else []),
+            f"format={','.join(ASSOCIATION_FIELDS)}"]
 
 
 def reservations() -> list[str]:
@@ -161,28 +173,16 @@ def accounting(job_ids: Sequence[str], user: str | None, cluster: str, since: in
                            f"--delimiter={FIELD_END}", *options, "-o", ",".join(fields)]
 
 
-def submit(script: str | os.PathLike[str], output: str | os.PathLike[str],
-           options: Sequence[str] = ()) -> list[str]:
+def submit(script: str | os.PathLike[str], options: Sequence[str] = ()) -> list[str]:
     """Submit a batch script.
 
     :param script: An absolute path is best: a name that starts with '-' would be an option.
-    :param output: Where the job's output goes. Any path: '%' does not stand for anything.
     :param options: More options; they beat those in the script.
     """
     path = os.fspath(script)
     if path.startswith("-"):
         path = f"./{path}"
-    return ["sbatch", "--parsable", *options, f"--output={output_pattern(output)}", path]
-
-
-def output_pattern(path: str | os.PathLike[str]) -> str:
-    """A path as sbatch wants it where it allows patterns, such as %j for the job's id."""
-    text = os.fspath(path)
-    if "\\" in text:
-        # A backslash turns patterns off altogether, and stands for itself when it is doubled
-        # (22.05.8).
-        return text.replace("\\", "\\\\")
-    return text.replace("%", "%%")
+    return ["sbatch", "--parsable", *options, path]
 
 
 def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH
@@ -220,6 +220,19 @@ def _checked(job_id: str) -> str:
     if not _JOB_ID.fullmatch(job_id):
         raise ValueError(f"Not a Slurm job id: {job_id!r} (expected one like '17' or '17_3').")
     return job_id
+
+
+def named_user(user: str | None) -> str | None:
+    """The user to query jobs of; None, everybody, for one whose id has no name on this host, as
+    in containers and where the directory service is away: for such an id squeue gives an error, or
+    (25.11) an empty list."""
+    import pwd
+    try:
+        if user is not None:
+            pwd.getpwuid(int(user))
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return user
 
 
 def is_job_id(text: str) -> bool:

@@ -33,6 +33,7 @@ def reset_warnings() -> None:
     """Forget which unknown words were logged already."""
     _warned.clear()
     parse_node_state.cache_clear()
+    has_reason.cache_clear()
     parse_job_state.cache_clear()
 
 
@@ -47,9 +48,9 @@ NODE_FLAGS: dict[str, str] = {
     "FAIL": "expected to fail soon",
     "MAINTENANCE": "in maintenance",
     "RESERVED": "reserved",
-    "POWERED_DOWN": "powered off",
-    "POWER_DOWN": "about to be powered off",
-    "POWERING_DOWN": "powering off",
+    "POWERED_DOWN": "powered down",
+    "POWER_DOWN": "about to be powered down",
+    "POWERING_DOWN": "powering down",
     "POWERING_UP": "powering up",
     "POWER_UP": "about to be powered up",
     "REBOOT_REQUESTED": "waiting for a reboot",
@@ -67,10 +68,18 @@ NODE_FLAGS: dict[str, str] = {
     "CLOUD": "in a cloud",
     "DYNAMIC_NORM": "added while Slurm ran",
 }
-# These say nothing against giving a job to the node, now or later.
-HARMLESS_FLAGS = frozenset(["PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM"])
+# These say nothing against giving a job to the node, now or later.  A node that waits for a reboot
+# is busy until then, and one that is blocked until the job on its hardware ends.
+HARMLESS_FLAGS = frozenset(["PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM", "REBOOT_REQUESTED",
+                            "BLOCKED"])
 # And these nothing against giving it a job right now.
 HARMLESS_NOW_FLAGS = frozenset(["CLOUD", "DYNAMIC_NORM"])
+# Of power saving: Slurm wakes such a node for a job.
+POWER_FLAGS = frozenset(["POWERED_DOWN", "POWER_DOWN", "POWERING_DOWN", "POWERING_UP", "POWER_UP"])
+# Those that come up at once when a job asks for them, or do already.
+_POWER_NOW_FLAGS = frozenset(["POWERED_DOWN", "POWERING_UP", "POWER_UP"])
+# While a node goes down or comes up, it does not answer; that is no trouble.
+_IN_TRANSIT = frozenset(["POWERING_DOWN", "POWERING_UP"])
 
 _BASE_WORDS: dict[str, str] = {
     "UNKNOWN": "not heard of since the controller started",
@@ -111,14 +120,22 @@ _NODE_ALIASES: dict[str, tuple[str | None, str | None]] = {
     "NR": (None, "NOT_RESPONDING"),
     # Up to 20.11, scontrol wrote POWER for a node that is off.
     "POWER": (None, "POWERED_DOWN"),
+    "POWER_SAVING": (None, "POWERED_DOWN"),
+    "POWERED": (None, "POWERED_DOWN"),
     "POW_DN": (None, "POWERED_DOWN"),
+    "POWERED_DN": (None, "POWERED_DOWN"),
+    "POWRING_DN": (None, "POWERING_DOWN"),
     "POW_UP": (None, "POWERING_UP"),
     "REBOOT": (None, "REBOOT_REQUESTED"),
     "BOOT": (None, "REBOOT_ISSUED"),
     "INVAL": (None, "INVALID_REG"),
     "NPC": (None, "PERFCTRS"),
+    "CANC_R": (None, "CANCEL_REBOOT"),
+    "EXT": (None, "EXTERNAL"),
     "RESM": (None, "RESUME"),
     "BLOCK": (None, "BLOCKED"),
+    # As older lists of states in configurations have it.
+    "DYNAMIC_NORMAL": (None, "DYNAMIC_NORM"),
 }
 
 
@@ -144,6 +161,11 @@ class Usability(NamedTuple):
     up: bool
     available: bool
     why: str
+
+    @property
+    def cause(self) -> str:
+        """The same without Slurm's own word: 'powered down'."""
+        return self.why.rpartition(" (")[0]
 
 
 @lru_cache(maxsize=4096)
@@ -183,6 +205,19 @@ def node_state_names(text: str) -> tuple[str, ...]:
     return parse_node_state(text).names()
 
 
+# What comes with a reason for it: somebody, or the controller, set it and said why. On any other
+# node a reason is an old one: 25.11 keeps it when the node is resumed.
+_WITH_REASON = frozenset(["DOWN", "ERROR", "DRAIN", "FAIL", "INVALID_REG", "REBOOT_REQUESTED",
+                          "REBOOT_ISSUED", "CANCEL_REBOOT", "UNDRAIN"])
+
+
+@lru_cache(maxsize=4096)
+def has_reason(text: str) -> bool:
+    """Whether the reason of a node with this state says why it is in that state."""
+    base, flags, unknown = parse_node_state(text)
+    return bool(unknown or _WITH_REASON & (flags | {base}))
+
+
 def _node_word(word: str) -> tuple[str | None, str | None]:
     """The (base, flag) that a word stands for."""
     if word in _NODE_ALIASES:
@@ -203,35 +238,47 @@ def _state_names(words: tuple[str, ...]) -> frozenset[str]:
 
 def node_usable(state: NodeState, up_states: Iterable[str], avail_states: Iterable[str],
                 reserved_states: Iterable[str], in_reservation: bool = False,
-                in_maintenance: bool = False) -> Usability:
+                in_maintenance: bool = False, wakes: bool = False) -> Usability:
     """Decide whether a node can be used.
 
     A node is up when its base and each of its flags is in ``up_states``, or the flag is harmless
-    (PLANNED, COMPLETING, CLOUD, DYNAMIC_NORM), or it is in ``reserved_states`` and the test has a
-    reservation. It is available when it is up and the same is true of ``avail_states``; a node
-    that is COMPLETING is not. MAINTENANCE counts only in a reservation with flag MAINT that holds
-    the node, and there always. A flag that is not known, nor listed, makes it not available.
+    (see HARMLESS_FLAGS), or it is in ``reserved_states`` and the test has a reservation. It is
+    available when it is up and the same is true of ``avail_states``; a node that is COMPLETING is
+    not. MAINTENANCE counts only in a reservation with flag MAINT that holds the node, and there
+    always. A flag that is not known, nor listed, makes it not available.
 
     :param up_states: Configured names, in any of Slurm's spellings.
     :param in_reservation: Whether the test names a reservation.
     :param in_maintenance: Whether that one has the flag MAINT and holds this node.
+    :param wakes: Whether nodes that power saving has shut down, or is about to, can be used: Slurm
+        wakes them for a job.  A node that is powered down and does not respond, or is down, is
+        broken.
     """
     reserved = _state_names(tuple(reserved_states)) if in_reservation else frozenset()
     if in_maintenance:
         reserved |= {"MAINTENANCE", "RESERVED"}
     up_names = _state_names(tuple(up_states)) - {"MAINTENANCE"}
-    bad = _first_bad(state.base, state.flags, up_names | reserved | HARMLESS_FLAGS)
+    if wakes:
+        up_names |= POWER_FLAGS
+    flags = state.flags
+    if flags & _IN_TRANSIT and "POWERED_DOWN" not in flags:
+        flags -= {"NOT_RESPONDING"}
+    bad = _first_bad(state.base, flags, up_names | reserved | HARMLESS_FLAGS)
     if bad:
         return Usability(False, False, _why(bad))
     names = _state_names(tuple(avail_states)) - {"MAINTENANCE"}
-    bad = _first_bad(state.base, state.flags | state.unknown,
-                     names | reserved | HARMLESS_NOW_FLAGS)
+    if wakes:
+        names |= _POWER_NOW_FLAGS
+    bad = _first_bad(state.base, flags | state.unknown, names | reserved | HARMLESS_NOW_FLAGS)
     return Usability(True, not bad, _why(bad))
 
 
 def _first_bad(base: str, flags: frozenset[str], allowed: frozenset[str]) -> str:
     """The base or flag that is not allowed and says most; '' when all are."""
     bad = flags - allowed
+    if base not in allowed and bad <= POWER_FLAGS:
+        # A node that is down stays so when it is woken.
+        return base
     if bad:
         # The order of the table is that of weight.
         return min(bad, key=lambda flag: (_FLAG_ORDER.get(flag, len(_FLAG_ORDER)), flag))
@@ -248,6 +295,20 @@ def _why(name: str) -> str:
     return f"{words} ({name})" if words else f"in a state that is not known here ({name})"
 
 
+def unknown_state(name: str) -> str | None:
+    """What is wrong with a name in a configured list of states; None when Slurm has such a
+    state."""
+    word = name.strip().upper()
+    known = {*NODE_BASES, *NODE_FLAGS, *_NODE_ALIASES}
+    if word in known:
+        return None
+    import difflib
+    near = difflib.get_close_matches(word, sorted(known), n=2, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (f"Slurm has no node state {name!r}.{hint} Known states: "
+            f"{', '.join(sorted({*NODE_BASES, *NODE_FLAGS}))}.")
+
+
 class NodeRules:
     """The configured lists of states, and the judgement of each state text made only once.
 
@@ -255,7 +316,8 @@ class NodeRules:
     """
 
     def __init__(self, up_states: Iterable[str], avail_states: Iterable[str],
-                 reserved_states: Iterable[str]) -> None:
+                 reserved_states: Iterable[str], wakes: bool = False) -> None:
+        self._wakes = wakes
         self._lists = (tuple(up_states), tuple(avail_states), tuple(reserved_states))
         self._known: dict[tuple[str, bool, bool], Usability] = {}
 
@@ -268,7 +330,7 @@ class NodeRules:
         except KeyError:
             up, avail, reserved = self._lists
             result = node_usable(parse_node_state(state), up, avail, reserved,
-                                 in_reservation, in_maintenance)
+                                 in_reservation, in_maintenance, self._wakes)
             self._known[key] = result
             return result
 
@@ -376,8 +438,8 @@ def parse_job_state(text: str) -> JobState:
     Never fails. A word that is not known counts as active, so that nobody's test is ended by it.
     """
     main, _, by = text.strip().upper().partition(" BY ")
-    words = [JOB_CODES.get(word, word) for word in main.replace(",", "+").split("+") if word]
-    words = [word.strip() for word in words] or ["UNKNOWN"]
+    parts = [word.strip() for word in main.replace(",", "+").split("+")]
+    words = [JOB_CODES.get(word, word) for word in parts if word] or ["UNKNOWN"]
     for word in words:
         if word not in _JOB_PHASES:
             _warn_once("job state", word)

@@ -28,7 +28,9 @@ from ...job_table import QueryFailed
 from . import queries
 from .client import SlurmClient, failed
 from .errors import classify_result, summary
+from .extra import value_of
 from .header import safe_job_name
+from .output import output_options
 from .parsing import parse_submitted, with_token
 
 LOG_FN = "sbatch.log"
@@ -60,9 +62,7 @@ TURN = "Waits for its turn: other jobs are being submitted."
 UNCLEAR = ("What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
            "Slurm's list.")
 # What sbatch prints at once, before it tries again for two minutes.
-_RETRYING = re.compile(r"sleeping and retrying", re.IGNORECASE)
-
-_CLUSTERS_OPTION = re.compile(r"\s*(?:-M\s*=?|--clusters?(?:\s*=\s*|\s+))(\S.*)")
+_RETRYING = re.compile(r"(?:sleeping and|disabled,) retrying", re.IGNORECASE)
 
 
 class Submission(NamedTuple):
@@ -98,12 +98,14 @@ class Submitter:
         :param job_name: Its name in the script.
         :param extra: The options in the script that a user wrote.
         :raises HandoverStopped: When it was given up.  Then there is no such job.
-        :raises SchedulerPluginError: When Slurm refused it.  Then there is no such job.
+        :raises SchedulerPluginError: When Slurm refused it, or could not write its log.  Then
+            there is no such job.
         """
         # Where the job may be.
         clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
-        argv = queries.submit(script, output, _token_options(token, job_name, extra))
+        argv = queries.submit(script, [*_token_options(token, job_name, extra),
+                                       *output_options(output, extra)])
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:
@@ -223,11 +225,8 @@ class Submitter:
 
 def named_clusters(options: Sequence[str]) -> Sequence[str]:
     """The clusters that a user's options send a job to; [''] for the one of this host."""
-    for option in reversed(options):
-        match = _CLUSTERS_OPTION.match(option)
-        if match:
-            return [name.strip() for name in match[1].strip(" '\"").split(",") if name.strip()]
-    return [""]
+    named = value_of(options, "clusters") or ""
+    return [name.strip() for name in named.split(",") if name.strip()] or [""]
 
 
 def read_token(folder: Path) -> tuple[str, float]:
@@ -246,7 +245,7 @@ def read_token(folder: Path) -> tuple[str, float]:
 
 def _token_options(token: str, job_name: str, extra: Sequence[str]) -> list[str]:
     """The options that put the token into the job: its comment, unless that is the user's."""
-    if any("--comment" in option for option in extra):
+    if value_of(extra, "comment") is not None:
         return [f"--job-name={safe_job_name(job_name, token)}"]
     return [f"--comment={token}"]
 

@@ -1,18 +1,13 @@
-"""``scontrol update``, ``requeue``, ``hold`` and ``release``: change nodes and jobs."""
+"""``scontrol update``: change nodes and partitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from . import errors, hostlist, power, reservations
+from . import errors, hostlist, jobchange, power, reservations
 from .context import Context
-from .controller import put_back
 from .errors import SlurmError
-from .machine import is_purged
 from .options import Unsupported
-from .releases import MODERN, first_priority
+from .releases import MODERN
 from .store import Row
-from .times import parse_limit, parse_when
 
 _NODE_STATES = {"DRAIN", "DOWN", "RESUME", "UNDRAIN", "IDLE", "NORESP", "FAIL", "POWER_DOWN",
                 "POWER_UP", "POWER_DOWN_ASAP", "POWER_DOWN_FORCE", "FUTURE"}
@@ -30,12 +25,15 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 def update(context: Context, words: list[str]) -> int:
     values = pairs(words)
     keys = [key for key, _ in values]
+    if not words:
+        context.err("too few arguments for update keyword")
+        return 1
+    if {"job", "jobid"} & set(keys) or ("jobname" in keys and "partitionname" not in keys):
+        return jobchange.update(context, values)
     if "reservation" in keys or "reservationname" in keys:
         return reservations.update(context, values)
     if "nodename" in keys:
         return _update_node(context, values)
-    if "jobid" in keys or ("jobname" in keys and "partitionname" not in keys):
-        return _update_job(context, values)
     if "partitionname" in keys:
         return _update_partition(context, values)
     context.err("No valid entity in update command")
@@ -119,7 +117,7 @@ def _change_power(context: Context, row: Row, state: str) -> None:
 def _drive_out(context: Context, job: Row) -> None:
     """End a job whose node is taken away; it is requeued if that is allowed."""
     if job["requeue"]:
-        _requeue(context, job)
+        jobchange.requeue_record(context, job)
     else:
         job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=context.now)
     context.store.save_job(job)
@@ -160,139 +158,3 @@ def _update_partition(context: Context, values: list[tuple[str, str]]) -> int:
         context.err(f"slurm_update error: {error.text}")
         return 1
     return 0
-
-
-# -- jobs ----------------------------------------------------------------------------------------
-
-
-def _update_job(context: Context, values: list[tuple[str, str]]) -> int:
-    given = dict(values)
-    changes = {key: value for key, value in values if key != "jobid"}
-    for key in changes:
-        if key not in _JOB_CHANGES:
-            context.err(f"Update of this parameter is not supported: {key}={changes[key]}")
-            context.err("Request aborted")
-            return 1
-
-    def change(job: Row) -> None:
-        for key, value in changes.items():
-            _JOB_CHANGES[key](context, job, value)
-
-    return _change_job(context, given.get("jobid", ""), "REQUEST_UPDATE_JOB", change)
-
-
-def _change_job(context: Context, text: str, rpc: str, change: Callable[[Row], None],
-                denied: errors.Error = errors.BAD_USER, also: str = "") -> int:
-    """Change one job; the return code. ``also``: the call that a second line names."""
-    try:
-        with context.change(rpc):
-            job = context.store.job(int(text)) if text.isdigit() else None
-            if job is None or context.hidden_by_fault(job) or is_purged(
-                    job, context.setting("min_job_age"), context.now):
-                raise SlurmError(errors.BAD_JOB)
-            if job["user"] != context.user[0] and not context.is_administrator:
-                raise SlurmError(denied)
-            change(job)
-            context.store.save_job(job)
-    except SlurmError as error:
-        # Without an answer the client has nothing to print but that it did not understand it.
-        unclear = error.number in (errors.TIMED_OUT.number, errors.NO_CONTACT.number)
-        told = errors.UNEXPECTED.text if unclear else error.text
-        context.err(f"{told} for job {text}")
-        if also:
-            context.err(f"{also} error:{context.gap}{told}")
-        return 1
-    return 0
-
-
-def _set_limit(context: Context, job: Row, value: str) -> None:
-    try:
-        limit = parse_limit(value)
-    except ValueError:
-        raise SlurmError(errors.BAD_TIME_LIMIT) from None
-    job["limit"] = limit
-    job["end_wish"] = None
-
-
-def _set_end(context: Context, job: Row, value: str) -> None:
-    try:
-        when = parse_when(value, context.now)
-    except ValueError:
-        raise SlurmError(errors.BAD_TIME) from None
-    if when < context.now - 1:
-        raise SlurmError(errors.BAD_TIME)
-    job["end_wish"] = when
-
-
-def _set_priority(context: Context, job: Row, value: str) -> None:
-    job["priority"] = int(value)
-    job["hold"] = "" if int(value) else "admin"
-
-
-_JOB_CHANGES: dict[str, Callable[[Context, Row, str], None]] = {
-    "comment": lambda context, job, value: job.update(comment=value),
-    "name": lambda context, job, value: job.update(name=value),
-    "jobname": lambda context, job, value: job.update(name=value),
-    "account": lambda context, job, value: job.update(account=value),
-    "partition": lambda context, job, value: job.update(partition=value),
-    "requeue": lambda context, job, value: job.update(requeue=value == "1"),
-    "timelimit": _set_limit, "endtime": _set_end, "priority": _set_priority,
-}
-
-
-def requeue(context: Context, words: list[str]) -> int:
-    """``scontrol requeue ID[,ID...]``."""
-    return _each(context, words, lambda text: _change_job(
-        context, text, "REQUEST_JOB_REQUEUE", lambda job: _requeue(context, job),
-        errors.ACCESS_DENIED))
-
-
-def requeue_hold(context: Context, words: list[str]) -> int:
-    def change(job: Row) -> None:
-        _requeue(context, job)
-        job.update(hold="user", priority=0)
-
-    return _each(context, words, lambda text: _change_job(
-        context, text, "REQUEST_JOB_REQUEUE", change, errors.ACCESS_DENIED))
-
-
-def _requeue(context: Context, job: Row) -> None:
-    if job["state"] == "PENDING":
-        raise SlurmError(errors.PENDING)
-    if not job["requeue"]:
-        raise SlurmError(errors.DISABLED)
-    job["restarts_after"] = job["restarts"] + 1
-    if job["state"] == "RUNNING":
-        job.update(requeuing=True, completing=True, end=context.now)
-    else:
-        if context.description["accounting"]:
-            context.store.archive(job)
-        put_back(job, context.now, context.setting("requeue_seconds"))
-
-
-def hold(context: Context, words: list[str]) -> int:
-    def change(job: Row) -> None:
-        if job["state"] not in ("PENDING", "RUNNING"):
-            raise SlurmError(errors.OVER)
-        by = "user" if job["user"] == context.user[0] and context.user[1] != 0 else "admin"
-        job.update(hold=by, priority=0, eligible=None)
-        job["reason"] = "JobHeldUser" if by == "user" else "JobHeldAdmin"
-
-    return _each(context, words, lambda text: _change_job(
-        context, text, "REQUEST_UPDATE_JOB", change, also="slurm_suspend"))
-
-
-def release(context: Context, words: list[str]) -> int:
-    def change(job: Row) -> None:
-        if job["state"] not in ("PENDING", "RUNNING"):
-            raise SlurmError(errors.OVER)
-        job.update(hold="", priority=first_priority(job["id"], context.release), begin=None,
-                   reason="None")
-
-    return _each(context, words, lambda text: _change_job(
-        context, text, "REQUEST_UPDATE_JOB", change, also="slurm_suspend"))
-
-
-def _each(context: Context, words: list[str], function: Callable[[str], int]) -> int:
-    codes = [function(text) for word in words for text in word.split(",") if text]
-    return max(codes, default=1)

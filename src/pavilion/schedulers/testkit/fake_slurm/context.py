@@ -16,6 +16,7 @@ from typing import Any
 
 from . import faults, releases, wakeup
 from .errors import NO_CONTACT, TIMED_OUT, UNEXPECTED, Error, SlurmError
+from .machine import Machine
 from .store import Row, Store
 
 CALL_FILE = "calls.jsonl"
@@ -40,6 +41,7 @@ class Context:
         self._output: list[str] = []
         self._store: Store | None = None
         self._description: Row | None = None
+        self._machine: Machine | None = None
         self._unclear = False
 
     # -- who, where --------------------------------------------------------------------------
@@ -57,6 +59,13 @@ class Context:
             if "release" in self.faults:
                 self._description["release"] = self.faults["release"]["version"]
         return self._description
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it was when it was first looked at."""
+        if self._machine is None:
+            self._machine = Machine(self.store, self.now, self.description)
+        return self._machine
 
     def setting(self, name: str) -> Any:
         return self.description["settings"][name]

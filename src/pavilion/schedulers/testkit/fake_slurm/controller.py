@@ -16,8 +16,22 @@ import signal
 import socket
 import sqlite3
 import time
+from itertools import chain
 
-from . import dependency, faults, jobenv, placement, power, releases, stepmanager, topology
+from . import (
+    arrays,
+    dependency,
+    faults,
+    filenames,
+    gres,
+    jobenv,
+    placement,
+    power,
+    releases,
+    stepmanager,
+    submission,
+    topology,
+)
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
 from .times import stamp
@@ -26,9 +40,9 @@ from .wakeup import FIFO, LOCK
 _TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
 _PURGE_EACH = 1.0  # seconds; until then the commands do not show what is to be forgotten
 _LINGER = 1.0  # seconds without work before it ends
+_A_YEAR = 365 * 24 * 60  # minutes: what the backfill scheduler makes of no limit
 _LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
 _FROZEN_TICK = 0.05
-_A_YEAR = 365 * 24 * 60  # minutes: what Slurm makes of no limit when a job starts
 
 
 def main(folder: str) -> int:
@@ -220,7 +234,7 @@ class Controller:
         """A job whose node went down ends at once: nobody waits for its processes."""
         job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
                    failed_node=next(name for name in job["alloc"] if name in down))
-        self._note_end(job, now)
+        self._note_end(job, leader, now)
         if leader is not None:
             stepmanager.kill(leader)
         if job["requeue"]:
@@ -235,7 +249,7 @@ class Controller:
             return  # its manager is just starting it
         if not job["term_sent"]:
             job["term_sent"] = now
-            self._note_end(job, now)
+            self._note_end(job, leader, now)
             stepmanager.terminate(leader)
         elif now - job["term_sent"] > self.settings["kill_wait"]:
             if job["kill_sent"] and now - job["kill_sent"] > 1 \
@@ -245,7 +259,7 @@ class Controller:
                 job["kill_sent"] = job["kill_sent"] or now
                 stepmanager.kill(leader)
 
-    def _note_end(self, job: Row, now: float) -> None:
+    def _note_end(self, job: Row, leader: int | None, now: float) -> None:
         """The line that slurmstepd writes into the job's output."""
         why = {"TIMEOUT": " DUE TO TIME LIMIT", "NODE_FAIL": " DUE TO NODE FAILURE, SEE SLURMCTLD "
                "LOG FOR DETAILS"}.get(job["state"], "")
@@ -255,9 +269,9 @@ class Controller:
         text = (f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
                 f"{stamp(now, {})}{why} ***\n")
         try:
-            with open(job["std_err"], "a", encoding="utf-8") as file:
+            with open(stepmanager.log(job, leader), "a", encoding="utf-8") as file:
                 file.write(text)
-        except (OSError, TypeError):
+        except OSError:
             pass  # no such file: the note has no place to go
 
     def _finish(self, job: Row, ended: stepmanager.Exit, now: float) -> None:
@@ -298,25 +312,52 @@ class Controller:
         waiting = [job for job in active if job["state"] == "PENDING"]
         if not waiting:
             return []
-        if self._machine is None:
-            self._machine = Machine(self.store, now, self.description, active)
-        machine = self._machine = self._machine.later(self.store, now, self.description, active)
+        state = (self.store, now, self.description, active)
+        machine = self._machine = self._machine.later(*state) if self._machine else Machine(*state)
         started: list[Row] = []
         blocked: set[str] = set()
         for job in sorted(waiting, key=lambda job: (-job["priority"], job["id"])):
             before = dict(job)
-            if not self._is_eligible(job, now):
-                pass
-            elif self._try_start(machine, job, blocked, now) and not job["configuring"]:
-                started.append(job)
+            if self._is_eligible(job, now):
+                started += self._start_tasks(machine, job, blocked, now)
             if job != before:
                 job["evaluated"] = now
                 self.store.save_job(job)
+        return [job for job in started if not job["configuring"]]
+
+    def _start_tasks(self, machine: Machine, job: Row, blocked: set[str], now: float) -> list[Row]:
+        """Start a job, or as many of an array's waiting tasks as may run; what was started."""
+        started: list[Row] = []
+        if job["unchecked"]:
+            if submission.impossible(machine, job) is not None:
+                job.update(reason="BadConstraints", priority=0)
+                return []
+            job["unchecked"] = False
+        while job["state"] == "PENDING":
+            if not arrays.has_room(chain(machine.jobs, started), job):
+                job.update(reason="JobArrayTaskLimit", eligible=None)
+                break
+            trial = {**job} if arrays.waiting(job) else job
+            if not self._try_start(machine, trial, blocked, now):
+                job["reason"] = trial["reason"]
+                break
+            started.append(job if trial is job else self._own_record(job, trial))
         return started
+
+    def _own_record(self, job: Row, trial: Row) -> Row:
+        """The record of an array's task that starts as the trial did."""
+        own = arrays.split(self.store, job, arrays.waiting(job)[0])
+        own.update({key: trial[key] for key in (
+            "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
+            "limit", "partition", "reservation_used", "configuring")})
+        filenames.name(own, self.release)
+        own["evaluated"] = own["start"]
+        self.store.save_job(own)
+        return own
 
     def _is_eligible(self, job: Row, now: float) -> bool:
         if job["hold"]:
-            if not job["reason"].startswith(("JobHeld", "launch failed")):
+            if not job["reason"].startswith(("JobHeld", "launch failed", "job requeued")):
                 job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"
             return False
         if job["begin"] and job["begin"] > now:
@@ -328,7 +369,11 @@ class Controller:
         return True
 
     def _try_start(self, machine: Machine, job: Row, blocked: set[str], now: float) -> bool:
-        chosen, reason = placement.place(machine, job)
+        for each in placement.in_each_partition(job):
+            chosen, reason = placement.place(machine, each)
+            if chosen is not None:
+                job["partition"] = each["partition"]
+                break
         if chosen is None:
             if reason == "Resources" and job["partition"] in blocked:
                 reason = "Priority"
@@ -336,14 +381,19 @@ class Controller:
                 blocked.add(job["partition"])
             job["reason"] = reason
             return False
-        for name, cpus in chosen.items():
-            machine.allocate(name, cpus)
         job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
                    scheduled=now, eligible=job["eligible"] or now,
                    configuring=any(machine.by_name[name].is_off for name in chosen))
-        job["std_out"] = job["std_out"] and job["std_out"].replace("%N", next(iter(chosen)))
-        job["std_err"] = job["std_err"] and job["std_err"].replace("%N", next(iter(chosen)))
+        job["gpus"] = gres.assign(machine, job, placement.tasks_by_node(job))
+        for name, numbers in job["gpus"].items():
+            chosen[name] = max(chosen[name], job["gres"]["cpus"] * len(numbers))
+        for name, cpus in chosen.items():
+            machine.allocate(name, cpus)
+        job["reservation_used"] = next(
+            (name for name in placement.reservation_names(job)
+             if set(chosen) <= set((machine.reservation(name) or {"nodes": ()})["nodes"])), "")
+        filenames.name(job, self.release)
         return True
 
     def _fail_launch(self, job: Row, now: float) -> None:
@@ -362,9 +412,9 @@ class Controller:
                 job.update(state="CANCELLED", reason="None", completing=False, end=now,
                            exit_code=0, exit_signal=0)
             self.store.save_job(job)
-        if job["kind"] == "batch" and job["std_out"]:
+        if job["kind"] == "batch":
             try:
-                with open(job["std_out"], "a") as output:
+                with open(job["paths"]["std_out"], "a") as output:
                     output.write("Error running slurm prolog: 1\n")
             except OSError:
                 pass
@@ -387,9 +437,9 @@ class Controller:
 def put_back(job: Row, now: float, delay: float) -> None:
     """Make a pending job of one that ran; ``delay`` in seconds until it may start again."""
     job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={},
-               start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
+               gpus={}, start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
                exit_signal=0, term_sent=0.0, kill_sent=0.0,
                restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
                restarts_after=None, configuring=False)
     if job["hold"]:
-        job["reason"] = "JobHeldUser" if job["hold"] == "user" else "JobHeldAdmin"
+        job["reason"] = "job requeued in held state"

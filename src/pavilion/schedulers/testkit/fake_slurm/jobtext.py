@@ -39,12 +39,33 @@ def nodes(job: Row) -> str:
     return hostlist.fold(job["alloc"])
 
 
+def minimum_memory(job: Row) -> str:
+    """The least memory of a node: '0', '100M'."""
+    return f"{job['memory']}M" if job["memory"] else "0"
+
+
+def tres_asked(job: Row, memory: int) -> str:
+    """What the job asks for: 'cpu=1,mem=2000M,node=1,billing=1'.
+
+    :param memory: MiB of a node, see ``Machine.memory_of``.
+    """
+    cpus, count = cpu_count(job), node_count(job)
+    return f"cpu={cpus},mem={memory * count}M,node={count},billing={cpus}"
+
+
+def tres_allocated(job: Row) -> str:
+    """What the job has, of which memory is not a part: it is not handed out."""
+    cpus, count = cpu_count(job), node_count(job)
+    return f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else ""
+
+
 def node_count(job: Row) -> int:
     return len(job["alloc"]) or int(job["min_nodes"])
 
 
 def task_count(job: Row) -> int:
-    return int(job["ntasks"] or job["ntasks_default"] or max(1, job["min_nodes"]))
+    return int(job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]),
+                                    1))
 
 
 def cpu_count(job: Row) -> int:
@@ -84,7 +105,7 @@ def end_time(job: Row) -> float | None:
 def start_time(job: Row) -> float | None:
     if job["start"] is not None:
         return float(job["start"])
-    later = job["begin"] is not None and job["reason"] == "BeginTime"
+    later = job["begin"] is not None and job["begin"] > job["submit"]
     return float(job["begin"]) if later else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import hostlist, jobtext
+from . import filenames, hostlist, jobtext
 from .context import Context
 from .jsontext import INFINITE, Value, is_modern, number
 from .store import Row
@@ -25,17 +25,14 @@ _NEW_TEXTS = """container_id cron extra licenses_allocated network scheduled_nod
 _NEW_LISTS = ("job_size_str", "mail_type", "priority_by_partition", "shared", "gres_detail")
 
 
-def jobs(context: Context, rows: list[Row], memory: dict[str, int]) -> list[Value]:
-    """:param memory: MiB of a node, by partition."""
+def jobs(context: Context, rows: list[Row]) -> list[Value]:
     make = _modern if is_modern(context) else _old
-    return [make(context, row, memory[row["partition"]]) for row in rows]
+    return [make(context, row) for row in rows]
 
 
-def _common(context: Context, job: Row, memory: int) -> dict[str, Value]:
+def _common(context: Context, job: Row) -> dict[str, Value]:
     """What is the same in both layouts."""
-    count, cpus = jobtext.node_count(job), jobtext.cpu_count(job)
     reason, _, _ = job["reason"].partition(",")
-    asked = f"cpu={cpus},mem={memory * count}M,node={count},billing={cpus}"
     return {
         **dict.fromkeys(_TEXTS, ""),
         "account": job["account"] or "", "association_id": 0,
@@ -50,8 +47,9 @@ def _common(context: Context, job: Row, memory: int) -> dict[str, Value]:
         "restart_cnt": jobtext.restarts(job), "resv_name": job["reservation"],
         "sockets_per_board": 0, "standard_input": job["std_in"],
         "state_description": job["reason"] if "," in job["reason"] else "",
-        "state_reason": reason, "tres_req_str": asked,
-        "tres_alloc_str": f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else "",
+        "state_reason": reason,
+        "tres_req_str": jobtext.tres_asked(job, context.machine.memory_of(job)),
+        "tres_alloc_str": jobtext.tres_allocated(job),
         "user_id": job["uid"], "user_name": job["user"], "wckey": job["wckey"] or "",
         "current_working_directory": job["workdir"],
     }
@@ -74,11 +72,11 @@ def _counts(job: Row) -> dict[str, int | None]:
             "priority": job["priority"]}
 
 
-def _old(context: Context, job: Row, memory: int) -> Value:
+def _old(context: Context, job: Row) -> Value:
     # Asked for at first: a started job has none any more.
     most = job["max_nodes"] or 0 if not job["alloc"] else 0
     return {
-        **_common(context, job, memory), **_times(job), **_counts(job),
+        **_common(context, job), **_times(job), **_counts(job),
         **dict.fromkeys(_ZEROS, 0), **dict.fromkeys(_OLD_NULLS), "gres_detail": [],
         "billable_tres": float(jobtext.cpu_count(job)) if job["alloc"] else None,
         "core_spec": job["core_spec"], "derived_exit_code": 0,
@@ -87,17 +85,17 @@ def _old(context: Context, job: Row, memory: int) -> Value:
         "job_state": jobtext.state(job), "max_nodes": most,
         "memory_per_node": job["memory"] or None, "nice": job["nice"] or None,
         "show_flags": ["SHOW_ALL", "SHOW_DETAIL", "SHOW_LOCAL"],
-        "standard_error": job["err_given"], "standard_output": job["out_given"],
+        "standard_error": job["std_err"] or "", "standard_output": job["std_out"] or "",
         "time_limit": job["limit"],
     }
 
 
-def _modern(context: Context, job: Row, memory: int) -> Value:
+def _modern(context: Context, job: Row) -> Value:
     numbers = {**_times(job), **_counts(job), **dict.fromkeys(_ZEROS, 0), "tasks_per_tres": 0,
                "preemptable_time": 0, "memory_per_node": job["memory"],
                "cpus_per_task": job["cpus_per_task"], "max_nodes": job["max_nodes"] or 0}
     row = {
-        **_common(context, job, memory), **{key: number(value) for key, value in numbers.items()},
+        **_common(context, job), **{key: number(value) for key, value in numbers.items()},
         **dict.fromkeys(_NEW_TEXTS, ""), **{key: [] for key in _NEW_LISTS},
         **{key: number(None) for key in _NOTHING.split()},
         "tasks_per_core": INFINITE, "tasks_per_socket": INFINITE, "power": {"flags": []},
@@ -106,9 +104,10 @@ def _modern(context: Context, job: Row, memory: int) -> Value:
         "failed_node": job.get("failed_node") or "", "hold": bool(job["hold"]),
         "job_state": _states(job), "mail_user": job["user"], "maximum_switch_wait_time": 0,
         "nice": job["nice"], "profile": ["NOT_SET"], "required_switches": 0, "segment_size": 0,
-        "standard_error": job["err_given"], "standard_output": job["out_given"] or "slurm-%j.out",
-        "stdin_expanded": job["std_in"], "stdout_expanded": job["std_out"] or "",
-        "stderr_expanded": "" if job["std_err"] == job["std_out"] else job["std_err"],
+        "standard_error": job["std_err"] or "",
+        "standard_output": filenames.asked(job, "std_out"),
+        **{f"{kind.replace('_', '')}_expanded": filenames.shown(job, kind, context.release)
+           for kind in ("std_in", "std_out", "std_err")},
         "submit_line": job["submit_line"],
         "time_limit": INFINITE if job["limit"] is None else number(job["limit"]),
     }

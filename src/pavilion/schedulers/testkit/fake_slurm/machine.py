@@ -18,13 +18,14 @@ _UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN",
 # They do not, of a node that Slurm wakes up.
 _WAKING = {"POWERED_DOWN", "POWERING_UP", "NOT_RESPONDING"}
 _NONE: list[str] = []  # not to be changed
+_BASE = NODE_COLUMNS.index("base")
 
 
 class Node:
     """A node as it is now."""
 
-    __slots__ = ("_features", "_own", "_values", "allocated", "base", "cpus", "flags", "memory",
-                 "name")
+    __slots__ = ("_features", "_gpus", "_own", "_values", "allocated", "base", "cpus", "flags",
+                 "gpus_taken", "memory", "name")
 
     def __init__(self, values: NodeValues) -> None:
         self._values = values
@@ -32,14 +33,17 @@ class Node:
         self.cpus: int
         self.memory: int  # MiB
         self.base: str
-        _, self.name, self.cpus, self.memory, self._features, self.base, self._own = values[:7]
+        (_, self.name, self.cpus, self.memory, self._features, self._gpus, self.base,
+         self._own) = values[:8]
         self.allocated = 0
+        self.gpus_taken: set[int] = set()  # numbers in ``gpus``
         self.flags: list[str] = self._own.split() if self._own else _NONE
 
     def occupy(self, allocated: int, flags: Iterable[str]) -> None:
         """What jobs and reservations make of it: CPUs that are allocated, and flags."""
         self.allocated = allocated
-        self.base = self._values[5]
+        self.base = self._values[_BASE]
+        self.gpus_taken.clear()
         if self.base == "IDLE" and allocated:
             self.base = "ALLOCATED" if allocated >= self.cpus else "MIXED"
         self.flags = [*self._own.split(), *flags]
@@ -52,6 +56,15 @@ class Node:
     @property
     def features(self) -> list[str]:
         return self._features.split(",") if self._features else []
+
+    @property
+    def gpus(self) -> list[str]:
+        """The types of its GPUs ('' for none)."""
+        return [] if self._gpus is None else self._gpus.split(",")
+
+    def emptied(self) -> Node:
+        """The node with nothing on it."""
+        return Node(self._values)
 
     @property
     def free(self) -> int:
@@ -129,6 +142,10 @@ class Machine:
             if name in self.by_name:
                 self.by_name[name].occupy(allocated.get(name, 0), flags.get(name, ()))
         self._occupied = occupied
+        for job in jobs:
+            if job["gpus"] and job["state"] == "RUNNING":
+                for name, numbers in job["gpus"].items():
+                    self.by_name[name].gpus_taken.update(numbers)
 
     def allocate(self, name: str, cpus: int) -> None:
         """Note that a job gets CPUs of a node, until the jobs are looked at anew."""
@@ -145,6 +162,12 @@ class Machine:
             self._candidates[key] = [node for node in self.nodes
                                      if node.name in names and fits(node, features)]
         return self._candidates[key]
+
+    def memory_of(self, job: Row) -> int:
+        """MiB of a node that the job asks for: all, unless it says how much."""
+        partition = self.partition(job["partition"].split(",")[0]) or {"nodes": []}
+        names = [*job["alloc"], *job["req_nodes"], *partition["nodes"][:1]]
+        return int(job["memory"] or (self.by_name[names[0]].memory if names else 0))
 
     @property
     def by_name(self) -> dict[str, Node]:

@@ -90,6 +90,7 @@ class Parser:
             if not rest:
                 raise self._usage(f"option '--{option.name}' requires an argument")
             value = rest.pop(0)
+        found.pop(option.name, None)  # of two that exclude each other the later one wins
         found[option.name] = value
 
     def _short(self, letters: str, rest: list[str], found: dict[str, str]) -> None:
@@ -100,6 +101,7 @@ class Parser:
                 if letter in self._known:
                     raise Unsupported(f"{self.command}: option -{letter}")
                 raise self._usage(f"invalid option -- '{letter}'")
+            found.pop(option.name, None)
             if not option.value:
                 found[option.name] = ""
                 continue

@@ -4,7 +4,9 @@ with CR_Core (CPUs are shared out, memory is not).
 
 from __future__ import annotations
 
-from . import hostlist
+import re
+
+from . import gres, hostlist
 from .machine import Machine, Node
 from .releases import DOWN_NODES_ONLY
 from .store import Row
@@ -28,17 +30,33 @@ def cpus_per_node(job: Row) -> int:
     return int(tasks * job["cpus_per_task"])
 
 
-def candidates(machine: Machine, job: Row) -> list[Node]:
+def in_each_partition(job: Row) -> list[Row]:
+    """The job as it would be in each of its partitions, of which any will do."""
+    names = job["partition"].split(",")
+    return [{**job, "partition": name} for name in names] if len(names) > 1 else [job]
+
+
+def reservation_names(job: Row) -> list[str]:
+    """The reservations that the job may use, any of which will do."""
+    return [name for name in job["reservation"].split(",") if name]
+
+
+def candidates(machine: Machine, job: Row, reservation_name: str = "") -> list[Node]:
     """The nodes that the job may use by partition, features, reservation and its own lists."""
     nodes = machine.members(job["partition"], job["features"], has_features)
-    if job["reservation"]:
-        reservation = machine.reservation(job["reservation"])
+    if reservation_name:
+        reservation = machine.reservation(reservation_name)
         names = set(reservation["nodes"] if reservation else ())
         nodes = [node for node in nodes if node.name in names]
     if job["exc_nodes"]:
         names = set(job["exc_nodes"])
         nodes = [node for node in nodes if node.name not in names]
     return nodes
+
+
+def feature_names(wanted: str) -> set[str]:
+    """The features that --constraint names."""
+    return {word.partition("*")[0] for word in re.split(r"[&|,()\[\]]", wanted) if word}
 
 
 def has_features(node: Node, wanted: str) -> bool:
@@ -55,7 +73,18 @@ def check_possible(machine: Machine, job: Row) -> None:
 
     :raises NeverPossible: with the lines that sbatch prints before its error.
     """
-    nodes = candidates(machine, job)
+    reservations = reservation_names(job)
+    for name in reservations[:-1]:
+        try:
+            _check_possible(machine, job, name)
+        except NeverPossible:
+            continue
+        return
+    _check_possible(machine, job, reservations[-1] if reservations else "")
+
+
+def _check_possible(machine: Machine, job: Row, reservation: str) -> None:
+    nodes = candidates(machine, job, reservation)
     if _lacks(set(job["req_nodes"]), nodes):
         raise NeverPossible(*(("Problem using reservation",) if job["reservation"] else ()))
     if job["memory"] and all(node.memory < job["memory"] for node in nodes):
@@ -67,11 +96,14 @@ def check_possible(machine: Machine, job: Row) -> None:
     too_many_for_partition = partition and job["min_nodes"] > len(partition["nodes"])
     if too_many_for_partition and not job["reservation"]:
         return  # accepted: it waits for ever, with the reason PartitionNodeLimit
-    if len(fitting) < job["min_nodes"]:
+    fitting = [node for node in fitting if gres.could_ever(node, job)]
+    if len(fitting) < job["min_nodes"] or _lacks(set(job["req_nodes"]), fitting):
         raise NeverPossible()
     most = job["max_nodes"] or len(fitting)
     largest = sorted((node.cpus for node in fitting), reverse=True)[:most]
     if job["ntasks"] and sum(largest) < job["ntasks"] * job["cpus_per_task"]:
+        raise NeverPossible()
+    if not gres.could_be_enough(fitting, job):
         raise NeverPossible()
 
 
@@ -85,7 +117,7 @@ def never_reason(machine: Machine, job: Row) -> str:
     if job["min_nodes"] > len(partition["nodes"]) or (
             partition["max_nodes"] and job["min_nodes"] > partition["max_nodes"]):
         return "PartitionNodeLimit"
-    if partition["max_time"] and job["limit"] and job["limit"] > partition["max_time"]:
+    if partition["max_time"] and (job["limit"] or float("inf")) > partition["max_time"]:
         return "PartitionTimeLimit"
     return ""
 
@@ -98,9 +130,18 @@ def place(machine: Machine, job: Row) -> tuple[Allocation | None, str]:
     never = never_reason(machine, job)
     if never:
         return None, never
-    all_nodes = candidates(machine, job)
+    # Of several reservations the first with room is used; a job without one passes once.
+    results = [_place_in(machine, job, name) for name in reservation_names(job) or [""]]
+    return next((result for result in results if result[0] is not None), results[0])
+
+
+def _place_in(machine: Machine, job: Row, reservation: str) -> tuple[Allocation | None, str]:
+    held = machine.reservation(reservation)
+    if held is not None and held["start"] > machine.now:
+        return None, "Reservation"
+    all_nodes = candidates(machine, job, reservation)
     usable = [node for node in all_nodes if node.usable]
-    barred = _held_by_others(machine, job)
+    barred = _held_by_others(machine, job, reservation)
     open_nodes = [node for node in usable if node.name not in barred] if barred else usable
     reason = _unavailable(machine, job, all_nodes, usable, open_nodes)
     if reason:
@@ -113,12 +154,12 @@ def place(machine: Machine, job: Row) -> tuple[Allocation | None, str]:
     return _share_out(chosen, job), ""
 
 
-def _held_by_others(machine: Machine, job: Row) -> set[str]:
+def _held_by_others(machine: Machine, job: Row, own: str) -> set[str]:
     """Nodes of reservations that are not the job's and begin before it would end."""
     end = machine.now + 60.0 * (job["limit"] or 365 * 24 * 60)
     barred: set[str] = set()
     for reservation in machine.reservations:
-        if reservation["name"] != job["reservation"] and reservation["start"] < end:
+        if reservation["name"] != own and reservation["start"] < end:
             barred |= set(reservation["nodes"])
     return barred
 
@@ -143,6 +184,8 @@ def _lacks(wanted: set[str], nodes: list[Node]) -> bool:
 
 
 def _has_room(node: Node, job: Row) -> bool:
+    if not gres.has_room(node, job):
+        return False
     if job["exclusive"]:
         return node.allocated == 0
     return node.free >= cpus_per_node(job)
@@ -158,14 +201,16 @@ def _choose(nodes: list[Node], job: Row) -> list[Node] | None:
     needed = (job["ntasks"] or 0) * job["cpus_per_task"]
     capacity = sum(_capacity(node, job) for node in chosen.values())
     for number, node in enumerate(nodes):
-        if len(chosen) >= job["min_nodes"] and capacity >= needed:
+        if len(chosen) >= job["min_nodes"] and capacity >= needed \
+                and gres.is_enough(chosen.values(), job):
             break
         if job["max_nodes"] and len(chosen) >= job["max_nodes"]:
             break
         if number not in chosen and _has_room(node, job):
             chosen[number] = node
             capacity += _capacity(node, job)
-    if len(chosen) < job["min_nodes"] or capacity < needed:
+    if len(chosen) < job["min_nodes"] or capacity < needed \
+            or not gres.is_enough(chosen.values(), job):
         return None
     return [chosen[number] for number in sorted(chosen)]
 
@@ -174,7 +219,9 @@ def _capacity(node: Node, job: Row) -> int:
     """The CPUs that the job's tasks could get on a node."""
     per_task: int = job["cpus_per_task"]
     tasks = node.free // per_task
-    return per_task * (min(tasks, job["ntasks_per_node"]) if job["ntasks_per_node"] else tasks)
+    if job["ntasks_per_node"]:
+        tasks = min(tasks, job["ntasks_per_node"])
+    return per_task * min(tasks, gres.most_tasks(node, job, tasks))
 
 
 def _share_out(nodes: list[Node], job: Row) -> Allocation:
@@ -187,7 +234,9 @@ def _share_out(nodes: list[Node], job: Row) -> Allocation:
     for node in nodes:
         if job["ntasks_per_node"]:
             break
-        more = min(left, (node.free - share[node.name]) // per_task * per_task)
+        room = (node.free - share[node.name]) // per_task
+        room = min(room, gres.most_tasks(node, job, node.cpus) - share[node.name] // per_task)
+        more = min(left, room * per_task)
         if more > 0:
             share[node.name] += more
             left -= more

@@ -44,10 +44,10 @@ def of(description: Mapping[str, Any]) -> Release:
     return parse(description["release"])
 
 
-def first_priority(job_id: int, release: Release) -> int:
-    """The priority of a new job: 22.05 counts down from a high number, and without accounting
-    all are equal where priority/multifactor is the default."""
-    return 1 if release >= MODERN else 4294901760 - job_id
+def first_priority(job_id: int, nice: int, release: Release) -> int:
+    """The priority of a job that is not held: 22.05 counts down from a high number, and without
+    accounting all are equal where priority/multifactor is the default."""
+    return max(1, 1 - nice) if release >= MODERN else 4294901760 - job_id - nice
 
 
 def full(release: Release) -> str:

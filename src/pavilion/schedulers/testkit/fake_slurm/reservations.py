@@ -54,6 +54,10 @@ def create(context: Context, words: list[str]) -> int:
         unclear = error.number in (errors.TIMED_OUT.number, errors.NO_CONTACT.number)
         context.err(f"Error creating the reservation: "
                     f"{errors.UNEXPECTED.text if unclear else error.text}")
+        if error.number == errors.NODES_BUSY.number:
+            context.line("Note, unless nodes are directly requested a reservation must exist in a "
+                         "single partition.\nIf no partition is requested the default partition "
+                         "is assumed.")
         return 1
     context.line(f"Reservation created: {name}")
     return 0
@@ -84,6 +88,10 @@ def _store_new(context: Context, given: dict[str, str]) -> str:
         meets = other["start"] < row["end"] and row["start"] < other["end"]
         if clash and meets and not {"MAINT", "OVERLAP"} & set(row["flags"]):
             raise SlurmError(errors.RESERVATION_OVERLAP)
+    if row["start"] <= context.now and not {"IGNORE_JOBS"} & set(row["flags"]):
+        busy = {node for job in machine.jobs if job["state"] != "PENDING" for node in job["alloc"]}
+        if busy & set(row["nodes"]):
+            raise SlurmError(errors.NODES_BUSY)
     context.store.save_reservation(row)
     return str(row["name"])
 
@@ -113,12 +121,16 @@ def update(context: Context, values: list[tuple[str, str]]) -> int:
             _set_times(context, row, given)
             if "nodes" in given:
                 row["nodes"] = hostlist.expand(given["nodes"])
+                known = {node["name"] for node in context.store.nodes()}
+                if not known.issuperset(row["nodes"]):
+                    raise SlurmError(errors.BAD_NODE)
             for key in ("users", "accounts"):
                 if key in given:
                     row[key] = given[key].split(",")
             context.store.save_reservation(row)
     except SlurmError as error:
         context.err(f"Error updating the reservation: {error.text}")
+        context.err(f"slurm_update error: {error.text}")
         return 1
     context.line("Reservation updated.")
     return 0
@@ -143,7 +155,8 @@ def delete(context: Context, words: list[str]) -> int:
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
             row = _find(context, name)
-            if any(job["reservation"] == name for job in context.store.jobs(active_only=True)):
+            if any(name in job["reservation"].split(",")
+                   for job in context.store.jobs(active_only=True)):
                 raise SlurmError(errors.RESERVATION_BUSY)
             context.store.delete_reservation(row["name"])
     except SlurmError as error:

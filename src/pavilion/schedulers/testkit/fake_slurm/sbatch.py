@@ -9,33 +9,35 @@ import os
 import sys
 import time
 
-from . import faults, script, submission
+from . import arrays, faults, gres, script, submission, testonly
 from .context import Context
 from .errors import OVER, TIMED_OUT, TOO_MANY_JOBS, TRY_AGAIN, Error, SlurmError
-from .options import Option, Parser, Usage
+from .options import Option, Parser, Unsupported, Usage
 from .releases import NAMES_FULL_QUEUE
 from .request import REQUEST_OPTIONS, Request
 from .store import Row
-from .times import parse_limit
 
 _OPTIONS = (
     *REQUEST_OPTIONS, Option("error", "e", "needed"), Option("export", "", "needed"),
     Option("input", "i", "needed"), Option("open-mode", "", "needed"), Option("output", "o",
                                                                              "needed"),
     Option("parsable", ""), Option("wait", "W"), Option("wrap", "", "needed"),
-    Option("clusters", "M", "needed"),
+    Option("clusters", "M", "needed"), Option("array", "a", "needed"),
 )
 # What the real one has besides.
-_KNOWN = """acctg-freq array a batch bb bbf burst-buffer cluster cluster-constraint
-    container contiguous cores-per-socket cpu-freq cpus-per-gpu deadline delay-boot distribution m
-    export-file extra-node-info B get-user-env gid gpu-bind gpu-freq gpus G gpus-per-node
-    gpus-per-socket gpus-per-task gres gres-flags help h hint ignore-pbs kill-on-invalid-dep k
+_KNOWN = """acctg-freq batch bb bbf burst-buffer cluster cluster-constraint
+    container contiguous cores-per-socket cpu-freq deadline delay-boot distribution m
+    export-file extra-node-info B get-user-env gid gpu-bind gpu-freq
+    gpus-per-socket gres-flags help h hint ignore-pbs kill-on-invalid-dep k
     licenses L mail-type mail-user mcs-label mem-bind mem-per-cpu mem-per-gpu mincpus network
     no-kill ntasks-per-core ntasks-per-gpu ntasks-per-socket overcommit O power prefer priority
-    profile propagate reboot signal sockets-per-node spread-job switches test-only thread-spec
+    profile propagate reboot signal sockets-per-node spread-job switches
     threads-per-core time-min tmp uid usage use-min-nodes wait-all-nodes x11"""
-# Variable -> option. Others of the real one's are refused when they are set.
+# Variable -> option.
 _FROM_ENVIRONMENT = {
+    **gres.FROM_ENVIRONMENT, "SBATCH_ARRAY_INX": "array", "SBATCH_MEM_PER_NODE": "mem",
+    "SLURM_CLUSTERS": "clusters", "SBATCH_CLUSTERS": "clusters",
+    "SBATCH_THREAD_SPEC": "thread-spec", "SBATCH_DEBUG": "verbose",
     "SBATCH_ACCOUNT": "account", "SBATCH_CONSTRAINT": "constraint", "SBATCH_CORE_SPEC":
     "core-spec", "SBATCH_ERROR": "error", "SBATCH_EXPORT": "export", "SBATCH_INPUT": "input",
     "SBATCH_JOB_NAME": "job-name", "SBATCH_OPEN_MODE": "open-mode", "SBATCH_OUTPUT": "output",
@@ -43,6 +45,12 @@ _FROM_ENVIRONMENT = {
     "SBATCH_TIMELIMIT": "time", "SBATCH_WCKEY": "wckey", "SBATCH_EXCLUSIVE": "exclusive",
     "SBATCH_NO_REQUEUE": "no-requeue", "SBATCH_REQUEUE": "requeue", "SBATCH_WAIT": "wait",
 }
+# Others of the real one's, which the fake does not follow: it refuses to run when they are set.
+_OTHER_VARIABLES = """ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT CONTAINER CPU_FREQ_REQ
+    DEADLINE DELAY_BOOT DISTRIBUTION GET_USER_ENV GPU_BIND GPU_FREQ GRES_FLAGS HINT IGNORE_PBS
+    MEM_BIND MEM_PER_CPU MEM_PER_GPU NETWORK NO_KILL OVERCOMMIT POWER PRIORITY PROFILE REQ_SWITCH
+    SIGNAL SPREAD_JOB THREADS_PER_CORE USE_MIN_NODES WAIT4SWITCH WAIT_ALL_NODES"""
+_HETEROGENEOUS = "sbatch: heterogeneous jobs"
 _RETRIES = 15
 _POLL = 0.05
 
@@ -50,6 +58,8 @@ _POLL = 0.05
 def run(context: Context) -> int:
     parser = Parser("sbatch", _OPTIONS, _KNOWN, usage_code=255)
     typed, operands = parser.parse(context.words, stop_at_operand=True)
+    if ":" in operands[:1]:
+        raise Unsupported(f"{_HETEROGENEOUS} (':' on the command line)")
     data, name, command = _read_script(typed, operands)
     options = _from_script(parser, data, name)
     _later_wins(options, _from_environment(context))
@@ -63,11 +73,21 @@ def run(context: Context) -> int:
     row["submit_line"] = " ".join(["sbatch", *context.words])  # not quoted
     row["umask"] = os.umask(0)
     os.umask(row["umask"])
-    row["append"] = options.get("open-mode", "t").startswith("a")
+    row["append"] = _appends(options)
+    row["array_text"] = options.get("array", "")
     for key, option in (("std_out", "output"), ("std_err", "error"), ("std_in", "input")):
         row[key] = options.get(option) or row[key]
+    if "test-only" in options:
+        return testonly.run(context, row, "quiet" in options)
     environment = _exported(context.environment, options.get("export", "ALL"))
     return _submit(context, options, row, data, environment, operands[1:])
+
+
+def _appends(options: dict[str, str]) -> bool:
+    mode = options.get("open-mode", "t")
+    if mode[:1] not in ("a", "t"):
+        raise Usage("sbatch: error: Invalid --open-mode specification\n", 255)
+    return mode.startswith("a")
 
 
 def _read_script(typed: dict[str, str], operands: list[str]) -> tuple[bytes, str, str]:
@@ -94,6 +114,9 @@ def _read_script(typed: dict[str, str], operands: list[str]) -> tuple[bytes, str
 def _from_script(parser: Parser, data: bytes, name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for words in script.directives(data, name):
+        marks = [word for word in words if word.lower() in ("hetjob", "packjob")]
+        if marks:
+            raise Unsupported(f"{_HETEROGENEOUS} ('#SBATCH {marks[0]}' in the script)")
         options, operands = parser.parse(words)
         if operands:
             raise Usage(f"sbatch: error: Invalid directive found in batch script: "
@@ -107,13 +130,9 @@ def _from_environment(context: Context) -> dict[str, str]:
     for variable, option in _FROM_ENVIRONMENT.items():
         if variable in context.environment:
             found[option] = context.environment[variable]
-    if "exclusive" in found and found["exclusive"] not in ("", "user", "mcs"):
-        raise Usage("sbatch: error: Invalid --exclusive specification\n", 255)
-    if "time" in found:
-        try:
-            parse_limit(found["time"])
-        except ValueError:
-            raise Usage("sbatch: error: Invalid SBATCH_TIMELIMIT specification\n", 255) from None
+    for name in _OTHER_VARIABLES.split():
+        if f"SBATCH_{name}" in context.environment:
+            raise Unsupported(f"sbatch: the variable SBATCH_{name}")
     return found
 
 
@@ -199,14 +218,19 @@ def _print_id(context: Context, job_id: int, parsable: bool) -> None:
 
 
 def _wait_for_end(context: Context, job_id: int) -> int:
-    """Wait until the job is over; its exit code (``sbatch --wait``)."""
+    """Wait until the job is over; its exit code, an array's highest (``sbatch --wait``)."""
     context.flush()
     while True:
-        job = context.store.job(job_id)
-        if job is None:
+        jobs = arrays.records(context.store, job_id)
+        if not jobs:
             context.err(f"sbatch: error: {OVER.text}")
             return 1
-        if job["state"] not in ("PENDING", "RUNNING", "SUSPENDED") and not job["completing"]:
-            code = int(job["exit_code"])
-            return code or (128 + int(job["exit_signal"]) if job["exit_signal"] else 0)
+        if not any(job["state"] in ("PENDING", "RUNNING", "SUSPENDED") or job["completing"]
+                   for job in jobs):
+            return max(_exit_code(job) for job in jobs)
         time.sleep(_POLL)
+
+
+def _exit_code(job: Row) -> int:
+    signal = int(job["exit_signal"])
+    return int(job["exit_code"]) or (128 + signal if signal else 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from . import change, hostlist, releases, reservations, show, topology
+from . import change, hostlist, jobchange, releases, reservations, show, topology
 from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Unsupported
 
 _OPTIONS = (Option("all", "a"), Option("oneliner", "o"), Option("quiet", "Q"),
-            Option("verbose", "v"), Option("details", "d"))
-_KNOWN = "cluster clusters M federation F future help h hide local sibling uid u"
+            Option("verbose", "v"))
+_KNOWN = "details d cluster clusters M federation F future help h hide local sibling uid u"
 # Words that the real one knows and the fake does not.
 _KNOWN_WORDS = set(
     """abort cancel_reboot cluster completing errnumstr fsdampeningfactor getaddrs help
@@ -17,8 +17,8 @@ _KNOWN_WORDS = set(
     schedloglevel setdebug setdebugflags shutdown suspend takeover token top uhold wait_job
     write""".split())  # noqa: SIM905 - easier to read and to add to
 _CHANGES = {"update": change.update, "create": reservations.create,
-            "delete": reservations.delete, "requeue": change.requeue, "hold": change.hold,
-            "release": change.release, "requeuehold": change.requeue_hold}
+            "delete": reservations.delete, "requeue": jobchange.requeue, "hold": jobchange.hold,
+            "release": jobchange.release, "requeuehold": jobchange.requeue_hold}
 
 
 def run(context: Context) -> int:
@@ -61,6 +61,9 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
     if "=" in entity:  # 'show node=n1' is the same as 'show node n1'
         entity, _, name = words[0].partition("=")
         entity = entity.lower()
+    if not words:
+        context.err("too few arguments for keyword:show")
+        return 1
     view = show.View(context, "oneliner" in options, "all" in options)
     for full, least, function in (
             ("nodes", 3, show.nodes), ("jobs", 3, show.jobs), ("partitions", 3, show.partitions),

@@ -51,7 +51,7 @@ def split(text: str, name: str, number: int) -> list[str]:
 
     A backslash takes the next character as it is, in quotes of both kinds too, but it does not
     join words, and an empty word is none.
-    :raises Usage: for a quote that is not closed.
+    :raises Usage: for a quote that is not closed, and for a word that begins with ':'.
     """
     words = [""]
     quote, start, position = "", 0, 0
@@ -67,6 +67,9 @@ def split(text: str, name: str, number: int) -> list[str]:
                 words[-1] += char
         elif char in "\"'":
             quote, start = char, position
+        elif char == ":" and not words[-1]:
+            quote, start = char, position
+            break
         elif char == "#":
             break
         elif char.isspace() or char == "\\":
@@ -75,7 +78,8 @@ def split(text: str, name: str, number: int) -> list[str]:
             words[-1] += char
         position += 1
     if quote:
-        before = text[:start].rstrip()
-        raise Usage(f"sbatch: fatal: {name}: line {number}: Unmatched `{quote}` in "
+        before = text[:start].rstrip() or text[:start]
+        wrong = "Unexpected" if quote == ":" else "Unmatched"
+        raise Usage(f"sbatch: fatal: {name}: line {number}: {wrong} `{quote}` in "
                     f"[{text[len(before):]}]\n", 1)
     return [word for word in words if word]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from . import hostlist, jobtext, releases
+from . import arrays, dependency, filenames, gres, hostlist, jobtext, releases
 from .context import Context
 from .errors import ACCESS_DENIED, BAD_JOB, SlurmError
 from .machine import Machine, Node, visible_jobs
@@ -22,7 +22,6 @@ class View:
         self.context = context
         self.one_line = one_line
         self.everything = everything or context.is_administrator
-        self._machine: Machine | None = None
 
     def item(self, lines: list[str], blank: int = 1) -> None:
         """Write one item: its lines below each other, indented, or behind each other."""
@@ -30,15 +29,6 @@ class View:
             self.context.line(" ".join(lines))
         else:
             self.context.line("\n   ".join(lines) + "\n" * blank)
-
-    def memory(self, job: Row) -> int:
-        """The memory of a job's node, of which it asks for all, in MiB."""
-        if self._machine is None:
-            context = self.context
-            self._machine = Machine(context.store, context.now, context.description)
-        partition = self._machine.partition(job["partition"]) or {"nodes": []}
-        names = [*job["alloc"], *job["req_nodes"], *partition["nodes"][:1]]
-        return self._machine.by_name[names[0]].memory if names else 0
 
     def stamp(self, moment: float | None, none: str = "Unknown") -> str:
         return stamp(moment, self.context.environment, none)
@@ -89,7 +79,7 @@ def _node_lines(view: View, node: Node, partitions: list[str], used: float | Non
         f"NodeName={node.name} {'Arch=x86_64 ' if known else ''}CoresPerSocket=1 ",
         f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} "
         f"CPULoad={'0.10' if known else unknown_load}",
-        f"AvailableFeatures={features}", f"ActiveFeatures={features}", "Gres=(null)",
+        f"AvailableFeatures={features}", f"ActiveFeatures={features}", f"Gres={gres.of_node(node)}",
         f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 {version}",
         *(["OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "]
           if known else []),
@@ -132,39 +122,48 @@ def _reservations_of(view: View, node: str) -> list[Row]:
 
 def jobs(view: View, name: str) -> int:
     context = view.context
-    single = name.isdigit()
-    if name and not single:
-        if re.fullmatch(r"\d+[_+].*", name):
-            raise Unsupported("scontrol: array and heterogeneous jobs")
+    single = arrays.parse_target(name)
+    if name and (single is None or "[" in name):
+        if re.fullmatch(r"\d+[+].*", name):
+            raise Unsupported("scontrol: heterogeneous jobs")
         context.err("scontrol_print_job error: Invalid job id specified")
         return 1
     try:
         context.ask("REQUEST_JOB_INFO_SINGLE" if single else "REQUEST_JOB_INFO")
         shown = [job for job in visible_jobs(context.store, context.description, context.now)
-                 if not context.hidden_by_fault(job) and (not single or job["id"] == int(name))]
+                 if not context.hidden_by_fault(job)]
+        if single is not None:
+            ids = [job["id"] for job in arrays.records(context.store, single.number)]
+            shown = sorted((job for job in shown if job["id"] in ids),
+                           key=lambda job: ids.index(job["id"]))
         if single and not shown:
             raise SlurmError(BAD_JOB)
     except SlurmError as error:
         context.err(f"slurm_load_jobs error: {error.text}")
         return 1
+    if single is not None and single.tasks is not None:
+        shown = [job for job in arrays.expanded(shown) if job["array_task"] in single.tasks]
+        if not shown:
+            context.line(f"Job {name} not found")
+            return 1
     if not single and not view.everything:
         hidden = {each["name"] for each in context.description["partitions"] if each["hidden"]}
         shown = [job for job in shown if job["partition"] not in hidden]
     if not shown:
         context.line("No jobs in the system")
     for job in shown:
-        view.item(_job_lines(view, job), blank=2)
+        view.item(_job_lines(view, job), blank=1)
     return 0
 
 
 def _job_lines(view: View, job: Row) -> list[str]:
     first = [
-        f"JobId={job['id']} JobName={job['name']}",
+        f"JobId={job['id']} {_array(view, job)}JobName={job['name']}",
         f"UserId={job['user']}({job['uid']}) GroupId={job['group']}({job['gid']}) MCS_label=N/A",
         f"Priority={job['priority']} Nice={job['nice']} Account={job['account'] or '(null)'} "
         f"QOS={job['qos'] or '(null)'}",
         f"JobState={jobtext.state(job)} Reason={job['reason'].replace(' ', '_')} "
-        f"{_failed_node(view, job)}Dependency={_dependency(job)}",
+        f"{_failed_node(view, job)}Dependency={dependency.shown(job)}",
         f"Requeue={int(job['requeue'])} Restarts={jobtext.restarts(job)} "
         f"BatchFlag={int(job['kind'] == 'batch')} Reboot=0 "
         f"ExitCode={job['exit_code']}:{job['exit_signal']}",
@@ -172,15 +171,18 @@ def _job_lines(view: View, job: Row) -> list[str]:
     return [*first, *_time_lines(view, job), *_place_lines(view, job), *_file_lines(view, job)]
 
 
+def _array(view: View, job: Row) -> str:
+    if not arrays.is_array(job):
+        return ""
+    throttle = job["array_throttle"]
+    tasks = arrays.task_text(job, str(arrays.task_number(job)), view.context.environment)
+    return (f"ArrayJobId={job['array_job']} ArrayTaskId={tasks} "
+            + (f"ArrayTaskThrottle={throttle} " if throttle else ""))
+
+
 def _failed_node(view: View, job: Row) -> str:
     name = job.get("failed_node")
     return f"FailedNode={name} " if name and view.context.release >= MODERN else ""
-
-
-def _dependency(job: Row) -> str:
-    if not job["dependency"]:
-        return "(null)"
-    return ",".join(f"{part}(unfulfilled)" for part in job["dependency"].split(","))
 
 
 def _time_lines(view: View, job: Row) -> list[str]:
@@ -202,12 +204,10 @@ def _place_lines(view: View, job: Row) -> list[str]:
     count, release = jobtext.node_count(job), view.context.release
     pending = job["state"] == "PENDING" and job["reason"] not in ("None", "Priority")
     shown = f"{count}-{job['max_nodes'] or count}" if pending and job["max_nodes"] else str(count)
-    cpus = jobtext.cpu_count(job)
+    cpus, memory = jobtext.cpu_count(job), view.context.machine.memory_of(job)
     never_ran = job["state"] != "PENDING" and not job["alloc"]
     tasks = "N/A" if never_ran else jobtext.task_count(job)
-    # Memory is not consumed: it is asked for, and not allocated.
-    asked = f"cpu={cpus},mem={view.memory(job) * count}M,node={count},billing={cpus}"
-    allocated = f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else ""
+    asked, allocated = jobtext.tres_asked(job, memory), jobtext.tres_allocated(job)
     per_node = job["ntasks_per_node"] or 0
     spec = "*" if job["core_spec"] is None else job["core_spec"]
     lines = [
@@ -225,7 +225,7 @@ def _place_lines(view: View, job: Row) -> list[str]:
     lines += [
         f"Socks/Node=* NtasksPerN:B:S:C={per_node}:0:*:* CoreSpec={spec}",
         f"MinCPUsNode={per_node * job['cpus_per_task'] or job['cpus_per_task']} "
-        f"MinMemoryNode={f'{job_memory}M' if (job_memory := job['memory']) else 0} "
+        f"MinMemoryNode={jobtext.minimum_memory(job)} "
         "MinTmpDiskNode=0",
         f"Features={job['features'] or '(null)'} DelayBoot=00:00:00",
     ]
@@ -244,10 +244,16 @@ def _file_lines(view: View, job: Row) -> list[str]:
     lines.append(f"WorkDir={job['workdir']}")
     if job["comment"]:
         lines.append(f"Comment={job['comment']}{context.gap}")
-    merged = release >= MODERN and job["std_err"] == job["std_out"]
-    lines += [f"StdErr={'' if merged else job['std_err']}", f"StdIn={job['std_in']}",
-              f"StdOut={job['std_out']}"]
-    return lines if release >= NO_WATTS else [*lines, "Power=", ""]
+    if job["kind"] == "batch":
+        lines += [f"{title}={filenames.shown(job, kind, release)}" for title, kind in (
+            ("StdErr", "std_err"), ("StdIn", "std_in"), ("StdOut", "std_out"))]
+    if release < NO_WATTS:
+        lines.append("Power=")
+    wishes = gres.shown(job)
+    lines += [f"{title}={wishes[kind]}" for title, kind in (
+        ("CpusPerTres", "cpus"), ("TresPerJob", "job"), ("TresPerNode", "node"),
+        ("TresPerTask", "task")) if kind in wishes]
+    return lines if release >= NO_WATTS else [*lines, ""]
 
 
 # -- partitions and configuration ----------------------------------------------------------------
@@ -320,8 +326,10 @@ def config(view: View, name: str) -> int:
         if context.description["accounting"] else "(null)" if context.release >= MODERN
         else "accounting_storage/none",
         "ClusterName": context.description["name"],
+        "GresTypes": "gpu" if any(row["gpus"] is not None for row in context.store.nodes())
+        else "(null)",
         "KillWait": f"{settings['kill_wait']:g} sec",
-        "MaxJobCount": str(settings["max_job_count"]),
+        "MaxArraySize": str(arrays.MAX_ARRAY_SIZE), "MaxJobCount": str(settings["max_job_count"]),
         "MessageTimeout": f"{settings['message_timeout']:g} sec",
         "MinJobAge": f"{settings['min_job_age']:g} sec",
         "PrivateData": ",".join(context.description["private_data"]) or "none",
@@ -338,4 +346,5 @@ def config(view: View, name: str) -> int:
     context.line(f"Configuration data as of {moment}")
     for key, value in values.items():
         context.line(f"{key:<23} = {value}")
+    context.line(f"\nSlurmctld(primary) at {context.description['host']} is UP")
     return 0

@@ -75,7 +75,7 @@ def _check_states(options: dict[str, str]) -> None:
     known = ("unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,"
              "reserved,perfctrs,cloud,completing,powering_down,powered_down,power_down,"
              "powering_up,fail,maint,reboot,reboot^,unknown")
-    for state in options.get("states", "").lower().split(","):
+    for state in options.get("states", "").lower().replace("&", ",").split(","):
         if state and state not in {*known.split(","), "alloc", "mix", "resv", "comp", "all"}:
             raise Usage(f'sinfo: error: Bad state string: "{state}"\n'
                         f"sinfo: error: valid states: {known}\n", 1)
@@ -128,8 +128,9 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
             return False
         words = {nodestate.word(node.base, node.flags).rstrip("$@^#%~!*+"),
                  nodestate.short_word(node.base, node.flags).rstrip("$@^#%~!*+"),
-                 *(flag.lower() for flag in node.flags)}
-        return not states or "all" in states or bool(words & states)
+                 node.base.lower(), *(flag.lower() for flag in node.flags)}
+        return not states or "all" in states or any(
+            words.issuperset(each.split("&")) for each in states)
 
     chosen: list[tuple[Row | None, list[Node]]] = []
     for partition in machine.partitions:
@@ -174,7 +175,9 @@ def _sorted(groups: list[Group], order: str) -> list[Group]:
     for key in reversed(order.split(",")):
         letter = key.lstrip("+-#")
         down = key.startswith("-")
-        if letter in ("P", "R"):
+        if letter in ("P", "R") and "#" not in key:
+            groups = sorted(groups, key=lambda group: group.partition["name"], reverse=down)
+        elif letter in ("P", "R"):
             groups = sorted(groups, key=lambda group: group.position, reverse=down)
         elif letter in ("t", "T"):
             groups = sorted(groups, key=lambda group: group.weight, reverse=down)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import hostlist, nodestate, releases
+from . import gres, hostlist, nodestate, releases
 from .context import Context
 from .machine import Machine, Node
 from .store import Row
@@ -97,6 +97,13 @@ def _complete(group: Group) -> str:
     return nodestate.complete(node.base, node.flags, group.context.release)
 
 
+def _gres_used(group: Group) -> str:
+    """All nodes have a number when there are GPUs in the cluster."""
+    if not any(node.gpus for node in group.machine.nodes):
+        return "(null)"
+    return gres.used(group.nodes[0]) if group.nodes else "(null)"
+
+
 def _always(text: str) -> Callable[[Group], str]:
     return lambda group: text
 
@@ -115,7 +122,7 @@ LETTERS: dict[str, GroupField] = {
     "f": ("AVAIL_FEATURES", _node(lambda node: node.row["features"] or "(null)"), True),
     "F": ("NODES(A/I/O/T)", _node_counts, False),
     "g": ("GROUPS", _always("all"), True),
-    "G": ("GRES", _always("(null)"), True),
+    "G": ("GRES", _node(gres.of_node, "(null)"), True),
     "h": ("OVERSUBSCRIBE", _always("NO"), True),
     "H": ("TIMESTAMP", _reason_time, True),
     "l": ("TIMELIMIT", _time_limit, True),
@@ -147,7 +154,8 @@ SHARED_KEYS = {"P", "R", "a", "l", "s", "h", "g", "r", "S", "L", "B", "partition
 NAMES: dict[str, GroupField] = {
     "available": LETTERS["a"], "cpus": LETTERS["c"], "cpusstate": LETTERS["C"],
     "features": LETTERS["f"], "features_act": LETTERS["b"], "freemem": LETTERS["e"],
-    "gres": LETTERS["G"], "memory": LETTERS["m"], "nodeaddr": LETTERS["o"],
+    "gres": LETTERS["G"], "gresused": ("GRES_USED", _gres_used, True),
+    "memory": LETTERS["m"], "nodeaddr": LETTERS["o"],
     "nodehost": LETTERS["n"], "nodeaiot": LETTERS["F"], "nodelist": LETTERS["N"],
     "nodes": LETTERS["D"], "partition": LETTERS["P"], "partitionname": LETTERS["R"],
     "reason": LETTERS["E"], "size": LETTERS["s"], "sockets": LETTERS["X"],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from . import hostlist, jobtext, json_jobs, jsontext
+from . import arrays, hostlist, jobtext, json_jobs, jsontext
 from .columns import parse_letters, parse_names
 from .context import Context
 from .errors import BAD_JOB, SlurmError
-from .machine import Machine, visible_jobs
-from .options import Option, Parser, Usage
+from .machine import visible_jobs
+from .options import Option, Parser, Unsupported, Usage
 from .releases import MODERN
 from .squeue_fields import LETTERS, NAMES
 from .store import Row
@@ -46,8 +46,10 @@ def run(context: Context) -> int:
         other = {"format": "Format", "Format": "format"}.get(option, option)
         if variable in context.environment and option not in typed and other not in typed:
             options[option] = context.environment[variable]
+    _check_formats(context, typed)
     _check_states(options)
-    _name_unknown_users(context, options.get("user", ""))
+    if "me" not in options:
+        _name_unknown_users(context, options.get("user", ""))
     if not context.is_reachable("squeue", options.get("clusters", "")):
         return 1
     ids = _ids(options.get("jobs", ""))
@@ -56,20 +58,18 @@ def run(context: Context) -> int:
     except SlurmError as error:
         context.err(f"slurm_load_jobs error: {error.text}")
         return 1
-    chosen = [job for job in jobs if _matches(context, job, options, ids)]
-    if "json" in options:  # 22.05 gives all jobs, whatever the options say
-        chosen = _sorted(chosen, options) if jsontext.is_modern(context) else jobs
-        jsontext.write(context, "jobs", json_jobs.jobs(context, chosen, _memory(context)))
+    _check_nodes(context, options)
+    one_each = "array" in options or any(target.tasks is not None for target in ids)
+    if "json" in options and not jsontext.is_modern(context):
+        chosen = jobs  # all, as they are kept, whatever the options say
+    else:
+        jobs = arrays.expanded(jobs) if one_each else arrays.combined(jobs)
+        chosen = _sorted([job for job in jobs if _matches(context, job, options, ids)], options)
+    if "json" in options:
+        jsontext.write(context, "jobs", json_jobs.jobs(context, chosen))
         return 0
-    _print(context, _sorted(chosen, options), options)
+    _print(context, chosen, options)
     return 0
-
-
-def _memory(context: Context) -> dict[str, int]:
-    """MiB of the first node, by partition."""
-    machine = Machine(context.store, context.now, context.description)
-    return {partition["name"]: machine.by_name[partition["nodes"][0]].memory
-            for partition in machine.partitions}
 
 
 def _join_jobs(words: list[str]) -> list[str]:
@@ -83,14 +83,33 @@ def _join_jobs(words: list[str]) -> list[str]:
     return joined
 
 
-def _ids(text: str) -> list[int]:
+def _ids(text: str) -> list[arrays.Target]:
+    """:raises Usage: for what is not an id."""
     ids = []
-    for word in text.split(","):
-        if word and not re.match(r"\d+", word):
+    for word in hostlist.split(text):
+        match = re.match(r"(\d+)(_(\d*))?", word)
+        if match is None:
             raise Usage(f"squeue: error: Invalid job id: {word}\n", 1)
-        if word:
-            ids.append(int(word.partition("_")[0].partition("+")[0]))
+        if match[2] and word != match[0]:
+            raise Unsupported(f"squeue: job id {word}")
+        ids.append(arrays.Target(int(match[1]), (int(match[3] or 0),) if match[2] else None))
     return ids
+
+
+def _check_formats(context: Context, typed: set[str]) -> None:
+    if {"format", "Format"} <= typed:
+        words = [word[:2] if word[1:2] != "-" else word for word in context.words]
+        last = [word for word in words if re.match(r"-o|-O|--[fF]ormat", word)][-1]
+        pair = ("-o (--format)", "-O (--Format)")
+        one, other = pair if re.match(r"-o|--format", last) else pair[::-1]
+        raise Usage(f"squeue: error: {one} is incompatible with {other}\n", 1)
+
+
+def _check_nodes(context: Context, options: dict[str, str]) -> None:
+    known = {row["name"] for row in context.store.nodes()} if "nodelist" in options else set()
+    for name in hostlist.expand(options.get("nodelist", "")):
+        if name not in known:
+            raise Usage(f"squeue: error: Invalid node name {name}\n", 1)
 
 
 def _check_states(options: dict[str, str]) -> None:
@@ -103,25 +122,26 @@ def _check_states(options: dict[str, str]) -> None:
 
 
 def _name_unknown_users(context: Context, text: str) -> None:
-    """Complain about users whom nobody knows; they are no reason to fail."""
+    """Complain about users whom nobody knows; the others are looked for all the same."""
     for word in text.split(","):
         if word and not context.is_user(word) \
                 and not (word.isdigit() and context.release >= MODERN):
             context.err(f"squeue: error: Invalid user: {word}\n")
 
 
-def _load(context: Context, ids: list[int]) -> list[Row]:
+def _load(context: Context, ids: list[arrays.Target]) -> list[Row]:
     context.ask("REQUEST_JOB_INFO_SINGLE" if len(ids) == 1 else "REQUEST_JOB_INFO")
     context.ask("REQUEST_PARTITION_INFO")
     jobs = [job for job in visible_jobs(context.store, context.description, context.now)
             if not context.hidden_by_fault(job)]
-    if len(ids) == 1 and ids[0] not in [job["id"] for job in jobs]:
+    if len(ids) == 1 and not any(ids[0].number in (job["id"], job["array_job"]) for job in jobs):
         raise SlurmError(BAD_JOB)
     return jobs
 
 
-def _matches(context: Context, job: Row, options: dict[str, str], ids: list[int]) -> bool:
-    if ids and job["id"] not in ids:
+def _matches(context: Context, job: Row, options: dict[str, str],
+             ids: list[arrays.Target]) -> bool:
+    if ids and not any(_is_meant(job, target) for target in ids):
         return False
     states = [word for word in options.get("states", "").upper().split(",") if word]
     state = jobtext.state(job)
@@ -135,10 +155,18 @@ def _matches(context: Context, job: Row, options: dict[str, str], ids: list[int]
     return _matches_names(context, job, options)
 
 
+def _is_meant(job: Row, target: arrays.Target) -> bool:
+    if target.number not in (job["id"], job["array_job"]):
+        return False
+    return target.tasks is None or job["array_task"] in target.tasks
+
+
 def _matches_names(context: Context, job: Row, options: dict[str, str]) -> bool:
     for option, key in (("name", "name"), ("partition", "partition"), ("account", "account"),
                         ("qos", "qos"), ("reservation", "reservation")):
-        if option in options and job[key] not in options[option].split(","):
+        wanted = options[option].split(",") if option in options else []
+        values = (job[key] or "").split(",") if key in ("partition", "reservation") else [job[key]]
+        if option in options and not set(wanted) & set(values):
             return False
     users = options.get("user", "").split(",") if "user" in options else []
     if "me" in options:
@@ -150,8 +178,8 @@ def _matches_names(context: Context, job: Row, options: dict[str, str]) -> bool:
 
 
 def _is_hidden(context: Context, job: Row) -> bool:
-    return any(each["hidden"] for each in context.description["partitions"]
-               if each["name"] == job["partition"])
+    return all(each["hidden"] for each in context.description["partitions"]
+               if each["name"] in job["partition"].split(","))
 
 
 def _sorted(jobs: list[Row], options: dict[str, str]) -> list[Row]:

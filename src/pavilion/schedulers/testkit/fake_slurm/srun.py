@@ -10,10 +10,10 @@ import signal
 import sys
 import time
 
-from . import errors, jobenv, placement, stepmanager, submission, wakeup
+from . import errors, gres, jobenv, placement, stepmanager, submission, testonly, wakeup
 from .context import Context
 from .errors import SlurmError
-from .options import Option, Parser, Usage
+from .options import Option, Parser, Unsupported, Usage
 from .request import REQUEST_OPTIONS, Request
 from .steps import Step, StepRunner
 from .store import Row
@@ -25,14 +25,14 @@ _OPTIONS = (*REQUEST_OPTIONS, Option("label", "l"), Option("output", "o", "neede
             Option("export", "", "needed"), Option("wait", "W", "needed"),
             Option("cpu-bind", "", "needed"), Option("overcommit", "O"))
 _KNOWN = """acctg-freq accel-bind bcast bb bbf cluster-constraint clusters M contiguous container
-    core-spec cores-per-socket cpu-freq cpus-per-gpu deadline delay-boot disable-status X
-    distribution m epilog extra-node-info B gpu-bind gpu-freq gpus G gpus-per-node gpus-per-socket
-    gpus-per-task gres gres-flags het-group hint immediate I interactive jobid
+    cores-per-socket cpu-freq deadline delay-boot disable-status X
+    distribution m epilog extra-node-info B gpu-bind gpu-freq gpus-per-socket
+    gres-flags het-group hint immediate I interactive jobid
     launch-cmd launcher-opts licenses L mail-type mail-user mem-bind mem-per-cpu mem-per-gpu
     mincpus msg-timeout multi-prog network no-allocate Z no-kill k ntasks-per-core
     ntasks-per-gpu ntasks-per-socket open-mode power preserve-env E priority profile prolog
     propagate pty quit-on-interrupt relative r resv-ports send-libs signal slurmd-debug
-    sockets-per-node spread-job switches task-epilog task-prolog thread-spec threads
+    sockets-per-node spread-job switches task-epilog task-prolog threads
     threads-per-core time-min tmp tres-per-task uid use-min-nodes whole x11 help usage"""
 _POLL = 0.02
 
@@ -40,6 +40,8 @@ _POLL = 0.02
 def run(context: Context) -> int:
     options, command = Parser("srun", _OPTIONS, _KNOWN, usage_code=255).parse(
         context.words, stop_at_operand=True)
+    if ":" in command:
+        raise Unsupported("srun: heterogeneous jobs (':' on the command line)")
     if not command:
         raise Usage("srun: fatal: No command given to execute.\n", 1)
     inside = context.environment.get("SLURM_JOB_ID") or context.environment.get("SLURM_JOBID")
@@ -93,7 +95,9 @@ def _make_step(context: Context, options: dict[str, str], command: list[str], jo
     names = [name for name in have if name in names]
     layout = _lay_out(job, request, names, tasks, options)
     number = _next_step(context, job)
-    return Step(job, number, layout, command, options)
+    own = job["kind"] == "alloc"
+    return Step(job, number, layout, command, options,
+                gres.for_step("srun", job, options, own, layout))
 
 
 def _lay_out(job: Row, request: Row, names: list[str], tasks: int | None,
@@ -129,6 +133,10 @@ def _in_own_allocation(context: Context, options: dict[str, str], command: list[
     options.setdefault("job-name", os.path.basename(command[0]))
     row = Request("srun", options).row(context)
     row.update(kind="alloc", requeue=False, command=command[0])
+    for name in ("core-spec", "thread-spec"):  # told once is enough
+        options.pop(name, None)
+    if "test-only" in options:
+        return testonly.run(context, row, "quiet" in options)
     try:
         job_id = submission.submit(context, row, b"", {}, [])
     except SlurmError as error:

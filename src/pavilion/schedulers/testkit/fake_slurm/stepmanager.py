@@ -101,13 +101,14 @@ def _run(folder: str, job: Row, path: str, environment: dict[str, str],
 def _open_files(job: Row) -> tuple[int, int, int]:
     how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
                                       else os.O_TRUNC)
+    paths = job["paths"]
     if job["make_directories"]:
-        for path in (job["std_out"], job["std_err"]):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-    out = os.open(job["std_out"], how | os.O_APPEND, 0o666)
-    err = out if job["std_err"] == job["std_out"] else os.open(job["std_err"],
-                                                              how | os.O_APPEND, 0o666)
-    return os.open(job["std_in"], os.O_RDONLY), out, err
+        for kind in ("std_out", "std_err"):
+            os.makedirs(os.path.dirname(paths[kind]), exist_ok=True)
+    out = os.open(paths["std_out"], how | os.O_APPEND, 0o666)
+    err = out if paths["std_err"] == paths["std_out"] else os.open(
+        paths["std_err"], how | os.O_APPEND, 0o666)
+    return os.open(paths["std_in"], os.O_RDONLY), out, err
 
 
 def _become_script(path: str, environment: dict[str, str], arguments: list[str],
@@ -157,6 +158,19 @@ def leader(folder: str, job: Row) -> int | None:
             return int(file.read())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def log(job: Row, leader: int | None) -> str:
+    """A path of the file that the job's errors go to: its manager has it open, under whatever
+    name it is now."""
+    try:
+        with open(f"/proc/{leader}/stat", encoding="utf-8") as file:
+            manager = file.read().rpartition(")")[2].split()[1]
+    except OSError:
+        return str(job["paths"]["std_err"])
+    # The manager's first files: see _open_files.
+    paths = job["paths"]
+    return f"/proc/{manager}/fd/{3 if paths['std_err'] == paths['std_out'] else 4}"
 
 
 def forget(folder: str, job: Row) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import hostlist, jobenv
+from . import gres, hostlist, jobenv
 from .context import Context
 from .store import Row
 
@@ -22,6 +22,7 @@ class Step(NamedTuple):
     layout: dict[str, int]
     command: list[str]
     options: dict[str, str]
+    gpus: dict[str, list[int]]
 
 
 class Task(NamedTuple):
@@ -65,6 +66,12 @@ class StepRunner:
             "SLURM_STEP_TASKS_PER_NODE": jobenv.repeat(layout.values()),
             "SLURM_NNODES": str(len(layout)),
         })
+        gpus = gres.task_environment(step.job, step.gpus[task.node], task.local)
+        for name, value in gpus.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
         return environment
 
     def _start(self, task: Task) -> None:

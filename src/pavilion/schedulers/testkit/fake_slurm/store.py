@@ -25,7 +25,7 @@ NODE_FILE = "nodes.marshal"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE nodes (position INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, cpus INTEGER,
-    memory INTEGER, features TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
+    memory INTEGER, features TEXT, gpus TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
     reason_time REAL, power TEXT, cloud INTEGER, resume_time REAL, changed REAL,
     booted REAL, busy REAL);
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT NULL);
@@ -35,8 +35,9 @@ CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NO
 CREATE TABLE archive (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-NODE_COLUMNS = ("position", "name", "cpus", "memory", "features", "base", "flags", "reason",
-                "reason_user", "reason_time", "power", "cloud", "resume_time", "changed", "booted")
+NODE_COLUMNS = ("position", "name", "cpus", "memory", "features", "gpus", "base", "flags",
+                "reason", "reason_user", "reason_time", "power", "cloud", "resume_time", "changed",
+                "booted")
 
 
 class Store:

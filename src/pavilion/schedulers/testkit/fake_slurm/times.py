@@ -17,10 +17,10 @@ def parse_limit(text: str) -> int | None:
     """
     if text.upper() in ("UNLIMITED", "INFINITE", "-1"):
         return None
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", text):
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+-", text):
         raise ValueError(text)
     days, dash, clock = text.rpartition("-")
-    parts = [int(part) for part in clock.split(":")]
+    parts = [int(part) for part in (clock or "0").split(":")]
     if dash:
         hours, minutes, seconds = [*parts, 0, 0][:3]
     elif len(parts) == 3:
@@ -68,11 +68,21 @@ def stamp(when: float | None, environment: dict[str, str], none: str = "Unknown"
     return time.strftime(form, local)
 
 
+_DAYTIMES = {"midnight": "00:00", "noon": "12:00", "fika": "15:00", "teatime": "16:00"}
+
+
 def parse_when(text: str, now: float) -> float:
-    """'now', 'now+1hour', 'now-5minutes', 'HH:MM[:SS]', 'YYYY-MM-DDTHH:MM[:SS]'.
+    """'now', 'now+1hour', 'now-5minutes', 'HH:MM[:SS]', 'YYYY-MM-DD[THH:MM[:SS]]', 'MM/DD/YY',
+    'noon', 'midnight', 'teatime', 'today', 'tomorrow'.
 
     :raises ValueError: for anything else.
     """
+    if text.lower() in _DAYTIMES:
+        text = _DAYTIMES[text.lower()]
+    elif text.lower() in ("today", "tomorrow"):
+        days = int(text.lower() == "tomorrow")
+        return time.mktime((*time.localtime(now)[:2], time.localtime(now)[2] + days, 0, 0, 0, 0, 0,
+                            -1))
     match = re.fullmatch(r"now(?:([+-])(\d+)([a-z]*))?", text.lower())
     if match:
         sign, amount, unit = match.groups()
@@ -81,7 +91,7 @@ def parse_when(text: str, now: float) -> float:
         if unit not in _UNITS:
             raise ValueError(text)
         return now + (1 if sign == "+" else -1) * int(amount) * _UNITS[unit]
-    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M"):
+    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%m/%d/%y", "%m%d%y"):
         try:
             return time.mktime(time.strptime(text, form))
         except ValueError:

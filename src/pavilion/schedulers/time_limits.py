@@ -1,0 +1,126 @@
+"""Time limits: what may be written, and what plugins get.
+
+A plain number is hours, as it always was.  Whole hours stay an ``int``, because that is what
+existing plugins format.  Any other limit is a :class:`TimeLimit`, an ``int`` too: it counts as the
+next whole hour for whoever knows hours only, and has the ``seconds`` for those who look at them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import Any
+
+from pavilion.errors import SchedConfigError
+
+HOUR = 3600
+# More is a mistake, and later on no float.
+_MOST_SECONDS = 10 ** 18 * HOUR
+_UNITS = {"d": 24 * HOUR, "h": HOUR, "m": 60, "s": 1}
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", re.ASCII)
+_PARTS = re.compile(r"\s*".join((
+    r"(?:(?P<d>[0-9]+)\s*d(?:ays?)?)?", r"(?:(?P<h>[0-9]+)\s*h(?:ours?|rs?)?)?",
+    r"(?:(?P<m>[0-9]+)\s*m(?:in(?:ute)?s?)?)?", r"(?:(?P<s>[0-9]+)\s*s(?:ec(?:ond)?s?)?)?")),
+    re.ASCII)
+_CLOCK = re.compile(r"(?:(?P<d>[0-9]+)-)?(?P<h>[0-9]+):(?P<m>[0-5]?[0-9]):(?P<s>[0-5]?[0-9])",
+                    re.ASCII)
+
+
+class TimeLimit(int):
+    """A time limit that is not a whole number of hours.
+
+    As a number it is hours, rounded up: '90m' is 2.  It is ordered by its ``seconds``, among its
+    like and among whole hours.
+    """
+
+    seconds: int
+
+    def __new__(cls, seconds: int) -> TimeLimit:
+        """:param seconds: At least 1."""
+        limit = super().__new__(cls, -(-seconds // HOUR))
+        limit.seconds = seconds
+        return limit
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, int) and self.seconds == seconds_of(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __lt__(self, other: int) -> bool:
+        return self.seconds < seconds_of(other)
+
+    def __le__(self, other: int) -> bool:
+        return self.seconds <= seconds_of(other)
+
+    def __gt__(self, other: int) -> bool:
+        return self.seconds > seconds_of(other)
+
+    def __ge__(self, other: int) -> bool:
+        return self.seconds >= seconds_of(other)
+
+    def __hash__(self) -> int:
+        return hash(("TimeLimit", self.seconds))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TimeLimit, (self.seconds,)
+
+    def __deepcopy__(self, memo: Any) -> TimeLimit:
+        return self
+
+
+def seconds_of(limit: int) -> int:
+    """The seconds of a validated ``schedule.time_limit``."""
+    return limit.seconds if isinstance(limit, TimeLimit) else limit * HOUR
+
+
+def from_seconds(seconds: int) -> int:
+    """A time limit as ``schedule.time_limit`` has it: whole hours as a plain int."""
+    return TimeLimit(seconds) if seconds % HOUR else seconds // HOUR
+
+
+def clock_text(limit: int) -> str:
+    """A limit as 'H:M:S', such as '1:0:0' or '0:30:0': as Slurm, PBS and Grid Engine take it."""
+    minutes, seconds = divmod(seconds_of(limit), 60)
+    return f"{minutes // 60}:{minutes % 60}:{seconds}"
+
+
+def short_text(limit: int) -> str:
+    """A limit for users: '1h', '30m', '1h30m'; as it may be written in a test."""
+    minutes, seconds = divmod(seconds_of(limit), 60)
+    parts = [(minutes // 60, "h"), (minutes % 60, "m"), (seconds, "s")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def time_limit(value: Any) -> int:
+    """Read ``schedule.time_limit``: hours as a number ('2', '0.5'), or with units ('30m',
+    '1h30m', '2d'), or as a clock has it ('0:30:00', '1-12:00:00').
+
+    :returns: Whole hours as an int, any other limit as a :class:`TimeLimit`.
+    :raises SchedConfigError: For anything else, with the unit and what is allowed.
+    """
+    if isinstance(value, TimeLimit):
+        return value
+    seconds = None if isinstance(value, bool) else _seconds(value)
+    if seconds is None or not 0 < seconds <= _MOST_SECONDS:
+        raise SchedConfigError(
+            f"time_limit must be a number of hours above 0 ('2' or '0.5'), or have units ('30m', "
+            f"'1h30m') or the form H:MM:SS ('0:30:00'); not {value!r}.")
+    return from_seconds(seconds)
+
+
+def _seconds(value: Any) -> int | None:
+    """The seconds, rounded up; None for what cannot be read."""
+    if isinstance(value, float):
+        return math.ceil(round(value * HOUR, 6)) if math.isfinite(value) else None
+    text = str(value).strip().lower().lstrip("+")
+    # Longer numbers are refused anyhow.
+    if len(text) > 40:
+        return None
+    if _NUMBER.fullmatch(text):
+        return math.ceil(Decimal(text) * HOUR)
+    match = _CLOCK.fullmatch(text) or (_PARTS.fullmatch(text) if text else None)
+    if match is None:
+        return None
+    return sum(int(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
