@@ -5,6 +5,7 @@ The clusters here have two GPUs on node03 and on node04, and on node05 one of ea
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -165,6 +166,32 @@ def test_jobs_share_a_node_until_its_gpus_are_gone(slurm: Slurm) -> None:
     slurm.wait_state(third, "RUNNING")
     output = slurm.folder / f"slurm-{third}.out"
     wait_until(lambda: output.exists() and output.read_text() == "0\n", "the number 0")
+
+
+def test_gpus_in_json(slurm: Slurm) -> None:
+    def rows(key: str, name: str, *argv: str) -> dict[str, dict[str, object]]:
+        return {str(row[name]): row for row in json.loads(slurm.ok(*argv, "--json"))[key]}
+
+    ids = [slurm.submit("sleep 60", *options.split()) for options in (
+        "--gres=gpu:2 -w node03", "--gpus=1 --cpus-per-gpu=2 -w node04", "--gres=gpu:k80:1",
+        "-n2 --gpus-per-task=1 --gpus-per-node=2 -H")]
+    for job_id in ids[:3]:
+        slurm.wait_state(job_id, "RUNNING")
+    found = rows("jobs", "job_id", "squeue")
+    keys = ("gres_detail", "tres_per_job", "tres_per_node", "tres_per_task", "cpus_per_tres")
+    assert [[found[job_id][key] for key in keys] for job_id in ids] == [
+        [["gpu:2(IDX:0-1)"], "", "gres:gpu:2", "", ""],
+        [["gpu:1(IDX:0)"], "gres:gpu:1", "", "", "gres:gpu:2"],
+        [["gpu:k80:1(IDX:1)"], "", "gres:gpu:k80:1", "", ""],
+        [[], "", "gres:gpu:2", "gres:gpu:1", ""]]
+    nodes = rows("nodes", "name", "sinfo")
+    assert [(nodes[name]["gres"], nodes[name]["gres_used"]) for name in
+            ("node02", "node03", "node04", "node05")] == [
+        ("", "gpu:0"), ("gpu:2", "gpu:2"), ("gpu:2", "gpu:1"),
+        ("gpu:a100:1,gpu:k80:1", "gpu:a100:0(IDX:N/A),gpu:k80:1(IDX:1)")]
+    assert slurm.ok("sinfo", "-h", "-n", "node05", "-p", "main", "-O", "gresused:|").strip() == (
+        "gpu:a100:0(IDX:N/A),gpu:k80:1(IDX:1)|")
+    slurm.ok("scancel", *ids)
 
 
 def test_where_gpus_are_shown(slurm: Slurm) -> None:

@@ -84,6 +84,31 @@ def test_a_completing_job(slurm: Slurm) -> None:
     assert rows[job_id]["job_state"] in ("COMPLETING", "CANCELLED")
 
 
+def test_arrays(slurm: Slurm) -> None:
+    """Each record by itself, as the controller keeps them."""
+    array = int(slurm.submit("sleep 60", "-a", "2-4%1", "-w", "node05"))
+    held = int(slurm.submit("true", "-a", "1-9:2", "-H"))
+    wait_until(lambda: len(slurm.ok("squeue", "-h", "-j", str(array)).split("\n")) == 3, "a task")
+    rows = [row for row in document(slurm, *ALL)["jobs"] if row["array_job_id"] in (array, held)]
+    (task,) = (row for row in rows if row["job_state"] == "RUNNING")
+    assert len(rows) == 3
+    assert task["job_id"] not in (array, held)
+    for row, expected in (
+            (task, (array, 2, 1, "")),
+            (next(row for row in rows if row["job_id"] == array), (array, None, 1, "3-4%1")),
+            (next(row for row in rows if row["job_id"] == held), (held, None, 0, "1,3,5,7,9"))):
+        assert tuple(row[f"array_{key}"] for key in ("job_id", "task_id", "max_tasks",
+                                                     "task_string")) == expected
+    slurm.ok("scancel", str(array), str(held))
+
+
+def test_jobs_of_several_partitions(slurm: Slurm) -> None:
+    job_id = int(slurm.submit("true", "-H", "-p", "main,alt"))
+    (row,) = (row for row in document(slurm, *ALL)["jobs"] if row["job_id"] == job_id)
+    assert (row["partition"], row["tres_req_str"]) == (
+        "main,alt", "cpu=1,mem=2000M,node=1,billing=1")
+
+
 def test_nodes(slurm: Slurm) -> None:
     slurm.wait_idle("node02", "node03")
     slurm.drain("node02", "odd\nreason")

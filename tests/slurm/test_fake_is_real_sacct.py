@@ -232,7 +232,28 @@ def test_the_runs_of_a_requeued_job(jobs: Jobs) -> None:
     assert jobs.rows(*query) == states[1:]
 
 
+def test_arrays(jobs: Jobs) -> None:
+    slurm = jobs.slurm
+    array = slurm.submit("exit $SLURM_ARRAY_TASK_ID", "-a", "0-2%2", "-J", "tasks")
+    held = slurm.submit("true", "-a", "1-4", "-H", "-J", "tasks")
+    slurm.ok("scancel", held)
+
+    def shown(*options: str) -> list[str]:
+        return jobs.rows(*options, "-o", "jobid,state,exitcode")
+
+    whole = [f"{array}_0|COMPLETED|0:0", f"{array}_1|FAILED|1:0", f"{array}_2|FAILED|2:0"]
+    wait_until(lambda: shown("-X", "-j", array) == whole, "all tasks have ended")
+    assert shown("-j", f"{array}_1") == [f"{array}_1|FAILED|1:0", f"{array}_1.batch|FAILED|1:0"]
+    assert shown("-j", f"{array}_2.batch") == [f"{array}_2.batch|FAILED|2:0"]
+    (raw,) = jobs.rows("-X", "-j", f"{array}_0", "-o", "jobidraw")
+    assert raw != array
+    assert shown("-X", "-j", raw) == whole[:1]
+    wait_until(lambda: shown("-X", "-j", held) == [f"{held}_[1-4]|CANCELLED by 0|0:0"], "ended")
+    assert names(jobs, "-j", array) == {"tasks"}
+
+
 @pytest.mark.parametrize(("words", "text"), [
+    (["-j", "1_[2-3]"], "sacct: fatal: Bad job array element specified: 1\n"),
     (["-o", "nosuch"], 'sacct: error: Invalid field requested: "nosuch"\n'),
     (["-s", "xx"], "sacct: fatal: unrecognized job state value 'xx'\n"),
     (["-u", "nosuch"], "sacct: error: Invalid user id: nosuch\n"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from . import hostlist
 from .machine import Machine, Node
 from .options import Option, Unsupported, Usage
 from .store import Row
@@ -189,12 +190,29 @@ def of_node(node: Node) -> str:
 
 
 def used(node: Node) -> str:
-    """The GPUs of the node that jobs have: 'gpu:1'."""
-    kinds = list(dict.fromkeys(node.gpus)) or [""]
-    numbers = {kind: sum(node.gpus[number] == kind for number in node.gpus_taken)
-               for kind in kinds}
-    return ",".join(f"gpu:{kind}:{number}" if kind else f"gpu:{number}"
-                    for kind, number in numbers.items())
+    """The GPUs of the node that jobs have: 'gpu:1'; of types with their numbers."""
+    if not any(node.gpus):
+        return f"gpu:{len(node.gpus_taken)}"
+    return _with_numbers(node.gpus, sorted(node.gpus_taken), dict.fromkeys(node.gpus))
+
+
+def detail(machine: Machine, job: Row) -> list[str]:
+    """The GPUs that a job has, by node: 'gpu:1(IDX:0)'."""
+    found = []
+    for name, numbers in job["gpus"].items():
+        kinds = machine.by_name[name].gpus
+        found.append(_with_numbers(kinds, numbers, dict.fromkeys(kinds[each] for each in numbers)))
+    return found
+
+
+def _with_numbers(kinds: Sequence[str], numbers: Sequence[int], wanted: Iterable[str]) -> str:
+    """'gpu:a100:1(IDX:0),gpu:k80:0(IDX:N/A)'."""
+    parts = []
+    for kind in wanted:
+        own = [number for number in numbers if kinds[number] == kind]
+        name = f"gpu:{kind}" if kind else "gpu"
+        parts.append(f"{name}:{len(own)}(IDX:{hostlist.fold(map(str, own)).strip('[]') or 'N/A'})")
+    return ",".join(parts)
 
 
 # -- which ones it gets --------------------------------------------------------------------------

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from . import filenames, hostlist, jobtext
+from . import arrays, filenames, gres, hostlist, jobtext
 from .context import Context
 from .jsontext import INFINITE, Value, is_modern, number
 from .store import Row
 
 # What no job of the fake has: of both layouts, then of one of them.
-_TEXTS = """admin_comment array_task_string batch_features burst_buffer burst_buffer_state
-    cluster_features container cpus_per_tres federation_origin federation_siblings_active
+_TEXTS = """admin_comment batch_features burst_buffer burst_buffer_state
+    cluster_features container federation_origin federation_siblings_active
     federation_siblings_viable het_job_id_set licenses mcs_label memory_per_tres prefer
-    system_comment tres_bind tres_freq tres_per_job tres_per_node tres_per_socket
-    tres_per_task""".split()  # noqa: SIM905 - easier to read
-_ZEROS = """array_job_id array_max_tasks deadline delay_boot het_job_id het_job_offset max_cpus
+    system_comment tres_bind tres_freq tres_per_socket""".split()  # noqa: SIM905 - easier to read
+_ZEROS = """deadline delay_boot het_job_id het_job_offset max_cpus
     minimum_tmp_disk_per_node preempt_time pre_sus_time resize_time suspend_time tasks_per_board
     time_minimum""".split()  # noqa: SIM905
-_NOTHING = """array_task_id cores_per_socket cpu_frequency_minimum cpu_frequency_maximum
+_NOTHING = """cores_per_socket cpu_frequency_minimum cpu_frequency_maximum
     cpu_frequency_governor memory_per_cpu sockets_per_node threads_per_core"""
 _OLD_NULLS = [*_NOTHING.split(), "thread_spec", "tasks_per_core", "tasks_per_socket", "profile",
               "shared"]
 _NEW_TEXTS = """container_id cron extra licenses_allocated network scheduled_nodes
     selinux_context""".split()  # noqa: SIM905
-_NEW_LISTS = ("job_size_str", "mail_type", "priority_by_partition", "shared", "gres_detail")
+_NEW_LISTS = ("job_size_str", "mail_type", "priority_by_partition", "shared")
 
 
 def jobs(context: Context, rows: list[Row]) -> list[Value]:
@@ -33,9 +32,14 @@ def jobs(context: Context, rows: list[Row]) -> list[Value]:
 def _common(context: Context, job: Row) -> dict[str, Value]:
     """What is the same in both layouts."""
     reason, _, _ = job["reason"].partition(",")
+    wishes = gres.shown(job)
     return {
         **dict.fromkeys(_TEXTS, ""),
         "account": job["account"] or "", "association_id": 0,
+        "array_task_string": arrays.task_text(job, "", context.environment)
+        if arrays.waiting(job) else "",
+        "cpus_per_tres": wishes.get("cpus", ""), "gres_detail": gres.detail(context.machine, job),
+        **{f"tres_per_{kind}": wishes.get(kind, "") for kind in ("job", "node", "task")},
         "batch_flag": job["kind"] == "batch", "batch_host": next(iter(job["alloc"]), ""),
         "cluster": context.description["name"], "command": job["command"] or "",
         "comment": job["comment"] or "", "contiguous": False, "dependency": job["dependency"],
@@ -69,7 +73,8 @@ def _counts(job: Row) -> dict[str, int | None]:
             "tasks": None if never_ran else jobtext.task_count(job),
             "node_count": jobtext.node_count(job), "tasks_per_node": job["ntasks_per_node"] or 0,
             "minimum_cpus_per_node": (job["ntasks_per_node"] or 1) * job["cpus_per_task"],
-            "priority": job["priority"]}
+            "priority": job["priority"], "array_job_id": job["array_job"] or 0,
+            "array_task_id": job["array_task"], "array_max_tasks": job["array_throttle"]}
 
 
 def _old(context: Context, job: Row) -> Value:
@@ -77,7 +82,7 @@ def _old(context: Context, job: Row) -> Value:
     most = job["max_nodes"] or 0 if not job["alloc"] else 0
     return {
         **_common(context, job), **_times(job), **_counts(job),
-        **dict.fromkeys(_ZEROS, 0), **dict.fromkeys(_OLD_NULLS), "gres_detail": [],
+        **dict.fromkeys(_ZEROS, 0), **dict.fromkeys(_OLD_NULLS),
         "billable_tres": float(jobtext.cpu_count(job)) if job["alloc"] else None,
         "core_spec": job["core_spec"], "derived_exit_code": 0,
         "cpus_per_task": job["cpus_per_task"] if job["cpus_per_task"] > 1 else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import hostlist, nodestate, releases
+from . import gres, hostlist, nodestate, releases
 from .context import Context
 from .jsontext import INFINITE, Value, number
 from .machine import Machine, Node
@@ -13,7 +13,9 @@ def nodes(context: Context, machine: Machine) -> list[Value]:
     """All nodes, whatever the options say, as 22.05."""
     partitions = machine.partitions_of_nodes(hidden=True)
     used = context.store.last_use()
-    return [_node(context, node, partitions.get(node.name, []), used.get(node.name))
+    has_gpus = any(node.gpus for node in machine.nodes)
+    return [{**_node(context, node, partitions.get(node.name, []), used.get(node.name)),
+             "gres_used": gres.used(node) if has_gpus else ""}
             for node in machine.nodes if not machine.hides(node)]
 
 
@@ -25,8 +27,8 @@ def _node(context: Context, node: Node, partitions: list[str], used: float | Non
         "architecture": "x86_64", "burstbuffer_network_address": "", "comment": "", "extra": "",
         "cpu_binding": 0, "cpu_load": 10, "free_memory": node.memory, "boot_time": booted,
         "slurmd_start_time": booted, "last_busy": int(used or booted),
-        "features": row["features"], "active_features": row["features"], "gres": "",
-        "gres_drained": "N/A", "gres_used": "", "mcs_label": "", "name": node.name,
+        "features": row["features"], "active_features": row["features"], 
+        "gres": "" if not node.gpus else gres.of_node(node), "gres_drained": "N/A", "mcs_label": "", "name": node.name,
         "next_state_after_reboot": "invalid", "next_state_after_reboot_flags": [],
         "address": "127.0.0.1", "hostname": context.description["host"], "state": base,
         "state_flags": nodestate.in_order(node.flags), "owner": None, "partitions": partitions,
@@ -45,7 +47,7 @@ def _node(context: Context, node: Node, partitions: list[str], used: float | Non
 def likeness(node: Node) -> tuple[object, ...]:
     row = node.row
     return (node.base, tuple(nodestate.in_order(node.flags)), node.cpus, node.memory,
-            row["features"], row["reason"])
+            row["features"], row["reason"], gres.of_node(node), gres.used(node))
 
 
 def groups(context: Context, machine: Machine,
@@ -83,7 +85,8 @@ def _group(members: list[Node]) -> dict[str, Value]:
         "disk": _range(0), "memory": {**same, "free": {"minimum": memory, "maximum": memory},
                                       "allocated": 0},
         "weight": _range(one), "features": {"total": row["features"], "active": row["features"]},
-        "gres": {"total": "", "used": ""}, "cluster": "", "comment": "", "extra": "",
+        "gres": {"total": gres.of_node(members[0]), "used": gres.used(members[0])}
+        if members and members[0].gpus else {"total": "", "used": ""}, "cluster": "", "comment": "", "extra": "",
         "reason": {"description": row["reason"] or "", "time": int(row["reason_time"] or 0),
                    "user": row.get("reason_user") or "root"},
         "reservation": "",

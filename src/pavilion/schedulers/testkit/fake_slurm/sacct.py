@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from . import jobtext
+from . import arrays, jobtext
 from .context import Context
 from .options import Option, Parser, Unsupported, Usage
 from .sacct_fields import FIELDS, LEFT, Record, records
@@ -76,8 +76,8 @@ def _parts(job: Row, options: dict[str, str]) -> list[bool]:
     """Whether each of the job's rows is that of a step."""
     if "allocations" in options or not job["alloc"] or job["kind"] != "batch":
         return [False]
-    wanted = options.get("jobs", "").split(",")
-    if f"{job['id']}.batch" in wanted and str(job["id"]) not in wanted:
+    words = [word for word in options.get("jobs", "").split(",") if _names(word, job)]
+    if words and all("." in word for word in words):
         return [True]
     return [False, True]
 
@@ -151,7 +151,18 @@ def _is_named(job: Row, text: str) -> bool:
     for word in ids:
         if not re.match(r"\d+", word):
             raise Usage(f"sacct: fatal: Bad job/step specified: {word}\n", 1)
-    return str(job["id"]) in [word.partition(".")[0] for word in ids]
+        if re.match(r"\d+_(?!\d)", word):
+            raise Usage("sacct: fatal: Bad job array element specified: "
+                        f"{word.partition('_')[0]}\n", 1)
+    return any(_names(word, job) for word in ids)
+
+
+def _names(word: str, job: Row) -> bool:
+    """Whether '17', '17_2' or '17.batch' means the job, or an array that it is a task of."""
+    target = arrays.parse_target(word.partition(".")[0])
+    if target is None or target.number not in (job["id"], job["array_job"]):
+        return False
+    return target.tasks is None or bool({*target.tasks} & {*arrays.tasks_of(job)})
 
 
 def _is_wanted_users(context: Context, job: Row, options: dict[str, str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import jobtext, placement
+from . import arrays, jobtext, placement
 from .context import Context
 from .store import Row
 from .times import clock, stamp
@@ -59,7 +59,12 @@ def records(context: Context) -> list[Row]:
     A job is recorded when it may start for the first time, or ends.
     """
     present = [job for job in context.store.jobs() if _is_recorded(job, context.now)]
-    return sorted([*context.store.archived(), *present], key=lambda job: float(job["submit"]))
+    return sorted([*context.store.archived(), *present], key=_order)
+
+
+def _order(job: Row) -> tuple[float, int, list[int]]:
+    """Tasks of an array by their number."""
+    return job["submit"], job["array_job"] or 0, arrays.tasks_of(job)
 
 
 def _is_recorded(job: Row, now: float) -> bool:
@@ -143,14 +148,19 @@ def _requested_cpus(job: Row) -> int:
                    job["min_nodes"] * placement.cpus_per_node(job)))
 
 
-def _number(record: Record, name: str = "id") -> str:
-    return f"{record.job[name]}.batch" if record.is_step else str(record.job[name])
+def _number(record: Record) -> str:
+    return f"{record.job['id']}.batch" if record.is_step else str(record.job["id"])
+
+
+def _id(record: Record) -> str:
+    shown = arrays.shown_id(record.job, {})
+    return f"{shown}.batch" if record.is_step else shown
 
 
 # Title, width, what to write.
 FIELDS: dict[str, tuple[str, int, Callable[[Record], str]]] = {
     title.lower(): (title, width, function) for title, width, function in (
-        ("JobID", 12, _number), ("JobIDRaw", 12, _number),
+        ("JobID", 12, _id), ("JobIDRaw", 12, _number),
         ("State", 10, _state), ("ExitCode", 8, _exit_code),
         ("DerivedExitCode", 15, _of_job(lambda job: "0:0")), ("NodeList", 15, _nodes),
         ("NNodes", 8, lambda record: str(record.nodes)), ("NTasks", 8, _tasks),
