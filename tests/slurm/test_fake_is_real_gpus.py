@@ -194,6 +194,19 @@ def test_gpus_in_json(slurm: Slurm) -> None:
     slurm.ok("scancel", *ids)
 
 
+def test_a_job_that_has_its_node_for_itself_has_the_gpus(slurm: Slurm) -> None:
+    show = "echo $SLURM_JOB_GPUS - $CUDA_VISIBLE_DEVICES"
+    body = f"{show}\nsrun sh -c '{show}'\nsrun --gres=gpu:1 sh -c '{show}'"
+    for node, commands, printed in (("node03", body, "0,1 - 0,1\n0,1 -\n0,1 - 0\n"),
+                                    ("node02", show, "-\n")):
+        job_id, _ = slurm.finish(commands, "--exclusive", "-w", node)
+        assert (slurm.folder / f"slurm-{job_id}.out").read_text() == printed
+    whole = slurm.submit("sleep 60", "--exclusive", "-w", "node03")
+    slurm.wait_state(whole, "RUNNING")
+    assert slurm.ok("sinfo", "-h", "-n", "node03", "-O", "gresused:|").strip() == "gpu:2|"
+    slurm.ok("scancel", whole)
+
+
 def test_where_gpus_are_shown(slurm: Slurm) -> None:
     assert " Gres=gpu:2 " in slurm.ok("scontrol", "-o", "show", "node", "node03")
     assert " Gres=(null) " in slurm.ok("scontrol", "-o", "show", "node", "node01")

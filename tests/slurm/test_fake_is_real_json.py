@@ -109,6 +109,31 @@ def test_jobs_of_several_partitions(slurm: Slurm) -> None:
         "main,alt", "cpu=1,mem=2000M,node=1,billing=1")
 
 
+def test_what_a_job_asked_for_is_not_what_it_has(slurm: Slurm) -> None:
+    slurm.wait_idle(*slurm.node_names[:6])
+    ids = [int(slurm.submit("sleep 60", *options.split())) for options in (
+        "-n9", "--exclusive", "-N2 -n3")]
+    for job_id in ids:
+        slurm.wait_state(str(job_id), "RUNNING")
+    found = {row["job_id"]: (row["tres_req_str"], row["tres_alloc_str"], row["node_count"])
+             for row in document(slurm, *ALL)["jobs"]}
+    assert [found[job_id] for job_id in ids] == [
+        ("cpu=9,mem=2000M,node=1,billing=9", "cpu=9,node=3,billing=9", 3),
+        ("cpu=1,mem=2000M,node=1,billing=1", "cpu=4,node=1,billing=4", 1),
+        ("cpu=3,mem=4000M,node=2,billing=3", "cpu=3,node=2,billing=3", 2)]
+    slurm.ok("scancel", *map(str, ids))
+
+
+@pytest.mark.parametrize(("options", "shown", "full"), [
+    ("-n9", "9 3", "3"), ("-n9 -c3", "27 9", "9"), ("-n3 -N2", "3 2", "2-2"),
+    ("-n5 -N1-4", "5 2", "2-4"), ("-n8 --ntasks-per-node=2", "8 4", "4")])
+def test_the_nodes_that_waiting_tasks_need(slurm: Slurm, options: str, shown: str,
+                                           full: str) -> None:
+    job_id = slurm.submit("true", "-H", *options.split())
+    assert slurm.field(job_id, "%C %D") == shown
+    assert slurm.show(job_id)["NumNodes"] == full
+
+
 def test_nodes(slurm: Slurm) -> None:
     slurm.wait_idle("node02", "node03")
     slurm.drain("node02", "odd\nreason")

@@ -199,7 +199,7 @@ def used(node: Node) -> str:
 def detail(machine: Machine, job: Row) -> list[str]:
     """The GPUs that a job has, by node: 'gpu:1(IDX:0)'."""
     found = []
-    for name, numbers in job["gpus"].items():
+    for name, numbers in job["gpus"].items() if job["state"] == "RUNNING" else ():
         kinds = machine.by_name[name].gpus
         found.append(_with_numbers(kinds, numbers, dict.fromkeys(kinds[each] for each in numbers)))
     return found
@@ -223,8 +223,9 @@ def assign(machine: Machine, job: Row, tasks_by_node: Sequence[int]) -> dict[str
 
     A job that has its nodes for itself has all their GPUs.
     """
-    nodes = [machine.by_name[name] for name in job["alloc"]]
-    if not wants_any(job):
+    nodes = [node for node in map(machine.by_name.__getitem__, job["alloc"])
+             if node.gpus or not job["exclusive"]]
+    if not wants_any(job) and not job["exclusive"]:
         return {}
     shares = [dict.fromkeys(job["gres"]["node"], 0) for _ in nodes]
     for share, count in zip(shares, tasks_by_node):
@@ -302,7 +303,8 @@ def for_step(command: str, job: Row, options: dict[str, str], own: bool,
     """
     having = {name: job["gpus"].get(name, []) for name in layout}
     if own or not any(option.name in options for option in OPTIONS):
-        return having
+        # Those that came with the whole node are for steps that want them.
+        return having if wants_any(job) else {name: [] for name in layout}
     if any(name in options for name in ("gpus-per-node", "gpus-per-task", "cpus-per-gpu")):
         raise Unsupported(f"{command}: GPUs of a step other than by --gres or --gpus")
     wishes = request(command, options)

@@ -49,7 +49,7 @@ def tres_asked(job: Row, memory: int) -> str:
 
     :param memory: MiB of a node, see ``Machine.memory_of``.
     """
-    cpus, count = cpu_count(job), node_count(job)
+    cpus, count = cpu_count({**job, "alloc": {}}), job["min_nodes"]
     return f"cpu={cpus},mem={memory * count}M,node={count},billing={cpus}"
 
 
@@ -60,7 +60,9 @@ def tres_allocated(job: Row) -> str:
 
 
 def node_count(job: Row) -> int:
-    return len(job["alloc"]) or int(job["min_nodes"])
+    """Nodes that the job has, or will have at least."""
+    least = job["nodes_for_tasks"] if job["state"] == "PENDING" else 1
+    return len(job["alloc"]) or int(max(job["min_nodes"], least))
 
 
 def task_count(job: Row) -> int:

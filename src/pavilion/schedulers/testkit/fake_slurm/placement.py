@@ -59,6 +59,14 @@ def feature_names(wanted: str) -> set[str]:
     return {word.partition("*")[0] for word in re.split(r"[&|,()\[\]]", wanted) if word}
 
 
+def nodes_for_tasks(machine: Machine, job: Row) -> int:
+    """The nodes that the tasks need at least, by the largest of the partition."""
+    partition = machine.partition(job["partition"].split(",")[0]) or {"nodes": []}
+    largest = max((machine.by_name[name].cpus for name in partition["nodes"]), default=1) \
+        if (job["ntasks"] or 1) > 1 else 1
+    return -(-(job["ntasks"] or 1) // max(1, largest // job["cpus_per_task"]))
+
+
 def has_features(node: Node, wanted: str) -> bool:
     """Whether a node has what --constraint asks for: '&' (or ',') of '|' of names."""
     if not wanted:

@@ -86,7 +86,7 @@ class Request:
             "ending": "", "term_sent": 0.0, "kill_sent": 0.0, "requeuing": False, "umask": 0o22,
             "append": False, "submit_line": "", "ntasks_default": None,
             "priority": 0, "scheduled": 0.0, "end_wish": None,
-            "restarts_after": None, "configuring": False,
+            "restarts_after": None, "configuring": False, "nodes_for_tasks": 1,
         }
         self._ignore_core_spec(context)
         row["ntasks"] = gres.tasks(row) or row["ntasks"]

@@ -50,7 +50,7 @@ class Record(NamedTuple):
 
     @property
     def nodes(self) -> int:
-        return 1 if self.is_step else jobtext.node_count(self.job)
+        return 1 if self.is_step else len(self.job["alloc"]) or self.job["min_nodes"]
 
 
 def records(context: Context) -> list[Row]:

@@ -36,6 +36,7 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
         row["unchecked"] = bool(row["hold"])
         refusal = None if row["unchecked"] else impossible(machine, row)
         set_limit(machine, row)
+        row["nodes_for_tasks"] = placement.nodes_for_tasks(machine, row)
         if refusal is None:
             _settle(row)
             reasons = {placement.never_reason(machine, each)
