@@ -128,6 +128,17 @@ class Slurm:
         script.write_text(f"#!/bin/bash\n{body}\n")
         return self.ok("sbatch", "--parsable", *options, str(script), **more).strip()
 
+    def start(self, body: str, *options: str, **more: Any) -> str:
+        """Submit and wait until the script has begun; the job's id.
+
+        A job may be RUNNING a while before that. One that is ended then has no wait status: its
+        exit code is 0:0.
+        """
+        job_id = self.submit(f"echo begun\n{body}", *options, **more)
+        output = self.folder / f"slurm-{job_id}.out"
+        wait_until(lambda: output.exists() and output.read_text(), "the script has begun")
+        return job_id
+
     def field(self, job_id: str, form: str) -> str:
         """What ``squeue -o`` says of a job; '' when it is not there."""
         return str(self.run("squeue", "-a", "-h", "-t", "all", "-j", f"{job_id},{job_id}", "-o",
@@ -189,20 +200,27 @@ class Early:
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
         self.purged = [slurm.submit("true"), slurm.submit("true")]
-        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1")
-        slurm.kept |= {*self.purged, self.limited}
+        slurm.kept |= {*self.purged}
+        self._begin()
         self.shown: dict[str, str] = {}
         self.last_column = ""
         self._stop = threading.Event()
         self.watcher = threading.Thread(target=self._watch)
         self.watcher.start()
 
+    def _begin(self) -> None:
+        self.limited = self.slurm.submit("echo begun\nsleep 200", "-t", "1")
+        self.slurm.kept.add(self.limited)
+
     def _watch(self) -> None:
         seldom = self.slurm.is_real
         if seldom and self._stop.wait(60):
             return
         while not self._stop.wait(2.0 if seldom else 0.2):
-            if self.slurm.state(self.limited) == "TIMEOUT":
+            known = self.slurm.run("scontrol", "show", "job", self.limited)
+            if "Invalid job id" in known.stderr:  # ended while a test had stopped the controller
+                self._begin()
+            elif self.slurm.state(self.limited) == "TIMEOUT":
                 self.last_column = self.slurm.field(self.limited, "%R")
                 self.shown = self.slurm.show(self.limited)
                 return

@@ -9,9 +9,7 @@ FINISHED = "Job has already finished"
 
 
 def running(slurm: Slurm, *options: str) -> str:
-    job_id = slurm.submit("sleep 60", "-t", "10", *options)
-    slurm.wait_state(job_id, "RUNNING")
-    return job_id
+    return slurm.start("sleep 60", "-t", "10", *options)
 
 
 def times(slurm: Slurm, job_id: str) -> tuple[str, str]:

@@ -325,7 +325,6 @@ def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
     """SIGTERM goes to all processes; what does not heed it is killed after KillWait."""
     job_id = slurm.submit("trap 'echo got it' TERM\necho ready\nsleep 20\n"
                           "echo after $?\nsleep 0.5")
-    slurm.wait_state(job_id, "RUNNING")
     output = slurm.folder / f"slurm-{job_id}.out"
     wait_until(lambda: output.exists() and "ready" in output.read_text(), "it has begun")
     slurm.ok("scancel", job_id)
@@ -336,8 +335,7 @@ def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
     text = output.read_text()
     assert f"*** JOB {job_id} ON " in text
     assert "got it\nafter 143\n" in text
-    plain = slurm.submit("sleep 20")
-    slurm.wait_state(plain, "RUNNING")
+    plain = slurm.start("sleep 20")
     slurm.ok("scancel", plain)
     slurm.wait_state(plain, "CANCELLED")
     # Mostly 0:15; a busy machine may need the SIGKILL that follows.

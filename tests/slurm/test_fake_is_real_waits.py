@@ -23,9 +23,8 @@ def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: Early) -> None:
 
 
 def test_a_job_that_takes_too_long(slurm: Slurm, early: Early) -> None:
-    job_id = early.limited
-    wait_until(lambda: early.shown or not early.watcher.is_alive(), "the time is over", 120)
-    shown = early.shown
+    wait_until(lambda: early.shown or not early.watcher.is_alive(), "the time is over", 240)
+    job_id, shown = early.limited, early.shown
     assert (shown["JobState"], shown["Reason"]) == ("TIMEOUT", "TimeLimit")
     # The shell ends by the signal, or sees its child end by it first.
     assert shown["ExitCode"] in ("0:15", "143:0")
