@@ -286,3 +286,17 @@ def test_a_job_that_shows_neither_token_nor_script(site: Site, monkeypatch: pyte
         assert "shows no token of ours" in str(site.plugin.cancel(info(test)))
         assert site.status(test).state == "SCHED_STARTUP"
     assert not test.complete
+
+
+# --- Lists of partitions ---
+
+
+def test_a_job_runs_in_one_of_several_partitions(site: Site) -> None:
+    """Partition main has node01 to node06, alt node05 to node08."""
+    both = {"partition": "main,alt"}
+    assert len(site.usable(both)) == 8
+    test = site.start({**both, "nodes": "all"})
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    assert site.recorded(test)["num_nodes"] == "6"
+    assert site.usable({**both, "chunking": {"size": "2"}}) == [f"node0{n}" for n in range(1, 7)]
+    assert "have no more than 6 each" in site.refused({**both, "nodes": "7"})
