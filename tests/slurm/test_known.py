@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pavilion.schedulers import Slurm, validate_config
 from pavilion.schedulers.plugins.slurm.known import (
     Partition,
     open_reservations,
+    own_name,
     parse_partitions,
 )
 
@@ -300,3 +302,10 @@ def test_a_job_runs_in_one_of_several_partitions(site: Site) -> None:
     assert site.recorded(test)["num_nodes"] == "6"
     assert site.usable({**both, "chunking": {"size": "2"}}) == [f"node0{n}" for n in range(1, 7)]
     assert "have no more than 6 each" in site.refused({**both, "nodes": "7"})
+
+
+def test_the_user_is_the_processs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after sudo or runuser, where variables tell of somebody else."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody_else")
+    assert own_name() == pwd.getpwuid(os.getuid()).pw_name
