@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 FINISHED = "Job has already finished"
 
 
@@ -186,7 +188,7 @@ def test_changes_of_partitions_and_of_all_nodes(slurm: Slurm) -> None:
     slurm.ok("scontrol", "update", "nodename=ALL", "state=drain", "reason=x")
     assert all("DRAIN" in slurm.node_state(name) for name in slurm.node_names)
     slurm.ok("scontrol", "update", "nodename=ALL", "state=undrain")
-    slurm.wait_idle()
+    assert not any("DRAIN" in slurm.node_state(name) for name in slurm.node_names)
     for entity in ("job", "node", "partition"):
         result = slurm.run("scontrol", "show", entity, "1", "2")
         assert (result.returncode, result.stderr) == (
