@@ -189,7 +189,7 @@ class Early:
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
         self.purged = [slurm.submit("true"), slurm.submit("true")]
-        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1")
+        self.limited = slurm.submit("echo begun\nsleep 200", "-t", "1", "-w", "node01")
         slurm.kept |= {*self.purged, self.limited}
         self.shown: dict[str, str] = {}
         self.last_column = ""
