@@ -138,7 +138,7 @@ def why_no_accounting() -> str:
     return why_not_available()
 
 
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of ``count`` ports in a row that nobody listens on."""
     rng = random.Random()
     for _ in range(200):
@@ -212,7 +212,7 @@ class RealSlurm:
                 self._start_accounting()
             self.start_controller()
             for name in self.node_names:
-                self._start_daemon(name, ["slurmd", "-D", "-N", name])
+                self.start_node(name)
             self.wait_idle()
         except BaseException:
             self.stop()
@@ -222,7 +222,7 @@ class RealSlurm:
         for name in ("state", "spool", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         names, host = self.node_names, socket.gethostname().split(".")[0]
-        port = _free_ports(len(names) + 2)
+        port = free_ports(len(names) + 2)
         accounting = _NO_ACCOUNTING
         if self._accounting:
             accounting = _ACCOUNTING.format(port=port + len(names) + 1)
@@ -277,6 +277,15 @@ class RealSlurm:
             self._daemons[key] = subprocess.Popen(
                 [path, *argv[1:]], env={**self.env(), **variables}, stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, cwd=self.folder)
+
+    def start_node(self, name: str, *options: str) -> None:
+        """Start the daemon of a node."""
+        self._start_daemon(name, ["slurmd", "-D", *options, "-N", name])
+
+    def end_node(self, name: str) -> None:
+        """End the daemon of a node, if it runs."""
+        if name in self._daemons:
+            _end([self._daemons.pop(name)])
 
     def stop(self) -> None:
         """End all that was started, jobs and their left-over step managers too."""

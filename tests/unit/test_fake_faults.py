@@ -134,8 +134,8 @@ def test_jobs_that_are_not_known(slurm: FakeSlurm) -> None:
 @pytest.mark.parametrize(("version", "state", "node_words", "job_words"), [
     ("20.11", "IDLE*+DRAIN", ["CapWatts="], ["TRES=", "Power="]),
     ("22.05", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv=", "CapWatts="], ["TRES=", "Power="]),
-    ("23.11", "IDLE+DRAIN+DYNAMIC_NORM+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
-    ("25.11", "IDLE+DRAIN+DYNAMIC_NORM+NOT_RESPONDING", ["Topology="], ["SubmitLine="]),
+    ("23.11", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
+    ("25.11", "IDLE+DRAIN+NOT_RESPONDING", ["ResumeAfterTime="], ["SubmitLine="]),
 ])
 def test_words_of_other_releases(slurm: FakeSlurm, version: str, state: str,
                                  node_words: list[str], job_words: list[str]) -> None:
@@ -176,7 +176,7 @@ def test_wrong_faults_are_refused(slurm: FakeSlurm) -> None:
 @pytest.mark.parametrize("words", [
     ["squeue", "-o", "%!"], ["squeue", "-O", "nosuch"], ["squeue", "--steps"],
     ["sinfo", "-o", "%i"], ["sinfo", "-O", "cluster"], ["sbatch", "--mem-per-gpu=1", "--wrap", "x"],
-    ["sbatch", "--signal=USR1", "--wrap", "x"], ["scontrol", "show", "topology"],
+    ["sbatch", "--signal=USR1", "--wrap", "x"], ["scontrol", "show", "licenses"],
     ["scontrol", "reconfigure"], ["scancel", "--signal=USR1", "1"], ["srun", "--pty", "sh"]])
 def test_what_the_fake_does_not_know_is_a_loud_error(slurm: FakeSlurm, words: list[str]) -> None:
     result = slurm.run(*words)

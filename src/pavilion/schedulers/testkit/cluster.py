@@ -223,6 +223,7 @@ class FakeSlurm:
         with store.transaction():
             self._node(store, node)
             store.update_node(node, base=base, flags=" ".join(flags), reason=reason,
+                              changed=time.time(),
                               reason_user=reason and "root", reason_time=reason and time.time())
         store.close()
         wakeup.ensure_controller(str(self.folder))
@@ -253,6 +254,24 @@ class FakeSlurm:
     def unreserve(self, name: str) -> None:
         self.ok("scontrol", "delete", f"reservationname={name}")
 
+    def lose_jobs(self) -> None:
+        """The controller loses its state: it knows of no job, and gives all ids out again.
+
+        What is recorded of ended jobs stays. Jobs that wait or run are ended, and are not.
+        """
+        store = self._store()
+        for job in store.jobs(active_only=True):
+            leader = stepmanager.leader(str(self.folder), job)
+            if leader is not None:
+                stepmanager.kill(leader)
+        with store.transaction():
+            for job in store.jobs():
+                if self._description.cluster["accounting"]:
+                    store.archive(job)
+                store.delete_job(job["id"])
+            store.reset_counter("job")
+        store.close()
+
     def jobs(self) -> dict[str, Row]:
         """All jobs that are kept, by id: ``state``, ``reason``, ``alloc`` (CPUs by node), ..."""
         store = self._store()
@@ -260,6 +279,15 @@ class FakeSlurm:
             return {str(job["id"]): {**job, "state": jobtext.state(job)} for job in store.jobs()}
         finally:
             store.close()
+
+    def set_setting(self, name: str, value: float) -> None:
+        """Change a setting of the running cluster, see ``description.SETTINGS``."""
+        store = self._store()
+        with store.transaction():
+            description = store.description()
+            description["settings"][name] = value
+            store.set_meta("description", description)
+        store.close()
 
     def change_job(self, job_id: str | int, **values: object) -> None:
         """Overwrite what is kept of a job; ``state_shown`` is any word to show as its state."""

@@ -3,6 +3,7 @@
 ::
 
     name: t
+    release: '22.05'
     nodes:
       - {names: 'node[01-62]', cpus: 4, memory: 2000, features: [a, odd]}
       - {names: 'node[63-64]', gres: 'gpu:2'}
@@ -14,7 +15,24 @@
     settings:
       min_job_age: 300
 
-Memory is in MiB, times of partitions are in minutes, those of settings in seconds.
+Memory is in MiB, times of partitions and reservations are in minutes, all others in seconds.
+
+Power saving, by group of nodes: ``power: down`` for nodes that are powered down at first, ``power:
+up`` for those that are not. They are woken up for jobs, which takes ``resume_time``, and powered
+down again when nothing ran there for ``suspend_time`` (a setting; 0: never), which takes
+``suspend_timeout``; one that takes longer than ``resume_timeout`` to wake up is marked DOWN.
+``cloud: true`` makes them CLOUD nodes, which Slurm before 23.02 does not list while they are
+powered down, unless ``private_data`` has ``cloud``.
+
+``accounting: true``: there is a slurmdbd, and ``sacct`` knows all jobs.
+
+``private_data: [nodes]`` keeps nodes from common users. ``switches`` make a tree, which ``scontrol
+show topology`` shows::
+
+    switches:
+      - {name: s1, nodes: 'node[01-32]'}
+      - {name: s2, nodes: 'node[33-64]', speed: 2}
+      - {name: top, switches: 's[1-2]'}
 """
 
 from __future__ import annotations
@@ -28,7 +46,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .fake_slurm import gres, hostlist
+from .fake_slurm import gres, hostlist, releases
 
 Row = dict[str, Any]
 
@@ -42,16 +60,22 @@ SETTINGS: dict[str, float] = {
     "requeue_seconds": 121.0,  # until a requeued job may start again
     "retry_seconds": 1.0,  # sbatch with a full queue: it tries after 1, 2, ... 15 of these
     "max_job_count": 10000,
+    "suspend_time": 0.0,  # a node without jobs is powered down after this; 0: never
+    "suspend_timeout": 1.0,  # how long that takes
+    "resume_timeout": 60.0,  # a node that has not woken up until then is marked DOWN
 }
+_PRIVATE = ("cloud", "nodes")
 _KEYS: dict[str, dict[str, Any]] = {
-    "cluster": {"name": "fake", "nodes": [], "partitions": [], "reservations": [],
-                "settings": {}},
+    "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [],
+                "reservations": [], "settings": {}, "private_data": [], "switches": [],
+                "accounting": False},
     "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "gres": "", "state": "IDLE",
-              "reason": ""},
+              "reason": "", "power": "", "cloud": False, "resume_time": 2.0},
     "partitions": {"name": "", "nodes": "", "default": False, "hidden": False, "max_time": 0,
                    "default_time": 0, "max_nodes": 0, "state": "UP"},
     "reservations": {"name": "", "nodes": "", "users": [], "accounts": [], "flags": [],
                      "minutes": 60},
+    "switches": {"name": "", "nodes": "", "switches": "", "speed": 1},
 }
 
 
@@ -135,11 +159,23 @@ def parse(data: object) -> Description:
             raise DescriptionError(f"settings: {key} is a number from 0 on, not {value!r}")
     reservations = [_reservation(each, number, known)
                     for number, each in enumerate(cluster["reservations"], start=1)]
-    return Description(
-        {"name": cluster["name"], "partitions": partitions, "owner": getpass.getuser(),
-         "settings": {**SETTINGS, **settings}, "started": time.time(),
-         "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
+    return Description({
+        "name": cluster["name"], "release": _release(cluster["release"]),
+        "partitions": partitions, "accounting": cluster["accounting"],
+        "private_data": _private(cluster["private_data"]),
+        "switches": _switches(cluster["switches"], known),
+        "saves_power": any(node["power"] for node in nodes), "owner": getpass.getuser(),
+        "settings": {**SETTINGS, **settings}, "started": time.time(),
+        "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
         nodes, reservations)
+
+
+def _release(text: str) -> str:
+    try:
+        releases.parse(text)
+    except ValueError:
+        raise DescriptionError(f"release: '22.05', '25.11' or the like, not {text!r}") from None
+    return text
 
 
 def _checked_keys(data: object, known: Mapping[str, object], where: str) -> Row:
@@ -162,7 +198,8 @@ def _section(data: object, kind: str, where: str) -> Row:
         default = defaults[key]
         if isinstance(default, list) and isinstance(value, str):
             given[key] = value.split(",")
-        elif type(value) is not type(default):
+        elif type(value) is not type(default) and not (
+                type(value) is int and isinstance(default, float)):
             raise DescriptionError(f"{where}: {key} is like {default!r}, not {value!r}")
     return {**defaults, **given}
 
@@ -184,6 +221,9 @@ def _nodes(groups: Sequence[object]) -> list[Row]:
         where = f"nodes, entry {number}"
         given = _section(group, "nodes", where)
         base, *flags = given["state"].upper().split("+")
+        if given["power"] not in ("", "up", "down"):
+            raise DescriptionError(f"{where}: power is 'up' or 'down', not {given['power']!r}")
+        flags += ["CLOUD"] * given["cloud"] + ["POWERED_DOWN"] * (given["power"] == "down")
         try:
             gpus = gres.devices(given["gres"])
         except ValueError as error:
@@ -197,7 +237,9 @@ def _nodes(groups: Sequence[object]) -> list[Row]:
                 "gpus": ",".join(gpus) if gpus else None, "base": base, "flags": " ".join(flags),
                 "reason": given["reason"] or None,
                 "reason_user": "root" if given["reason"] else None,
-                "reason_time": time.time() if given["reason"] else None}
+                "reason_time": time.time() if given["reason"] else None,
+                "power": given["power"], "cloud": int(given["cloud"]),
+                "resume_time": float(given["resume_time"]), "changed": time.time()}
     return list(rows.values())
 
 
@@ -218,3 +260,28 @@ def _reservation(data: object, number: int, known: set[str]) -> Row:
             "nodes": _expand(row["nodes"], where, known), "users": row["users"] or ["root"],
             "accounts": row["accounts"], "flags": [str(flag).upper() for flag in row["flags"]],
             "start": now, "end": now + 60 * row["minutes"]}
+
+
+def _private(words: Sequence[object]) -> list[str]:
+    for word in words:
+        if word not in _PRIVATE:
+            raise DescriptionError(f"private_data: {', '.join(_PRIVATE)} are known to the fake, "
+                                   f"not {word!r}")
+    return [str(word) for word in words]
+
+
+def _switches(entries: Sequence[object], known: set[str]) -> list[Row]:
+    """Switches with their level and all nodes below them, in the order of the description."""
+    rows: dict[str, Row] = {}
+    for number, entry in enumerate(entries, start=1):
+        where = f"switches, entry {number}"
+        given = _section(entry, "switches", where)
+        if not given["name"] or bool(given["nodes"]) == bool(given["switches"]):
+            raise DescriptionError(f"{where}: it has a name, and either nodes or switches")
+        below = _expand(given["switches"], where, set(rows)) if given["switches"] else []
+        nodes = _expand(given["nodes"], where, known) if given["nodes"] else list(dict.fromkeys(
+            name for switch in below for name in rows[switch]["nodes"]))
+        rows[given["name"]] = {
+            "name": given["name"], "speed": given["speed"], "nodes": nodes, "switches": below,
+            "level": max((rows[switch]["level"] + 1 for switch in below), default=0)}
+    return list(rows.values())

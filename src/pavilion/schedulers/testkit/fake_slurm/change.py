@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from . import errors, hostlist, jobchange, reservations
+from . import errors, hostlist, jobchange, power, reservations
 from .context import Context
 from .errors import SlurmError
 from .options import Unsupported
+from .releases import MODERN
 from .store import Row
 
 _NODE_STATES = {"DRAIN", "DOWN", "RESUME", "UNDRAIN", "IDLE", "NORESP", "FAIL", "POWER_DOWN",
-                "POWER_UP", "FUTURE"}
+                "POWER_UP", "POWER_DOWN_ASAP", "POWER_DOWN_FORCE", "FUTURE"}
 _PARTITION_STATES = {"UP", "DOWN", "DRAIN", "INACTIVE"}
 
 
@@ -83,13 +84,46 @@ def _change_nodes(context: Context, names: list[str], state: str, reason: str) -
         marred = set(rows[name]["flags"].split()) & {"DRAIN", "FAIL", "NOT_RESPONDING"}
         if state == "RESUME" and rows[name]["base"] != "DOWN" and not marred:
             raise SlurmError(errors.BAD_NODE_STATE)
+        if state.startswith("POWER"):
+            _change_power(context, rows[name], state)
+            continue
         base, flags = changed_state(rows[name]["base"], rows[name]["flags"].split(), state)
         values: Row = {"base": base, "flags": " ".join(flags)}
-        if state in ("RESUME", "UNDRAIN", "IDLE"):
+        if state in ("RESUME", "UNDRAIN", "IDLE") and context.release < MODERN:
             values.update(reason=None, reason_user=None, reason_time=None)
         if reason:
             values.update(reason=reason, reason_user=context.user[0], reason_time=context.now)
         context.store.update_node(name, **values)
+
+
+def _change_power(context: Context, row: Row, state: str) -> None:
+    """``state=POWER_UP`` and so on: only where there is power saving."""
+    if not row["power"]:
+        raise SlurmError(errors.BAD_NODE_STATE)
+    flags = set(row["flags"].split())
+    values: Row = {"changed": context.now}
+    if state == "POWER_UP":
+        flags |= {"POWER_UP"} if "POWERED_DOWN" in flags else set()
+    elif "POWERING_DOWN" not in flags:
+        flags = flags - {"POWERED_DOWN"} | {"POWER_DOWN"}
+        if state == power.ASAP:
+            flags.add("DRAIN")
+            values.update(reason=power.ASAP, reason_user=context.user[0],
+                          reason_time=context.now)
+        if state == "POWER_DOWN_FORCE":
+            for job in context.store.jobs(active_only=True):
+                if row["name"] in job["alloc"] and job["state"] == "RUNNING":
+                    _drive_out(context, job)
+    context.store.update_node(row["name"], flags=" ".join(sorted(flags)), **values)
+
+
+def _drive_out(context: Context, job: Row) -> None:
+    """End a job whose node is taken away; it is requeued if that is allowed."""
+    if job["requeue"]:
+        jobchange.requeue_record(context, job)
+    else:
+        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=context.now)
+    context.store.save_job(job)
 
 
 def changed_state(base: str, flags: list[str], wish: str) -> tuple[str, list[str]]:
@@ -99,14 +133,12 @@ def changed_state(base: str, flags: list[str], wish: str) -> tuple[str, list[str
         base = "DOWN"
     elif wish in ("RESUME", "IDLE"):
         base = "IDLE" if base in ("DOWN", "UNKNOWN") else base
-        names -= {"DRAIN", "FAIL", "NOT_RESPONDING"}
+        # One that is powered down has no way to respond.
+        names -= {"DRAIN", "FAIL"} | (set() if "POWERED_DOWN" in names else {"NOT_RESPONDING"})
     elif wish == "UNDRAIN":
         names.discard("DRAIN")
     elif wish:
-        names.add({"NORESP": "NOT_RESPONDING", "POWER_DOWN": "POWERED_DOWN",
-                   "POWER_UP": "POWERING_UP"}.get(wish, wish))
-        if wish == "POWER_UP":
-            names.discard("POWERED_DOWN")
+        names.add({"NORESP": "NOT_RESPONDING"}.get(wish, wish))
     return base, sorted(names)
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import faults, wakeup
+from . import faults, releases, wakeup
 from .errors import NO_CONTACT, TIMED_OUT, UNEXPECTED, Error, SlurmError
+from .machine import Machine
 from .store import Row, Store
 
 CALL_FILE = "calls.jsonl"
@@ -40,6 +41,7 @@ class Context:
         self._output: list[str] = []
         self._store: Store | None = None
         self._description: Row | None = None
+        self._machine: Machine | None = None
         self._unclear = False
 
     # -- who, where --------------------------------------------------------------------------
@@ -54,7 +56,16 @@ class Context:
     def description(self) -> Row:
         if self._description is None:
             self._description = self.store.description()
+            if "release" in self.faults:
+                self._description["release"] = self.faults["release"]["version"]
         return self._description
+
+    @property
+    def machine(self) -> Machine:
+        """The machine as it was when it was first looked at."""
+        if self._machine is None:
+            self._machine = Machine(self.store, self.now, self.description)
+        return self._machine
 
     def setting(self, name: str) -> Any:
         return self.description["settings"][name]
@@ -76,12 +87,28 @@ class Context:
         name, uid, _, _ = self.user
         return uid == 0 or name == self.description["owner"]
 
+    def is_user(self, text: str) -> bool:
+        """Whether a name or a user id is that of a user, of the machine or of the fake's jobs."""
+        try:
+            _ = pwd.getpwuid(int(text)) if text.isdigit() else pwd.getpwnam(text)
+        except (KeyError, OverflowError):
+            return any(text in (job["user"], str(job["uid"])) for job in self.store.jobs())
+        return True
+
     @property
     def release(self) -> tuple[int, int]:
         """The Slurm release whose words are used, like (22, 5)."""
-        text = self.faults.get("release", {}).get("version", "22.05")
-        year, month = text.split(".")[:2]
-        return int(year), int(month)
+        return releases.of(self.description)
+
+    @property
+    def nodes_are_private(self) -> bool:
+        """Whether PrivateData keeps the nodes from this user."""
+        return "nodes" in self.description["private_data"] and not self.is_administrator
+
+    @property
+    def gap(self) -> str:
+        """What is between 'error:' and the error in some messages of scontrol."""
+        return "" if self.release >= releases.MODERN else " "
 
     # -- output ------------------------------------------------------------------------------
 

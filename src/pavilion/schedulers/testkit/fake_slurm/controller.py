@@ -16,6 +16,7 @@ import signal
 import socket
 import sqlite3
 import time
+from itertools import chain
 
 from . import (
     arrays,
@@ -25,8 +26,11 @@ from . import (
     gres,
     jobenv,
     placement,
+    power,
+    releases,
     stepmanager,
     submission,
+    topology,
 )
 from .machine import Machine, is_purged
 from .store import STATE_FILE, Row, Store
@@ -34,6 +38,7 @@ from .times import stamp
 from .wakeup import FIFO, LOCK
 
 _TICK = 0.2  # seconds between looks at the jobs when nobody wakes the controller
+_PURGE_EACH = 1.0  # seconds; until then the commands do not show what is to be forgotten
 _LINGER = 1.0  # seconds without work before it ends
 _A_YEAR = 365 * 24 * 60  # minutes: what the backfill scheduler makes of no limit
 _LOST_AFTER = 10.0  # seconds without a trace of its processes after which a job is given up
@@ -67,7 +72,7 @@ def main(folder: str) -> int:
 def _has_work(folder: str) -> bool:
     store = Store(folder)
     try:
-        return bool(store.jobs(active_only=True))
+        return bool(store.jobs(active_only=True)) or power.is_moving(store)
     finally:
         store.close()
 
@@ -79,10 +84,14 @@ class Controller:
         self.folder = folder
         self.store = Store(folder)
         self.description = self.store.description()
+        self.release = releases.of(self.description)
         self.settings = self.description["settings"]
         self._fifo = fifo
         self._leaders: dict[int, int] = {}
         self._managers: set[int] = set()
+        self._purged = 0.0
+        self._machine: Machine | None = None
+        self._off: set[str] = set()  # nodes that must boot before a job can run there
 
     def run(self) -> None:
         """Look at the jobs again and again until there are none."""
@@ -130,47 +139,85 @@ class Controller:
 
     def tick(self, now: float) -> bool:
         """Advance all jobs; whether there is anything left to wait for."""
+        held = faults.read(self.folder)
+        self.description = self.store.description()  # a partition may have changed its state
+        if "release" in held:
+            self.description["release"] = held["release"]["version"]
+        self.release = releases.of(self.description)
+        self.settings = self.description["settings"]
         with self.store.transaction():
+            active = self.store.jobs(active_only=True)
+            moving = self._advance_power(active, now)
             down = self.store.down_nodes()
-            for job in self.store.jobs(active_only=True):
-                if job["state"] != "PENDING":
-                    self._advance(job, down, now)
-            started = self._start(now)
-            self._purge(now)
-        broken = "prolog_fails" in faults.read(self.folder)
+            booted = [job for job in active if job["state"] != "PENDING"
+                      and self._advance(job, down, now)]
+            started = [*booted, *self._start(now)]
+            if now - self._purged > _PURGE_EACH:
+                self._purged = now
+                self._purge(now)
+        broken = "prolog_fails" in held
         for job in started:
             if broken:
                 self._fail_launch(job, now)
             else:
                 self._launch(job)
-        return bool(self.store.jobs(active_only=True))
+        return moving or bool(self.store.jobs(active_only=True))
+
+    def _advance_power(self, active: list[Row], now: float) -> bool:
+        """Whether any node is on its way up or down."""
+        self._off = set()
+        if not self.description["saves_power"]:
+            return False
+        moving = power.advance(self.store, self.settings, self.description["started"], active, now)
+        self._off = {row["name"] for row in self.store.powered_nodes() if power.is_off(row)}
+        return moving
 
     def _purge(self, now: float) -> None:
         for job in self.store.jobs():
             if is_purged(job, self.settings["min_job_age"], now):
+                if self.description["accounting"]:
+                    self.store.archive(job)
                 self.store.delete_job(job["id"])
 
     # -- jobs that run -----------------------------------------------------------------------
 
-    def _advance(self, job: Row, down: set[str], now: float) -> None:
+    def _advance(self, job: Row, down: set[str], now: float) -> bool:
+        """Look at a job that has been started; whether its nodes have booted now."""
         before = dict(job)
         ended = stepmanager.read_exit(self.folder, job)
         leader = stepmanager.leader(self.folder, job)
         if leader is not None:
             self._leaders[job["id"]] = leader
-        if ended is not None:
+        booted = False
+        if job.get("configuring"):
+            booted = self._configure(job, down, now)
+        elif ended is not None:
             self._finish(job, ended, now)
         elif leader is None and self._is_lost(job, now):
             self._finish(job, stepmanager.Exit(0, 9, now), now)
         elif job["completing"]:
             self._press(job, leader, now)
         elif down & set(job["alloc"]):
-            self._lose_node(job, leader, now)
+            self._lose_node(job, down, leader, now)
         elif self._over_limit(job, now):
             job.update(state="TIMEOUT", reason="TimeLimit", completing=True, end=now)
             self._press(job, leader, now)
         if job != before:
             self.store.save_job(job)
+        return booted
+
+    def _configure(self, job: Row, down: set[str], now: float) -> bool:
+        """A job that waits for its nodes to boot; whether they have."""
+        if job["completing"]:  # cancelled meanwhile
+            job["configuring"] = False
+            self._finish(job, stepmanager.Exit(0, 0, now), now)
+        elif down & set(job["alloc"]):
+            job["configuring"] = False
+            self._lose_node(job, down, None, now)
+        elif not self._off & set(job["alloc"]):
+            job.update(configuring=False, start=now, scheduled=now)
+            return True
+        return False
 
     def _is_lost(self, job: Row, now: float) -> bool:
         """Whether a job without a process will never have one."""
@@ -183,15 +230,18 @@ class Controller:
         limit = job["limit"]
         return limit is not None and now - job["start"] > limit * self.settings["minute"]
 
-    def _lose_node(self, job: Row, leader: int | None, now: float) -> None:
+    def _lose_node(self, job: Row, down: set[str], leader: int | None, now: float) -> None:
         """A job whose node went down ends at once: nobody waits for its processes."""
-        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now)
+        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
+                   failed_node=next(name for name in job["alloc"] if name in down))
         self._note_end(job, leader, now)
         if leader is not None:
             stepmanager.kill(leader)
         if job["requeue"]:
             job.update(requeuing=True, restarts_after=job["restarts"] + 1)
-        self._finish(job, stepmanager.Exit(0, 15, now), now)
+        # Its processes got a signal once; that is no longer said.
+        number = signal.SIGHUP if self.release >= releases.MODERN else signal.SIGTERM
+        self._finish(job, stepmanager.Exit(0, number, now), now)
 
     def _press(self, job: Row, leader: int | None, now: float) -> None:
         """End a job's processes: SIGTERM, and SIGKILL when that has not helped in time."""
@@ -227,7 +277,10 @@ class Controller:
     def _finish(self, job: Row, ended: stepmanager.Exit, now: float) -> None:
         """Record the end of a job's run."""
         stepmanager.forget(self.folder, job)
+        self.store.note_use(job["alloc"], now)
         self._leaders.pop(job["id"], None)
+        if job["state"] == "CANCELLED" and self.release == (25, 11):
+            ended = ended._replace(code=0, signal=0)
         job.update(exit_code=ended.code, exit_signal=ended.signal, term_sent=0.0, kill_sent=0.0)
         if job["requeuing"]:
             self.requeue(job, now)
@@ -237,11 +290,19 @@ class Controller:
             good = ended.code == 0 and ended.signal == 0
             job["state"] = "COMPLETED" if good else "FAILED"
             if not good:
-                job["reason"] = "JobLaunchFailure" if ended.signal else "NonZeroExitCode"
+                job["reason"] = self._signal_reason(ended.signal) if ended.signal \
+                    else "NonZeroExitCode"
         job["completing"] = False
+
+    def _signal_reason(self, number: int) -> str:
+        if self.release < releases.MODERN:
+            return "JobLaunchFailure"
+        return f"RaisedSignal:{number}({signal.strsignal(number) or 'Unknown'})"
 
     def requeue(self, job: Row, now: float) -> None:
         """Back to the queue, with the same id."""
+        if self.description["accounting"]:
+            self.store.archive({**job, "state": "REQUEUED"})
         put_back(job, now, self.settings["requeue_seconds"])
 
     # -- jobs that wait ----------------------------------------------------------------------
@@ -251,8 +312,8 @@ class Controller:
         waiting = [job for job in active if job["state"] == "PENDING"]
         if not waiting:
             return []
-        self.description = self.store.description()  # a partition may have changed its state
-        machine = Machine(self.store, now, self.description, active)
+        state = (self.store, now, self.description, active)
+        machine = self._machine = self._machine.later(*state) if self._machine else Machine(*state)
         started: list[Row] = []
         blocked: set[str] = set()
         for job in sorted(waiting, key=lambda job: (-job["priority"], job["id"])):
@@ -262,7 +323,7 @@ class Controller:
             if job != before:
                 job["evaluated"] = now
                 self.store.save_job(job)
-        return started
+        return [job for job in started if not job["configuring"]]
 
     def _start_tasks(self, machine: Machine, job: Row, blocked: set[str], now: float) -> list[Row]:
         """Start a job, or as many of an array's waiting tasks as may run; what was started."""
@@ -273,7 +334,7 @@ class Controller:
                 return []
             job["unchecked"] = False
         while job["state"] == "PENDING":
-            if not arrays.has_room([*machine.jobs, *started], job):
+            if not arrays.has_room(chain(machine.jobs, started), job):
                 job.update(reason="JobArrayTaskLimit", eligible=None)
                 break
             trial = {**job} if arrays.waiting(job) else job
@@ -288,9 +349,8 @@ class Controller:
         own = arrays.split(self.store, job, arrays.waiting(job)[0])
         own.update({key: trial[key] for key in (
             "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
-            "limit",
-            "partition", "reservation_used")})
-        filenames.name(own)
+            "limit", "partition", "reservation_used", "configuring")})
+        filenames.name(own, self.release)
         own["evaluated"] = own["start"]
         self.store.save_job(own)
         return own
@@ -323,16 +383,17 @@ class Controller:
             return False
         job["limit"] = job["limit"] or _A_YEAR
         job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
-                   scheduled=now, eligible=job["eligible"] or now)
+                   scheduled=now, eligible=job["eligible"] or now,
+                   configuring=any(machine.by_name[name].is_off for name in chosen))
         job["gpus"] = gres.assign(machine, job, placement.tasks_by_node(job))
         for name, numbers in job["gpus"].items():
             chosen[name] = max(chosen[name], job["gres"]["cpus"] * len(numbers))
         for name, cpus in chosen.items():
-            machine.by_name[name].allocated += cpus
+            machine.allocate(name, cpus)
         job["reservation_used"] = next(
             (name for name in placement.reservation_names(job)
              if set(chosen) <= set((machine.reservation(name) or {"nodes": ()})["nodes"])), "")
-        filenames.name(job)
+        filenames.name(job, self.release)
         return True
 
     def _fail_launch(self, job: Row, now: float) -> None:
@@ -363,6 +424,10 @@ class Controller:
             return  # srun starts the tasks itself
         script, submitted, arguments = self.store.script(job["id"])
         environment = jobenv.batch(job, self.description["name"], socket.gethostname(), submitted)
+        job = {**job, "make_directories": self.release >= releases.MAKES_DIRECTORIES}
+        if self.description["switches"]:
+            place, pattern = topology.address(self.description, next(iter(job["alloc"])))
+            environment.update(SLURM_TOPOLOGY_ADDR=place, SLURM_TOPOLOGY_ADDR_PATTERN=pattern)
         # A child must not share the open state file: it leaves by _exit and never uses it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         self._managers.add(
@@ -375,6 +440,6 @@ def put_back(job: Row, now: float, delay: float) -> None:
                gpus={}, start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
                exit_signal=0, term_sent=0.0, kill_sent=0.0,
                restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
-               restarts_after=None)
+               restarts_after=None, configuring=False)
     if job["hold"]:
         job["reason"] = "job requeued in held state"

@@ -6,7 +6,7 @@ for none), and a job's are numbers in that list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from .machine import Machine, Node
 from .options import Option, Unsupported, Usage
@@ -153,12 +153,14 @@ def most_tasks(node: Node, job: Row, otherwise: int) -> int:
 
 def could_ever(node: Node, job: Row) -> bool:
     """As ``has_room``, if nothing else ran on the node."""
-    return has_room(_empty(node), job)
+    return not wants_any(job) or has_room(node.emptied(), job)
 
 
 def could_be_enough(nodes: Sequence[Node], job: Row) -> bool:
     """As ``is_enough`` for those of the nodes that the job may use, if nothing else ran."""
-    empty = [_empty(node) for node in nodes]
+    if not wants_any(job):
+        return True
+    empty = [node.emptied() for node in nodes]
     most = job["max_nodes"] or len(empty)
     empty = sorted(empty, key=lambda node: -len(node.gpus))[:most]
     if job["ntasks"] and job["gres"]["task"] and sum(
@@ -167,11 +169,7 @@ def could_be_enough(nodes: Sequence[Node], job: Row) -> bool:
     return is_enough(empty, job)
 
 
-def _empty(node: Node) -> Node:
-    return Node(node.row, 0, ())
-
-
-def is_enough(nodes: Sequence[Node], job: Row) -> bool:
+def is_enough(nodes: Collection[Node], job: Row) -> bool:
     """Whether the nodes have the GPUs that the job wants in all."""
     return all(sum(free(node, kind) for node in nodes) >= count
                for kind, count in job["gres"]["job"].items())

@@ -29,18 +29,19 @@ def split(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def expand(text: str) -> list[str]:
+def expand(text: str, *, suffixes: bool = False) -> list[str]:
     """All names, in the order written, doubles kept.
 
+    :param suffixes: Text may follow the last bracket, as from 25.11 on.
     :raises HostlistError: for a bad range, a range over 65,536, text behind the last bracket.
     """
     names: list[str] = []
     for part in split(text):
-        names.extend(_expand_part(part))
+        names.extend(_expand_part(part, suffixes))
     return names
 
 
-def _expand_part(part: str) -> list[str]:
+def _expand_part(part: str, suffixes: bool) -> list[str]:
     head, bracket, rest = part.partition("[")
     if not bracket:
         return [part]
@@ -48,9 +49,9 @@ def _expand_part(part: str) -> list[str]:
     if not closing:
         # As the real one does: 'n[1-3' is taken for the single odd name 'n]'.
         return [head + "]"]
-    if tail and "[" not in tail:
+    if tail and "[" not in tail and not suffixes:
         raise HostlistError(f"Invalid hostlist: {part}")
-    tails = _expand_part(tail) if tail else [""]
+    tails = _expand_part(tail, suffixes) if tail else [""]
     return [head + number + end for number in _expand_ranges(inner, part) for end in tails]
 
 

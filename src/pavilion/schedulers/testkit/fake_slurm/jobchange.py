@@ -10,8 +10,8 @@ from .controller import put_back
 from .errors import SlurmError
 from .machine import Machine, is_purged
 from .options import Unsupported
+from .releases import first_priority
 from .store import Row
-from .submission import usual_priority
 from .times import parse_limit, parse_when
 
 Change = Callable[[Row], None]
@@ -115,7 +115,7 @@ def _each(context: Context, keyword: str, words: list[str],
             code, error = function(text)
             worst, last = max(worst, code), error or last
         if also and last:
-            context.err(f"{also} error: {last}")
+            context.err(f"{also} error:{context.gap}{last}")
     return worst
 
 
@@ -212,7 +212,8 @@ def _set_priority(context: Context, job: Row, value: str) -> None:
 
 def _set_nice(context: Context, job: Row, value: str) -> None:
     job["nice"] = int(value)
-    job["priority"] = 0 if job["hold"] else usual_priority(job)
+    job["priority"] = 0 if job["hold"] else first_priority(job["id"], job["nice"],
+                                                           context.release)
 
 
 def _set_partition(context: Context, job: Row, value: str) -> None:
@@ -308,21 +309,25 @@ _OTHER_KEYS = """admincomment arrayjobid burstbuffer clusterfeatures clusters co
 def requeue(context: Context, words: list[str]) -> int:
     """``scontrol requeue ID[,ID...]``."""
     return _each(context, "requeue", words, lambda text: _change_job(
-        context, text, "REQUEST_JOB_REQUEUE", lambda job: _requeue(context, job),
+        context, text, "REQUEST_JOB_REQUEUE", lambda job: requeue_record(context, job),
         errors.ACCESS_DENIED))
 
 
 def requeue_hold(context: Context, words: list[str]) -> int:
     """``scontrol requeuehold ID[,ID...]``."""
     def change(job: Row) -> None:
-        _requeue(context, job)
+        requeue_record(context, job)
         job.update(hold="user", priority=0, reason="job requeued in held state")
 
     return _each(context, "requeuehold", words, lambda text: _change_job(
         context, text, "REQUEST_JOB_REQUEUE", change, errors.ACCESS_DENIED))
 
 
-def _requeue(context: Context, job: Row) -> None:
+def requeue_record(context: Context, job: Row) -> None:
+    """Put a job back into the queue, once it has been ended if it runs.
+
+    :raises SlurmError: for one that waits already, or is not to be requeued.
+    """
     if job["state"] == "PENDING" or job["requeuing"]:
         raise SlurmError(errors.PENDING)
     if not job["requeue"]:
@@ -331,6 +336,8 @@ def _requeue(context: Context, job: Row) -> None:
     if job["state"] == "RUNNING":
         job.update(requeuing=True, completing=True, end=context.now)
     else:
+        if context.description["accounting"]:
+            context.store.archive(job)
         put_back(job, context.now, context.setting("requeue_seconds"))
 
 
@@ -356,7 +363,8 @@ def release(context: Context, words: list[str]) -> int:
     def change(job: Row) -> None:
         if _is_over(job):
             raise SlurmError(errors.FINISHED)
-        job.update(hold="", priority=usual_priority(job), reason="None")
+        job.update(hold="", priority=first_priority(job["id"], job["nice"], context.release),
+                   reason="None")
 
     return _each(context, "release", words, lambda text: _change_job(
         context, text, "REQUEST_UPDATE_JOB", change), also="slurm_suspend")

@@ -25,7 +25,8 @@ def state(job: Row) -> str:
 
     A test may put any word in its place (key 'state_shown').
     """
-    shown: str = job.get("state_shown") or ("COMPLETING" if job["completing"] else job["state"])
+    flag = "COMPLETING" if job["completing"] else "CONFIGURING" if job.get("configuring") else ""
+    shown: str = job.get("state_shown") or flag or job["state"]
     return shown
 
 
@@ -43,12 +44,19 @@ def minimum_memory(job: Row) -> str:
     return f"{job['memory']}M" if job["memory"] else "0"
 
 
-def tres(job: Row) -> str:
-    """What the job has, or asks for: 'cpu=1,mem=2000M,node=1,billing=1'."""
+def tres_asked(job: Row, memory: int) -> str:
+    """What the job asks for: 'cpu=1,mem=2000M,node=1,billing=1'.
+
+    :param memory: MiB of a node, see ``Machine.memory_of``.
+    """
     cpus, count = cpu_count(job), node_count(job)
-    # Memory is not handed out: it is there while the job waits, and unless it is asked for, all.
-    memory = "" if job["alloc"] else f"mem={(job['memory'] or 2000) * count}M,"
-    return f"cpu={cpus},{memory}node={count},billing={cpus}"
+    return f"cpu={cpus},mem={memory * count}M,node={count},billing={cpus}"
+
+
+def tres_allocated(job: Row) -> str:
+    """What the job has, of which memory is not a part: it is not handed out."""
+    cpus, count = cpu_count(job), node_count(job)
+    return f"cpu={cpus},node={count},billing={cpus}" if job["alloc"] else ""
 
 
 def node_count(job: Row) -> int:

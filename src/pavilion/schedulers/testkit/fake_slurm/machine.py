@@ -6,36 +6,65 @@ Read-only views that the query commands and the controller share.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from . import nodestate
-from .store import Row, Store
+from . import nodestate, power, releases
+from .store import NODE_COLUMNS, NodeValues, Row, Store
 
+_WORKING = {"IDLE", "MIXED", "ALLOCATED"}
 # Node flags that keep jobs away.
-_UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN", "POWER_DOWN",
+_UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN",
              "REBOOT_REQUESTED", "REBOOT_ISSUED", "INVALID_REG"}
+# They do not, of a node that Slurm wakes up.
+_WAKING = {"POWERED_DOWN", "POWERING_UP", "NOT_RESPONDING"}
+_NONE: list[str] = []  # not to be changed
+_BASE = NODE_COLUMNS.index("base")
 
 
 class Node:
     """A node as it is now."""
 
-    __slots__ = ("allocated", "base", "cpus", "features", "flags", "gpus", "gpus_taken",
-                 "memory", "name", "row")
+    __slots__ = ("_features", "_gpus", "_own", "_values", "allocated", "base", "cpus", "flags",
+                 "gpus_taken", "memory", "name")
 
-    def __init__(self, row: Row, allocated: int, flags: Iterable[str]) -> None:
-        self.row = row
-        self.name: str = row["name"]
-        self.cpus: int = row["cpus"]
-        self.memory: int = row["memory"]  # MiB
-        self.features: list[str] = row["features"].split(",") if row["features"] else []
+    def __init__(self, values: NodeValues) -> None:
+        self._values = values
+        self.name: str
+        self.cpus: int
+        self.memory: int  # MiB
+        self.base: str
+        (_, self.name, self.cpus, self.memory, self._features, self._gpus, self.base,
+         self._own) = values[:8]
+        self.allocated = 0
+        self.gpus_taken: set[int] = set()  # numbers in ``gpus``
+        self.flags: list[str] = self._own.split() if self._own else _NONE
+
+    def occupy(self, allocated: int, flags: Iterable[str]) -> None:
+        """What jobs and reservations make of it: CPUs that are allocated, and flags."""
         self.allocated = allocated
-        # Their types ('' for none), and the numbers of those that jobs have.
-        self.gpus: list[str] = row["gpus"].split(",") if row["gpus"] is not None else []
-        self.gpus_taken: set[int] = set()
-        self.base: str = row["base"]
+        self.base = self._values[_BASE]
+        self.gpus_taken.clear()
         if self.base == "IDLE" and allocated:
             self.base = "ALLOCATED" if allocated >= self.cpus else "MIXED"
-        self.flags = [*row["flags"].split(), *flags]
+        self.flags = [*self._own.split(), *flags]
+
+    @property
+    def row(self) -> Row:
+        """All that is kept of it."""
+        return dict(zip(NODE_COLUMNS, self._values))
+
+    @property
+    def features(self) -> list[str]:
+        return self._features.split(",") if self._features else []
+
+    @property
+    def gpus(self) -> list[str]:
+        """The types of its GPUs ('' for none)."""
+        return [] if self._gpus is None else self._gpus.split(",")
+
+    def emptied(self) -> Node:
+        """The node with nothing on it."""
+        return Node(self._values)
 
     @property
     def free(self) -> int:
@@ -44,7 +73,22 @@ class Node:
     @property
     def usable(self) -> bool:
         """Whether jobs may be started here, reservations aside."""
-        return self.base in ("IDLE", "MIXED", "ALLOCATED") and not _UNUSABLE & set(self.flags)
+        if self.base not in _WORKING:
+            return False
+        if not self.flags:
+            return True
+        keeping = _UNUSABLE & set(self.flags)
+        return not keeping or (self.is_off and keeping <= _WAKING)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether Slurm must wake it up before a job can run here."""
+        return not power.OFF.isdisjoint(self.flags) and bool(self.row["power"])
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is a cloud node that is powered down, as some releases do not list them."""
+        return "POWERED_DOWN" in self.flags and bool(self.row["cloud"])
 
     def state(self, release: tuple[int, int] = (22, 5)) -> str:
         return nodestate.full(self.base, self.flags, release)
@@ -55,14 +99,32 @@ class Machine:
 
     def __init__(self, store: Store, now: float, description: Row | None = None,
                  jobs: list[Row] | None = None) -> None:
+        self._values = store.node_values()
+        self.nodes = [Node(values) for values in self._values]
+        self._by_name: dict[str, Node] | None = None
+        self._occupied: set[str] = set()
+        self._candidates: dict[tuple[str, str], list[Node]] = {}
+        self._update(store, now, store.description() if description is None else description,
+                     store.jobs(active_only=True) if jobs is None else jobs)
+
+    def later(self, store: Store, now: float, description: Row, jobs: list[Row]) -> Machine:
+        """The machine at another time: this one, unless a node was changed meanwhile."""
+        if store.node_values() is not self._values:
+            return Machine(store, now, description, jobs)
+        self._update(store, now, description, jobs)
+        return self
+
+    def _update(self, store: Store, now: float, description: Row, jobs: list[Row]) -> None:
         self.now = now
-        self.description = store.description() if description is None else description
-        self.partitions: list[Row] = self.description["partitions"]
-        self.jobs = store.jobs(active_only=True) if jobs is None else jobs
+        self.description = description
+        self.release = releases.of(description)
+        self.saves_power: bool = description["saves_power"]
+        self.partitions: list[Row] = description["partitions"]
+        self.jobs = jobs
         self.reservations = [each for each in store.reservations() if each["end"] > now]
         allocated: dict[str, int] = defaultdict(int)
         flags: dict[str, set[str]] = defaultdict(set)
-        for job in self.jobs:
+        for job in jobs:
             if job["state"] == "RUNNING":
                 for name, cpus in job["alloc"].items():
                     allocated[name] += cpus
@@ -75,19 +137,48 @@ class Machine:
                     else {"RESERVED"}
                 for name in reservation["nodes"]:
                     flags[name] |= names
-        self.nodes = [Node(row, allocated.get(row["name"], 0), flags.get(row["name"], ()))
-                      for row in store.nodes()]
-        self._by_name: dict[str, Node] | None = None
-        for job in self.jobs:
+        occupied = {*allocated, *flags}
+        for name in occupied | self._occupied:
+            if name in self.by_name:
+                self.by_name[name].occupy(allocated.get(name, 0), flags.get(name, ()))
+        self._occupied = occupied
+        for job in jobs:
             if job["gpus"] and job["state"] == "RUNNING":
                 for name, numbers in job["gpus"].items():
                     self.by_name[name].gpus_taken.update(numbers)
+
+    def allocate(self, name: str, cpus: int) -> None:
+        """Note that a job gets CPUs of a node, until the jobs are looked at anew."""
+        self.by_name[name].allocated += cpus
+        self._occupied.add(name)
+
+    def members(self, partition: str, features: str,
+                fits: Callable[[Node, str], bool]) -> list[Node]:
+        """The nodes of a partition that have these features, as ``fits`` says."""
+        key = partition, features
+        if key not in self._candidates:
+            row = self.partition(partition)
+            names = set(row["nodes"]) if row else set()
+            self._candidates[key] = [node for node in self.nodes
+                                     if node.name in names and fits(node, features)]
+        return self._candidates[key]
+
+    def memory_of(self, job: Row) -> int:
+        """MiB of a node that the job asks for: all, unless it says how much."""
+        partition = self.partition(job["partition"].split(",")[0]) or {"nodes": []}
+        names = [*job["alloc"], *job["req_nodes"], *partition["nodes"][:1]]
+        return int(job["memory"] or (self.by_name[names[0]].memory if names else 0))
 
     @property
     def by_name(self) -> dict[str, Node]:
         if self._by_name is None:
             self._by_name = {node.name: node for node in self.nodes}
         return self._by_name
+
+    def hides(self, node: Node) -> bool:
+        """Whether the node is not listed, not even for an administrator."""
+        return (node.is_hidden and self.release < releases.CLOUD_SHOWN
+                and "cloud" not in self.description["private_data"])
 
     def partition(self, name: str) -> Row | None:
         return next((each for each in self.partitions if each["name"] == name), None)

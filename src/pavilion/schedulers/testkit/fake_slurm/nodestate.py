@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .releases import MODERN
+
 BASES = ("UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "ERROR", "MIXED", "FUTURE")
 
 # Mark behind sinfo's word, by flag; the first that is there wins.
@@ -16,6 +18,10 @@ _MARKS = (("MAINTENANCE", "$"), ("REBOOT_REQUESTED", "@"), ("REBOOT_ISSUED", "^"
           ("POWERING_UP", "#"), ("POWERING_DOWN", "%"), ("POWERED_DOWN", "~"),
           ("POWER_DOWN", "!"), ("NOT_RESPONDING", "*"))
 _MARKED_FLAGS = {"NOT_RESPONDING", "POWERED_DOWN", "POWERING_UP", "MAINTENANCE"}
+# Flags in the order in which they follow the base state; others come last.
+_ORDER = ("CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "INVALID_REG", "FAIL",
+          "MAINTENANCE", "POWER_DOWN", "POWER_UP", "POWERED_DOWN", "REBOOT_REQUESTED",
+          "REBOOT_ISSUED", "RESERVED", "NOT_RESPONDING", "POWERING_DOWN", "POWERING_UP", "PLANNED")
 _SHORT = {"allocated": "alloc", "completing": "comp", "draining": "drng", "drained": "drain",
           "mixed": "mix", "reserved": "resv", "unknown": "unk", "failing": "failg",
           "planned": "plnd", "reboot": "boot", "future": "futr", "error": "err"}
@@ -34,14 +40,26 @@ def weight(base: str, flags: Iterable[str]) -> int:
 
 def full(base: str, flags: Iterable[str], release: tuple[int, int] = (22, 5)) -> str:
     """As ``scontrol show node`` writes it."""
-    names = sorted(set(flags))
+    names = in_order(flags)
     if release < (21, 8):
         mark = next((mark for flag, mark in _MARKS if flag in names), "")
         return "+".join([base + mark, *(name for name in names if name not in _MARKED_FLAGS
                                         and name != "RESERVED")])
-    if release >= (23, 11):
-        names = sorted({*names, "DYNAMIC_NORM"})
     return "+".join([base, *names])
+
+
+def in_order(flags: Iterable[str]) -> list[str]:
+    """The flags, each once, in Slurm's order."""
+    names = set(flags)
+    return [*(name for name in _ORDER if name in names), *sorted(names - set(_ORDER))]
+
+
+def complete(base: str, flags: Iterable[str], release: tuple[int, int]) -> str:
+    """As ``sinfo -O StateComplete`` writes it."""
+    names = in_order(flags)
+    if base == "MIXED" and "DRAIN" in names and release < MODERN:
+        base = "ALLOCATED"
+    return "+".join([base, *names]).lower()
 
 
 def word(base: str, flags: Iterable[str]) -> str:
@@ -56,7 +74,7 @@ def word(base: str, flags: Iterable[str]) -> str:
     if "DRAIN" in names:
         return ("draining" if busy else "drained") + mark
     if "FAIL" in names:
-        return ("failing" if busy else "fail") + mark
+        return ("failing" if busy and base != "MIXED" else "fail") + mark
     if base == "ALLOCATED" and "COMPLETING" in names and not mark:
         return "allocated+"
     if base == "IDLE" and "COMPLETING" in names:

@@ -8,7 +8,10 @@ import re
 
 from . import gres, hostlist
 from .machine import Machine, Node
+from .releases import DOWN_NODES_ONLY
 from .store import Row
+
+_RESERVED = "ReqNodeNotAvail, May be reserved for other job"
 
 Allocation = dict[str, int]  # CPUs by name of node, in the order of the nodes
 
@@ -40,14 +43,15 @@ def reservation_names(job: Row) -> list[str]:
 
 def candidates(machine: Machine, job: Row, reservation_name: str = "") -> list[Node]:
     """The nodes that the job may use by partition, features, reservation and its own lists."""
-    partition = machine.partition(job["partition"])
-    names = set(partition["nodes"]) if partition else set()
+    nodes = machine.members(job["partition"], job["features"], has_features)
     if reservation_name:
         reservation = machine.reservation(reservation_name)
-        names &= set(reservation["nodes"] if reservation else ())
-    names -= set(job["exc_nodes"])
-    return [node for node in machine.nodes
-            if node.name in names and has_features(node, job["features"])]
+        names = set(reservation["nodes"] if reservation else ())
+        nodes = [node for node in nodes if node.name in names]
+    if job["exc_nodes"]:
+        names = set(job["exc_nodes"])
+        nodes = [node for node in nodes if node.name not in names]
+    return nodes
 
 
 def feature_names(wanted: str) -> set[str]:
@@ -81,8 +85,7 @@ def check_possible(machine: Machine, job: Row) -> None:
 
 def _check_possible(machine: Machine, job: Row, reservation: str) -> None:
     nodes = candidates(machine, job, reservation)
-    names = {node.name for node in nodes}
-    if not set(job["req_nodes"]) <= names:
+    if _lacks(set(job["req_nodes"]), nodes):
         raise NeverPossible(*(("Problem using reservation",) if job["reservation"] else ()))
     if job["memory"] and all(node.memory < job["memory"] for node in nodes):
         raise NeverPossible("Memory specification can not be satisfied")
@@ -94,8 +97,7 @@ def _check_possible(machine: Machine, job: Row, reservation: str) -> None:
     if too_many_for_partition and not job["reservation"]:
         return  # accepted: it waits for ever, with the reason PartitionNodeLimit
     fitting = [node for node in fitting if gres.could_ever(node, job)]
-    if len(fitting) < job["min_nodes"] or (
-            set(job["req_nodes"]) - {node.name for node in fitting}):
+    if len(fitting) < job["min_nodes"] or _lacks(set(job["req_nodes"]), fitting):
         raise NeverPossible()
     most = job["max_nodes"] or len(fitting)
     largest = sorted((node.cpus for node in fitting), reverse=True)[:most]
@@ -140,12 +142,13 @@ def _place_in(machine: Machine, job: Row, reservation: str) -> tuple[Allocation 
     all_nodes = candidates(machine, job, reservation)
     usable = [node for node in all_nodes if node.usable]
     barred = _held_by_others(machine, job, reservation)
-    open_nodes = [node for node in usable if node.name not in barred]
-    reason = _unavailable(job, all_nodes, usable, open_nodes)
+    open_nodes = [node for node in usable if node.name not in barred] if barred else usable
+    reason = _unavailable(machine, job, all_nodes, usable, open_nodes)
     if reason:
         return None, reason
-    free = [node for node in open_nodes if _has_room(node, job)]
-    chosen = _choose(free, job)
+    if machine.saves_power:
+        open_nodes = sorted(open_nodes, key=lambda node: node.is_off)  # which need not boot
+    chosen = _choose(open_nodes, job)
     if chosen is None:
         return None, "Resources"
     return _share_out(chosen, job), ""
@@ -161,16 +164,23 @@ def _held_by_others(machine: Machine, job: Row, own: str) -> set[str]:
     return barred
 
 
-def _unavailable(job: Row, all_nodes: list[Node], usable: list[Node],
+def _unavailable(machine: Machine, job: Row, all_nodes: list[Node], usable: list[Node],
                  open_nodes: list[Node]) -> str:
     wanted = set(job["req_nodes"])
-    bad = [node.name for node in all_nodes if not node.usable]
-    if wanted - {node.name for node in usable} or len(usable) < job["min_nodes"]:
-        names = [name for name in bad if name in wanted] or bad
-        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}"
-    if wanted - {node.name for node in open_nodes} or len(open_nodes) < job["min_nodes"]:
-        return "ReqNodeNotAvail, May be reserved for other job"
+    lacks = _lacks(wanted, usable)
+    if lacks or len(usable) < job["min_nodes"]:
+        bad = [node.name for node in all_nodes if not node.usable
+               and (machine.release < DOWN_NODES_ONLY or node.base == "DOWN")]
+        names = [name for name in bad if name in wanted] if lacks else bad
+        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}" if names \
+            else _RESERVED
+    if _lacks(wanted, open_nodes) or len(open_nodes) < job["min_nodes"]:
+        return _RESERVED
     return ""
+
+
+def _lacks(wanted: set[str], nodes: list[Node]) -> bool:
+    return bool(wanted) and bool(wanted - {node.name for node in nodes})
 
 
 def _has_room(node: Node, job: Row) -> bool:
@@ -181,36 +191,37 @@ def _has_room(node: Node, job: Row) -> bool:
     return node.free >= cpus_per_node(job)
 
 
-def _choose(free: list[Node], job: Row) -> list[Node] | None:
-    """The first nodes that are enough, the required ones first."""
+def _choose(nodes: list[Node], job: Row) -> list[Node] | None:
+    """The first nodes that are enough, the required ones first, in the order given."""
     wanted = set(job["req_nodes"])
-    required = [node for node in free if node.name in wanted]
-    if len(required) < len(wanted):
+    chosen = {number: node for number, node in enumerate(nodes) if node.name in wanted} \
+        if wanted else {}
+    if len(chosen) < len(wanted) or not all(_has_room(node, job) for node in chosen.values()):
         return None
-    chosen = required
     needed = (job["ntasks"] or 0) * job["cpus_per_task"]
-    for node in [node for node in free if node.name not in wanted]:
-        if len(chosen) >= job["min_nodes"] and _capacity(chosen, job) >= needed \
-                and gres.is_enough(chosen, job):
+    capacity = sum(_capacity(node, job) for node in chosen.values())
+    for number, node in enumerate(nodes):
+        if len(chosen) >= job["min_nodes"] and capacity >= needed \
+                and gres.is_enough(chosen.values(), job):
             break
         if job["max_nodes"] and len(chosen) >= job["max_nodes"]:
             break
-        chosen.append(node)
-    if len(chosen) < job["min_nodes"] or _capacity(chosen, job) < needed \
-            or not gres.is_enough(chosen, job):
+        if number not in chosen and _has_room(node, job):
+            chosen[number] = node
+            capacity += _capacity(node, job)
+    if len(chosen) < job["min_nodes"] or capacity < needed \
+            or not gres.is_enough(chosen.values(), job):
         return None
-    return sorted(chosen, key=free.index)
+    return [chosen[number] for number in sorted(chosen)]
 
 
-def _capacity(nodes: list[Node], job: Row) -> int:
-    """The CPUs that the job's tasks could get on these nodes."""
-    per_task = job["cpus_per_task"]
-    tasks = [node.free // per_task for node in nodes]
+def _capacity(node: Node, job: Row) -> int:
+    """The CPUs that the job's tasks could get on a node."""
+    per_task: int = job["cpus_per_task"]
+    tasks = node.free // per_task
     if job["ntasks_per_node"]:
-        tasks = [min(number, job["ntasks_per_node"]) for number in tasks]
-    tasks = [min(number, gres.most_tasks(node, job, number))
-             for node, number in zip(nodes, tasks)]
-    return int(sum(tasks) * per_task)
+        tasks = min(tasks, job["ntasks_per_node"])
+    return per_task * min(tasks, gres.most_tasks(node, job, tasks))
 
 
 def _share_out(nodes: list[Node], job: Row) -> Allocation:

@@ -11,6 +11,7 @@ import re
 from . import errors, gres, hostlist, times
 from .context import Context
 from .options import Option, Unsupported, Usage
+from .releases import MODERN, Release
 from .store import Row
 
 REQUEST_OPTIONS = (
@@ -64,11 +65,12 @@ class Request:
             "partition": options.get("partition", ""), "features": options.get("constraint", ""),
             "reservation": options.get("reservation", ""),
             "unchecked": False,
-            "req_nodes": self._node_names("nodelist"), "exc_nodes": self._node_names("exclude"),
+            "req_nodes": self._node_names("nodelist", context.release),
+            "exc_nodes": self._node_names("exclude", context.release),
             "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
             "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
-            "core_spec": None, "limit": self._limit(),
+            "core_spec": None, "limit": self._limit(), "limit_given": self._limit(),
             "exclusive": self._exclusive(), "oversubscribe": "oversubscribe" in options,
             "requeue": "no-requeue" not in options, "nice": self._nice(),
             "hold": "user" if "hold" in options else "", "begin": self._begin(now),
@@ -84,7 +86,7 @@ class Request:
             "ending": "", "term_sent": 0.0, "kill_sent": 0.0, "requeuing": False, "umask": 0o22,
             "append": False, "submit_line": "", "ntasks_default": None,
             "priority": 0, "scheduled": 0.0, "end_wish": None,
-            "restarts_after": None,
+            "restarts_after": None, "configuring": False,
         }
         self._ignore_core_spec(context)
         row["ntasks"] = gres.tasks(row) or row["ntasks"]
@@ -177,9 +179,10 @@ class Request:
             raise self._refuse(errors.BAD_GRES.text, 1)
         return found
 
-    def _node_names(self, name: str) -> list[str]:
+    def _node_names(self, name: str, release: Release) -> list[str]:
         try:
-            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""))))
+            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""),
+                                                      suffixes=release >= MODERN)))
         except hostlist.HostlistError:
             raise self._refuse(f"Invalid --{name} specification", 255) from None
 
@@ -190,9 +193,11 @@ class Request:
         """Make number of nodes, node list and number of tasks fit, as the client does."""
         listed = len(row["req_nodes"])
         if listed > row["min_nodes"]:
-            if row["max_nodes"] is not None and listed > row["max_nodes"]:
+            if row["max_nodes"] is not None and listed > row["max_nodes"] \
+                    and context.release < MODERN:
                 raise self._refuse(f"invalid number of nodes (-N {listed}-{row['max_nodes']})", 1)
             row["min_nodes"] = listed
+            row["max_nodes"] = row["max_nodes"] and max(listed, row["max_nodes"])
         tasks = row["ntasks"]
         if self.command == "sbatch" and tasks is not None and tasks < row["min_nodes"]:
             context.err(f"sbatch: Warning: can't run {tasks} processes on {row['min_nodes']} "

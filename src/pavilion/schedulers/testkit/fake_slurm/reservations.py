@@ -10,6 +10,7 @@ from .context import Context
 from .errors import SlurmError
 from .machine import Machine
 from .options import Unsupported
+from .releases import MODERN
 from .store import Row
 from .times import clock, parse_limit, parse_when
 
@@ -185,14 +186,16 @@ def _lines(view: View, machine: Machine, row: Row) -> list[str]:
     cores = sum(machine.by_name[name].cpus for name in row["nodes"])
     flags = ",".join(dict.fromkeys([*row["flags"], "SPEC_NODES"]))
     active = row["start"] <= time.time() < row["end"]
+    modern = view.context.release >= MODERN
     return [
         f"ReservationName={row['name']} StartTime={view.stamp(row['start'])} "
         f"EndTime={view.stamp(row['end'])} Duration={clock(row['end'] - row['start'])}",
         f"Nodes={hostlist.fold(row['nodes'])} NodeCnt={len(row['nodes'])} CoreCnt={cores} "
         f"Features=(null) PartitionName=(null) Flags={flags}",
-        f"TRES=cpu={cores}",
+        f"TRES=cpu={cores}" + (" AllowedPartitions=(null) QOS=(null)" if modern else ""),
         f"Users={','.join(row['users']) or '(null)'} Groups=(null) "
         f"Accounts={','.join(row['accounts']) or '(null)'} Licenses=(null) "
-        f"State={'ACTIVE' if active else 'INACTIVE'} BurstBuffer=(null) Watts=n/a",
+        f"State={'ACTIVE' if active else 'INACTIVE'} BurstBuffer=(null)"
+        + ("" if modern else " Watts=n/a"),
         "MaxStartDelay=(null)",
     ]

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from . import faults
+from . import faults, releases
 from .context import Context
 from .options import Unsupported, Usage
 from .store import STATE_FILE
@@ -36,7 +36,7 @@ def main(command: str, folder: str, words: list[str]) -> int:
             time.sleep(slow["seconds"])
             context.now = time.time()
         if words in (["--version"], ["-V"]):
-            context.line(version_line(context))
+            context.line(releases.version_line(context.release))
             code = 0
         else:
             code = module.run(context)
@@ -48,10 +48,3 @@ def main(command: str, folder: str, words: list[str]) -> int:
         code = UNSUPPORTED_CODE
     context.flush()
     return code
-
-
-def version_line(context: Context) -> str:
-    """What --version prints."""
-    year, month = context.release
-    patch = ".8" if (year, month) == (22, 5) else ".1"
-    return f"slurm-wlm {year:02d}.{month:02d}{patch}"

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 
 from . import arrays, faults, gres, script, submission, testonly
 from .context import Context
-from .errors import OVER, TIMED_OUT, TRY_AGAIN, Error, SlurmError
+from .errors import OVER, TIMED_OUT, TOO_MANY_JOBS, TRY_AGAIN, Error, SlurmError
 from .options import Option, Parser, Unsupported, Usage
+from .releases import NAMES_FULL_QUEUE
 from .request import REQUEST_OPTIONS, Request
 from .store import Row
 
@@ -70,7 +70,7 @@ def run(context: Context) -> int:
         return 1
     row = Request("sbatch", options).row(context)
     row["command"] = " ".join([command, *operands[1:]]) if command else None
-    row["submit_line"] = shlex.join(["sbatch", *context.words])
+    row["submit_line"] = " ".join(["sbatch", *context.words])  # not quoted
     row["umask"] = os.umask(0)
     os.umask(row["umask"])
     row["append"] = _appends(options)
@@ -190,12 +190,13 @@ def _wait_for_room(context: Context) -> None:
         if not submission.queue_is_full(context):
             return
         if retry == 1:
-            context.err("sbatch: error: Slurm temporarily unable to accept job, "
-                        "sleeping and retrying")
+            why = "Slurm job queue full" if context.release >= NAMES_FULL_QUEUE \
+                else "Slurm temporarily unable to accept job"
+            context.err(f"sbatch: error: {why}, sleeping and retrying")
         time.sleep(unit * retry)
         context.faults = faults.read(context.folder)
     if submission.queue_is_full(context):
-        raise SlurmError(TRY_AGAIN)
+        raise SlurmError(TOO_MANY_JOBS if context.release >= NAMES_FULL_QUEUE else TRY_AGAIN)
 
 
 def _forget_answer(context: Context) -> None:

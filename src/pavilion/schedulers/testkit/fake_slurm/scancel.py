@@ -186,11 +186,12 @@ def cancel_job(context: Context, job: Row | None) -> None:
         raise SlurmError(errors.ACCESS_DENIED)
     if job["state"] not in _ACTIVE:
         if job["requeuing"]:  # it ends now in place of starting anew
-            job.update(requeuing=False, state="CANCELLED")
+            job.update(requeuing=False, state="CANCELLED", cancelled_by=context.user[1])
             context.store.save_job(job)
             return
         raise SlurmError(errors.OVER)
     ran = job["state"] != "PENDING"
+    job["cancelled_by"] = context.user[1]
     job.update(state="CANCELLED", completing=ran, end=context.now,
                start=job["start"] if ran else context.now)
     context.store.save_job(job)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from . import change, hostlist, jobchange, reservations, show
+from . import change, hostlist, jobchange, releases, reservations, show, topology
 from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Unsupported
-from .run import version_line
 
 _OPTIONS = (Option("all", "a"), Option("oneliner", "o"), Option("quiet", "Q"),
             Option("verbose", "v"))
@@ -30,7 +29,7 @@ def run(context: Context) -> int:
     if word == "ping":
         return _ping(context)
     if word == "version":
-        context.line(version_line(context))
+        context.line(releases.version_line(context.release))
         return 0
     if word == "show":
         return _show(context, rest, options)
@@ -71,7 +70,8 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
     view = show.View(context, "oneliner" in options, "all" in options)
     for full, least, function in (
             ("nodes", 3, show.nodes), ("jobs", 3, show.jobs), ("partitions", 3, show.partitions),
-            ("reservations", 3, reservations.show), ("config", 3, show.config)):
+            ("reservations", 3, reservations.show), ("config", 3, show.config),
+            ("topology", 4, topology.show)):
         if (full.startswith(entity) and len(entity) >= least) or entity in (
                 full + "name", full[:-1] + "name", full[:-1] + "id"):
             return function(view, name)
@@ -84,7 +84,7 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
         context.line(hostlist.fold(names))
         return 0
     if entity in ("assoc_mgr", "bbstat", "burstbuffer", "daemons", "dwstat", "federation",
-                  "frontend", "licenses", "slurmd", "steps", "step", "topology", "aliases"):
+                  "frontend", "licenses", "slurmd", "steps", "step", "aliases"):
         raise Unsupported(f"scontrol: show {entity}")
     context.err(f"invalid entity:{entity} for keyword:show ")
     return 1
@@ -97,7 +97,7 @@ def _hostnames(context: Context, text: str) -> int:
         context.err("SLURM_JOB_NODELIST environment variable not set")
         return 1
     try:
-        for name in hostlist.expand(text):
+        for name in hostlist.expand(text, suffixes=context.release >= releases.MODERN):
             context.line(name)
     except hostlist.HostlistError as error:
         context.err(f"scontrol: error: {error}")

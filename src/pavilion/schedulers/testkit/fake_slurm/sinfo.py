@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import hostlist, nodestate
+from . import hostlist, json_nodes, jsontext, nodestate
 from .columns import Column, parse_letters, parse_names
 from .context import Context
-from .errors import SlurmError
+from .errors import ACCESS_DENIED, SlurmError
 from .machine import Machine, Node
 from .options import Option, Parser, Usage
 from .sinfo_fields import LETTERS, NAMES, SHARED_KEYS, Group
@@ -17,9 +17,9 @@ _OPTIONS = (
     Option("Format", "O", "needed"), Option("partition", "p", "needed"),
     Option("list-reasons", "R"), Option("responding", "r"), Option("sort", "S", "needed"),
     Option("summarize", "s"), Option("states", "t", "needed"), Option("verbose", "v"),
-    Option("long", "l"),
+    Option("long", "l"), Option("json", ""),
 )
-_KNOWN = """clusters M dead d federation future F help hide iterate i json yaml local
+_KNOWN = """clusters M dead d federation future F help hide iterate i yaml local
     reservation T usage"""
 _DEFAULT = "%#P %.5a %.10l %.6D %.6t %N"
 _FORMATS = {
@@ -48,10 +48,27 @@ def run(context: Context) -> int:
     except SlurmError as error:
         context.err(f"slurm_load_partitions: {error.text}")
         return 1
+    if context.nodes_are_private and "json" in options and not jsontext.is_modern(context):
+        jsontext.write(context, "nodes", [], {"error": "Unspecified error", "errno": -1})
+        return 0
+    if context.nodes_are_private:
+        context.err(f"slurm_load_node: {ACCESS_DENIED.text}")
+        return 1
     machine = Machine(context.store, context.now, context.description)
     _check_states(options)
-    _print(context, machine, options)
+    if "json" in options:
+        _print_json(context, machine, options)
+    else:
+        _print(context, machine, options)
     return 0
+
+
+def _print_json(context: Context, machine: Machine, options: dict[str, str]) -> None:
+    if jsontext.is_modern(context):
+        chosen = _chosen(machine, options, context)
+        jsontext.write(context, "sinfo", json_nodes.groups(context, machine, chosen))
+    else:
+        jsontext.write(context, "nodes", json_nodes.nodes(context, machine))
 
 
 def _check_states(options: dict[str, str]) -> None:
@@ -123,7 +140,8 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
         if hidden and not context.is_administrator:
             continue
         members = [machine.by_name[name] for name in partition["nodes"]]
-        chosen.append((partition, [node for node in members if passes(node)]))
+        chosen.append((partition, [node for node in members
+                                   if passes(node) and not machine.hides(node)]))
     return chosen
 
 

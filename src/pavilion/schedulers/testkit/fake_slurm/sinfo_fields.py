@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import gres, hostlist, nodestate
+from . import gres, hostlist, nodestate, releases
 from .context import Context
 from .machine import Machine, Node
 from .store import Row
@@ -87,7 +87,14 @@ def _reason_user(node: Node) -> object:
 
 
 def _version(group: Group) -> str:
-    return ".".join(f"{part:02d}" for part in group.context.release) + ".8"
+    return releases.full(group.context.release)
+
+
+def _complete(group: Group) -> str:
+    if not group.nodes:
+        return ""
+    node = group.nodes[0]
+    return nodestate.complete(node.base, node.flags, group.context.release)
 
 
 def _gres_used(group: Group) -> str:
@@ -153,9 +160,7 @@ NAMES: dict[str, GroupField] = {
     "nodes": LETTERS["D"], "partition": LETTERS["P"], "partitionname": LETTERS["R"],
     "reason": LETTERS["E"], "size": LETTERS["s"], "sockets": LETTERS["X"],
     "statecompact": LETTERS["t"], "statelong": LETTERS["T"],
-    "statecomplete": ("STATECOMPLETE", _node(
-        lambda node: "+".join([node.base.lower(), *sorted(flag.lower() for flag in node.flags)])),
-        True),
+    "statecomplete": ("STATECOMPLETE", _complete, True),
     "time": LETTERS["l"], "timestamp": LETTERS["H"], "user": LETTERS["u"],
     "version": LETTERS["v"], "weight": LETTERS["w"],
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from . import arrays, hostlist, jobtext
+from . import arrays, hostlist, jobtext, json_jobs, jsontext
 from .columns import parse_letters, parse_names
 from .context import Context
 from .errors import BAD_JOB, SlurmError
 from .machine import visible_jobs
 from .options import Option, Parser, Unsupported, Usage
+from .releases import MODERN
 from .squeue_fields import LETTERS, NAMES
 from .store import Row
 
@@ -22,9 +23,9 @@ _OPTIONS = (
     Option("sort", "S", "needed"), Option("states", "t", "needed"), Option("user", "u", "needed"),
     Option("me", ""), Option("nodelist", "w", "needed"), Option("array", "r"),
     Option("verbose", "v"),
-    Option("clusters", "M", "needed"),
+    Option("clusters", "M", "needed"), Option("json", ""),
 )
-_KNOWN = """array-unique federation help hide iterate i json yaml licenses L local long
+_KNOWN = """array-unique federation help hide iterate i yaml licenses L local long
     l priority P only-job-state start sibling steps s usage"""
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 # Variable -> option; an option that is typed wins.
@@ -47,6 +48,8 @@ def run(context: Context) -> int:
             options[option] = context.environment[variable]
     _check_formats(context, typed)
     _check_states(options)
+    if "me" not in options:
+        _name_unknown_users(context, options.get("user", ""))
     if not context.is_reachable("squeue", options.get("clusters", "")):
         return 1
     ids = _ids(options.get("jobs", ""))
@@ -56,11 +59,16 @@ def run(context: Context) -> int:
         context.err(f"slurm_load_jobs error: {error.text}")
         return 1
     _check_nodes(context, options)
-    _resolve_users(context, options)
     one_each = "array" in options or any(target.tasks is not None for target in ids)
-    jobs = arrays.expanded(jobs) if one_each else arrays.combined(jobs)
-    chosen = [job for job in jobs if _matches(context, job, options, ids)]
-    _print(context, _sorted(chosen, options), options)
+    if "json" in options and not jsontext.is_modern(context):
+        chosen = jobs  # all, as they are kept, whatever the options say
+    else:
+        jobs = arrays.expanded(jobs) if one_each else arrays.combined(jobs)
+        chosen = _sorted([job for job in jobs if _matches(context, job, options, ids)], options)
+    if "json" in options:
+        jsontext.write(context, "jobs", json_jobs.jobs(context, chosen))
+        return 0
+    _print(context, chosen, options)
     return 0
 
 
@@ -104,17 +112,6 @@ def _check_nodes(context: Context, options: dict[str, str]) -> None:
             raise Usage(f"squeue: error: Invalid node name {name}\n", 1)
 
 
-def _resolve_users(context: Context, options: dict[str, str]) -> None:
-    """Complain about users that there are not; the others are looked for all the same."""
-    import pwd
-    for name in options.get("user", "").split(",") if "me" not in options else ():
-        try:
-            if name:
-                pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
-        except KeyError:
-            context.err(f"squeue: error: Invalid user: {name}\n")
-
-
 def _check_states(options: dict[str, str]) -> None:
     names = {*jobtext.CODES, *jobtext.CODES.values(), "ALL"}
     for word in options.get("states", "").upper().split(","):
@@ -122,6 +119,14 @@ def _check_states(options: dict[str, str]) -> None:
             raise Usage(f"squeue: error: Invalid job state specified: {word}\n"
                         f"squeue: error: Valid job states include: "
                         f"{','.join(jobtext.CODES)}\n\n", 1)
+
+
+def _name_unknown_users(context: Context, text: str) -> None:
+    """Complain about users whom nobody knows; the others are looked for all the same."""
+    for word in text.split(","):
+        if word and not context.is_user(word) \
+                and not (word.isdigit() and context.release >= MODERN):
+            context.err(f"squeue: error: Invalid user: {word}\n")
 
 
 def _load(context: Context, ids: list[arrays.Target]) -> list[Row]:

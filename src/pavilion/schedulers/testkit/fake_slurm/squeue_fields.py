@@ -7,6 +7,7 @@ from collections.abc import Callable
 from . import arrays, dependency, filenames, gres, hostlist, jobtext, placement
 from .columns import Field
 from .context import Context
+from .releases import EXIT_CODE_PAIR
 from .store import Row
 from .times import short_clock
 
@@ -47,8 +48,10 @@ def _time(function: Callable[[Row], float | None]) -> Callable[[Pair], str]:
 
 
 def _exit_code(pair: Pair) -> str:
-    """The raw wait status, as ``squeue -O exit_code`` of Slurm 20.11 to 24.11 prints it."""
-    job = pair[1]
+    """The raw wait status, or exit code and signal."""
+    context, job = pair
+    if context.release >= EXIT_CODE_PAIR:
+        return f"{job['exit_code']}:{job['exit_signal']}"
     return str(job["exit_code"] << 8 | job["exit_signal"])
 
 
@@ -80,6 +83,12 @@ def _file(kind: str) -> Callable[[Pair], str]:
 
 def _wish(kind: str) -> Callable[[Pair], str]:
     return lambda pair: gres.shown(pair[1]).get(kind, "N/A")
+
+
+def _tres(pair: Pair) -> str:
+    """What a job has, or asks for while it has nothing."""
+    context, job = pair
+    return jobtext.tres_allocated(job) or jobtext.tres_asked(job, context.machine.memory_of(job))
 
 
 def _core_spec(pair: Pair) -> str:
@@ -173,7 +182,7 @@ NAMES: dict[str, Field[Pair]] = {
     "minmemory": LETTERS["m"], "mintmpdisk": LETTERS["d"], "sct": LETTERS["z"],
     "shared": LETTERS["h"], "sockets": LETTERS["H"], "threads": LETTERS["J"],
     "cpus-per-tres": ("CPUS_PER_TRES", _wish("cpus")),
-    "tres": ("TRES_ALLOC", _of(jobtext.tres)), "tres-alloc": ("TRES_ALLOC", _of(jobtext.tres)),
+    "tres": ("TRES_ALLOC", _tres), "tres-alloc": ("TRES_ALLOC", _tres),
     "tres-per-job": ("TRES_PER_JOB", _wish("job")), "tres-per-node": LETTERS["b"],
     "tres-per-task": ("TRES_PER_TASK", _wish("task")),
 }

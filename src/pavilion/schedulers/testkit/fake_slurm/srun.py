@@ -156,7 +156,7 @@ def _wait_and_run(context: Context, options: dict[str, str], command: list[str],
             if job is None or job["state"] not in ("PENDING", "RUNNING"):
                 context.err("srun: error: Unable to allocate resources: Job cancelled")
                 return 1
-            if job["state"] == "RUNNING":
+            if job["state"] == "RUNNING" and not job.get("configuring"):
                 break
             if not told and time.time() - job["submit"] > 0.5:
                 told = True

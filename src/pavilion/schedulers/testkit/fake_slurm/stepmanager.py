@@ -4,7 +4,7 @@ It outlives the controller, so that a job that ends meanwhile is not lost.
 """
 
 # A command starts in less time without pathlib.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH118, PTH123
+# ruff: noqa: PTH101, PTH103, PTH105, PTH108, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -102,6 +102,9 @@ def _open_files(job: Row) -> tuple[int, int, int]:
     how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
                                       else os.O_TRUNC)
     paths = job["paths"]
+    if job["make_directories"]:
+        for kind in ("std_out", "std_err"):
+            os.makedirs(os.path.dirname(paths[kind]), exist_ok=True)
     out = os.open(paths["std_out"], how | os.O_APPEND, 0o666)
     err = out if paths["std_err"] == paths["std_out"] else os.open(
         paths["std_err"], how | os.O_APPEND, 0o666)

@@ -5,11 +5,12 @@ script and environment lie apart, so that listing jobs does not read them.
 """
 
 # A command starts in less time without pathlib.
-# ruff: noqa: PTH100, PTH118
+# ruff: noqa: PTH100, PTH105, PTH118, PTH123
 
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -17,21 +18,26 @@ from contextlib import contextmanager
 from typing import Any
 
 Row = dict[str, Any]
+NodeValues = tuple[Any, ...]
 
 STATE_FILE = "state.db"
+NODE_FILE = "nodes.marshal"
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE nodes (position INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, cpus INTEGER,
     memory INTEGER, features TEXT, gpus TEXT, base TEXT, flags TEXT, reason TEXT, reason_user TEXT,
-    reason_time REAL, busy REAL);
+    reason_time REAL, power TEXT, cloud INTEGER, resume_time REAL, changed REAL,
+    booted REAL, busy REAL);
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, over INTEGER NOT NULL, data TEXT NOT NULL);
 CREATE INDEX jobs_over ON jobs (over);
 CREATE TABLE scripts (job INTEGER PRIMARY KEY, script BLOB, environment TEXT, arguments TEXT);
 CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NOT NULL);
+CREATE TABLE archive (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_NODE_COLUMNS = ("name", "cpus", "memory", "features", "gpus", "base", "flags", "reason",
-                 "reason_user", "reason_time", "busy")
+NODE_COLUMNS = ("position", "name", "cpus", "memory", "features", "gpus", "base", "flags",
+                "reason", "reason_user", "reason_time", "power", "cloud", "resume_time", "changed",
+                "booted")
 
 
 class Store:
@@ -50,6 +56,8 @@ class Store:
         self._db = sqlite3.connect(f"file:{path}?mode={'rwc' if make else 'rw'}", uri=True,
                                    timeout=60.0, isolation_level=None)
         self._db.row_factory = sqlite3.Row
+        self._nodes: tuple[int, list[NodeValues]] = (-1, [])
+        self._changing_nodes = False  # in a transaction that may yet be rolled back
         self._db.execute("PRAGMA synchronous = OFF")
 
     def close(self) -> None:
@@ -61,12 +69,12 @@ class Store:
         store = cls(folder, make=True)
         store._db.execute("PRAGMA journal_mode = WAL")
         store._db.executescript(_SCHEMA)
-        marks = ", ".join("?" * (len(_NODE_COLUMNS) + 1))
+        marks = ", ".join("?" * len(NODE_COLUMNS)) + ", NULL"
         with store.transaction():
             store.set_meta("description", description)
             store._db.executemany(
                 f"INSERT INTO nodes VALUES ({marks})",
-                ((position, *(node.get(column) for column in _NODE_COLUMNS))
+                ((position, *(node.get(column) for column in NODE_COLUMNS[1:]))
                  for position, node in enumerate(nodes)))
         return store
 
@@ -78,7 +86,10 @@ class Store:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self._nodes = (-1, [])
             raise
+        finally:
+            self._changing_nodes = False
         self._db.execute("COMMIT")
 
     # -- the cluster -------------------------------------------------------------------------
@@ -110,9 +121,62 @@ class Store:
     # -- nodes -------------------------------------------------------------------------------
 
     def nodes(self) -> list[Row]:
-        """All nodes, in the order of the description."""
-        rows = self._db.execute("SELECT * FROM nodes ORDER BY position").fetchall()
-        return [dict(row) for row in rows]
+        """All nodes, in the order of the description, without 'busy': see ``last_use``."""
+        return [dict(zip(NODE_COLUMNS, values)) for values in self.node_values()]
+
+    def node_values(self) -> list[NodeValues]:
+        """As ``nodes``, each as a tuple in the order of ``NODE_COLUMNS``.
+
+        Reading thousands of them takes most of a command's time, so they are kept in a file in
+        a form that is read quickly, until one of them changes.
+        """
+        version = self._nodes_version()
+        if version != self._nodes[0]:
+            self._nodes = self._nodes_of_file(version) or self._nodes_of_table(version)
+        return self._nodes[1]
+
+    def _nodes_version(self) -> int:
+        row = self._db.execute("SELECT value FROM counters WHERE name = 'nodes'").fetchone()
+        return int(row["value"]) if row else 0
+
+    def _nodes_of_file(self, version: int) -> tuple[int, list[NodeValues]] | None:
+        try:
+            with open(os.path.join(self.folder, NODE_FILE), "rb") as file:
+                found, rows = marshal.loads(file.read())
+        except (OSError, EOFError, ValueError, TypeError):
+            return None
+        return (version, rows) if found == version else None
+
+    def _nodes_of_table(self, version: int) -> tuple[int, list[NodeValues]]:
+        query = self._db.cursor()
+        query.row_factory = None
+        rows = query.execute(f"SELECT {', '.join(NODE_COLUMNS)} FROM nodes "
+                             "ORDER BY position").fetchall()
+        if self._changing_nodes:
+            return version, rows
+        path = os.path.join(self.folder, NODE_FILE)
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            with open(temporary, "wb") as file:
+                marshal.dump((version, rows), file)
+            os.replace(temporary, path)
+        except OSError:
+            pass  # the folder is being removed
+        return version, rows
+
+    def last_use(self) -> dict[str, float]:
+        """When jobs ended last, by name of node."""
+        rows = self._db.execute("SELECT name, busy FROM nodes WHERE busy IS NOT NULL")
+        return {row["name"]: row["busy"] for row in rows}
+
+    def powered_nodes(self) -> list[Row]:
+        """The nodes that are under power saving."""
+        return [dict(row) for row in self._db.execute("SELECT * FROM nodes WHERE power != ''")]
+
+    def note_use(self, names: Iterable[str], now: float) -> None:
+        """Note that a job ended on these nodes."""
+        self._db.executemany("UPDATE nodes SET busy = ? WHERE name = ?",
+                             ((now, name) for name in names))
 
     def down_nodes(self) -> set[str]:
         """Names of the nodes whose base state is DOWN."""
@@ -122,6 +186,8 @@ class Store:
     def update_node(self, name: str, **values: object) -> None:
         columns = ", ".join(f"{column} = ?" for column in values)
         self._db.execute(f"UPDATE nodes SET {columns} WHERE name = ?", (*values.values(), name))
+        self.count_in_transaction("nodes")
+        self._changing_nodes = True
 
     # -- jobs --------------------------------------------------------------------------------
 
@@ -160,6 +226,15 @@ class Store:
     def delete_job(self, job_id: int) -> None:
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         self._db.execute("DELETE FROM scripts WHERE job = ?", (job_id,))
+
+    def archive(self, job: Row) -> None:
+        """Keep a run of a job for accounting."""
+        self._db.execute("INSERT INTO archive (data) VALUES (?)", (json.dumps(job),))
+
+    def archived(self) -> list[Row]:
+        """The runs that are kept besides those of the present jobs, oldest first."""
+        rows = self._db.execute("SELECT data FROM archive ORDER BY position").fetchall()
+        return [json.loads(row["data"]) for row in rows]
 
     def script(self, job_id: int) -> tuple[bytes, dict[str, str], list[str]]:
         """The batch script, the environment to run it in, and its arguments."""

@@ -7,12 +7,12 @@ from .context import Context
 from .errors import SlurmError
 from .machine import Machine
 from .options import Unsupported
+from .releases import ROOT_IN_RESERVATIONS, first_priority
 from .script import MAX_SCRIPT
 from .store import Row
 
 _MAX_TEXT = 1024
 _LIMITS = ("PartitionNodeLimit", "PartitionTimeLimit")
-_FIRST_PRIORITY = 4294901760
 
 
 def queue_is_full(context: Context) -> bool:
@@ -46,18 +46,14 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
             row.update(state="FAILED", reason="BadConstraints", exit_signal=1, exit_code=0,
                        start=context.now, end=context.now, eligible=context.now)
         context.store.add_job(row, script, environment, arguments)
-        row["priority"] = 0 if row["hold"] else usual_priority(row)
+        row["priority"] = 0 if row["hold"] else first_priority(row["id"], row["nice"],
+                                                               context.release)
         if arrays.waiting(row):
             row["array_job"] = row["id"]
         context.store.save_job(row)
     if refusal is not None:
         raise refusal
     return int(row["id"])
-
-
-def usual_priority(row: Row) -> int:
-    """The priority of a job that is not held: older jobs first."""
-    return int(_FIRST_PRIORITY - row["id"] - row["nice"])
 
 
 def set_limit(machine: Machine, row: Row) -> None:
@@ -84,8 +80,8 @@ def check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
         raise SlurmError(errors.BAD_NODE)
     if set(row["req_nodes"]) & set(row["exc_nodes"]):
         raise SlurmError(errors.BAD_NODE)
-    known = {feature for node in machine.nodes for feature in node.features}
-    if placement.feature_names(row["features"]) - known:
+    wanted = placement.feature_names(row["features"])
+    if wanted and wanted - {feature for node in machine.nodes for feature in node.features}:
         raise SlurmError(errors.BAD_FEATURE)
     _check_reservation(context, machine, row)
     arrays.make(row, row.pop("array_text", ""))
@@ -102,6 +98,8 @@ def _check_reservation(context: Context, machine: Machine, row: Row) -> None:
         reservation = machine.reservation(name)
         if reservation is None:
             raise SlurmError(errors.BAD_RESERVATION)
+        if row["uid"] == 0 and context.release >= ROOT_IN_RESERVATIONS:
+            continue
         if row["user"] not in reservation["users"] \
                 and row["account"] not in reservation["accounts"]:
             raise SlurmError(errors.RESERVATION_ACCESS)

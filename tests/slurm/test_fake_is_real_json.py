@@ -1,0 +1,155 @@
+"""``squeue --json`` and ``sinfo --json``: the fake's say nothing that a real one's do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from captures import DATA
+from clusters import Slurm, wait_until
+from machines import description, fake, folder
+
+# What the fake knows nothing of, and does not say.
+NOT_SAID = {"flags", "job_resources", "step_id", "last_backfill", "last_update"}
+# Times, ids, places: of the right kind, and no more.
+BY_NATURE = {
+    "job_id", "priority", "accrue_time", "eligible_time", "start_time", "end_time", "submit_time",
+    "last_sched_evaluation", "current_working_directory", "stdout_expanded", "allocating_node",
+    "boot_time", "slurmd_start_time", "last_busy", "cpu_load", "free_memory", "hostname", "port",
+    "operating_system", "reason_changed_at", "command", "submit_line"}
+ALL = ["squeue", "--json", "-a", "-t", "all"]
+
+
+def document(slurm: Any, *argv: str, **more: Any) -> Any:
+    return json.loads(slurm.ok(*argv, **more))
+
+
+def check_row(printed: dict[str, Any], expected: dict[str, Any]) -> None:
+    """All that is printed is as expected, times and places by their type."""
+    for key, value in printed.items():
+        assert key in expected, f"'{key}' is not a field"
+        if key in NOT_SAID:  # a real one does
+            continue
+        if key in BY_NATURE:
+            assert type(value) is type(expected[key]), key
+        else:
+            assert value == expected[key], key
+    missing = set(expected) - set(printed) - NOT_SAID - BY_NATURE
+    assert not missing, missing
+
+
+def test_all_jobs_are_given(slurm: Slurm) -> None:
+    job_id = slurm.submit("exit 3", "-J", "three", "--comment", "a/b \"c\"", "-t", "5", "-C", "a")
+    held = slurm.submit("true", "-H")
+    slurm.wait_state(job_id, "FAILED")
+    answer = document(slurm, "squeue", "--json", "-j", held)  # not just this one
+    rows = {str(row["job_id"]): row for row in answer["jobs"]}
+    assert set(rows) >= {job_id, held}
+    row = rows[job_id]
+    wanted = {"job_state": "FAILED", "exit_code": 768, "state_reason": "NonZeroExitCode",
+              "name": "three", "comment": 'a/b "c"', "time_limit": 5, "features": "a",
+              "cpus": 1, "user_name": "root", "nice": None, "requeue": True, "batch_flag": True}
+    assert {key: row[key] for key in wanted} == wanted
+    assert rows[held]["start_time"] == rows[held]["eligible_time"] == 0
+    assert '"a\\/b \\"c\\""' in slurm.ok(*ALL)
+    assert answer["errors"] == []
+    assert answer["meta"]["Slurm"]["release"] == "22.05.8"
+
+
+def test_jobs_of_several_kinds_have_the_fields_of_a_real_one(slurm: Slurm) -> None:
+    """The captured rows stand for a real one here, and a real one for them."""
+    captured = json.loads((DATA / "22.05.8" / "squeue_json_one.json").read_text())
+    samples = {row["name"]: row for row in captured["jobs"]}
+    ids = {"fails": slurm.submit("exit 3", "-J", "fails", "-w", "node03"),
+           "held": slurm.submit("true", "-J", "held", "-H"),
+           "later": slurm.submit("true", "-J", "later", "--begin=now+1hour"),
+           "never": slurm.submit("true", "-J", "never", "-N", "9"),
+           "cancelled": slurm.submit("true", "-J", "cancelled", "-H")}
+    slurm.wait_state(ids["fails"], "FAILED")
+    slurm.ok("scancel", ids["cancelled"])
+    wait_until(lambda: slurm.field(ids["never"], "%r") == "PartitionNodeLimit", "a reason")
+    rows = {str(row["job_id"]): row for row in document(slurm, *ALL)["jobs"]}
+    for name, job_id in ids.items():
+        check_row(rows[job_id], samples[name])
+
+
+def test_a_completing_job(slurm: Slurm) -> None:
+    job_id = slurm.submit("trap '' TERM; sleep 60 & wait; wait")
+    slurm.wait_state(job_id, "RUNNING")
+    slurm.ok("scancel", job_id)
+    slurm.wait_state(job_id, "COMPLETING", "CANCELLED")
+    rows = {str(row["job_id"]): row for row in document(slurm, *ALL)["jobs"]}
+    assert rows[job_id]["job_state"] in ("COMPLETING", "CANCELLED")
+
+
+def test_nodes(slurm: Slurm) -> None:
+    slurm.wait_idle("node02", "node03")
+    slurm.drain("node02", "odd\nreason")
+    # All of them, hidden or not, whatever is asked for.
+    answer = document(slurm, "sinfo", "--json", "-n", "node01")
+    rows = {row["name"]: row for row in answer["nodes"]}
+    assert list(rows) == slurm.node_names
+    captured = json.loads((DATA / "22.05.8" / "sinfo_json.json").read_text())["nodes"]
+    expected = {**captured[3], "name": "node03", "features": "a,odd", "active_features": "a,odd"}
+    check_row(rows["node03"], expected)
+    assert {key: rows["node02"][key] for key in ("state", "state_flags", "reason", "partitions",
+                                                 "reason_set_by_user")} == {
+        "state": "idle", "state_flags": ["DRAIN"], "reason": "odd\nreason",
+        "partitions": ["main"], "reason_set_by_user": "root"}
+    assert rows["node08"]["partitions"] == ["alt", "secret"]
+
+
+# -- 25.11, of which there is no real one here ----------------------------------------------------
+
+
+@pytest.fixture
+def modern() -> Iterator[Slurm]:
+    with folder("test-json-") as path, fake(description(release="25.11")) as cluster:
+        yield Slurm(cluster, path)
+
+
+def check_below(printed: Any, expected: Any, where: str = "") -> None:
+    """All keys of the printed one are in the captured one, with values of the same type."""
+    assert type(printed) is type(expected), where
+    if isinstance(printed, dict):
+        for key, value in printed.items():
+            assert key in expected, f"{where}: '{key}'"
+            check_below(value, expected[key], f"{where}.{key}")
+
+
+def test_a_job_in_the_layout_of_25_11(modern: Slurm) -> None:
+    captured = json.loads((DATA / "25.11" / "squeue_json_one.json").read_text())
+    held = modern.ok("sbatch", "--parsable", "-J", "held", "-H", input="#!/bin/sh\ntrue\n")
+    other = modern.submit("exit 3", "-J", "other")
+    answer = document(modern, "squeue", "--json", "-j", held.strip())
+    (row,) = answer["jobs"]
+    # The real one had been looked at by the scheduler.
+    check_row({**row, "max_nodes": captured["jobs"][0]["max_nodes"]}, captured["jobs"][0])
+    check_below(answer["meta"], captured["meta"])
+    assert answer["meta"]["slurm"] == captured["meta"]["slurm"]
+    modern.wait_state(other, "FAILED")
+    (row,) = document(modern, "squeue", "--json", "-t", "all", "-j", other)["jobs"]
+    assert row["job_state"] == ["FAILED"]
+    assert row["exit_code"]["return_code"] == {"set": True, "infinite": False, "number": 3}
+
+
+def test_nodes_in_the_layout_of_25_11(modern: Slurm) -> None:
+    modern.drain("node02", "why")
+    captured = json.loads((DATA / "25.11" / "sinfo_json.json").read_text())
+    answer = document(modern, "sinfo", "--json", "-n", "node02")
+    for entry in answer["sinfo"]:
+        check_below(entry, captured["sinfo"][0])
+    drained, *empty = answer["sinfo"]
+    assert (drained["node"], drained["nodes"]["nodes"], drained["partition"]["name"]) == (
+        {"state": ["IDLE", "DRAIN"]}, ["node02"], "main")
+    assert [each["node"]["state"] for each in empty] == [["UNKNOWN"], ["UNKNOWN"]]
+    assert drained["reason"]["description"] == "why"
+
+
+def test_releases_whose_layout_is_not_known_are_refused(modern: Slurm) -> None:
+    modern.set_fault("release", version="24.05")
+    result = modern.run("squeue", "--json")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--json of Slurm 24.05" in result.stderr
