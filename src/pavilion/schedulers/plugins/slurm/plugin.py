@@ -47,16 +47,17 @@ _DEFAULT_STATES = frozenset((*_UP_STATES, "RESERVED"))
 _STATE_LISTS = ("up_states", "avail_states", "reserved_states")
 
 
-def _states(value: Any) -> list[str]:
-    """A list of states of nodes.  :raises ValueError: For one that Slurm does not have."""
-    names = [str(name) for name in validate_list(value)]
-    if not _DEFAULT_STATES.issuperset(names):
-        # Not imported for the defaults: plugins are loaded quickly.
-        from .states import unknown_state
-        problem = next(filter(None, map(unknown_state, names)), None)
-        if problem:
-            raise ValueError(problem)
-    return names
+def _check_states(section: Mapping[str, Any]) -> None:
+    """:raises SchedConfigError: For a state of nodes that Slurm does not have."""
+    for key in _STATE_LISTS:
+        if not _DEFAULT_STATES.issuperset(section[key]):
+            # Not imported for the defaults: plugins are loaded quickly.
+            from .states import unknown_state
+            problem = next(filter(None, map(unknown_state, map(str, section[key]))), None)
+            if problem:
+                where = f"schedule.slurm.{key}"
+                raise SchedConfigError(f"Bad value {section[key]!r} for {where}: {problem}",
+                                       data={"key": where})
 
 
 class Slurm(SchedulerPluginAdvanced):
@@ -134,7 +135,6 @@ class Slurm(SchedulerPluginAdvanced):
             text("mpi_cmd", help_text="What starts a test's tasks: srun or mpirun."),
         ]
         validators: dict[str, Any] = {str(elem.name): validate_list for elem in elems}
-        validators.update(dict.fromkeys(_STATE_LISTS, _states))
         validators["mpi_cmd"] = MPI_COMMANDS
         defaults: dict[str, Any] = {
             "up_states": list(_UP_STATES),
@@ -145,7 +145,11 @@ class Slurm(SchedulerPluginAdvanced):
         return elems, validators, defaults
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
-        """A schedule section in which the options in sbatch_extra have their say."""
+        """A schedule section in which the options in sbatch_extra have their say.
+
+        :raises SchedConfigError: For options that cannot be used, and unknown states of nodes.
+        """
+        _check_states(sched_config["slurm"])
         return settled(sched_config)
 
     def _available(self) -> bool:
