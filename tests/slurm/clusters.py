@@ -209,7 +209,7 @@ class Early:
         self.watcher.start()
 
     def _begin(self) -> None:
-        self.limited = self.slurm.submit("echo begun\nsleep 200", "-t", "1")
+        self.limited = self.slurm.submit("echo begun\nsleep 200", "-t", "1", "-w", "node01")
         self.slurm.kept.add(self.limited)
 
     def _watch(self) -> None:

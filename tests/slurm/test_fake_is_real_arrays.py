@@ -7,6 +7,8 @@ import re
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 REFUSED = "sbatch: error: Batch job submission failed: "
 
 
@@ -19,9 +21,9 @@ def rows(slurm: Slurm, job_id: str, form: str = "%i|%T", *options: str) -> list[
     return sorted(str(text).splitlines())
 
 
-def running(slurm: Slurm, tasks: str, count: int, body: str = "sleep 60") -> str:
+def running(slurm: Slurm, tasks: str, count: int, name: str = "arr") -> str:
     """Submit an array and wait until so many of its tasks run."""
-    job_id = slurm.submit(body, f"--array={tasks}")
+    job_id = slurm.submit("sleep 60", f"--array={tasks}", "-J", name)
     wait_until(lambda: slurm.ok("squeue", "-h", "-t", "R", "-j", job_id).count("\n") == count,
                f"{count} tasks run")
     return job_id
@@ -185,10 +187,10 @@ def test_a_whole_array_is_cancelled(slurm: Slurm) -> None:
 
 
 def test_tasks_are_cancelled_by_state_and_name(slurm: Slurm) -> None:
-    job_id = running(slurm, "0-2%1", 1)
-    slurm.ok("scancel", "-t", "PENDING", "-n", "job.sh")
+    job_id = running(slurm, "0-2%1", 1, "cancelled")
+    slurm.ok("scancel", "-t", "PENDING", "-n", "cancelled")
     assert rows(slurm, job_id) == [f"{job_id}_0|RUNNING", f"{job_id}|CANCELLED"]
-    slurm.ok("scancel", "-n", "job.sh")
+    slurm.ok("scancel", "-n", "cancelled")
     wait_until(lambda: f"{job_id}_0|CANCELLED" in rows(slurm, job_id), "it is cancelled")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 FINISHED = "Job has already finished"
 
 
@@ -166,6 +168,27 @@ def test_words_of_the_commands_that_change_jobs(slurm: Slurm) -> None:
         result = slurm.run("scontrol", *words)
         assert (result.returncode, result.stderr) == (code, text), words
     assert slurm.field(job_id, "%k") == "y"
+
+
+def test_changes_of_partitions_and_of_all_nodes(slurm: Slurm) -> None:
+    slurm.ok("scontrol", "update", "partition=alt", "state=drain")
+    try:
+        assert " State=DRAIN " in slurm.ok("scontrol", "-o", "show", "partition", "alt")
+        wrong = slurm.run("scontrol", "update", "partitionname=alt", "state=foo")
+        assert (wrong.returncode, wrong.stderr) == (
+            1, "scontrol: error: Invalid input: state=foo\n"
+               "scontrol: error: Acceptable State values are UP, DOWN, DRAIN and INACTIVE\n"
+               "slurm_update error: No error\n")
+    finally:
+        slurm.ok("scontrol", "update", "partitionname=alt", "state=up")
+    slurm.ok("scontrol", "update", "nodename=ALL", "state=drain", "reason=x")
+    assert all("DRAIN" in slurm.node_state(name) for name in slurm.node_names)
+    slurm.ok("scontrol", "update", "nodename=ALL", "state=undrain")
+    assert not any("DRAIN" in slurm.node_state(name) for name in slurm.node_names)
+    for entity in ("job", "node", "partition"):
+        result = slurm.run("scontrol", "show", entity, "1", "2")
+        assert (result.returncode, result.stderr) == (
+            1, "too many arguments for keyword:show\n")
 
 
 def test_dependencies_are_shown(slurm: Slurm) -> None:

@@ -7,6 +7,8 @@ import re
 import pytest
 from clusters import Slurm, wait_until
 
+pytestmark = pytest.mark.usefixtures("early")
+
 REFUSED = "sbatch: error: Batch job submission failed: "
 UNAVAILABLE = "allocation failure: Requested node configuration is not available\n"
 IGNORED = ("since it's not allowed by configuration (AllowSpecResourcesUsage = No)\n")
@@ -21,16 +23,17 @@ def ids(slurm: Slurm, *options: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("options", "processors", "nodes", "partition"), [
-    ([], 1, "node01", "main"), (["-N2", "-n8"], 8, r"node\[01-02\]", "main"),
-    (["-H"], 1, "node01", "main"), (["-t", "300"], 1, "node01", "main"),
-    (["--parsable"], 1, "node01", "main"), (["--wait"], 1, "node01", "main"),
-    (["--array=0-3"], 1, "node01", "main"), (["-N3", "--exclusive"], 12, r"node\[01-03\]", "main"),
-    (["-p", "secret"], 1, "node07", "secret")])
+    ([], 1, "node07", "secret"), (["-N2", "-n8"], 8, r"node\[07-08\]", "secret"),
+    (["-H"], 1, "node07", "secret"), (["-p", "main", "-w", "node02", "-t", "300"], 1, "node02",
+                                      "main"),
+    (["--parsable"], 1, "node07", "secret"), (["--wait"], 1, "node07", "secret"),
+    (["--array=0-3"], 1, "node07", "secret"),
+    (["-N2", "--exclusive"], 8, r"node\[07-08\]", "secret")])
 def test_where_a_job_would_start(slurm: Slurm, options: list[str], processors: int, nodes: str,
                                  partition: str) -> None:
-    slurm.wait_idle()
+    slurm.wait_idle("node02", "node07", "node08")
     before = ids(slurm)
-    result = slurm.run("sbatch", "--test-only", *options, "--wrap", "true")
+    result = slurm.run("sbatch", "--test-only", "-p", "secret", *options, "--wrap", "true")
     assert (result.returncode, result.stdout) == (0, "")
     assert re.fullmatch(
         rf"sbatch: Job \d+ to start at {_STAMP} using {processors} processors on nodes {nodes} "
@@ -88,7 +91,7 @@ def test_a_held_job_that_can_never_run_is_taken(slurm: Slurm) -> None:
 
 
 def test_any_of_several_partitions_will_do(slurm: Slurm) -> None:
-    slurm.wait_idle("node01", "node08")
+    slurm.wait_idle("node08")
     first = slurm.submit("true", "-H", "-p", "main,alt")
     assert slurm.field(first, "%P") == slurm.show(first)["Partition"] == "main,alt"
     for name in ("main", "alt"):
@@ -382,7 +385,7 @@ def test_the_configuration(slurm: Slurm) -> None:
 
 
 def test_states_and_orders_of_sinfo(slurm: Slurm) -> None:
-    slurm.wait_idle("node01", "node02")
+    slurm.wait_idle("node02")
     slurm.drain("node02")
     rows = slurm.ok("sinfo", "-h", "-t", "idle&drain", "-p", "main", "-o", "%N")
     assert rows == "node02\n"

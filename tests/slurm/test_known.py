@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pavilion.schedulers import Slurm, validate_config
 from pavilion.schedulers.plugins.slurm.known import (
     Partition,
     open_reservations,
+    own_name,
     parse_partitions,
 )
 
@@ -286,3 +288,24 @@ def test_a_job_that_shows_neither_token_nor_script(site: Site, monkeypatch: pyte
         assert "shows no token of ours" in str(site.plugin.cancel(info(test)))
         assert site.status(test).state == "SCHED_STARTUP"
     assert not test.complete
+
+
+# --- Lists of partitions ---
+
+
+def test_a_job_runs_in_one_of_several_partitions(site: Site) -> None:
+    """Partition main has node01 to node06, alt node05 to node08."""
+    both = {"partition": "main,alt"}
+    assert len(site.usable(both)) == 8
+    test = site.start({**both, "nodes": "all"})
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    assert site.recorded(test)["num_nodes"] == "6"
+    assert site.usable({**both, "chunking": {"size": "2"}}) == [f"node0{n}" for n in range(1, 7)]
+    assert "have no more than 6 each" in site.refused({**both, "nodes": "7"})
+
+
+def test_the_user_is_the_processs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after sudo or runuser, where variables tell of somebody else."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody_else")
+    assert own_name() == pwd.getpwuid(os.getuid()).pw_name

@@ -93,8 +93,9 @@ def test_each_job_has_its_own_account_qos_and_partition(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("schedule", "said"), [
-    ({"account": "nosuch"}, "Invalid account or account/partition combination specified"),
-    ({"qos": "nosuch"}, "Invalid qos specification"),
+    ({"slurm": {"sbatch_extra": ["--account=nosuch"]}},
+     "Invalid account or account/partition combination specified"),
+    ({"slurm": {"sbatch_extra": ["-q nosuch"]}}, "Invalid qos specification"),
     # It is there, but not for that account.
     ({"account": "chemistry", "qos": "one"}, "Invalid qos specification"),
     ({"account": "physics", "partition": "inactive"},
@@ -102,9 +103,19 @@ def test_each_job_has_its_own_account_qos_and_partition(site: Site) -> None:
     ({"account": "physics", "partition": "draining"},
      "Required partition not available (inactive or drain)"),
 ])
-def test_what_a_site_refuses(site: Site, schedule: dict[str, str], said: str) -> None:
+def test_what_a_site_refuses(site: Site, schedule: dict[str, Any], said: str) -> None:
     text = site.refused(schedule)
     assert said in text and "Hint: " in text and "schedule." in text
+
+
+def test_names_that_a_site_does_not_have(site: Site) -> None:
+    """Before anything is submitted, with near matches."""
+    text = site.refused({"account": "phisics"})
+    assert "There is no account 'phisics' that you may use. Did you mean 'physics'?" in text
+    assert "There are: chemistry, physics, root." in text
+    text = site.refused({"account": "physics", "qos": "ones"})
+    assert "There is no QOS 'ones' that you may use. Did you mean 'one'?" in text
+    assert site.plugin.section_problem({"account": "Physics", "qos": "one"}) is None
 
 
 def test_what_a_site_lets_wait(site: Site) -> None:

@@ -38,8 +38,9 @@ SUBMIT_AT_ONCE = 4
 LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
-# Of commands that no controller listens to.
-_NO_CONTROLLER = "Unable to contact slurm controller"
+# Of commands that no controller listens to, or that do not get as far: sbatch would not, either.
+_NOTHING_GOES = re.compile("Unable to contact slurm controller|Munge encode failed|"
+                           "Failed to connect to authentication agent", re.IGNORECASE)
 _PRIVATE_DATA = re.compile(r"^PrivateData\s*=\s*(\S+)", re.MULTILINE)
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
@@ -91,7 +92,7 @@ class SlurmClient:
         kind = classify_result(result)
         if kind is None:
             return result.stdout
-        if _NO_CONTROLLER in result.stderr:
+        if _NOTHING_GOES.search(result.stderr):
             raise failed("Slurm could not be asked", result)
         command = " ".join(word if word.isprintable() else "..." for word in argv)
         if kind is Failure.DENIED:

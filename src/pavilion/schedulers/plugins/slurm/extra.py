@@ -80,7 +80,7 @@ def settled(config: dict[str, Any]) -> dict[str, Any]:
         value = given.get(name)
         if value:
             settle(result, value.strip())
-    _settle_counts(result, given)
+    _settle_counts(result, given, config["tasks"])
     _check_tasks(result)
     return result
 
@@ -185,9 +185,16 @@ _SETTLE: dict[str, Callable[[dict[str, Any], str], None]] = {
 }
 
 
-def _settle_counts(config: dict[str, Any], given: Mapping[str, str | None]) -> None:
-    """How many nodes there are, where the user named them."""
+def _settle_counts(config: dict[str, Any], given: Mapping[str, str | None],
+                   tasks_before: int | None) -> None:
+    """How many nodes there are, where the user named them.
+
+    :param tasks_before: ``schedule.tasks``.
+    """
     names = config["include_nodes"]
+    if config["nodes"] is None and given.get("ntasks") and names and not tasks_before:
+        # Tasks were not asked for in the section, so it stands for these nodes and no more.
+        config["nodes"] = config["min_nodes"] = len(names)
     if "nodelist" not in given or not names:
         return
     if config["nodes"] is None and config["tasks"] is None:

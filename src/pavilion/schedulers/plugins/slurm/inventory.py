@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pavilion.types import NodeInfo
@@ -48,7 +48,8 @@ class Inventory:
         """
         if config is not self._config:
             self._config, slurm = config, config["slurm"]
-            self._reach = self._reach_of(config["reservation"], bool(
+            # Each key that is read makes an inventory of its own: no more than needed.
+            self._reach = self._reach_of(config["reservation"], lambda: bool(
                 set(node_needs(config)) - {"schedule.reservation"}))
             named = self._reach.reservations if self._reach else ()
             self._by_node = self._active if all(each.is_active for each in named) else (
@@ -79,11 +80,12 @@ class Inventory:
             info["not_in_default"] = self.default_partition
         return info
 
-    def _reach_of(self, reservation: str | None, one_only: bool) -> Reach | None:
+    def _reach_of(self, reservation: str | None, one_only: Callable[[], bool] = lambda: False
+                  ) -> Reach | None:
         """The reservations that a job with this ``schedule.reservation`` would ask for.
 
-        A job that asks for several runs in one of them, so where nodes are counted or chosen it is
-        the largest.
+        A job that asks for several runs in one of them, so where nodes are counted or chosen
+        (``one_only``) it is the largest.
         """
         if not reservation:
             return None
@@ -93,7 +95,7 @@ class Inventory:
         else:
             found = [each for each in self._reservations if each.name in names]
             why_not = f'not in reservation "{reservation}"'
-        if one_only and len(found) > 1:
+        if len(found) > 1 and one_only():
             largest = max(found, key=lambda each: len(each.nodes))
             found, why_not = [largest], (f'not in "{largest.name}", the largest of several '
                                          "reservations (a job runs in one of them)")
@@ -110,7 +112,7 @@ class Inventory:
     def most_in_one(self, reservation: str | None, names: Sequence[str]) -> int | None:
         """How many of these nodes a job can have at most, which runs in one of several
         reservations; None where it asks for fewer than two."""
-        reach = self._reach_of(reservation, one_only=False)
+        reach = self._reach_of(reservation)
         if reach is None or len(reach.reservations) < 2:
             return None
         return max(len(set(each.nodes).intersection(names)) for each in reach.reservations)

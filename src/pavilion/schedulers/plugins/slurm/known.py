@@ -8,7 +8,6 @@ answer, nothing is known against a name, and sbatch decides.
 from __future__ import annotations
 
 import difflib
-import getpass
 import os
 import re
 import threading
@@ -110,11 +109,7 @@ class Known:
 
     def _ask_for_reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
         text = self._client.reservations_text()
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):
-            user = ""
-        return self._client.reservations(text), open_reservations(text, user, own_groups())
+        return self._client.reservations(text), open_reservations(text, own_name(), own_groups())
 
     def accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         """The accounts and the QOS that this user's jobs may have; empty where nobody says, or
@@ -126,9 +121,8 @@ class Known:
         settings = self._client.settings()
         if not re.search(r"^AccountingStorageEnforce\s*=.*associations", settings, re.MULTILINE):
             return nothing
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):
+        user = own_name()
+        if not user:
             return nothing
         listed = [line.split("|") for line in self._quick(queries.associations(
             user, parsing.cluster_name(settings))).splitlines()]
@@ -219,6 +213,12 @@ class Known:
         return max((max(0, (known[name].nodes or 0) - listed.get(name, 0)) for name in names
                     if name in known), default=0)
 
+    def largest(self, partitions: str) -> str | None:
+        """The partition of a list that has the most nodes; None when none is known."""
+        counts = self._counts("partitions")
+        return max((name for name in _names(partitions) if name in counts),
+                   key=lambda name: counts[name], default=None)
+
     def _counts(self, key: str) -> Mapping[str, int]:
         """How many of the nodes that are listed are in each partition, or have each feature."""
         nodes = self._nodes()
@@ -278,6 +278,16 @@ def _admits(names: Sequence[str], mine: set[str]) -> bool:
         # All but these.
         return mine.isdisjoint(name.lstrip("-") for name in names)
     return not mine.isdisjoint(names)
+
+
+def own_name() -> str:
+    """The name of this process's user, as Slurm knows it; '' for an id without a name.  Variables
+    such as LOGNAME may tell of somebody else."""
+    import pwd
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def own_groups() -> list[str]:

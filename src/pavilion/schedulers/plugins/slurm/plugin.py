@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +47,17 @@ _DEFAULT_STATES = frozenset((*_UP_STATES, "RESERVED"))
 _STATE_LISTS = ("up_states", "avail_states", "reserved_states")
 
 
-def _states(value: Any) -> list[str]:
-    """A list of states of nodes.  :raises ValueError: For one that Slurm does not have."""
-    names = [str(name) for name in validate_list(value)]
-    if not _DEFAULT_STATES.issuperset(names):
-        # Not imported for the defaults: plugins are loaded quickly.
-        from .states import unknown_state
-        problem = next(filter(None, map(unknown_state, names)), None)
-        if problem:
-            raise ValueError(problem)
-    return names
+def _check_states(section: Mapping[str, Any]) -> None:
+    """:raises SchedConfigError: For a state of nodes that Slurm does not have."""
+    for key in _STATE_LISTS:
+        if not _DEFAULT_STATES.issuperset(section[key]):
+            # Not imported for the defaults: plugins are loaded quickly.
+            from .states import unknown_state
+            problem = next(filter(None, map(unknown_state, map(str, section[key]))), None)
+            if problem:
+                where = f"schedule.slurm.{key}"
+                raise SchedConfigError(f"Bad value {section[key]!r} for {where}: {problem}",
+                                       data={"key": where})
 
 
 class Slurm(SchedulerPluginAdvanced):
@@ -97,6 +99,8 @@ class Slurm(SchedulerPluginAdvanced):
         self._client_lock = threading.Lock()
         self._client_made: SlurmClient | None = None
         self._known_made: Known | None = None
+        # The last section with several partitions, and the one of them that counts.
+        self._partition_of: tuple[Mapping[str, Any], str | None] = ({}, None)
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were asked about and are not known to be over, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
@@ -131,7 +135,6 @@ class Slurm(SchedulerPluginAdvanced):
             text("mpi_cmd", help_text="What starts a test's tasks: srun or mpirun."),
         ]
         validators: dict[str, Any] = {str(elem.name): validate_list for elem in elems}
-        validators.update(dict.fromkeys(_STATE_LISTS, _states))
         validators["mpi_cmd"] = MPI_COMMANDS
         defaults: dict[str, Any] = {
             "up_states": list(_UP_STATES),
@@ -142,7 +145,11 @@ class Slurm(SchedulerPluginAdvanced):
         return elems, validators, defaults
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
-        """A schedule section in which the options in sbatch_extra have their say."""
+        """A schedule section in which the options in sbatch_extra have their say.
+
+        :raises SchedConfigError: For options that cannot be used, and unknown states of nodes.
+        """
+        _check_states(sched_config["slurm"])
         return settled(sched_config)
 
     def _available(self) -> bool:
@@ -234,17 +241,26 @@ class Slurm(SchedulerPluginAdvanced):
 
     def _placement_problem(self, sched_config: dict[str, Any], filtered: FilteredNodes
                            ) -> str | None:
-        """A job that asks for several reservations runs in one of them."""
+        """A job that asks for several reservations, or partitions, runs in one of them."""
         inventory: Inventory | None = self._raw_answer({}).extra
-        if inventory is None or not sched_config["reservation"]:
-            return None
-        most = inventory.most_in_one(sched_config["reservation"], filtered.names)
         least, _ = calc_node_range(sched_config, len(filtered.names))
-        if most is None or least <= most:
+        in_reservation = None if inventory is None else inventory.most_in_one(
+            sched_config["reservation"], filtered.names)
+        for key, most in (("reservation", in_reservation),
+                          ("partition", _most_in_one(sched_config["partition"], filtered))):
+            if most is not None and least > most:
+                return (f"Insufficient nodes. Asked for at least {least}, and the {key}s "
+                        f"(schedule.{key}: {sched_config[key]}) have no more than {most} each. A "
+                        "job runs in one of them.")
+        return None
+
+    def _one_partition(self, sched_config: dict[str, Any]) -> str | None:
+        """The partition to count and choose nodes of, where a test names several."""
+        if "," not in (sched_config["partition"] or "") or not node_needs(sched_config):
             return None
-        return (f"Insufficient nodes. Asked for at least {least}, and the reservations "
-                f"(schedule.reservation: {sched_config['reservation']}) have no more than {most} "
-                "each. A job runs in one of them.")
+        if self._partition_of[0] is not sched_config:
+            self._partition_of = sched_config, self._known.largest(sched_config["partition"])
+        return self._partition_of[1]
 
     def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
                                    nodes: NodeList | None = None,
@@ -264,6 +280,10 @@ class Slurm(SchedulerPluginAdvanced):
         partition, or in these reservations, cannot get."""
         if "out_of_reach" in node:
             return str(node["out_of_reach"])
+        partition = self._one_partition(sched_config)
+        if partition is not None and partition not in node["partitions"]:
+            return (f'not in "{partition}", the largest of several partitions (a job runs in one '
+                    "of them)")
         if not sched_config["partition"] and "not_in_default" in node:
             return (f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
                     "names another)")
@@ -483,6 +503,15 @@ class Slurm(SchedulerPluginAdvanced):
         """The names in a node list; [] for None and ''.  :raises ValueError: on bad text."""
         from .parsing import parse_node_list
         return parse_node_list(text)
+
+
+def _most_in_one(partitions: str | None, filtered: FilteredNodes) -> int | None:
+    """How many of these nodes are in one of several partitions at most; None for fewer than two
+    partitions."""
+    if "," not in (partitions or ""):
+        return None
+    counts = Counter(name for node in filtered.nodes.values() for name in node["partitions"])
+    return max((counts[name.strip()] for name in str(partitions).split(",")), default=0)
 
 
 def _sys_name() -> str:

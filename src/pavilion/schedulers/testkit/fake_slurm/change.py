@@ -11,6 +11,7 @@ from .store import Row
 
 _NODE_STATES = {"DRAIN", "DOWN", "RESUME", "UNDRAIN", "IDLE", "NORESP", "FAIL", "POWER_DOWN",
                 "POWER_UP", "POWER_DOWN_ASAP", "POWER_DOWN_FORCE", "FUTURE"}
+_PARTITION_STATES = {"UP", "DOWN", "DRAIN", "INACTIVE"}
 
 
 def pairs(words: list[str]) -> list[tuple[str, str]]:
@@ -34,7 +35,7 @@ def update(context: Context, words: list[str]) -> int:
         return reservations.update(context, values)
     if "nodename" in keys:
         return _update_node(context, values)
-    if "partitionname" in keys:
+    if {"partition", "partitionname"} & set(keys):
         return _update_partition(context, values)
     context.err("No valid entity in update command")
     context.err('Input line must include "NodeName", "PartitionName", "Reservation", "JobId", '
@@ -66,7 +67,9 @@ def _update_node(context: Context, values: list[tuple[str, str]]) -> int:
         with context.change("REQUEST_UPDATE_NODE"):
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
-            _change_nodes(context, hostlist.expand(given["nodename"]), state, reason)
+            names = [row["name"] for row in context.store.nodes()] \
+                if given["nodename"].upper() == "ALL" else hostlist.expand(given["nodename"])
+            _change_nodes(context, names, state, reason)
     except SlurmError as error:
         context.err(f"slurm_update error: {error.text}")
         return 1
@@ -140,9 +143,14 @@ def changed_state(base: str, flags: list[str], wish: str) -> tuple[str, list[str
 
 
 def _update_partition(context: Context, values: list[tuple[str, str]]) -> int:
-    given = dict(values)
+    given = {"partitionname" if key == "partition" else key: value for key, value in values}
     if set(given) != {"partitionname", "state"}:
         raise Unsupported("scontrol: update of a partition, other than its state")
+    if given["state"].upper() not in _PARTITION_STATES:
+        context.err(f"scontrol: error: Invalid input: state={given['state']}")
+        context.err("scontrol: error: Acceptable State values are UP, DOWN, DRAIN and INACTIVE")
+        context.err("slurm_update error: No error")
+        return 1
     try:
         with context.change("REQUEST_UPDATE_PARTITION"):
             if not context.is_administrator:

@@ -179,6 +179,8 @@ def _set_limit(context: Context, job: Row, value: str) -> None:
         if job["limit"] is None:
             raise SlurmError(errors.BAD_TIME_LIMIT)
         limit = job["limit"] + (limit if value[0] == "+" else -limit)
+        if limit <= 0:
+            raise Unsupported(f"scontrol: update of a job: timelimit={value} of so few minutes")
     job.update(limit=limit, end_wish=None, unlimited=limit is None)
 
 

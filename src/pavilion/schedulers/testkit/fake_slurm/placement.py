@@ -61,10 +61,12 @@ def feature_names(wanted: str) -> set[str]:
 
 def nodes_for_tasks(machine: Machine, job: Row) -> int:
     """The nodes that the tasks need at least, by the largest of the partition."""
+    tasks = job["ntasks"] or 1
+    if tasks == 1:
+        return 1
     partition = machine.partition(job["partition"].split(",")[0]) or {"nodes": []}
-    largest = max((machine.by_name[name].cpus for name in partition["nodes"]), default=1) \
-        if (job["ntasks"] or 1) > 1 else 1
-    return -(-(job["ntasks"] or 1) // max(1, largest // job["cpus_per_task"]))
+    largest = max((machine.by_name[name].cpus for name in partition["nodes"]), default=1)
+    return int(-(-tasks // max(1, largest // job["cpus_per_task"])))
 
 
 def has_features(node: Node, wanted: str) -> bool:

@@ -64,6 +64,9 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
     if not words:
         context.err("too few arguments for keyword:show")
         return 1
+    if len(words) > 2:
+        context.err("too many arguments for keyword:show")
+        return 1
     view = show.View(context, "oneliner" in options, "all" in options)
     for full, least, function in (
             ("nodes", 3, show.nodes), ("jobs", 3, show.jobs), ("partitions", 3, show.partitions),
