@@ -66,9 +66,10 @@ def _run_jobs(slurm: Slurm, place: Path) -> dict[str, str]:
         if name != "again":
             wait_until(lambda job_id=job_id: slurm.run(
                 "scontrol", "show", "job", job_id).returncode == 1, f"{name} is forgotten")
-    # What slurmdbd is told last.
-    wait_until(lambda: "|CANCELLED by" in slurm.ok("sacct", "-n", "-P", "-X", "-j",
-                                                    ids["foreign"], "-o", "jobid,state"), "told")
+    # What slurmdbd learns last.
+    for name, state in (("foreign", "|CANCELLED by"), ("again", "|PENDING")):
+        wait_until(lambda name=name, state=state: state in slurm.ok(
+            "sacct", "-n", "-P", "-X", "-j", ids[name], "-o", "jobid,state"), f"{name} is recorded")
     return ids
 
 
