@@ -258,6 +258,7 @@ def test_a_controller_that_ends_while_a_command_changes_something_is_started_aga
     context = Context(str(slurm.folder), "sbatch", [], slurm.env())
     with context.change("REQUEST_SUBMIT_BATCH_JOB"):
         wait_until(lambda: not runs())
+    context.store.close()
     wait_until(runs)
 
 
