@@ -14,11 +14,15 @@ from plugin_tools import Site, header, info, site_of
 
 from contract.fakes import active
 from pavilion.schedulers import Slurm, validate_config
+from pavilion.schedulers.inventory import filter_nodes
+from pavilion.schedulers.plugins.slurm import parsing
+from pavilion.schedulers.plugins.slurm.inventory import Inventory
 from pavilion.schedulers.plugins.slurm.known import (
     Partition,
     open_reservations,
     parse_partitions,
 )
+from pavilion.schedulers.plugins.slurm.parsing import Node
 
 
 @pytest.fixture
@@ -133,6 +137,68 @@ def test_a_reservation_that_has_not_begun_is_waited_for(site: Site) -> None:
     site.wait_status(test, "SCHEDULED", "reservation")
     assert "(Reservation)" in site.status(test).note
     assert "Reservation 'later' begins at 20" in site.status(test).note
+
+
+@pytest.fixture
+def real_site(slurm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    if not slurm.is_real:
+        pytest.skip("the fake does not schedule by partitions and flags of reservations")
+    with site_of(slurm, monkeypatch, "known") as made:
+        yield made
+
+
+def test_jobs_go_to_the_partition_of_their_reservation(real_site: Site) -> None:
+    # Without a partition of their own [22.05.8, 25.11]; that of an unlimited one is the default.
+    site = real_site
+    site.cluster.ok("scontrol", "create", "reservation", "reservationname=inalt", "users=root",
+                    "starttime=now", "duration=60", "nodes=node08", "partitionname=alt")
+    site.cluster.reserve("anywhere", ["node07"])
+    assert site.usable({"reservation": "inalt"}) == ["node08"]
+    test = site.start({"reservation": "inalt"})
+    assert site.recorded(test)["partition"] == "alt"
+    assert site.usable({"reservation": "inalt", "chunking": {"size": "1"}}) == ["node08"]
+    assert 'not in the default partition "main"' in site.refused({"reservation": "anywhere"})
+
+
+def test_a_flexible_reservation_is_no_limit(real_site: Site) -> None:
+    site = real_site
+    site.cluster.reserve("flex", ["node06"], flags=["FLEX"])
+    site.cluster.reserve("others", ["node01"])
+    test = site.start({"reservation": "flex", "nodes": "3"})
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    assert "not in reservation" in site.refused({"reservation": "flex", "nodes": "6"})
+
+
+# Of 22.05.8.
+_FLEX = _RESERVATION.replace("Nodes=node03", "Nodes=node06").replace("=SPEC", "=FLEX,SPEC")
+_IN_ALT = _RESERVATION.replace("Nodes=node03", "Nodes=node08").replace(
+    "PartitionName=(null)", "PartitionName=alt")
+
+
+def seen(lines: str, **schedule: Any) -> list[str]:
+    """The nodes that a test may use; node01 to node06 are in main, node05 to node08 in alt."""
+    nodes = [Node(f"node0{number}", "IDLE", 4, 2000, ("a",), tuple(
+        name for name, there in (("main", number <= 6), ("alt", number >= 5)) if there), "")
+        for number in range(1, 9)]
+    with active(Slurm()) as plugin:
+        config = validate_config(schedule)
+        found = Inventory(parsing.parse_reservations(lines)[0], "main")
+        infos = {node.name: found.node_info(node, config) for node in nodes}
+        return filter_nodes(infos, config, lambda name, node: plugin._filter_custom(
+            config, name, node))[0]
+
+
+def test_partitions_and_flags_of_reservations() -> None:
+    who = {"users": "root", "groups": "(null)", "accounts": "(null)"}
+    lines = (_FLEX.format(name="flex", **who) + _IN_ALT.format(name="inalt", **who)
+             + _RESERVATION.format(name="others", **who))
+    assert seen(lines, reservation="inalt") == ["node08"]
+    assert seen(lines, reservation="inalt", partition="main") == []
+    # Where Slurm picks the nodes.
+    assert seen(lines, reservation="flex") == ["node01", "node02", "node04", "node05", "node06"]
+    for chosen in ({"nodes": "all"}, {"chunking": {"size": "1"}}):
+        assert seen(lines, reservation="flex", **chosen) == ["node06"]
+    assert seen(lines, reservation="others") == ["node03"]
 
 
 # --- Sites that hide their nodes ---

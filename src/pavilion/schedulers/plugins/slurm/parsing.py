@@ -366,7 +366,8 @@ def _each_once(reason: str) -> str:
 
 
 class Reservation(NamedTuple):
-    """A reservation. Times as Slurm writes them; ``flags`` such as MAINT."""
+    """A reservation. Times as Slurm writes them; ``flags`` such as MAINT. Jobs in it that name no
+    partition go to its ``partition``, where it has one."""
 
     name: str
     nodes: tuple[str, ...]
@@ -374,6 +375,12 @@ class Reservation(NamedTuple):
     state: str
     start: str
     end: str
+    partition: str = ""
+
+    @property
+    def is_flexible(self) -> bool:
+        """Whether jobs in it may use other nodes, too, and begin before it does."""
+        return "FLEX" in self.flags
 
     @property
     def is_maintenance(self) -> bool:
@@ -391,6 +398,9 @@ _RESERVATION_NAME = "ReservationName="
 _RESERVATION_KEYS = [re.compile(key) for key in (
     "ReservationName=", r" StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) ",
     r"\bNodes=(?P<nodes>\S*) NodeCnt=", r" Flags=(?P<flags>\S*) ", r" State=(?P<state>\S+)")]
+
+
+_RESERVATION_PARTITION = re.compile(r" PartitionName=(?!\(null\))(\S+) Flags=")
 
 
 def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
@@ -422,9 +432,10 @@ def _reservation(line: str) -> Reservation:
         raise ValueError("keys are missing or in another order")
     values = {key: value or "" for key, value in keys.values.items()}
     name = line[len(_RESERVATION_NAME):].partition(" StartTime=")[0]
+    partition = _RESERVATION_PARTITION.search(line)
     return Reservation(name, tuple(hostlists.expand(values["nodes"])),
                        frozenset(_list(values["flags"])), values["state"], values["start"],
-                       values["end"])
+                       values["end"], partition[1] if partition else "")
 
 
 def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple[str, ...]]:
