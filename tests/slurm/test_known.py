@@ -72,6 +72,17 @@ def test_a_slurm_that_does_not_answer_is_nothing_against_a_name(site: Site) -> N
                                             "slurm": {"features": ["y"]}}) is None
 
 
+def test_partitions_that_are_not_listed_are_nothing_against_a_name(
+        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # There may be some, or nodes of some, that sinfo does not list.
+    with hidden(site, monkeypatch, """#!/bin/sh
+case "$*" in *"show partition"*) echo "slurm_load_partitions error: what?" >&2; exit 1;; esac
+exec {real} "$@"
+""", "scontrol"):
+        assert site.plugin.section_problem({"partition": "nosuch"}) is None
+        assert site.plugin.section_problem({"slurm": {"features": ["nosuch"]}}) is None
+
+
 def test_partitions_are_read_in_any_order() -> None:
     text = ("PartitionName=q AllowGroups=ALL Default=NO Nodes=q-[1-6] State=UP TotalNodes=6 x=1\n"
             "a banner\n"

@@ -47,6 +47,7 @@ class FilteredNodes(NamedTuple):
 class _Answer(NamedTuple):
     """What came of asking the scheduler for its nodes; ``failure`` when nothing did."""
 
+    began: float
     when: float
     data: list[Any]
     extra: Any
@@ -62,9 +63,22 @@ class _Chunks(NamedTuple):
     error: str | None = None
 
 
+# Seconds after which a failure took long.
+_SLOW = 5.0
 # Of a test whose nodes the scheduler picks, where they are not known.
 UNKNOWN_NODES = FilteredNodes(-1, {}, [], {})
 UNKNOWN_CHUNKS = _Chunks("not known", [], False)
+
+
+def pause_after(least: float, took: float) -> float:
+    """Seconds before what failed is tried again.
+
+    They are more the longer it took, so that of several commands that time out none is tried again
+    just because another one was.
+
+    :param least: Seconds after a quick failure.
+    """
+    return least * max(1.0, took / _SLOW)
 
 
 def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
@@ -115,7 +129,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     IS_PLUGIN_BASE = True
 
     # After the scheduler could not be asked for its nodes: how long, in seconds, that answer
-    # serves all who need them.  refresh() forgets it.
+    # serves all who need them; longer where that took more than _SLOW.  refresh() forgets it.
     INVENTORY_RETRY: float = 15.0
     # Why nodes are left out ('cause' of a node, or what _filter_custom gives) -> what lets such
     # nodes in, for messages.
@@ -223,17 +237,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             # A thousand tests must not wait for a thousand time-outs.
             return self._answers.get(
                 sched_config, self._ask_for_nodes,
-                lambda known: (known.failure is None
-                               or time.monotonic() - known.when < self.INVENTORY_RETRY))
+                lambda known: (known.failure is None or time.monotonic() - known.when
+                               < pause_after(self.INVENTORY_RETRY, known.when - known.began)))
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
+        began = time.monotonic()
         try:
             with calling(self.name, "_get_raw_node_data"):
                 answer = self._get_raw_node_data(sched_config)
             data, extra = self._checked_raw(answer)
         except (Exception, SystemExit) as exc:
-            return _Answer(time.monotonic(), [], None, exc)
-        return _Answer(time.monotonic(), data, extra)
+            return _Answer(began, time.monotonic(), [], None, exc)
+        return _Answer(began, time.monotonic(), data, extra)
 
     def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
         """What ``_get_raw_node_data`` gave, if it is what it should be."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 
+from ...advanced import pause_after
 from . import parsing, queries
 from .client import SlurmClient
 from .errors import classify_result
@@ -100,12 +101,14 @@ class Known:
     def _reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
         with self._lock:
             failed: tuple[float, SchedulerPluginError] | None = self._kept.get("no reservations")
-            if failed and time.monotonic() - failed[0] < _RETRY:
+            began = time.monotonic()
+            if failed and began < failed[0]:
                 raise failed[1]
             try:
                 return self._once("reservations", self._ask_for_reservations)
             except SchedulerPluginError as exc:
-                self._kept["no reservations"] = time.monotonic(), exc
+                now = time.monotonic()
+                self._kept["no reservations"] = now + pause_after(_RETRY, now - began), exc
                 raise
 
     def _ask_for_reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
@@ -169,8 +172,8 @@ class Known:
         if listed >= set(wanted):
             return None
         # Those without nodes, and those whose nodes are hidden.
-        known = {*listed, *(self.partitions() or ())}
-        return _missing("partition", wanted, known) if known else None
+        others = self.partitions()
+        return None if others is None else _missing("partition", wanted, {*listed, *others})
 
     def _reservation_problem(self, config: Mapping[str, Any]) -> str | None:
         wanted = reservation_names(config["reservation"])
@@ -188,7 +191,7 @@ class Known:
         if not wanted or not self._nodes():
             return None
         known = self._counts("features").keys()
-        if known >= wanted or self.hidden_nodes(None):
+        if known >= wanted or self.partitions() is None or self.hidden_nodes(None):
             return None
         return _missing("feature", sorted(wanted), known)
 
