@@ -37,6 +37,7 @@ def site(slurm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 @pytest.mark.parametrize(("schedule", "texts"), [
     ({"partition": "mian"}, ["There is no partition 'mian'. Did you mean 'main'?",
                              "There are: alt, main, secret."]),
+    ({"partition": "MAIN"}, ["There is no partition 'MAIN'. Did you mean 'main'?"]),
     ({"partition": "main,xyz"}, ["There is no partition 'xyz'.", "There are: alt, main, secret."]),
     ({"reservation": "nosuch"}, ["There is no reservation 'nosuch' (any more). There are none."]),
     ({"slurm": {"features": ["od"]}}, ["There is no feature 'od'. Did you mean 'odd'?"]),
@@ -114,6 +115,16 @@ def test_reservations_that_a_user_may_use(users: str, groups: str, accounts: str
 
 
 # --- Reservations ---
+
+
+def test_reservations_may_be_hidden(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.cluster.reserve("r1", ["node01"])
+    hides = "The site shows you those alone that you may use (PrivateData)."
+    assert hides not in site.refused({"reservation": "theirs"})
+    monkeypatch.setattr(site.plugin._client, "_config_text", "PrivateData = jobs,reservations\n")
+    monkeypatch.setattr(site.plugin._client, "_ask_config_at", float("inf"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert hides in str(site.plugin.section_problem({"reservation": "theirs"}))
 
 
 def test_a_list_of_reservations(site: Site) -> None:

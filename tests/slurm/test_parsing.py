@@ -364,6 +364,7 @@ def test_reservation_problems() -> None:
     assert "is not active: it holds from 2026-11-28T19:41:39" in str(
         reservation_problem("later", found))
     assert "Did you mean 'plain'?" in str(reservation_problem("plane", found))
+    assert "Did you mean 'plain'?" in str(reservation_problem("PLAIN", found))
     assert "There are: later, mnt, plain." in str(reservation_problem("xyz", found))
     assert "There are none." in str(reservation_problem("xyz", []))
 

@@ -177,10 +177,17 @@ class SlurmClient:
 
         :param user: A user id; None when it is not known whose job it is.
         """
-        if user is None or os.geteuid() == 0 or user == str(os.getuid()):
+        return user is not None and user != str(os.getuid()) and self.hides("jobs")
+
+    def hides(self, what: str) -> bool:
+        """Whether Slurm keeps something from common users, of which we are one.
+
+        :param what: As in PrivateData of slurm.conf: 'jobs'.
+        """
+        if os.geteuid() == 0:
             return False
         private = _PRIVATE_DATA.search(self.settings())
-        return private is not None and "jobs" in private[1].lower().split(",")
+        return private is not None and what in private[1].lower().split(",")
 
     def settings(self) -> str:
         """The controller's settings, queried once; '' when Slurm does not say, and then it is not

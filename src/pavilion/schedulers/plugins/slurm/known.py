@@ -7,7 +7,6 @@ answer, nothing is known against a name, and sbatch decides.
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import os
 import re
@@ -182,8 +181,12 @@ class Known:
         except SchedulerPluginError:
             return None
         names = {reservation.name for reservation in found}
-        return next((parsing.reservation_problem(name, found) for name in wanted
-                     if name not in names), None)
+        problem = next((parsing.reservation_problem(name, found) for name in wanted
+                        if name not in names), None)
+        if problem and self._client.hides("reservations"):
+            # Those that this user's jobs cannot use.
+            problem += " The site shows you those alone that you may use (PrivateData)."
+        return problem
 
     def _feature_problem(self, config: Mapping[str, Any]) -> str | None:
         wanted = {part.strip() for feature in config["slurm"]["features"]
@@ -324,7 +327,7 @@ def _missing(kind: str, wanted: Iterable[str], known: Iterable[str], which: str 
     name = next((name for name in wanted if name not in set(there)), None)
     if name is None:
         return None
-    near = difflib.get_close_matches(name, there, n=3, cutoff=0.6)
+    near = parsing.near_names(name, there)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = f" and {len(there) - _SHOWN_NAMES} more" if len(there) > _SHOWN_NAMES else ""
     listed = f"There are: {', '.join(there[:_SHOWN_NAMES])}{more}." if there else "There are none."

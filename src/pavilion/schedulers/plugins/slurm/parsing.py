@@ -454,6 +454,12 @@ def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple
     return held
 
 
+def near_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """Names that may have been meant, the nearest first; upper and lower case are the same."""
+    lower: dict[str, str] = {each.lower(): each for each in known}
+    return [lower[near] for near in difflib.get_close_matches(name.lower(), lower, 3, cutoff)]
+
+
 def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str | None:
     """Say why a job cannot run in a reservation of that name now; None when it can."""
     for reservation in reservations:
@@ -463,7 +469,7 @@ def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str |
             return (f"Reservation '{name}' is not active: it holds from {reservation.start} to "
                     f"{reservation.end}.")
     known = sorted(reservation.name for reservation in reservations)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
+    near = near_names(name, known, 0.7)
     if near:
         hint = f"Did you mean {' or '.join(map(repr, near))}?"
     else:
