@@ -299,6 +299,22 @@ def test_nodes_of_a_partition_that_are_not_listed(site: Site, monkeypatch: pytes
         text = site.refused({"partition": "secret", "nodes": "2", "chunking": {"size": "2"}})
         assert "2 more of the scheduler's nodes for such a job are not listed here" in text
         assert "Insufficient nodes" in site.refused({"partition": "main", "nodes": "7"})
+        # Plans do not warn of what is handed over.
+        errors = site.plugin.get_initial_vars({"partition": "secret", "nodes": "2"})["errors"]
+        assert errors == []
+        assert site.plugin.get_initial_vars({"partition": "main", "nodes": "7"})["errors"]
+
+
+def test_some_nodes_of_a_partition_are_not_listed(site: Site, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
+    # In alt there are node05 to node08, a group of nodes each for those of odd and even number.
+    with hidden(site, monkeypatch, '#!/bin/sh\n{real} "$@" | grep -av "odd.*alt"\n', "sinfo"):
+        assert len(site.usable({"partition": "alt"})) == 2
+        for chunking in ({"nodes": "3", "chunking": {"size": "3"}}, {
+                "nodes": "3", "chunking": {"size": "2"}}, {
+                "nodes": "3", "node_state": "available"}):
+            text = site.refused({"partition": "alt", **chunking})
+            assert "2 more of the scheduler's nodes" in text, text
 
 
 def test_variables_of_nodes_that_are_not_known(site: Site, monkeypatch: pytest.MonkeyPatch

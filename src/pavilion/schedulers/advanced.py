@@ -410,11 +410,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
         else:
             wrong = self._section_problem(sched_config)
-            problem = (str(wrong) if wrong is not None else
-                       inventory.include_problem(filtered.reasons)
-                       or self._too_few(sched_config, filtered, chunks))
+            problem = str(wrong) if wrong is not None else self._shortage(
+                sched_config, filtered, chunks)
         return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
                         [problem] if problem else [])
+
+    def _shortage(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+                  ) -> str | None:
+        """That a test does not get the nodes that it asks for; None when it does, or when the
+        scheduler decides that."""
+        problem = (inventory.include_problem(filtered.reasons)
+                   or self._too_few(sched_config, filtered, chunks))
+        try:
+            unknown = bool(problem) and self._nodes_for(sched_config)[0] is UNKNOWN_NODES
+        except PavilionError:
+            unknown = False
+        return None if unknown else problem
 
     def _too_few(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
                  ) -> str | None:
@@ -529,20 +540,20 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 raise SchedulerPluginError(_needs_nodes(exc.msg, needs), data=exc.data,
                                            prior_error=exc.prior_error) from exc
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        short = problem or (None if needs else inventory.include_problem(filtered.reasons)
-                            or self._too_few(config, filtered, chunks))
+        short = (problem or inventory.include_problem(filtered.reasons)
+                 or self._too_few(config, filtered, chunks))
         missing = self._missing_nodes(config) if short else 0
         if missing and not needs:
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        if problem is None:
-            # The planner says so where there are too few.
-            problem = None if short else self._placement_problem(config, filtered)
-            if problem is None:
-                return filtered, chunks
         if missing:
-            problem = _needs_nodes(f"{problem} {missing} more of the scheduler's nodes for such a "
-                                   "job are not listed here", needs)
-        raise SchedConfigError(problem)
+            raise SchedConfigError(_needs_nodes(
+                f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
+                "here", needs))
+        # The planner says so where there are too few.
+        problem = problem or (None if short else self._placement_problem(config, filtered))
+        if problem is not None:
+            raise SchedConfigError(problem)
+        return filtered, chunks
 
     def _nodes_problem(self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
                        ) -> str | None:
