@@ -310,7 +310,9 @@ def test_the_section_of_slurm(slurm: Slurm) -> None:
     assert set(validators) == set(validate_config({})["slurm"]) >= set(defaults)
     for key in validators:
         if key != "mpi_cmd":
-            assert validate_config({"slurm": {key: "a"}})["slurm"][key] == ["a"]
+            # A list of states has states of Slurm's only.
+            word = "idle" if key.endswith("_states") else "a"
+            assert validate_config({"slurm": {key: word}})["slurm"][key] == [word]
     assert validate_config({"slurm": {"mpi_cmd": "mpirun"}})["slurm"]["mpi_cmd"] == "mpirun"
     with pytest.raises(SchedConfigError, match="mpi_cmd"):
         validate_config({"slurm": {"mpi_cmd": "aprun"}})

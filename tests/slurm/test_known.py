@@ -333,12 +333,15 @@ def check_values(site: Site) -> None:
 # --- Accounts ---
 
 
-def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                                  ) -> None:
-    """The rows of sacctmgr are those of 22.05.8."""
+@pytest.mark.parametrize(("enforced", "qos_too"), [("associations,limits,qos", True),
+                                                    ("associations,limits", False)])
+def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  enforced: str, qos_too: bool) -> None:
+    """The rows of sacctmgr are those of 22.05.8.  There, without 'qos' in the setting, Slurm takes
+    any QOS, and such that do not exist (measured)."""
     for name, text in {
-        "scontrol": 'case "$*" in *config*) echo "AccountingStorageEnforce = associations,limits";'
-                    ' echo "ClusterName             = t";; *) echo "No reservations in the '
+        "scontrol": 'case "$*" in *config*) echo "AccountingStorageEnforce = '
+                    f'{enforced}"; echo "ClusterName             = t";; *) echo "No reservations in the '
                     'system";; esac',
         "sacctmgr": 'echo "physics|normal,high"; echo "chem|normal"',
         "sinfo": "exit 1", "squeue": "exit 1", "sbatch": "exit 1", "scancel": "exit 1"}.items():
@@ -352,8 +355,9 @@ def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: p
         text = str(plugin._section_problem(validate_config({"account": "phisics"})))
         assert text == ("There is no account 'phisics' that you may use. Did you mean 'physics'? "
                         "There are: chem, physics.")
-        assert "There is no QOS 'hihg' that you may use. Did you mean 'high'?" in str(
-            plugin._section_problem(validate_config({"qos": "hihg"})))
+        problem = plugin._section_problem(validate_config({"qos": "hihg"}))
+        assert qos_too == ("There is no QOS 'hihg' that you may use. Did you mean 'high'?"
+                           in str(problem)) and (problem is not None) == qos_too
 
 
 # --- Users without a name, and sites that say little about jobs ---

@@ -32,6 +32,7 @@ _QUICK = 15.0
 # And before what failed is tried again.
 _RETRY = 15.0
 _SHOWN_NAMES = 30
+_ENFORCED = re.compile(r"^AccountingStorageEnforce\s*=\s*(\S+)", re.MULTILINE)
 
 
 class Partition(NamedTuple):
@@ -120,13 +121,15 @@ class Known:
 
     def accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         """The accounts and the QOS that this user's jobs may have; empty where nobody says, or
-        Slurm takes any."""
+        Slurm takes any, as it does for the QOS where it enforces associations alone."""
         return self._once("accounts", self._ask_for_accounts)
 
     def _ask_for_accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         settings = self._client.settings()
-        if not re.search(r"^AccountingStorageEnforce\s*=.*associations", settings, re.MULTILINE):
+        found = _ENFORCED.search(settings)
+        enforced = found[1].lower().split(",") if found else []
+        if "associations" not in enforced:
             return nothing
         try:
             user = getpass.getuser()
@@ -136,7 +139,8 @@ class Known:
             user, parsing.cluster_name(settings))).splitlines()]
         rows = [row for row in listed if len(row) == len(queries.ASSOCIATION_FIELDS) and row[0]]
         return (frozenset(row[0] for row in rows),
-                frozenset(name for row in rows for name in row[1].split(",") if name))
+                frozenset(name for row in rows for name in row[1].split(",") if name)
+                if "qos" in enforced else frozenset())
 
     def _quick(self, argv: list[str]) -> str:
         """What a command prints; '' when it fails."""
