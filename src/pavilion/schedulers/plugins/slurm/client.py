@@ -91,9 +91,11 @@ class SlurmClient:
         kind = classify_result(result)
         if kind is None:
             return result.stdout
+        # Formats of fields hold control characters, and say nothing to a user.
+        shown = [word if word.isprintable() else "..." for word in argv]
+        command, result = " ".join(shown), result._replace(argv=tuple(shown))
         if _NO_CONTROLLER in result.stderr:
             raise failed("Slurm could not be asked", result)
-        command = " ".join(word if word.isprintable() else "..." for word in argv)
         if kind is Failure.DENIED:
             raise NodesUnknownError(
                 f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
@@ -291,7 +293,7 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
     advice = hint(result.stderr)
     text = what + where
     if said:
-        text += f": {said}"
+        text += f": {said if said.endswith('...') else said.rstrip('.')}"
     text += f" [{result.describe()}]" if not said or classify_result(result) in (
         Failure.TRANSIENT, None) else ""
     return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
