@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -122,6 +123,30 @@ def test_a_scheduler_that_failed_once_is_asked_again(plugin: Dummy) -> None:
     plugin.machine.unreachable = None
     plugin.INVENTORY_RETRY = 0.0
 
+    assert len(nodes_of(plugin)) == 16
+
+
+def test_a_time_out_serves_longer(plugin: Dummy, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    ask = plugin._get_raw_node_data
+
+    def slow(config: dict[str, Any]) -> Any:
+        nonlocal now
+        now += 120.0
+        return ask(config)
+
+    monkeypatch.setattr("pavilion.schedulers.advanced.time", SimpleNamespace(
+        monotonic=lambda: now))
+    monkeypatch.setattr(plugin, "_get_raw_node_data", slow)
+    plugin.machine.unreachable = "No answer."
+    for _ in range(3):
+        with pytest.raises(SchedulerPluginError):
+            nodes_of(plugin)
+        # Another command of the scheduler's times out.
+        now += 100.0
+    assert plugin.calls["_get_raw_node_data"] == 1
+    now += 100.0
+    plugin.machine.unreachable = None
     assert len(nodes_of(plugin)) == 16
 
 

@@ -15,12 +15,16 @@ from plugin_tools import Site, header, info, site_of
 
 from contract.fakes import active
 from pavilion.schedulers import Slurm, validate_config
+from pavilion.schedulers.inventory import filter_nodes
+from pavilion.schedulers.plugins.slurm import parsing
+from pavilion.schedulers.plugins.slurm.inventory import Inventory
 from pavilion.schedulers.plugins.slurm.known import (
     Partition,
     open_reservations,
     own_name,
     parse_partitions,
 )
+from pavilion.schedulers.plugins.slurm.parsing import Node
 
 
 @pytest.fixture
@@ -35,6 +39,7 @@ def site(slurm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 @pytest.mark.parametrize(("schedule", "texts"), [
     ({"partition": "mian"}, ["There is no partition 'mian'. Did you mean 'main'?",
                              "There are: alt, main, secret."]),
+    ({"partition": "MAIN"}, ["There is no partition 'MAIN'. Did you mean 'main'?"]),
     ({"partition": "main,xyz"}, ["There is no partition 'xyz'.", "There are: alt, main, secret."]),
     ({"reservation": "nosuch"}, ["There is no reservation 'nosuch' (any more). There are none."]),
     ({"slurm": {"features": ["od"]}}, ["There is no feature 'od'. Did you mean 'odd'?"]),
@@ -70,6 +75,17 @@ def test_a_slurm_that_does_not_answer_is_nothing_against_a_name(site: Site) -> N
                                             "slurm": {"features": ["y"]}}) is None
 
 
+def test_partitions_that_are_not_listed_are_nothing_against_a_name(
+        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # There may be some, or nodes of some, that sinfo does not list.
+    with hidden(site, monkeypatch, """#!/bin/sh
+case "$*" in *"show partition"*) echo "slurm_load_partitions error: what?" >&2; exit 1;; esac
+exec {real} "$@"
+""", "scontrol"):
+        assert site.plugin.section_problem({"partition": "nosuch"}) is None
+        assert site.plugin.section_problem({"slurm": {"features": ["nosuch"]}}) is None
+
+
 def test_partitions_are_read_in_any_order() -> None:
     text = ("PartitionName=q AllowGroups=ALL Default=NO Nodes=q-[1-6] State=UP TotalNodes=6 x=1\n"
             "a banner\n"
@@ -101,6 +117,16 @@ def test_reservations_that_a_user_may_use(users: str, groups: str, accounts: str
 
 
 # --- Reservations ---
+
+
+def test_reservations_may_be_hidden(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.cluster.reserve("r1", ["node01"])
+    hides = "The site shows you those alone that you may use (PrivateData)."
+    assert hides not in site.refused({"reservation": "theirs"})
+    monkeypatch.setattr(site.plugin._client, "_config_text", "PrivateData = jobs,reservations\n")
+    monkeypatch.setattr(site.plugin._client, "_ask_config_at", float("inf"))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert hides in str(site.plugin.section_problem({"reservation": "theirs"}))
 
 
 def test_a_list_of_reservations(site: Site) -> None:
@@ -135,6 +161,68 @@ def test_a_reservation_that_has_not_begun_is_waited_for(site: Site) -> None:
     site.wait_status(test, "SCHEDULED", "reservation")
     assert "(Reservation)" in site.status(test).note
     assert "Reservation 'later' begins at 20" in site.status(test).note
+
+
+@pytest.fixture
+def real_site(slurm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    if not slurm.is_real:
+        pytest.skip("the fake does not schedule by partitions and flags of reservations")
+    with site_of(slurm, monkeypatch, "known") as made:
+        yield made
+
+
+def test_jobs_go_to_the_partition_of_their_reservation(real_site: Site) -> None:
+    # Without a partition of their own [22.05.8, 25.11]; that of an unlimited one is the default.
+    site = real_site
+    site.cluster.ok("scontrol", "create", "reservation", "reservationname=inalt", "users=root",
+                    "starttime=now", "duration=60", "nodes=node08", "partitionname=alt")
+    site.cluster.reserve("anywhere", ["node07"])
+    assert site.usable({"reservation": "inalt"}) == ["node08"]
+    test = site.start({"reservation": "inalt"})
+    assert site.recorded(test)["partition"] == "alt"
+    assert site.usable({"reservation": "inalt", "chunking": {"size": "1"}}) == ["node08"]
+    assert 'not in the default partition "main"' in site.refused({"reservation": "anywhere"})
+
+
+def test_a_flexible_reservation_is_no_limit(real_site: Site) -> None:
+    site = real_site
+    site.cluster.reserve("flex", ["node06"], flags=["FLEX"])
+    site.cluster.reserve("others", ["node01"])
+    test = site.start({"reservation": "flex", "nodes": "3"})
+    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    assert "not in reservation" in site.refused({"reservation": "flex", "nodes": "6"})
+
+
+# Of 22.05.8.
+_FLEX = _RESERVATION.replace("Nodes=node03", "Nodes=node06").replace("=SPEC", "=FLEX,SPEC")
+_IN_ALT = _RESERVATION.replace("Nodes=node03", "Nodes=node08").replace(
+    "PartitionName=(null)", "PartitionName=alt")
+
+
+def seen(lines: str, **schedule: Any) -> list[str]:
+    """The nodes that a test may use; node01 to node06 are in main, node05 to node08 in alt."""
+    nodes = [Node(f"node0{number}", "IDLE", 4, 2000, ("a",), tuple(
+        name for name, there in (("main", number <= 6), ("alt", number >= 5)) if there), "")
+        for number in range(1, 9)]
+    with active(Slurm()) as plugin:
+        config = validate_config(schedule)
+        found = Inventory(parsing.parse_reservations(lines)[0], "main")
+        infos = {node.name: found.node_info(node, config) for node in nodes}
+        return filter_nodes(infos, config, lambda name, node: plugin._filter_custom(
+            config, name, node))[0]
+
+
+def test_partitions_and_flags_of_reservations() -> None:
+    who = {"users": "root", "groups": "(null)", "accounts": "(null)"}
+    lines = (_FLEX.format(name="flex", **who) + _IN_ALT.format(name="inalt", **who)
+             + _RESERVATION.format(name="others", **who))
+    assert seen(lines, reservation="inalt") == ["node08"]
+    assert seen(lines, reservation="inalt", partition="main") == []
+    # Where Slurm picks the nodes.
+    assert seen(lines, reservation="flex") == ["node01", "node02", "node04", "node05", "node06"]
+    for chosen in ({"nodes": "all"}, {"chunking": {"size": "1"}}):
+        assert seen(lines, reservation="flex", **chosen) == ["node06"]
+    assert seen(lines, reservation="others") == ["node03"]
 
 
 # --- Sites that hide their nodes ---
@@ -192,7 +280,9 @@ def check_needs(site: Site) -> None:
         site.wait_status(test, "SCHED_ERROR", "ended in order")
     for schedule, key in NEEDS:
         text = site.refused(schedule)
-        assert "sinfo" in text and key in text, text
+        assert key in text, text
+        # The command is named once, without its formats.
+        assert "sinfo" in text and "StateComplete" not in text and text.count("-a -O") <= 1, text
         assert "Without these" in text
 
 
@@ -213,6 +303,22 @@ def test_nodes_of_a_partition_that_are_not_listed(site: Site, monkeypatch: pytes
         text = site.refused({"partition": "secret", "nodes": "2", "chunking": {"size": "2"}})
         assert "2 more of the scheduler's nodes for such a job are not listed here" in text
         assert "Insufficient nodes" in site.refused({"partition": "main", "nodes": "7"})
+        # Plans do not warn of what is handed over.
+        errors = site.plugin.get_initial_vars({"partition": "secret", "nodes": "2"})["errors"]
+        assert errors == []
+        assert site.plugin.get_initial_vars({"partition": "main", "nodes": "7"})["errors"]
+
+
+def test_some_nodes_of_a_partition_are_not_listed(site: Site, monkeypatch: pytest.MonkeyPatch
+                                                  ) -> None:
+    # In alt there are node05 to node08, a group of nodes each for those of odd and even number.
+    with hidden(site, monkeypatch, '#!/bin/sh\n{real} "$@" | grep -av "odd.*alt"\n', "sinfo"):
+        assert len(site.usable({"partition": "alt"})) == 2
+        for chunking in ({"nodes": "3", "chunking": {"size": "3"}}, {
+                "nodes": "3", "chunking": {"size": "2"}}, {
+                "nodes": "3", "node_state": "available"}):
+            text = site.refused({"partition": "alt", **chunking})
+            assert "2 more of the scheduler's nodes" in text, text
 
 
 def test_variables_of_nodes_that_are_not_known(site: Site, monkeypatch: pytest.MonkeyPatch
@@ -231,12 +337,15 @@ def check_values(site: Site) -> None:
 # --- Accounts ---
 
 
-def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                                  ) -> None:
-    """The rows of sacctmgr are those of 22.05.8."""
+@pytest.mark.parametrize(("enforced", "qos_too"), [("associations,limits,qos", True),
+                                                    ("associations,limits", False)])
+def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  enforced: str, qos_too: bool) -> None:
+    """The rows of sacctmgr are those of 22.05.8.  There, without 'qos' in the setting, Slurm takes
+    any QOS, and such that do not exist (measured)."""
     for name, text in {
-        "scontrol": 'case "$*" in *config*) echo "AccountingStorageEnforce = associations,limits";'
-                    ' echo "ClusterName             = t";; *) echo "No reservations in the '
+        "scontrol": f'case "$*" in *config*) echo "AccountingStorageEnforce = {enforced}"; '
+                    'echo "ClusterName             = t";; *) echo "No reservations in the '
                     'system";; esac',
         "sacctmgr": 'echo "physics|normal,high"; echo "chem|normal"',
         "sinfo": "exit 1", "squeue": "exit 1", "sbatch": "exit 1", "scancel": "exit 1"}.items():
@@ -250,8 +359,9 @@ def test_accounts_and_qos_where_they_are_enforced(tmp_path: Path, monkeypatch: p
         text = str(plugin._section_problem(validate_config({"account": "phisics"})))
         assert text == ("There is no account 'phisics' that you may use. Did you mean 'physics'? "
                         "There are: chem, physics.")
-        assert "There is no QOS 'hihg' that you may use. Did you mean 'high'?" in str(
-            plugin._section_problem(validate_config({"qos": "hihg"})))
+        problem = plugin._section_problem(validate_config({"qos": "hihg"}))
+        assert qos_too == ("There is no QOS 'hihg' that you may use. Did you mean 'high'?"
+                           in str(problem)) and (problem is not None) == qos_too
 
 
 # --- Users without a name, and sites that say little about jobs ---

@@ -184,6 +184,12 @@ def test_fewer_tasks_than_nodes_are_refused(plugin: Slurm, schedule: dict[str, A
     assert settled(plugin, tasks="2", nodes="4", min_nodes="1")["tasks"] == 2
 
 
+@pytest.mark.parametrize(("key", "option"), [("partition", "-p"), ("reservation", "--reservation"),
+                                             ("qos", "--qos")])
+def test_blanks_in_a_list_of_names(plugin: Slurm, key: str, option: str) -> None:
+    assert f'{option} "a,b"' in lines(settled(plugin, **{key: "a , b"}))
+
+
 # --- With a Slurm ---
 
 
@@ -208,6 +214,24 @@ def test_slurm_gets_what_the_user_asked_for(site: Site, options: list[str],
     # Of a job that waits, Slurm shows a range.
     found["num_nodes"] = found["num_nodes"].partition("-")[0]
     assert {key: found[key] for key in recorded} == recorded
+
+
+@pytest.mark.parametrize("schedule", [{"nodes": "all"}, {"nodes": "50%"},
+                                      {"nodes": "all", "chunking": {"size": "3"}}])
+def test_fewer_tasks_than_a_share_of_the_nodes_are_refused(site: Site, schedule: dict[str, Any]
+                                                           ) -> None:
+    test = site.test({**schedule, "tasks": "2"})
+    plan = site.plugin.plan_tests([test])  # type: ignore[list-item]
+    assert [error.tests for error in plan.errors] == [[test]] and not plan.jobs
+    text = site.refused({**schedule, "tasks": "2"})
+    # In the user's words, and not as a failure of the plugin's.
+    assert "schedule.tasks is 2" in text and "_kickoff_lines" not in text
+    site.start({"nodes": "all", "tasks": "2", "chunking": {"size": "2"}})
+
+
+def test_a_list_of_partitions_with_a_blank(site: Site) -> None:
+    assert site.recorded(site.start({"partition": "main, alt"}))["partition"] in (
+        "main", "alt", "main,alt")
 
 
 def test_a_name_of_the_users_own(site: Site) -> None:

@@ -80,6 +80,14 @@ def test_the_states_that_are_listed_count_where_nodes_are_picked() -> None:
         True, False, "powered down (POWERED_DOWN)")
 
 
+@pytest.mark.parametrize("text", ["MIXED+CLOUD+POWER_DOWN", "idle!", "IDLE+CLOUD+POWER_UP"])
+def test_states_on_the_way_include_those_about_to_be(text: str) -> None:
+    # What the advice of an error says to list.
+    listed = [*UP, "POWERED_DOWN", "POWERING_DOWN", "POWERING_UP"]
+    assert usable(text, wakes=False) == (False, False)
+    assert node_usable(parse_node_state(text), listed, AVAILABLE, []).up
+
+
 # --- As tests see it ---
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pavilion.schedulers.testkit import BadFault, FakeSlurm, FakeSlurmError
+from pavilion.schedulers.testkit.fake_slurm.context import Context
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -246,6 +247,24 @@ def test_the_controller_ends_when_there_is_nothing_to_do_and_comes_back(slurm: F
     wait_until(lambda: not any("controller" in line for line in _processes_of(slurm.folder)))
     again = submit(slurm)
     wait_until(lambda: slurm.jobs()[again]["state"] == "COMPLETED")
+
+
+def test_a_controller_that_ends_before_a_change_is_made_is_started_again(
+        slurm: FakeSlurm) -> None:
+    """It did not see the change, so nobody else would do what there is to do."""
+    def runs() -> bool:
+        return any("controller" in line for line in _processes_of(slurm.folder))
+
+    class Slow(Context):
+        def ask(self, rpc: str, *, changes: bool = False) -> None:
+            super().ask(rpc, changes=changes)
+            wait_until(lambda: not runs())
+
+    context = Slow(str(slurm.folder), "sbatch", [], slurm.env())
+    with context.change("REQUEST_SUBMIT_BATCH_JOB"):
+        pass
+    context.store.close()
+    wait_until(runs)
 
 
 def test_many_submissions_at_once(slurm: FakeSlurm) -> None:

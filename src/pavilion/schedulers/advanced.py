@@ -47,6 +47,7 @@ class FilteredNodes(NamedTuple):
 class _Answer(NamedTuple):
     """What came of asking the scheduler for its nodes; ``failure`` when nothing did."""
 
+    began: float
     when: float
     data: list[Any]
     extra: Any
@@ -62,9 +63,22 @@ class _Chunks(NamedTuple):
     error: str | None = None
 
 
+# Seconds after which a failure took long.
+_SLOW = 5.0
 # Of a test whose nodes the scheduler picks, where they are not known.
 UNKNOWN_NODES = FilteredNodes(-1, {}, [], {})
 UNKNOWN_CHUNKS = _Chunks("not known", [], False)
+
+
+def pause_after(least: float, took: float) -> float:
+    """Seconds before what failed is tried again.
+
+    They are more the longer it took, so that of several commands that time out none is tried again
+    just because another one was.
+
+    :param least: Seconds after a quick failure.
+    """
+    return least * max(1.0, took / _SLOW)
 
 
 def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
@@ -115,7 +129,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     IS_PLUGIN_BASE = True
 
     # After the scheduler could not be asked for its nodes: how long, in seconds, that answer
-    # serves all who need them.  refresh() forgets it.
+    # serves all who need them; longer where that took more than _SLOW.  refresh() forgets it.
     INVENTORY_RETRY: float = 15.0
     # Why nodes are left out ('cause' of a node, or what _filter_custom gives) -> what lets such
     # nodes in, for messages.
@@ -223,17 +237,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             # A thousand tests must not wait for a thousand time-outs.
             return self._answers.get(
                 sched_config, self._ask_for_nodes,
-                lambda known: (known.failure is None
-                               or time.monotonic() - known.when < self.INVENTORY_RETRY))
+                lambda known: (known.failure is None or time.monotonic() - known.when
+                               < pause_after(self.INVENTORY_RETRY, known.when - known.began)))
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
+        began = time.monotonic()
         try:
             with calling(self.name, "_get_raw_node_data"):
                 answer = self._get_raw_node_data(sched_config)
             data, extra = self._checked_raw(answer)
         except (Exception, SystemExit) as exc:
-            return _Answer(time.monotonic(), [], None, exc)
-        return _Answer(time.monotonic(), data, extra)
+            return _Answer(began, time.monotonic(), [], None, exc)
+        return _Answer(began, time.monotonic(), data, extra)
 
     def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
         """What ``_get_raw_node_data`` gave, if it is what it should be."""
@@ -395,11 +410,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
         else:
             wrong = self._section_problem(sched_config)
-            problem = (str(wrong) if wrong is not None else
-                       inventory.include_problem(filtered.reasons)
-                       or self._too_few(sched_config, filtered, chunks))
+            problem = str(wrong) if wrong is not None else self._shortage(
+                sched_config, filtered, chunks)
         return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
                         [problem] if problem else [])
+
+    def _shortage(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+                  ) -> str | None:
+        """That a test does not get the nodes that it asks for; None when it does, or when the
+        scheduler decides that."""
+        problem = (inventory.include_problem(filtered.reasons)
+                   or self._too_few(sched_config, filtered, chunks))
+        try:
+            unknown = bool(problem) and self._nodes_for(sched_config)[0] is UNKNOWN_NODES
+        except PavilionError:
+            unknown = False
+        return None if unknown else problem
 
     def _too_few(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
                  ) -> str | None:
@@ -514,20 +540,20 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 raise SchedulerPluginError(_needs_nodes(exc.msg, needs), data=exc.data,
                                            prior_error=exc.prior_error) from exc
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        short = problem or (None if needs else inventory.include_problem(filtered.reasons)
-                            or self._too_few(config, filtered, chunks))
+        short = (problem or inventory.include_problem(filtered.reasons)
+                 or self._too_few(config, filtered, chunks))
         missing = self._missing_nodes(config) if short else 0
         if missing and not needs:
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        if problem is None:
-            # The planner says so where there are too few.
-            problem = None if short else self._placement_problem(config, filtered)
-            if problem is None:
-                return filtered, chunks
         if missing:
-            problem = _needs_nodes(f"{problem} {missing} more of the scheduler's nodes for such a "
-                                   "job are not listed here", needs)
-        raise SchedConfigError(problem)
+            raise SchedConfigError(_needs_nodes(
+                f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
+                "here", needs))
+        # The planner says so where there are too few.
+        problem = problem or (None if short else self._placement_problem(config, filtered))
+        if problem is not None:
+            raise SchedConfigError(problem)
+        return filtered, chunks
 
     def _nodes_problem(self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
                        ) -> str | None:

@@ -19,10 +19,10 @@ HOUR = 3600
 _MOST_SECONDS = 10 ** 18 * HOUR
 _UNITS = {"d": 24 * HOUR, "h": HOUR, "m": 60, "s": 1}
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", re.ASCII)
-_PARTS = re.compile(r"\s*".join((
-    r"(?:(?P<d>[0-9]+)\s*d(?:ays?)?)?", r"(?:(?P<h>[0-9]+)\s*h(?:ours?|rs?)?)?",
-    r"(?:(?P<m>[0-9]+)\s*m(?:in(?:ute)?s?)?)?", r"(?:(?P<s>[0-9]+)\s*s(?:ec(?:ond)?s?)?)?")),
-    re.ASCII)
+_PARTS = re.compile(r"\s*".join(
+    rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]+)?)\s*{words})?" for unit, words in (
+        ("d", "d(?:ays?)?"), ("h", "h(?:ours?|rs?)?"), ("m", "m(?:in(?:ute)?s?)?"),
+        ("s", "s(?:ec(?:ond)?s?)?"))), re.ASCII)
 _CLOCK = re.compile(r"(?:(?P<d>[0-9]+)-)?(?P<h>[0-9]+):(?P<m>[0-5]?[0-9]):(?P<s>[0-5]?[0-9])",
                     re.ASCII)
 
@@ -123,4 +123,5 @@ def _seconds(value: Any) -> int | None:
     match = _CLOCK.fullmatch(text) or (_PARTS.fullmatch(text) if text else None)
     if match is None:
         return None
-    return sum(int(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
+    return math.ceil(sum(Decimal(number) * _UNITS[unit]
+                         for unit, number in match.groupdict().items() if number))

@@ -92,9 +92,11 @@ class SlurmClient:
         kind = classify_result(result)
         if kind is None:
             return result.stdout
+        # Formats of fields hold control characters, and say nothing to a user.
+        shown = [word if word.isprintable() else "..." for word in argv]
+        command, result = " ".join(shown), result._replace(argv=tuple(shown))
         if _NOTHING_GOES.search(result.stderr):
             raise failed("Slurm could not be asked", result)
-        command = " ".join(word if word.isprintable() else "..." for word in argv)
         if kind is Failure.DENIED:
             raise NodesUnknownError(
                 f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
@@ -178,10 +180,17 @@ class SlurmClient:
 
         :param user: A user id; None when it is not known whose job it is.
         """
-        if user is None or os.geteuid() == 0 or user == str(os.getuid()):
+        return user is not None and user != str(os.getuid()) and self.hides("jobs")
+
+    def hides(self, what: str) -> bool:
+        """Whether Slurm keeps something from common users, of which we are one.
+
+        :param what: As in PrivateData of slurm.conf: 'jobs'.
+        """
+        if os.geteuid() == 0:
             return False
         private = _PRIVATE_DATA.search(self.settings())
-        return private is not None and "jobs" in private[1].lower().split(",")
+        return private is not None and what in private[1].lower().split(",")
 
     def settings(self) -> str:
         """The controller's settings, queried once; '' when Slurm does not say, and then it is not
@@ -285,7 +294,7 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
     advice = hint(result.stderr)
     text = what + where
     if said:
-        text += f": {said}"
+        text += f": {said if said.endswith('...') else said.rstrip('.')}"
     text += f" [{result.describe()}]" if not said or classify_result(result) in (
         Failure.TRANSIENT, None) else ""
     return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")

@@ -190,6 +190,11 @@ def _text(key: str) -> Callable[[Request], str | None]:
     return lambda request: quoted(key, request.config.get(key))
 
 
+def _comma_list(key: str, value: Any) -> str | None:
+    """Names with commas between them; sbatch takes a blank there for a part of the name."""
+    return quoted(key, value and ",".join(name.strip() for name in str(value).split(",")))
+
+
 # The header, in this order.
 DIRECTIVES: tuple[Directive, ...] = (
     Directive("--job-name", (), lambda request: quoted(
@@ -199,10 +204,12 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive("--no-requeue", (), lambda request: "", ("requeue", "no-requeue")),
     Directive("--core-spec", ("core_spec",), lambda request: _core_spec(request.config),
               ("core-spec", "thread-spec")),
-    Directive("-p", ("partition",), _text("partition"), ("partition",)),
+    Directive("-p", ("partition",), lambda request: _comma_list(
+        "partition", request.config.get("partition")), ("partition",)),
     Directive("--reservation", ("reservation",), lambda request: _reservation(request.config),
               ("reservation",)),
-    Directive("--qos", ("qos",), _text("qos"), ("qos",)),
+    Directive("--qos", ("qos",), lambda request: _comma_list("qos", request.config.get("qos")),
+              ("qos",)),
     Directive("--account", ("account",), _text("account"), ("account",)),
     Directive("--constraint", ("slurm.features",), lambda request: constraint(
         (request.config.get("slurm") or {}).get("features") or ()), ("constraint",)),
@@ -260,7 +267,7 @@ def _core_spec(config: Mapping[str, Any]) -> str | None:
 
 def _reservation(config: Mapping[str, Any]) -> str | None:
     # 'any' is a filter on nodes; there is no reservation of that name to ask for.
-    return None if config.get("reservation") == "any" else quoted(
+    return None if config.get("reservation") == "any" else _comma_list(
         "reservation", config.get("reservation"))
 
 

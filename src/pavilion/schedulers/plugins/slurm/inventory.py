@@ -37,6 +37,10 @@ class Inventory:
         self._config: Mapping[str, Any] | None = None
         # The reservations that a job would ask for; None when it asks for none.
         self._reach: Reach | None = None
+        # Those of them whose jobs may use nodes that no reservation holds, where Slurm picks.
+        self._flexible: tuple[str, ...] = ()
+        # Where a job goes that names no partition: to that of its reservation, if there is one.
+        self._default: tuple[str, ...] = ()
         self._rules = NodeRules((), (), ())
         # By all that is known of a node but its name, and the reservations that hold it.
         self._alike: dict[tuple[Any, ...], NodeInfo] = {}
@@ -52,6 +56,11 @@ class Inventory:
             self._reach = self._reach_of(config["reservation"], lambda: bool(
                 set(node_needs(config)) - {"schedule.reservation"}))
             named = self._reach.reservations if self._reach else ()
+            flexible = tuple(each.name for each in named if each.is_flexible)
+            self._flexible = flexible if flexible and not node_needs(config) else ()
+            self._default = tuple(dict.fromkeys(
+                each.partition for each in named if each.partition)) or (
+                    (self.default_partition,) if self.default_partition else ())
             self._by_node = self._active if all(each.is_active for each in named) else (
                 parsing.reservations_by_node(each for each in self._reservations
                                              if each.is_active or each in named))
@@ -59,7 +68,7 @@ class Inventory:
             self._rules = NodeRules(slurm["up_states"], slurm["avail_states"],
                                     slurm["reserved_states"], wakes=config["flex_scheduled"])
             self._alike = {}
-        held = self._by_node.get(node.name, ())
+        held = self._by_node.get(node.name, ()) or self._flexible
         key = (held, *node[1:])
         alike = self._alike.get(key)
         if alike is None:
@@ -76,8 +85,8 @@ class Inventory:
         info = parsing.node_info(node, usability, held)
         if self._reach is not None and self._reach.names.isdisjoint(held):
             info["out_of_reach"] = self._reach.why_not
-        if self.default_partition and self.default_partition not in node.partitions:
-            info["not_in_default"] = self.default_partition
+        if self._default and not set(self._default).intersection(node.partitions):
+            info["not_in_default"] = ",".join(self._default)
         return info
 
     def _reach_of(self, reservation: str | None, one_only: Callable[[], bool] = lambda: False
@@ -111,9 +120,10 @@ class Inventory:
 
     def most_in_one(self, reservation: str | None, names: Sequence[str]) -> int | None:
         """How many of these nodes a job can have at most, which runs in one of several
-        reservations; None where it asks for fewer than two."""
+        reservations; None where it asks for fewer than two, or for one that is no limit."""
         reach = self._reach_of(reservation)
-        if reach is None or len(reach.reservations) < 2:
+        if reach is None or len(reach.reservations) < 2 or any(
+                each.is_flexible for each in reach.reservations):
             return None
         return max(len(set(each.nodes).intersection(names)) for each in reach.reservations)
 

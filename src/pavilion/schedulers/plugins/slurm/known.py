@@ -7,7 +7,6 @@ answer, nothing is known against a name, and sbatch decides.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import threading
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 
+from ...advanced import pause_after
 from . import parsing, queries
 from .client import SlurmClient
 from .errors import classify_result
@@ -31,6 +31,7 @@ _QUICK = 15.0
 # And before what failed is tried again.
 _RETRY = 15.0
 _SHOWN_NAMES = 30
+_ENFORCED = re.compile(r"^AccountingStorageEnforce\s*=\s*(\S+)", re.MULTILINE)
 
 
 class Partition(NamedTuple):
@@ -70,8 +71,10 @@ class Known:
 
     def partitions(self) -> dict[str, Partition] | None:
         """All partitions, those included whose nodes are hidden; None where Slurm does not say."""
-        return self._once("partitions", lambda: parse_partitions(
-            self._quick(queries.partitions())) or None)
+        def ask() -> dict[str, Partition] | None:
+            result = self._client.querying.run(queries.partitions(), _QUICK)
+            return parse_partitions(result.stdout) if classify_result(result) is None else None
+        return self._once("partitions", ask)
 
     def reservations(self) -> list[parsing.Reservation]:
         """All reservations.
@@ -99,12 +102,14 @@ class Known:
     def _reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
         with self._lock:
             failed: tuple[float, SchedulerPluginError] | None = self._kept.get("no reservations")
-            if failed and time.monotonic() - failed[0] < _RETRY:
+            began = time.monotonic()
+            if failed and began < failed[0]:
                 raise failed[1]
             try:
                 return self._once("reservations", self._ask_for_reservations)
             except SchedulerPluginError as exc:
-                self._kept["no reservations"] = time.monotonic(), exc
+                now = time.monotonic()
+                self._kept["no reservations"] = now + pause_after(_RETRY, now - began), exc
                 raise
 
     def _ask_for_reservations(self) -> tuple[list[parsing.Reservation], frozenset[str]]:
@@ -113,13 +118,15 @@ class Known:
 
     def accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         """The accounts and the QOS that this user's jobs may have; empty where nobody says, or
-        Slurm takes any."""
+        Slurm takes any, as it does for the QOS where it enforces associations alone."""
         return self._once("accounts", self._ask_for_accounts)
 
     def _ask_for_accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         settings = self._client.settings()
-        if not re.search(r"^AccountingStorageEnforce\s*=.*associations", settings, re.MULTILINE):
+        found = _ENFORCED.search(settings)
+        enforced = found[1].lower().split(",") if found else []
+        if "associations" not in enforced:
             return nothing
         user = own_name()
         if not user:
@@ -128,7 +135,8 @@ class Known:
             user, parsing.cluster_name(settings))).splitlines()]
         rows = [row for row in listed if len(row) == len(queries.ASSOCIATION_FIELDS) and row[0]]
         return (frozenset(row[0] for row in rows),
-                frozenset(name for row in rows for name in row[1].split(",") if name))
+                frozenset(name for row in rows for name in row[1].split(",") if name)
+                if "qos" in enforced else frozenset())
 
     def _quick(self, argv: list[str]) -> str:
         """What a command prints; '' when it fails."""
@@ -163,8 +171,9 @@ class Known:
         if listed >= set(wanted):
             return None
         # Those without nodes, and those whose nodes are hidden.
-        known = {*listed, *(self.partitions() or ())}
-        return _missing("partition", wanted, known) if known else None
+        others = self.partitions()
+        known = {*listed, *(others or ())}
+        return _missing("partition", wanted, known) if known and others is not None else None
 
     def _reservation_problem(self, config: Mapping[str, Any]) -> str | None:
         wanted = reservation_names(config["reservation"])
@@ -173,8 +182,12 @@ class Known:
         except SchedulerPluginError:
             return None
         names = {reservation.name for reservation in found}
-        return next((parsing.reservation_problem(name, found) for name in wanted
-                     if name not in names), None)
+        problem = next((parsing.reservation_problem(name, found) for name in wanted
+                        if name not in names), None)
+        if problem and self._client.hides("reservations"):
+            # Those that this user's jobs cannot use.
+            problem += " The site shows you those alone that you may use (PrivateData)."
+        return problem
 
     def _feature_problem(self, config: Mapping[str, Any]) -> str | None:
         wanted = {part.strip() for feature in config["slurm"]["features"]
@@ -182,7 +195,7 @@ class Known:
         if not wanted or not self._nodes():
             return None
         known = self._counts("features").keys()
-        if known >= wanted or self.hidden_nodes(None):
+        if known >= wanted or self.partitions() is None or self.hidden_nodes(None):
             return None
         return _missing("feature", sorted(wanted), known)
 
@@ -325,7 +338,7 @@ def _missing(kind: str, wanted: Iterable[str], known: Iterable[str], which: str 
     name = next((name for name in wanted if name not in set(there)), None)
     if name is None:
         return None
-    near = difflib.get_close_matches(name, there, n=3, cutoff=0.6)
+    near = parsing.near_names(name, there)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = f" and {len(there) - _SHOWN_NAMES} more" if len(there) > _SHOWN_NAMES else ""
     listed = f"There are: {', '.join(there[:_SHOWN_NAMES])}{more}." if there else "There are none."

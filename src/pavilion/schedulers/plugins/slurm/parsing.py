@@ -376,6 +376,16 @@ class Reservation(NamedTuple):
     end: str
 
     @property
+    def partition(self) -> str:
+        """Where jobs in it go that name no partition; '' for the default one."""
+        return ""
+
+    @property
+    def is_flexible(self) -> bool:
+        """Whether jobs in it may use other nodes, too, and begin before it does."""
+        return "FLEX" in self.flags
+
+    @property
     def is_maintenance(self) -> bool:
         """Whether nodes in maintenance can be used through it."""
         return "MAINT" in self.flags
@@ -386,11 +396,25 @@ class Reservation(NamedTuple):
         return self.state == "ACTIVE"
 
 
+class ReservationOfPartition(Reservation):
+    """One whose jobs go to a partition of its own."""
+
+    of_partition = ""
+
+    @property
+    def partition(self) -> str:
+        """Where jobs in it go that name no partition."""
+        return self.of_partition
+
+
 # Keys in their order; comments, which users write, come last. Newer releases have others between.
 _RESERVATION_NAME = "ReservationName="
 _RESERVATION_KEYS = [re.compile(key) for key in (
     "ReservationName=", r" StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) ",
     r"\bNodes=(?P<nodes>\S*) NodeCnt=", r" Flags=(?P<flags>\S*) ", r" State=(?P<state>\S+)")]
+
+
+_RESERVATION_PARTITION = re.compile(r" PartitionName=(?!\(null\))(\S+) Flags=")
 
 
 def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
@@ -422,9 +446,12 @@ def _reservation(line: str) -> Reservation:
         raise ValueError("keys are missing or in another order")
     values = {key: value or "" for key, value in keys.values.items()}
     name = line[len(_RESERVATION_NAME):].partition(" StartTime=")[0]
-    return Reservation(name, tuple(hostlists.expand(values["nodes"])),
-                       frozenset(_list(values["flags"])), values["state"], values["start"],
-                       values["end"])
+    partition = _RESERVATION_PARTITION.search(line)
+    found = ReservationOfPartition(name, tuple(hostlists.expand(values["nodes"])),
+                                   frozenset(_list(values["flags"])), values["state"],
+                                   values["start"], values["end"])
+    found.of_partition = partition[1] if partition else ""
+    return found
 
 
 def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple[str, ...]]:
@@ -443,6 +470,12 @@ def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple
     return held
 
 
+def near_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """Names that may have been meant, the nearest first; upper and lower case are the same."""
+    lower: dict[str, str] = {each.lower(): each for each in known}
+    return [lower[near] for near in difflib.get_close_matches(name.lower(), lower, 3, cutoff)]
+
+
 def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str | None:
     """Say why a job cannot run in a reservation of that name now; None when it can."""
     for reservation in reservations:
@@ -452,7 +485,7 @@ def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str |
             return (f"Reservation '{name}' is not active: it holds from {reservation.start} to "
                     f"{reservation.end}.")
     known = sorted(reservation.name for reservation in reservations)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
+    near = near_names(name, known, 0.7)
     if near:
         hint = f"Did you mean {' or '.join(map(repr, near))}?"
     else:

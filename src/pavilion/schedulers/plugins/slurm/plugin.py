@@ -23,14 +23,16 @@ from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerP
 from ...config import calc_node_range, validate_list
 from ...inventory import NodesUnknownError, node_needs
 from ...kickoff import KickoffScriptHeader
-from .extra import PLACING, given_names, settled, value_of
+from .extra import PLACING, given_names, refuse_fewer_tasks, settled, value_of
 from .header import SbatchHeader
 from .vars import SlurmVars
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
+    from pavilion.test_run import TestRun
 
     from ...job_table import JobRecord, JobTable, Lookup
+    from ...planning import TestRequest
     from .client import SlurmClient
     from .identity import FoundJob
     from .inventory import Inventory
@@ -232,6 +234,15 @@ class Slurm(SchedulerPluginAdvanced):
         """The cluster that a test's jobs go to; '' for this host's own."""
         named = value_of(sched_config["slurm"]["sbatch_extra"], "clusters")
         return "" if not named or named == self._client.local_cluster() else named
+
+    def _request(self, number: int, test: TestRun) -> tuple[TestRequest, FilteredNodes]:
+        """What a test asks of the planner; a share of the nodes is a number by then.
+
+        :raises SchedConfigError: Also for fewer tasks than nodes.
+        """
+        request, filtered = super()._request(number, test)
+        refuse_fewer_tasks(request.config["tasks"], request.min_nodes)
+        return request, filtered
 
     def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, Any]:
         """What the user told sbatch itself about nodes is judged by sbatch, where it picks them."""

@@ -233,6 +233,8 @@ def _state_names(words: tuple[str, ...]) -> frozenset[str]:
         base, flag = _node_word(word.strip().upper())
         # 'DRAINING' in a list is about the flag; its base stands for itself.
         names.add(flag or base or "")
+    # Who takes nodes on their way takes those that are about to go there.
+    names.update(before for before, on_the_way in _ABOUT_TO.items() if on_the_way in names)
     return frozenset(names)
 
 
@@ -285,6 +287,7 @@ def _first_bad(base: str, flags: frozenset[str], allowed: frozenset[str]) -> str
     return "" if base in allowed else base
 
 
+_ABOUT_TO = {"POWER_DOWN": "POWERING_DOWN", "POWER_UP": "POWERING_UP"}
 _FLAG_ORDER = {flag: place for place, flag in enumerate(NODE_FLAGS)}
 
 

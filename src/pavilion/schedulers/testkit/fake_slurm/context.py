@@ -188,7 +188,8 @@ class Context:
         self._answered()
 
     def _answered(self) -> None:
-        wakeup.wake(self.folder)
+        # Not just woken: one that was about to end did not see what was changed.
+        wakeup.ensure_controller(self.folder)
         if self._unclear:
             self._wait_for_thaw()
 
