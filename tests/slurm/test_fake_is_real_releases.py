@@ -77,8 +77,7 @@ def captured(request: pytest.FixtureRequest) -> Iterator[Captured]:
 def bring_about(one: Captured) -> None:
     slurm = one.slurm
     ids = {name: one.submit(name, *JOBS[name]) for name in list(JOBS)[:-1]}
-    for name in ("timeout", "nodefail"):
-        wait_until(lambda name=name: one.state(ids[name]) == "RUNNING", name)
+    wait_until(lambda: one.state(ids["nodefail"]) == "RUNNING", "nodefail")
     # Slurm finds the node gone, and says so twice in the newer release.
     gone = "Not responding" + (" : Not responding" if one.release == "25.11" else "")
     slurm.set_node_state("node04", "DOWN+NOT_RESPONDING", gone)
