@@ -234,6 +234,30 @@ def test_nodes_are_reserved_at_once(site: Site) -> None:
     assert ". schedule.reservation names the reservation to use." in text
 
 
+def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Site) -> None:
+    site.cluster.reserve("wide", ["node01", "node02", "node03"])
+    site.cluster.reserve("narrow", ["node04", "node05"])
+    for name in ("node01", "node02", "node03"):
+        site.cluster.drain(name)
+    try:
+        chunks = {"nodes": "2", "chunking": {"size": "2"}}
+        test = site.start({**chunks, "reservation": "wide,narrow"})
+        assert "-w node[04-05]" in header(test)
+        # Of main, node06 is left, of alt node06 to node08.
+        assert site.usable({**chunks, "partition": "main,alt"}) == ["node06", "node07", "node08"]
+        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        wait_until(lambda: not site._own_jobs(), "the job is over")
+        site.cluster.unreserve("narrow")
+        site.plugin.refresh()
+        reasons = site.plugin._filter_nodes(validate_config(
+            {**chunks, "partition": "main,alt"}))[1]
+        assert reasons['not in "alt", the partition of several that has the most usable nodes (a '
+                       'job runs in one of them)'] == ["node04"]
+    finally:
+        for name in ("node01", "node02", "node03"):
+            site.cluster.resume(name)
+
+
 # --- Sites that hide their nodes ---
 
 # What PrivateData=nodes prints for common users [22.05.8].
@@ -421,27 +445,3 @@ def test_a_job_runs_in_one_of_several_partitions(site: Site) -> None:
     assert site.recorded(test)["num_nodes"] == "6"
     assert site.usable({**both, "chunking": {"size": "2"}}) == [f"node0{n}" for n in range(1, 7)]
     assert "have no more than 6 each" in site.refused({**both, "nodes": "7"})
-
-
-def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Site) -> None:
-    site.cluster.reserve("wide", ["node01", "node02", "node03"])
-    site.cluster.reserve("narrow", ["node04", "node05"])
-    for name in ("node01", "node02", "node03"):
-        site.cluster.drain(name)
-    try:
-        chunks = {"nodes": "2", "chunking": {"size": "2"}}
-        test = site.start({**chunks, "reservation": "wide,narrow"})
-        assert "-w node[04-05]" in header(test)
-        # Of main, node06 is left, of alt node06 to node08.
-        assert site.usable({**chunks, "partition": "main,alt"}) == ["node06", "node07", "node08"]
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
-        wait_until(lambda: not site._own_jobs(), "the job is over")
-        site.cluster.unreserve("narrow")
-        site.plugin.refresh()
-        reasons = site.plugin._filter_nodes(validate_config(
-            {**chunks, "partition": "main,alt"}))[1]
-        assert reasons['not in "alt", the partition of several that has the most usable nodes (a '
-                       'job runs in one of them)'] == ["node04"]
-    finally:
-        for name in ("node01", "node02", "node03"):
-            site.cluster.resume(name)
