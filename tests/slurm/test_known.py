@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clusters import wait_until
 from plugin_tools import Site, header, info, site_of
 
 from contract.fakes import active
@@ -223,6 +224,40 @@ def test_partitions_and_flags_of_reservations() -> None:
     for chosen in ({"nodes": "all"}, {"chunking": {"size": "1"}}):
         assert seen(lines, reservation="flex", **chosen) == ["node06"]
     assert seen(lines, reservation="others") == ["node03"]
+
+
+def test_nodes_are_reserved_at_once(site: Site) -> None:
+    # The states of nodes show a new reservation some seconds later [22.05.8, 25.11].
+    site.cluster.reserve("new", ["node02", "node03"])
+    assert site.usable() == ["node01", "node04", "node05", "node06"]
+    assert site.usable({"reservation": "new"}) == ["node02", "node03"]
+    text = site.refused({"nodes": "5"})
+    assert "not up: 2 (node[02-03]): reserved: 2" in text
+    assert ". schedule.reservation names the reservation to use." in text
+
+
+def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Site) -> None:
+    site.cluster.reserve("wide", ["node01", "node02", "node03"])
+    site.cluster.reserve("narrow", ["node04", "node05"])
+    for name in ("node01", "node02", "node03"):
+        site.cluster.drain(name)
+    try:
+        chunks = {"nodes": "2", "chunking": {"size": "2"}}
+        test = site.start({**chunks, "reservation": "wide,narrow"})
+        assert "-w node[04-05]" in header(test)
+        # Of main, node06 is left, of alt node06 to node08.
+        assert site.usable({**chunks, "partition": "main,alt"}) == ["node06", "node07", "node08"]
+        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        wait_until(lambda: not site._own_jobs(), "the job is over")
+        site.cluster.unreserve("narrow")
+        site.plugin.refresh()
+        reasons = site.plugin._filter_nodes(validate_config(
+            {**chunks, "partition": "main,alt"}))[1]
+        assert reasons['not in "alt", the partition of several that has the most usable nodes (a '
+                       'job runs in one of them)'] == ["node04"]
+    finally:
+        for name in ("node01", "node02", "node03"):
+            site.cluster.resume(name)
 
 
 # --- Sites that hide their nodes ---

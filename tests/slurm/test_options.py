@@ -56,6 +56,10 @@ def lines(config: dict[str, Any]) -> list[str]:
         ("dependency", "afterok:3")]),
     ("--reserv r1,r2", [("reservation", "r1,r2")]), ("--tasks-per-node=4", [
         ("ntasks-per-node", "4")]),
+    # Whether a value may be in the next word was tried with sbatch 22.05.8, 25.11 and 26.05.
+    ("--export ALL,X=1 -n 2", [("export", "ALL,X=1"), ("ntasks", "2")]),
+    ("--wait-all-nodes 1", [("wait-all-nodes", "1")]), ("--context x", [("context", "x")]),
+    ("--oom-kill-step -n 2", [("oom-kill-step", None), ("ntasks", "2")]),
     ("--comm x", [("comment", "x")]), ("--cluster=c2", [("clusters", "c2")]),
     ("--not-yet-known=7", [("not-yet-known", "7")]), ("--not-yet-known 7 -n 2", [
         ("not-yet-known", "7"), ("ntasks", "2")]),

@@ -298,7 +298,9 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
              for word in (reason[len(INCLUDE_PREFIX):] if reason.startswith(INCLUDE_PREFIX)
                           else reason, *_causes(reasons, reason))]
     texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
-    return "".join(f" {text[0].upper()}{text[1:]}." for text in texts if text)
+    # The name of a key stays as it is written.
+    return "".join(f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
+                   for text in texts if text)
 
 
 def filter_key(

@@ -27,6 +27,7 @@ REFUSED: dict[str, str] = {
     "test-only": "no job would come of it. 'pav-sched plan' shows what would be submitted",
     "wait": "sbatch would not return before the job ends",
     "wrap": "the job's script is the kickoff script",
+    "external": "such a job has no script",
     "help": "it submits nothing",
     "usage": "it submits nothing",
     "version": "it submits nothing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pavilion.types import NodeInfo
@@ -53,8 +53,7 @@ class Inventory:
         if config is not self._config:
             self._config, slurm = config, config["slurm"]
             # Each key that is read makes an inventory of its own: no more than needed.
-            self._reach = self._reach_of(config["reservation"], lambda: bool(
-                set(node_needs(config)) - {"schedule.reservation"}))
+            self._reach = self._reach_of(config["reservation"])
             named = self._reach.reservations if self._reach else ()
             flexible = tuple(each.name for each in named if each.is_flexible)
             self._flexible = flexible if flexible and not node_needs(config) else ()
@@ -89,13 +88,8 @@ class Inventory:
             info["not_in_default"] = ",".join(self._default)
         return info
 
-    def _reach_of(self, reservation: str | None, one_only: Callable[[], bool] = lambda: False
-                  ) -> Reach | None:
-        """The reservations that a job with this ``schedule.reservation`` would ask for.
-
-        A job that asks for several runs in one of them, so where nodes are counted or chosen
-        (``one_only``) it is the largest.
-        """
+    def _reach_of(self, reservation: str | None) -> Reach | None:
+        """The reservations that a job with this ``schedule.reservation`` would ask for."""
         if not reservation:
             return None
         names = reservation_names(reservation)
@@ -104,11 +98,13 @@ class Inventory:
         else:
             found = [each for each in self._reservations if each.name in names]
             why_not = f'not in reservation "{reservation}"'
-        if len(found) > 1 and one_only():
-            largest = max(found, key=lambda each: len(each.nodes))
-            found, why_not = [largest], (f'not in "{largest.name}", the largest of several '
-                                         "reservations (a job runs in one of them)")
         return Reach(tuple(found), frozenset(each.name for each in found), why_not)
+
+    def reachable(self, reservation: str | None) -> list[str]:
+        """The names of the reservations that a job with this ``schedule.reservation`` would ask
+        for."""
+        reach = self._reach_of(reservation)
+        return [] if reach is None else [each.name for each in reach.reservations]
 
     def reservations_for(self, nodes: Sequence[str] | None) -> str | None:
         """What a job with ``reservation: any`` asks for: the reservations that this user may use,

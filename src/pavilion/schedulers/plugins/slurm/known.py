@@ -226,12 +226,6 @@ class Known:
         return max((max(0, (known[name].nodes or 0) - listed.get(name, 0)) for name in names
                     if name in known), default=0)
 
-    def largest(self, partitions: str) -> str | None:
-        """The partition of a list that has the most nodes; None when none is known."""
-        counts = self._counts("partitions")
-        return max((name for name in _names(partitions) if name in counts),
-                   key=lambda name: counts[name], default=None)
-
     def _counts(self, key: str) -> Mapping[str, int]:
         """How many of the nodes that are listed are in each partition, or have each feature."""
         nodes = self._nodes()

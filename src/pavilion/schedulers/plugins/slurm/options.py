@@ -28,23 +28,25 @@ _WITHOUT_VALUE = frozenset([
     "use-min-nodes", "oversubscribe", "share", "external"])
 # The value of these comes in the same word, or not at all.
 _VALUE_MAY_BE = frozenset([
-    "no-kill", "exclusive", "nice", "propagate", "export", "get-user-env", "resv-ports", "wrap",
-    "tres-bind", "stepmgr", "consolidate-segments", "spread-segments"])
+    "no-kill", "exclusive", "nice", "propagate", "get-user-env", "resv-ports", "oom-kill-step",
+    "stepmgr", "consolidate-segments", "spread-segments"])
 _WITH_VALUE = frozenset([
     "array", "account", "bb", "bbf", "begin", "cluster-constraint", "clusters", "cluster",
-    "comment", "constraint", "container", "container-id", "cores-per-socket", "core-spec",
+    "comment", "constraint", "container", "container-id", "container-type", "context",
+    "cores-per-socket", "core-spec",
     "cpu-freq", "cpus-per-gpu", "cpus-per-task", "deadline", "delay-boot", "dependency",
-    "chdir", "distribution", "error", "exclude", "export-file", "extra", "extra-node-info",
+    "chdir", "distribution", "error", "exclude", "export", "export-file", "extra",
+    "extra-node-info",
     "gid", "gpu-bind", "gpu-freq", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task",
     "gres", "gres-flags", "hint", "input", "job-name", "jobid", "kill-on-invalid-dep",
     "licenses", "mail-type", "mail-user", "mcs-label", "mem", "mem-bind", "mem-per-cpu",
     "mem-per-gpu", "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks",
     "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "open-mode",
-    "oom-kill-step", "output", "partition", "power", "prefer", "priority", "profile", "qos",
+    "output", "partition", "power", "prefer", "priority", "profile", "qos",
     "reservation", "segment", "signal", "sockets-per-node", "switches", "tasks-per-node",
     "thread-spec", "threads-per-core", "time", "time-min", "tmp", "tres-per-job",
-    "tres-per-node", "tres-per-socket", "tres-per-task", "uid", "wckey", "workdir", "batch",
-    "bcast"])
+    "tres-per-node", "tres-per-socket", "tres-per-task", "tres-bind", "uid", "wait-all-nodes",
+    "wckey", "workdir", "wrap", "batch", "bcast"])
 _NAMES = sorted(_WITHOUT_VALUE | _VALUE_MAY_BE | _WITH_VALUE)
 # One thing, two names.
 _SAME = {"tasks-per-node": "ntasks-per-node", "cluster": "clusters", "workdir": "chdir",

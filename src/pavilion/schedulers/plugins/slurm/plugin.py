@@ -17,7 +17,7 @@ import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
-from pavilion.types import NodeInfo, NodeList, NodeRange
+from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerPluginAdvanced
 from ...config import calc_node_range, validate_list
@@ -101,8 +101,8 @@ class Slurm(SchedulerPluginAdvanced):
         self._client_lock = threading.Lock()
         self._client_made: SlurmClient | None = None
         self._known_made: Known | None = None
-        # The last section with several partitions, and the one of them that counts.
-        self._partition_of: tuple[Mapping[str, Any], str | None] = ({}, None)
+        # While nodes are filtered: of several partitions, or reservations, the one that counts.
+        self._one_of: dict[str, str] = {}
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were asked about and are not known to be over, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
@@ -265,13 +265,35 @@ class Slurm(SchedulerPluginAdvanced):
                         "job runs in one of them.")
         return None
 
-    def _one_partition(self, sched_config: dict[str, Any]) -> str | None:
-        """The partition to count and choose nodes of, where a test names several."""
-        if "," not in (sched_config["partition"] or "") or not node_needs(sched_config):
-            return None
-        if self._partition_of[0] is not sched_config:
-            self._partition_of = sched_config, self._known.largest(sched_config["partition"])
-        return self._partition_of[1]
+    def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
+                ) -> tuple[NodeList, dict[str, list[str]]]:
+        """The nodes that can be used: where they are counted or chosen here, of several partitions
+        or reservations those of the one that has the most.  A job runs in one of them."""
+        with self._inventory_lock:
+            self._one_of = {}
+            for key, several in self._several(sched_config).items():
+                names, _ = super()._filter(sched_config, nodes, ordered)
+                counts = Counter(each for name in names for each in nodes[name][f"{key}s"])
+                self._one_of[key] = max(several, key=lambda each: counts[each])
+            try:
+                return super()._filter(sched_config, nodes, ordered)
+            finally:
+                self._one_of = {}
+
+    def _several(self, sched_config: dict[str, Any]) -> dict[str, list[str]]:
+        """The partitions and reservations to choose one of, by their keys."""
+        partitions = [name.strip() for name in (sched_config["partition"] or "").split(",")]
+        reservation = sched_config["reservation"] or ""
+        found = {"partition": partitions, "reservation": []}
+        if "," in reservation or reservation == "any":
+            inventory: Inventory | None = self._raw_answer({}).extra
+            found["reservation"] = [] if inventory is None else inventory.reachable(reservation)
+        found = {key: names for key, names in found.items() if len(names) > 1}
+        # Each key that is read makes a list of nodes of its own: no more than needed.
+        needs = set(node_needs(sched_config)) if found else set()
+        if not needs - {"schedule.reservation"}:
+            found.pop("reservation", None)
+        return found if needs else {}
 
     def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
                                    nodes: NodeList | None = None,
@@ -291,10 +313,10 @@ class Slurm(SchedulerPluginAdvanced):
         partition, or in these reservations, cannot get."""
         if "out_of_reach" in node:
             return str(node["out_of_reach"])
-        partition = self._one_partition(sched_config)
-        if partition is not None and partition not in node["partitions"]:
-            return (f'not in "{partition}", the largest of several partitions (a job runs in one '
-                    "of them)")
+        for key, name in self._one_of.items():
+            if name not in node[f"{key}s"]:
+                return (f'not in "{name}", the {key} of several that has the most usable nodes (a '
+                        "job runs in one of them)")
         if not sched_config["partition"] and "not_in_default" in node:
             return (f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
                     "names another)")
