@@ -543,9 +543,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         short = (problem or inventory.include_problem(filtered.reasons)
                  or self._too_few(config, filtered, chunks))
         missing = self._missing_nodes(config) if short else 0
-        if missing and not needs:
+        if missing and not needs and (
+                calc_node_range(config, 0)[0] <= len(filtered.names) + missing):
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        if missing:
+        if missing and needs:
             raise SchedConfigError(_needs_nodes(
                 f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
                 "here", needs))
