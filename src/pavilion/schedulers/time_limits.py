@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
 from typing import Any
 
 from pavilion.errors import SchedConfigError
@@ -113,15 +112,20 @@ def time_limit(value: Any) -> int:
 def _seconds(value: Any) -> int | None:
     """The seconds, rounded up; None for what cannot be read."""
     if isinstance(value, float):
-        return math.ceil(round(value * HOUR, 6)) if math.isfinite(value) else None
+        return _up(value * HOUR) if math.isfinite(value) else None
     text = str(value).strip().lower().lstrip("+")
     # Longer numbers are refused anyhow.
     if len(text) > 40:
         return None
     if _NUMBER.fullmatch(text):
-        return math.ceil(Decimal(text) * HOUR)
+        return _up(float(text) * HOUR)
     match = _CLOCK.fullmatch(text) or (_PARTS.fullmatch(text) if text else None)
     if match is None:
         return None
-    return math.ceil(sum(Decimal(number) * _UNITS[unit]
-                         for unit, number in match.groupdict().items() if number))
+    return _up(sum(float(number) * _UNITS[unit]
+                   for unit, number in match.groupdict().items() if number))
+
+
+def _up(seconds: float) -> int:
+    # 0.07 * 3600 is 252.00000000000003, which is 252.
+    return math.ceil(round(seconds, 6)) if seconds < 2 ** 53 else int(seconds)
