@@ -14,7 +14,7 @@ from pavilion.schedulers import Slurm, validate_config
 from pavilion.schedulers.plugins.slurm.extra import REFUSED, slurm_seconds
 from pavilion.schedulers.plugins.slurm.header import Request, render
 from pavilion.schedulers.plugins.slurm.options import Option, options_of, read_options
-from pavilion.schedulers.time_limits import seconds_of
+from pavilion.schedulers.time_limits import seconds_of, short_text
 
 
 @pytest.fixture
@@ -126,6 +126,14 @@ def test_a_time_limit_is_what_plans_show(plugin: Slurm) -> None:
     config = settled(plugin, "--time=30")
     assert seconds_of(config["time_limit"]) == 1800
     assert not [line for line in lines(config) if line.startswith("-t ")]
+
+
+@pytest.mark.parametrize("option", ["--time=UNLIMITED", "-t 0", "-t infinite"])
+def test_no_time_limit(plugin: Slurm, option: str) -> None:
+    config = settled(plugin, option)
+    assert short_text(config["time_limit"]) == "unlimited"
+    assert config["time_limit"] > 10 ** 6
+    assert lines(config)[-1] == option
 
 
 @pytest.mark.parametrize(("option", "features"), [

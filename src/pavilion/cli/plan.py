@@ -9,7 +9,7 @@ from pavilion.errors import ConfigError
 from pavilion.preview import Preview, PreviewJob, kickoff_script, preview
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import node_range_text
-from pavilion.schedulers.time_limits import HOUR, seconds_of, short_text
+from pavilion.schedulers.time_limits import HOUR, UNLIMITED, seconds_of, short_text
 
 from . import base
 from .base import PROGRAM, Command, Session
@@ -86,7 +86,10 @@ def _record(session: Session, job: PreviewJob) -> dict[str, Any]:
     return record
 
 
-def _hours(limit: int) -> int | float:
+def _hours(limit: int) -> int | float | None:
+    """Hours; None for no limit."""
+    if limit == UNLIMITED:
+        return None
     return limit if type(limit) is int else seconds_of(limit) / HOUR
 
 

@@ -69,6 +69,10 @@ class TimeLimit(int):
         return self
 
 
+# What a user may ask a scheduler for in its own words.  It is longer than any other.
+UNLIMITED = TimeLimit(_MOST_SECONDS + 1)
+
+
 def seconds_of(limit: int) -> int:
     """The seconds of a validated ``schedule.time_limit``."""
     return limit.seconds if isinstance(limit, TimeLimit) else limit * HOUR
@@ -86,7 +90,9 @@ def clock_text(limit: int) -> str:
 
 
 def short_text(limit: int) -> str:
-    """A limit for users: '1h', '30m', '1h30m'; as it may be written in a test."""
+    """A limit for users: '1h', '30m', '1h30m', as it may be written in a test; 'unlimited'."""
+    if limit == UNLIMITED:
+        return "unlimited"
     minutes, seconds = divmod(seconds_of(limit), 60)
     parts = [(minutes // 60, "h"), (minutes % 60, "m"), (seconds, "s")]
     return "".join(f"{number}{unit}" for number, unit in parts if number)

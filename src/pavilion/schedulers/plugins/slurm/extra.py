@@ -15,7 +15,7 @@ from typing import Any
 from pavilion.errors import SchedConfigError
 
 from ...config import parse_node_range
-from ...time_limits import from_seconds
+from ...time_limits import UNLIMITED, from_seconds
 from .options import Option, StrayWordError, options_of, read_options
 
 KEY = "schedule.slurm.sbatch_extra"
@@ -147,7 +147,7 @@ _TIME = re.compile(r"(?:([0-9]+)-([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?"
 
 def slurm_seconds(text: str) -> int | None:
     """The seconds of a time limit as sbatch takes it ('30', '0:30', '1-12'), in whole minutes as
-    Slurm keeps it; None for 'UNLIMITED', and for what is not a limit."""
+    Slurm keeps it; None for '0' and 'UNLIMITED', and for what is not a limit."""
     match = _TIME.fullmatch(text)
     if match is None or len(text) > 40:
         return None
@@ -162,6 +162,8 @@ def _time(config: dict[str, Any], value: str) -> None:
     seconds = slurm_seconds(value)
     if seconds:
         config["time_limit"] = from_seconds(seconds)
+    elif value.lower() in ("0", "-1", "unlimited", "infinite"):
+        config["time_limit"] = UNLIMITED
 
 
 _TERM = re.compile(r"\(?([\w.:@+-]+(?:\|[\w.:@+-]+)*)\)?", re.ASCII)
