@@ -38,7 +38,8 @@ def test_where_a_job_would_start(slurm: Slurm, options: list[str], processors: i
     assert re.fullmatch(
         rf"sbatch: Job \d+ to start at {_STAMP} using {processors} processors on nodes {nodes} "
         rf"in partition {partition}\n", result.stderr)
-    assert ids(slurm) == before
+    # Jobs of other tests may have ended meanwhile.
+    assert set(ids(slurm)) <= set(before)
 
 
 @pytest.mark.parametrize(("options", "text"), [
