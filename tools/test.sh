@@ -16,9 +16,10 @@ for python in $(tools/pythons.sh); do
     if "$venv/bin/python" tests/slurm/real_slurm.py; then slurm=--slurm=fake; fi
     echo "== Tests on $("$venv/bin/python" --version) $slurm"
     "$venv/bin/python" -m pytest -n 2 --dist loadfile $slurm tests "$@"
-    # One real cluster for all, so one after the other; and it is the same for every Python.
+    # These mostly wait, each process for a cluster of its own; and Slurm is the same for every
+    # Python.
     if [ "$python" = "$newest" ] && [ -n "$slurm" ]; then
         echo "== Tests on a real Slurm, $("$venv/bin/python" --version)"
-        "$venv/bin/python" -m pytest --slurm=real tests/slurm "$@"
+        "$venv/bin/python" -m pytest -n 3 --dist loadfile --slurm=real tests/slurm "$@"
     fi
 done

@@ -64,7 +64,7 @@ class PoweredSlurm(RealSlurm):
 SuspendProgram={path}/suspend
 ResumeProgram={path}/resume
 SuspendTimeout=2
-ResumeTimeout=6
+ResumeTimeout=12
 SuspendTime={suspend_time}
 SuspendExcNodes=node[01-08]
 TreeWidth=65533

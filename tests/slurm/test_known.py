@@ -226,9 +226,9 @@ def test_partitions_and_flags_of_reservations() -> None:
     assert seen(lines, reservation="others") == ["node03"]
 
 
-def test_nodes_are_reserved_at_once(site: Site) -> None:
-    # The states of nodes show a new reservation some seconds later [22.05.8, 25.11].
+def test_nodes_that_are_reserved(site: Site) -> None:
     site.cluster.reserve("new", ["node02", "node03"])
+    wait_until(lambda: "RES" in site.cluster.node_state("node03"), "the reservation holds")
     assert site.usable() == ["node01", "node04", "node05", "node06"]
     assert site.usable({"reservation": "new"}) == ["node02", "node03"]
     text = site.refused({"nodes": "5"})
@@ -241,6 +241,7 @@ def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Si
     site.cluster.reserve("narrow", ["node04", "node05"])
     for name in ("node01", "node02", "node03"):
         site.cluster.drain(name)
+    wait_until(lambda: "RES" in site.cluster.node_state("node05"), "the reservation holds")
     try:
         chunks = {"nodes": "2", "chunking": {"size": "2"}}
         test = site.start({**chunks, "reservation": "wide,narrow"})
@@ -250,6 +251,7 @@ def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Si
         site.wait_status(test, "SCHED_ERROR", "ended in order")
         wait_until(lambda: not site._own_jobs(), "the job is over")
         site.cluster.unreserve("narrow")
+        wait_until(lambda: "RES" not in site.cluster.node_state("node05"), "it is gone")
         site.plugin.refresh()
         reasons = site.plugin._filter_nodes(validate_config(
             {**chunks, "partition": "main,alt"}))[1]
