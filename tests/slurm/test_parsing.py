@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from captures import DATA, RELEASES, captured
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pavilion.schedulers.inventory import check_node
@@ -237,6 +237,7 @@ free_text = st.lists(st.sampled_from(
 ).map(" ".join)
 
 
+@example("RealMemory=1 AllocMem=0  State=IDLE Reason=", "", "")
 @given(free_text, free_text, free_text)
 def test_no_text_of_anybody_makes_a_node_idle(system: str, reason: str, comment: str) -> None:
     text = LINE.format(system=f"Linux {system}", written=f" Reason={reason} [root@2026-01-01T00:"

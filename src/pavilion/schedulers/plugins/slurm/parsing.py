@@ -316,8 +316,12 @@ def _head(line: str) -> tuple[str, str]:
         system = line[start:after.start()]
         if " State=" in system and _WRITTEN.search(system):
             raise ValueError("what users wrote cannot be told from the rest")
+        again = _AFTER_OS.search(line, after.end())
         line = line[:start] + line[after.start():]
         written = _WRITTEN.search(line)
+        if again and written and " BootTime=" not in line[:written.start()]:
+            # What looks like the rest of the line stands in the name of the system.
+            raise ValueError("the name of the system cannot be told from the rest")
     if written is None:
         return line, ""
     if written[1] != "Reason":
