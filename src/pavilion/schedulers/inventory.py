@@ -84,6 +84,11 @@ def node_needs(sched_config: Mapping[str, Any]) -> list[str]:
     return [f"schedule.{need}" for need in needs]
 
 
+def name_list(text: str | None) -> list[str]:
+    """The names in a comma list, as of partitions and reservations."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
 # --- The inventory ---
 
 
@@ -396,7 +401,7 @@ def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
     partition = config.get("partition")
     if partition:
         # Slurm takes a list too: any of them will do.
-        default = tuple(part.strip() for part in partition.split(",") if part.strip())
+        default = name_list(partition)
         wanted = frozenset(default)
         flags = [not wanted.isdisjoint(info.get("partitions", default)) for info in nodes.infos]
         nodes.keep(flags, f'partition is not "{partition}"')
@@ -406,7 +411,7 @@ def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
         nodes.keep(flags, "not in any reservation")
     elif reservation:
         # A list, too.
-        default = tuple(part.strip() for part in reservation.split(",") if part.strip())
+        default = name_list(reservation)
         wanted = frozenset(default)
         flags = [not wanted.isdisjoint(info.get("reservations", default)) for info in nodes.infos]
         nodes.keep(flags, f'not in reservation "{reservation}"')

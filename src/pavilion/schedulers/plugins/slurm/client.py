@@ -41,7 +41,6 @@ SCRIPTS_PAUSE = 5.0
 # Of commands that no controller listens to, or that do not get as far: sbatch would not, either.
 _NOTHING_GOES = re.compile("Unable to contact slurm controller|Munge encode failed|"
                            "Failed to connect to authentication agent", re.IGNORECASE)
-_PRIVATE_DATA = re.compile(r"^PrivateData\s*=\s*(\S+)", re.MULTILINE)
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -187,10 +186,7 @@ class SlurmClient:
 
         :param what: As in PrivateData of slurm.conf: 'jobs'.
         """
-        if os.geteuid() == 0:
-            return False
-        private = _PRIVATE_DATA.search(self.settings())
-        return private is not None and what in private[1].lower().split(",")
+        return os.geteuid() != 0 and what in parsing.listed_setting(self.settings(), "PrivateData")
 
     def settings(self) -> str:
         """The controller's settings, queried once; '' when Slurm does not say, and then it is not

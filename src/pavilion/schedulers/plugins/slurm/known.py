@@ -13,15 +13,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 
 from ...advanced import pause_after
+from ...inventory import name_list
 from . import parsing, queries
 from .client import SlurmClient
 from .errors import classify_result
 from .extra import given_names
+from .parsing import Partition, parse_partitions
 from .requested import begin_note
 
 _T = TypeVar("_T")
@@ -31,15 +33,6 @@ _QUICK = 15.0
 # And before what failed is tried again.
 _RETRY = 15.0
 _SHOWN_NAMES = 30
-_ENFORCED = re.compile(r"^AccountingStorageEnforce\s*=\s*(\S+)", re.MULTILINE)
-
-
-class Partition(NamedTuple):
-    """A partition: how many nodes it has (None where Slurm does not say), and whether jobs without
-    a partition go there."""
-
-    nodes: int | None
-    is_default: bool
 
 
 class Known:
@@ -124,8 +117,7 @@ class Known:
     def _ask_for_accounts(self) -> tuple[frozenset[str], frozenset[str]]:
         nothing: tuple[frozenset[str], frozenset[str]] = frozenset(), frozenset()
         settings = self._client.settings()
-        found = _ENFORCED.search(settings)
-        enforced = found[1].lower().split(",") if found else []
+        enforced = parsing.listed_setting(settings, "AccountingStorageEnforce")
         if "associations" not in enforced:
             return nothing
         user = own_name()
@@ -236,21 +228,6 @@ class Known:
             name for node in nodes for name in getattr(node, key)))
 
 
-_PARTITION_NAME = re.compile(r"^PartitionName=(\S+)")
-
-
-def parse_partitions(text: str) -> dict[str, Partition]:
-    """Read the answer to ``queries.partitions``, in whatever order a release has its keys."""
-    found: dict[str, Partition] = {}
-    for line in text.splitlines():
-        name = _PARTITION_NAME.match(line)
-        if name:
-            total = re.search(r" TotalNodes=([0-9]+)\b", line)
-            found[name[1]] = Partition(int(total[1]) if total else None,
-                                       re.search(r" Default=YES\b", line) is not None)
-    return found
-
-
 # --- Reservations that a user may use ---
 
 _OF_WHOM = re.compile(r" (Users|Groups|Accounts)=(\S*)")
@@ -316,7 +293,7 @@ _NAME = re.compile(r"[\w.:@+%~=/-]+")
 
 def _names(text: str | None) -> list[str]:
     """The names in a comma list; [] where one is not a name at all, which the header refuses."""
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    names = name_list(text)
     return names if all(_NAME.fullmatch(name) for name in names) else []
 
 

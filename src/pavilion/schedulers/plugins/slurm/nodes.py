@@ -13,7 +13,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerPluginAdvanced
 from ...config import calc_node_range, validate_list
-from ...inventory import NodesUnknownError, node_needs
+from ...inventory import NodesUnknownError, name_list, node_needs
 from ...kickoff import KickoffScriptHeader
 from .extra import PLACING, given_names, refuse_fewer_tasks, settled, value_of
 
@@ -76,6 +76,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
                 from .client import SlurmClient
                 self._client_made = SlurmClient()
             return self._client_made
+
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """The section ``schedule.slurm``."""
         text = yc.StrElem
@@ -125,14 +126,12 @@ class SlurmNodes(SchedulerPluginAdvanced):
 
     @property
     def _known(self) -> Known:
+        client = self._client
         with self._client_lock:
-            known = self._known_made
-        if known is None:
-            from .known import Known
-            made = Known(self._client, self._listed_nodes)
-            with self._client_lock:
-                known = self._known_made = self._known_made or made
-        return known
+            if self._known_made is None:
+                from .known import Known
+                self._known_made = Known(client, self._listed_nodes)
+            return self._known_made
 
     def _listed_nodes(self) -> list[Any] | None:
         """The nodes that Slurm lists; None when it does not."""
@@ -226,9 +225,8 @@ class SlurmNodes(SchedulerPluginAdvanced):
 
     def _several(self, sched_config: dict[str, Any]) -> dict[str, list[str]]:
         """The partitions and reservations to choose one of, by their keys."""
-        partitions = [name.strip() for name in (sched_config["partition"] or "").split(",")]
         reservation = sched_config["reservation"] or ""
-        found = {"partition": partitions, "reservation": []}
+        found = {"partition": name_list(sched_config["partition"]), "reservation": []}
         if "," in reservation or reservation == "any":
             inventory: Inventory | None = self._raw_answer({}).extra
             found["reservation"] = [] if inventory is None else inventory.reachable(reservation)
@@ -273,7 +271,8 @@ class SlurmNodes(SchedulerPluginAdvanced):
 def _most_in_one(partitions: str | None, filtered: FilteredNodes) -> int | None:
     """How many of these nodes are in one of several partitions at most; None for fewer than two
     partitions."""
-    if "," not in (partitions or ""):
+    names = name_list(partitions)
+    if len(names) < 2:
         return None
-    counts = Counter(name for node in filtered.nodes.values() for name in node["partitions"])
-    return max((counts[name.strip()] for name in str(partitions).split(",")), default=0)
+    counts = Counter(each for node in filtered.nodes.values() for each in node["partitions"])
+    return max(counts[name] for name in names)

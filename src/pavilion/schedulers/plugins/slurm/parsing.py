@@ -156,16 +156,32 @@ def default_partition(text: str) -> str:
     return match[1] if match else ""
 
 
-_PARTITION = "PartitionName="
+class Partition(NamedTuple):
+    """A partition: how many nodes it has (None where Slurm does not say), and whether jobs without
+    a partition go there."""
+
+    nodes: int | None
+    is_default: bool
+
+
+_PARTITION_NAME = re.compile(r"^PartitionName=(\S+)")
+
+
+def parse_partitions(text: str) -> dict[str, Partition]:
+    """Read the answer to ``queries.partitions``, in whatever order a release has its keys."""
+    found: dict[str, Partition] = {}
+    for line in text.splitlines():
+        name = _PARTITION_NAME.match(line)
+        if name:
+            total = re.search(r" TotalNodes=([0-9]+)\b", line)
+            found[name[1]] = Partition(int(total[1]) if total else None,
+                                       "Default=YES" in line.split())
+    return found
 
 
 def default_of_partitions(text: str) -> str:
-    """The same from the answer to ``queries.partitions``."""
-    for line in text.splitlines():
-        words = line.split()
-        if "Default=YES" in words and words[0].startswith(_PARTITION):
-            return words[0][len(_PARTITION):]
-    return ""
+    """The partition of jobs that name none, from the same answer; '' when there is none."""
+    return next((name for name, each in parse_partitions(text).items() if each.is_default), "")
 
 
 class _Group(NamedTuple):
@@ -677,6 +693,13 @@ def parse_submitted(text: str) -> Submitted | None:
 
 
 _CLUSTER_NAME = re.compile(r"^ClusterName\s*=\s*(\S+)$", re.MULTILINE)
+
+
+def listed_setting(text: str, name: str) -> list[str]:
+    """The words of a setting that is a list, in lower case, in the output of ``scontrol show
+    config``; [] when it is not there."""
+    match = re.search(rf"^{name}\s*=\s*(\S+)", text, re.MULTILINE)
+    return match[1].lower().split(",") if match else []
 
 
 def cluster_name(text: str) -> str:

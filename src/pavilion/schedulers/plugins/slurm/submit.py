@@ -24,6 +24,7 @@ from pavilion.errors import SchedulerPluginError
 from ... import safe_files
 from ...commands import CommandResult, Failure
 from ...handover import Handover, HandoverStopped
+from ...inventory import name_list
 from ...job_table import QueryFailed
 from . import queries
 from .client import SlurmClient, failed
@@ -225,8 +226,7 @@ class Submitter:
 
 def named_clusters(options: Sequence[str]) -> Sequence[str]:
     """The clusters that a user's options send a job to; [''] for the one of this host."""
-    named = value_of(options, "clusters") or ""
-    return [name.strip() for name in named.split(",") if name.strip()] or [""]
+    return name_list(value_of(options, "clusters")) or [""]
 
 
 def read_token(folder: Path) -> tuple[str, float]:

@@ -32,9 +32,7 @@ class SlurmVars(SchedulerVariables):
             given = os.environ.get("SLURM_NTASKS", "")
             if given.isascii() and given.isdigit():
                 return given
-        if config["tasks"]:
-            return str(config["tasks"])
-        return str(int(self.tasks_per_node()) * int(self.test_nodes()))
+        return super().tasks_total()
 
     def _test_cmd(self) -> str:
         config: dict[str, Any] = self._sched_config["slurm"]
