@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from clusters import FakeForTests
-from real_slurm import RealSlurm, free_ports
+from real_slurm import RealSlurm, free_ports, why_no_accounting
 
 from pavilion.schedulers.testkit.description import Description, parse
 
@@ -30,9 +31,21 @@ def description(nodes: Sequence[Mapping[str, Any]] = (),
                   "partitions": [*PARTITIONS, *partitions], **more})
 
 
+def need_accounting(request: pytest.FixtureRequest, otherwise: str) -> None:
+    """Skip what asks for it, unless a real slurmdbd can be started.
+
+    :param otherwise: What to say where only the fake Slurm is to be used.
+    """
+    if request.config.getoption("--slurm") == "fake":
+        pytest.skip(otherwise)
+    reason = why_no_accounting()
+    if reason:
+        pytest.skip(f"needs a real slurmdbd, and that cannot be started here: {reason}")
+
+
 @contextmanager
 def folder(prefix: str) -> Iterator[Path]:
-    """A directory that any user may enter."""
+    """A directory that any user may enter; not below pytest's own, which others may not."""
     made = Path(tempfile.mkdtemp(prefix=prefix))
     made.chmod(0o755)
     try:

@@ -6,13 +6,11 @@ The clusters here have two GPUs on node03 and on node04, and on node05 one of ea
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
+from machines import NODES, PARTITIONS, folder
 from real_slurm import RealSlurm
 
 from pavilion.schedulers.testkit import description
@@ -50,27 +48,21 @@ class RealGpuSlurm(RealSlurm):
 def fake_description() -> description.Description:
     return description.parse({
         "name": "t",
-        "nodes": [{"names": f"node{number:02d}", "features": ["a", "odd"] if number % 2 else ["a"],
-                   "gres": GRES.get(f"node{number:02d}", "")} for number in range(1, 9)],
-        "partitions": [{"name": "main", "nodes": "node[01-06]", "default": True, "max_time": 60},
-                       {"name": "alt", "nodes": "node[05-08]"},
-                       {"name": "secret", "nodes": "node[07-08]", "hidden": True}]})
+        "nodes": [{**node, "gres": GRES.get(node["names"], "")} for node in NODES],
+        "partitions": PARTITIONS})
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | RealSlurm]:
-    folder = Path(tempfile.mkdtemp(prefix="test-gpus-"))
-    folder.chmod(0o755)
-    cluster: FakeForTests | RealSlurm
-    if request.param == "real":
-        cluster = RealGpuSlurm(folder, min_job_age=60)
-    else:
-        cluster = FakeForTests(folder, description=fake_description(), min_job_age=60, kill_wait=2)
-    try:
+    with folder("test-gpus-") as path:
+        cluster: FakeForTests | RealSlurm
+        if request.param == "real":
+            cluster = RealGpuSlurm(path, min_job_age=60)
+        else:
+            cluster = FakeForTests(path, description=fake_description(), min_job_age=60,
+                                   kill_wait=2)
         with cluster:
             yield cluster
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

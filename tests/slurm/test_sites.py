@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,8 +17,9 @@ from typing import Any
 import pytest
 from clusters import AS_OTHER, OTHER_USER, wait_until
 from clusters import Slurm as Cluster
+from machines import folder, need_accounting
 from plugin_tools import Scripted, Site, info, result, site_of
-from real_slurm import RealSlurm, why_no_accounting
+from real_slurm import RealSlurm
 
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
 
@@ -39,32 +39,23 @@ ABSENT = "192.0.2.1"
 @pytest.fixture(scope="module")
 def big_site(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A cluster with accounts and QOS.  root may use both accounts, the other user one."""
-    if request.config.getoption("--slurm") == "fake":
-        pytest.skip("needs a real Slurm; --slurm=real runs it")
-    reason = why_no_accounting()
-    if reason:
-        pytest.skip(f"needs a real slurmdbd, and that cannot be started here: {reason}")
-    folder = Path(tempfile.mkdtemp(prefix="test-sites-"))
-    folder.chmod(0o755)
-    try:
-        with RealSlurm(folder, min_job_age=10, message_timeout=2, accounting=True,
-                       extra_conf=CONF) as cluster:
-            for words in (
-                    "add account physics,chemistry", "add qos one MaxJobsPerUser=1",
-                    "add user root account=physics qos=normal,one",
-                    "add user root account=chemistry qos=normal",
-                    f"add user {OTHER_USER} account=physics"):
-                cluster.ok("sacctmgr", "-i", *words.split())
-            yield cluster
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    need_accounting(request, "needs a real Slurm; --slurm=real runs it")
+    with folder("test-sites-") as path, RealSlurm(
+            path, min_job_age=10, message_timeout=2, accounting=True, extra_conf=CONF) as cluster:
+        for words in (
+                "add account physics,chemistry", "add qos one MaxJobsPerUser=1",
+                "add user root account=physics qos=normal,one",
+                "add user root account=chemistry qos=normal",
+                f"add user {OTHER_USER} account=physics"):
+            cluster.ok("sacctmgr", "-i", *words.split())
+        yield cluster
 
 
 @pytest.fixture
 def slurm(big_site: RealSlurm) -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=big_site.folder))
-    folder.chmod(0o777)
-    slurm = Cluster(big_site, folder)
+    path = Path(tempfile.mkdtemp(prefix="jobs-", dir=big_site.folder))
+    path.chmod(0o777)
+    slurm = Cluster(big_site, path)
     yield slurm
     slurm.clean()
 
