@@ -6,6 +6,7 @@ DEMO_DIR ?= .demo
 
 VENV := .venv
 LINT_VENV := .venv-lint
+PYTHON_DIRS := src tests benchmarks examples tools
 
 .PHONY: demo test lint format bench docs dropin clean
 
@@ -16,13 +17,15 @@ test:
 	@tools/test.sh $(PYTEST_ARGS)
 
 lint: $(LINT_VENV)/ready
-	$(LINT_VENV)/bin/ruff check src tests benchmarks examples tools
+	$(LINT_VENV)/bin/ruff format --check --quiet $(PYTHON_DIRS) || { echo "'make format' formats them." >&2; exit 1; }
+	$(LINT_VENV)/bin/ruff check $(PYTHON_DIRS)
 	$(LINT_VENV)/bin/mypy
 	$(LINT_VENV)/bin/lint-imports
 	sh -n tools/*.sh .ci/run
 
 format: $(LINT_VENV)/ready
-	$(LINT_VENV)/bin/ruff check --fix src tests benchmarks examples tools
+	$(LINT_VENV)/bin/ruff check --fix $(PYTHON_DIRS)
+	$(LINT_VENV)/bin/ruff format $(PYTHON_DIRS)
 
 bench: $(VENV)/ready
 	$(VENV)/bin/python benchmarks/run.py

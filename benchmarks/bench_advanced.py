@@ -42,11 +42,20 @@ class Big(SchedulerPluginAdvanced):
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
         return list(range(self.nodes)), None
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Any) -> dict[str, Any]:
-        return {"name": f"node{node_data:06d}", "up": True, "available": True, "cpus": 64,
-                "mem": 2 ** 37, "partitions": ["main"], "reservations": [], "states": ["IDLE"],
-                "features": ["a"]}
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> dict[str, Any]:
+        return {
+            "name": f"node{node_data:06d}",
+            "up": True,
+            "available": True,
+            "cpus": 64,
+            "mem": 2**37,
+            "partitions": ["main"],
+            "reservations": [],
+            "states": ["IDLE"],
+            "features": ["a"],
+        }
 
     def _kickoff(self, pav_cfg: PavConfig, job: Job, *args: Any, **kwargs: Any) -> JobInfo:
         return JobInfo(id="1")
@@ -55,7 +64,8 @@ class Big(SchedulerPluginAdvanced):
 def schedule(**keys: Any) -> dict[str, Any]:
     """A test's config with this schedule section."""
     config: dict[str, Any] = TestElem().validate(
-        {"scheduler": "big", "run": {"cmds": ["true"]}, "schedule": keys})
+        {"scheduler": "big", "run": {"cmds": ["true"]}, "schedule": keys}
+    )
     return config
 
 
@@ -111,10 +121,14 @@ def kick_off(plugin: Big, pav_cfg: PavConfig, label: str, **keys: Any) -> None:
     series = Series.create(pav_cfg, [resolve_test(test)[0] for _ in range(1000)])
     took = seconds(series.kick_off)
     jobs = {run.job.path for run in series.tests if run.job is not None}
-    stored = {(path / "node_info.json").stat().st_ino: (path / "node_info.json").stat().st_size
-              for path in jobs}
-    print(f"{label:58} {took:7.3f} s   {len(jobs)} jobs, node data stored "
-          f"{len(stored)} time(s), {sum(stored.values()):,} bytes")
+    stored = {
+        (path / "node_info.json").stat().st_ino: (path / "node_info.json").stat().st_size
+        for path in jobs
+    }
+    print(
+        f"{label:58} {took:7.3f} s   {len(jobs)} jobs, node data stored "
+        f"{len(stored)} time(s), {sum(stored.values()):,} bytes"
+    )
 
 
 def main() -> None:
@@ -124,8 +138,11 @@ def main() -> None:
     print(f"{'CPU time':58} {'':7}     10,000 to 100,000 nodes")
     show("inventory of 50,000 nodes", lambda size: inventory(plugin, size), 50_000)
     for selection in SELECTIONS:
-        show(f"first variables, 50,000 nodes, chunks of 16, {selection}",
-             lambda size, selection=selection: first_vars(plugin, size, selection), 50_000)
+        show(
+            f"first variables, 50,000 nodes, chunks of 16, {selection}",
+            lambda size, selection=selection: first_vars(plugin, size, selection),
+            50_000,
+        )
     show("100 tests with 100 filters, 10,000 nodes", lambda size: filters(plugin, size), 10_000)
     for place in PLACES:
         in_a_folder(plugin, place)
@@ -133,8 +150,10 @@ def main() -> None:
     plugin.refresh()
     tracemalloc.start()
     read_vars(plugin, schedule(chunking={"size": "16"}))
-    print(f"{'memory of 100,000 nodes with chunks of 16, peak':58} "
-          f"{tracemalloc.get_traced_memory()[1] / 2 ** 20:7.0f} MiB")
+    print(
+        f"{'memory of 100,000 nodes with chunks of 16, peak':58} "
+        f"{tracemalloc.get_traced_memory()[1] / 2**20:7.0f} MiB"
+    )
 
 
 def in_a_folder(plugin: Big, place: Path) -> None:
@@ -146,10 +165,20 @@ def in_a_folder(plugin: Big, place: Path) -> None:
     try:
         pav_cfg = load_config(working_dir=folder)
         pav_cfg.make_working_dir()
-        kick_off(plugin, pav_cfg, "schedule_tests, 1,000 own jobs, 10,000 nodes",
-                 share_allocation="false", nodes="4")
-        kick_off(plugin, pav_cfg, "schedule_tests, 1,000 tests in shared jobs of 16",
-                 chunking={"size": "16"}, nodes="4")
+        kick_off(
+            plugin,
+            pav_cfg,
+            "schedule_tests, 1,000 own jobs, 10,000 nodes",
+            share_allocation="false",
+            nodes="4",
+        )
+        kick_off(
+            plugin,
+            pav_cfg,
+            "schedule_tests, 1,000 tests in shared jobs of 16",
+            chunking={"size": "16"},
+            nodes="4",
+        )
     finally:
         shutil.rmtree(folder)
 

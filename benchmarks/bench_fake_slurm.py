@@ -18,8 +18,11 @@ from pavilion.schedulers.testkit import FakeSlurm
 
 JOBS = 200
 SIZES = (8, 10_000)
-COMMANDS = {"sbatch": (JOBS, ["-N2", "-o", "/dev/null", "--wrap", "sleep 600"]),
-            "squeue": (10, ["-a", "-t", "all"]), "sinfo": (10, ["-a"])}
+COMMANDS = {
+    "sbatch": (JOBS, ["-N2", "-o", "/dev/null", "--wrap", "sleep 600"]),
+    "squeue": (10, ["-a", "-t", "all"]),
+    "sinfo": (10, ["-a"]),
+}
 
 
 def seconds(slurm: FakeSlurm, words: Sequence[str]) -> float:
@@ -32,18 +35,24 @@ def seconds(slurm: FakeSlurm, words: Sequence[str]) -> float:
 
 def compare(small: FakeSlurm, large: FakeSlurm) -> None:
     for name, (times, options) in COMMANDS.items():
-        pairs = [[seconds(slurm, [name, *options]) for slurm in (small, large)]
-                 for _ in range(times)]
+        pairs = [
+            [seconds(slurm, [name, *options]) for slurm in (small, large)] for _ in range(times)
+        ]
         few, many = (statistics.fmean(column) for column in zip(*pairs))
-        print(f"{name:8} {few:7.3f} s with {SIZES[0]} nodes, {many:7.3f} s with {SIZES[1]}: "
-              f"{many / few:5.2f} times as long", flush=True)
+        print(
+            f"{name:8} {few:7.3f} s with {SIZES[0]} nodes, {many:7.3f} s with {SIZES[1]}: "
+            f"{many / few:5.2f} times as long",
+            flush=True,
+        )
 
 
 def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench-fake-slurm-"))
     try:
-        with FakeSlurm(folder / "small", nodes=SIZES[0]) as small, \
-                FakeSlurm(folder / "large", nodes=SIZES[1]) as large:
+        with (
+            FakeSlurm(folder / "small", nodes=SIZES[0]) as small,
+            FakeSlurm(folder / "large", nodes=SIZES[1]) as large,
+        ):
             compare(small, large)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,8 +71,14 @@ class Runner:
         try:
             self._scheduler.query()
         except SchedulerPluginError:
-            return CommandResult(tuple(argv), 1, "", "squeue: error: Unable to contact slurm "
-                                 "controller (connect failure)", SLOW, False)
+            return CommandResult(
+                tuple(argv),
+                1,
+                "",
+                "squeue: error: Unable to contact slurm controller (connect failure)",
+                SLOW,
+                False,
+            )
         return CommandResult(tuple(argv), 0, self._text, "", 0.0, False)
 
 
@@ -99,12 +105,15 @@ def poll_slurm(scheduler: Scheduler, folder: Path, count: int) -> Callable[[], s
     client = SlurmClient()
     client.querying = Runner(scheduler, samples.squeue(count))  # type: ignore[assignment]
     plugin._client_made = client
-    infos = [JobInfo({"id": str(number), "user": "0", "token": samples.token(number)})
-             for number in range(1, count + 1)]
+    infos = [
+        JobInfo({"id": str(number), "user": "0", "token": samples.token(number)})
+        for number in range(1, count + 1)
+    ]
 
     def poll() -> set[str]:
         found = [plugin._job_status(pav_cfg, info) for info in infos]
         return {status.state for status in found if status is not None}
+
     return poll
 
 
@@ -120,9 +129,12 @@ def main() -> None:
                     took = time.perf_counter() - start
                     warned = states == {STATES.SCHED_WARNING}
                     assert warned == (kind == "failing"), states
-                    print(f"{name:12} {kind:8} {count:7,} jobs: {scheduler.queries:3} "
-                          f"{'query' if scheduler.queries == 1 else 'queries'} in a poll of "
-                          f"{took:.2f} s", flush=True)
+                    print(
+                        f"{name:12} {kind:8} {count:7,} jobs: {scheduler.queries:3} "
+                        f"{'query' if scheduler.queries == 1 else 'queries'} in a poll of "
+                        f"{took:.2f} s",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

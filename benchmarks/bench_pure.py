@@ -33,9 +33,14 @@ def node_names(count: int) -> list[str]:
 def machine(count: int) -> dict[str, dict[str, Any]]:
     return {
         name: {
-            "name": name, "up": number % 50 > 0, "available": number % 3 > 0, "cpus": 64,
-            "mem": 2**38, "partitions": ["all", "gpu"] if number % 4 else ["all"],
-            "reservations": ["night"] if number % 10 == 0 else [], "states": ["IDLE"],
+            "name": name,
+            "up": number % 50 > 0,
+            "available": number % 3 > 0,
+            "cpus": 64,
+            "mem": 2**38,
+            "partitions": ["all", "gpu"] if number % 4 else ["all"],
+            "reservations": ["night"] if number % 10 == 0 else [],
+            "states": ["IDLE"],
         }
         for number, name in enumerate(node_names(count))
     }
@@ -117,8 +122,14 @@ def test_requests(count: int, tests: int, **options: Any) -> list[planning.TestR
     parts = chunking.make_chunks(node_names(count), size)
     return [
         planning.TestRequest(
-            key=number, name="test", config={}, chunks_id="all", chunks=parts,
-            chunked=bool(size), **options)
+            key=number,
+            name="test",
+            config={},
+            chunks_id="all",
+            chunks=parts,
+            chunked=bool(size),
+            **options,
+        )
         for number in range(tests)
     ]
 

@@ -31,15 +31,28 @@ def bare(folder: Path) -> float:
 def run(folder: Path, concurrent: str) -> float:
     """Seconds for the whole of ``pav-sched run``, its start included."""
     suite = folder / "thousand.yaml"
-    suite.write_text(json.dumps({"thousand": {
-        "variables": {"number": [str(number) for number in range(TESTS)]},
-        "permute_on": ["number"], "concurrent": concurrent, "run": {"cmds": ["true"]},
-    }}), encoding="ascii")
+    suite.write_text(
+        json.dumps(
+            {
+                "thousand": {
+                    "variables": {"number": [str(number) for number in range(TESTS)]},
+                    "permute_on": ["number"],
+                    "concurrent": concurrent,
+                    "run": {"cmds": ["true"]},
+                }
+            }
+        ),
+        encoding="ascii",
+    )
     env = dict(os.environ, HOME=str(folder), PAV_RAW_QUEUE_DIR=str(folder / "queue"))
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "pavilion.cli", "--working-dir", folder / "work", "run",
-                    suite], check=True, env=env, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "pavilion.cli", "--working-dir", folder / "work", "run", suite],
+        check=True,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return time.perf_counter() - start
 
 
@@ -56,18 +69,24 @@ def main() -> None:
         scripts = folder / "bare"
         scripts.mkdir()
         floor = bare(scripts)
-        print(f"{TESTS} scripts, bare:                     {floor:6.2f} s  "
-              f"({floor / TESTS * 1000:.2f} ms each)")
+        print(
+            f"{TESTS} scripts, bare:                     {floor:6.2f} s  "
+            f"({floor / TESTS * 1000:.2f} ms each)"
+        )
         for concurrent in ("1", "4"):
             place = folder / f"concurrent{concurrent}"
             place.mkdir()
             took = run(place, concurrent)
             over = (took - floor) / TESTS * 1000
-            print(f"pav-sched run, {concurrent} test(s) at a time:      {took:6.2f} s  "
-                  f"(overhead {over:.2f} ms a test)")
+            print(
+                f"pav-sched run, {concurrent} test(s) at a time:      {took:6.2f} s  "
+                f"(overhead {over:.2f} ms a test)"
+            )
         files, size = written(folder / "concurrent1" / "work")
-        print(f"written per test:                        {files / TESTS:6.1f} files, "
-              f"{size / TESTS:.0f} bytes")
+        print(
+            f"written per test:                        {files / TESTS:6.1f} files, "
+            f"{size / TESTS:.0f} bytes"
+        )
 
 
 if __name__ == "__main__":

@@ -28,15 +28,26 @@ OURS = "from pavilion import schedulers; schedulers.register_core_plugins()"
 
 def best(code: str) -> float:
     """The shortest time, in seconds, of a fresh process running some code."""
-    timed = ("import time, warnings; warnings.simplefilter('ignore'); "
-             f"start = time.perf_counter(); exec({code!r}); "
-             "print(time.perf_counter() - start)")
+    timed = (
+        "import time, warnings; warnings.simplefilter('ignore'); "
+        f"start = time.perf_counter(); exec({code!r}); "
+        "print(time.perf_counter() - start)"
+    )
     # As after an installation: with compiled files, wherever this tree is and whoever owns it.
-    env = {name: value for name, value in os.environ.items()
-           if name != "PYTHONDONTWRITEBYTECODE"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["PYTHONPYCACHEPREFIX"] = CACHE.name
-    return min(float(subprocess.run([sys.executable, "-c", timed], check=True, text=True, env=env,
-                                    stdout=subprocess.PIPE).stdout) for _ in range(RUNS))
+    return min(
+        float(
+            subprocess.run(
+                [sys.executable, "-c", timed],
+                check=True,
+                text=True,
+                env=env,
+                stdout=subprocess.PIPE,
+            ).stdout
+        )
+        for _ in range(RUNS)
+    )
 
 
 def main() -> None:
@@ -44,8 +55,10 @@ def main() -> None:
     bare = best(BARE if sys.version_info < (3, 12) else BARE_NEW)
     ours = best(OURS)
     print(f"import yaml and yapsy.PluginManager:       {bare * 1000:6.1f} ms")
-    print(f"import pavilion.schedulers, core plugins:  {ours * 1000:6.1f} ms  "
-          f"({ours / bare:.2f} times)")
+    print(
+        f"import pavilion.schedulers, core plugins:  {ours * 1000:6.1f} ms  "
+        f"({ours / bare:.2f} times)"
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,22 @@ from pavilion.schedulers.plugins.slurm.queries import (
 )
 
 # State, reason, and how many of a hundred nodes are like that.
-_STATES = (("ALLOCATED", "none", 60), ("IDLE", "none", 20), ("MIXED", "none", 8),
-           ("IDLE+PLANNED", "none", 4), ("ALLOCATED+COMPLETING", "none", 3),
-           ("IDLE+DRAIN", "bad DIMM, ticket 4711", 2), ("DOWN+NOT_RESPONDING", "Not responding", 2),
-           ("MIXED+DRAIN", "Kill task failed", 1))
+_STATES = (
+    ("ALLOCATED", "none", 60),
+    ("IDLE", "none", 20),
+    ("MIXED", "none", 8),
+    ("IDLE+PLANNED", "none", 4),
+    ("ALLOCATED+COMPLETING", "none", 3),
+    ("IDLE+DRAIN", "bad DIMM, ticket 4711", 2),
+    ("DOWN+NOT_RESPONDING", "Not responding", 2),
+    ("MIXED+DRAIN", "Kill task failed", 1),
+)
 # CPUs, MiB, features.
-_HARDWARE = (("128", "257000", "cpu,rome"), ("128", "515000", "cpu,rome,bigmem"),
-             ("64", "515000", "gpu,a100"))
+_HARDWARE = (
+    ("128", "257000", "cpu,rome"),
+    ("128", "515000", "cpu,rome,bigmem"),
+    ("64", "515000", "gpu,a100"),
+)
 
 
 def node_names(count: int) -> list[str]:
@@ -59,14 +68,15 @@ def reservations(count: int, how_many: int) -> str:
     lines = []
     for number in range(how_many):
         start = number * count // (2 * how_many)
-        nodes = hostlists.fold(names[start:start + count // 2])
+        nodes = hostlists.fold(names[start : start + count // 2])
         lines.append(
             f"ReservationName=resv{number} StartTime=2026-01-01T00:00:00 EndTime=2027-01-01T"
             f"00:00:00 Duration=365-00:00:00 Nodes={nodes} NodeCnt={count // 2} "
             f"CoreCnt={count * 64} Features=(null) PartitionName=(null) "
             f"Flags={'MAINT,' if number else ''}SPEC_NODES TRES=cpu={count * 64} Users=root "
             "Groups=(null) Accounts=(null) Licenses=(null) State=ACTIVE BurstBuffer=(null) "
-            "Watts=n/a MaxStartDelay=(null)\n")
+            "Watts=n/a MaxStartDelay=(null)\n"
+        )
     return "".join(lines)
 
 
@@ -80,16 +90,34 @@ def squeue(count: int) -> str:
     rng = random.Random(count)
     rows = [_row(*(name.upper() for name in JOB_FIELDS.values()))]
     for number in range(1, count + 1):
-        state, reason, nodes, code = rng.choice((
-            ("RUNNING", "None", f"nid[{number:06d}-{number + 15:06d}]", "0"),
-            ("PENDING", "Resources", "", "0"),
-            ("PENDING", "ReqNodeNotAvail, UnavailableNodes:nid000017", "", "0"),
-            ("COMPLETED", "None", f"nid{number:06d}", "0"),
-            ("FAILED", "NonZeroExitCode", f"nid{number:06d}", "256"),
-            ("TIMEOUT", "TimeLimit", f"nid{number:06d}", "15")))
-        rows.append(_row(str(number), str(number), "N/A", state, code, nodes,
-                         "2026-11-22T17:00:00", "2026-11-22T18:00:00", "0", "1:00:00", "standard",
-                         reason, "pav_suite.test", token(number)))
+        state, reason, nodes, code = rng.choice(
+            (
+                ("RUNNING", "None", f"nid[{number:06d}-{number + 15:06d}]", "0"),
+                ("PENDING", "Resources", "", "0"),
+                ("PENDING", "ReqNodeNotAvail, UnavailableNodes:nid000017", "", "0"),
+                ("COMPLETED", "None", f"nid{number:06d}", "0"),
+                ("FAILED", "NonZeroExitCode", f"nid{number:06d}", "256"),
+                ("TIMEOUT", "TimeLimit", f"nid{number:06d}", "15"),
+            )
+        )
+        rows.append(
+            _row(
+                str(number),
+                str(number),
+                "N/A",
+                state,
+                code,
+                nodes,
+                "2026-11-22T17:00:00",
+                "2026-11-22T18:00:00",
+                "0",
+                "1:00:00",
+                "standard",
+                reason,
+                "pav_suite.test",
+                token(number),
+            )
+        )
     return "".join(rows)
 
 
@@ -104,7 +132,9 @@ def write_commands(folder: Path, answers: Mapping[str, str]) -> Path:
     for name, text in answers.items():
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
         script = folder / name
-        script.write_text(f'#!/bin/sh\necho {name} >> "{calls}"\nexec cat "{folder}/{name}.txt"\n',
-                          encoding="ascii")
+        script.write_text(
+            f'#!/bin/sh\necho {name} >> "{calls}"\nexec cat "{folder}/{name}.txt"\n',
+            encoding="ascii",
+        )
         script.chmod(0o755)
     return calls

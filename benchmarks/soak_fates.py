@@ -46,19 +46,33 @@ SCRIPT_KILLED = Kind("its script gets kill -9", "killed", 40, ["kill -9 $$"])
 TIMES_OUT = Kind("reaches run.timeout", "run.timeout", 40, [LONG], timeout="2")
 LIMIT = Kind("reaches the job's time limit", "time limit", 20, [LONG], sbatch=["--time=1"])
 CANCELLED = Kind("cancelled while it runs", "cancelled", 40, [LONG])
-CANCELLED_HELD = Kind("cancelled while it waits", "cancelled", 20, ["true"], _NEVER,
-                      sbatch=["--hold"])
+CANCELLED_HELD = Kind(
+    "cancelled while it waits", "cancelled", 20, ["true"], _NEVER, sbatch=["--hold"]
+)
 SCANCELLED = Kind("scancel while it runs", "scancel", 40, [LONG])
-SCANCELLED_HELD = Kind("scancel while it waits", "scancel", 20, ["true"], _NEVER,
-                       sbatch=["--hold"])
-DRAINED = Kind("its node is drained", "pass", 15, [f"while [ ! -e ../{GO_FN} ]; do sleep 0.2; done",
-                                                   "sleep 1"])
+SCANCELLED_HELD = Kind("scancel while it waits", "scancel", 20, ["true"], _NEVER, sbatch=["--hold"])
+DRAINED = Kind(
+    "its node is drained", "pass", 15, [f"while [ ! -e ../{GO_FN} ]; do sleep 0.2; done", "sleep 1"]
+)
 NODE_DOWN = Kind("its node goes down", "node failed", 20, [LONG], _PERHAPS, partition="secret")
 # {hold}: a file; while it is there, no job dies.
-JOB_KILLED = Kind("its job gets kill -9", "job died", 35,
-                  ["while [ -e {hold} ]; do sleep 0.2; done", _KILL_JOB])
-KINDS = (PASSES, FAILS, SCRIPT_KILLED, TIMES_OUT, LIMIT, CANCELLED, CANCELLED_HELD, SCANCELLED,
-         SCANCELLED_HELD, DRAINED, NODE_DOWN, JOB_KILLED)
+JOB_KILLED = Kind(
+    "its job gets kill -9", "job died", 35, ["while [ -e {hold} ]; do sleep 0.2; done", _KILL_JOB]
+)
+KINDS = (
+    PASSES,
+    FAILS,
+    SCRIPT_KILLED,
+    TIMES_OUT,
+    LIMIT,
+    CANCELLED,
+    CANCELLED_HELD,
+    SCANCELLED,
+    SCANCELLED_HELD,
+    DRAINED,
+    NODE_DOWN,
+    JOB_KILLED,
+)
 
 
 def commands(kind: Kind, hold: Path) -> list[str]:
@@ -68,8 +82,12 @@ def commands(kind: Kind, hold: Path) -> list[str]:
 
 def portions(count: int) -> list[Kind]:
     """The kinds of so many tests: each at least once, else by their shares."""
-    kinds = [kind for kind in KINDS if kind is not PASSES
-             for _ in range(max(1, round(kind.share * count / 500)))]
+    kinds = [
+        kind
+        for kind in KINDS
+        if kind is not PASSES
+        for _ in range(max(1, round(kind.share * count / 500)))
+    ]
     if len(kinds) >= count:
         raise ValueError(f"A soak has at least {len(kinds) + 1} tests, not {count}.")
     return kinds + [PASSES] * (count - len(kinds))
@@ -83,9 +101,12 @@ def starts(test: TestRun) -> list[str]:
         return []
 
 
-_COMPLETE_NOTES = (("PASS", "pass"), ("FAIL: Exit code", "fail"),
-                   ("FAIL: Killed by SIGKILL", "killed"), ("FAIL: The test ran longer",
-                                                           "run.timeout"))
+_COMPLETE_NOTES = (
+    ("PASS", "pass"),
+    ("FAIL: Exit code", "fail"),
+    ("FAIL: Killed by SIGKILL", "killed"),
+    ("FAIL: The test ran longer", "run.timeout"),
+)
 _JOB_WORDS = (("(TIMEOUT", "time limit"), ("(NODE_FAIL", "node failed"), ("(FAILED", "job died"))
 
 
@@ -100,7 +121,8 @@ def fate(test: TestRun) -> str:
         found = next((word for part, word in _JOB_WORDS if part in last.note), "")
     else:
         found = {STATES.CANCELLED: "cancelled", STATES.SCHED_CANCELLED: "scancel"}.get(
-            last.state, "")
+            last.state, ""
+        )
     return found or f"{last.state}: {re.sub(r'[0-9]+', 'N', last.note.splitlines()[0])[:80]}"
 
 
@@ -144,15 +166,15 @@ def judge(tests: Sequence[tuple[TestRun, Kind]], seen: Mapping[str, SeenJob]) ->
     for test, kind in tests:
         got = fate(test)
         counts[kind.name, kind.fate, got] += 1
-        problems += [f"{test.id} ({kind.name}): {problem}"
-                     for problem in _problems(test, kind, got, by_token)]
-    problems += [f"job {job_id} belongs to no test" for ids in by_token.values()
-                 for job_id in ids]
+        problems += [
+            f"{test.id} ({kind.name}): {problem}"
+            for problem in _problems(test, kind, got, by_token)
+        ]
+    problems += [f"job {job_id} belongs to no test" for ids in by_token.values() for job_id in ids]
     return Outcome(_table(counts), problems, len(tests), len(seen))
 
 
-def _problems(test: TestRun, kind: Kind, got: str, by_token: dict[str, list[str]]
-              ) -> Iterable[str]:
+def _problems(test: TestRun, kind: Kind, got: str, by_token: dict[str, list[str]]) -> Iterable[str]:
     """What is wrong with a test; takes its jobs out of ``by_token``."""
     if got != kind.fate:
         yield f"meant: {kind.fate}, got: {got}"
@@ -178,12 +200,17 @@ def _table(counts: Mapping[tuple[str, str, str], int]) -> str:
     """A table in Markdown: a line for each thing that was meant and came about."""
     order = {kind.name: number for number, kind in enumerate(KINDS)}
     rows = [("what happens to the test", "meant", "got", "tests", "")]
-    rows += [(name, meant, got, str(count), "" if meant == got else "WRONG")
-             for (name, meant, got), count in sorted(
-                 counts.items(), key=lambda item: (order[item[0][0]], item[0][2]))]
+    rows += [
+        (name, meant, got, str(count), "" if meant == got else "WRONG")
+        for (name, meant, got), count in sorted(
+            counts.items(), key=lambda item: (order[item[0][0]], item[0][2])
+        )
+    ]
     rows.append(("all", "", "", str(sum(counts.values())), ""))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
-             for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |"
+        for row in rows
+    ]
     lines.insert(1, "| " + " | ".join("-" * max(width, 3) for width in widths) + " |")
     return "\n".join(lines)

@@ -42,7 +42,7 @@ _base:
     cmds: ['echo "$PAV_TEST_ID" >> "$KILLS_RAN"', 'sleep 0.5',
            'echo "$PAV_TEST_ID" >> "$KILLS_ENDED"']
 """
-COMPLAINT = ("error: DefMemPerCPU ignored, since it's mutually exclusive with DefMemPerNode")
+COMPLAINT = "error: DefMemPerCPU ignored, since it's mutually exclusive with DefMemPerNode"
 
 
 def wrappers(kinds: Collection[str], folder: Path) -> None:
@@ -56,21 +56,36 @@ def wrappers(kinds: Collection[str], folder: Path) -> None:
         if "slow" in kinds and name == "squeue":
             lines.append("sleep 2")
         if "unclear" in kinds and name == "sbatch":
-            lines += [f'if [ $((RANDOM % 3)) = 0 ]; then {real} "$@" >/dev/null',
-                      'echo "sbatch: error: Batch job submission failed: Stale file handle" >&2',
-                      "exit 1; fi"]
+            lines += [
+                f'if [ $((RANDOM % 3)) = 0 ]; then {real} "$@" >/dev/null',
+                'echo "sbatch: error: Batch job submission failed: Stale file handle" >&2',
+                "exit 1; fi",
+            ]
         lines.append(f'exec {real} "$@"')
         (folder / name).write_text("\n".join(lines) + "\n")
         (folder / name).chmod(0o755)
 
 
-def one_round(kind: str, number: int, root: Path, rng: random.Random, env: dict[str, str]
-              ) -> Counter[str]:
+def one_round(
+    kind: str, number: int, root: Path, rng: random.Random, env: dict[str, str]
+) -> Counter[str]:
     """Start, kill, wait, count."""
-    argv = [sys.executable, "-m", "pavilion.cli", "--working-dir", str(root / "work"),
-            "--config-dir", str(root / "config")]
-    run = subprocess.Popen([*argv, "run", "kills"], env=env, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, start_new_session=True)
+    argv = [
+        sys.executable,
+        "-m",
+        "pavilion.cli",
+        "--working-dir",
+        str(root / "work"),
+        "--config-dir",
+        str(root / "config"),
+    ]
+    run = subprocess.Popen(
+        [*argv, "run", "kills"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     time.sleep(rng.uniform(0.2, 3.5))
     try:
         os.kill(run.pid, signal.SIGKILL)
@@ -83,12 +98,22 @@ def one_round(kind: str, number: int, root: Path, rng: random.Random, env: dict[
         # Killed before there was anything.
         found["before"] += 1
         return found
-    subprocess.run([*argv, "wait", series.name, "--timeout", "120"], env=env,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    shown = subprocess.run([*argv, "status", series.name, "--json"], env=env, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    ran, ended = (Counter(Path(env[name]).read_text().split()) for name in
-                  ("KILLS_RAN", "KILLS_ENDED"))
+    subprocess.run(
+        [*argv, "wait", series.name, "--timeout", "120"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    shown = subprocess.run(
+        [*argv, "status", series.name, "--json"],
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    ran, ended = (
+        Counter(Path(env[name]).read_text().split()) for name in ("KILLS_RAN", "KILLS_ENDED")
+    )
     for test in json.loads(shown.stdout or '{"tests": []}')["tests"]:
         found["tests"] += 1
         name, result = test["id"], test.get("result")
@@ -105,14 +130,23 @@ def one_round(kind: str, number: int, root: Path, rng: random.Random, env: dict[
             except OSError:
                 continue
             found["left running"] += f"PAV_TEST_ID={series.name}.".encode() in variables and (
-                env["KILLS_RAN"].encode() in variables)
+                env["KILLS_RAN"].encode() in variables
+            )
     return found
 
 
 def inside(kinds: list[str], rounds: int, seed: int) -> None:
     """Within a fake Slurm: all rounds; prints a table."""
-    columns = ("runs", "before", "tests", "passed", "lost", "doubled", "misreported",
-               "left running")
+    columns = (
+        "runs",
+        "before",
+        "tests",
+        "passed",
+        "lost",
+        "doubled",
+        "misreported",
+        "left running",
+    )
     print(f"| scheduler | {' | '.join(columns)} |")
     print(f"| --- |{' --- |' * len(columns)}")
     for kind in kinds:
@@ -122,11 +156,16 @@ def inside(kinds: list[str], rounds: int, seed: int) -> None:
             (root / name).mkdir(parents=True)
         if kind == "shared":
             (root / "work").chmod(0o2775)
-        (root / "config" / "suites" / "kills.yaml").write_text(SUITE + "".join(
-            f"t{number}: {{inherits_from: _base}}\n" for number in range(TESTS)))
+        (root / "config" / "suites" / "kills.yaml").write_text(
+            SUITE + "".join(f"t{number}: {{inherits_from: _base}}\n" for number in range(TESTS))
+        )
         wrappers([kind], root / "bin")
-        env = dict(os.environ, PATH=f"{root / 'bin'}:{os.environ['PATH']}",
-                   KILLS_RAN=str(root / "ran"), KILLS_ENDED=str(root / "ended"))
+        env = dict(
+            os.environ,
+            PATH=f"{root / 'bin'}:{os.environ['PATH']}",
+            KILLS_RAN=str(root / "ran"),
+            KILLS_ENDED=str(root / "ended"),
+        )
         for name in ("ran", "ended"):
             (root / name).touch()
         total: Counter[str] = Counter()
@@ -149,9 +188,21 @@ def main() -> int:
     if args.inside:
         inside(args.kinds.split(","), args.rounds, args.seed)
         return 0
-    return subprocess.run([sys.executable, "-m", "pavilion.schedulers.testkit", "fake-slurm",
-                           "--nodes", "8", "--", sys.executable, __file__, *sys.argv[1:],
-                           "--inside"]).returncode
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pavilion.schedulers.testkit",
+            "fake-slurm",
+            "--nodes",
+            "8",
+            "--",
+            sys.executable,
+            __file__,
+            *sys.argv[1:],
+            "--inside",
+        ]
+    ).returncode
 
 
 if __name__ == "__main__":

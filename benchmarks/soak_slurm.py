@@ -66,10 +66,20 @@ class Soak:
     :param tell: Gets lines about what happens.
     """
 
-    def __init__(self, cluster: RealSlurm, pav_cfg: PavConfig, jobs: int, *,
-                 freeze: float = 15.0, down: float = 5.0, wave: int = 50,
-                 patience: float = 1500.0, short_limit: bool = False, seed: int = 1,
-                 tell: Callable[[str], object] = lambda line: None) -> None:
+    def __init__(
+        self,
+        cluster: RealSlurm,
+        pav_cfg: PavConfig,
+        jobs: int,
+        *,
+        freeze: float = 15.0,
+        down: float = 5.0,
+        wave: int = 50,
+        patience: float = 1500.0,
+        short_limit: bool = False,
+        seed: int = 1,
+        tell: Callable[[str], object] = lambda line: None,
+    ) -> None:
         self.cluster = cluster
         self.pav_cfg = pav_cfg
         self.freeze_seconds = freeze
@@ -113,8 +123,10 @@ class Soak:
 
     def run(self) -> Outcome:
         """Do it all.  Always ends, and tells what is wrong."""
-        helpers = [threading.Thread(target=self._guarded, args=(work,), daemon=True)
-                   for work in (self._keep_list, self._be_nasty, self._cancel_some)]
+        helpers = [
+            threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            for work in (self._keep_list, self._be_nasty, self._cancel_some)
+        ]
         for helper in helpers:
             helper.start()
         freeze_at, kill_at = len(self._waves) // 3, 2 * len(self._waves) // 3 + 1
@@ -126,8 +138,11 @@ class Soak:
             else:
                 if number == kill_at - 1:
                     # When Slurm ends these is not up to us, and must not be right before.
-                    self._wait(lambda: all(test.complete for test, kind in list(self.tests)
-                                           if kind is fates.LIMIT))
+                    self._wait(
+                        lambda: all(
+                            test.complete for test, kind in list(self.tests) if kind is fates.LIMIT
+                        )
+                    )
                 self._start_series(kinds)
             self._wait(lambda: self._left() <= BACKLOG and not self._submitting)
         for thread in self._series:
@@ -149,8 +164,9 @@ class Soak:
                 self.errors.append(f"{work.__name__}: {type(exc).__name__}: {exc}")
                 raise
 
-    def _wait(self, condition: Callable[[], bool], seconds: float = 1e9,
-              pause: float = TICK) -> None:
+    def _wait(
+        self, condition: Callable[[], bool], seconds: float = 1e9, pause: float = TICK
+    ) -> None:
         deadline = min(self._deadline, time.monotonic() + seconds)
         while not condition() and time.monotonic() < deadline:
             time.sleep(pause)
@@ -185,8 +201,10 @@ class Soak:
         self.tell(f"series {series.id}: over")
 
     def _resolve(self, kind: Kind) -> ResolvedTest:
-        schedule: dict[str, Any] = {"share_allocation": "false",
-                                    "slurm": {"sbatch_extra": list(kind.sbatch)}}
+        schedule: dict[str, Any] = {
+            "share_allocation": "false",
+            "slurm": {"sbatch_extra": list(kind.sbatch)},
+        }
         if kind is fates.LIMIT and self.short_limit:
             schedule["slurm"] = {}
         if kind.partition:
@@ -208,8 +226,10 @@ class Soak:
         # At once: a whole series is handed over within a second.
         self._wait(lambda: any(_job_id(test) for test in new), seconds=30, pause=0.002)
         self.cluster.freeze()
-        self.tell(f"controller frozen; {sum(map(bool, map(_job_id, new)))} of {len(new)} jobs "
-                  "of the series were submitted")
+        self.tell(
+            f"controller frozen; {sum(map(bool, map(_job_id, new)))} of {len(new)} jobs "
+            "of the series were submitted"
+        )
         time.sleep(self.freeze_seconds)
         self.cluster.thaw()
         self.tell("controller goes on")
@@ -242,27 +262,30 @@ class Soak:
     def _cancel_some(self) -> None:
         """What a user cancels.  Again, as long as that is said to have failed."""
         with self.acting:
-            failed: list[TestRun] = [test for test, _ in self._waiting(
-                fates.CANCELLED, fates.CANCELLED_HELD)]
+            failed: list[TestRun] = [
+                test for test, _ in self._waiting(fates.CANCELLED, fates.CANCELLED_HELD)
+            ]
             while failed and time.monotonic() < self._deadline:
                 outcomes = cancel_tests(self.pav_cfg, failed, "Cancelled by the soak.")
                 failed = [outcome.test for outcome in outcomes if outcome.failed]
                 if failed:
-                    self.tell(f"cancel failed for {len(failed)}: "
-                              f"{next(o.text for o in outcomes if o.failed)[:100]}")
+                    self.tell(
+                        f"cancel failed for {len(failed)}: "
+                        f"{next(o.text for o in outcomes if o.failed)[:100]}"
+                    )
 
     def _be_nasty(self) -> None:
         """What Slurm's own commands do to jobs and nodes.  What fails is tried again later."""
         with self.acting:
-            ids = [_job_id(test) for test, _ in self._waiting(fates.SCANCELLED,
-                                                              fates.SCANCELLED_HELD)]
+            ids = [
+                _job_id(test) for test, _ in self._waiting(fates.SCANCELLED, fates.SCANCELLED_HELD)
+            ]
             if ids:
                 self.cluster.run("scancel", *ids)
             if self.short_limit:
                 for test, _ in self._waiting(fates.LIMIT):
                     # Its time is over now; Slurm looks every half a minute.
-                    self.cluster.run("scontrol", "update", f"jobid={_job_id(test)}",
-                                     "endtime=now")
+                    self.cluster.run("scontrol", "update", f"jobid={_job_id(test)}", "endtime=now")
             self._drain_nodes()
             self._fail_nodes()
 
@@ -273,16 +296,18 @@ class Soak:
                 with contextlib.suppress(Exception):
                     self.cluster.drain(node, "soak State=IDLE")
                     go.touch()
-        drained = {fates.starts(test)[0]: test.complete for test, kind in list(self.tests)
-                   if kind is fates.DRAINED and (test.path / fates.GO_FN).exists()}
+        drained = {
+            fates.starts(test)[0]: test.complete
+            for test, kind in list(self.tests)
+            if kind is fates.DRAINED and (test.path / fates.GO_FN).exists()
+        }
         for node in [node for node, over in drained.items() if over]:
             if "DRAIN" in self.cluster.node_state(node):
                 self.cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
 
     def _fail_nodes(self) -> None:
         for node in {fates.starts(test)[0] for test, _ in self._waiting(fates.NODE_DOWN)}:
-            self.cluster.run("scontrol", "update", f"nodename={node}", "state=down",
-                             "reason=soak")
+            self.cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=soak")
         for node in self.cluster.node_names[-2:]:
             state = self.cluster.node_state(node)
             if "DOWN" in state and "COMPLETING" not in state:
@@ -304,9 +329,13 @@ class Soak:
             return
         for job_id, row in rows.items():
             if row.data["name"].startswith("pav_soak"):
-                self.seen[job_id] = SeenJob(row.data["comment"], row.data["name"], row.state,
-                                            parse_job_state(row.state).is_over,
-                                            row.data["restarts"])
+                self.seen[job_id] = SeenJob(
+                    row.data["comment"],
+                    row.data["name"],
+                    row.state,
+                    parse_job_state(row.state).is_over,
+                    row.data["restarts"],
+                )
 
 
 def _job_id(test: TestRun) -> str:
@@ -328,12 +357,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=500, help="default: 500")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trouble", default="", metavar="KIND,...", help=(
-        "noisy, slow, unclear, shared: as in soak_kills.py"))
+    parser.add_argument(
+        "--trouble",
+        default="",
+        metavar="KIND,...",
+        help=("noisy, slow, unclear, shared: as in soak_kills.py"),
+    )
     parser.add_argument("--keep", action="store_true", help="leave the folder behind")
     args = parser.parse_args()
     sys.path.append(str(REAL_SLURM))
     from real_slurm import RealSlurm, why_not_available
+
     reason = why_not_available()
     if reason:
         print(f"NOT RUN: a real Slurm cannot be started here: {reason}", file=sys.stderr)
@@ -350,13 +384,20 @@ def main() -> int:
             if "shared" in args.trouble:
                 (folder / "work").mkdir()
                 (folder / "work").chmod(0o2775)
-            outcome = Soak(cluster, set_up(folder / "work"), args.jobs, seed=args.seed,
-                           tell=lambda line: print(line, file=sys.stderr, flush=True)).run()
+            outcome = Soak(
+                cluster,
+                set_up(folder / "work"),
+                args.jobs,
+                seed=args.seed,
+                tell=lambda line: print(line, file=sys.stderr, flush=True),
+            ).run()
             calls = schedulers.get_plugin("slurm")._client
             print(outcome.table)
-            print(f"\n{outcome.tests} tests, {outcome.jobs} jobs that Slurm listed, "
-                  f"{time.monotonic() - began:.0f} s; commands of the plugin: "
-                  f"{dict(calls.submitting.calls)}, {dict(calls.querying.calls)}.")
+            print(
+                f"\n{outcome.tests} tests, {outcome.jobs} jobs that Slurm listed, "
+                f"{time.monotonic() - began:.0f} s; commands of the plugin: "
+                f"{dict(calls.submitting.calls)}, {dict(calls.querying.calls)}."
+            )
             print(f"Wrong: {len(outcome.problems)}")
             for problem in outcome.problems:
                 print(f"- {problem}")

@@ -17,8 +17,11 @@ pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
 
 
 # How fast a machine is does not decide whether the code is right.
-settings.register_profile("any-machine", deadline=None, suppress_health_check=[
-    HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile(
+    "any-machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 settings.load_profile("any-machine")
 
 # A shell that starts this in the background has it ignore Ctrl-C, and so would all that the tests
@@ -52,8 +55,7 @@ def pav_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PavConf
         folder.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PAV_RAW_QUEUE_DIR", str(tmp_path / "raw_queue"))
-    config = load_config(working_dir=tmp_path / "working_dir",
-                         config_dirs=[tmp_path / "config"])
+    config = load_config(working_dir=tmp_path / "working_dir", config_dirs=[tmp_path / "config"])
     config.make_working_dir()
     load_plugins(config)
     yield config

@@ -31,7 +31,7 @@ from pavilion.test_run import TestRun
 from pavilion.types import NodeInfo, NodeList, NodeRange
 from pavilion.variables import VariableSetManager
 
-GIB = 1024 ** 3
+GIB = 1024**3
 NODES_VARIABLE = "DUMMY_NODES"
 
 
@@ -52,8 +52,15 @@ class FakeMachine:
     def add(self, name: str, **values: Any) -> None:
         """Add a node: idle, in partition 'main', 8 CPUs, 16 GiB, unless told otherwise."""
         self.nodes[name] = {
-            "NodeName": name, "partitions": ["main"], "reservations": [], "features": [],
-            "states": ["IDLE"], "cpus": 8, "mem": 16 * GIB, **values}
+            "NodeName": name,
+            "partitions": ["main"],
+            "reservations": [],
+            "features": [],
+            "states": ["IDLE"],
+            "cpus": 8,
+            "mem": 16 * GIB,
+            **values,
+        }
 
     def change(self, hosts: str, **values: Any) -> None:
         """Change some nodes, given as a host list."""
@@ -86,8 +93,10 @@ class DummyHeader(KickoffScriptHeader):
     """Lines that begin with '#DUMMY'."""
 
     def _kickoff_lines(self) -> list[str]:
-        lines = [f"#DUMMY --time {self._config['time_limit']}",
-                 f"#DUMMY --nodes {self._node_min}-{self._node_max}"]
+        lines = [
+            f"#DUMMY --time {self._config['time_limit']}",
+            f"#DUMMY --nodes {self._node_min}-{self._node_max}",
+        ]
         if self._sched_vars.partition():
             lines.append(f"#DUMMY --partition {self._sched_vars.partition()}")
         if self._include_nodes:
@@ -144,13 +153,17 @@ class Dummy(SchedulerPluginAdvanced):
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         return (
-            [yc.ListElem("up_states", sub_elem=yc.StrElem()),
-             yc.ListElem("avail_states", sub_elem=yc.StrElem()),
-             yc.ListElem("features", sub_elem=yc.StrElem())],
-            {"up_states": validate_list, "avail_states": validate_list,
-             "features": validate_list},
-            {"up_states": ["IDLE", "ALLOCATED", "RESERVED"], "avail_states": ["IDLE"],
-             "features": []},
+            [
+                yc.ListElem("up_states", sub_elem=yc.StrElem()),
+                yc.ListElem("avail_states", sub_elem=yc.StrElem()),
+                yc.ListElem("features", sub_elem=yc.StrElem()),
+            ],
+            {"up_states": validate_list, "avail_states": validate_list, "features": validate_list},
+            {
+                "up_states": ["IDLE", "ALLOCATED", "RESERVED"],
+                "avail_states": ["IDLE"],
+                "features": [],
+            },
         )
 
     def _available(self) -> bool:
@@ -165,8 +178,9 @@ class Dummy(SchedulerPluginAdvanced):
             raise SchedulerPluginError(self.machine.unreachable)
         return [dict(node) for node in self.machine.nodes.values()], {"asked": time.time()}
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Any) -> NodeInfo:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> NodeInfo:
         self._count("_transform_raw_node_data")
         section = sched_config["dummy"]
         info = {key: value for key, value in node_data.items() if key != "NodeName"}
@@ -175,11 +189,16 @@ class Dummy(SchedulerPluginAdvanced):
         if "RESERVED" in states:
             # As in Slurm: such a node is for those only who name one of its reservations.
             up = up and sched_config["reservation"] in (*node_data["reservations"], "any")
-        return {**info, "name": node_data["NodeName"], "up": up,
-                "available": up and bool(states & set(section["avail_states"]))}
+        return {
+            **info,
+            "name": node_data["NodeName"],
+            "up": up,
+            "available": up and bool(states & set(section["avail_states"])),
+        }
 
-    def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
-                       ) -> str | None:
+    def _filter_custom(
+        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+    ) -> str | None:
         for feature in sched_config["dummy"]["features"]:
             if feature not in node["features"]:
                 return f"has no feature '{feature}'"
@@ -187,9 +206,15 @@ class Dummy(SchedulerPluginAdvanced):
 
     # ---------------------------------------------------------------------------------- jobs
 
-    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
-                 job_name: str, nodes: NodeList | None = None,
-                 node_range: NodeRange | None = None) -> JobInfo:
+    def _kickoff(
+        self,
+        pav_cfg: PavConfig,
+        job: Job,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+    ) -> JobInfo:
         self._count("_kickoff")
         kickoff = Kickoff(job, sched_config, job_name, nodes, node_range)
         self.on_kickoff(kickoff)
@@ -205,12 +230,16 @@ class Dummy(SchedulerPluginAdvanced):
             names = kickoff.nodes
         else:
             assert kickoff.node_range is not None
-            names = list(self.machine.nodes)[:kickoff.node_range[0]]
+            names = list(self.machine.nodes)[: kickoff.node_range[0]]
         with kickoff.job.sched_log.open("wb") as log:
             self.processes[job_id] = subprocess.Popen(
-                [os.fspath(kickoff.job.kickoff_path)], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, NODES_VARIABLE: ",".join(names)})
+                [os.fspath(kickoff.job.kickoff_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, NODES_VARIABLE: ",".join(names)},
+            )
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         self._count("_job_status")
@@ -278,20 +307,32 @@ class TestMaker:
         self._scheduler = scheduler
         self._number = 0
 
-    def __call__(self, name: str | None = None, chunk: str = "any",
-                 cmds: Iterable[str] = ("true",), **schedule: Any) -> TestRun:
+    def __call__(
+        self,
+        name: str | None = None,
+        chunk: str = "any",
+        cmds: Iterable[str] = ("true",),
+        **schedule: Any,
+    ) -> TestRun:
         """A new test.
 
         :param schedule: Its schedule section, values as in YAML.
         """
         self._number += 1
         config = {
-            "scheduler": self._scheduler, "schedule": schedule, "chunk": chunk,
+            "scheduler": self._scheduler,
+            "schedule": schedule,
+            "chunk": chunk,
             "concurrent": "1",
             "run": {"env": {}, "cmds": list(cmds), "timeout": None, "shebang": "#!/bin/bash"},
         }
-        return TestRun.create(self._path, self._number, name or f"suite.test{self._number}",
-                              config, VariableSetManager())
+        return TestRun.create(
+            self._path,
+            self._number,
+            name or f"suite.test{self._number}",
+            config,
+            VariableSetManager(),
+        )
 
     def many(self, count: int, **kwargs: Any) -> list[TestRun]:
         """Several alike."""

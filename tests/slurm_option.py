@@ -22,13 +22,20 @@ KINDS = {"fake": ["fake"], "real": ["real"], "both": ["fake", "real"]}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--slurm", choices=sorted(KINDS), default=None,
+        "--slurm",
+        choices=sorted(KINDS),
+        default=None,
         help="run tests that need Slurm against the fake one, a private real one, or both "
-             "(default: both where a real one can be started, else fake)")
+        "(default: both where a real one can be started, else fake)",
+    )
     parser.addoption(
-        "--slurm-prefix", type=Path, default=None, metavar="DIR",
+        "--slurm-prefix",
+        type=Path,
+        default=None,
+        metavar="DIR",
         help="take the real Slurm's commands and daemons from DIR/bin and DIR/sbin instead of "
-             f"those in PATH; the environment variable {PREFIX_VARIABLE} does the same")
+        f"those in PATH; the environment variable {PREFIX_VARIABLE} does the same",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,17 +60,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("slurm_cluster", KINDS[wish], indirect=True, scope="session")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
-                            config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     if config.getoption("--slurm") is not None or not why_not_available():
         return
     # From the reports rather than from collecting, which xdist leaves to its workers.
-    reports = [report for kind in ("passed", "failed", "skipped", "error")
-               for report in terminalreporter.getreports(kind)]
-    left_out = {report.nodeid for report in reports
-                if isinstance(report, pytest.TestReport) and "[fake" in report.nodeid}
+    reports = [
+        report
+        for kind in ("passed", "failed", "skipped", "error")
+        for report in terminalreporter.getreports(kind)
+    ]
+    left_out = {
+        report.nodeid
+        for report in reports
+        if isinstance(report, pytest.TestReport) and "[fake" in report.nodeid
+    }
     if left_out:
         terminalreporter.section("NO REAL SLURM", sep="!", red=True, bold=True)
-        terminalreporter.line(f"{len(left_out)} tests ran against the fake Slurm only and were "
-                              f"left out on a real one: {why_not_available()}", red=True,
-                              bold=True)
+        terminalreporter.line(
+            f"{len(left_out)} tests ran against the fake Slurm only and were "
+            f"left out on a real one: {why_not_available()}",
+            red=True,
+            bold=True,
+        )

@@ -39,12 +39,41 @@ from pavilion.dropin.link import installed_version
 from pavilion.dropin.swap import Swap, locked, read_state
 
 RUNNER = Path(__file__).resolve().with_name("dropin_runner.py")
-PATTERNS = [f"*{word}*" for word in ("sched", "slurm", "raw", "flux", "run", "cancel", "status",
-                                     "series", "show", "job", "kickoff", "wait", "chunk", "node")]
+PATTERNS = [
+    f"*{word}*"
+    for word in (
+        "sched",
+        "slurm",
+        "raw",
+        "flux",
+        "run",
+        "cancel",
+        "status",
+        "series",
+        "show",
+        "job",
+        "kickoff",
+        "wait",
+        "chunk",
+        "node",
+    )
+]
 # For run_tests, which compares with names of modules, classes and tests.  '*run*' and the like
 # would be most of its tests.
-OWN_PATTERNS = ["sched*", "slurm*", "raw*", "flux*", "cancel*", "status*", "run_cmd*", "series*",
-                "show*", "isolate*", "plugin*", "testset*"]
+OWN_PATTERNS = [
+    "sched*",
+    "slurm*",
+    "raw*",
+    "flux*",
+    "cancel*",
+    "status*",
+    "run_cmd*",
+    "series*",
+    "show*",
+    "isolate*",
+    "plugin*",
+    "testset*",
+]
 SKIPPED_FOLDERS = ("__pycache__", "working_dir", ".pytest_cache")
 # Seconds that Pavilion's tests wait for a job, where nothing else is set: theirs are short for a
 # machine that has something else to do.
@@ -52,6 +81,7 @@ PATIENCE = "60"
 
 
 # ------------------------------------------------------------------------- running
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -80,8 +110,11 @@ class Suite:
         if not self.own:
             return [str(python.path), str(RUNNER), str(results), *PATTERNS]
         patterns = [test.partition(".")[2] for test in only] or OWN_PATTERNS
-        return [str(python.path), "run_tests",
-                *(word for pattern in patterns for word in ("-o", pattern))]
+        return [
+            str(python.path),
+            "run_tests",
+            *(word for pattern in patterns for word in ("-o", pattern)),
+        ]
 
 
 def find_suite(checkout: Checkout, command: str | None) -> Suite:
@@ -89,8 +122,9 @@ def find_suite(checkout: Checkout, command: str | None) -> Suite:
     return Suite(command, command is None and (checkout.root / "test" / "run_tests").is_file())
 
 
-def run_tests(checkout: Checkout, python: Interpreter, suite: Suite, timeout: float,
-              only: Sequence[str] = ()) -> Run:
+def run_tests(
+    checkout: Checkout, python: Interpreter, suite: Suite, timeout: float, only: Sequence[str] = ()
+) -> Run:
     """Run the tests of a copy.
 
     :param timeout: Seconds.
@@ -102,9 +136,15 @@ def run_tests(checkout: Checkout, python: Interpreter, suite: Suite, timeout: fl
     log = checkout.root.parent / ("again.txt" if only else "log.txt")
     start = time.monotonic()
     with log.open("wb") as out:
-        process = subprocess.Popen(suite.argv(python, results, only), cwd=folder,
-                                   env=_environment(checkout, python), stdin=subprocess.DEVNULL,
-                                   stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            suite.argv(python, results, only),
+            cwd=folder,
+            env=_environment(checkout, python),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             note = f"exit code {process.wait(timeout)}"
         except subprocess.TimeoutExpired:
@@ -120,13 +160,20 @@ def run_tests(checkout: Checkout, python: Interpreter, suite: Suite, timeout: fl
 
 def _environment(checkout: Checkout, python: Interpreter) -> dict[str, str]:
     """The environment without what leads Pavilion elsewhere; its Python comes first."""
-    env = {name: value for name, value in os.environ.items()
-           if name.startswith("PAV_UNITTEST_")
-           or not name.startswith(("PAV_", "PYTHON", "MAKE", "MFLAGS", "VIRTUAL_ENV"))}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PAV_UNITTEST_")
+        or not name.startswith(("PAV_", "PYTHON", "MAKE", "MFLAGS", "VIRTUAL_ENV"))
+    }
     env.setdefault("PAV_UNITTEST_UNIVERSAL_TIMEOUT", PATIENCE)
     path = os.pathsep.join([str(python.path.parent), outer_path()])
-    return dict(env, PATH=path, PYTHONUNBUFFERED="1",
-                PYTHONPATH=os.pathsep.join(map(str, module_path(checkout))))
+    return dict(
+        env,
+        PATH=path,
+        PYTHONUNBUFFERED="1",
+        PYTHONPATH=os.pathsep.join(map(str, module_path(checkout))),
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -154,9 +201,16 @@ def make_copy(checkout: Checkout, folder: Path) -> Checkout:
     """
     root = folder / checkout.root.name
     lock, output = checkout.hidden("lock"), checkout.root / "test" / "output"
-    shutil.copytree(checkout.root, root, symlinks=True, ignore=lambda parent, names: [
-        name for name in names
-        if name in SKIPPED_FOLDERS or Path(parent, name) in (lock, output)])
+    shutil.copytree(
+        checkout.root,
+        root,
+        symlinks=True,
+        ignore=lambda parent, names: [
+            name
+            for name in names
+            if name in SKIPPED_FOLDERS or Path(parent, name) in (lock, output)
+        ],
+    )
     copy = Checkout(root.resolve())
     with locked(copy):
         swap = Swap(copy)
@@ -179,11 +233,16 @@ def look(copy: Checkout, python: Interpreter, as_copy: bool) -> Report:
             print(f"Left out: {finding.what}: {finding.found}", flush=True)
             report.without.update(report.unusable)
         else:
-            raise DropinError(f"Our directory does not work in the checkout: {finding.what}: "
-                              f"{finding.found}. {finding.hint}")
+            raise DropinError(
+                f"Our directory does not work in the checkout: {finding.what}: "
+                f"{finding.found}. {finding.hint}"
+            )
     if report.kept:
-        print(f"Kept:     {', '.join(plugin.name for plugin in report.kept)} (of the checkout's "
-              "own schedulers)", flush=True)
+        print(
+            f"Kept:     {', '.join(plugin.name for plugin in report.kept)} (of the checkout's "
+            "own schedulers)",
+            flush=True,
+        )
     return report
 
 
@@ -202,6 +261,7 @@ def put_ours(copy: Checkout, python: Interpreter, as_copy: bool) -> None:
 
 
 # ------------------------------------------------------------------------- telling
+
 
 def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
     """The tests that got worse, and those that got better."""
@@ -222,15 +282,34 @@ def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
 def print_runs(before: Run, after: Run, worse: Sequence[str], better: Sequence[str]) -> None:
     """Totals, and what differs."""
     columns = (OK, FAILED, ERROR, SKIPPED)
-    print("".join([f"{'':8}", f"{'TESTS':>7}", *(f"{word.upper():>9}" for word in columns),
-                   f"{'SECONDS':>9}"]))
+    print(
+        "".join(
+            [
+                f"{'':8}",
+                f"{'TESTS':>7}",
+                *(f"{word.upper():>9}" for word in columns),
+                f"{'SECONDS':>9}",
+            ]
+        )
+    )
     for name, run in (("Before", before), ("After", after)):
         values = list(run.outcomes.values())
-        print("".join([f"{name:8}", f"{len(values):7}",
-                       *(f"{values.count(word):9}" for word in columns), f"{run.seconds:9.0f}",
-                       f"  {run.note}"]))
-    same = [test for test in sorted(before.outcomes)
-            if RANK[before.of(test)] == 0 and RANK[after.of(test)] == 0]
+        print(
+            "".join(
+                [
+                    f"{name:8}",
+                    f"{len(values):7}",
+                    *(f"{values.count(word):9}" for word in columns),
+                    f"{run.seconds:9.0f}",
+                    f"  {run.note}",
+                ]
+            )
+        )
+    same = [
+        test
+        for test in sorted(before.outcomes)
+        if RANK[before.of(test)] == 0 and RANK[after.of(test)] == 0
+    ]
     for title, tests in (("Better", better), ("Failing in both", same), ("Worse", worse)):
         print(f"\n{title}: {len(tests)}")
         for test in tests:
@@ -240,8 +319,14 @@ def print_runs(before: Run, after: Run, worse: Sequence[str], better: Sequence[s
                     print(f"      {line}".rstrip())
 
 
-def once_more(copy: Checkout, python: Interpreter, suite: Suite, timeout: float, after: Run,
-              worse: Sequence[str]) -> None:
+def once_more(
+    copy: Checkout,
+    python: Interpreter,
+    suite: Suite,
+    timeout: float,
+    after: Run,
+    worse: Sequence[str],
+) -> None:
     """Run what got worse again: tests that wait for real jobs fail now and then by themselves.
 
     What passes now counts as passed, and is told.
@@ -261,17 +346,23 @@ def measure(args: argparse.Namespace, folder: Path) -> int:
     checkout = find_checkout(args.pavilion)
     python = find_python(checkout, args.python)
     suite = find_suite(checkout, args.command)
-    print(f"Checkout: {checkout.root}\nPython:   {python.path} ({python.how})\n"
-          f"Tests:    {suite}\nCopies:   {folder}", flush=True)
+    print(
+        f"Checkout: {checkout.root}\nPython:   {python.path} ({python.how})\n"
+        f"Tests:    {suite}\nCopies:   {folder}",
+        flush=True,
+    )
     copies = [make_copy(checkout, folder / name) for name in ("before", "after")]
     put_ours(copies[1], python, args.copy)
     print("Running the tests as it is ...", flush=True)
     before = run_tests(copies[0], python, suite, args.timeout)
     if OK not in before.outcomes.values():
         tail = "\n".join(f"    {line}" for line in before.log.splitlines()[-15:])
-        print(f"No test passes in the checkout as it is ({before.note}), so nothing can be "
-              "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
-              f"with:\n{tail}", file=sys.stderr)
+        print(
+            f"No test passes in the checkout as it is ({before.note}), so nothing can be "
+            "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
+            f"with:\n{tail}",
+            file=sys.stderr,
+        )
         return 2
     print("Running the tests with our directory ...", flush=True)
     after = run_tests(copies[1], python, suite, args.timeout)
@@ -284,13 +375,20 @@ def measure(args: argparse.Namespace, folder: Path) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pavilion", type=Path, help="the checkout")
-    parser.add_argument("--command", default=os.environ.get("PAVILION_TEST") or None,
-                        help="a shell command that runs the tests; default: $PAVILION_TEST")
-    parser.add_argument("--python", default=os.environ.get("PAVILION_PYTHON") or None,
-                        help="the Python of the checkout; default: $PAVILION_PYTHON, or found")
+    parser.add_argument(
+        "--command",
+        default=os.environ.get("PAVILION_TEST") or None,
+        help="a shell command that runs the tests; default: $PAVILION_TEST",
+    )
+    parser.add_argument(
+        "--python",
+        default=os.environ.get("PAVILION_PYTHON") or None,
+        help="the Python of the checkout; default: $PAVILION_PYTHON, or found",
+    )
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for each run")
     parser.add_argument("--copy", action="store_true", help="copy our directory, do not link it")
     parser.add_argument("--keep", action="store_true", help="keep the copies and logs")

@@ -41,16 +41,31 @@ class Run:
 
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_WORDS = {"ok": OK, "passed": OK, "expected failure": OK, "xfail": OK, "xfailed": OK,
-          "fail": FAILED, "failed": FAILED, "unexpected success": FAILED, "xpass": OK,
-          "error": ERROR, "skipped": SKIPPED, "skip": SKIPPED}
+_WORDS = {
+    "ok": OK,
+    "passed": OK,
+    "expected failure": OK,
+    "xfail": OK,
+    "xfailed": OK,
+    "fail": FAILED,
+    "failed": FAILED,
+    "unexpected success": FAILED,
+    "xpass": OK,
+    "error": ERROR,
+    "skipped": SKIPPED,
+    "skip": SKIPPED,
+}
 _OUTCOME = "|".join(sorted(_WORDS, key=len, reverse=True))
 # tests/test_a.py::TestA::test_b PASSED    [ 50%]
-_PYTEST = re.compile(rf"^(?P<test>\S+::.+?)\s+(?P<outcome>{_OUTCOME})\b"
-                     r"(?:\s+\(.*\))?(?:\s+\[\s*\d+%\])?$", re.IGNORECASE)
+_PYTEST = re.compile(
+    rf"^(?P<test>\S+::.+?)\s+(?P<outcome>{_OUTCOME})\b"
+    r"(?:\s+\(.*\))?(?:\s+\[\s*\d+%\])?$",
+    re.IGNORECASE,
+)
 # [gw0] [ 50%] PASSED tests/test_a.py::TestA::test_b
-_XDIST = re.compile(rf"^\[gw\d+\] \[\s*\d+%\] (?P<outcome>{_OUTCOME}) (?P<test>\S+::.+?)$",
-                    re.IGNORECASE)
+_XDIST = re.compile(
+    rf"^\[gw\d+\] \[\s*\d+%\] (?P<outcome>{_OUTCOME}) (?P<test>\S+::.+?)$", re.IGNORECASE
+)
 # test_b (tests.a.TestA)   or, since Python 3.11:   test_b (tests.a.TestA.test_b)
 _UNITTEST = re.compile(r"^(?P<method>\w+) \((?P<where>[\w.<>]+)\)")
 # The outcome ends the test's line ('... ok'), or stands alone after what the test printed.
@@ -70,9 +85,12 @@ def parse_output(text: str) -> Run:
     open_test = ""
     lines = [_COLOURS.sub("", raw).rstrip() for raw in text.splitlines()]
     # The summary below all tests.  What a test itself prints may look like a part of it.
-    heads = [number for number, line in enumerate(lines)
-             if _DETAILS.match(line) and number and _DOUBLE.match(lines[number - 1])]
-    for line in lines[:heads[0]] if heads else lines:
+    heads = [
+        number
+        for number, line in enumerate(lines)
+        if _DETAILS.match(line) and number and _DOUBLE.match(lines[number - 1])
+    ]
+    for line in lines[: heads[0]] if heads else lines:
         match = _PYTEST.match(line) or _XDIST.match(line)
         if match:
             run.add(match["test"], _WORDS[match["outcome"].lower()])

@@ -63,8 +63,11 @@ def find_modules(patterns: list[str]) -> list[str]:
     names = []
     for entry in sorted(os.listdir(folder)):  # noqa: PTH208
         stem, suffix = os.path.splitext(entry)  # noqa: PTH122
-        if suffix == ".py" and stem != "__init__" and any(
-                fnmatch.fnmatch(stem, pattern) for pattern in patterns):
+        if (
+            suffix == ".py"
+            and stem != "__init__"
+            and any(fnmatch.fnmatch(stem, pattern) for pattern in patterns)
+        ):
             names.append(stem if folder == "." else f"{folder}.{stem}")
     return names
 

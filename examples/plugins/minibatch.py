@@ -54,13 +54,21 @@ def run(*argv: str) -> str:
     """
     line = shlex.join(argv)
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=TIMEOUT, encoding="utf-8", errors="replace")
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise SchedulerPluginError(f"'{line}' could not be run", prior_error=exc) from exc
     if done.returncode != 0:
-        raise SchedulerPluginError(f"'{line}' failed with exit code {done.returncode}: "
-                                   f"{done.stderr.strip() or 'it gave no reason'}")
+        raise SchedulerPluginError(
+            f"'{line}' failed with exit code {done.returncode}: "
+            f"{done.stderr.strip() or 'it gave no reason'}"
+        )
     return done.stdout
 
 
@@ -71,8 +79,9 @@ def query(command: str) -> list[dict[str, Any]]:
         items = json.loads(text)
         return [dict(item) for item in items]
     except (ValueError, TypeError) as exc:
-        raise SchedulerPluginError(f"'{command} --json' printed something unexpected: "
-                                   f"{text[:200]!r}", prior_error=exc) from exc
+        raise SchedulerPluginError(
+            f"'{command} --json' printed something unexpected: {text[:200]!r}", prior_error=exc
+        ) from exc
 
 
 def node_states(value: Any) -> list[str]:
@@ -102,8 +111,11 @@ class MiniBatchHeader(KickoffScriptHeader):
             "--priority": self._config["minibatch"]["priority"],
         }
         # Values come from users: quoted, and on one line whatever is in them.
-        return [f"#MB {option} {shlex.quote(' '.join(str(value).split()))}"
-                for option, value in options.items() if value not in (None, "")]
+        return [
+            f"#MB {option} {shlex.quote(' '.join(str(value).split()))}"
+            for option, value in options.items()
+            if value not in (None, "")
+        ]
 
 
 class MiniBatchVars(SchedulerVariables):
@@ -136,8 +148,11 @@ class MiniBatch(SchedulerPluginAdvanced):
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         elements = [
-            yc.ListElem("up_states", sub_elem=yc.StrElem(), help_text=(
-                "The states of nodes that can be used, now or later.")),
+            yc.ListElem(
+                "up_states",
+                sub_elem=yc.StrElem(),
+                help_text=("The states of nodes that can be used, now or later."),
+            ),
             yc.StrElem("priority", help_text="Jobs with a higher number start first."),
         ]
         validators = {"up_states": node_states, "priority": min_int("minibatch.priority")}
@@ -150,8 +165,9 @@ class MiniBatch(SchedulerPluginAdvanced):
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
         return query("mb-nodes"), None
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Any) -> dict[str, Any]:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> dict[str, Any]:
         state, reserved = node_data["state"], node_data.get("reservation", "")
         # Say what the scheduler would do for a job of this configuration: it gives reserved
         # nodes to those who name the reservation.
@@ -162,17 +178,30 @@ class MiniBatch(SchedulerPluginAdvanced):
             "up": up,
             "available": up and state == "IDLE",
             "cpus": node_data["cpus"],
-            "mem": node_data["mem_mb"] * 1024 ** 2,
+            "mem": node_data["mem_mb"] * 1024**2,
             "partitions": node_data["partitions"],
             "reservations": [reserved] if reserved else [],
             "states": [state],
         }
 
-    def _kickoff(self, pav_cfg: Any, job: Any, sched_config: dict[str, Any], job_name: str,
-                 nodes: list[str] | None = None, node_range: Any = None) -> JobInfo:
+    def _kickoff(
+        self,
+        pav_cfg: Any,
+        job: Any,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: list[str] | None = None,
+        node_range: Any = None,
+    ) -> JobInfo:
         # The header says the rest.  The tag is how _job_status finds the job again.
-        answer = run("mb-submit", "--tag", job.name, "--log", os.fspath(job.sched_log),
-                     os.fspath(job.kickoff_path))
+        answer = run(
+            "mb-submit",
+            "--tag",
+            job.name,
+            "--log",
+            os.fspath(job.sched_log),
+            os.fspath(job.kickoff_path),
+        )
         word, _, job_id = answer.strip().partition(" ")
         if word != "submitted" or not job_id.isdigit():
             raise SchedulerPluginError(f"mb-submit printed something unexpected: {answer!r}")
@@ -180,8 +209,10 @@ class MiniBatch(SchedulerPluginAdvanced):
 
     def _job_status(self, pav_cfg: Any, job_info: dict[str, Any]) -> TestStatusInfo:
         if job_info["sys_name"] != get_vars(True)["sys_name"]:
-            return TestStatusInfo(STATES.SCHED_WARNING, "Job {id} belongs to {sys_name}; only "
-                                  "there its state is known.".format(**job_info))
+            return TestStatusInfo(
+                STATES.SCHED_WARNING,
+                "Job {id} belongs to {sys_name}; only there its state is known.".format(**job_info),
+            )
         # From before the question: what tests write while it is asked is newer.
         asked = time.time()
         found = None
@@ -194,8 +225,9 @@ class MiniBatch(SchedulerPluginAdvanced):
             self._job_statuses[item["tag"]] = (asked, status)
             if item["id"] == job_info["id"]:
                 found = status
-        return found or TestStatusInfo(STATES.SCHED_ERROR, f"mb-jobs does not list job "
-                                       f"{job_info['id']} any more.", asked)
+        return found or TestStatusInfo(
+            STATES.SCHED_ERROR, f"mb-jobs does not list job {job_info['id']} any more.", asked
+        )
 
     def cancel(self, job_info: dict[str, Any]) -> str | None:
         if job_info["sys_name"] != get_vars(True)["sys_name"]:

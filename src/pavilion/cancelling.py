@@ -40,8 +40,7 @@ class _JobOutcome(NamedTuple):
     cancelled: bool = False
 
 
-def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
-                 ) -> list[CancelOutcome]:
+def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str) -> list[CancelOutcome]:
     """Cancel tests, and the jobs that have no other tests left.
 
     May be repeated: a job that could not be cancelled the last time is tried again.  Jobs are
@@ -52,15 +51,21 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
     for test in tests:
         if not test.complete and not is_mine(test.path):
             outcomes[test.id] = CancelOutcome(
-                test, "not cancelled: it belongs to another user, who alone can do that", True)
+                test, "not cancelled: it belongs to another user, who alone can do that", True
+            )
             continue
         try:
             # A test that has ended stays what it is, also where the mark of that is missing.
             ended = None if test.complete else end_by_itself(test)
             done = ended is None and test.cancel(reason)
             was_before = not done and test.status.current().state == STATES.CANCELLED
-            text = "cancelled" if done else "already cancelled" if was_before else (
-                f"already over ({_result(test, ended)})")
+            text = (
+                "cancelled"
+                if done
+                else "already cancelled"
+                if was_before
+                else (f"already over ({_result(test, ended)})")
+            )
             outcomes[test.id] = CancelOutcome(test, text)
         except PavilionError as exc:
             done = was_before = True
@@ -69,7 +74,8 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
             job = test.job
         except PavilionError as exc:
             outcomes[test.id] = CancelOutcome(
-                test, f"{outcomes[test.id].text}, but its job may go on: {exc.pformat()}", True)
+                test, f"{outcomes[test.id].text}, but its job may go on: {exc.pformat()}", True
+            )
             continue
         if job is not None and (done or was_before or _may_be_left(test, job)):
             jobs.setdefault(job.name, []).append(test)
@@ -78,13 +84,15 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str
             _, text, failed = outcomes[test.id]
             if failed and job_outcome.cancelled:
                 text += "; but its job was cancelled"
-            outcomes[test.id] = CancelOutcome(test, text + job_outcome.text,
-                                              failed or job_outcome.failed)
+            outcomes[test.id] = CancelOutcome(
+                test, text + job_outcome.text, failed or job_outcome.failed
+            )
     return list(outcomes.values())
 
 
-def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
-                 ) -> dict[str, _JobOutcome]:
+def _cancel_jobs(
+    pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
+) -> dict[str, _JobOutcome]:
     """Cancel jobs, but for those some of whose tests go on; one call for each scheduler.
 
     :param jobs: Job name -> its tests that are to be cancelled.
@@ -100,8 +108,11 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
             # In this order: one that is on its way in between has its record then.
             starter = starter_at_work(tests[0])
             on_its_way = starter is not None and not (job.path / job.INFO_FN).exists()
-            info = None if others or on_its_way else find_identity(
-                require_plugin(tests[0].scheduler), job)
+            info = (
+                None
+                if others or on_its_way
+                else find_identity(require_plugin(tests[0].scheduler), job)
+            )
         except PavilionError as exc:
             results[name] = _may_go_on(exc.pformat())
             continue
@@ -117,18 +128,28 @@ def _cancel_jobs(pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
             by_scheduler.setdefault(tests[0].scheduler, []).append((name, job, info))
     for scheduler, members in by_scheduler.items():
         try:
-            messages = cancel_confirmed(require_plugin(scheduler), pav_cfg,
-                                        [(job, JobInfo(info)) for _, job, info in members])
+            messages = cancel_confirmed(
+                require_plugin(scheduler),
+                pav_cfg,
+                [(job, JobInfo(info)) for _, job, info in members],
+            )
         except Exception as exc:
-            text = exc.pformat() if isinstance(exc, PavilionError) else (
-                f"{type(exc).__name__}: {exc}")
+            text = (
+                exc.pformat()
+                if isinstance(exc, PavilionError)
+                else (f"{type(exc).__name__}: {exc}")
+            )
             messages = [text] * len(members)
         for (name, job, info), message in zip(members, messages):
             if message is None:
                 results[name] = _JobOutcome(cancelled=True)
-            elif all(test.complete and test.status.current().state == STATES.SCHED_ERROR
-                     for test in jobs[name]) and query_job(
-                         require_plugin(scheduler), pav_cfg, job, info).state in OVER:
+            elif (
+                all(
+                    test.complete and test.status.current().state == STATES.SCHED_ERROR
+                    for test in jobs[name]
+                )
+                and query_job(require_plugin(scheduler), pav_cfg, job, info).state in OVER
+            ):
                 # It was over before, which is what the message says, most likely.
                 results[name] = _JobOutcome(f"; of its job: {message}")
             else:
@@ -160,9 +181,11 @@ def _without_identity(scheduler: str, job: Job) -> _JobOutcome:
     can_look = type(plugin)._recover_identity is not SchedulerPlugin._recover_identity
     if can_look or not _was_written(job):
         return _JobOutcome()
-    return _may_go_on(f"whether it was handed to the {scheduler} scheduler cannot be told: there "
-                      f"is no record of it, and the plugin has no _recover_identity() to look "
-                      "for it")
+    return _may_go_on(
+        f"whether it was handed to the {scheduler} scheduler cannot be told: there "
+        f"is no record of it, and the plugin has no _recover_identity() to look "
+        "for it"
+    )
 
 
 def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
@@ -174,8 +197,9 @@ def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
     :raises JobError: When it is not.
     """
     if not is_mine(job.path):
-        raise JobError(f"the job {job.path} is not there or belongs to another user, who alone can "
-                       "cancel it.")
+        raise JobError(
+            f"the job {job.path} is not there or belongs to another user, who alone can cancel it."
+        )
     known = {test_id for _, test_id in job.get_test_id_pairs()}
     strangers = [test.id for test in tests if test.id not in known]
     if strangers:
@@ -185,22 +209,30 @@ def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
 def _others(pav_cfg: PavConfig, job: Job, tests: Sequence[TestRun]) -> list[str]:
     """The tests of a job that are not to be cancelled, and are not over."""
     ours = {test.id for test in tests}
-    return [test_id for _, test_id in job.get_test_id_pairs()
-            if test_id not in ours and not TestRun.load(pav_cfg, test_id).complete]
+    return [
+        test_id
+        for _, test_id in job.get_test_id_pairs()
+        if test_id not in ours and not TestRun.load(pav_cfg, test_id).complete
+    ]
 
 
 def _result(test: TestRun, ended: TestStatusInfo | None) -> str:
     """The result of a test that is over; where its end cannot be recorded, that."""
-    return str(test.result) if test.complete or ended is None else (
-        f"{ended.state}, which could not be recorded")
+    return (
+        str(test.result)
+        if test.complete or ended is None
+        else (f"{ended.state}, which could not be recorded")
+    )
 
 
 def _on_its_way(starter: Starter | None) -> _JobOutcome:
     text = "; its job is being handed to the scheduler just now, and is cancelled when that is done"
     if starter is not None and not starter.is_here:
         # One of another host counts as alive for a while.
-        text += (f". Should that have been stopped ({starter}), cancel again in "
-                 f"{BEAT_GRACE / 60:.0f} minutes")
+        text += (
+            f". Should that have been stopped ({starter}), cancel again in "
+            f"{BEAT_GRACE / 60:.0f} minutes"
+        )
     return _JobOutcome(text)
 
 

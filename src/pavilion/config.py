@@ -23,20 +23,39 @@ class PavConfigLoader(yc.YamlConfigLoader):
     """Reads ``pavilion.yaml``."""
 
     ELEMENTS = [
-        yc.PathElem("working_dir", help_text=(
-            "Where test runs, jobs and their logs are kept. It must be on a file system that "
-            "the nodes of the cluster share. Default: working_dir beside this file, or "
-            "~/.pavilion/working_dir without such a file.")),
-        yc.ListElem("config_dirs", sub_elem=yc.PathElem(), help_text=(
-            "Folders with suites/ and plugins/ of your own. The folder of this file is always "
-            "one of them.")),
-        yc.ListElem("env_setup", sub_elem=yc.StrElem(), help_text=(
-            "Shell lines to run at the start of every kickoff script.")),
-        yc.ListElem("disable_plugins", sub_elem=yc.StrElem(), help_text=(
-            "Plugins not to load, as '<category>.<name>': sched.raw, say.")),
-        yc.StrElem("trusted_group", help_text=(
-            "A group of users who are trusted with the plugins: files and directories that its "
-            "members may write to are loaded all the same.")),
+        yc.PathElem(
+            "working_dir",
+            help_text=(
+                "Where test runs, jobs and their logs are kept. It must be on a file system that "
+                "the nodes of the cluster share. Default: working_dir beside this file, or "
+                "~/.pavilion/working_dir without such a file."
+            ),
+        ),
+        yc.ListElem(
+            "config_dirs",
+            sub_elem=yc.PathElem(),
+            help_text=(
+                "Folders with suites/ and plugins/ of your own. The folder of this file is always "
+                "one of them."
+            ),
+        ),
+        yc.ListElem(
+            "env_setup",
+            sub_elem=yc.StrElem(),
+            help_text=("Shell lines to run at the start of every kickoff script."),
+        ),
+        yc.ListElem(
+            "disable_plugins",
+            sub_elem=yc.StrElem(),
+            help_text=("Plugins not to load, as '<category>.<name>': sched.raw, say."),
+        ),
+        yc.StrElem(
+            "trusted_group",
+            help_text=(
+                "A group of users who are trusted with the plugins: files and directories that its "
+                "members may write to are loaded all the same."
+            ),
+        ),
     ]
 
 
@@ -65,8 +84,9 @@ class PavConfig(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"There is no setting {name!r}. Settings: "
-                                 f"{', '.join(self)}.") from None
+            raise AttributeError(
+                f"There is no setting {name!r}. Settings: {', '.join(self)}."
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -81,29 +101,38 @@ class PavConfig(dict[str, Any]):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
-                raise ConfigError(f"The working folder {self.working_dir} cannot be used",
-                                  prior_error=exc) from exc
+                raise ConfigError(
+                    f"The working folder {self.working_dir} cannot be used", prior_error=exc
+                ) from exc
             if not os.access(folder, os.W_OK | os.X_OK):
-                raise ConfigError(f"The working folder {self.working_dir} cannot be written to. "
-                                  "Choose another with --working-dir, or with working_dir in "
-                                  f"{self.pav_cfg_file or CONFIG_NAME}.")
+                raise ConfigError(
+                    f"The working folder {self.working_dir} cannot be written to. "
+                    "Choose another with --working-dir, or with working_dir in "
+                    f"{self.pav_cfg_file or CONFIG_NAME}."
+                )
         for folder in (self.working_dir, self.working_dir / "jobs", self.working_dir / "series"):
             mode = folder.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                raise ConfigError(f"Everyone may move what is in the directory {folder}, and put "
-                                  "other scripts in the place of yours. 'chmod +t' lets users "
-                                  "move their own only; 'chmod o-w' shuts other users out.")
+                raise ConfigError(
+                    f"Everyone may move what is in the directory {folder}, and put "
+                    "other scripts in the place of yours. 'chmod +t' lets users "
+                    "move their own only; 'chmod o-w' shuts other users out."
+                )
 
     def _check_path(self) -> None:
         """Find a working folder whose path no record could hold.  :raises ConfigError:"""
-        for path in (self.working_dir, *(item["path"] for item in
-                                         (self.get("configs") or {}).values())):
+        for path in (
+            self.working_dir,
+            *(item["path"] for item in (self.get("configs") or {}).values()),
+        ):
             try:
                 os.fspath(path).encode()
             except UnicodeEncodeError as exc:
-                raise ConfigError(f"The path {os.fsencode(path)!r} is not UTF-8, and the settings "
-                                  "of a series, which hold it, are. Choose another working_dir "
-                                  "(--working-dir) or config folder, or rename it.") from exc
+                raise ConfigError(
+                    f"The path {os.fsencode(path)!r} is not UTF-8, and the settings "
+                    "of a series, which hold it, are. Choose another working_dir "
+                    "(--working-dir) or config folder, or rename it."
+                ) from exc
 
     def settings_mode(self, folder: Path) -> int | None:
         """The mode for a file in this folder that holds a part of the settings file.
@@ -126,21 +155,25 @@ class PavConfig(dict[str, Any]):
         :raises OSError: When it cannot be written.
         """
         import yaml
+
         data = {
             "working_dir": os.fspath(self.working_dir),
             "config_dirs": [os.fspath(item["path"]) for item in self.configs.values()],
-            "env_setup": [line for line in self.env_setup if not line.startswith(
-                f"export {PYTHON_VARIABLE}=")],
+            "env_setup": [
+                line for line in self.env_setup if not line.startswith(f"export {PYTHON_VARIABLE}=")
+            ],
             "disable_plugins": list(self.disable_plugins),
             "trusted_group": self.get("trusted_group"),
         }
-        write_own(path, yaml.safe_dump(data, sort_keys=False),
-                  mode=self.settings_mode(path.parent))
+        write_own(path, yaml.safe_dump(data, sort_keys=False), mode=self.settings_mode(path.parent))
 
 
-def load_config(config_file: Path | None = None, working_dir: Path | None = None,
-                config_dirs: Iterable[Path] = (),
-                environ: Mapping[str, str] | None = None) -> PavConfig:
+def load_config(
+    config_file: Path | None = None,
+    working_dir: Path | None = None,
+    config_dirs: Iterable[Path] = (),
+    environ: Mapping[str, str] | None = None,
+) -> PavConfig:
     """Find and read the settings.
 
     The file is, in this order: ``config_file``; $PAV_CONFIG_FILE; pavilion.yaml in
@@ -174,8 +207,10 @@ def load_config(config_file: Path | None = None, working_dir: Path | None = None
 
 
 def _find_file(config_file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    for source, named in (("--config-file", config_file),
-                          ("$PAV_CONFIG_FILE", environ.get("PAV_CONFIG_FILE"))):
+    for source, named in (
+        ("--config-file", config_file),
+        ("$PAV_CONFIG_FILE", environ.get("PAV_CONFIG_FILE")),
+    ):
         if named:
             path = _absolute(Path(named))
             if not path.is_file():
@@ -202,9 +237,11 @@ def _expanded(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as exc:
         # A container may run as a user id that has no entry and no $HOME.
-        raise ConfigError(f"The home folder that {str(path)!r} means is not known. Set $HOME, or "
-                          "name the settings file with --config-file or $PAV_CONFIG_FILE and "
-                          "use absolute paths in it.") from exc
+        raise ConfigError(
+            f"The home folder that {str(path)!r} means is not known. Set $HOME, or "
+            "name the settings file with --config-file or $PAV_CONFIG_FILE and "
+            "use absolute paths in it."
+        ) from exc
 
 
 def _access(path: Path) -> tuple[int, int]:
@@ -217,16 +254,19 @@ def _access(path: Path) -> tuple[int, int]:
     except OSError as exc:
         raise ConfigError("The configuration cannot be used", prior_error=exc) from exc
     if info.st_mode & stat.S_IWOTH:
-        raise ConfigError(f"Everyone may write to the settings file {path}, and lines of it are "
-                          "run as your commands. 'chmod o-w' changes that.")
+        raise ConfigError(
+            f"Everyone may write to the settings file {path}, and lines of it are "
+            "run as your commands. 'chmod o-w' changes that."
+        )
     return stat.S_IMODE(info.st_mode), info.st_gid
 
 
 def _read(path: Path | None) -> Mapping[str, Any]:
     loader = PavConfigLoader()
     try:
-        found: Mapping[str, Any] = (loader.load_empty() if path is None
-                                    else loader.load(open_user_file(path)))
+        found: Mapping[str, Any] = (
+            loader.load_empty() if path is None else loader.load(open_user_file(path))
+        )
         for line in found["env_setup"] or []:
             if "\0" in line:
                 raise ValueError(f"env_setup: a null character in {quoted(line)}")

@@ -84,8 +84,9 @@ class Diagnosis:
         else:
             self._report(path, error)
 
-    def _permuted(self, manager: VariableSetManager, names: Sequence[str]
-                  ) -> list[VariableSetManager]:
+    def _permuted(
+        self, manager: VariableSetManager, names: Sequence[str]
+    ) -> list[VariableSetManager]:
         if not names:
             return [manager]
         try:
@@ -102,8 +103,7 @@ class Diagnosis:
         plugin = self._scheduler(manager)
         schedule = self._schedule(manager)
         self._sched_unknown = plugin is None
-        self._sched_doubtful = (self._reports > before
-                                or self._test.origin.was_refused("schedule"))
+        self._sched_doubtful = self._reports > before or self._test.origin.was_refused("schedule")
         if plugin is not None:
             try:
                 manager.add_set("sched", initial_vars(plugin, schedule))
@@ -126,11 +126,13 @@ class Diagnosis:
 
     def _schedule(self, manager: VariableSetManager) -> dict[str, Any]:
         """The schedule section without what is wrong in it."""
+
         def look(text: str, path: Path) -> Any:
             return self._text(manager, text, path)
 
-        found: dict[str, Any] = _without_none(map_texts(
-            {"schedule": self._test.config["schedule"]}, look))["schedule"]
+        found: dict[str, Any] = _without_none(
+            map_texts({"schedule": self._test.config["schedule"]}, look)
+        )["schedule"]
         while True:
             try:
                 validate_config(found)
@@ -144,17 +146,27 @@ class Diagnosis:
 
     def _check_values(self, manager: VariableSetManager) -> None:
         def look(text: str, path: Path) -> Any:
-            value = self._text(manager, text, path,
-                               may_wait=path[0] == "run" and path[1] != "shebang")
+            value = self._text(
+                manager, text, path, may_wait=path[0] == "run" and path[1] != "shebang"
+            )
             if value is not None and path[0] == "run" and "\0" in value:
                 self._report(path, f"it holds a null character: {quoted(value)}.", manager)
             return value
 
-        config = map_texts({key: value for key, value in self._test.config.items()
-                            if key not in USED_UP or key == "subtitle"}, look)
-        for check, path in ((check_chunk, ("chunk",)), (check_concurrent, ("concurrent",)),
-                            (check_shebang, ("run", "shebang")),
-                            (parse_timeout, ("run", "timeout"))):
+        config = map_texts(
+            {
+                key: value
+                for key, value in self._test.config.items()
+                if key not in USED_UP or key == "subtitle"
+            },
+            look,
+        )
+        for check, path in (
+            (check_chunk, ("chunk",)),
+            (check_concurrent, ("concurrent",)),
+            (check_shebang, ("run", "shebang")),
+            (parse_timeout, ("run", "timeout")),
+        ):
             value = config[path[0]] if len(path) == 1 else config["run"][path[1]]
             if value is None or is_template(value):
                 continue
@@ -163,8 +175,9 @@ class Diagnosis:
             except ConfigError as exc:
                 self._report(path, exc, manager)
 
-    def _text(self, manager: VariableSetManager, text: str, path: Path, may_wait: bool = False
-              ) -> Any:
+    def _text(
+        self, manager: VariableSetManager, text: str, path: Path, may_wait: bool = False
+    ) -> Any:
         """A text with its variables filled in; None where that cannot be done."""
         if not is_template(text):
             return text
@@ -174,8 +187,14 @@ class Diagnosis:
             self._look_closer(manager, text, path, may_wait, exc)
             return None
 
-    def _look_closer(self, manager: VariableSetManager, text: str, path: Path, may_wait: bool,
-                     error: PavilionError) -> None:
+    def _look_closer(
+        self,
+        manager: VariableSetManager,
+        text: str,
+        path: Path,
+        may_wait: bool,
+        error: PavilionError,
+    ) -> None:
         """Report what is wrong in a text, and in the variables that it leads to."""
         before, missed = self._reports, False
         todo: list[tuple[Path, str, PavilionError]] = [(path, text, error)]
@@ -183,7 +202,8 @@ class Diagnosis:
         while todo:
             where, text, error = todo.pop(0)
             for name, found in self._each(manager, text, _written(where), may_wait) or [
-                    (None, error)]:
+                (None, error)
+            ]:
                 if name is None:
                     missed |= self._follows(found)
                     if not self._follows(found):
@@ -195,8 +215,9 @@ class Diagnosis:
             # Variables that refer to each other are wrong in none of their places.
             self._report(path, error)
 
-    def _wrong_texts(self, manager: VariableSetManager, name: str, may_wait: bool
-                     ) -> list[tuple[Path, str, PavilionError]]:
+    def _wrong_texts(
+        self, manager: VariableSetManager, name: str, may_wait: bool
+    ) -> list[tuple[Path, str, PavilionError]]:
         """The texts of a variable that cannot be resolved."""
         wrong: list[tuple[Path, str, PavilionError]] = []
 
@@ -211,8 +232,9 @@ class Diagnosis:
         return wrong
 
     @staticmethod
-    def _each(manager: VariableSetManager, text: str, where: str, may_wait: bool
-              ) -> list[tuple[str | None, PavilionError]]:
+    def _each(
+        manager: VariableSetManager, text: str, where: str, may_wait: bool
+    ) -> list[tuple[str | None, PavilionError]]:
         """What is wrong with each of the references in a text.
 
         :returns: With the variable in which it is wrong, or leads to what is.
@@ -244,8 +266,13 @@ class Diagnosis:
             return False
         return self._sched_unknown or (self._sched_doubtful and error.prior_error is not None)
 
-    def _report(self, path: Path, what: PavilionError | str,
-                manager: VariableSetManager | None = None, used: Path | None = None) -> None:
+    def _report(
+        self,
+        path: Path,
+        what: PavilionError | str,
+        manager: VariableSetManager | None = None,
+        used: Path | None = None,
+    ) -> None:
         """Report something.
 
         :param path: The key it is about.
@@ -256,7 +283,7 @@ class Diagnosis:
         where = (what.data or {}).get("where", "") if isinstance(what, PavilionError) else ""
         for known in (where, _written(path)):
             if known and text.startswith(f"{known}: "):
-                text = text[len(known) + 2:]
+                text = text[len(known) + 2 :]
         if used is not None:
             text += f" (Used in {dotted(used)}.)"
         if manager is not None:
@@ -278,14 +305,20 @@ class Diagnosis:
         test, origin = self._test, self._test.origin
         place = origin.place(path)
         if place is None:
-            self._problems.add(Problem(str(test.file), origin.lines.of(test.name),
-                                       dotted((test.name, *path)), text), test.name)
+            self._problems.add(
+                Problem(
+                    str(test.file), origin.lines.of(test.name), dotted((test.name, *path)), text
+                ),
+                test.name,
+            )
         elif not place.line:
             self._problems.add(Problem(str(place.file), 0, dotted(path), text))
         else:
             owner = origin.owner(place, test.name)
-            self._problems.add(Problem(place.file or str(test.file), place.line,
-                                       dotted((owner, *path)), text), test.name)
+            self._problems.add(
+                Problem(place.file or str(test.file), place.line, dotted((owner, *path)), text),
+                test.name,
+            )
 
     def _origins(self, path: Path, manager: VariableSetManager) -> str:
         """Where the values of the variables in a text stand."""

@@ -29,8 +29,9 @@ class PavilionError(RuntimeError):
     :param data: Anything a caller may want to look at.
     """
 
-    def __init__(self, msg: str, prior_error: BaseException | None = None,
-                 data: Any = None) -> None:
+    def __init__(
+        self, msg: str, prior_error: BaseException | None = None, data: Any = None
+    ) -> None:
         super().__init__(msg)
         self.msg = msg
         self.prior_error = prior_error
@@ -67,9 +68,13 @@ class SchedulerPluginError(PavilionError):
     plugin authors.  Both work here: an exception in that place is taken as the prior error.
     """
 
-    def __init__(self, msg: str,
-                 tests: Sequence[TestRun] | BaseException | None = None,
-                 prior_error: BaseException | None = None, data: Any = None) -> None:
+    def __init__(
+        self,
+        msg: str,
+        tests: Sequence[TestRun] | BaseException | None = None,
+        prior_error: BaseException | None = None,
+        data: Any = None,
+    ) -> None:
         if isinstance(tests, BaseException):
             tests, prior_error = None, (prior_error or tests)
         super().__init__(msg, prior_error=prior_error, data=data)
@@ -110,7 +115,7 @@ def quoted(value: object, limit: int = 80) -> str:
     """A value for a message: as Python writes it, and cut where it is long."""
     # Of a long string no more than is shown; of a long number nothing needs to be converted.
     if isinstance(value, (str, bytes)):
-        value = value[:limit + 1]
+        value = value[: limit + 1]
     try:
         text = repr(value)
     except (ValueError, RecursionError):

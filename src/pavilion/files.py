@@ -32,8 +32,8 @@ def write_new(path: str | os.PathLike[str], text: str, mode: int | None = None) 
     :raises OSError: When it cannot be written.  A part of it may be there.
     """
     from pavilion.schedulers import safe_files
-    safe_files.write_new(path, _encode(text),
-                         mode=safe_files.FILE_MODE if mode is None else mode)
+
+    safe_files.write_new(path, _encode(text), mode=safe_files.FILE_MODE if mode is None else mode)
 
 
 def write_script(path: str | os.PathLike[str], text: str) -> None:
@@ -44,6 +44,7 @@ def write_script(path: str | os.PathLike[str], text: str) -> None:
     :raises OSError: When it cannot be written.
     """
     from pavilion.schedulers import safe_files
+
     fd, info = safe_files.open_to_write(path, 0o666)
     try:
         safe_files.write_all(fd, _encode(text))
@@ -65,8 +66,10 @@ def write_own(path: Path, text: str, mode: int | None = None) -> None:
         content is still there then.
     """
     from pavilion.schedulers import safe_files
-    safe_files.write_atomic(path, _encode(text),
-                            mode=safe_files.FILE_MODE if mode is None else mode)
+
+    safe_files.write_atomic(
+        path, _encode(text), mode=safe_files.FILE_MODE if mode is None else mode
+    )
 
 
 def write_own_json(path: Path, data: Any) -> None:
@@ -84,6 +87,7 @@ def write_json(path: Path, data: Any, sync: bool = False) -> None:
     :raises OSError: as write_own.
     """
     from pavilion.schedulers import safe_files
+
     safe_files.write_atomic(path, _encode(_json(path, data)), sync, mode=0o666, anywhere=True)
 
 
@@ -91,10 +95,13 @@ def _json(path: Path, data: Any) -> str:
     import json
 
     from pavilion.schedulers import safe_files
+
     text = json.dumps(data, separators=(",", ":")) + "\n"
     if len(text) > safe_files.MAX_FILE_SIZE:
-        raise safe_files.UnsafeFileError(path, f"it would have {len(text)} bytes, and must have "
-                                         f"{safe_files.MAX_FILE_SIZE} at most")
+        raise safe_files.UnsafeFileError(
+            path,
+            f"it would have {len(text)} bytes, and must have {safe_files.MAX_FILE_SIZE} at most",
+        )
     return text
 
 
@@ -105,6 +112,7 @@ def read_json(path: Path) -> Any:
     :raises ValueError: When it holds no JSON; the message names the file.
     """
     from pavilion.schedulers import safe_files
+
     data = safe_files.read_bytes(path)
     try:
         return _decoder().decode(data.decode("utf-8", "surrogateescape"))
@@ -117,6 +125,7 @@ def read_json(path: Path) -> Any:
 @functools.cache
 def _decoder() -> json.JSONDecoder:
     import json
+
     return json.JSONDecoder(parse_int=_int)
 
 
@@ -133,6 +142,7 @@ def read_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> 
     :raises OSError: When it cannot be read, is not a regular file or has more bytes than that.
     """
     from pavilion.schedulers import safe_files
+
     return safe_files.read_linked(path, limit)
 
 
@@ -152,6 +162,7 @@ def open_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> 
 def is_mine(directory: str | os.PathLike[str]) -> bool:
     """Whether a series, test run or job belongs to this user, who alone may write to it."""
     from pavilion.schedulers import safe_files
+
     return safe_files.is_mine(directory)
 
 
@@ -162,6 +173,7 @@ def make_directory(path: str | os.PathLike[str]) -> None:
     :raises OSError: When it cannot be made, or would not be this user's.
     """
     from pavilion.schedulers import safe_files
+
     safe_files.make_directory(path)
 
 
@@ -171,6 +183,7 @@ def make_mark(path: str | os.PathLike[str]) -> None:
     :raises OSError: When it cannot be made, as in a directory that is another user's.
     """
     from pavilion.schedulers import safe_files
+
     safe_files.make_mark(path)
 
 
@@ -181,6 +194,7 @@ def append_line(path: str | os.PathLike[str], line: bytes) -> None:
     :raises OSError: When not all of it can be written, or the file is not this user's.
     """
     from pavilion.schedulers import safe_files
+
     fd, info = safe_files.open_to_append(path)
     try:
         # A writer that was killed, or a full disk, can leave a line without its end.  Starting
@@ -201,6 +215,7 @@ def read_tail(path: str | os.PathLike[str], size: int) -> bytes:
     :raises OSError: When it cannot, or must not, be read.
     """
     from pavilion.schedulers import safe_files
+
     return safe_files.read_tail(path, size)
 
 
@@ -210,4 +225,5 @@ def open_log(path: str | os.PathLike[str]) -> BinaryIO:
     :raises OSError: When it cannot, or must not, be read.
     """
     from pavilion.schedulers import safe_files
+
     return os.fdopen(safe_files.open_to_read(path)[0], "rb")

@@ -73,8 +73,12 @@ class Kickoff:
     def _end_unstarted(self) -> None:
         for test in self._tests:
             if test.job is None and not test.complete and not self._stopped.is_set():
-                end(test, STATES.SCHED_ERROR, "The test was not handed to its scheduler: that "
-                    "ended before it came to this test.")
+                end(
+                    test,
+                    STATES.SCHED_ERROR,
+                    "The test was not handed to its scheduler: that "
+                    "ended before it came to this test.",
+                )
 
     def wait(self, timeout: float) -> bool:
         """Wait for its end, so many seconds at most.  Whether it is over."""

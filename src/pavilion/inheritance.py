@@ -38,14 +38,15 @@ class Inheritance:
         chain = [name]
         while chain:
             test = chain[-1]
-            waits_for = next((parent for parent in self._parents[test]
-                              if parent not in self._merged), None)
+            waits_for = next(
+                (parent for parent in self._parents[test] if parent not in self._merged), None
+            )
             if waits_for is None:
                 chain.pop()
                 if test not in self._merged:
                     self._merged[test] = self._merge(test)
             elif waits_for in chain:
-                self._break(test, [*chain[chain.index(waits_for):], waits_for])
+                self._break(test, [*chain[chain.index(waits_for) :], waits_for])
             else:
                 chain.append(waits_for)
         return self._merged[name]
@@ -71,18 +72,29 @@ class Inheritance:
                     continue
                 near = difflib.get_close_matches(str(parent), list(self._suite), n=1)
                 place = item_place(named, index) or key_place(own, key)
-                self._report(name, yc.ConfigError(
-                    f"there is no test {quoted(parent)} in this suite", near=near,
-                    path=(name, "inherits_from"), place=place and place.of_value))
+                self._report(
+                    name,
+                    yc.ConfigError(
+                        f"there is no test {quoted(parent)} in this suite",
+                        near=near,
+                        path=(name, "inherits_from"),
+                        place=place and place.of_value,
+                    ),
+                )
 
     def _break(self, name: str, circle: Sequence[str]) -> None:
         """Report a circle, and let its last test not inherit from the first."""
         first = circle[0]
         self._parents[name] = [parent for parent in self._parents[name] if parent != first]
         place = key_place(self._suite[first] or {}, "inherits_from")
-        self._report(first, yc.ConfigError("inherits_from goes in a circle: "
-                                           + _shown_chain(circle),
-                                           path=(first, "inherits_from"), place=place))
+        self._report(
+            first,
+            yc.ConfigError(
+                "inherits_from goes in a circle: " + _shown_chain(circle),
+                path=(first, "inherits_from"),
+                place=place,
+            ),
+        )
 
     def _merge(self, name: str) -> Any:
         merged: Any = None
@@ -101,12 +113,14 @@ def merge(elem: yc.KeyedElem, inherited: Any, own: Any) -> Any:
     A key without a value goes back to its default; one that ends in '+' adds to that default
     where nothing is inherited.
     """
-    return _reset(elem.merge(inherited, _on_defaults(elem, inherited, own, CONFIG_DEFAULTS, "")),
-                  own)
+    return _reset(
+        elem.merge(inherited, _on_defaults(elem, inherited, own, CONFIG_DEFAULTS, "")), own
+    )
 
 
-def _on_defaults(elem: yc.ConfigElement, inherited: Any, own: Any, defaults: Any, section: str
-                 ) -> Any:
+def _on_defaults(
+    elem: yc.ConfigElement, inherited: Any, own: Any, defaults: Any, section: str
+) -> Any:
     """A config in which lists that are added to, and not there, are set to their defaults.
 
     :param defaults: Those of the schedule section, or what there is of them below.
@@ -120,9 +134,13 @@ def _on_defaults(elem: yc.ConfigElement, inherited: Any, own: Any, defaults: Any
         name = key[:-1] if key.endswith("+") else key
         child = elem.config_elems[name]
         where = f"{section}.{name}" if section else name
-        below = (defaults if where == "schedule" else
-                 defaults.get(name) if section.startswith("schedule")
-                 and isinstance(defaults, Mapping) else {})
+        below = (
+            defaults
+            if where == "schedule"
+            else defaults.get(name)
+            if section.startswith("schedule") and isinstance(defaults, Mapping)
+            else {}
+        )
         if name == key:
             value = _on_defaults(child, known.get(name), value, below, where)
         elif not known.get(name) and not own.get(name):

@@ -47,8 +47,9 @@ class Job:
         self._kickoff_fn = kickoff_fn
 
     @classmethod
-    def new(cls, pav_cfg: PavConfig, tests: Sequence[TestRun],
-            kickoff_fn: str | None = None) -> Job:
+    def new(
+        cls, pav_cfg: PavConfig, tests: Sequence[TestRun], kickoff_fn: str | None = None
+    ) -> Job:
         """Make the folder of a new job for these tests.
 
         :param kickoff_fn: The kickoff script's file name, where the scheduler asks for one.
@@ -66,6 +67,7 @@ class Job:
             if kickoff_fn:
                 record["kickoff_fn"] = kickoff_fn
             import json
+
             # Nobody knows of the folder yet, so nobody can see half of it.
             write_new(job.tests_path, json.dumps(record) + "\n")
             _make_kickoff_file(job.path / (kickoff_fn or cls.KICKOFF_FN), pav_cfg)
@@ -73,9 +75,11 @@ class Job:
             if path is not None:
                 # Here, because nothing else needs it at start-up.
                 import shutil
+
                 shutil.rmtree(path, ignore_errors=True)
-            raise JobError(f"Cannot make a folder for a new job in {parent}",
-                           prior_error=exc) from exc
+            raise JobError(
+                f"Cannot make a folder for a new job in {parent}", prior_error=exc
+            ) from exc
         return job
 
     @property
@@ -84,8 +88,10 @@ class Job:
         if self._kickoff_fn is None:
             name = self._record().get("kickoff_fn") or self.KICKOFF_FN
             if not isinstance(name, str) or "/" in name or name in (".", ".."):
-                raise JobError(f"The job's list of tests {self.tests_path} is damaged: "
-                               f"{quoted(name)} is not the name of a kickoff script.")
+                raise JobError(
+                    f"The job's list of tests {self.tests_path} is damaged: "
+                    f"{quoted(name)} is not the name of a kickoff script."
+                )
             self._kickoff_fn = name
         return self.path / self._kickoff_fn
 
@@ -152,10 +158,11 @@ class Job:
             return {}
         except (OSError, ValueError) as exc:
             raise JobError(f"Cannot read the node data {path}", prior_error=exc) from exc
-        if not isinstance(data, dict) or not all(isinstance(node, dict)
-                                                 for node in data.values()):
-            raise JobError(f"The node data {path} is damaged: expected a JSON object with an "
-                           "object for each node.")
+        if not isinstance(data, dict) or not all(isinstance(node, dict) for node in data.values()):
+            raise JobError(
+                f"The node data {path} is damaged: expected a JSON object with an "
+                "object for each node."
+            )
         return data
 
     def get_test_id_pairs(self) -> list[tuple[Path, str]]:
@@ -171,10 +178,14 @@ class Job:
         try:
             record = read_json(self.tests_path)
         except (OSError, ValueError) as exc:
-            raise JobError(f"Cannot read the job's list of tests {self.tests_path}",
-                           prior_error=exc) from exc
-        if (not isinstance(record, dict) or not isinstance(record.get("tests"), list)
-                or not isinstance(record.get("working_dir"), str)):
+            raise JobError(
+                f"Cannot read the job's list of tests {self.tests_path}", prior_error=exc
+            ) from exc
+        if (
+            not isinstance(record, dict)
+            or not isinstance(record.get("tests"), list)
+            or not isinstance(record.get("working_dir"), str)
+        ):
             raise JobError(f"The job's list of tests {self.tests_path} is damaged.")
         return record
 

@@ -42,9 +42,11 @@ def _colors(text: str) -> list[Color]:
 
 # Each was chosen as far as can be, in CIE Lab, from those before it, from black, white and the
 # greys of other nodes.  More than these nobody can tell apart.
-COLORS = _colors("537dd1 fb9229 14bc53 e6297d 7d7d14 e67dfb 29e6d1 a7533e d1e653 e692bc 147d53 "
-                 "29bce6 fbd192 fb5353 6853d1 a7d192 a73e92 bcbcfb e6bc3e 925368 a76814 68a714 "
-                 "fb9268 3e9292")
+COLORS = _colors(
+    "537dd1 fb9229 14bc53 e6297d 7d7d14 e67dfb 29e6d1 a7533e d1e653 e692bc 147d53 "
+    "29bce6 fbd192 fb5353 6853d1 a7d192 a73e92 bcbcfb e6bc3e 925368 a76814 68a714 "
+    "fb9268 3e9292"
+)
 # What states mean is worth more than that they differ: the darker, the less can be done.
 STATE_COLORS = {
     "available": _colors("6cc788 a9e3b4 8fd3c1 c3dc8c"),
@@ -123,11 +125,11 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     problems: dict[str, str] = {}
     views = (_machines if kind == "state" else _views)(resolved, problems)
     if not views and problems:
-        raise SchedulerPluginError("\n".join(f"{name}: {text}"
-                                             for name, text in problems.items()))
+        raise SchedulerPluginError("\n".join(f"{name}: {text}" for name, text in problems.items()))
     if not views:
-        raise SchedulerPluginError("There is nothing to draw: none of the schedulers of these "
-                                   "tests can tell about nodes.")
+        raise SchedulerPluginError(
+            "There is nothing to draw: none of the schedulers of these tests can tell about nodes."
+        )
     kinds = [kind or _usual_kind(tests[0]) for tests in views]
     # All tests at once, so that jobs have the numbers and nodes that 'plan' shows.
     plan = preview(resolved) if "job" in kinds else Preview()
@@ -141,8 +143,7 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
     return [drawn for drawn in maps if drawn.groups or drawn.errors] or maps
 
 
-def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]
-           ) -> list[list[ResolvedTest]]:
+def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]) -> list[list[ResolvedTest]]:
     """The tests that may use the same nodes in the same chunks, together.
 
     :param problems: Gets the names of tests whose nodes cannot be told, and why.
@@ -163,8 +164,9 @@ def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]
     return list(views.values())
 
 
-def _machines(resolved: Sequence[ResolvedTest], problems: dict[str, str]
-              ) -> list[list[ResolvedTest]]:
+def _machines(
+    resolved: Sequence[ResolvedTest], problems: dict[str, str]
+) -> list[list[ResolvedTest]]:
     """The tests to which the nodes are in the same states, together; see _views."""
     found: list[tuple[str, Nodes, list[ResolvedTest]]] = []
     for test in resolved:
@@ -201,9 +203,11 @@ def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap
     report = node_report(scheduler, tests[0].config["schedule"])
     reasons = {} if kind == "state" else report.reasons
     names = list(dict.fromkeys(f"{test.source.suite}.{test.source.name}" for test in tests))
-    drawn = MachineMap(f"{scheduler}: {kind}s of {name_list(names)}", scheduler,
-                       [_cell(info, name, reasons.get(name))
-                        for name, info in report.nodes.items()])
+    drawn = MachineMap(
+        f"{scheduler}: {kind}s of {name_list(names)}",
+        scheduler,
+        [_cell(info, name, reasons.get(name)) for name, info in report.nodes.items()],
+    )
     if kind == "chunk":
         _add_chunks(drawn, tests)
     elif kind == "job":
@@ -238,8 +242,10 @@ def _add_chunks(drawn: MachineMap, tests: Sequence[ResolvedTest]) -> None:
         drawn.errors.append(f"{name_list(names)}: {exc.pformat()}")
         drawn.refused.update(names)
         return
-    drawn.groups = [Group(f"chunk {number}", list(nodes), COLORS[number % len(COLORS)])
-                    for number, nodes in enumerate(chunks)]
+    drawn.groups = [
+        Group(f"chunk {number}", list(nodes), COLORS[number % len(COLORS)])
+        for number, nodes in enumerate(chunks)
+    ]
 
 
 def _add_jobs(drawn: MachineMap, tests: Sequence[ResolvedTest], plan: Preview) -> None:
@@ -251,9 +257,14 @@ def _add_jobs(drawn: MachineMap, tests: Sequence[ResolvedTest], plan: Preview) -
         if job.planned.nodes is None:
             anywhere += 1
             continue
-        drawn.groups.append(Group(f"job {job.number}", job.planned.nodes,
-                                  COLORS[len(drawn.groups) % len(COLORS)],
-                                  name_list(job.test_names)))
+        drawn.groups.append(
+            Group(
+                f"job {job.number}",
+                job.planned.nodes,
+                COLORS[len(drawn.groups) % len(COLORS)],
+                name_list(job.test_names),
+            )
+        )
     if anywhere:
         runs = "job runs" if anywhere == 1 else "jobs run"
         drawn.remarks.append(f"{anywhere} {runs} on nodes that the scheduler picks.")

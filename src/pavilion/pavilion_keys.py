@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import yaml_config as yc
 
 _SET_BY_PAVILION = "Pavilion sets it itself; leave it out"
-_RESULTS = ("the exit code of the last command is the result: check the output in run.cmds, with "
-            "'grep -q' say")
+_RESULTS = (
+    "the exit code of the last command is the result: check the output in run.cmds, with "
+    "'grep -q' say"
+)
 _CONDITIONS = "name the tests to run (SUITE.TEST), or check the condition in run.cmds"
 _VERSIONS = "nothing depends on it here; leave it out, or put it in 'doc'"
 _SPACK = "load packages in run.cmds: 'spack load NAME'"
@@ -20,8 +22,10 @@ _FILES = "write the file in run.cmds: 'cat > NAME <<EOF'"
 
 # Dotted keys of a test -> what to do instead.
 INSTEAD: dict[str, str] = {
-    "build": ("there is no build step: build before the tests are run, or with the first commands "
-              "of run.cmds"),
+    "build": (
+        "there is no build step: build before the tests are run, or with the first commands "
+        "of run.cmds"
+    ),
     "result_parse": _RESULTS,
     "result_evaluate": _RESULTS,
     "only_if": _CONDITIONS,
@@ -36,20 +40,39 @@ INSTEAD: dict[str, str] = {
     "run.modules": "load them in run.cmds: 'module load NAME'",
     "run.purge_modules": "write 'module purge' in run.cmds",
     "run.spack": _SPACK,
-    "run.preamble": ("make it the first commands of run.cmds; what all tests need can be in "
-                     "env_setup of the settings"),
+    "run.preamble": (
+        "make it the first commands of run.cmds; what all tests need can be in "
+        "env_setup of the settings"
+    ),
     "run.prepend_cmds": "write all commands in run.cmds; 'cmds+' adds behind inherited ones only",
     "run.append_cmds": "use 'cmds+', which adds behind inherited commands",
     "run.create_files": _FILES,
     "run.templates": _FILES,
     "run.verbose": "write 'set -x' first in run.cmds",
-    "run.autoexit": ("write 'set -e' first in run.cmds to stop at the first command that fails; "
-                     "without it the last command decides"),
-    "run.timeout_file": ("run.timeout counts from the start of the test, whatever it prints; "
-                         "leave it out"),
+    "run.autoexit": (
+        "write 'set -e' first in run.cmds to stop at the first command that fails; "
+        "without it the last command decides"
+    ),
+    "run.timeout_file": (
+        "run.timeout counts from the start of the test, whatever it prints; leave it out"
+    ),
     **dict.fromkeys(
-        ("name", "cfg_label", "suite", "suite_path", "working_dir", "platform", "os", "host",
-         "modes", "overrides", "permute_base", "sched_data_id"), _SET_BY_PAVILION),
+        (
+            "name",
+            "cfg_label",
+            "suite",
+            "suite_path",
+            "working_dir",
+            "platform",
+            "os",
+            "host",
+            "modes",
+            "overrides",
+            "permute_base",
+            "sched_data_id",
+        ),
+        _SET_BY_PAVILION,
+    ),
 }
 
 _HAS_KEY = "Pavilion has this key, this host does not: "
@@ -79,13 +102,18 @@ def explained(error: yc.ConfigError, elem: yc.KeyedElem, in_suite: bool = True) 
 def _message(path: Sequence[str]) -> str | None:
     if len(path) == 2 and path[0] == "variables" and path[1].endswith("?"):
         name = path[1][:-1]
-        return (f"Pavilion has default values ('{path[1]}'), this host does not: write '{name}', "
-                "and set it again in the tests that inherit from this one")
+        return (
+            f"Pavilion has default values ('{path[1]}'), this host does not: write '{name}', "
+            "and set it again in the tests that inherit from this one"
+        )
     instead = INSTEAD.get(".".join(path).rstrip("+"))
     return None if instead is None else _HAS_KEY + instead
 
 
 def _elsewhere(name: str, elem: yc.KeyedElem) -> list[str]:
     """The keys of this name in the sections of a test."""
-    return [f"{section}.{name}" for section in ("run", "schedule")
-            if name in getattr(elem.config_elems[section], "config_elems", ())]
+    return [
+        f"{section}.{name}"
+        for section in ("run", "schedule")
+        if name in getattr(elem.config_elems[section], "config_elems", ())
+    ]

@@ -17,8 +17,13 @@ from pavilion.trusted_code import TrustedCode
 CATEGORIES = {"sched": SchedulerPlugin, "sys": sys_vars.SystemPlugin}
 # Pavilion has more categories.  Their plugins are recognized by the module of their base class,
 # and are no concern of this host: a site's config directory is full of them.
-FOREIGN = {"commands": "command", "expression_functions": "function", "module_wrapper": "module",
-           "result_logging": "result_logger", "result_parsers": "result"}
+FOREIGN = {
+    "commands": "command",
+    "expression_functions": "function",
+    "module_wrapper": "module",
+    "result_logging": "result_logger",
+    "result_parsers": "result",
+}
 
 
 class ForeignPlugin(NamedTuple):
@@ -48,8 +53,9 @@ def load_plugins(pav_cfg: PavConfig) -> PluginReport:
     report = PluginReport()
     roots = [Path(item["path"]) for item in pav_cfg.configs.values()]
     trusted = TrustedCode(roots, getattr(pav_cfg, "trusted_group", None))
-    finder_of_site = PluginFinder([root / "plugins" for root in roots], CATEGORIES,
-                                  guard=trusted.problem)
+    finder_of_site = PluginFinder(
+        [root / "plugins" for root in roots], CATEGORIES, guard=trusted.problem
+    )
     for finder in (find_core_plugins(), finder_of_site.find()):
         disabled = [found for found in finder.loaded if _is_disabled(found, pav_cfg)]
         report.disabled += disabled
@@ -69,6 +75,7 @@ def _foreign_category(refused: RefusedPlugin) -> str | None:
     if not isinstance(refused.error, ImportError) or refused.module is None:
         return None
     import ast
+
     try:
         tree = ast.parse(refused.module.read_bytes())
     except (OSError, ValueError, SyntaxError):
@@ -96,4 +103,3 @@ def reset_plugins() -> None:
     """Deactivate all plugins."""
     schedulers.registry.reset()
     sys_vars.reset()
-

@@ -83,10 +83,13 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
         plugin = require_plugin(name)
         plan = plugin.plan_tests(group)
         for planned in plan.jobs:
-            result.jobs.append(PreviewJob(len(result.jobs) + 1, name,
-                                          plugin._job_name(planned.tests), planned))
-        result.errors += [PreviewError(cast("list[PreviewTest]", error.tests), error.pformat())
-                          for error in plan.errors]
+            result.jobs.append(
+                PreviewJob(len(result.jobs) + 1, name, plugin._job_name(planned.tests), planned)
+            )
+        result.errors += [
+            PreviewError(cast("list[PreviewTest]", error.tests), error.pformat())
+            for error in plan.errors
+        ]
     return result
 
 
@@ -100,9 +103,14 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
     # A series has its own copy of the settings.
     settings = PavConfig(pav_cfg, pav_cfg_file=work / "series" / SERIES / CONFIG_NAME)
     return plugin._compose_kickoff_script(
-        settings, job.planned.tests, job.planned.config, job.name,
+        settings,
+        job.planned.tests,
+        job.planned.config,
+        job.name,
         log_path=work / "jobs" / JOB / Job.KICKOFF_LOG_FN,
-        nodes=job.planned.nodes, node_range=job.planned.node_range)
+        nodes=job.planned.nodes,
+        node_range=job.planned.node_range,
+    )
 
 
 @dataclass
@@ -125,13 +133,17 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
         raise SchedulerPluginError(f"The scheduler {scheduler!r} cannot tell about nodes.")
     if not plugin.available():
-        raise SchedulerPluginError(f"The scheduler {scheduler!r} is not available on this host. "
-                                   f"{plugin.unavailable_reason}")
+        raise SchedulerPluginError(
+            f"The scheduler {scheduler!r} is not available on this host. "
+            f"{plugin.unavailable_reason}"
+        )
     config = plugin._validated(raw_sched_config)
     filtered = plugin.filtered_nodes(config)
-    return NodeReport(plugin._get_system_inventory(config), filtered.names,
-                      {name: reason for reason, names in filtered.reasons.items()
-                       for name in names})
+    return NodeReport(
+        plugin._get_system_inventory(config),
+        filtered.names,
+        {name: reason for reason, names in filtered.reasons.items() for name in names},
+    )
 
 
 def state_text(info: NodeInfo) -> tuple[str, str]:

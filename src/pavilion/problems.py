@@ -51,8 +51,9 @@ class Problems:
         """
         # What follows the first sentence, such as which variables there are, may differ.
         first = problem.text.partition(". ")[0]
-        problem = self._known.setdefault((problem.source, problem.line, problem.key, first),
-                                         problem)
+        problem = self._known.setdefault(
+            (problem.source, problem.line, problem.key, first), problem
+        )
         tests = self._tests.setdefault(problem, {})
         if test is not None:
             tests[test] = None
@@ -65,8 +66,9 @@ class Problems:
         place = ""
         if isinstance(error, yc.YamlError) and error.line is not None and error.column is not None:
             place = f"column {error.column}: "
-        self.add(Problem(error.file or source, error.line or 0, error.key,
-                         place + error.explanation))
+        self.add(
+            Problem(error.file or source, error.line or 0, error.key, place + error.explanation)
+        )
 
     def raise_any(self, headline: str | None = None) -> None:
         """Report all of them.
@@ -77,13 +79,18 @@ class Problems:
         if not self._tests:
             return
         sources = list(dict.fromkeys(problem.source for problem in self._tests))
-        ordered = sorted(self._tests, key=lambda problem: (sources.index(problem.source),
-                                                           problem.line))
+        ordered = sorted(
+            self._tests, key=lambda problem: (sources.index(problem.source), problem.line)
+        )
         if headline is None:
             files = [source for source in sources if not source.startswith(OVERRIDE)]
-            headline = (f"The suite {files[0]} cannot be used" if len(files) == 1 else
-                        f"{len(files)} suites cannot be used" if files else
-                        "The tests cannot be used")
+            headline = (
+                f"The suite {files[0]} cannot be used"
+                if len(files) == 1
+                else f"{len(files)} suites cannot be used"
+                if files
+                else "The tests cannot be used"
+            )
         lines = [self._line(problem) for problem in ordered[:SHOWN]]
         least = "" if self.all_found else "at least "
         if len(ordered) > SHOWN:

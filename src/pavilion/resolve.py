@@ -21,8 +21,16 @@ from pavilion.variables.config import dotted, map_texts
 # More than any number in a test needs.
 _MAX_DIGITS = 9
 # What is used up here and is no part of a test run.
-USED_UP = ("variables", "permute_on", "subtitle", "inherits_from", "summary", "doc",
-           "scheduler", "schedule")
+USED_UP = (
+    "variables",
+    "permute_on",
+    "subtitle",
+    "inherits_from",
+    "summary",
+    "doc",
+    "scheduler",
+    "schedule",
+)
 # Where strings may wait for the allocation.
 DEFERRED_OK = ("run",)
 
@@ -66,6 +74,7 @@ def resolve_test(test: SuiteTest, problems: Problems | None = None) -> list[Reso
             cause = exc
     # Most tests have no mistakes.
     from pavilion.diagnosis import Diagnosis
+
     found = Problems() if problems is None else problems
     Diagnosis(test, found).run(cause)
     if problems is None:
@@ -102,12 +111,17 @@ def pav_vars(test: SuiteTest) -> dict[str, Any]:
     except (KeyError, OSError):
         # A container may run as a user id without a name.
         user = "unknown"
-    return {"user": user, "timestamp": str(int(time.time())), "suite": test.suite,
-            "suite_dir": str(test.file.parent)}
+    return {
+        "user": user,
+        "timestamp": str(int(time.time())),
+        "suite": test.suite,
+        "suite_dir": str(test.file.parent),
+    }
 
 
-def split_permutations(manager: VariableSetManager, names: Sequence[str]
-                       ) -> tuple[list[str], list[str]]:
+def split_permutations(
+    manager: VariableSetManager, names: Sequence[str]
+) -> tuple[list[str], list[str]]:
     """Names known without the scheduler, and the others."""
     early: list[str] = []
     late: list[str] = []
@@ -121,8 +135,9 @@ def split_permutations(manager: VariableSetManager, names: Sequence[str]
     return early, late
 
 
-def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[str],
-                  combinations: int) -> list[ResolvedTest]:
+def _resolve_late(
+    test: SuiteTest, manager: VariableSetManager, late: Sequence[str], combinations: int
+) -> list[ResolvedTest]:
     """Add the scheduler's variables, and permute over those.
 
     :param combinations: How many there are of what was permuted on so far; 0 for nothing.
@@ -139,14 +154,23 @@ def _resolve_late(test: SuiteTest, manager: VariableSetManager, late: Sequence[s
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.
         config.update(scheduler=plugin.name, schedule=schedule, chunk=check_chunk(config["chunk"]))
-        config["concurrent"] = check_concurrent(config["concurrent"]
-                                           or sched_vars["concurrent_default"])
+        config["concurrent"] = check_concurrent(
+            config["concurrent"] or sched_vars["concurrent_default"]
+        )
         _check_timeout(final, raw["run"]["timeout"])
         check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         _check_commands(config)
         subtitle = _subtitle(test, final, bool(combinations or late))
-        resolved.append(ResolvedTest(".".join(filter(None, (test.suite, test.name, subtitle))),
-                                     test, config, paths, final, sched_vars))
+        resolved.append(
+            ResolvedTest(
+                ".".join(filter(None, (test.suite, test.name, subtitle))),
+                test,
+                config,
+                paths,
+                final,
+                sched_vars,
+            )
+        )
     return resolved
 
 
@@ -154,13 +178,15 @@ def find_scheduler(name: str) -> schedulers.SchedulerPlugin:
     """The scheduler of a test.  :raises SchedulerPluginError: When it cannot be used here."""
     plugin = require_plugin(name)
     if not plugin.available():
-        raise SchedulerPluginError(f"The scheduler {name!r} is not available on this host. "
-                                   f"{plugin.unavailable_reason}")
+        raise SchedulerPluginError(
+            f"The scheduler {name!r} is not available on this host. {plugin.unavailable_reason}"
+        )
     return plugin
 
 
-def initial_vars(plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
-                 ) -> schedulers.SchedulerVariables:
+def initial_vars(
+    plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
+) -> schedulers.SchedulerVariables:
     """What a scheduler tells about a test.  :raises PavilionError: When it cannot."""
     try:
         return plugin.get_initial_vars(schedule)
@@ -169,7 +195,9 @@ def initial_vars(plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
     except Exception as exc:
         raise SchedulerPluginError(
             f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-            f"{type(exc).__name__} while it made the test's variables", prior_error=exc) from exc
+            f"{type(exc).__name__} while it made the test's variables",
+            prior_error=exc,
+        ) from exc
 
 
 def _subtitle(test: SuiteTest, manager: VariableSetManager, permuted: bool) -> str | None:
@@ -194,16 +222,19 @@ def _short(manager: VariableSetManager, name: str) -> str:
 def check_chunk(text: str) -> str:
     """The number of a chunk, or 'any'.  :raises ConfigError: for anything else."""
     if text != "any" and not _is_number(text):
-        raise ConfigError("chunk must be 'any' or the number of a chunk (0, 1, ...), not "
-                          f"{quoted(text)}.")
+        raise ConfigError(
+            f"chunk must be 'any' or the number of a chunk (0, 1, ...), not {quoted(text)}."
+        )
     return text
 
 
 def check_concurrent(text: str) -> str:
     """A number of tests at the same time.  :raises ConfigError: for anything else."""
     if not (_is_number(text) and int(text) > 0):
-        raise ConfigError("concurrent must be a whole number of at least 1, and of "
-                          f"{_MAX_DIGITS} digits at most, not {quoted(text)}.")
+        raise ConfigError(
+            "concurrent must be a whole number of at least 1, and of "
+            f"{_MAX_DIGITS} digits at most, not {quoted(text)}."
+        )
     return text
 
 
@@ -217,6 +248,7 @@ def _check_commands(config: Mapping[str, Any]) -> None:
 
     :raises ConfigError: Naming the key.
     """
+
     def check(text: str, path: tuple[str | int, ...]) -> str:
         if "\0" in text:
             raise ConfigError(f"{dotted(path)} holds a null character: {quoted(text)}.")

@@ -85,8 +85,10 @@ class Runner:
         if self._stopped_by is not None:
             return
         if test.complete:
-            print(f"Test {test.id} is over already ({test.status.current().state}); not started.",
-                  flush=True)
+            print(
+                f"Test {test.id} is over already ({test.status.current().state}); not started.",
+                flush=True,
+            )
             return
         try:
             log = _claim(test)
@@ -94,8 +96,13 @@ class Runner:
             print(f"Test {test.id} was started before; it is not run a second time.", flush=True)
             return
         except OSError as exc:
-            self._fail(test, STATES.RUN_ERROR, TestRunError(
-                f"The log {test.run_log} of test {test.id} cannot be made", prior_error=exc))
+            self._fail(
+                test,
+                STATES.RUN_ERROR,
+                TestRunError(
+                    f"The log {test.run_log} of test {test.id} cannot be made", prior_error=exc
+                ),
+            )
             return
         try:
             with os.fdopen(log, "wb") as log_file:
@@ -105,8 +112,11 @@ class Runner:
             self._fail(test, STATES.RUN_ERROR, exc)
         except Exception as exc:
             traceback.print_exc()
-            self._fail(test, STATES.RUN_ERROR, PavilionError(
-                f"Running test {test.id} failed unexpectedly", prior_error=exc))
+            self._fail(
+                test,
+                STATES.RUN_ERROR,
+                PavilionError(f"Running test {test.id} failed unexpectedly", prior_error=exc),
+            )
 
     def _prepare(self, test: TestRun) -> None:
         """Fill in what the allocation tells, and write the script."""
@@ -119,8 +129,9 @@ class Runner:
             write_new(test.run_script, "")
             test.make_script().write(test.run_script)
         except (OSError, ValueError) as exc:
-            raise TestRunError(f"The script {test.run_script} cannot be written",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"The script {test.run_script} cannot be written", prior_error=exc
+            ) from exc
 
     def _run_script(self, test: TestRun, log_file: Any) -> None:
         timeout = parse_timeout(test.config["run"].get("timeout"))
@@ -141,25 +152,29 @@ class Runner:
         duration = time.monotonic() - clock
         if self._stopped_by is not None:
             # Why the job was stopped is for its scheduler to tell: a time limit, a cancel.
-            print(f"Test {test.id} was running for {duration:.1f} s when the job was told to "
-                  "stop.", flush=True)
+            print(
+                f"Test {test.id} was running for {duration:.1f} s when the job was told to stop.",
+                flush=True,
+            )
             return
         self._finish(test, code, timed_out, started, duration)
 
-    def _finish(self, test: TestRun, code: int, timed_out: bool, started: float,
-                duration: float) -> None:
+    def _finish(
+        self, test: TestRun, code: int, timed_out: bool, started: float, duration: float
+    ) -> None:
         if test.complete:
             # Cancelled while it ran; that stays its last word.
             print(f"Test {test.id} was cancelled after {duration:.1f} s.", flush=True)
             return
         if timed_out:
             state = STATES.RUN_TIMEOUT
-            note = (f"The test ran longer than its run.timeout of "
-                    f"{test.config['run']['timeout']} seconds and was stopped.")
+            note = (
+                f"The test ran longer than its run.timeout of "
+                f"{test.config['run']['timeout']} seconds and was stopped."
+            )
         else:
             state = STATES.RUN_DONE
-            note = (f"Killed by {_signal_name(-code)}." if code < 0
-                    else f"Exit code {code}.")
+            note = f"Killed by {_signal_name(-code)}." if code < 0 else f"Exit code {code}."
         test.status.set(state, note)
         result = PASS if code == 0 and not timed_out else FAIL
         self._end(test, result, note, return_value=code, started=started, duration=duration)
@@ -182,18 +197,27 @@ class Runner:
                 # The scheduler's view of the job ends the test.
                 print(complete_exc.pformat(), flush=True)
 
-    def _end(self, test: TestRun, result: str, note: str, return_value: int | None = None,
-             started: float | None = None, duration: float = 0.0) -> None:
+    def _end(
+        self,
+        test: TestRun,
+        result: str,
+        note: str,
+        return_value: int | None = None,
+        started: float | None = None,
+        duration: float = 0.0,
+    ) -> None:
         started = time.time() if started is None else started
-        test.save_results({
-            "result": result,
-            "note": note,
-            "return_value": return_value,
-            "started": started,
-            "finished": started + duration,
-            "duration": duration,
-            "host": os.uname().nodename,
-        })
+        test.save_results(
+            {
+                "result": result,
+                "note": note,
+                "return_value": return_value,
+                "started": started,
+                "finished": started + duration,
+                "duration": duration,
+                "host": os.uname().nodename,
+            }
+        )
         test.status.set(STATES.COMPLETE, f"{result}: {note}")
         test.set_run_complete()
 
@@ -253,8 +277,12 @@ class Runner:
         # Who may have adopted orphans: our guard, and the system.  Below others the id proves
         # nothing: a script may have submitted a job, which inherits it.
         adopters = {1, os.getppid()}
-        roots = [found.pid for found in living.values() if numbers & {found.pid, found.session} or (
-            found.ppid in adopters and found.pid != os.getpid() and _test_id(found.pid) in ids)]
+        roots = [
+            found.pid
+            for found in living.values()
+            if numbers & {found.pid, found.session}
+            or (found.ppid in adopters and found.pid != os.getpid() and _test_id(found.pid) in ids)
+        ]
         return guard.with_descendants(living, roots)
 
 
@@ -299,8 +327,7 @@ def _finalize(test: TestRun) -> None:
     # A scheduler variable that fails is a text that says so.  It must not get into the script.
     failed = [error for error in sched_vars["errors"] if error not in before]
     if failed:
-        raise TestRunError(f"Variables of test {test.id} cannot be worked out: "
-                           + " ".join(failed))
+        raise TestRunError(f"Variables of test {test.id} cannot be worked out: " + " ".join(failed))
 
 
 def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
@@ -313,13 +340,19 @@ def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
     while True:
         try:
             return subprocess.Popen(
-                [os.fspath(test.run_script)], cwd=test.path / "work", stdin=subprocess.DEVNULL,
-                stdout=log_file, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, ID_VARIABLE: test.id})
+                [os.fspath(test.run_script)],
+                cwd=test.path / "work",
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, ID_VARIABLE: test.id},
+            )
         except OSError as exc:
             if exc.errno != errno.ETXTBSY or time.monotonic() >= deadline:
-                raise TestRunError(f"The script {test.run_script} cannot be started",
-                                   prior_error=exc) from exc
+                raise TestRunError(
+                    f"The script {test.run_script} cannot be started", prior_error=exc
+                ) from exc
         time.sleep(BUSY_PAUSE)
 
 
@@ -375,9 +408,11 @@ def _load_tests(pav_cfg: PavConfig, ids: Sequence[str]) -> list[TestRun]:
 def main(argv: Sequence[str]) -> int:
     """``pav _run ID ...``.  Exit code 2 for a wrong call; a failed test is no failure here."""
     if len(argv) < 2 or argv[0] != "_run":
-        print("This 'pav' is a part of pavilion-schedulers for kickoff scripts, and knows only "
-              "'pav _run <test id> ...'. The command line for users is 'pav-sched'.",
-              file=sys.stderr)
+        print(
+            "This 'pav' is a part of pavilion-schedulers for kickoff scripts, and knows only "
+            "'pav _run <test id> ...'. The command line for users is 'pav-sched'.",
+            file=sys.stderr,
+        )
         return 2
     try:
         pav_cfg = load_config()
@@ -393,5 +428,3 @@ def main(argv: Sequence[str]) -> int:
 def entry_point() -> None:
     """The entry point of ``bin/pav``."""
     sys.exit(main(sys.argv[1:]))
-
-

@@ -68,8 +68,7 @@ class ScriptComposer:
             command = [command]
         for text in command:
             if "\0" in text:
-                raise ValueError("A command must not hold a null character: "
-                                 f"{quoted(text)}.")
+                raise ValueError(f"A command must not hold a null character: {quoted(text)}.")
             # Not splitlines(): a form feed or U+2028 in a quoted text ends no line for a shell.
             self._lines += text.removesuffix("\n").split("\n")
 
@@ -84,13 +83,17 @@ class ScriptComposer:
         """
         for name, value in env.items():
             if not ENV_NAME_RE.match(name):
-                raise ValueError(f"{name!r} cannot be the name of an environment variable: "
-                                 "letters, digits and '_', not starting with a digit.")
+                raise ValueError(
+                    f"{name!r} cannot be the name of an environment variable: "
+                    "letters, digits and '_', not starting with a digit."
+                )
             if value is None:
                 self._lines.append(f"unset {name}")
             elif "\0" in value:
-                raise ValueError(f"The value of the environment variable {name} must not hold a "
-                                 f"null character: {value!r}.")
+                raise ValueError(
+                    f"The value of the environment variable {name} must not hold a "
+                    f"null character: {value!r}."
+                )
             else:
                 self._lines.append(f"export {name}={double_quote(value)}")
 

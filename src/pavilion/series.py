@@ -26,7 +26,7 @@ from pavilion.waiting import wait_for
 
 # Names that are longer were not given out here.
 _ID_RE = re.compile(r"s([1-9][0-9]{0,8})\Z")
-_LAST_NUMBER = 10 ** 9 - 1
+_LAST_NUMBER = 10**9 - 1
 # The most tests of a series: a record that says more is not believed.
 MAX_TESTS = 100_000
 
@@ -43,35 +43,50 @@ class Series:
         self.damaged: list[TestRunError] = []
 
     @classmethod
-    def create(cls, pav_cfg: PavConfig, resolved: Sequence[ResolvedTest],
-               record: dict[str, Any] | None = None) -> Series:
+    def create(
+        cls,
+        pav_cfg: PavConfig,
+        resolved: Sequence[ResolvedTest],
+        record: dict[str, Any] | None = None,
+    ) -> Series:
         """Make the folders of a new series and its test runs.  All of them, or none.
 
         :param record: What to keep about its origin.
         :raises TestRunError: When they cannot be made.
         """
         if len(resolved) > MAX_TESTS:
-            raise TestRunError(f"A series has at most {MAX_TESTS} tests, and these are "
-                               f"{len(resolved)}.")
+            raise TestRunError(
+                f"A series has at most {MAX_TESTS} tests, and these are {len(resolved)}."
+            )
         path = _new_folder(pav_cfg.working_dir / "series")
         try:
             cfg_file = path / CONFIG_NAME
             pav_cfg.save(cfg_file)
             series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file), path, [])
             for number, test in enumerate(resolved, 1):
-                series.tests.append(TestRun.create(path, number, test.name, test.config,
-                                                   test.var_man, test.deferred_paths))
+                series.tests.append(
+                    TestRun.create(
+                        path, number, test.name, test.config, test.var_man, test.deferred_paths
+                    )
+                )
             # Before anybody can find the series and miss the sign of life.
             make_mark(path / STARTING_FN)
-            write_own_json(path / "series.json",
-                           dict(record or {}, id=path.name, created=time.time(),
-                                tests=len(series.tests),
-                                starter=Starter.this_process()._asdict()))
+            write_own_json(
+                path / "series.json",
+                dict(
+                    record or {},
+                    id=path.name,
+                    created=time.time(),
+                    tests=len(series.tests),
+                    starter=Starter.this_process()._asdict(),
+                ),
+            )
         except BaseException as exc:
             shutil.rmtree(path, ignore_errors=True)
             if isinstance(exc, OSError):
-                raise TestRunError(f"The series cannot be written to {path}",
-                                   prior_error=exc) from exc
+                raise TestRunError(
+                    f"The series cannot be written to {path}", prior_error=exc
+                ) from exc
             raise
         return series
 
@@ -90,8 +105,10 @@ class Series:
             made = " It is being made, or was not made to the end." if path.is_dir() else ""
             raise TestRunError(f"There is no series {series_id} in {path.parent}.{made}") from exc
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise TestRunError(f"The record of series {series_id} ({path / 'series.json'}) cannot "
-                               "be read", prior_error=exc) from exc
+            raise TestRunError(
+                f"The record of series {series_id} ({path / 'series.json'}) cannot be read",
+                prior_error=exc,
+            ) from exc
         series = cls(pav_cfg, path, [])
         for number in range(1, count + 1):
             try:
@@ -115,8 +132,11 @@ class Series:
         """What hands all tests to their schedulers, not begun yet."""
         return Kickoff(self.pav_cfg, self.path, self.tests)
 
-    def wait(self, timeout: float | None = None,
-             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None) -> bool:
+    def wait(
+        self,
+        timeout: float | None = None,
+        progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
+    ) -> bool:
         """Wait until all tests are over.
 
         :param timeout: Seconds; without it as long as it takes.
@@ -135,8 +155,9 @@ def _checked_count(path: Path) -> int:
         raise ValueError(f"{path} is not a directory but a link or a file")
     count = read_json(path / "series.json")["tests"]
     if not isinstance(count, int) or not 0 <= count <= MAX_TESTS:
-        raise ValueError(f"a number of tests is a whole number up to {MAX_TESTS}, not "
-                         f"{quoted(count)}")
+        raise ValueError(
+            f"a number of tests is a whole number up to {MAX_TESTS}, not {quoted(count)}"
+        )
     return count
 
 
@@ -175,7 +196,6 @@ def _new_folder(folder: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as exc:
-            raise TestRunError(f"A new series cannot be made in {folder}",
-                               prior_error=exc) from exc
+            raise TestRunError(f"A new series cannot be made in {folder}", prior_error=exc) from exc
         return path
     raise AssertionError("numbers do not end")

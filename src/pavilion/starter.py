@@ -73,8 +73,7 @@ class Starter(NamedTuple):
         grace = BEAT_GRACE if self.beats else OLD_GRACE
         signs = [beat] if self.beats else [series_path / "series.json", *files]
         # The clock of the file server may be another; it is asked when something hangs on it.
-        return (_age(signs, time.time()) >= grace
-                and _age(signs, _clock_of(series_path)) >= grace)
+        return _age(signs, time.time()) >= grace and _age(signs, _clock_of(series_path)) >= grace
 
     @property
     def is_here(self) -> bool:

@@ -135,8 +135,9 @@ class StatusFile:
         try:
             append_line(self.path, line)
         except OSError as exc:
-            raise TestRunError(f"Cannot write state {state} to the status file {self.path}",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"Cannot write state {state} to the status file {self.path}", prior_error=exc
+            ) from exc
         return info
 
     def current(self) -> TestStatusInfo:

@@ -75,8 +75,11 @@ class Origin:
 
     def was_refused(self, *keys: str) -> bool:
         """Whether one of these, or something in it or around it, was refused."""
-        return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
-                   for other in self.refused for key in keys)
+        return any(
+            f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+            for other in self.refused
+            for key in keys
+        )
 
     def owner(self, place: Place, default: str) -> str:
         """The test that a place belongs to.
@@ -175,37 +178,82 @@ class TestElem(yc.KeyedElem):
     __test__ = False
 
     def __init__(self) -> None:
-        super().__init__(elements=[
-            yc.ListElem("inherits_from", sub_elem=yc.StrElem(), help_text=(
-                "The test, or tests, of this suite whose config this one is based on.")),
-            yc.StrElem("summary", help_text="What the test is for, in one line."),
-            yc.StrElem("doc", help_text="What else there is to know about it."),
-            yc.StrElem("subtitle", help_text=(
-                "What tells the permutations of the test apart, as a part of their names.")),
-            yc.StrElem("scheduler", default="raw", help_text=(
-                "The name of the scheduler to run it with.")),
-            ScheduleConfig(),
-            VariablesElem(help_text="Variables, to be used as {{name}}."),
-            yc.ListElem("permute_on", sub_elem=yc.StrElem(), help_text=(
-                "Variables to make a test run of each item of: 'chunk_ids', say.")),
-            yc.StrElem("chunk", default="any", help_text=(
-                "The number of the chunk of nodes to run on; 'any' takes the one that is used "
-                "least.")),
-            yc.StrElem("concurrent", help_text=(
-                "How many tests of a shared job may run at the same time, as far as this test "
-                "goes. Default: sched.concurrent_default.")),
-            yc.KeyedElem("run", elements=[
-                EnvElem("env", sub_elem=yc.StrElem(), help_text=(
-                    "Environment variables to set; no value unsets one.")),
-                yc.ListElem("cmds", sub_elem=yc.StrElem(), help_text=(
-                    "The commands, run by one shell one after the other. The exit code of the "
-                    "last one decides: 0 is PASS, anything else is FAIL.")),
-                yc.StrElem("timeout", help_text=(
-                    "Stop the test after so many seconds, with the result FAIL. Default: none.")),
-                yc.StrElem("shebang", default="#!/bin/bash", help_text=(
-                    "The interpreter line of the script.")),
-            ], help_text="What the test does."),
-        ])
+        super().__init__(
+            elements=[
+                yc.ListElem(
+                    "inherits_from",
+                    sub_elem=yc.StrElem(),
+                    help_text=(
+                        "The test, or tests, of this suite whose config this one is based on."
+                    ),
+                ),
+                yc.StrElem("summary", help_text="What the test is for, in one line."),
+                yc.StrElem("doc", help_text="What else there is to know about it."),
+                yc.StrElem(
+                    "subtitle",
+                    help_text=(
+                        "What tells the permutations of the test apart, as a part of their names."
+                    ),
+                ),
+                yc.StrElem(
+                    "scheduler",
+                    default="raw",
+                    help_text=("The name of the scheduler to run it with."),
+                ),
+                ScheduleConfig(),
+                VariablesElem(help_text="Variables, to be used as {{name}}."),
+                yc.ListElem(
+                    "permute_on",
+                    sub_elem=yc.StrElem(),
+                    help_text=("Variables to make a test run of each item of: 'chunk_ids', say."),
+                ),
+                yc.StrElem(
+                    "chunk",
+                    default="any",
+                    help_text=(
+                        "The number of the chunk of nodes to run on; 'any' takes the one that is used "
+                        "least."
+                    ),
+                ),
+                yc.StrElem(
+                    "concurrent",
+                    help_text=(
+                        "How many tests of a shared job may run at the same time, as far as this test "
+                        "goes. Default: sched.concurrent_default."
+                    ),
+                ),
+                yc.KeyedElem(
+                    "run",
+                    elements=[
+                        EnvElem(
+                            "env",
+                            sub_elem=yc.StrElem(),
+                            help_text=("Environment variables to set; no value unsets one."),
+                        ),
+                        yc.ListElem(
+                            "cmds",
+                            sub_elem=yc.StrElem(),
+                            help_text=(
+                                "The commands, run by one shell one after the other. The exit code of the "
+                                "last one decides: 0 is PASS, anything else is FAIL."
+                            ),
+                        ),
+                        yc.StrElem(
+                            "timeout",
+                            help_text=(
+                                "Stop the test after so many seconds, with the result FAIL. Default: none."
+                            ),
+                        ),
+                        yc.StrElem(
+                            "shebang",
+                            default="#!/bin/bash",
+                            help_text=("The interpreter line of the script."),
+                        ),
+                    ],
+                    help_text="What the test does.",
+                ),
+            ]
+        )
 
 
 class _SuiteElem(yc.CategoryElem):
@@ -232,8 +280,7 @@ class SuiteReader:
     def tests(self, changes: Sequence[Any]) -> dict[str, SuiteTest]:
         """Its tests, with overrides.  None where the file cannot be read at all."""
         data, suite = self._read()
-        lines = TestLines({name: place.line for name in suite
-                           if (place := key_place(data, name))})
+        lines = TestLines({name: place.line for name in suite if (place := key_place(data, name))})
         inheritance = Inheritance(suite, self._elem, self._report_in)
         tests = {}
         for name in suite:
@@ -241,9 +288,16 @@ class SuiteReader:
             for change in changes:
                 written = merge(self._elem, written, change)
             tests[name] = (written, self._validated(name, written))
-        return {name: SuiteTest(self._file.stem, name, self._file, config, Origin(
-                    written, lines, self._refused_of(name, inheritance)))
-                for name, (written, config) in tests.items()}
+        return {
+            name: SuiteTest(
+                self._file.stem,
+                name,
+                self._file,
+                config,
+                Origin(written, lines, self._refused_of(name, inheritance)),
+            )
+            for name, (written, config) in tests.items()
+        }
 
     def _validated(self, name: str, written: Any) -> Any:
         """A test's config.  What an element refuses is reported and taken out of ``written``."""
@@ -274,8 +328,9 @@ class SuiteReader:
         except yc.ConfigError as exc:
             found.append(exc)
         except (OSError, ValueError) as exc:
-            self._problems.add(Problem(str(self._file), 0, "", getattr(exc, "strerror", None)
-                                       or str(exc)))
+            self._problems.add(
+                Problem(str(self._file), 0, "", getattr(exc, "strerror", None) or str(exc))
+            )
         for error in found:
             self._report(explained(error, self._elem))
         return data, suite or {}
@@ -287,7 +342,8 @@ class SuiteReader:
             self._refused.setdefault(str(error.path[0]), set()).add(dotted)
             # What may have been meant was not given for that reason.
             self._refused[str(error.path[0])].update(
-                ".".join([*dotted.split(".")[:-1], near]) for near in error.near[:1])
+                ".".join([*dotted.split(".")[:-1], near]) for near in error.near[:1]
+            )
 
     def _report_in(self, _test: str, error: yc.ConfigError) -> None:
         self._report(error)
@@ -295,19 +351,27 @@ class SuiteReader:
     def _refused_of(self, name: str, inheritance: Inheritance) -> frozenset[str]:
         if not self._refused:
             return frozenset()
-        return frozenset().union(*(self._refused.get(test, ())
-                                   for test in inheritance.ancestors(name)))
+        return frozenset().union(
+            *(self._refused.get(test, ()) for test in inheritance.ancestors(name))
+        )
 
     def _without_keys(self, data: Any) -> Any:
         """The file's data without keys of a test that stand where names of tests belong."""
-        keys = [key for key in data if key in self._elem.config_elems] if isinstance(
-            data, dict) else []
+        keys = (
+            [key for key in data if key in self._elem.config_elems]
+            if isinstance(data, dict)
+            else []
+        )
         if all(data[key] is None or isinstance(data[key], dict) for key in keys):
             # They may be names.
             return data
-        self._report(yc.ConfigError(
-            f"{', '.join(map(repr, keys))}: keys of a test where the name of a test belongs",
-            expected="like 'hello: {run: {cmds: [echo hello]}}'", place=key_place(data, keys[0])))
+        self._report(
+            yc.ConfigError(
+                f"{', '.join(map(repr, keys))}: keys of a test where the name of a test belongs",
+                expected="like 'hello: {run: {cmds: [echo hello]}}'",
+                place=key_place(data, keys[0]),
+            )
+        )
         for key in keys:
             del data[key]
         return data
@@ -320,9 +384,14 @@ class SuiteReader:
             for there, here in MOVED.items():
                 if not _move(test, there, here):
                     place = key_place(_section(test, there), there.rpartition(".")[2])
-                    self._report(yc.ConfigError(
-                        f"'{there}', as Pavilion has it, and '{here}' are the same; give one of "
-                        "them", path=(name, *there.split(".")), place=place))
+                    self._report(
+                        yc.ConfigError(
+                            f"'{there}', as Pavilion has it, and '{here}' are the same; give one of "
+                            "them",
+                            path=(name, *there.split(".")),
+                            place=place,
+                        )
+                    )
         return data
 
 
@@ -382,8 +451,11 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
         if not isinstance(section, dict):
             continue
         for key in list(section):
-            if (key not in known and isinstance(section[key], dict)
-                    and not difflib.get_close_matches(str(key), list(known), n=1, cutoff=SIMILAR)):
+            if (
+                key not in known
+                and isinstance(section[key], dict)
+                and not difflib.get_close_matches(str(key), list(known), n=1, cutoff=SIMILAR)
+            ):
                 del section[key]
     return data
 
@@ -397,8 +469,9 @@ def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"{quoted(text)} is not an override. It should look like "
-                              "'schedule.nodes=4'.")
+            raise ConfigError(
+                f"{quoted(text)} is not an override. It should look like 'schedule.nodes=4'."
+            )
         name = key.strip()
         name = MOVED.get(name, name)
         try:
@@ -413,10 +486,10 @@ def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
                 nested = {part: nested}
             changes.append(_placed(elem.normalize(nested), OVERRIDE + quoted(text)))
         except ValueError as exc:
-            error = explained(exc, elem, in_suite=False) if isinstance(
-                exc, yc.ConfigError) else exc
-            raise ConfigError(f"The override {quoted(text)} cannot be used",
-                              prior_error=error) from exc
+            error = explained(exc, elem, in_suite=False) if isinstance(exc, yc.ConfigError) else exc
+            raise ConfigError(
+                f"The override {quoted(text)} cannot be used", prior_error=error
+            ) from exc
     return changes
 
 

@@ -29,8 +29,9 @@ __all__ = ["SuiteTest", "TestElem", "list_suites", "load_suite", "select_tests"]
 SUFFIXES = (".yaml", ".yml")
 
 
-def load_suite(file: Path, overrides: Sequence[str] = (), problems: Problems | None = None
-               ) -> dict[str, SuiteTest]:
+def load_suite(
+    file: Path, overrides: Sequence[str] = (), problems: Problems | None = None
+) -> dict[str, SuiteTest]:
     """Read a suite.
 
     :param overrides: 'key=value' texts that go before what any of its tests says.
@@ -47,12 +48,15 @@ def load_suite(file: Path, overrides: Sequence[str] = (), problems: Problems | N
     if problems is None:
         found.raise_any(f"The suite {file} cannot be used")
     if not tests and len(found) == before:
-        raise ConfigError(f"The suite {file} is empty. It should map names of tests to configs, "
-                          "like 'hello: {run: {cmds: [echo hello]}}'.")
+        raise ConfigError(
+            f"The suite {file} is empty. It should map names of tests to configs, "
+            "like 'hello: {run: {cmds: [echo hello]}}'."
+        )
     return tests
 
 
 # ------------------------------------------------------------------------------ finding suites
+
 
 def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
     """The suites in the config folders, by name.  Of two with one name the first folder's."""
@@ -69,8 +73,9 @@ def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
     return found
 
 
-def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (),
-                 problems: Problems | None = None) -> list[SuiteTest]:
+def select_tests(
+    pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (), problems: Problems | None = None
+) -> list[SuiteTest]:
     """The tests that a user means by 'FILE', 'FILE.test', 'suite' or 'suite.test'.
 
     :param problems: Takes what is wrong in the suite; see :func:`load_suite`.
@@ -81,8 +86,9 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (),
         file, test_name = _find(pav_cfg, target)
     except (OSError, ValueError) as exc:
         # A name that is too long, or holds a null character.
-        raise ConfigError(f"The target {quoted(target)} cannot be used: "
-                          f"{getattr(exc, 'strerror', None) or exc}.") from exc
+        raise ConfigError(
+            f"The target {quoted(target)} cannot be used: {getattr(exc, 'strerror', None) or exc}."
+        ) from exc
     found = Problems() if problems is None else problems
     before = len(found)
     tests = load_suite(file, overrides, found)
@@ -94,7 +100,8 @@ def select_tests(pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (),
     for test in chosen:
         # It may have them, or inherit them, where something was refused.
         if not test.config["run"]["cmds"] and not test.origin.was_refused(
-                "run.cmds", "inherits_from"):
+            "run.cmds", "inherits_from"
+        ):
             found.add(_no_commands(test))
     if problems is None:
         found.raise_any(f"The suite {file} cannot be used")
@@ -106,24 +113,33 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
     if test_name is None:
         chosen = [test for name, test in tests.items() if not name.startswith("_")]
         if not chosen:
-            raise ConfigError(f"The suite {file} has no tests to run, only such to inherit from "
-                              f"({', '.join(tests)}).")
+            raise ConfigError(
+                f"The suite {file} has no tests to run, only such to inherit from "
+                f"({', '.join(tests)})."
+            )
         return chosen
     if test_name not in tests:
         near = difflib.get_close_matches(test_name, list(tests), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         if test_name in ("yaml", "yml"):
             hint = f" To run all of them, give its name alone: {file.stem!r}."
-        raise ConfigError(f"There is no test {test_name!r} in the suite {file}.{hint} Tests: "
-                          f"{', '.join(tests)}.")
+        raise ConfigError(
+            f"There is no test {test_name!r} in the suite {file}.{hint} Tests: {', '.join(tests)}."
+        )
     return [tests[test_name]]
 
 
 def _no_commands(test: SuiteTest) -> Problem:
-    return Problem(str(test.file), test.origin.lines.of(test.name), f"{test.name}.run.cmds", (
-        "it is empty, so there are no commands to run. Pavilion runs such a test, this host does "
-        "not: 'true' is a command that does nothing, and the name of a test that is only "
-        "inherited from starts with '_'"))
+    return Problem(
+        str(test.file),
+        test.origin.lines.of(test.name),
+        f"{test.name}.run.cmds",
+        (
+            "it is empty, so there are no commands to run. Pavilion runs such a test, this host does "
+            "not: 'true' is a command that does nothing, and the name of a test that is only "
+            "inherited from starts with '_'"
+        ),
+    )
 
 
 def _expanded(text: str) -> Path:
@@ -153,5 +169,7 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:
     near = difflib.get_close_matches(name, list(suites), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
-    raise ConfigError(f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
-                      f"{folders}; known here: {', '.join(suites) or 'none'}.")
+    raise ConfigError(
+        f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
+        f"{folders}; known here: {', '.join(suites) or 'none'}."
+    )

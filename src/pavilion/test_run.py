@@ -53,8 +53,7 @@ class TestRun:
 
     __test__ = False
 
-    def __init__(self, path: Path, record: Mapping[str, Any],
-                 var_man: VariableSetManager) -> None:
+    def __init__(self, path: Path, record: Mapping[str, Any], var_man: VariableSetManager) -> None:
         self.path = path
         self.id: str = path.name
         self.series: str = path.name.partition(".")[0]
@@ -67,9 +66,15 @@ class TestRun:
         self._deferred_paths: list[list[Any]] = record["deferred_paths"]
 
     @classmethod
-    def create(cls, series_path: Path, number: int, name: str, config: Mapping[str, Any],
-               var_man: VariableSetManager, deferred_paths: Sequence[Sequence[str | int]] = ()
-               ) -> TestRun:
+    def create(
+        cls,
+        series_path: Path,
+        number: int,
+        name: str,
+        config: Mapping[str, Any],
+        var_man: VariableSetManager,
+        deferred_paths: Sequence[Sequence[str | int]] = (),
+    ) -> TestRun:
         """Make the folder of a new test run.
 
         :param config: The test's config, variables filled in
@@ -87,11 +92,11 @@ class TestRun:
         path = series_path / f"{series_path.name}.{number}"
         try:
             make_directory(path)
-            write_own_json(path / "test.json",
-                           dict(record, variables=var_man.export(references)))
+            write_own_json(path / "test.json", dict(record, variables=var_man.export(references)))
         except OSError as exc:
-            raise TestRunError(f"The test run {path.name} ({name}) cannot be written to {path}",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"The test run {path.name} ({name}) cannot be written to {path}", prior_error=exc
+            ) from exc
         test = cls(path, record, var_man)
         test.status.set(STATES.CREATED, "Created.")
         return test
@@ -115,11 +120,14 @@ class TestRun:
             record = _checked(read_json(path / "test.json"))
             return cls(path, record, VariableSetManager.load(record["variables"]))
         except FileNotFoundError as exc:
-            raise TestRunError(f"There is no test run {path.name} in {path.parent.parent}.",
-                               prior_error=None) from exc
+            raise TestRunError(
+                f"There is no test run {path.name} in {path.parent.parent}.", prior_error=None
+            ) from exc
         except (OSError, ValueError, KeyError, TypeError, PavilionError) as exc:
-            raise TestRunError(f"The record of test run {path.name} ({path / 'test.json'}) "
-                               "cannot be read", prior_error=exc) from exc
+            raise TestRunError(
+                f"The record of test run {path.name} ({path / 'test.json'}) cannot be read",
+                prior_error=exc,
+            ) from exc
 
     # --------------------------------------------------------------------------------- its job
 
@@ -143,8 +151,9 @@ class TestRun:
         except FileExistsError as exc:
             raise TestRunError(f"Test {self.id} has a job already: {link}.") from exc
         except OSError as exc:
-            raise TestRunError(f"The job of test {self.id} cannot be recorded in {link}",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"The job of test {self.id} cannot be recorded in {link}", prior_error=exc
+            ) from exc
 
     # ---------------------------------------------------------------------------------- its end
 
@@ -160,8 +169,9 @@ class TestRun:
         try:
             make_mark(path)
         except OSError as exc:
-            raise TestRunError(f"The end of test {self.id} cannot be recorded in {path}",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"The end of test {self.id} cannot be recorded in {path}", prior_error=exc
+            ) from exc
 
     @property
     def results(self) -> dict[str, Any]:
@@ -186,8 +196,9 @@ class TestRun:
         try:
             write_own_json(path, dict(results, id=self.id, name=self.name))
         except OSError as exc:
-            raise TestRunError(f"The results of test {self.id} cannot be written to {path}",
-                               prior_error=exc) from exc
+            raise TestRunError(
+                f"The results of test {self.id} cannot be written to {path}", prior_error=exc
+            ) from exc
 
     def cancel(self, reason: str) -> bool:
         """Mark it as cancelled.  False when it was over already.
@@ -237,8 +248,9 @@ class TestRun:
         """Whether something in its config is still to be filled in on the allocation."""
         return bool(self._deferred_paths)
 
-    def make_script(self, script: ScriptComposer | None = None, kind: str = "run",
-                    isolate: bool = False) -> ScriptComposer:
+    def make_script(
+        self, script: ScriptComposer | None = None, kind: str = "run", isolate: bool = False
+    ) -> ScriptComposer:
         """Add what the test does to a script.
 
         :param script: The script so far; a new one when left out.
@@ -268,9 +280,12 @@ def _checked(record: Any) -> Any:
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, not {quoted(record)}")
     config = record["config"]
-    for key, value, kind in (("name", record["name"], str), ("config", config, dict),
-                             ("deferred_paths", record["deferred_paths"], list),
-                             ("created", record["created"], (int, float))):
+    for key, value, kind in (
+        ("name", record["name"], str),
+        ("config", config, dict),
+        ("deferred_paths", record["deferred_paths"], list),
+        ("created", record["created"], (int, float)),
+    ):
         if not isinstance(value, kind):
             raise ValueError(f"'{key}' has the value {quoted(value)}")
     if not isinstance(config["scheduler"], str) or not isinstance(config["run"], dict):
@@ -280,14 +295,23 @@ def _checked(record: Any) -> Any:
 
 # The types of the results that something is computed or decided from.
 _RESULT_TYPES: dict[str, Any] = {
-    "result": str, "note": str, "host": str, "return_value": int,
-    "started": (int, float), "finished": (int, float), "duration": (int, float)}
+    "result": str,
+    "note": str,
+    "host": str,
+    "return_value": int,
+    "started": (int, float),
+    "finished": (int, float),
+    "duration": (int, float),
+}
 
 
 def _checked_results(data: dict[str, Any]) -> dict[str, Any]:
     """Results without those that are of another type: they may be another user's."""
-    return {key: value for key, value in data.items()
-            if value is None or isinstance(value, _RESULT_TYPES.get(key, object))}
+    return {
+        key: value
+        for key, value in data.items()
+        if value is None or isinstance(value, _RESULT_TYPES.get(key, object))
+    }
 
 
 def parse_timeout(text: str | None) -> float | None:
@@ -302,6 +326,7 @@ def parse_timeout(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ConfigError("run.timeout must be a number of seconds above 0, or 'none'; not "
-                          f"{quoted(text)}.")
+        raise ConfigError(
+            f"run.timeout must be a number of seconds above 0, or 'none'; not {quoted(text)}."
+        )
     return seconds

@@ -86,20 +86,29 @@ class TrustedCode:
 
     def _problem_of(self, path: Path, info: os.stat_result) -> str:
         if info.st_uid not in self._users:
-            return (f"{path} belongs to user {_user_name(info.st_uid)}, who is neither you nor "
-                    "root nor the owner of the config directory, so its code is not loaded.")
+            return (
+                f"{path} belongs to user {_user_name(info.st_uid)}, who is neither you nor "
+                "root nor the owner of the config directory, so its code is not loaded."
+            )
         return self._problem_of_mode(path, info)
 
     def _problem_of_mode(self, path: Path, info: os.stat_result) -> str:
         if info.st_mode & stat.S_IWOTH:
-            return (f"Everyone may write to {path}, so its code is not loaded. 'chmod o-w' changes "
-                    "that.")
-        if (info.st_mode & stat.S_IWGRP and info.st_gid not in self._groups
-                and not _is_private(info.st_gid, info.st_uid)):
+            return (
+                f"Everyone may write to {path}, so its code is not loaded. 'chmod o-w' changes "
+                "that."
+            )
+        if (
+            info.st_mode & stat.S_IWGRP
+            and info.st_gid not in self._groups
+            and not _is_private(info.st_gid, info.st_uid)
+        ):
             name = _group_name(info.st_gid)
-            return (f"All members of the group {name} may write to {path}, so its code is not "
-                    f"loaded. 'chmod g-w' changes that; or put 'trusted_group: {name}' into the "
-                    "settings, if you trust them all as yourself.")
+            return (
+                f"All members of the group {name} may write to {path}, so its code is not "
+                f"loaded. 'chmod g-w' changes that; or put 'trusted_group: {name}' into the "
+                "settings, if you trust them all as yourself."
+            )
         return ""
 
 
@@ -124,8 +133,11 @@ def _is_private(gid: int, uid: int) -> bool:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:
         return False
-    return (user.pw_gid == gid and user.pw_name == group.gr_name
-            and not set(group.gr_mem) - {user.pw_name})
+    return (
+        user.pw_gid == gid
+        and user.pw_name == group.gr_name
+        and not set(group.gr_mem) - {user.pw_name}
+    )
 
 
 def _user_name(uid: int) -> str:

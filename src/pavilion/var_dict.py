@@ -41,8 +41,10 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 # The attribute that marks a method as a variable.  Its value tells whether it is deferred.
 _MARK = "_pav_variable_deferred"
 
-_ALLOWED = ("a string, a number, true or false, a path, a list of those, a dict of those, "
-            "or a list of such dicts")
+_ALLOWED = (
+    "a string, a number, true or false, a path, a list of those, a dict of those, "
+    "or a list of such dicts"
+)
 
 
 class UnknownVariableError(VariableError, KeyError):
@@ -113,8 +115,10 @@ class VarDict(Mapping[str, Any]):
                 attr = _mark(attr, deferred=getattr(inherited, _MARK))
                 setattr(cls, key, attr)
             if key in _RESERVED:
-                raise TypeError(f"{cls.__name__}.{key} cannot be a variable: '{key}' is a "
-                                f"method of every set of variables. Give it another name.")
+                raise TypeError(
+                    f"{cls.__name__}.{key} cannot be a variable: '{key}' is a "
+                    f"method of every set of variables. Give it another name."
+                )
 
     def __getitem__(self, key: str) -> Any:
         """The value of a variable, or a :class:`DeferredVariable`.
@@ -170,8 +174,9 @@ class VarDict(Mapping[str, Any]):
 
         :raises VariableError: always, in this class.
         """
-        raise VariableError(f"The variable '{self._name}.{key}' cannot be worked out",
-                            prior_error=exc) from exc
+        raise VariableError(
+            f"The variable '{self._name}.{key}' cannot be worked out", prior_error=exc
+        ) from exc
 
     def _variable_value(self, func: Callable[..., Any], deferred: bool) -> Any:
         """The value that a marked method gives for this object; worked out once."""
@@ -193,16 +198,22 @@ class VarDict(Mapping[str, Any]):
         try:
             return _normalize_unless_deferred(value)
         except ValueError as exc:
-            raise VariableError(f"The value in place of '{self._name}.{key}', which failed, is "
-                                f"not allowed", prior_error=exc) from exc
+            raise VariableError(
+                f"The value in place of '{self._name}.{key}', which failed, is not allowed",
+                prior_error=exc,
+            ) from exc
 
     def _check_key(self, key: str) -> None:
         if key in self:
             return
         import difflib
+
         near = difflib.get_close_matches(str(key), list(self), n=3)
-        hint = (f"Did you mean {_quoted(near)}?" if near
-                else f"There are: {_quoted(list(self)) or 'none'}.")
+        hint = (
+            f"Did you mean {_quoted(near)}?"
+            if near
+            else f"There are: {_quoted(list(self)) or 'none'}."
+        )
         raise UnknownVariableError(f"There is no variable '{self._name}.{key}'. {hint}")
 
     def _help(self, key: str) -> str:
@@ -210,6 +221,7 @@ class VarDict(Mapping[str, Any]):
             method = vars(klass).get(key)
             if _is_marked(method) and method.__doc__:
                 import inspect
+
                 return inspect.cleandoc(method.__doc__)
         return ""
 
@@ -237,8 +249,10 @@ def normalize_value(value: Any) -> VarValue:
         return [_normalize_scalar(item) for item in items]
     if len(dicts) < len(items):
         other = next(item for item in items if not isinstance(item, Mapping))
-        raise ValueError(f"A list holds both dicts and {_described(other)}. A variable's value "
-                         f"may be {_ALLOWED}.")
+        raise ValueError(
+            f"A list holds both dicts and {_described(other)}. A variable's value "
+            f"may be {_ALLOWED}."
+        )
     return [_normalize_dict(item) for item in dicts]
 
 
@@ -267,8 +281,9 @@ def _normalize_scalar(value: Any) -> str:
         return int.__repr__(value)
     if isinstance(value, float):
         return float.__repr__(value)
-    raise ValueError(f"{_described(value)} is not allowed here. A variable's value may be "
-                     f"{_ALLOWED}.")
+    raise ValueError(
+        f"{_described(value)} is not allowed here. A variable's value may be {_ALLOWED}."
+    )
 
 
 def _sorted(items: AbstractSet[Any]) -> list[Any]:
@@ -304,17 +319,21 @@ def _takes_self_alone(func: Callable[..., Any]) -> bool:
         return True
     # Rarely needed, and importing it takes longer than importing this module.
     import inspect
+
     params = list(inspect.signature(func).parameters.values())
     return bool(params) and all(
-        param.default is not param.empty
-        or param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD) for param in params[1:])
+        param.default is not param.empty or param.kind in (param.VAR_POSITIONAL, param.VAR_KEYWORD)
+        for param in params[1:]
+    )
 
 
 def _mark(func: Callable[..., Any], deferred: bool) -> Callable[..., Any]:
     """Mark a function, and let calls of it go through the object's kept values."""
     if not _takes_self_alone(func):
-        raise TypeError(f"{func.__qualname__} cannot be a variable: a variable's method takes "
-                        f"'self' and no more.")
+        raise TypeError(
+            f"{func.__qualname__} cannot be a variable: a variable's method takes "
+            f"'self' and no more."
+        )
 
     @functools.wraps(func)
     def variable(self: VarDict) -> Any:

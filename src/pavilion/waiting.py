@@ -75,16 +75,26 @@ def _of_started(own: TestStatusInfo, found: TestStatusInfo) -> TestStatusInfo:
     if found.state == STATES.SCHED_WARNING:
         # Not plainly RUNNING: whether it does, nobody could be asked.
         return TestStatusInfo(own.state, f"{own.note} {found.note}".strip(), own.when)
-    if found.state == STATES.SCHEDULED and found.when > own.when and (
-            not isinstance(found, NotListed)):
-        return TestStatusInfo(STATES.SCHEDULED, f"{found.note} The test had started before: it "
-                              f"was in state {own.state}.", found.when)
+    if (
+        found.state == STATES.SCHEDULED
+        and found.when > own.when
+        and (not isinstance(found, NotListed))
+    ):
+        return TestStatusInfo(
+            STATES.SCHEDULED,
+            f"{found.note} The test had started before: it was in state {own.state}.",
+            found.when,
+        )
     return own
 
 
-def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None = None,
-             progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
-             hear: Callable[[TestRun, TestStatusInfo], None] = lambda test, status: None) -> bool:
+def wait_for(
+    pav_cfg: PavConfig,
+    tests: Sequence[TestRun],
+    timeout: float | None = None,
+    progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
+    hear: Callable[[TestRun, TestStatusInfo], None] = lambda test, status: None,
+) -> bool:
     """Wait until tests are over, or nothing more can be learned about them.
 
     :param timeout: Seconds; without it as long as it takes.
@@ -102,8 +112,12 @@ def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None
     left = list(tests)
     while True:
         before = len(left)
-        left = [test for test in left if not test.complete
-                and time.monotonic() - silent.get(test.id, time.monotonic()) < LAST_WORD]
+        left = [
+            test
+            for test in left
+            if not test.complete
+            and time.monotonic() - silent.get(test.id, time.monotonic()) < LAST_WORD
+        ]
         progress(left)
         if not left:
             return True
@@ -119,8 +133,7 @@ def wait_for(pav_cfg: PavConfig, tests: Sequence[TestRun], timeout: float | None
             else:
                 silent.pop(test.id, None)
         pause = POLL_PAUSES[0] if len(left) < before else min(pause * 1.5, POLL_PAUSES[1])
-        time.sleep(pause if deadline is None else
-                   max(0.0, min(pause, deadline - time.monotonic())))
+        time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
 
 
 class _Asker:
@@ -164,8 +177,9 @@ def _answers(askers: Iterable[_Asker], deadline: float) -> list[tuple[TestRun, T
     return [answer for asker in askers for answer in asker.finish(deadline)]
 
 
-def _ask_about(pav_cfg: PavConfig, tests: Iterable[TestRun]
-               ) -> Iterable[tuple[TestRun, TestStatusInfo]]:
+def _ask_about(
+    pav_cfg: PavConfig, tests: Iterable[TestRun]
+) -> Iterable[tuple[TestRun, TestStatusInfo]]:
     """Ask a scheduler about each job of these tests; it ends those whose jobs are over."""
     alive: set[str] = set()
     for test in tests:
@@ -177,7 +191,9 @@ def _ask_about(pav_cfg: PavConfig, tests: Iterable[TestRun]
             continue
         yield test, status
         ends = isinstance(status, LastWord) or status.state in (
-            STATES.SCHED_ERROR, STATES.SCHED_CANCELLED)
+            STATES.SCHED_ERROR,
+            STATES.SCHED_CANCELLED,
+        )
         if job is not None and not ends:
             # While its job lives there is nothing to learn from the others of that job.
             alive.add(job.name)
@@ -188,8 +204,11 @@ def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
     job = test.job
     if job is None:
         if not os.path.lexists(test.path):
-            return LastWord(STATES.UNKNOWN, f"The directory of the test, {test.path}, is not "
-                            "there any more.", when=0)
+            return LastWord(
+                STATES.UNKNOWN,
+                f"The directory of the test, {test.path}, is not there any more.",
+                when=0,
+            )
         return _end_if_forgotten(test)
     try:
         _find_again(test, job)
@@ -204,9 +223,11 @@ def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
         return last_word(status)
     if status.state == STATES.SCHED_WARNING and _is_missing(job.path):
         own = test.status.current()
-        return LastWord(own.state if own.state not in NOT_STARTED else STATES.SCHED_WARNING,
-                        f"The directory of its job, {job.path}, is not there any more, so nothing "
-                        f"can be found out about the job. The test was in state {own.state} then.")
+        return LastWord(
+            own.state if own.state not in NOT_STARTED else STATES.SCHED_WARNING,
+            f"The directory of its job, {job.path}, is not there any more, so nothing "
+            f"can be found out about the job. The test was in state {own.state} then.",
+        )
     return status
 
 
@@ -233,8 +254,11 @@ def _end_if_never_handed(test: TestRun, job: Job) -> TestStatusInfo | None:
     plugin = require_plugin(test.scheduler)
     if type(plugin)._recover_identity is SchedulerPlugin._recover_identity:
         return None
-    if (not is_mine(job.path) or Starter.load(test.path.parent) is None
-            or starter_at_work(test) is not None):
+    if (
+        not is_mine(job.path)
+        or Starter.load(test.path.parent) is None
+        or starter_at_work(test) is not None
+    ):
         return None
     try:
         # After the starter was seen to be gone: it may have left its mark just before.
@@ -242,8 +266,12 @@ def _end_if_never_handed(test: TestRun, job: Job) -> TestStatusInfo | None:
             return None
     except (Exception, SystemExit):
         return None
-    ended = end(test, STATES.SCHED_ERROR, f"Its job was never handed to the {plugin.name} "
-                "scheduler: whoever was to do so was stopped before.")
+    ended = end(
+        test,
+        STATES.SCHED_ERROR,
+        f"Its job was never handed to the {plugin.name} "
+        "scheduler: whoever was to do so was stopped before.",
+    )
     return ended if test.complete else last_word(ended)
 
 
@@ -254,17 +282,25 @@ def _end_if_forgotten(test: TestRun) -> TestStatusInfo | None:
     """
     starter = Starter.load(test.path.parent)
     # In this order: what the starter did, it did before it was gone.
-    if (starter is None or starter_at_work(test) is not None or test.job is not None
-            or test.complete):
+    if (
+        starter is None
+        or starter_at_work(test) is not None
+        or test.job is not None
+        or test.complete
+    ):
         return None
     own = test.status.current()
     if own.state in ENDED:
         # Its end is known, and the mark of it could not be made.
         state, note = own.state, own.note
     else:
-        state, note = STATES.SCHED_ERROR, (
-            f"The test was never handed to its scheduler: {starter}, which was to do so, was "
-            "stopped before.")
+        state, note = (
+            STATES.SCHED_ERROR,
+            (
+                f"The test was never handed to its scheduler: {starter}, which was to do so, was "
+                "stopped before."
+            ),
+        )
     if not is_mine(test.path):
         return LastWord(state, f"{note} (Not recorded: this test belongs to another user.)")
     ended = end(test, state, note)

@@ -43,6 +43,7 @@ def near_matches(word: str, allowed: Iterable[str]) -> list[str]:
     for candidate in allowed:
         by_lower.setdefault(candidate.lower(), candidate)
     import difflib
+
     found = difflib.get_close_matches(word.lower(), list(by_lower), n=3, cutoff=0.6)
     return [by_lower[name] for name in found]
 

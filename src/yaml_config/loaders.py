@@ -146,6 +146,7 @@ class YamlConfigLoaderMixin(ConfigElement):
         """
         # Few who read a configuration write one.
         from yaml_config.dump import render
+
         text = render(self, values, show_comments=show_comments, show_choices=show_choices)
         if isinstance(file, (str, Path)):
             Path(file).write_text(text, encoding="utf-8")

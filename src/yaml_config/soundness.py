@@ -47,7 +47,8 @@ def _sifted_mapping(
             if entry.extends and not isinstance(child, ListElem):
                 raise UnknownKeyError(
                     f"a '+' at the end of a key extends a list, but '{entry.name}' is "
-                    f"{child.describe()}", place=place
+                    f"{child.describe()}",
+                    place=place,
                 )
             kept.put(key, None if sub is None else _sifted(child, sub, found), place)
         except ValueError as error:

@@ -342,8 +342,11 @@ class _MappingElem(ConfigElement):
         seen: set[tuple[str, bool]] = set()
         for entry, key in zip(entries, value):
             if (entry.name, entry.extends) in seen:
-                raise ConfigError(f"the key '{key}' is given twice, in different cases of letters",
-                                  path=(str(key),), place=entry.place)
+                raise ConfigError(
+                    f"the key '{key}' is given twice, in different cases of letters",
+                    path=(str(key),),
+                    place=entry.place,
+                )
             seen.add((entry.name, entry.extends))
         return entries
 

@@ -101,9 +101,7 @@ def read_text(source: ConfigSource) -> tuple[str, str | None]:
     content: str | bytes
     name: str | None = str(source) if isinstance(source, (str, Path)) else _name_of(source)
     try:
-        content = (
-            Path(source).read_bytes() if isinstance(source, (str, Path)) else source.read()
-        )
+        content = Path(source).read_bytes() if isinstance(source, (str, Path)) else source.read()
         text = content.decode("utf-8") if isinstance(content, bytes) else content
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
@@ -284,8 +282,10 @@ class _TreeBuilder:
 
     def _bad_tag(self, event: Any) -> NoReturn:
         tag = event.tag.replace(_TAG_PREFIX, "!!")
-        self._fail(f"the tag '{tag}' is not allowed here; text that starts with '!' "
-                   "must be in quotes", event)
+        self._fail(
+            f"the tag '{tag}' is not allowed here; text that starts with '!' must be in quotes",
+            event,
+        )
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value

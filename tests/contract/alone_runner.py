@@ -40,18 +40,32 @@ class Alone:
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of a process in which nothing else can be imported."""
-        env = {name: value for name, value in os.environ.items()
-               if not name.startswith(("PAV_", "PYTHON", "SLURM_", "COVERAGE"))}
-        return {**env, "PYTHONPATH": str(self.lib), "ALONE_LOG": str(self.log),
-                "HOME": str(self.root), "PAV_RAW_QUEUE_DIR": str(self.root / "queue"),
-                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                **more}
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PAV_", "PYTHON", "SLURM_", "COVERAGE"))
+        }
+        return {
+            **env,
+            "PYTHONPATH": str(self.lib),
+            "ALONE_LOG": str(self.log),
+            "HOME": str(self.root),
+            "PAV_RAW_QUEUE_DIR": str(self.root / "queue"),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            **more,
+        }
 
     def python(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run Python with these arguments."""
-        return subprocess.run([sys.executable, "-W", "error", *argv], env=self.env(**env),
-                              cwd=self.root, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=PATIENCE)
+        return subprocess.run(
+            [sys.executable, "-W", "error", *argv],
+            env=self.env(**env),
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
 
     def refused(self) -> list[str]:
         """What was imported that may not be."""

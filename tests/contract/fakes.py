@@ -66,13 +66,33 @@ class FakeVarMan:
 class FakeTest:
     """A test run."""
 
-    __slots__ = ("_complete", "_job", "config", "fake_commands", "fake_ended", "fake_job_fail",
-                 "id", "name", "path", "scheduler", "series", "shebang", "status", "var_man")
+    __slots__ = (
+        "_complete",
+        "_job",
+        "config",
+        "fake_commands",
+        "fake_ended",
+        "fake_job_fail",
+        "id",
+        "name",
+        "path",
+        "scheduler",
+        "series",
+        "shebang",
+        "status",
+        "var_man",
+    )
     # pytest takes everything that is called a test for one.
     __test__ = False
 
-    def __init__(self, path: Path, number: int, schedule: Mapping[str, Any] | None = None,
-                 name: str | None = None, scheduler: str = "fake") -> None:
+    def __init__(
+        self,
+        path: Path,
+        number: int,
+        schedule: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        scheduler: str = "fake",
+    ) -> None:
         self.id = FakeTestId(f"s1.{number}")
         self.name = name or f"suite.test{number}"
         self.series = "s1"
@@ -107,8 +127,9 @@ class FakeTest:
         self.fake_ended += 1
         self._complete = True
 
-    def make_script(self, script: ScriptComposer, kind: str, isolate: bool = True
-                    ) -> ScriptComposer:
+    def make_script(
+        self, script: ScriptComposer, kind: str, isolate: bool = True
+    ) -> ScriptComposer:
         assert (kind, isolate) == ("run", True)
         script.command(self.fake_commands)
         return script
@@ -125,8 +146,14 @@ class FakeTest:
 class FakePavConfig:
     """The settings of a host, as attributes and as items."""
 
-    __slots__ = ("configs", "disable_plugins", "env_setup", "pav_cfg_file", "pav_root",
-                 "working_dir")
+    __slots__ = (
+        "configs",
+        "disable_plugins",
+        "env_setup",
+        "pav_cfg_file",
+        "pav_root",
+        "working_dir",
+    )
 
     def __init__(self, pav_root: Path, working_dir: Path) -> None:
         self.pav_root = pav_root
@@ -191,7 +218,8 @@ class FakeSched(SchedulerPluginBasic):
         self.on_kickoff: Callable[[int, Job], Any] = lambda number, job: JobInfo(id=str(number))
         self.queries: list[dict[str, Any]] = []
         self.on_query: Callable[[dict[str, Any]], Any] = lambda info: TestStatusInfo(
-            STATES.SCHEDULED, "Waits.")
+            STATES.SCHEDULED, "Waits."
+        )
         self.cancelled: list[Any] = []
         self.on_cancel: Callable[[Any], str | None] = lambda info: None
         self._count_lock = threading.Lock()
@@ -199,8 +227,15 @@ class FakeSched(SchedulerPluginBasic):
     def _available(self) -> bool:
         return True
 
-    def _kickoff(self, pav_cfg: Any, job: Job, sched_config: dict[str, Any], job_name: str,
-                 nodes: Any = None, node_range: Any = None) -> Any:
+    def _kickoff(
+        self,
+        pav_cfg: Any,
+        job: Job,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: Any = None,
+        node_range: Any = None,
+    ) -> Any:
         with self._count_lock:
             number = len(self.kickoffs)
             self.kickoffs.append((job, sched_config, job_name, nodes, node_range))

@@ -55,9 +55,17 @@ def variables_with_an_init_of_their_own(site: Any) -> None:
     assert first["test_cmd"] == "mpiexec -n 3 time"
     assert first["nodes"] == "1"
     assert set(first.keys()) == set(SchedulerVariables.EXAMPLE) | {
-        "queue_depth", "limits", "first_node", "is_ready"}
-    assert first.info("queue_depth") == {"name": "queue_depth", "deferred": False,
-                                         "help": "How many jobs wait.", "example": "12"}
+        "queue_depth",
+        "limits",
+        "first_node",
+        "is_ready",
+    }
+    assert first.info("queue_depth") == {
+        "name": "queue_depth",
+        "deferred": False,
+        "help": "How many jobs wait.",
+        "example": "12",
+    }
     assert first.info("first_node")["example"] == SchedulerVariables.NO_EXAMPLE
     test = site.test(scheduler="own_vars")
     start(site, plugin, test)
@@ -88,8 +96,13 @@ def errors_added_to_the_variables(site: Any) -> None:
 @check
 def kickoffs_that_raise(site: Any) -> None:
     plugin = site.load("kickoff_raises")
-    expected = {"positional": "invalid literal for int", "called": "'false'", "keyword": "a key",
-                "bug": "no_such_attribute", "nothing": "None"}
+    expected = {
+        "positional": "invalid literal for int",
+        "called": "'false'",
+        "keyword": "a key",
+        "bug": "no_such_attribute",
+        "nothing": "None",
+    }
     tests = {name: site.test({"account": name}, scheduler="kickoff_raises") for name in expected}
     good = site.test(scheduler="kickoff_raises")
     errors = plugin.schedule_tests(site.pav_cfg, [*tests.values(), good])
@@ -115,12 +128,12 @@ def prior_errors_by_position(site: Any) -> None:
     assert status.state == STATES.SCHED_WARNING
     assert "Could not ask." in status.note and "no answer" in status.note, status.note
     assert not test.complete
-    message, = plugin.cancel_jobs([test.job.info])
+    (message,) = plugin.cancel_jobs([test.job.info])
     assert "Could not cancel." in message and "no answer" in message
     plugin.closed = True
     plugin.refresh()
     other = site.test(scheduler="kickoff_raises")
-    error, = plugin.schedule_tests(site.pav_cfg, [other])
+    (error,) = plugin.schedule_tests(site.pav_cfg, [other])
     assert error.tests == [other]
     assert "the door is closed" in error.pformat()
     assert "the door is closed" in other.status.current().note
@@ -137,16 +150,23 @@ def next_to_nothing(site: Any) -> None:
     assert plugin.job_status(site.pav_cfg, tests[0]).state == STATES.SCHED_ERROR
     errors = plugin.schedule_tests(site.pav_cfg, tests)
     assert sorted(str(test.id) for error in errors for test in error.tests) == [
-        "s1.1", "s1.2", "s1.3"]
+        "s1.1",
+        "s1.2",
+        "s1.3",
+    ]
     assert all(test.complete for test in tests)
 
 
 def check_header(site: Any, plugin: Any, cls: Any) -> None:
     plugin.KICKOFF_SCRIPT_HEADER_CLASS = cls
-    picker = site.test({"nodes": "2", "account": "science", "partition": "main"},
-                       scheduler="headers")
-    picked = site.test({"nodes": "2", "account": "science", "chunking": {"size": "2"}},
-                       scheduler="headers", chunk="1")
+    picker = site.test(
+        {"nodes": "2", "account": "science", "partition": "main"}, scheduler="headers"
+    )
+    picked = site.test(
+        {"nodes": "2", "account": "science", "chunking": {"size": "2"}},
+        scheduler="headers",
+        chunk="1",
+    )
     start(site, plugin, picker, picked)
     one, two = script_of(picker), script_of(picked)
     assert one[0] == two[0] == picker.shebang
@@ -154,8 +174,12 @@ def check_header(site: Any, plugin: Any, cls: Any) -> None:
         assert one[1] == f"#OLD pav_{picker.name} science 2-2 "
         assert two[1] == f"#OLD pav_{picked.name} science 2-2 n3,n4"
         return
-    assert one[1:5] == [f"#NEW -N pav_{picker.name}", "#NEW -A science", "#NEW -q main",
-                        "#NEW -t 1"]
+    assert one[1:5] == [
+        f"#NEW -N pav_{picker.name}",
+        "#NEW -A science",
+        "#NEW -q main",
+        "#NEW -t 1",
+    ]
     assert two[1:4] == [f"#NEW -N pav_{picked.name}", "#NEW -A science", "#NEW -t 1"]
     assert ("#NEW extra" in one) == (cls.__name__ == "NewHeaderWithInit")
 
@@ -172,12 +196,14 @@ def headers_of_all_ages(site: Any) -> None:
 def more_in_the_share_key(site: Any) -> None:
     plugin = site.load("share_keys")
     sections: list[dict[str, Any]] = [
-        {"share_keys": {"image": "a"}}, {"share_keys": {"image": "b"}},
-        {"share_keys": {"image": "a", "mounts": ["/x"]}}, {"wrapper": "time"}]
+        {"share_keys": {"image": "a"}},
+        {"share_keys": {"image": "b"}},
+        {"share_keys": {"image": "a", "mounts": ["/x"]}},
+        {"wrapper": "time"},
+    ]
     for schedule in sections:
         schedule["share_allocation"] = "max"
-    tests = [site.test(schedule, scheduler="share_keys")
-             for schedule in sections for _ in range(2)]
+    tests = [site.test(schedule, scheduler="share_keys") for schedule in sections for _ in range(2)]
     start(site, plugin, *tests)
     jobs = [test.job.name for test in tests]
     assert jobs[::2] == jobs[1::2]
@@ -193,20 +219,49 @@ def every_kind_of_validator(site: Any) -> None:
     site.load("validators")
     empty = validate_config({})["validators"]
     assert empty == {
-        "upper": None, "count": None, "choice": "yes", "listed": None, "as_is": None,
-        "at_least": None, "picky": None, "states": ["A"],
-        "nested": {"depth": 1, "mode": "fast", "free": None}}, empty
-    full = {"upper": "abc", "count": "7", "choice": "no", "listed": "two", "as_is": "x",
-            "at_least": "2", "picky": "good", "states": "B",
-            "nested": {"depth": "3", "mode": "slow", "free": "y"}}
+        "upper": None,
+        "count": None,
+        "choice": "yes",
+        "listed": None,
+        "as_is": None,
+        "at_least": None,
+        "picky": None,
+        "states": ["A"],
+        "nested": {"depth": 1, "mode": "fast", "free": None},
+    }, empty
+    full = {
+        "upper": "abc",
+        "count": "7",
+        "choice": "no",
+        "listed": "two",
+        "as_is": "x",
+        "at_least": "2",
+        "picky": "good",
+        "states": "B",
+        "nested": {"depth": "3", "mode": "slow", "free": "y"},
+    }
     checked = validate_config({"validators": full})["validators"]
     assert checked == {
-        "upper": "ABC", "count": 7, "choice": "no", "listed": "two", "as_is": "x", "at_least": 2,
-        "picky": "good", "states": ["B"], "nested": {"depth": 3, "mode": "slow", "free": "y"}}
-    for bad, told in [({"count": "x"}, "count"), ({"choice": "maybe"}, "yes"),
-                      ({"listed": "three"}, "two"), ({"at_least": "1"}, "at_least"),
-                      ({"picky": "bad"}, "It is bad."), ({"nested": {"depth": "x"}}, "depth"),
-                      ({"nested": {"mode": "x"}}, "slow"), ({"cuont": "1"}, "count")]:
+        "upper": "ABC",
+        "count": 7,
+        "choice": "no",
+        "listed": "two",
+        "as_is": "x",
+        "at_least": 2,
+        "picky": "good",
+        "states": ["B"],
+        "nested": {"depth": 3, "mode": "slow", "free": "y"},
+    }
+    for bad, told in [
+        ({"count": "x"}, "count"),
+        ({"choice": "maybe"}, "yes"),
+        ({"listed": "three"}, "two"),
+        ({"at_least": "1"}, "at_least"),
+        ({"picky": "bad"}, "It is bad."),
+        ({"nested": {"depth": "x"}}, "depth"),
+        ({"nested": {"mode": "x"}}, "slow"),
+        ({"cuont": "1"}, "count"),
+    ]:
         error = raised_by(SchedConfigError, validate_config, {"validators": bad})
         assert told in str(error), (bad, str(error))
 
@@ -217,8 +272,12 @@ def what_a_scheduler_may_say(site: Any) -> None:
     test = site.test(scheduler="statuses")
     start(site, plugin, test)
     before = test.status.current()
-    for says, state in [(None, "SCHED_WARNING"), ("SCHED_RUNNING", "SCHED_STARTUP"),
-                        ("SCHED_WARNING", "SCHED_WARNING"), ("SCHEDULED", "SCHEDULED")]:
+    for says, state in [
+        (None, "SCHED_WARNING"),
+        ("SCHED_RUNNING", "SCHED_STARTUP"),
+        ("SCHED_WARNING", "SCHED_WARNING"),
+        ("SCHEDULED", "SCHEDULED"),
+    ]:
         plugin.says = says
         status = plugin.job_status(site.pav_cfg, test)
         assert status.state == state
@@ -239,8 +298,11 @@ def variables_without_a_value(site: Any) -> None:
     assert plugin.get_initial_vars({"account": "a"}).account() == "a"
     assert isinstance(values["nothing_later"], DeferredVariable)
     # Those of a hidden failure are not.
-    assert [name for name in ("nothing", "account") if not any(
-        f"'{name}'" in text for text in values["errors"])] == []
+    assert [
+        name
+        for name in ("nothing", "account")
+        if not any(f"'{name}'" in text for text in values["errors"])
+    ] == []
     plain = site.test(scheduler="unset_vars")
     paid = site.test({"account": "science", "share_allocation": "false"}, scheduler="unset_vars")
     start(site, plugin, plain, paid)

@@ -233,6 +233,7 @@ def started(site: Any, plugin: Any) -> Any:
 def on_the_way(site: Any, plugin: Any) -> Any:
     """A test whose job has no record, and is old enough to be looked for."""
     from pavilion.jobs import Job
+
     test = new_test(site)
     test.job = Job.new(site.pav_cfg, [test], None)
     return test
@@ -295,109 +296,188 @@ def look_up(name: Any) -> None:
 
 NODES = ("_get_raw_node_data", "_transform_raw_node_data", "_filter_custom")
 CASES: dict[str, Case] = {
-    "get_initial_vars": Case("get_initial_vars", lambda site, plugin: plugin.get_initial_vars({}),
-                             ("VAR_CLASS.__init__",), NODES),
+    "get_initial_vars": Case(
+        "get_initial_vars",
+        lambda site, plugin: plugin.get_initial_vars({}),
+        ("VAR_CLASS.__init__",),
+        NODES,
+    ),
     "get_initial_vars_chunked": Case(
-        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars(CHUNKED), (),
-        ("NODE_SELECTION",)),
+        "get_initial_vars",
+        lambda site, plugin: plugin.get_initial_vars(CHUNKED),
+        (),
+        ("NODE_SELECTION",),
+    ),
     "get_initial_vars_bad": Case(
-        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars({"nodse": "1"})),
+        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars({"nodse": "1"})
+    ),
     "get_initial_vars_contradiction": Case(
-        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars(CONTRADICTION)),
+        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars(CONTRADICTION)
+    ),
     "get_initial_vars_not_a_section": Case(
-        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars(["nodes"])),
+        "get_initial_vars", lambda site, plugin: plugin.get_initial_vars(["nodes"])
+    ),
     "get_final_vars": Case(
         "get_final_vars",
         lambda site, plugin: read_all(plugin.get_final_vars(started(site, plugin))),
-        ("_get_alloc_nodes", "VAR_CLASS.__init__", "variable"), (), ("_get_alloc_node_info",)),
+        ("_get_alloc_nodes", "VAR_CLASS.__init__", "variable"),
+        (),
+        ("_get_alloc_node_info",),
+    ),
     "get_final_vars_without_job": Case(
-        "get_final_vars", lambda site, plugin: plugin.get_final_vars(new_test(site))),
+        "get_final_vars", lambda site, plugin: plugin.get_final_vars(new_test(site))
+    ),
     "get_final_vars_bad": Case(
-        "get_final_vars",
-        lambda site, plugin: plugin.get_final_vars(new_test(site, {"nodes": "x"}))),
+        "get_final_vars", lambda site, plugin: plugin.get_final_vars(new_test(site, {"nodes": "x"}))
+    ),
     "schedule_tests": Case(
-        "schedule_tests", schedule,
-        ("_kickoff", "_job_name", "header.__init__", "_kickoff_lines", "VAR_CLASS.__init__",
-         "cancel"), NODES),
+        "schedule_tests",
+        schedule,
+        (
+            "_kickoff",
+            "_job_name",
+            "header.__init__",
+            "_kickoff_lines",
+            "VAR_CLASS.__init__",
+            "cancel",
+        ),
+        NODES,
+    ),
     "schedule_tests_chunked": Case(
-        "schedule_tests", lambda site, plugin: schedule(site, plugin, CHUNKED), (),
-        ("NODE_SELECTION",)),
+        "schedule_tests",
+        lambda site, plugin: schedule(site, plugin, CHUNKED),
+        (),
+        ("NODE_SELECTION",),
+    ),
     "schedule_tests_bad": Case(
-        "schedule_tests", lambda site, plugin: schedule(site, plugin, {"nodes": "x"})),
+        "schedule_tests", lambda site, plugin: schedule(site, plugin, {"nodes": "x"})
+    ),
     "schedule_tests_contradiction": Case(
-        "schedule_tests", lambda site, plugin: schedule(site, plugin, CONTRADICTION)),
+        "schedule_tests", lambda site, plugin: schedule(site, plugin, CONTRADICTION)
+    ),
     "job_status": Case(
-        "job_status", lambda site, plugin: status(site, plugin, started(site, plugin)),
-        ("_job_status",)),
+        "job_status",
+        lambda site, plugin: status(site, plugin, started(site, plugin)),
+        ("_job_status",),
+    ),
     "job_status_recovered": Case(
-        "job_status", lambda site, plugin: status(site, plugin, on_the_way(site, plugin)),
-        ("_recover_identity",)),
+        "job_status",
+        lambda site, plugin: status(site, plugin, on_the_way(site, plugin)),
+        ("_recover_identity",),
+    ),
     "job_status_without_job": Case(
-        "job_status", lambda site, plugin: status(site, plugin, new_test(site))),
+        "job_status", lambda site, plugin: status(site, plugin, new_test(site))
+    ),
     "available": Case("available", lambda site, plugin: plugin.available(), ("_available",)),
     "refresh": Case("refresh", lambda site, plugin: plugin.refresh(), (), NODES),
-    "cancel": Case("cancel", lambda site, plugin: plugin.cancel(JobInfo({"id": "1"})),
-                   ("cancel",)),
-    "cancel_jobs": Case("cancel_jobs",
-                        lambda site, plugin: cancelled(plugin, {"id": "1"}, {"id": "2"}),
-                        ("cancel",)),
+    "cancel": Case("cancel", lambda site, plugin: plugin.cancel(JobInfo({"id": "1"})), ("cancel",)),
+    "cancel_jobs": Case(
+        "cancel_jobs", lambda site, plugin: cancelled(plugin, {"id": "1"}, {"id": "2"}), ("cancel",)
+    ),
     "create_kickoff_script": Case(
-        "create_kickoff_script", script,
-        ("_job_name", "header.__init__", "_kickoff_lines", "VAR_CLASS.__init__"), NODES),
+        "create_kickoff_script",
+        script,
+        ("_job_name", "header.__init__", "_kickoff_lines", "VAR_CLASS.__init__"),
+        NODES,
+    ),
     "create_kickoff_script_isolated": Case(
         "create_kickoff_script",
         lambda site, plugin: script(site, plugin, isolate=True, log_path="log"),
-        ("header.__init__",)),
+        ("header.__init__",),
+    ),
     "create_kickoff_script_bad": Case(
-        "create_kickoff_script", lambda site, plugin: script(site, plugin, {"nodes": "x"})),
+        "create_kickoff_script", lambda site, plugin: script(site, plugin, {"nodes": "x"})
+    ),
     "create_kickoff_script_contradiction": Case(
-        "create_kickoff_script", lambda site, plugin: script(site, plugin, CONTRADICTION)),
+        "create_kickoff_script", lambda site, plugin: script(site, plugin, CONTRADICTION)
+    ),
     "get_conf": Case("get_conf", lambda site, plugin: plugin.get_conf(), ("_get_config_elems",)),
-    "activate": Case("activate", lambda site, plugin: (plugin.deactivate(), plugin.activate()),
-                     ("_get_config_elems",)),
-    "deactivate": Case("deactivate", lambda site, plugin: plugin.deactivate(),
-                       ("_get_config_elems",)),
-    "plan_tests": Case("plan_tests", lambda site, plugin: plugin.plan_tests([new_test(site)]),
-                       (), NODES),
+    "activate": Case(
+        "activate",
+        lambda site, plugin: (plugin.deactivate(), plugin.activate()),
+        ("_get_config_elems",),
+    ),
+    "deactivate": Case(
+        "deactivate", lambda site, plugin: plugin.deactivate(), ("_get_config_elems",)
+    ),
+    "plan_tests": Case(
+        "plan_tests", lambda site, plugin: plugin.plan_tests([new_test(site)]), (), NODES
+    ),
     "plan_tests_bad": Case(
-        "plan_tests", lambda site, plugin: plugin.plan_tests([new_test(site, {"nodes": "x"})])),
+        "plan_tests", lambda site, plugin: plugin.plan_tests([new_test(site, {"nodes": "x"})])
+    ),
     "gen_job_share_key": Case(
         "gen_job_share_key",
-        lambda site, plugin: (setattr(plugin, "JOB_SHARE_KEY_ATTRS", ["no.such"]),
-                              plugin.gen_job_share_key(validate_config({}), 1, 2))),
+        lambda site, plugin: (
+            setattr(plugin, "JOB_SHARE_KEY_ATTRS", ["no.such"]),
+            plugin.gen_job_share_key(validate_config({}), 1, 2),
+        ),
+    ),
     "gen_job_share_key_any_value": Case(
         "gen_job_share_key",
         lambda site, plugin: plugin.gen_job_share_key(
-            dict(validate_config({}), partition={"a": [{1}, object()]}), 1, None)),
+            dict(validate_config({}), partition={"a": [{1}, object()]}), 1, None
+        ),
+    ),
     "_get_system_inventory": Case(
         "_get_system_inventory",
-        lambda site, plugin: plugin._get_system_inventory(validate_config({})), (), NODES[:2]),
+        lambda site, plugin: plugin._get_system_inventory(validate_config({})),
+        (),
+        NODES[:2],
+    ),
     "_filter_nodes": Case(
-        "_filter_nodes", lambda site, plugin: plugin._filter_nodes(validate_config({})), (),
-        NODES),
+        "_filter_nodes", lambda site, plugin: plugin._filter_nodes(validate_config({})), (), NODES
+    ),
     "VAR_CLASS[]": Case(
-        "VAR_CLASS[]", lambda site, plugin: read_all(variables(plugin)),
-        ("variable", "_test_cmd"), NODES),
+        "VAR_CLASS[]",
+        lambda site, plugin: read_all(variables(plugin)),
+        ("variable", "_test_cmd"),
+        NODES,
+    ),
     "VAR_CLASS[]_chunked": Case(
-        "VAR_CLASS[]", lambda site, plugin: read_all(variables(plugin, CHUNKED)), (),
-        ("NODE_SELECTION",)),
+        "VAR_CLASS[]",
+        lambda site, plugin: read_all(variables(plugin, CHUNKED)),
+        (),
+        ("NODE_SELECTION",),
+    ),
     "VAR_CLASS[]_contradiction": Case(
-        "VAR_CLASS[]", lambda site, plugin: read_all(plugin.get_initial_vars(CONTRADICTION))),
+        "VAR_CLASS[]", lambda site, plugin: read_all(plugin.get_initial_vars(CONTRADICTION))
+    ),
     "VAR_CLASS[]_unknown": Case("VAR_CLASS[]", lambda site, plugin: variables(plugin)["nodse"]),
-    "VAR_CLASS.info": Case("VAR_CLASS.info", lambda site, plugin: told(variables(plugin)),
-                           ("variable", "_test_cmd"), NODES),
-    "VAR_CLASS.info_unknown": Case("VAR_CLASS.info",
-                                   lambda site, plugin: variables(plugin).info("nodse")),
-    "get_plugin": Case("get_plugin", lambda site, plugin: [
-        look_up(name) for name in ("slrum", "", None, "broken", 7)]),
+    "VAR_CLASS.info": Case(
+        "VAR_CLASS.info",
+        lambda site, plugin: told(variables(plugin)),
+        ("variable", "_test_cmd"),
+        NODES,
+    ),
+    "VAR_CLASS.info_unknown": Case(
+        "VAR_CLASS.info", lambda site, plugin: variables(plugin).info("nodse")
+    ),
+    "get_plugin": Case(
+        "get_plugin",
+        lambda site, plugin: [look_up(name) for name in ("slrum", "", None, "broken", 7)],
+    ),
     "list_plugins": Case("list_plugins", lambda site, plugin: list_plugins()),
 }
 # Functions, for which there is no plugin.
 BAD_SECTIONS: tuple[Any, ...] = (
-    {"nodes": "x"}, {"nodes": ["1"]}, {"nodse": "1"}, {"chunking": "x"}, {"chunking": {"x": 1}}, 5,
-    "nodes", ["nodes"], {"time_limit": {}}, {"include_nodes": "a["}, {"exclude_nodes": {"a": 1}},
-    {"tasks_per_node": float("nan")}, {"node_state": object()}, {"cluster_info": {"mem": "-1"}},
-    {5: "x"}, {None: None})
+    {"nodes": "x"},
+    {"nodes": ["1"]},
+    {"nodse": "1"},
+    {"chunking": "x"},
+    {"chunking": {"x": 1}},
+    5,
+    "nodes",
+    ["nodes"],
+    {"time_limit": {}},
+    {"include_nodes": "a["},
+    {"exclude_nodes": {"a": 1}},
+    {"tasks_per_node": float("nan")},
+    {"node_state": object()},
+    {"cluster_info": {"mem": "-1"}},
+    {5: "x"},
+    {None: None},
+)
 
 
 def outcome(call: str, run: Callable[[], Any]) -> None:
@@ -427,6 +507,7 @@ def broken_by(family: str, case: str, method: str, fault: str, site: Any) -> Non
 def validators_that_raise(fault: str, site: Any) -> None:
     def validator(value: Any) -> Any:
         raise FAULTS[fault]()
+
     outcome("validate_config", lambda: validate_config({"a": "1"}, {"a": validator}, {}))
 
 
@@ -436,7 +517,7 @@ def bad_sections(site: Any) -> None:
 
 
 def bad_node_counts(site: Any) -> None:
-    for count in (0, 1, 10 ** 9):
+    for count in (0, 1, 10**9):
         checked = validate_config(CONTRADICTION)
         outcome("calc_node_range", functools.partial(config.calc_node_range, checked, count))
 
@@ -457,7 +538,8 @@ def core_plugins(site: Any) -> None:
 def _checks() -> dict[str, Callable[[Any], None]]:
     checks: dict[str, Callable[[Any], None]] = {
         function.__name__: function
-        for function in (bad_sections, bad_node_counts, bad_host_lists, core_plugins)}
+        for function in (bad_sections, bad_node_counts, bad_host_lists, core_plugins)
+    }
     for fault in FAULTS:
         checks[f"validators_that_raise-{fault}"] = functools.partial(validators_that_raise, fault)
     for family in FAMILIES:
@@ -470,7 +552,8 @@ def _checks() -> dict[str, Callable[[Any], None]]:
             for method in methods:
                 for fault in FAULTS:
                     checks[f"{family}-{name}-{method}-{fault}"] = functools.partial(
-                        broken_by, family, name, method, fault)
+                        broken_by, family, name, method, fault
+                    )
     return checks
 
 

@@ -34,11 +34,15 @@ def nodes_of(plugin: Dummy, **schedule: Any) -> list[str]:
 
 # ------------------------------------------------------------------------------------- laziness
 
+
 def test_nothing_is_asked_while_plugins_are_activated_listed_and_configs_validated(
-        plugin: Dummy, tmp_path: Path) -> None:
+    plugin: Dummy, tmp_path: Path
+) -> None:
     suite = tmp_path / "suite.yaml"
-    suite.write_text("one:\n  scheduler: dummy\n  schedule:\n    nodes: all\n"
-                     "    dummy: {features: gpu}\n  run: {cmds: ['true']}\n")
+    suite.write_text(
+        "one:\n  scheduler: dummy\n  schedule:\n    nodes: all\n"
+        "    dummy: {features: gpu}\n  run: {cmds: ['true']}\n"
+    )
 
     assert "dummy" in schedulers.list_plugins()
     schedulers.get_plugin("dummy").get_conf()
@@ -49,19 +53,27 @@ def test_nothing_is_asked_while_plugins_are_activated_listed_and_configs_validat
     assert plugin.calls == {}
 
 
-def test_show_commands_ask_for_no_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_commands_ask_for_no_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "plugins"
     folder.mkdir()
     source = Path(__file__).parent.parent / "dummy_plugin.py"
     (folder / "dummy_plugin.py").write_text(
-        source.read_text().replace('        self._count("_get_raw_node_data")\n',
-                                   '        raise SystemExit("asked for nodes")\n'))
+        source.read_text().replace(
+            '        self._count("_get_raw_node_data")\n',
+            '        raise SystemExit("asked for nodes")\n',
+        )
+    )
     (folder / "dummy.yapsy-plugin").write_text("[Core]\nName = dummy\nModule = dummy_plugin\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     try:
-        for words in (["plugins"], ["sched"], ["sched", "--config", "dummy"],
-                      ["sched", "--vars", "dummy"]):
+        for words in (
+            ["plugins"],
+            ["sched"],
+            ["sched", "--config", "dummy"],
+            ["sched", "--vars", "dummy"],
+        ):
             assert main(["--config-dir", str(tmp_path), "show", *words]) == 0
             # Something of the dummy's own: its name, a key, a variable.
             out = capsys.readouterr().out
@@ -135,8 +147,7 @@ def test_a_time_out_serves_longer(plugin: Dummy, monkeypatch: pytest.MonkeyPatch
         now += 120.0
         return ask(config)
 
-    monkeypatch.setattr("pavilion.schedulers.advanced.time", SimpleNamespace(
-        monotonic=lambda: now))
+    monkeypatch.setattr("pavilion.schedulers.advanced.time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(plugin, "_get_raw_node_data", slow)
     plugin.machine.unreachable = "No answer."
     for _ in range(3):
@@ -162,6 +173,7 @@ def test_nobody_asks_for_nodes_that_nobody_looks_at(plugin: Dummy) -> None:
 
 
 # ------------------------------------------------------------------- evaluated per configuration
+
 
 def test_reservation_and_states_of_one_test_do_not_leak_into_anothers(plugin: Dummy) -> None:
     plugin.machine.change("node[01-02]", states=["RESERVED", "IDLE"], reservations=["maint"])
@@ -202,8 +214,9 @@ _READS: dict[str, Any] = {
 @pytest.mark.parametrize("how", _READS)
 def test_whatever_way_a_plugin_reads_its_config_the_result_is_for_that_config(how: str) -> None:
     class Reader(Dummy):
-        def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                     extra: Any) -> NodeInfo:
+        def _transform_raw_node_data(
+            self, sched_config: dict[str, Any], node_data: Any, extra: Any
+        ) -> NodeInfo:
             info = super()._transform_raw_node_data(sched_config, node_data, extra)
             seen = _READS[how](sched_config)
             return dict(info, up=seen if isinstance(seen, bool) else "special" in str(seen))
@@ -215,6 +228,7 @@ def test_whatever_way_a_plugin_reads_its_config_the_result_is_for_that_config(ho
 
 # -------------------------------------------------------------- what a plugin may say of a node
 
+
 class Says(Dummy):
     """Describes one node in another way than the others."""
 
@@ -222,8 +236,9 @@ class Says(Dummy):
         super().__init__(FakeMachine(3))
         self.info = info
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Any) -> NodeInfo:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> NodeInfo:
         info = super()._transform_raw_node_data(sched_config, node_data, extra)
         return self.info if info["name"] == "node02" else info  # type: ignore[no-any-return]
 
@@ -231,23 +246,27 @@ class Says(Dummy):
 GOOD = {"name": "node02", "up": True, "available": True}
 
 
-@pytest.mark.parametrize(("info", "named"), [
-    ({"up": True, "available": True}, ["dummy", "'name'", "node02"]),
-    ({**GOOD, "name": ""}, ["dummy", "'name'"]),
-    ({**GOOD, "name": 2}, ["dummy", "'name'", "int"]),
-    ({"name": "node02", "available": True}, ["dummy", "'node02'", "'up'", "missing"]),
-    ({"name": "node02", "up": True}, ["dummy", "'node02'", "'available'", "missing"]),
-    ({**GOOD, "up": "no"}, ["dummy", "'node02'", "'up'", "bool", "'no'"]),
-    ({**GOOD, "up": 1}, ["dummy", "'node02'", "'up'", "bool"]),
-    ({**GOOD, "cpus": "4"}, ["dummy", "'node02'", "'cpus'", "int"]),
-    ({**GOOD, "mem": 1.5}, ["dummy", "'node02'", "'mem'", "int"]),
-    ({**GOOD, "cpus": True}, ["dummy", "'node02'", "'cpus'", "int"]),
-    ({**GOOD, "partitions": "main"}, ["dummy", "'node02'", "'partitions'", "list"]),
-    ({**GOOD, "features": ["a", 1]}, ["dummy", "'node02'", "'features'", "list of str"]),
-    (None, ["dummy", "dict", "NoneType", "node02"]),
-])
+@pytest.mark.parametrize(
+    ("info", "named"),
+    [
+        ({"up": True, "available": True}, ["dummy", "'name'", "node02"]),
+        ({**GOOD, "name": ""}, ["dummy", "'name'"]),
+        ({**GOOD, "name": 2}, ["dummy", "'name'", "int"]),
+        ({"name": "node02", "available": True}, ["dummy", "'node02'", "'up'", "missing"]),
+        ({"name": "node02", "up": True}, ["dummy", "'node02'", "'available'", "missing"]),
+        ({**GOOD, "up": "no"}, ["dummy", "'node02'", "'up'", "bool", "'no'"]),
+        ({**GOOD, "up": 1}, ["dummy", "'node02'", "'up'", "bool"]),
+        ({**GOOD, "cpus": "4"}, ["dummy", "'node02'", "'cpus'", "int"]),
+        ({**GOOD, "mem": 1.5}, ["dummy", "'node02'", "'mem'", "int"]),
+        ({**GOOD, "cpus": True}, ["dummy", "'node02'", "'cpus'", "int"]),
+        ({**GOOD, "partitions": "main"}, ["dummy", "'node02'", "'partitions'", "list"]),
+        ({**GOOD, "features": ["a", 1]}, ["dummy", "'node02'", "'features'", "list of str"]),
+        (None, ["dummy", "dict", "NoneType", "node02"]),
+    ],
+)
 def test_a_wrong_description_of_a_node_is_an_error_that_names_plugin_node_and_key(
-        info: Any, named: list[str]) -> None:
+    info: Any, named: list[str]
+) -> None:
     with active(Says(info)) as plugin, pytest.raises(SchedulerPluginError) as caught:
         nodes_of(plugin)
     for text in named:
@@ -272,7 +291,8 @@ def test_an_unforeseen_failure_of_the_plugin_names_it_and_its_file(plugin: Dummy
 
 
 def test_an_inventory_error_is_an_error_of_the_tests_and_starts_nothing(
-        plugin: Dummy, tmp_path: Path) -> None:
+    plugin: Dummy, tmp_path: Path
+) -> None:
     pav_cfg = make_pav_cfg(tmp_path)
     test = TestMaker(pav_cfg)()
     plugin.machine.unreachable = "No route to host."
@@ -287,12 +307,14 @@ def test_an_inventory_error_is_an_error_of_the_tests_and_starts_nothing(
 
 # -------------------------------------------------------------------------------------- filters
 
+
 def filtered(plugin: Dummy, **schedule: Any) -> tuple[list[str], dict[str, list[str]]]:
     return plugin._filter_nodes(validate_config(schedule))
 
 
 def test_lists_that_a_suite_leaves_out_have_the_plugins_defaults(
-        plugin: Dummy, tmp_path: Path) -> None:
+    plugin: Dummy, tmp_path: Path
+) -> None:
     suite = tmp_path / "suite.yaml"
     suite.write_text("one:\n  scheduler: dummy\n  run: {cmds: ['true']}\n")
     schedule = load_suite(suite)["one"].config["schedule"]
@@ -300,18 +322,22 @@ def test_lists_that_a_suite_leaves_out_have_the_plugins_defaults(
     assert validate_config(schedule)["dummy"]["up_states"] == ["IDLE", "ALLOCATED", "RESERVED"]
 
 
-@pytest.mark.parametrize(("schedule", "out", "reason"), [
-    ({}, ["node01"], "not up"),
-    ({"node_state": "available"}, ["node02"], "not available"),
-    ({"partition": "main"}, ["node03"], 'partition is not "main"'),
-    ({"reservation": "maint"}, ["node05"], 'not in reservation "maint"'),
-    ({"reservation": "any"}, ["node05"], "not in any reservation"),
-    ({"across_nodes": "node[01-05]"}, ["node06", "node08"], "not in across_nodes"),
-    ({"exclude_nodes": ["node06", "node[07-08]"]}, ["node06", "node08"], "in exclude_nodes"),
-    ({"dummy": {"features": "gpu"}}, ["node05"], "has no feature 'gpu'"),
-])
-def test_each_filter_gives_its_reason(schedule: dict[str, Any], out: list[str], reason: str
-                                      ) -> None:
+@pytest.mark.parametrize(
+    ("schedule", "out", "reason"),
+    [
+        ({}, ["node01"], "not up"),
+        ({"node_state": "available"}, ["node02"], "not available"),
+        ({"partition": "main"}, ["node03"], 'partition is not "main"'),
+        ({"reservation": "maint"}, ["node05"], 'not in reservation "maint"'),
+        ({"reservation": "any"}, ["node05"], "not in any reservation"),
+        ({"across_nodes": "node[01-05]"}, ["node06", "node08"], "not in across_nodes"),
+        ({"exclude_nodes": ["node06", "node[07-08]"]}, ["node06", "node08"], "in exclude_nodes"),
+        ({"dummy": {"features": "gpu"}}, ["node05"], "has no feature 'gpu'"),
+    ],
+)
+def test_each_filter_gives_its_reason(
+    schedule: dict[str, Any], out: list[str], reason: str
+) -> None:
     machine = FakeMachine(8)
     machine.change("node01", states=["DOWN"])
     machine.change("node02", states=["ALLOCATED"])
@@ -354,10 +380,15 @@ def test_too_few_nodes_for_a_test_in_chunks_are_counted_by_reason_too(plugin: Du
     assert "not up: 10 (node[01-10])" in errors[0]
 
 
-@given(st.sets(st.integers(1, 30)), st.sets(st.integers(1, 30)), st.sets(st.integers(1, 40)),
-       st.booleans())
+@given(
+    st.sets(st.integers(1, 30)),
+    st.sets(st.integers(1, 30)),
+    st.sets(st.integers(1, 40)),
+    st.booleans(),
+)
 def test_every_node_is_used_or_left_out_for_one_reason(
-        down: set[int], busy: set[int], excluded: set[int], available: bool) -> None:
+    down: set[int], busy: set[int], excluded: set[int], available: bool
+) -> None:
     machine = FakeMachine(30)
     for number in busy:
         machine.change(f"node{number:02d}", states=["ALLOCATED"])
@@ -365,8 +396,10 @@ def test_every_node_is_used_or_left_out_for_one_reason(
         machine.change(f"node{number:02d}", states=["DOWN"])
     with active(Dummy(machine)) as plugin:
         names, reasons = filtered(
-            plugin, node_state="available" if available else "up",
-            exclude_nodes=[f"node{number:02d}" for number in sorted(excluded)])
+            plugin,
+            node_state="available" if available else "up",
+            exclude_nodes=[f"node{number:02d}" for number in sorted(excluded)],
+        )
 
     left_out = [name for group in reasons.values() for name in group]
     assert sorted(names + left_out) == list(machine.nodes)
@@ -375,6 +408,7 @@ def test_every_node_is_used_or_left_out_for_one_reason(
 
 
 # ----------------------------------------------------------------- what Pavilion's core reads
+
 
 def test_show_nodes_of_pavilions_core(plugin: Dummy) -> None:
     """Core assigns what _get_system_inventory gives to _nodes, and calls _filter_nodes."""
@@ -391,14 +425,15 @@ def test_show_nodes_of_pavilions_core(plugin: Dummy) -> None:
 
 
 def test_nodes_that_core_assigned_are_what_is_filtered(plugin: Dummy) -> None:
-    plugin._nodes = {"x2": {"name": "x2", "up": True, "available": True, "features": []},
-                     "x1": {"name": "x1", "up": False, "available": False, "features": []}}
+    plugin._nodes = {
+        "x2": {"name": "x2", "up": True, "available": True, "features": []},
+        "x1": {"name": "x1", "up": False, "available": False, "features": []},
+    }
     assert plugin._filter_nodes(validate_config({})) == (["x2"], {"not up": ["x1"]})
     assert plugin.calls["_get_raw_node_data"] == 0
 
 
-def test_nodes_that_core_assigned_do_not_get_into_the_tests_of_other_configs(plugin: Dummy
-                                                                             ) -> None:
+def test_nodes_that_core_assigned_do_not_get_into_the_tests_of_other_configs(plugin: Dummy) -> None:
     plugin.machine.change("node[01-02]", states=["RESERVED", "IDLE"], reservations=["maint"])
 
     plugin._nodes = plugin._get_system_inventory(validate_config({"reservation": "maint"}))
@@ -425,6 +460,7 @@ def test_names_are_in_natural_order() -> None:
 
 
 # ------------------------------------------------------------------- what existing plugins rely on
+
 
 def test_plugins_make_what_they_keep_in_refresh() -> None:
     class Keeps(Dummy):

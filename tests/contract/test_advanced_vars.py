@@ -16,11 +16,32 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.schedulers import SchedulerVariables
 from pavilion.test_run import TestRun
 
-DEFERRED = {"srun_args", "tasks_total", "test_min_cpus", "test_min_mem", "test_node_list",
-            "test_nodes"}
-OTHERS = {"account", "chunk_ids", "chunk_size", "concurrent_default", "errors", "min_cpus",
-          "min_mem", "node_list", "node_list_id", "nodes", "partition", "qos",
-          "requested_nodes", "reservation", "tasks_per_node", "test_cmd"}
+DEFERRED = {
+    "srun_args",
+    "tasks_total",
+    "test_min_cpus",
+    "test_min_mem",
+    "test_node_list",
+    "test_nodes",
+}
+OTHERS = {
+    "account",
+    "chunk_ids",
+    "chunk_size",
+    "concurrent_default",
+    "errors",
+    "min_cpus",
+    "min_mem",
+    "node_list",
+    "node_list_id",
+    "nodes",
+    "partition",
+    "qos",
+    "requested_nodes",
+    "reservation",
+    "tasks_per_node",
+    "test_cmd",
+}
 
 
 @pytest.fixture
@@ -44,6 +65,7 @@ def make_test(pav_cfg: PavConfig) -> TestMaker:
 
 # --------------------------------------------------------------------------- before the allocation
 
+
 def test_the_base_class_has_exactly_these_variables() -> None:
     assert set(SchedulerVariables({})) == DEFERRED | OTHERS
 
@@ -56,25 +78,51 @@ def test_deferred_ones_are_not_known_yet_and_the_others_are(plugin: Dummy) -> No
 
 
 def test_variables_before_the_allocation(plugin: Dummy) -> None:
-    found = plugin.get_initial_vars({
-        "nodes": "50%", "min_nodes": "2", "partition": "main", "account": "me", "qos": "high",
-        "wrapper": "gdb -batch", "exclude_nodes": "node[02-03]"})
+    found = plugin.get_initial_vars(
+        {
+            "nodes": "50%",
+            "min_nodes": "2",
+            "partition": "main",
+            "account": "me",
+            "qos": "high",
+            "wrapper": "gdb -batch",
+            "exclude_nodes": "node[02-03]",
+        }
+    )
     assert {key: found[key] for key in OTHERS} == {
-        "account": "me", "partition": "main", "qos": "high", "reservation": "",
-        "chunk_ids": ["0"], "chunk_size": "14", "concurrent_default": "1", "errors": [],
-        "min_cpus": "4", "min_mem": str(8 * GIB), "nodes": "14", "node_list_id": "0",
+        "account": "me",
+        "partition": "main",
+        "qos": "high",
+        "reservation": "",
+        "chunk_ids": ["0"],
+        "chunk_size": "14",
+        "concurrent_default": "1",
+        "errors": [],
+        "min_cpus": "4",
+        "min_mem": str(8 * GIB),
+        "nodes": "14",
+        "node_list_id": "0",
         "node_list": ["node01", *(f"node{number:02d}" for number in range(4, 17))],
-        "requested_nodes": "2-7", "tasks_per_node": "1", "test_cmd": "dummyrun gdb -batch"}
+        "requested_nodes": "2-7",
+        "tasks_per_node": "1",
+        "test_cmd": "dummyrun gdb -batch",
+    }
 
 
-@pytest.mark.parametrize(("schedule", "expected"), [
-    ({}, "1"), ({"tasks_per_node": "3"}, "3"), ({"tasks_per_node": "all"}, "4"),
-    ({"tasks_per_node": "min"}, "1"), ({"tasks_per_node": "50%"}, "2"),
-    ({"tasks_per_node": "10%"}, "1"),
-    ({"tasks_per_node": "10%", "min_tasks_per_node": "3"}, "3"),
-    # The small node is left out.
-    ({"tasks_per_node": "all", "exclude_nodes": "node16"}, "8"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({}, "1"),
+        ({"tasks_per_node": "3"}, "3"),
+        ({"tasks_per_node": "all"}, "4"),
+        ({"tasks_per_node": "min"}, "1"),
+        ({"tasks_per_node": "50%"}, "2"),
+        ({"tasks_per_node": "10%"}, "1"),
+        ({"tasks_per_node": "10%", "min_tasks_per_node": "3"}, "3"),
+        # The small node is left out.
+        ({"tasks_per_node": "all", "exclude_nodes": "node16"}, "8"),
+    ],
+)
 def test_tasks_per_node(plugin: Dummy, schedule: dict[str, Any], expected: str) -> None:
     assert plugin.get_initial_vars(schedule)["tasks_per_node"] == expected
 
@@ -100,41 +148,58 @@ def test_include_nodes_that_are_not_usable_are_an_entry_in_errors(plugin: Dummy)
 
 # ----------------------------------------------------------------------------- on the allocation
 
-def final(plugin: Dummy, test: TestRun, monkeypatch: pytest.MonkeyPatch, nodes: list[str]
-          ) -> SchedulerVariables:
+
+def final(
+    plugin: Dummy, test: TestRun, monkeypatch: pytest.MonkeyPatch, nodes: list[str]
+) -> SchedulerVariables:
     monkeypatch.setenv(NODES_VARIABLE, ",".join(nodes))
     return plugin.get_final_vars(test)
 
 
 def test_values_on_the_node_come_from_the_actual_allocation(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = make_test(nodes="4", min_nodes="1", tasks_per_node="all", account="me")
     plugin.schedule_tests(pav_cfg, [test])
 
     found = final(plugin, test, monkeypatch, ["node16", "node09"])
 
     assert {key: found[key] for key in DEFERRED} == {
-        "test_node_list": ["node09", "node16"], "test_nodes": "2", "test_min_cpus": "4",
-        "test_min_mem": str(16 * GIB), "tasks_total": "8",
-        "srun_args": '--account="me" --nodes="2"'}
+        "test_node_list": ["node09", "node16"],
+        "test_nodes": "2",
+        "test_min_cpus": "4",
+        "test_min_mem": str(16 * GIB),
+        "tasks_total": "8",
+        "srun_args": '--account="me" --nodes="2"',
+    }
 
 
-@pytest.mark.parametrize(("schedule", "tasks_total"), [
-    ({"nodes": "2"}, "2"), ({"nodes": "2", "tasks": "5"}, "5"), ({"tasks": "7"}, "7"),
-    ({"nodes": "2", "tasks_per_node": "50%"}, "8"), ({"nodes": "2", "tasks_per_node": "3"}, "6"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "tasks_total"),
+    [
+        ({"nodes": "2"}, "2"),
+        ({"nodes": "2", "tasks": "5"}, "5"),
+        ({"tasks": "7"}, "7"),
+        ({"nodes": "2", "tasks_per_node": "50%"}, "8"),
+        ({"nodes": "2", "tasks_per_node": "3"}, "6"),
+    ],
+)
 def test_the_number_of_tasks_on_the_allocation(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch,
-        schedule: dict[str, Any], tasks_total: str) -> None:
+    plugin: Dummy,
+    pav_cfg: PavConfig,
+    make_test: TestMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    schedule: dict[str, Any],
+    tasks_total: str,
+) -> None:
     test = make_test(**schedule)
     plugin.schedule_tests(pav_cfg, [test])
     assert final(plugin, test, monkeypatch, ["node01", "node02"])["tasks_total"] == tasks_total
 
 
 def test_variables_of_a_test_on_a_chunk(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = make_test(nodes="all", chunk="3", chunking={"size": "4"}, tasks_per_node="all")
     plugin.schedule_tests(pav_cfg, [test])
     nodes = plugin.kickoff_of(test).nodes
@@ -148,8 +213,8 @@ def test_variables_of_a_test_on_a_chunk(
 
 
 def test_nodes_without_stored_data_are_known_by_name(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = make_test(nodes="2", across_nodes="node[15-16]", cluster_info={"cpus": "3"})
     plugin.schedule_tests(pav_cfg, [test])
 
@@ -164,8 +229,8 @@ def test_nodes_without_stored_data_are_known_by_name(
 
 
 def test_final_variables_ask_the_scheduler_for_nothing(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = make_test()
     plugin.schedule_tests(pav_cfg, [test])
     plugin.refresh()
@@ -176,8 +241,8 @@ def test_final_variables_ask_the_scheduler_for_nothing(
 
 
 def test_an_allocation_without_its_nodes_is_an_error_that_names_plugin_and_test(
-        plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    plugin: Dummy, pav_cfg: PavConfig, make_test: TestMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test, no_job = make_test(), make_test()
     plugin.schedule_tests(pav_cfg, [test])
     monkeypatch.delenv(NODES_VARIABLE, raising=False)
@@ -189,6 +254,7 @@ def test_an_allocation_without_its_nodes_is_an_error_that_names_plugin_and_test(
 
 
 # ------------------------------------------------------------- plugins that override what is there
+
 
 class Careful(Dummy):
     """Looks for trouble of its own, as plugins for real machines do."""
@@ -222,13 +288,16 @@ def test_plugins_may_add_errors_and_override_refresh() -> None:
 
 # -------------------------------------------------------------------------- status, on the way
 
+
 def test_a_job_that_runs_as_a_process_is_followed_to_its_end(
-        pav_cfg: PavConfig, make_test: TestMaker) -> None:
+    pav_cfg: PavConfig, make_test: TestMaker
+) -> None:
     """The kickoff script as it is, but for what it runs: loading Pavilion is for other tests."""
     with active(Dummy()) as plugin:
         plugin.run_scripts = True
         plugin.on_kickoff = lambda kickoff: kickoff.job.kickoff_path.write_text(
-            f'#!/bin/sh\necho "$DUMMY_NODES" > {kickoff.job.path}/seen\n')
+            f'#!/bin/sh\necho "$DUMMY_NODES" > {kickoff.job.path}/seen\n'
+        )
         test = make_test(nodes="2", across_nodes="node[03-04]")
         assert plugin.schedule_tests(pav_cfg, [test]) == []
 

@@ -55,8 +55,13 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     SchedulerPluginBasic.__init__: {"name": NOTHING, "description": NOTHING, "priority": 0},
     SchedulerPluginAdvanced.__init__: {"name": NOTHING, "description": NOTHING, "priority": 10},
     SchedulerPlugin._kickoff: {
-        "pav_cfg": NOTHING, "job": NOTHING, "sched_config": NOTHING, "job_name": NOTHING,
-        "nodes": None, "node_range": None},
+        "pav_cfg": NOTHING,
+        "job": NOTHING,
+        "sched_config": NOTHING,
+        "job_name": NOTHING,
+        "nodes": None,
+        "node_range": None,
+    },
     SchedulerPlugin._job_status: {"pav_cfg": NOTHING, "job_info": NOTHING},
     SchedulerPlugin.cancel: {"job_info": NOTHING},
     SchedulerPlugin._get_alloc_nodes: {"job": NOTHING},
@@ -72,22 +77,40 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     SchedulerPlugin.get_initial_vars: {"raw_sched_config": NOTHING},
     SchedulerPlugin.get_final_vars: {"test": NOTHING},
     SchedulerPlugin.create_kickoff_script: {
-        "pav_cfg": NOTHING, "tests": NOTHING, "log_path": None, "nodes": None, "isolate": False},
+        "pav_cfg": NOTHING,
+        "tests": NOTHING,
+        "log_path": None,
+        "nodes": None,
+        "isolate": False,
+    },
     SchedulerPlugin._job_name: {"tests": NOTHING},
     SchedulerPlugin.gen_job_share_key: {
-        "sched_config": NOTHING, "min_nodes": NOTHING, "max_nodes": NOTHING},
+        "sched_config": NOTHING,
+        "min_nodes": NOTHING,
+        "max_nodes": NOTHING,
+    },
     SchedulerPluginAdvanced._get_raw_node_data: {"sched_config": NOTHING},
     SchedulerPluginAdvanced._transform_raw_node_data: {
-        "sched_config": NOTHING, "node_data": NOTHING, "extra": NOTHING},
+        "sched_config": NOTHING,
+        "node_data": NOTHING,
+        "extra": NOTHING,
+    },
     SchedulerPluginAdvanced._filter_custom: {
-        "sched_config": NOTHING, "node_name": NOTHING, "node": NOTHING},
+        "sched_config": NOTHING,
+        "node_name": NOTHING,
+        "node": NOTHING,
+    },
     SchedulerPluginAdvanced._get_system_inventory: {"sched_config": NOTHING},
     SchedulerPluginAdvanced._filter_nodes: {"sched_config": NOTHING},
     SchedulerPluginBasic._get_alloc_node_info: {"node_name": NOTHING},
     KickoffScriptHeader._kickoff_lines: {},
     SchedulerVariables.__init__: {
-        "sched_config": NOTHING, "nodes": None, "chunks": None, "node_list_id": None,
-        "deferred": True},
+        "sched_config": NOTHING,
+        "nodes": None,
+        "chunks": None,
+        "node_list_id": None,
+        "deferred": True,
+    },
     SchedulerVariables.info: {"key": NOTHING},
     SchedulerVariables.add_errors: {"errors": NOTHING},
     Slurm.parse_node_list: {"text": NOTHING},
@@ -102,7 +125,11 @@ SIGNATURES: dict[Any, dict[str, Any]] = {
     ScriptHeader.__init__: {"shebang": "#!/bin/bash"},
     ScriptComposer.__init__: {"header": None},
     SchedulerPluginError.__init__: {
-        "msg": NOTHING, "tests": None, "prior_error": None, "data": None},
+        "msg": NOTHING,
+        "tests": None,
+        "prior_error": None,
+        "data": None,
+    },
     SchedConfigError.__init__: {"msg": NOTHING, "prior_error": None, "data": None},
     status_file.TestStatusInfo.__init__: {"state": NOTHING, "note": NOTHING, "when": None},
 }
@@ -113,17 +140,27 @@ def test_parameters_have_their_names_order_and_defaults(func: Any) -> None:
     params = list(inspect.signature(func).parameters.values())
     found = [(param.name, param.default) for param in params if param.name not in ("self", "cls")]
     expected = list(SIGNATURES[func].items())
-    assert found[:len(expected)] == expected
+    assert found[: len(expected)] == expected
     # Ours may take more, after these.
-    assert all(default is not NOTHING for _, default in found[len(expected):])
-    assert all(param.kind is param.POSITIONAL_OR_KEYWORD for param in params
-               if param.name in SIGNATURES[func])
+    assert all(default is not NOTHING for _, default in found[len(expected) :])
+    assert all(
+        param.kind is param.POSITIONAL_OR_KEYWORD
+        for param in params
+        if param.name in SIGNATURES[func]
+    )
 
 
 def test_a_header_takes_its_arguments_by_name_in_the_order_of_the_contract() -> None:
     params = inspect.signature(KickoffScriptHeader.__init__).parameters
-    assert list(params) == ["self", "job_name", "sched_config", "sched_vars", "nodes",
-                            "node_range", "shebang"]
+    assert list(params) == [
+        "self",
+        "job_name",
+        "sched_config",
+        "sched_vars",
+        "nodes",
+        "node_range",
+        "shebang",
+    ]
 
 
 @pytest.mark.parametrize("method", ["_create_kickoff_script_stub", "_get_kickoff_script_header"])
@@ -161,6 +198,7 @@ class FakeHostConfig(dict[str, Any]):
 
 # ------------------------------------------------------------------------------ the embedded host
 
+
 def test_types_can_be_called_as_plugins_do() -> None:
     assert types.NodeInfo({"name": "n1"}) == schedulers.NodeInfo({"name": "n1"}) == {"name": "n1"}
     assert types.Nodes({}) == schedulers.Nodes({}) == {}
@@ -171,8 +209,14 @@ def test_types_can_be_called_as_plugins_do() -> None:
 
 
 def test_settings_can_be_had_as_attributes_and_as_items(pav_cfg: PavConfig) -> None:
-    for key in ("pav_root", "pav_cfg_file", "working_dir", "env_setup", "configs",
-                "disable_plugins"):
+    for key in (
+        "pav_root",
+        "pav_cfg_file",
+        "working_dir",
+        "env_setup",
+        "configs",
+        "disable_plugins",
+    ):
         assert getattr(pav_cfg, key) == pav_cfg[key]
     assert (pav_cfg.working_dir / "jobs").is_dir()
     assert all(Path(item["path"]).is_absolute() for item in pav_cfg.configs.values())
@@ -203,25 +247,29 @@ def test_a_test_run_has_what_schedulers_use(pav_cfg: PavConfig) -> None:
         assert plugin.job_status(pav_cfg, test).state == "SCHEDULED"
 
 
-def test_the_node_list_id_is_among_the_variables_of_a_test(tmp_path: Path, pav_cfg: PavConfig
-                                                           ) -> None:
+def test_the_node_list_id_is_among_the_variables_of_a_test(
+    tmp_path: Path, pav_cfg: PavConfig
+) -> None:
     from pavilion.resolve import resolve_test
     from pavilion.series import Series
     from pavilion.suites import select_tests
+
     suite = tmp_path / "suite.yaml"
-    suite.write_text("a:\n  scheduler: dummy\n  variables: {x: '{{sched.node_list_id}}'}\n"
-                     "  run: {cmds: ['echo {{x}}']}\n")
+    suite.write_text(
+        "a:\n  scheduler: dummy\n  variables: {x: '{{sched.node_list_id}}'}\n"
+        "  run: {cmds: ['echo {{x}}']}\n"
+    )
     with active(Dummy()) as plugin:
-        chosen, = select_tests(pav_cfg, str(suite))
-        test, = Series.create(pav_cfg, resolve_test(chosen)).tests
+        (chosen,) = select_tests(pav_cfg, str(suite))
+        (test,) = Series.create(pav_cfg, resolve_test(chosen)).tests
         found = plugin.get_initial_vars(test.config["schedule"])["node_list_id"]
         assert plugin._node_lists[int(found)] == sorted(plugin.machine.nodes)
         assert test.config["run"]["cmds"] == [f"echo {found}"]
 
 
-def test_a_job_without_an_identity_is_on_its_way_whatever_the_host_says(tmp_path: Path,
-                                                                        pav_cfg: PavConfig
-                                                                        ) -> None:
+def test_a_job_without_an_identity_is_on_its_way_whatever_the_host_says(
+    tmp_path: Path, pav_cfg: PavConfig
+) -> None:
     """Some give {}, some None, and some raise an error."""
     from pavilion.jobs import JobError
 
@@ -248,32 +296,43 @@ def test_a_job_without_an_identity_is_on_its_way_whatever_the_host_says(tmp_path
 
 # ------------------------------------------------------------------------------------ the plugins
 
+
 def test_the_class_that_is_imported_is_the_one_that_is_activated() -> None:
     SchedulerPlugin.register_core_plugins()
     from pavilion.schedulers.plugins import raw, slurm
+
     assert type(get_plugin("slurm")) is Slurm is slurm.Slurm is schedulers.Slurm
     assert type(get_plugin("raw")) is Raw is raw.Raw is schedulers.Raw
 
 
 def test_a_plugin_may_have_a_node_selection_of_its_own() -> None:
     class Backwards(Dummy):
-        NODE_SELECTION = {**SchedulerPluginAdvanced.NODE_SELECTION,
-                          "contiguous": lambda nodes, size: list(nodes)[::-1][:size]}
+        NODE_SELECTION = {
+            **SchedulerPluginAdvanced.NODE_SELECTION,
+            "contiguous": lambda nodes, size: list(nodes)[::-1][:size],
+        }
 
     with active(Backwards(FakeMachine(4))) as plugin:
         values = plugin.get_initial_vars({"chunking": {"size": "2"}})
-        assert [set(chunk) for chunk in values._chunks] == [{"node03", "node04"},
-                                                            {"node01", "node02"}]
+        assert [set(chunk) for chunk in values._chunks] == [
+            {"node03", "node04"},
+            {"node01", "node02"},
+        ]
 
 
 def test_a_job_gets_nodes_or_a_range_and_never_both(pav_cfg: PavConfig) -> None:
     with active(Dummy()) as plugin:
         make = TestMaker(pav_cfg)
-        tests = [make(nodes="2"), make(nodes="2", chunking={"size": "4"}),
-                 make(nodes="2", across_nodes="node[01-04]"), make(nodes="1", min_nodes="1")]
+        tests = [
+            make(nodes="2"),
+            make(nodes="2", chunking={"size": "4"}),
+            make(nodes="2", across_nodes="node[01-04]"),
+            make(nodes="1", min_nodes="1"),
+        ]
         assert plugin.schedule_tests(pav_cfg, tests) == []
-        given = [(plugin.kickoff_of(test).nodes, plugin.kickoff_of(test).node_range)
-                 for test in tests]
+        given = [
+            (plugin.kickoff_of(test).nodes, plugin.kickoff_of(test).node_range) for test in tests
+        ]
     assert all((nodes is None) != (node_range is None) for nodes, node_range in given)
     assert [nodes is None for nodes, _ in given] == [True, False, False, True]
     assert given[0][1] == (2, 2)
@@ -291,6 +350,7 @@ def test_yaml_config_elements_show_what_they_are_made_of() -> None:
 
 # ------------------------------------------------------------------------------ the slurm section
 
+
 @pytest.fixture
 def slurm() -> Iterator[Slurm]:
     with active(Slurm()) as plugin:
@@ -302,11 +362,22 @@ def test_the_section_of_slurm(slurm: Slurm) -> None:
     assert element is not None and element.name == "slurm"
     assert validate_config({})["slurm"] == {
         # MIXED is ours: a node with some free processors is up.
-        "up_states": ["ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT",
-                      "MIXED"],
+        "up_states": [
+            "ALLOCATED",
+            "COMPLETING",
+            "PLANNED",
+            "MAINTENANCE",
+            "IDLE",
+            "MAINT",
+            "MIXED",
+        ],
         "avail_states": ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"],
-        "reserved_states": ["RESERVED"], "features": [], "srun_extra": [], "sbatch_extra": [],
-        "mpi_cmd": "srun"}
+        "reserved_states": ["RESERVED"],
+        "features": [],
+        "srun_extra": [],
+        "sbatch_extra": [],
+        "mpi_cmd": "srun",
+    }
     assert set(validators) == set(validate_config({})["slurm"]) >= set(defaults)
     for key in validators:
         if key != "mpi_cmd":
@@ -317,8 +388,10 @@ def test_the_section_of_slurm(slurm: Slurm) -> None:
 
 
 def slurm_vars(schedule: dict[str, Any], nodes: int, **kwargs: Any) -> SchedulerVariables:
-    known: Any = {f"node{number:02}": {"name": f"node{number:02}", "cpus": 4}
-                  for number in range(1, nodes + 1)}
+    known: Any = {
+        f"node{number:02}": {"name": f"node{number:02}", "cpus": 4}
+        for number in range(1, nodes + 1)
+    }
     return Slurm.VAR_CLASS(validate_config(schedule), nodes=known, **kwargs)
 
 
@@ -331,12 +404,20 @@ def test_test_cmd_of_slurm(slurm: Slurm) -> None:
 
     assert command({}).replace("'", "") == "srun -N 2 -w node[01-02] -n 2"
     assert command({}, 1) == "srun -N 1 -w node01 -n 1"
-    assert command({"tasks_per_node": "3", "slurm": {"srun_extra": ["-l", "-u"]},
-                    "wrapper": "time"}, 1) == "srun -N 1 -w node01 -n 3 -l -u time"
+    assert (
+        command(
+            {"tasks_per_node": "3", "slurm": {"srun_extra": ["-l", "-u"]}, "wrapper": "time"}, 1
+        )
+        == "srun -N 1 -w node01 -n 3 -l -u time"
+    )
     assert command({"slurm": {"mpi_cmd": "mpirun"}}) == "mpirun -N 1 --host node01,node02"
-    assert command({"slurm": {"mpi_cmd": "mpirun"}, "wrapper": "time", "mpirun_opts": {
-        "bind_to": "core", "mca": "btl self", "extra": "-v"}}) == (
-            "mpirun -N 1 --bind-to core --mca btl self -v --host node01,node02 time")
+    assert command(
+        {
+            "slurm": {"mpi_cmd": "mpirun"},
+            "wrapper": "time",
+            "mpirun_opts": {"bind_to": "core", "mca": "btl self", "extra": "-v"},
+        }
+    ) == ("mpirun -N 1 --bind-to core --mca btl self -v --host node01,node02 time")
 
 
 def test_the_nodes_of_a_slurm_allocation(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +431,8 @@ def test_the_nodes_of_a_slurm_allocation(slurm: Slurm, monkeypatch: pytest.Monke
 
 
 def test_slurm_is_not_available_where_its_commands_are_not(
-        slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slurm: Slurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", os.fspath(tmp_path))
     assert slurm.available() is False
     assert "sbatch" in str(slurm.unavailable_reason)
@@ -358,15 +440,20 @@ def test_slurm_is_not_available_where_its_commands_are_not(
 
 # -------------------------------------------------------------------------------------- the table
 
+
 def test_the_table_of_the_contract_names_every_test_of_it() -> None:
     here = Path(__file__).parent
     text = (here.parents[1] / "docs" / "contract.md").read_text()
-    missing = [path.name for path in sorted(here.glob("test_*.py"))
-               if f"(../tests/contract/{path.name})" not in text]
+    missing = [
+        path.name
+        for path in sorted(here.glob("test_*.py"))
+        if f"(../tests/contract/{path.name})" not in text
+    ]
     assert missing == []
 
 
 # --------------------------------------------------------------------------------------- placement
+
 
 def test_tests_are_dealt_to_shared_jobs_one_after_the_other(pav_cfg: PavConfig) -> None:
     with active(Dummy(FakeMachine(7))) as plugin:

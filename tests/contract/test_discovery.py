@@ -69,8 +69,9 @@ class Folder:
 
     def info(self, name: str, module: str | None = None, text: str | None = None) -> Path:
         path = self.path / f"{name}.yapsy-plugin"
-        path.write_text(text if text is not None else
-                        f"[Core]\nName = {name}\nModule = {module or name}\n")
+        path.write_text(
+            text if text is not None else f"[Core]\nName = {name}\nModule = {module or name}\n"
+        )
         return path
 
     def plugin(self, name: str, code: str | None = None) -> Path:
@@ -112,35 +113,50 @@ INIT_FAILS = """
 """
 
 
-@pytest.mark.parametrize(("code", "parts"), [
-    ("def broken(:\n", ["Syntax error in line 1 of", "broken.py"]),
-    ("x = 1\n  y = 2\n", ["Syntax error in line 2 of", "broken.py"]),
-    ("import no_such_module_at_all\n", ["Importing", "broken.py", "no_such_module_at_all"]),
-    ("from pavilion.schedulers import Nothing\n", ["Importing", "Nothing"]),
-    ("from ..basic import SchedulerPluginBasic\n", ["Importing", "broken.py"]),
-    ("raise RuntimeError('boom')\n", ["Running", "broken.py", "RuntimeError: boom"]),
-    ("import sys\nsys.exit('no licence')\n", ["Running", "SystemExit: no licence"]),
-    ("raise OSError(13, 'Permission denied')\n", ["broken.py", "Permission denied"]),
-    ("def f(): f()\nf()\n", ["Running", "RecursionError"]),
-    ("x = 5\n", ["No plugin class in", "broken.py", "SchedulerPlugin"]),
-    ("", ["No plugin class in"]),
-    ("from pavilion.schedulers import SchedulerPlugin, SchedulerPluginBasic\n"
-     "from pavilion.schedulers.advanced import SchedulerPluginAdvanced\n",
-     ["No plugin class in"]),
-    ("""
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        ("def broken(:\n", ["Syntax error in line 1 of", "broken.py"]),
+        ("x = 1\n  y = 2\n", ["Syntax error in line 2 of", "broken.py"]),
+        ("import no_such_module_at_all\n", ["Importing", "broken.py", "no_such_module_at_all"]),
+        ("from pavilion.schedulers import Nothing\n", ["Importing", "Nothing"]),
+        ("from ..basic import SchedulerPluginBasic\n", ["Importing", "broken.py"]),
+        ("raise RuntimeError('boom')\n", ["Running", "broken.py", "RuntimeError: boom"]),
+        ("import sys\nsys.exit('no licence')\n", ["Running", "SystemExit: no licence"]),
+        ("raise OSError(13, 'Permission denied')\n", ["broken.py", "Permission denied"]),
+        ("def f(): f()\nf()\n", ["Running", "RecursionError"]),
+        ("x = 5\n", ["No plugin class in", "broken.py", "SchedulerPlugin"]),
+        ("", ["No plugin class in"]),
+        (
+            "from pavilion.schedulers import SchedulerPlugin, SchedulerPluginBasic\n"
+            "from pavilion.schedulers.advanced import SchedulerPluginAdvanced\n",
+            ["No plugin class in"],
+        ),
+        (
+            """
      from pavilion.schedulers import SchedulerPluginBasic
      class One(SchedulerPluginBasic): pass
      class Two(SchedulerPluginBasic): pass
-     """, ["More than one plugin class in", "broken.py", "One, Two"]),
-    (INIT_FAILS.format(args="", body="raise ValueError('no config')"),
-     ["its class Broken failed", "ValueError: no config"]),
-    (INIT_FAILS.format(args="", body="raise SystemExit(3)"),
-     ["its class Broken failed", "SystemExit: 3"]),
-    (INIT_FAILS.format(args=", name", body="pass"),
-     ["its class Broken failed", "takes no arguments"]),
-])
-def test_a_broken_module_is_refused_with_its_reason(folder: Folder, code: str, parts: list[str]
-                                                    ) -> None:
+     """,
+            ["More than one plugin class in", "broken.py", "One, Two"],
+        ),
+        (
+            INIT_FAILS.format(args="", body="raise ValueError('no config')"),
+            ["its class Broken failed", "ValueError: no config"],
+        ),
+        (
+            INIT_FAILS.format(args="", body="raise SystemExit(3)"),
+            ["its class Broken failed", "SystemExit: 3"],
+        ),
+        (
+            INIT_FAILS.format(args=", name", body="pass"),
+            ["its class Broken failed", "takes no arguments"],
+        ),
+    ],
+)
+def test_a_broken_module_is_refused_with_its_reason(
+    folder: Folder, code: str, parts: list[str]
+) -> None:
     reason = refusal(folder, folder.plugin("broken", code))
     for part in parts:
         assert part in reason
@@ -161,8 +177,9 @@ def test_a_module_with_null_bytes_is_refused(folder: Folder) -> None:
     assert "null bytes" in refusal(folder, file)
 
 
-def test_a_syntax_error_elsewhere_names_that_file(folder: Folder, tmp_path: Path,
-                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syntax_error_elsewhere_names_that_file(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "broken_site_lib.py").write_text("ok = 1\ndef (:\n")
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
@@ -173,23 +190,27 @@ def test_a_syntax_error_elsewhere_names_that_file(folder: Folder, tmp_path: Path
     assert f"line 2 of {tmp_path / 'lib' / 'broken_site_lib.py'}" in reason
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("[Core]\nName = broken\n", ["no 'Module'", "[Core]"]),
-    ("[Core]\nModule = aaa\n", ["no 'Name'", "[Core]"]),
-    ("[Core]\nName = \nModule = aaa\n", ["no 'Name'"]),
-    ("[Cor]\nName = broken\nModule = aaa\n", ["no 'Name'", "[Core]"]),
-    ("[Documentation]\nAuthor = me\n", ["[Core]"]),
-    ("", ["[Core]"]),
-    ("Name = broken\nModule = aaa\n", ["no valid INI file"]),
-    ("[Core\nName = broken\n", ["no valid INI file"]),
-    ("[Core]\nName = a\nName = b\nModule = aaa\n", ["no valid INI file", "name"]),
-    ("[Core]\nName = broken\nModule = no_such\n", ["'no_such' does not exist", "no_such.py"]),
-    ("[Core]\nName = broken\nModule = no_such.py\n", ["does not exist", "no_such.py"]),
-    ("[Core]\nName = broken\nModule = /\n", ["does not exist"]),
-    ("[Core]\nName = broken\nModule = ..\n", ["does not exist"]),
-])
-def test_a_broken_info_file_is_refused_with_its_reason(folder: Folder, text: str,
-                                                       parts: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("[Core]\nName = broken\n", ["no 'Module'", "[Core]"]),
+        ("[Core]\nModule = aaa\n", ["no 'Name'", "[Core]"]),
+        ("[Core]\nName = \nModule = aaa\n", ["no 'Name'"]),
+        ("[Cor]\nName = broken\nModule = aaa\n", ["no 'Name'", "[Core]"]),
+        ("[Documentation]\nAuthor = me\n", ["[Core]"]),
+        ("", ["[Core]"]),
+        ("Name = broken\nModule = aaa\n", ["no valid INI file"]),
+        ("[Core\nName = broken\n", ["no valid INI file"]),
+        ("[Core]\nName = a\nName = b\nModule = aaa\n", ["no valid INI file", "name"]),
+        ("[Core]\nName = broken\nModule = no_such\n", ["'no_such' does not exist", "no_such.py"]),
+        ("[Core]\nName = broken\nModule = no_such.py\n", ["does not exist", "no_such.py"]),
+        ("[Core]\nName = broken\nModule = /\n", ["does not exist"]),
+        ("[Core]\nName = broken\nModule = ..\n", ["does not exist"]),
+    ],
+)
+def test_a_broken_info_file_is_refused_with_its_reason(
+    folder: Folder, text: str, parts: list[str]
+) -> None:
     reason = refusal(folder, folder.info("broken", text=text))
     for part in parts:
         assert part in reason
@@ -269,9 +290,12 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------ what is a plugin
 
-@pytest.mark.parametrize("code", [
-    # Base classes in the module's namespace, in every way they get there.
-    """
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # Base classes in the module's namespace, in every way they get there.
+        """
     from pavilion import schedulers
     from pavilion.schedulers import *
     from pavilion.schedulers import SchedulerPlugin, SchedulerPluginBasic, BasicSchedulerPlugin
@@ -283,8 +307,8 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
             super().__init__("mine", "Mine.")
     Alias = Mine
     """,
-    # A helper base class of its own.
-    """
+        # A helper base class of its own.
+        """
     from pavilion.schedulers import SchedulerPluginBasic
     class Helper(SchedulerPluginBasic):
         def __init__(self, name):
@@ -293,8 +317,8 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
         def __init__(self):
             super().__init__("mine")
     """,
-    # A base class that is marked as one, with nothing derived from it here.
-    """
+        # A base class that is marked as one, with nothing derived from it here.
+        """
     from pavilion.schedulers import SchedulerPluginBasic
     class Family(SchedulerPluginBasic):
         IS_PLUGIN_BASE = True
@@ -302,16 +326,16 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
         def __init__(self):
             super().__init__("mine", "Mine.")
     """,
-    # Derived from a bundled plugin.
-    """
+        # Derived from a bundled plugin.
+        """
     from pavilion.schedulers.plugins.raw import Raw
     class Mine(Raw):
         def __init__(self):
             super().__init__()
             self.name = "mine"
     """,
-    # The base class alone, by the module.
-    """
+        # The base class alone, by the module.
+        """
     import pavilion.schedulers as s
     class Mine(s.scheduler.SchedulerPlugin):
         def __init__(self):
@@ -319,7 +343,8 @@ def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
         def available(self):
             return True
     """,
-])
+    ],
+)
 def test_base_classes_are_not_mistaken_for_the_plugin(folder: Folder, code: str) -> None:
     folder.plugin("mine", code)
     finder = folder.find()
@@ -331,8 +356,9 @@ def test_base_classes_are_not_mistaken_for_the_plugin(folder: Folder, code: str)
     assert Path(finder.loaded[0].plugin.path) == folder.path / "mine.py"
 
 
-def test_a_class_may_come_from_another_module(folder: Folder, tmp_path: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_class_may_come_from_another_module(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lib = Folder(tmp_path / "lib")
     lib.module("site_sched_impl", GOOD.format(cls="Impl", name="mine"))
     monkeypatch.syspath_prepend(str(lib.path))
@@ -345,10 +371,16 @@ def test_a_class_may_come_from_another_module(folder: Folder, tmp_path: Path,
 
 def test_a_plugin_may_be_a_package_with_siblings(folder: Folder) -> None:
     folder.module("pack/__init__", "from .impl import Pack\n")
-    folder.module("pack/impl", "from .base import Base\n\nclass Pack(Base):\n"
-                               "    def __init__(self):\n        super().__init__('pack', 'P.')\n")
-    folder.module("pack/base", "from pavilion.schedulers import SchedulerPluginBasic\n\n"
-                               "class Base(SchedulerPluginBasic):\n    pass\n")
+    folder.module(
+        "pack/impl",
+        "from .base import Base\n\nclass Pack(Base):\n"
+        "    def __init__(self):\n        super().__init__('pack', 'P.')\n",
+    )
+    folder.module(
+        "pack/base",
+        "from pavilion.schedulers import SchedulerPluginBasic\n\n"
+        "class Base(SchedulerPluginBasic):\n    pass\n",
+    )
     folder.info("pack")
     finder = folder.find()
     assert finder.refused == []
@@ -368,8 +400,11 @@ def test_a_folder_that_is_no_package_is_no_plugin(folder: Folder) -> None:
 
 def test_module_may_be_written_with_its_suffix_and_info_files_with_a_mark(folder: Folder) -> None:
     folder.plugin("mine")
-    folder.info("mine", text="\ufeff[Core]\nName = mine\nModule = mine.py\n\n"
-                             "[Documentation]\nAuthor = 100% me\nVersion = 1.2\n")
+    folder.info(
+        "mine",
+        text="\ufeff[Core]\nName = mine\nModule = mine.py\n\n"
+        "[Documentation]\nAuthor = 100% me\nVersion = 1.2\n",
+    )
     finder = folder.find()
     assert names(finder) == ["mine"]
     info = finder.getPluginsOfCategory("sched")[0]
@@ -403,8 +438,9 @@ def test_links_that_lead_in_circles_are_followed_once(folder: Folder, tmp_path: 
     (folder.path / "other").symlink_to(other.path)
     (other.path / "back").symlink_to(folder.path)
     (folder.path / "self").symlink_to("self")
-    finder = PluginFinder([folder.path, folder.path / "a", other.path],
-                          {"sched": SchedulerPlugin}).find()
+    finder = PluginFinder(
+        [folder.path, folder.path / "a", other.path], {"sched": SchedulerPlugin}
+    ).find()
     assert sorted(names(finder)) == ["linked", "mine"]
     assert finder.refused == []
 
@@ -422,16 +458,20 @@ def test_several_categories(folder: Folder) -> None:
     folder.plugin("mine")
     folder.plugin("other", "import builtins\nclass Mine(builtins.other_base):\n    name = 'o'\n")
     import builtins
+
     builtins.other_base = Other  # type: ignore[attr-defined]
     try:
         finder = PluginFinder([folder.path], {"sched": SchedulerPlugin, "other": Other}).find()
     finally:
         del builtins.other_base  # type: ignore[attr-defined]
     assert [(found.category, found.plugin.name) for found in finder.loaded] == [
-        ("sched", "mine"), ("other", "o")]
+        ("sched", "mine"),
+        ("other", "o"),
+    ]
 
 
 # ------------------------------------------------------------------------------- bundled plugins
+
 
 def test_bundled_plugins_are_found_and_are_the_imported_classes() -> None:
     finder = plugins.find_core_plugins()
@@ -458,7 +498,8 @@ BESIDE = """
 """
 # What a package of this layout has in common with the real one.
 PACKAGE = {
-    "__init__": "", "errors": "from pavilion.errors import *\n",
+    "__init__": "",
+    "errors": "from pavilion.errors import *\n",
     "schedulers/__init__": "",
     "schedulers/basic": "from pavilion.schedulers.basic import *\n",
     "schedulers/config": "from pavilion.schedulers.config import *\n",
@@ -480,8 +521,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]
 
 
 def find_in_package(package: Folder) -> PluginFinder:
-    return PluginFinder([package.path], {"sched": SchedulerPlugin},
-                        packages={package.path: "fakepkg.schedulers.plugins"}).find()
+    return PluginFinder(
+        [package.path],
+        {"sched": SchedulerPlugin},
+        packages={package.path: "fakepkg.schedulers.plugins"},
+    ).find()
 
 
 def test_a_module_put_beside_the_bundled_ones_uses_relative_imports(package: Folder) -> None:
@@ -495,13 +539,15 @@ def test_a_module_put_beside_the_bundled_ones_uses_relative_imports(package: Fol
 
 def test_a_package_put_beside_the_bundled_ones_is_imported_under_its_name(package: Folder) -> None:
     package.module("pack/__init__", "from .impl import Pack\n")
-    package.module("pack/impl", BESIDE.format(cls="Pack", name="pack").replace(
-        "from ..", "from ..."))
+    package.module(
+        "pack/impl", BESIDE.format(cls="Pack", name="pack").replace("from ..", "from ...")
+    )
     package.info("pack")
     # And one whose info file is inside it.
     package.module("deep/__init__", "")
-    package.module("deep/impl", BESIDE.format(cls="Deep", name="deep").replace(
-        "from ..", "from ..."))
+    package.module(
+        "deep/impl", BESIDE.format(cls="Deep", name="deep").replace("from ..", "from ...")
+    )
     Folder(package.path / "deep").info("impl")
     finder = find_in_package(package)
     assert [refused.reason for refused in finder.refused] == []
@@ -528,8 +574,9 @@ def test_a_package_that_is_a_link_itself(package: Folder, tmp_path: Path) -> Non
     package.plugin("mine", BESIDE.format(cls="Mine", name="mine"))
     link = tmp_path / "link"
     link.symlink_to(package.path)
-    finder = PluginFinder([link], {"sched": SchedulerPlugin},
-                          packages={link: "fakepkg.schedulers.plugins"}).find()
+    finder = PluginFinder(
+        [link], {"sched": SchedulerPlugin}, packages={link: "fakepkg.schedulers.plugins"}
+    ).find()
     assert finder.refused == []
     assert names(finder) == ["mine"]
 
@@ -543,8 +590,9 @@ def test_a_broken_module_beside_the_bundled_ones_stops_none(package: Folder) -> 
     assert [refused.file.stem for refused in finder.refused] == ["broken", "worse"]
 
 
-def test_a_refused_bundled_plugin_is_logged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                            caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_bundled_plugin_is_logged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(plugins, "FOLDER", tmp_path)
     folder = Folder(tmp_path)
     folder.plugin("broken", "def f(:\n")
@@ -563,6 +611,7 @@ def test_a_refused_bundled_plugin_is_logged(monkeypatch: pytest.MonkeyPatch, tmp
 
 # --------------------------------------------------------------------------------------- activation
 
+
 def test_activation_reports_clashes_naming_both_files(folder: Folder) -> None:
     for name in ("one", "two"):
         folder.module(name, GOOD.format(cls="Same", name="same"))
@@ -571,22 +620,27 @@ def test_activation_reports_clashes_naming_both_files(folder: Folder) -> None:
     finder = folder.find()
     active = plugins.activate_plugins(finder)
     assert [found.plugin.name for found in active] == ["same", "other"] or [
-        found.plugin.name for found in active] == ["other", "same"]
+        found.plugin.name for found in active
+    ] == ["other", "same"]
     assert list_plugins() == ["other", "same"]
     assert len(finder.refused) == 1
     for name in ("one", "two"):
         assert str(folder.path / f"{name}.py") in finder.refused[0].reason
 
 
-@pytest.mark.parametrize(("body", "reason"), [
-    ("def activate(self): raise KeyError('x')", "KeyError"),
-    ("def activate(self): raise SystemExit('no')", "SystemExit"),
-    ("def _get_config_elems(self): return 5", "_get_config_elems"),
-    ("def _get_config_elems(self): raise OSError('no qmgr')", "no qmgr"),
-    ("def __init__(self): pass", "does not call super().__init__"),
-])
-def test_a_plugin_that_cannot_be_activated_is_refused(folder: Folder, body: str, reason: str
-                                                      ) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("def activate(self): raise KeyError('x')", "KeyError"),
+        ("def activate(self): raise SystemExit('no')", "SystemExit"),
+        ("def _get_config_elems(self): return 5", "_get_config_elems"),
+        ("def _get_config_elems(self): raise OSError('no qmgr')", "no qmgr"),
+        ("def __init__(self): pass", "does not call super().__init__"),
+    ],
+)
+def test_a_plugin_that_cannot_be_activated_is_refused(
+    folder: Folder, body: str, reason: str
+) -> None:
     code = GOOD.format(cls="Broken", name="broken")
     folder.plugin("broken", f"{code}\n    {body}\n")
     folder.plugin("good")
@@ -600,10 +654,12 @@ def test_a_plugin_that_cannot_be_activated_is_refused(folder: Folder, body: str,
 
 # ------------------------------------------------------------------------------------ whole hosts
 
+
 def host_cfg(tmp_path: Path, *folders: Folder) -> FakePavConfig:
     cfg = FakePavConfig(tmp_path, tmp_path)
-    cfg.configs = {f"label{number}": {"path": folder.path.parent}
-                   for number, folder in enumerate(folders)}
+    cfg.configs = {
+        f"label{number}": {"path": folder.path.parent} for number, folder in enumerate(folders)
+    }
     return cfg
 
 
@@ -646,13 +702,16 @@ def test_loading_again_starts_anew(tmp_path: Path) -> None:
 
 def test_a_plugin_of_higher_priority_takes_the_place_of_a_bundled_one(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "one" / "plugins")
-    folder.plugin("site_raw", """
+    folder.plugin(
+        "site_raw",
+        """
         from pavilion.schedulers.plugins.raw import Raw
         class SiteRaw(Raw):
             def __init__(self):
                 super().__init__()
                 self.priority = self.PRIO_USER
-        """)
+        """,
+    )
     report = load_plugins(host_cfg(tmp_path, folder))  # type: ignore[arg-type]
     assert report.refused == []
     assert type(get_plugin("raw")).__name__ == "SiteRaw"
@@ -661,25 +720,32 @@ def test_a_plugin_of_higher_priority_takes_the_place_of_a_bundled_one(tmp_path: 
 
 def plain_host(folder: Folder) -> list[Any]:
     """Load plugins as a Pavilion core does: with yapsy's own manager."""
-    manager = PluginManager(directories_list=[str(folder.path)],
-                            categories_filter={"sched": SchedulerPlugin})
+    manager = PluginManager(
+        directories_list=[str(folder.path)], categories_filter={"sched": SchedulerPlugin}
+    )
     manager.collectPlugins()
     return [info.plugin_object for info in manager.getPluginsOfCategory("sched")]
 
 
 def test_a_plain_yapsy_manager_of_a_host_works_with_our_base_class(folder: Folder) -> None:
-    folder.plugin("mine", """
+    folder.plugin(
+        "mine",
+        """
         from pavilion import schedulers
         class Mine(schedulers.SchedulerPluginBasic):
             def __init__(self):
                 super().__init__("mine", "Mine.", priority=10)
             def available(self):
                 return True
-        """)
-    folder.module("pack/__init__", "from pavilion import schedulers\nfrom .impl import NAME\n"
-                                   "class Pack(schedulers.SchedulerPlugin):\n"
-                                   "    def __init__(self):\n"
-                                   "        super().__init__(NAME, 'P.')\n")
+        """,
+    )
+    folder.module(
+        "pack/__init__",
+        "from pavilion import schedulers\nfrom .impl import NAME\n"
+        "class Pack(schedulers.SchedulerPlugin):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(NAME, 'P.')\n",
+    )
     folder.module("pack/impl", "NAME = 'pack'\n")
     folder.info("pack")
     found = plain_host(folder)
@@ -712,20 +778,32 @@ def test_loading_runs_no_commands(tmp_path: Path) -> None:
     for command in ("scontrol", "sinfo", "squeue", "sbatch", "srun", "scancel"):
         (bin_dir / command).write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
         (bin_dir / command).chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", NO_COMMANDS], capture_output=True, text=True,
-                          check=False, timeout=60,
-                          env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"})
+    done = subprocess.run(
+        [sys.executable, "-c", NO_COMMANDS],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
+    )
     assert done.returncode == 0, done.stderr
     assert "raw" in done.stdout.split()
     assert not (tmp_path / "called").exists()
 
 
 def test_imports_that_yapsy_needs_are_not_left_to_others() -> None:
-    code = ("import pavilion.schedulers, sys\n"
-            "import yapsy.PluginManager\n"
-            "print('imp' in sys.modules, 'distutils' in sys.modules)")
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True,
-                          text=True, check=True, timeout=60)
+    code = (
+        "import pavilion.schedulers, sys\n"
+        "import yapsy.PluginManager\n"
+        "print('imp' in sys.modules, 'distutils' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     if sys.version_info >= (3, 12):
         assert done.stdout.split() == ["False", "False"]
     assert done.stderr == ""

@@ -64,7 +64,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
 def in_host26(alone: Alone) -> dict[str, str]:
     """Why each check failed there; '' where it did not."""
     found: dict[str, str] = json.loads(
-        alone.check(str(alone.lib / "run_checks.py"), "plugin_checks", str(PLUGINS)))
+        alone.check(str(alone.lib / "run_checks.py"), "plugin_checks", str(PLUGINS))
+    )
     return found
 
 
@@ -99,8 +100,12 @@ def test_beside_the_bundled_plugins_in_our_own_host(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
     done = subprocess.run([sys.executable, "-c", BESIDE], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    done = subprocess.run([sys.executable, "-m", "pavilion.cli", "show", "plugins"], env=env,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pavilion.cli", "show", "plugins"],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "beside" in done.stdout
 
@@ -108,23 +113,50 @@ def test_beside_the_bundled_plugins_in_our_own_host(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------- PBS
 
 PATIENCE = 60.0
-NODES = [{"name": f"pbs{number}", "partitions": ["work", "big"] if number > 2 else ["work"],
-          "cpus": 4, "mem_mb": 8192, **({"state": "DOWN"} if number == 5 else {})}
-         for number in range(1, 6)]
+NODES = [
+    {
+        "name": f"pbs{number}",
+        "partitions": ["work", "big"] if number > 2 else ["work"],
+        "cpus": 4,
+        "mem_mb": 8192,
+        **({"state": "DOWN"} if number == 5 else {}),
+    }
+    for number in range(1, 6)
+]
 SUITE = {
-    "_base": {"scheduler": "pbs", "schedule": {"nodes": "1"}, "run": {"cmds": [
-        "echo \"nodes: $(sort -u $PBS_NODEFILE | paste -sd,) {{sched.test_node_list.*}}\"",
-        "echo 'job: {{sched.job_id}}' $PBS_JOBID",
-        "echo 'cmd: {{sched.test_cmd}}'"]}},
-    "pair": {"inherits_from": "_base", "schedule": {
-        "nodes": "2", "account": "science", "tasks_per_node": "2", "time_limit": "3",
-        "wrapper": "numactl"}},
-    "chunked": {"inherits_from": "_base", "schedule": {
-        "nodes": "all", "chunking": {"size": "2"}}, "permute_on": "chunk_ids",
-        "chunk": "{{chunk_ids}}"},
-    "together": {"inherits_from": "_base", "variables": {"letter": ["a", "b", "c"]},
-                 "permute_on": "letter",
-                 "schedule": {"partition": "big", "share_allocation": "max"}},
+    "_base": {
+        "scheduler": "pbs",
+        "schedule": {"nodes": "1"},
+        "run": {
+            "cmds": [
+                'echo "nodes: $(sort -u $PBS_NODEFILE | paste -sd,) {{sched.test_node_list.*}}"',
+                "echo 'job: {{sched.job_id}}' $PBS_JOBID",
+                "echo 'cmd: {{sched.test_cmd}}'",
+            ]
+        },
+    },
+    "pair": {
+        "inherits_from": "_base",
+        "schedule": {
+            "nodes": "2",
+            "account": "science",
+            "tasks_per_node": "2",
+            "time_limit": "3",
+            "wrapper": "numactl",
+        },
+    },
+    "chunked": {
+        "inherits_from": "_base",
+        "schedule": {"nodes": "all", "chunking": {"size": "2"}},
+        "permute_on": "chunk_ids",
+        "chunk": "{{chunk_ids}}",
+    },
+    "together": {
+        "inherits_from": "_base",
+        "variables": {"letter": ["a", "b", "c"]},
+        "permute_on": "letter",
+        "schedule": {"partition": "big", "share_allocation": "max"},
+    },
     "fails": {"inherits_from": "_base", "run": {"cmds": ["exit 3"]}},
     "refused": {"inherits_from": "_base", "schedule": {"pbs": {"qsub_extra": ["-Z"]}}},
 }
@@ -144,20 +176,41 @@ class PbsSite:
         for file in plugin_files(PLUGINS, "pbs"):
             shutil.copy(file, self.config / "plugins")
         path = [PLUGINS / "pbs_bin", Path(sys.executable).parent, os.environ["PATH"]]
-        self.env = {"PATH": os.pathsep.join(map(str, path)), "MINIBATCH_SPOOL": str(self.spool),
-                    "HOME": str(folder)}
+        self.env = {
+            "PATH": os.pathsep.join(map(str, path)),
+            "MINIBATCH_SPOOL": str(self.spool),
+            "HOME": str(folder),
+        }
 
     def run(self, *argv: str, code: int = 0) -> str:
-        done = subprocess.run(argv, env={**os.environ, **self.env}, cwd=self.folder, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(
+            argv,
+            env={**os.environ, **self.env},
+            cwd=self.folder,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
         assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def pav(self, *argv: str, code: int = 0) -> Any:
         """Run pav-sched; what it printed, as JSON."""
-        return json.loads(self.run(
-            sys.executable, "-m", "pavilion.cli", "--config-dir", str(self.config),
-            "--working-dir", str(self.work), *argv, "--json", code=code))
+        return json.loads(
+            self.run(
+                sys.executable,
+                "-m",
+                "pavilion.cli",
+                "--config-dir",
+                str(self.config),
+                "--working-dir",
+                str(self.work),
+                *argv,
+                "--json",
+                code=code,
+            )
+        )
 
     def suite(self, name: str, tests: dict[str, Any]) -> None:
         (self.config / "suites" / f"{name}.yaml").write_text(json.dumps(tests))
@@ -194,8 +247,15 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
 
     tests = {test["name"].removeprefix("site."): test for test in found["tests"]}
     assert {name: test["result"] for name, test in tests.items()} == {
-        "pair": "PASS", "chunked.0": "PASS", "chunked.1": "PASS", "together.a": "PASS",
-        "together.b": "PASS", "together.c": "PASS", "fails": "FAIL", "refused": "ERROR"}
+        "pair": "PASS",
+        "chunked.0": "PASS",
+        "chunked.1": "PASS",
+        "together.a": "PASS",
+        "together.b": "PASS",
+        "together.c": "PASS",
+        "fails": "FAIL",
+        "refused": "ERROR",
+    }
     jobs = pbs.jobs()
 
     def job_of(name: str) -> Any:
@@ -208,9 +268,15 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
     by_pbs, by_pavilion = pair["nodes"].split()[0], pair["nodes"].split()[1:]
     assert len(by_pbs.split(",")) == 2 and by_pbs.split(",") == by_pavilion
     lines = (Path(tests["pair"]["job"]) / "kickoff.pbs").read_text().splitlines()
-    assert lines[:7] == ["#!/bin/bash", "#PBS -N pav_site.pair", "#PBS -j oe",
-                         "#PBS -A science", "#PBS -l walltime=3:00:00",
-                         "#PBS -l select=2:ncpus=2", "#PBS -l place=scatter"]
+    assert lines[:7] == [
+        "#!/bin/bash",
+        "#PBS -N pav_site.pair",
+        "#PBS -j oe",
+        "#PBS -A science",
+        "#PBS -l walltime=3:00:00",
+        "#PBS -l select=2:ncpus=2",
+        "#PBS -l place=scatter",
+    ]
     assert "pbs5" not in " ".join(job["exec_host"] for job in jobs.values())
     chunks = [log_of(tests[f"chunked.{number}"])["nodes"].split()[0] for number in range(2)]
     assert chunks == ["pbs1,pbs2", "pbs3,pbs4"]
@@ -223,15 +289,23 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
 
 def test_jobs_of_pbs_are_shown_and_cancelled(pbs: PbsSite) -> None:
     base = {"scheduler": "pbs", "run": {"cmds": ["sleep 60"]}}
-    pbs.suite("slow", {"runs": {**base, "schedule": {"nodes": "all"}},
-                       "waits": {**base, "schedule": {"nodes": "3"}}})
+    pbs.suite(
+        "slow",
+        {
+            "runs": {**base, "schedule": {"nodes": "all"}},
+            "waits": {**base, "schedule": {"nodes": "3"}},
+        },
+    )
     pbs.pav("run", "slow", "--detach")
 
     def states() -> dict[str, str]:
         return {test["name"]: test["state"] for test in pbs.pav("status")["tests"]}
 
-    until(lambda: states() == {"slow.runs": "RUNNING", "slow.waits": "SCHEDULED"}, "one runs",
-          PATIENCE)
+    until(
+        lambda: states() == {"slow.runs": "RUNNING", "slow.waits": "SCHEDULED"},
+        "one runs",
+        PATIENCE,
+    )
     pbs.pav("cancel", "s1")
     # qdel does not wait for the end.
     until(lambda: all(job.get("Exit_status") == 271 for job in pbs.jobs().values()), "gone")
@@ -239,12 +313,20 @@ def test_jobs_of_pbs_are_shown_and_cancelled(pbs: PbsSite) -> None:
     # One that PBS itself ended.
     pbs.suite("lost", {"lost": base})
     pbs.pav("run", "lost", "--detach")
-    job_id, = (name for name, job in pbs.jobs().items() if job["job_state"] != "F")
+    (job_id,) = (name for name, job in pbs.jobs().items() if job["job_state"] != "F")
     pbs.run("qdel", job_id)
-    until(lambda: pbs.pav("status", "s2")["tests"][0]["state"] == "SCHED_CANCELLED", "it ended",
-          PATIENCE)
+    until(
+        lambda: pbs.pav("status", "s2")["tests"][0]["state"] == "SCHED_CANCELLED",
+        "it ended",
+        PATIENCE,
+    )
 
 
 def test_pbs_in_a_host_like_pavilion_2_6(alone: Alone, pbs: PbsSite) -> None:
-    alone.check(str(alone.lib / "scenarios.py"), "pbs", PATH=pbs.env["PATH"],
-                MINIBATCH_SPOOL=pbs.env["MINIBATCH_SPOOL"], PLUGINS=str(HERE / "plugins"))
+    alone.check(
+        str(alone.lib / "scenarios.py"),
+        "pbs",
+        PATH=pbs.env["PATH"],
+        MINIBATCH_SPOOL=pbs.env["MINIBATCH_SPOOL"],
+        PLUGINS=str(HERE / "plugins"),
+    )

@@ -25,8 +25,9 @@ SCRIPT = HERE / "alone" / "host_facts.py"
 
 def facts(lib: Path, python: str = sys.executable) -> Any:
     """What host_facts.py finds out about the host in a directory."""
-    done = subprocess.run([python, "-I", "-B", str(SCRIPT), str(lib)], capture_output=True,
-                          text=True, timeout=120)
+    done = subprocess.run(
+        [python, "-I", "-B", str(SCRIPT), str(lib)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert Path(found["file"]).is_relative_to(lib.resolve()), found["file"]
@@ -37,8 +38,7 @@ def facts(lib: Path, python: str = sys.executable) -> Any:
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the made-up host, and no more of schedulers than makes it start."""
     lib = tmp_path_factory.mktemp("made_up")
-    shutil.copytree(HERE / "host26", lib / "pavilion",
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "host26", lib / "pavilion", ignore=shutil.ignore_patterns("__pycache__"))
     (lib / "pavilion" / "schedulers").mkdir()
     (lib / "pavilion" / "schedulers" / "__init__.py").touch()
     (lib / "pavilion" / "schedulers" / "config.py").write_text("ScheduleConfig = None\n")
@@ -104,17 +104,26 @@ def test_every_module_is_compared(made_up: Path) -> None:
 def test_that_comparison_finds_what_it_looks_for(made_up: Path, tmp_path: Path) -> None:
     """Against a host that is kinder in one thing at a time."""
     ours = facts(made_up)
-    for number, (file, was, kinder) in enumerate([
-            ("errors.py", "class SchedConfigError(PavilionError)",
-             "class SchedConfigError(PavilionError, ValueError)"),
+    for number, (file, was, kinder) in enumerate(
+        [
+            (
+                "errors.py",
+                "class SchedConfigError(PavilionError)",
+                "class SchedConfigError(PavilionError, ValueError)",
+            ),
             ("jobs.py", "class JobError(RuntimeError)", "class JobError(OSError)"),
-            ("var_dict.py", "    def keys(self):",
-             "    def __iter__(self):\n        return iter(self._keys)\n\n    def keys(self):"),
+            (
+                "var_dict.py",
+                "    def keys(self):",
+                "    def __iter__(self):\n        return iter(self._keys)\n\n    def keys(self):",
+            ),
             ("deferred.py", "    def __len__(self):", "    def length(self):"),
             ("status_file.py", '"SCHED_ERROR"])', '"SCHED_ERROR", "SKIPPED"])'),
             ("test_run.py", "(self.path / self.CANCEL_FN).touch()", "self.set_run_complete()"),
             ("config.py", "set_attrs=None", "set_attrs=()"),
-            ("__init__.py", "from .schedulers", "from .jobs import Job\nfrom .schedulers")]):
+            ("__init__.py", "from .schedulers", "from .jobs import Job\nfrom .schedulers"),
+        ]
+    ):
         lib = tmp_path / str(number)
         shutil.copytree(made_up, lib)
         path = lib / "pavilion" / file

@@ -31,8 +31,17 @@ SMALLEST = {
     "test_run.py": "import pavilion.b\n",
 }
 # What the folder needs besides; nothing of it imports anything but these.
-NEEDED = ("errors.py", "types.py", "status_file.py", "jobs.py", "test_ids.py", "deferred.py",
-          "var_dict.py", "scriptcomposer.py", "sys_vars.py")
+NEEDED = (
+    "errors.py",
+    "types.py",
+    "status_file.py",
+    "jobs.py",
+    "test_ids.py",
+    "deferred.py",
+    "var_dict.py",
+    "scriptcomposer.py",
+    "sys_vars.py",
+)
 # A folder that does not import test_run.
 BARE = {"schedulers/__init__.py": "", "schedulers/config.py": "ScheduleConfig = None\n"}
 NO_CACHES = shutil.ignore_patterns("__pycache__")
@@ -49,7 +58,11 @@ def python(root: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run code where ``root`` alone has a ``pavilion``."""
     return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {code}"],
-        cwd=root, capture_output=True, text=True, timeout=60)
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +70,26 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     return Alone(tmp_path_factory.mktemp("alone"))
 
 
-@pytest.mark.parametrize("first", [
-    "pavilion", "pavilion.result", "pavilion.result_parsers", "pavilion.test_run",
-    "pavilion.schedulers", "pavilion.schedulers.config", "pavilion.schedulers.plugins.raw",
-    "pavilion.jobs", "pavilion.config"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "pavilion",
+        "pavilion.result",
+        "pavilion.result_parsers",
+        "pavilion.test_run",
+        "pavilion.schedulers",
+        "pavilion.schedulers.config",
+        "pavilion.schedulers.plugins.raw",
+        "pavilion.jobs",
+        "pavilion.config",
+    ],
+)
 def test_a_host_starts_whatever_is_imported_first(alone: Alone, first: str) -> None:
-    alone.check("-c", f"import {first}; import pavilion.result_parsers, pavilion.result; "
-                "assert pavilion.result_parsers.ResultParser")
+    alone.check(
+        "-c",
+        f"import {first}; import pavilion.result_parsers, pavilion.result; "
+        "assert pavilion.result_parsers.ResultParser",
+    )
 
 
 def test_that_host_does_not_start_with_a_folder_that_leaves_test_run_out(tmp_path: Path) -> None:
@@ -90,8 +116,11 @@ def test_the_smallest_host_starts(smallest: Path, tmp_path: Path) -> None:
     root = tmp_path / "ours"
     shutil.copytree(smallest, root)
     shutil.copytree(FOLDER, root / "pavilion" / "schedulers", ignore=NO_CACHES)
-    done = python(root, "import pavilion.a; assert pavilion.a.A is pavilion.b.A; "
-                  f"assert pavilion.__file__.startswith({str(root)!r}), pavilion.__file__")
+    done = python(
+        root,
+        "import pavilion.a; assert pavilion.a.A is pavilion.b.A; "
+        f"assert pavilion.__file__.startswith({str(root)!r}), pavilion.__file__",
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -12,23 +12,57 @@ from pavilion.schedulers.plugins.raw import Raw
 
 PATHS = {
     "pavilion.schedulers": [
-        "SchedulerPlugin", "SchedulerPluginBasic", "SchedulerPluginAdvanced",
-        "BasicSchedulerPlugin", "AdvancedSchedulerPlugin", "KickoffScriptHeader",
-        "SchedulerVariables", "SchedulerPluginError", "SchedulerError", "SchedConfigError",
-        "NodeInfo", "Nodes", "NodeList", "NodeSet", "Slurm", "Raw", "validate_config",
-        "get_plugin", "list_plugins", "register_core_plugins",
+        "SchedulerPlugin",
+        "SchedulerPluginBasic",
+        "SchedulerPluginAdvanced",
+        "BasicSchedulerPlugin",
+        "AdvancedSchedulerPlugin",
+        "KickoffScriptHeader",
+        "SchedulerVariables",
+        "SchedulerPluginError",
+        "SchedulerError",
+        "SchedConfigError",
+        "NodeInfo",
+        "Nodes",
+        "NodeList",
+        "NodeSet",
+        "Slurm",
+        "Raw",
+        "validate_config",
+        "get_plugin",
+        "list_plugins",
+        "register_core_plugins",
     ],
     "pavilion.schedulers.scheduler": [
-        "SchedulerPlugin", "KickoffScriptHeader", "_SCHEDULER_PLUGINS", "__reset",
+        "SchedulerPlugin",
+        "KickoffScriptHeader",
+        "_SCHEDULER_PLUGINS",
+        "__reset",
     ],
     "pavilion.schedulers.basic": ["SchedulerPluginBasic"],
     "pavilion.schedulers.advanced": ["SchedulerPluginAdvanced"],
     "pavilion.schedulers.vars": ["SchedulerVariables"],
     "pavilion.schedulers.config": [
-        "ScheduleConfig", "CONFIG_VALIDATORS", "CONFIG_DEFAULTS", "validate_config",
-        "calc_node_range", "parse_node_range", "validate_list", "min_int", "SchedConfigError",
-        "MPIRUN_BIND_OPTS", "NODE_SELECT_OPTIONS", "NODE_EXTRA_OPTIONS", "BACKFILL", "DISCARD",
-        "UP", "AVAILABLE", "CONTIGUOUS", "RANDOM", "DISTRIBUTED", "RAND_DIST",
+        "ScheduleConfig",
+        "CONFIG_VALIDATORS",
+        "CONFIG_DEFAULTS",
+        "validate_config",
+        "calc_node_range",
+        "parse_node_range",
+        "validate_list",
+        "min_int",
+        "SchedConfigError",
+        "MPIRUN_BIND_OPTS",
+        "NODE_SELECT_OPTIONS",
+        "NODE_EXTRA_OPTIONS",
+        "BACKFILL",
+        "DISCARD",
+        "UP",
+        "AVAILABLE",
+        "CONTIGUOUS",
+        "RANDOM",
+        "DISTRIBUTED",
+        "RAND_DIST",
     ],
     "pavilion.schedulers.node_selection": ["contiguous", "random", "rand_dist", "distributed"],
     "pavilion.schedulers.plugins.slurm": ["Slurm"],
@@ -83,12 +117,28 @@ def test_constants_have_the_values_that_users_write() -> None:
     assert (config.UP, config.AVAILABLE) == ("up", "available")
     assert (config.BACKFILL, config.DISCARD) == ("backfill", "discard")
     assert set(config.NODE_EXTRA_OPTIONS) == {"backfill", "discard"}
-    assert set(config.NODE_SELECT_OPTIONS) == {
-        config.CONTIGUOUS, config.RANDOM, config.DISTRIBUTED, config.RAND_DIST,
-    } == {"contiguous", "random", "distributed", "rand_dist"}
+    assert (
+        set(config.NODE_SELECT_OPTIONS)
+        == {
+            config.CONTIGUOUS,
+            config.RANDOM,
+            config.DISTRIBUTED,
+            config.RAND_DIST,
+        }
+        == {"contiguous", "random", "distributed", "rand_dist"}
+    )
     assert set(config.MPIRUN_BIND_OPTS) == {
-        "slot", "hwthread", "core", "L1cache", "L2cache", "L3cache", "socket", "numa", "board",
-        "node"}
+        "slot",
+        "hwthread",
+        "core",
+        "L1cache",
+        "L2cache",
+        "L3cache",
+        "socket",
+        "numa",
+        "board",
+        "node",
+    }
 
 
 def test_everything_in_all_exists() -> None:

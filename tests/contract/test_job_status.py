@@ -53,6 +53,7 @@ def expire(plugin: FakeSched) -> None:
 
 # ------------------------------------------------------------------------------------ the states
 
+
 def test_a_test_without_a_job_is_an_error_and_nothing_is_written(host: FakeHost) -> None:
     plugin, test = FakeSched(), host.test()
     status = plugin.job_status(host.pav_cfg, test)
@@ -63,14 +64,18 @@ def test_a_test_without_a_job_is_an_error_and_nothing_is_written(host: FakeHost)
     assert plugin.queries == []
 
 
-@pytest.mark.parametrize(("said", "expected"), [
-    (STATES.SCHEDULED, STATES.SCHEDULED),
-    (STATES.SCHED_RUNNING, STATES.SCHED_STARTUP),
-    (STATES.SCHED_STARTUP, STATES.SCHED_STARTUP),
-    (STATES.SCHED_WARNING, STATES.SCHED_WARNING),
-])
-def test_states_of_a_living_job_are_passed_on_and_not_written(host: FakeHost, said: str,
-                                                              expected: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (STATES.SCHEDULED, STATES.SCHEDULED),
+        (STATES.SCHED_RUNNING, STATES.SCHED_STARTUP),
+        (STATES.SCHED_STARTUP, STATES.SCHED_STARTUP),
+        (STATES.SCHED_WARNING, STATES.SCHED_WARNING),
+    ],
+)
+def test_states_of_a_living_job_are_passed_on_and_not_written(
+    host: FakeHost, said: str, expected: str
+) -> None:
     plugin = FakeSched()
     answer(plugin, said, "The note.")
     test = started(plugin, host)[0]
@@ -82,8 +87,9 @@ def test_states_of_a_living_job_are_passed_on_and_not_written(host: FakeHost, sa
 
 
 @pytest.mark.parametrize("state", ENDING)
-def test_errors_and_cancellations_are_written_and_end_the_test_once(host: FakeHost, state: str
-                                                                    ) -> None:
+def test_errors_and_cancellations_are_written_and_end_the_test_once(
+    host: FakeHost, state: str
+) -> None:
     plugin = FakeSched()
     answer(plugin, state, "It is lost.")
     test = started(plugin, host)[0]
@@ -154,6 +160,7 @@ def test_the_note_says_that_the_logs_are_empty(host: FakeHost) -> None:
 
 # --------------------------------------------------------------------------- the test's own record
 
+
 @pytest.mark.parametrize("state", ENDING)
 def test_a_test_that_is_complete_keeps_its_record(host: FakeHost, state: str) -> None:
     plugin = FakeSched()
@@ -212,6 +219,7 @@ def test_later_states_that_are_the_schedulers_own_do_not_count(host: FakeHost, o
 
 
 # ---------------------------------------------------------------------------------- the grace time
+
 
 class Patient(FakeSched):
     JOB_END_GRACE = 60.0
@@ -281,25 +289,31 @@ def test_a_test_whose_folders_are_gone_is_ended(host: FakeHost) -> None:
 
 # ------------------------------------------------------------ what never ends a test
 
+
 def raising(exc: BaseException) -> Any:
     def say(info: Any) -> Any:
         raise exc
+
     return say
 
 
-@pytest.mark.parametrize(("say", "note"), [
-    (lambda info: None, "cannot tell"),
-    (lambda info: TestStatusInfo(STATES.SCHED_WARNING, "Timed out."), "Timed out."),
-    (raising(SchedulerPluginError("qstat is down")), "qstat is down"),
-    (raising(SchedulerPluginError("qstat is down", prior_error=OSError("refused"))), "refused"),
-    (raising(ZeroDivisionError("oops")), "ZeroDivisionError: oops"),
-    (raising(KeyError("id")), "KeyError: 'id'"),
-    (raising(NotImplementedError("later")), "later"),
-    (lambda info: "SCHEDULED", "'SCHEDULED'"),
-    (lambda info: ("SCHED_ERROR", "note"), "SCHED_ERROR"),
-])
+@pytest.mark.parametrize(
+    ("say", "note"),
+    [
+        (lambda info: None, "cannot tell"),
+        (lambda info: TestStatusInfo(STATES.SCHED_WARNING, "Timed out."), "Timed out."),
+        (raising(SchedulerPluginError("qstat is down")), "qstat is down"),
+        (raising(SchedulerPluginError("qstat is down", prior_error=OSError("refused"))), "refused"),
+        (raising(ZeroDivisionError("oops")), "ZeroDivisionError: oops"),
+        (raising(KeyError("id")), "KeyError: 'id'"),
+        (raising(NotImplementedError("later")), "later"),
+        (lambda info: "SCHEDULED", "'SCHEDULED'"),
+        (lambda info: ("SCHED_ERROR", "note"), "SCHED_ERROR"),
+    ],
+)
 def test_what_could_not_be_found_out_is_a_warning_and_ends_nothing(
-        host: FakeHost, say: Any, note: str) -> None:
+    host: FakeHost, say: Any, note: str
+) -> None:
     plugin = FakeSched()
     plugin.on_query = say
     test = started(plugin, host)[0]
@@ -345,8 +359,10 @@ def test_a_damaged_record_of_a_job_ends_its_test_after_the_grace_time(host: Fake
 
 # ------------------------------------------------------------ half kicked-off jobs
 
+
 def half_started(plugin: FakeSched, host: FakeHost) -> FakeTest:
     """A test whose job has a folder and no identity: it is being handed over, or was forgotten."""
+
     class Stopped(BaseException):
         pass
 
@@ -424,6 +440,7 @@ def test_a_complete_test_costs_no_question(host: FakeHost) -> None:
 
 # --------------------------------------------------------------------------------------- the cache
 
+
 def in_threads(jobs: list[Any]) -> None:
     failures: list[BaseException] = []
 
@@ -472,7 +489,9 @@ def test_an_answer_of_the_future_is_not_believed(host: FakeHost) -> None:
     test = started(plugin, host)[0]
     assert test.job is not None
     plugin._job_statuses[test.job.name] = (
-        time.time() + 5000, TestStatusInfo(STATES.SCHED_RUNNING, "From the future."))
+        time.time() + 5000,
+        TestStatusInfo(STATES.SCHED_RUNNING, "From the future."),
+    )
     assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHEDULED
 
 
@@ -493,7 +512,9 @@ def test_a_plugin_may_answer_for_all_jobs_at_once(host: FakeHost) -> None:
         for test in tests:
             assert test.job is not None
             plugin._job_statuses[test.job.name] = (
-                time.time(), TestStatusInfo(STATES.SCHED_RUNNING, f"Job of {test.id}."))
+                time.time(),
+                TestStatusInfo(STATES.SCHED_RUNNING, f"Job of {test.id}."),
+            )
         return TestStatusInfo(STATES.SCHED_RUNNING, "This one.")
 
     plugin.on_query = say
@@ -538,8 +559,9 @@ def test_an_answer_that_took_long_serves_all_who_waited_for_it(host: FakeHost) -
         return TestStatusInfo(STATES.SCHED_RUNNING, "Runs.")
 
     plugin.on_query = slowly
-    threads = [threading.Thread(target=plugin.job_status, args=(host.pav_cfg, test))
-               for _ in range(5)]
+    threads = [
+        threading.Thread(target=plugin.job_status, args=(host.pav_cfg, test)) for _ in range(5)
+    ]
     for thread in threads:
         thread.start()
     assert asked.wait(10)
@@ -557,6 +579,7 @@ def test_numbers_in_a_job_info_come_back(host: FakeHost) -> None:
 
 
 # ----------------------------------------------------------------------- slow and failing queries
+
 
 class Bulk(FakeSched):
     """Learns of all jobs with each query, as the guide for authors says."""

@@ -39,12 +39,16 @@ def text_of(script: Any, folder: Path) -> str:
 
 # ----------------------------------------------------------------------------------- the header
 
+
 class LinesHeader(KickoffScriptHeader):
     """What a scheduler's header is like: options, and variables called as methods."""
 
     def _kickoff_lines(self) -> list[str]:
-        lines = [f'#FAKE --name "{self._job_name}"', f"#FAKE --time {self._config['time_limit']}",
-                 f"#FAKE --nodes {self._node_min}-{self._node_max}"]
+        lines = [
+            f'#FAKE --name "{self._job_name}"',
+            f"#FAKE --time {self._config['time_limit']}",
+            f"#FAKE --nodes {self._node_min}-{self._node_max}",
+        ]
         if self._sched_vars.account():
             lines.append(f"#FAKE --account {self._sched_vars.account()}")
         if self._include_nodes:
@@ -65,8 +69,14 @@ def section(**schedule: Any) -> dict[str, Any]:
 def test_fields_when_the_scheduler_picks_the_nodes() -> None:
     config = section(include_nodes="a[1-2]", exclude_nodes="b")
     sched_vars = SchedulerVariables(config)
-    header = KickoffScriptHeader(job_name="job", sched_config=config, sched_vars=sched_vars,
-                                 nodes=None, node_range=(2, 5), shebang="#!/bin/sh")
+    header = KickoffScriptHeader(
+        job_name="job",
+        sched_config=config,
+        sched_vars=sched_vars,
+        nodes=None,
+        node_range=(2, 5),
+        shebang="#!/bin/sh",
+    )
     assert header._job_name == "job"
     assert header._config is config
     assert header._sched_vars is sched_vars
@@ -78,8 +88,9 @@ def test_fields_when_the_scheduler_picks_the_nodes() -> None:
 
 def test_fields_when_the_nodes_are_picked() -> None:
     config = section(include_nodes="a1", exclude_nodes="b")
-    header = KickoffScriptHeader("job", config, SchedulerVariables(config),
-                                 nodes=["a1", "a2", "a3"])
+    header = KickoffScriptHeader(
+        "job", config, SchedulerVariables(config), nodes=["a1", "a2", "a3"]
+    )
     assert header._include_nodes == ["a1", "a2", "a3"]
     assert header._exclude_nodes == []
     assert (header._node_min, header._node_max) == (3, 3)
@@ -96,35 +107,71 @@ def test_lines_of_a_subclass_stand_below_the_shebang() -> None:
     config = section(account="sci", time_limit="3")
     header = LinesHeader("my job", config, SchedulerVariables(config), ["a"], None, "#!/bin/zsh")
     assert header.get_lines() == [
-        "#!/bin/zsh", '#FAKE --name "my job"', "#FAKE --time 3", "#FAKE --nodes 1-1",
-        "#FAKE --account sci", "#FAKE --include a"]
+        "#!/bin/zsh",
+        '#FAKE --name "my job"',
+        "#FAKE --time 3",
+        "#FAKE --nodes 1-1",
+        "#FAKE --account sci",
+        "#FAKE --include a",
+    ]
 
 
 class OldByPosition(LinesHeader):
     """From before sched_vars was there."""
 
-    def __init__(self, job_name: str, sched_config: Any, nodes: Any = None,
-                 node_range: Any = None, shebang: Any = None) -> None:
+    def __init__(
+        self,
+        job_name: str,
+        sched_config: Any,
+        nodes: Any = None,
+        node_range: Any = None,
+        shebang: Any = None,
+    ) -> None:
         self.extra = "set before"
         super().__init__(job_name, sched_config, nodes, node_range, shebang)
 
 
 class OldByKeyword(LinesHeader):
-    def __init__(self, job_name: str, sched_config: Any, nodes: Any = None,
-                 node_range: Any = None, shebang: Any = None) -> None:
-        super().__init__(job_name=job_name, sched_config=sched_config, nodes=nodes,
-                         node_range=node_range, shebang=shebang)
+    def __init__(
+        self,
+        job_name: str,
+        sched_config: Any,
+        nodes: Any = None,
+        node_range: Any = None,
+        shebang: Any = None,
+    ) -> None:
+        super().__init__(
+            job_name=job_name,
+            sched_config=sched_config,
+            nodes=nodes,
+            node_range=node_range,
+            shebang=shebang,
+        )
 
 
 class OldWithRest(LinesHeader):
-    def __init__(self, job_name: str, sched_config: Any, nodes: Any = None,
-                 node_range: Any = None, shebang: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        job_name: str,
+        sched_config: Any,
+        nodes: Any = None,
+        node_range: Any = None,
+        shebang: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(job_name, sched_config, nodes, node_range, shebang)
 
 
 class NewByPosition(LinesHeader):
-    def __init__(self, job_name: str, sched_config: Any, sched_vars: Any, nodes: Any = None,
-                 node_range: Any = None, shebang: Any = None) -> None:
+    def __init__(
+        self,
+        job_name: str,
+        sched_config: Any,
+        sched_vars: Any,
+        nodes: Any = None,
+        node_range: Any = None,
+        shebang: Any = None,
+    ) -> None:
         super().__init__(job_name, sched_config, sched_vars, nodes, node_range, shebang)
 
 
@@ -137,23 +184,30 @@ HEADERS = [LinesHeader, OldByPosition, OldByKeyword, OldWithRest, NewByPosition,
 
 
 @pytest.mark.parametrize("cls", HEADERS)
-@pytest.mark.parametrize(("nodes", "node_range", "shebang", "expected"), [
-    (["a1", "a2"], None, None, ["#!/bin/bash", "--nodes 2-2", "--include a1,a2"]),
-    (["a1"], None, "#!/bin/sh", ["#!/bin/sh", "--nodes 1-1", "--include a1"]),
-    (None, (2, 5), None, ["#!/bin/bash", "--nodes 2-5", "--exclude b"]),
-    (None, (2, None), "#!/bin/sh", ["#!/bin/sh", "--nodes 2-None", "--exclude b"]),
-    (None, (2, 2), "#!/bin/sh", ["#!/bin/sh", "--nodes 2-2", "--exclude b"]),
-    (None, None, "#!/bin/sh", ["#!/bin/sh", "--nodes 1-1", "--exclude b"]),
-])
+@pytest.mark.parametrize(
+    ("nodes", "node_range", "shebang", "expected"),
+    [
+        (["a1", "a2"], None, None, ["#!/bin/bash", "--nodes 2-2", "--include a1,a2"]),
+        (["a1"], None, "#!/bin/sh", ["#!/bin/sh", "--nodes 1-1", "--include a1"]),
+        (None, (2, 5), None, ["#!/bin/bash", "--nodes 2-5", "--exclude b"]),
+        (None, (2, None), "#!/bin/sh", ["#!/bin/sh", "--nodes 2-None", "--exclude b"]),
+        (None, (2, 2), "#!/bin/sh", ["#!/bin/sh", "--nodes 2-2", "--exclude b"]),
+        (None, None, "#!/bin/sh", ["#!/bin/sh", "--nodes 1-1", "--exclude b"]),
+    ],
+)
 def test_old_and_new_header_classes_get_the_same(
-        cls: type[KickoffScriptHeader], nodes: Any, node_range: Any, shebang: Any,
-        expected: list[str]) -> None:
+    cls: type[KickoffScriptHeader], nodes: Any, node_range: Any, shebang: Any, expected: list[str]
+) -> None:
     class Sched(FakeSched):
         KICKOFF_SCRIPT_HEADER_CLASS = cls
 
     header = Sched()._get_kickoff_script_header(
-        job_name="job", sched_config=section(account="sci", exclude_nodes="b"), nodes=nodes,
-        node_range=node_range, shebang=shebang)
+        job_name="job",
+        sched_config=section(account="sci", exclude_nodes="b"),
+        nodes=nodes,
+        node_range=node_range,
+        shebang=shebang,
+    )
     lines = header.get_lines()
     # Variables can be had in all of them.
     assert "#FAKE --account sci" in lines
@@ -173,6 +227,7 @@ def test_a_header_that_fails_is_reported_and_loses_no_test(host: FakeHost) -> No
             raise RuntimeError("no lines today")
 
     for cls, reason in ((Broken, "Broken"), (Failing, "no lines today")):
+
         class Sched(FakeSched):
             KICKOFF_SCRIPT_HEADER_CLASS = cls  # type: ignore[assignment]
 
@@ -185,6 +240,7 @@ def test_a_header_that_fails_is_reported_and_loses_no_test(host: FakeHost) -> No
 
 
 # ----------------------------------------------------------------------------------- the script
+
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> FakePavConfig:
@@ -227,54 +283,74 @@ def plain_tests(count: int, **schedule: Any) -> list[FakeTest]:
 
 
 def test_golden_basic(fixed: FakePavConfig, tmp_path: Path) -> None:
-    script = Raw().create_kickoff_script(fixed, plain_tests(1)[0],  # type: ignore[arg-type]
-                                         log_path="/site/jobs/one/kickoff.log")
+    script = Raw().create_kickoff_script(
+        fixed,
+        plain_tests(1)[0],  # type: ignore[arg-type]
+        log_path="/site/jobs/one/kickoff.log",
+    )
     check_golden("kickoff_basic.sh", text_of(script, tmp_path))
 
 
 def test_golden_shared(fixed: FakePavConfig, tmp_path: Path) -> None:
     tests = plain_tests(3, account="sci", exclude_nodes="b[1-2]", nodes="4", min_nodes="2")
     tests[1].config["schedule"]["time_limit"] = "7"
-    script = LinesSched().create_kickoff_script(fixed, tests,  # type: ignore[arg-type]
-                                                log_path=Path("/site/jobs/one/kickoff.log"))
+    script = LinesSched().create_kickoff_script(
+        fixed,
+        tests,  # type: ignore[arg-type]
+        log_path=Path("/site/jobs/one/kickoff.log"),
+    )
     check_golden("kickoff_shared.sh", text_of(script, tmp_path))
 
 
 def test_golden_advanced(fixed: FakePavConfig, tmp_path: Path) -> None:
     script = NodesSched().create_kickoff_script(
-        fixed, plain_tests(5), log_path="/site/jobs/one/kickoff.log",  # type: ignore[arg-type]
-        nodes=["a1", "a3"])
+        fixed,
+        plain_tests(5),
+        log_path="/site/jobs/one/kickoff.log",  # type: ignore[arg-type]
+        nodes=["a1", "a3"],
+    )
     check_golden("kickoff_advanced.sh", text_of(script, tmp_path))
 
 
 def test_golden_isolated(fixed: FakePavConfig, tmp_path: Path) -> None:
-    script = LinesSched().create_kickoff_script(fixed, plain_tests(2),  # type: ignore[arg-type]
-                                                isolate=True)
+    script = LinesSched().create_kickoff_script(
+        fixed,
+        plain_tests(2),  # type: ignore[arg-type]
+        isolate=True,
+    )
     check_golden("kickoff_isolated.sh", text_of(script, tmp_path))
 
 
 def test_the_parts_stand_in_order(fixed: FakePavConfig, tmp_path: Path) -> None:
-    script = NodesSched().create_kickoff_script(fixed, plain_tests(2),  # type: ignore[arg-type]
-                                                log_path="/site/my job/kickoff.log")
+    script = NodesSched().create_kickoff_script(
+        fixed,
+        plain_tests(2),  # type: ignore[arg-type]
+        log_path="/site/my job/kickoff.log",
+    )
     text = text_of(script, tmp_path)
-    parts = ["#!/bin/bash\n", "#FAKE --name", "exec >'/site/my job/kickoff.log' 2>&1\n",
-             "export PATH=/opt/pavilion/bin:${PATH}\n",
-             "export PAV_CONFIG_FILE='/home/user/my config/pavilion.yaml'\n",
-             "export PAV_CONFIG_DIR='/home/user/my config'\n",
-             "module load gcc\nexport SITE=here\n", 'echo "Starting 2 tests at $(date)."\n',
-             "pav _run s1.1 s1.2\n"]
+    parts = [
+        "#!/bin/bash\n",
+        "#FAKE --name",
+        "exec >'/site/my job/kickoff.log' 2>&1\n",
+        "export PATH=/opt/pavilion/bin:${PATH}\n",
+        "export PAV_CONFIG_FILE='/home/user/my config/pavilion.yaml'\n",
+        "export PAV_CONFIG_DIR='/home/user/my config'\n",
+        "module load gcc\nexport SITE=here\n",
+        'echo "Starting 2 tests at $(date)."\n',
+        "pav _run s1.1 s1.2\n",
+    ]
     places = [text.index(part) for part in parts]
     assert places == sorted(places)
     assert places[0] == 0
     assert text.endswith(parts[-1])
 
 
-def test_what_is_not_set_is_left_out(fixed: FakePavConfig, tmp_path: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_set_is_left_out(
+    fixed: FakePavConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PAV_CONFIG_DIR")
     fixed.pav_cfg_file, fixed.env_setup = None, []
-    text = text_of(LinesSched().create_kickoff_script(
-        fixed, plain_tests(1)), tmp_path)  # type: ignore[arg-type]
+    text = text_of(LinesSched().create_kickoff_script(fixed, plain_tests(1)), tmp_path)  # type: ignore[arg-type]
     assert "PAV_CONFIG" not in text
     assert "exec >" not in text
     assert "echo" not in text
@@ -287,11 +363,14 @@ def test_the_scripts_interpreter_is_that_of_the_test(fixed: FakePavConfig, tmp_p
     assert text.startswith("#!/usr/bin/env -S bash -l\n#FAKE")
 
 
-def test_a_script_for_one_test_may_be_had_with_or_without_a_list(fixed: FakePavConfig,
-                                                                  tmp_path: Path) -> None:
+def test_a_script_for_one_test_may_be_had_with_or_without_a_list(
+    fixed: FakePavConfig, tmp_path: Path
+) -> None:
     test = plain_tests(1)[0]
-    texts = {text_of(LinesSched().create_kickoff_script(fixed, tests), tmp_path)  # type: ignore[arg-type]
-             for tests in (test, [test], (test,))}
+    texts = {
+        text_of(LinesSched().create_kickoff_script(fixed, tests), tmp_path)  # type: ignore[arg-type]
+        for tests in (test, [test], (test,))
+    }
     assert len(texts) == 1
 
 
@@ -302,26 +381,59 @@ def test_a_wrong_section_is_an_error(fixed: FakePavConfig) -> None:
 
 def test_the_stub_can_be_had_with_keywords(fixed: FakePavConfig, tmp_path: Path) -> None:
     script = LinesSched()._create_kickoff_script_stub(
-        pav_cfg=fixed, job_name="job", log_path="/tmp/x.log",  # type: ignore[arg-type]
-        sched_config=section(), nodes=["a"], node_range=None, shebang="#!/bin/sh", isolate=False)
+        pav_cfg=fixed,
+        job_name="job",
+        log_path="/tmp/x.log",  # type: ignore[arg-type]
+        sched_config=section(),
+        nodes=["a"],
+        node_range=None,
+        shebang="#!/bin/sh",
+        isolate=False,
+    )
     text = text_of(script, tmp_path)
-    assert text.startswith("#!/bin/sh\n#FAKE --name \"job\"")
+    assert text.startswith('#!/bin/sh\n#FAKE --name "job"')
     assert "exec >/tmp/x.log" in text
     assert "pav _run" not in text
 
 
 # ------------------------------------------------------------------------- the script, with bash
 
-HOSTILE = ["with blank", "it's", 'dou"ble', "$HOME", "$(touch PWNED)", "`touch PWNED`",
-           "semi;touch PWNED;", "amp&touch PWNED&", "pipe|tee PWNED", "gt>PWNED", "st*r?",
-           "[a-z]", "new\nline", "-dash", "--", "back\\slash", "\\", "ünï-日本", "#hash", "tab\t",
-           "!bang!", "~", "{a,b}", "a=b", "carriage\rreturn", "line\u2028separator", "ends\n"]
+HOSTILE = [
+    "with blank",
+    "it's",
+    'dou"ble',
+    "$HOME",
+    "$(touch PWNED)",
+    "`touch PWNED`",
+    "semi;touch PWNED;",
+    "amp&touch PWNED&",
+    "pipe|tee PWNED",
+    "gt>PWNED",
+    "st*r?",
+    "[a-z]",
+    "new\nline",
+    "-dash",
+    "--",
+    "back\\slash",
+    "\\",
+    "ünï-日本",
+    "#hash",
+    "tab\t",
+    "!bang!",
+    "~",
+    "{a,b}",
+    "a=b",
+    "carriage\rreturn",
+    "line\u2028separator",
+    "ends\n",
+]
 
 
 def run_with_bash(path: Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C.UTF-8", **env}
-    return subprocess.run([path], cwd=cwd, env=clean, capture_output=True, text=True, timeout=30,
-                          check=False)
+    return subprocess.run(
+        [path], cwd=cwd, env=clean, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 FAKE_PAV = """
@@ -336,8 +448,9 @@ exit 3
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_paths_may_hold_any_character(tmp_path: Path, name: str,
-                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_may_hold_any_character(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host = FakeHost(tmp_path / name)
     host.pav(FAKE_PAV)
     host.pav_cfg.env_setup = ["export SITE='s i t e'"]
@@ -355,7 +468,8 @@ def test_paths_may_hold_any_character(tmp_path: Path, name: str,
         assert log.read() == (
             f"args: _run s1.1\nfile: {host.pav_cfg.pav_cfg_file}\n"
             f"dir: {host.folder / 'config'}\nself: {host.pav_cfg.pav_root / 'bin' / 'pav'}\n"
-            f"site: s i t e\ncomplaint\n")
+            f"site: s i t e\ncomplaint\n"
+        )
     assert list(tmp_path.rglob("PWNED")) == []
     assert list(cwd.iterdir()) == []
 
@@ -379,7 +493,8 @@ def test_the_script_becomes_the_guard_of_its_tests(host: FakeHost) -> None:
 
 @pytest.mark.parametrize("gone", ["guard.py", "python"])
 def test_without_a_guard_the_script_becomes_what_runs_the_tests(
-        host: FakeHost, gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host: FakeHost, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A queued job outlives the installation that submitted it, and may run elsewhere."""
     if gone == "python":
         monkeypatch.setattr(sys, "executable", str(host.folder / "no such python"))
@@ -397,22 +512,33 @@ def test_without_a_guard_the_script_becomes_what_runs_the_tests(
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if not name.endswith("\n")])
-def test_an_isolated_script_writes_its_log_beside_itself(tmp_path: Path, name: str,
-                                                         host: FakeHost) -> None:
+def test_an_isolated_script_writes_its_log_beside_itself(
+    tmp_path: Path, name: str, host: FakeHost
+) -> None:
     folder = tmp_path / name
     folder.mkdir()
     tests = host.tests(2)
     tests[1].fake_commands = ["echo second; echo PATH has ${PATH##*:}; pav || echo no pav"]
     host.pav("echo pav was called")
-    script = LinesSched().create_kickoff_script(host.pav_cfg, tests, isolate=True,  # type: ignore[arg-type]
-                                                log_path="/not/there/my kick.log")
+    script = LinesSched().create_kickoff_script(
+        host.pav_cfg,
+        tests,
+        isolate=True,  # type: ignore[arg-type]
+        log_path="/not/there/my kick.log",
+    )
     script.write(folder / "kickoff.sh")
     cwd = tmp_path / "cwd"
     cwd.mkdir()
     # A CDPATH lets 'cd' print where it went.
-    done = subprocess.run(["bash", f"../{name}/kickoff.sh"], cwd=cwd, capture_output=True,
-                          text=True, check=True, timeout=30,
-                          env={"PATH": "/usr/bin:/bin", "CDPATH": str(tmp_path)})
+    done = subprocess.run(
+        ["bash", f"../{name}/kickoff.sh"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env={"PATH": "/usr/bin:/bin", "CDPATH": str(tmp_path)},
+    )
     assert (done.stdout, done.stderr) == ("", "")
     assert (folder / "my kick.log").read_text().splitlines()[:2] == ["body of 1", "second"]
     assert (folder / "my kick.log").read_text().endswith("no pav\n")

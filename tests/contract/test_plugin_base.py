@@ -54,6 +54,7 @@ def host(tmp_path: Path) -> FakeHost:
 
 # ---------------------------------------------------------------------------------- attributes
 
+
 def test_class_attributes() -> None:
     cls = SchedulerPlugin
     assert (cls.PRIO_CORE, cls.PRIO_COMMON, cls.PRIO_USER) == (0, 10, 20)
@@ -91,17 +92,26 @@ def test_a_class_made_by_hand_still_works() -> None:
 
 # ---------------------------------------------------------------------------------- activation
 
+
 class Sectioned(FakeSched):
     """With a section of its own."""
 
     def _get_config_elems(self) -> Any:
         return (
-            [yc.StrElem("queue"), yc.StrElem("depth"), yc.StrElem("mode"),
-             yc.ListElem("features", sub_elem=yc.StrElem()),
-             yc.KeyedElem("limits", elements=[yc.StrElem("cpus")])],
-            {"queue": None, "depth": int, "mode": ("fast", "slow"),
-             "features": lambda value: [value] if isinstance(value, str) else list(value or []),
-             "limits": {"cpus": min_int("limits.cpus", 1)}},
+            [
+                yc.StrElem("queue"),
+                yc.StrElem("depth"),
+                yc.StrElem("mode"),
+                yc.ListElem("features", sub_elem=yc.StrElem()),
+                yc.KeyedElem("limits", elements=[yc.StrElem("cpus")]),
+            ],
+            {
+                "queue": None,
+                "depth": int,
+                "mode": ("fast", "slow"),
+                "features": lambda value: [value] if isinstance(value, str) else list(value or []),
+                "limits": {"cpus": min_int("limits.cpus", 1)},
+            },
             {"mode": "slow", "limits": {"cpus": "4"}},
         )
 
@@ -126,17 +136,34 @@ def test_activation_adds_section_validators_and_defaults() -> None:
     with active(Sectioned()):
         assert "fake" in ScheduleConfig().config_elems
         assert validate_config({})["fake"] == {
-            "queue": None, "depth": None, "mode": "slow", "features": None, "limits": {"cpus": 4}}
-        section = {"queue": "q", "depth": "3", "mode": "FAST", "features": "a",
-                   "limits": {"cpus": "2"}}
+            "queue": None,
+            "depth": None,
+            "mode": "slow",
+            "features": None,
+            "limits": {"cpus": 4},
+        }
+        section = {
+            "queue": "q",
+            "depth": "3",
+            "mode": "FAST",
+            "features": "a",
+            "limits": {"cpus": "2"},
+        }
         once = validate_config({"fake": section})
-        assert once["fake"] == {"queue": "q", "depth": 3, "mode": "fast", "features": ["a"],
-                                "limits": {"cpus": 2}}
+        assert once["fake"] == {
+            "queue": "q",
+            "depth": 3,
+            "mode": "fast",
+            "features": ["a"],
+            "limits": {"cpus": 2},
+        }
         assert validate_config(once) == once
-        for wrong, message in (({"depth": "x"}, r"'x' for schedule\.fake\.depth"),
-                               ({"mode": "medium"}, r"schedule\.fake\.mode.*fast, slow"),
-                               ({"limits": {"cpus": "0"}}, r"schedule\.fake\.limits\.cpus"),
-                               ({"quueue": "x"}, r"'quueue' in schedule\.fake\..*'queue'")):
+        for wrong, message in (
+            ({"depth": "x"}, r"'x' for schedule\.fake\.depth"),
+            ({"mode": "medium"}, r"schedule\.fake\.mode.*fast, slow"),
+            ({"limits": {"cpus": "0"}}, r"schedule\.fake\.limits\.cpus"),
+            ({"quueue": "x"}, r"'quueue' in schedule\.fake\..*'queue'"),
+        ):
             with pytest.raises(SchedConfigError, match=message):
                 validate_config({"fake": wrong})
     assert "fake" not in ScheduleConfig().config_elems
@@ -152,14 +179,17 @@ def test_get_conf() -> None:
     assert defaults == {"mode": "slow", "limits": {"cpus": "4"}}
 
 
-@pytest.mark.parametrize(("conf", "message"), [
-    (([yc.StrElem("queue")], {}, {}), "no validator for its key 'queue'"),
-    (([yc.StrElem("queue")], None, None), "no validator for its key 'queue'"),
-    (([yc.IntElem("depth")], {"depth": int}, {}), "'depth' is a IntElem; only StrElem"),
-    (([yc.StrElem("queue")], {"queue": None}), "_get_config_elems"),
-    (None, "_get_config_elems"),
-    ((["queue"], {"queue": None}, {}), "_get_config_elems"),
-])
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        (([yc.StrElem("queue")], {}, {}), "no validator for its key 'queue'"),
+        (([yc.StrElem("queue")], None, None), "no validator for its key 'queue'"),
+        (([yc.IntElem("depth")], {"depth": int}, {}), "'depth' is a IntElem; only StrElem"),
+        (([yc.StrElem("queue")], {"queue": None}), "_get_config_elems"),
+        (None, "_get_config_elems"),
+        ((["queue"], {"queue": None}, {}), "_get_config_elems"),
+    ],
+)
 def test_a_section_that_is_put_together_wrong_is_refused(conf: Any, message: str) -> None:
     class Wrong(FakeSched):
         def _get_config_elems(self) -> Any:
@@ -200,6 +230,7 @@ def test_a_plugin_without_section_may_be_called_like_a_key() -> None:
 
 # ------------------------------------------------------------------------------ names and clashes
 
+
 def load_from(path: Path, base: str = "FakeSched") -> type[FakeSched]:
     """A plugin class from a file of its own."""
     path.write_text(f"from fakes import {base}\n\n\nclass Sched({base}):\n    pass\n")
@@ -219,7 +250,8 @@ def two(tmp_path: Path) -> Iterator[tuple[type[FakeSched], type[FakeSched]]]:
 
 
 def test_two_plugins_of_one_name_and_priority_are_an_error_naming_both_files(
-        two: tuple[type[FakeSched], type[FakeSched]], tmp_path: Path) -> None:
+    two: tuple[type[FakeSched], type[FakeSched]], tmp_path: Path
+) -> None:
     first, second = two[0]("same", 10), two[1]("same", 10)
     first.activate()
     with pytest.raises(SchedulerPluginError) as caught:
@@ -235,7 +267,8 @@ def test_two_plugins_of_one_name_and_priority_are_an_error_naming_both_files(
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_higher_priority_wins_in_any_order(
-        two: tuple[type[FakeSched], type[FakeSched]], order: tuple[int, int]) -> None:
+    two: tuple[type[FakeSched], type[FakeSched]], order: tuple[int, int]
+) -> None:
     plugins = two[0]("same", 0), two[1]("same", 20)
     for number in order:
         plugins[number].activate()
@@ -284,8 +317,11 @@ def test_an_unknown_plugin_is_none_for_hosts_and_an_error_with_the_known_ones_fo
     assert get_plugin("slurm") is None
     with pytest.raises(SchedulerPluginError, match="no scheduler plugin was loaded"):
         require_plugin("slurm")
-    with active(FakeSched("slurm")), active(FakeSched("raw")), \
-            pytest.raises(SchedulerPluginError) as caught:
+    with (
+        active(FakeSched("slurm")),
+        active(FakeSched("raw")),
+        pytest.raises(SchedulerPluginError) as caught,
+    ):
         assert get_plugin("slrum") is None
         require_plugin("slrum")
     assert "'slrum'" in str(caught.value)
@@ -305,6 +341,7 @@ def test_activation_from_several_threads_leaves_one_winner() -> None:
 
 
 # --------------------------------------------------------------------------------- availability
+
 
 @pytest.mark.parametrize("spelling", ["available", "_available"])
 @pytest.mark.parametrize("answer", [True, False, 1, None, "/usr/bin/qsub"])
@@ -337,8 +374,9 @@ def test_a_failing_question_means_no_and_says_why(spelling: str) -> None:
     cls = type("Sched", (SchedulerPluginBasic,), {spelling: method, "__module__": __name__})
     plugin = cls("sched", "A scheduler.")
     assert plugin.available() is False
-    assert plugin.unavailable_reason == (f"{spelling}() of scheduler plugin 'sched' ({__file__}) "
-                                         "failed with OSError: no qsub here")
+    assert plugin.unavailable_reason == (
+        f"{spelling}() of scheduler plugin 'sched' ({__file__}) failed with OSError: no qsub here"
+    )
 
 
 def test_availability_may_be_built_on_that_of_the_base_class() -> None:
@@ -366,6 +404,7 @@ def test_availability_may_be_built_on_that_of_the_base_class() -> None:
 
 # ------------------------------------------------------------------------ what is not overridden
 
+
 def test_a_bare_subclass_loads_and_activates() -> None:
     class Bare(SchedulerPlugin):
         def available(self) -> bool:
@@ -379,8 +418,10 @@ def test_a_bare_subclass_loads_and_activates() -> None:
 
 
 METHODS = {
-    "_kickoff": (None, None, {}, "name"), "_job_status": (None, {}),
-    "_get_alloc_nodes": (None,), "get_initial_vars": ({},),
+    "_kickoff": (None, None, {}, "name"),
+    "_job_status": (None, {}),
+    "_get_alloc_nodes": (None,),
+    "get_initial_vars": ({},),
     "get_final_vars": (SimpleNamespace(config={"schedule": {}}),),
 }
 
@@ -409,10 +450,10 @@ def test_missing_methods_never_lose_a_test(host: FakeHost) -> None:
         tests = host.tests(2)
         errors = cls("bare", "Nothing.").schedule_tests(host.pav_cfg, tests)
         assert sorted(test.name for error in errors for test in error.tests) == sorted(
-            test.name for test in tests)
+            test.name for test in tests
+        )
         assert all(method in str(error) for error in errors)
-        assert all(test.fake_states[-1] == STATES.SCHED_ERROR and test.complete
-                   for test in tests)
+        assert all(test.fake_states[-1] == STATES.SCHED_ERROR and test.complete for test in tests)
 
 
 def test_a_missing_available_means_no_and_says_so() -> None:
@@ -461,6 +502,7 @@ def test_job_status_for_hosts_may_be_overridden_too(host: FakeHost) -> None:
 
 # ------------------------------------------------------------------------------------ final vars
 
+
 def test_the_variables_of_the_basic_family(host: FakeHost) -> None:
     class Sched(FakeSched):
         def _get_alloc_node_info(self, node_name: str) -> Any:
@@ -494,6 +536,7 @@ def test_an_allocation_whose_nodes_cannot_be_found_out(host: FakeHost, raised: E
 
 # ------------------------------------------------------------------------------ names of jobs, keys
 
+
 def test_job_names(host: FakeHost) -> None:
     tests = host.tests(6)
     basic, advanced = FakeSched("basic"), SchedulerPluginAdvanced("adv", "Advanced.")
@@ -501,10 +544,10 @@ def test_job_names(host: FakeHost) -> None:
     assert basic._job_name(tests[0]) == "pav-basic-s1-runs"
     assert advanced._job_name(tests[:1]) == "pav_suite.test1"
     assert advanced._job_name(tests[0]) == "pav_suite.test1"
-    assert advanced._job_name(tests[:4]) == (
-        "pav_suite.test1,suite.test2,suite.test3,suite.test4")
+    assert advanced._job_name(tests[:4]) == ("pav_suite.test1,suite.test2,suite.test3,suite.test4")
     assert advanced._job_name(tests[:5]) == (
-        "pav_suite.test1,suite.test2,suite.test3,suite.test4 ...")
+        "pav_suite.test1,suite.test2,suite.test3,suite.test4 ..."
+    )
 
 
 def key_of(plugin: SchedulerPlugin, low: int = 1, high: int | None = 2, **schedule: Any) -> Any:
@@ -520,31 +563,44 @@ def test_the_share_key_begins_with_the_numbers_of_nodes() -> None:
     assert key != key_of(FakeSched(), 2, None)
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ({"partition": "a"}, {"partition": "b"}), ({"partition": "a"}, {}),
-    ({"account": "a"}, {"account": "b"}), ({"qos": "a"}, {"qos": "b"}),
-    ({"reservation": "a"}, {"reservation": "b"}), ({"core_spec": "1"}, {"core_spec": "2"}),
-    ({"node_state": "up"}, {"node_state": "available"}),
-    ({"include_nodes": "a"}, {"include_nodes": "b"}),
-    ({"exclude_nodes": "a"}, {"exclude_nodes": "b"}),
-    ({"across_nodes": "a[1-2]"}, {"across_nodes": "a[1-3]"}),
-    ({"chunking": {"size": "2"}}, {"chunking": {"size": "3"}}),
-    ({"chunking": {"extra": "backfill"}}, {"chunking": {"extra": "discard"}}),
-    ({"chunking": {"size": "1"}}, {"chunking": {"size": "all"}}),
-    ({"share_allocation": "true"}, {"share_allocation": "max"}),
-    ({"tasks": "1"}, {"tasks": "2"}),
-    # One, and one for each CPU: equal as numbers, 1 and 1.0.
-    ({"tasks_per_node": "1"}, {"tasks_per_node": "all"}),
-])
-def test_what_asks_for_another_allocation_has_another_key(one: dict[str, Any],
-                                                          other: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"partition": "a"}, {"partition": "b"}),
+        ({"partition": "a"}, {}),
+        ({"account": "a"}, {"account": "b"}),
+        ({"qos": "a"}, {"qos": "b"}),
+        ({"reservation": "a"}, {"reservation": "b"}),
+        ({"core_spec": "1"}, {"core_spec": "2"}),
+        ({"node_state": "up"}, {"node_state": "available"}),
+        ({"include_nodes": "a"}, {"include_nodes": "b"}),
+        ({"exclude_nodes": "a"}, {"exclude_nodes": "b"}),
+        ({"across_nodes": "a[1-2]"}, {"across_nodes": "a[1-3]"}),
+        ({"chunking": {"size": "2"}}, {"chunking": {"size": "3"}}),
+        ({"chunking": {"extra": "backfill"}}, {"chunking": {"extra": "discard"}}),
+        ({"chunking": {"size": "1"}}, {"chunking": {"size": "all"}}),
+        ({"share_allocation": "true"}, {"share_allocation": "max"}),
+        ({"tasks": "1"}, {"tasks": "2"}),
+        # One, and one for each CPU: equal as numbers, 1 and 1.0.
+        ({"tasks_per_node": "1"}, {"tasks_per_node": "all"}),
+    ],
+)
+def test_what_asks_for_another_allocation_has_another_key(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     assert key_of(FakeSched(), **one) != key_of(FakeSched(), **other)
     assert key_of(FakeSched(), **one) == key_of(FakeSched(), **one)
 
 
-@pytest.mark.parametrize("section", [
-    {"time_limit": "5"}, {"wrapper": "gdb"}, {"cluster_info": {"mem": "5"}},
-    {"mpirun_opts": {"extra": "-q"}}])
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"time_limit": "5"},
+        {"wrapper": "gdb"},
+        {"cluster_info": {"mem": "5"}},
+        {"mpirun_opts": {"extra": "-q"}},
+    ],
+)
 def test_what_does_not_concern_the_allocation_is_not_in_the_key(section: dict[str, Any]) -> None:
     assert key_of(FakeSched(), **section) == key_of(FakeSched())
 
@@ -553,7 +609,9 @@ def test_subclasses_add_keys_of_their_own_section() -> None:
     class Mine(Sectioned):
         # As plugins write it.
         JOB_SHARE_KEY_ATTRS = SchedulerPluginAdvanced.JOB_SHARE_KEY_ATTRS + [  # noqa: RUF005
-            "fake.features", "fake.limits"]
+            "fake.features",
+            "fake.limits",
+        ]
 
     with active(Mine()) as plugin:
         assert key_of(plugin, fake={"features": ["a"]}) != key_of(plugin, fake={"features": "b"})
@@ -562,7 +620,8 @@ def test_subclasses_add_keys_of_their_own_section() -> None:
 
 
 def test_a_key_that_does_not_exist_is_an_error_of_the_plugin_and_loses_no_test(
-        host: FakeHost) -> None:
+    host: FakeHost,
+) -> None:
     class Wrong(ConcurrentSched):
         JOB_SHARE_KEY_ATTRS = [*SchedulerPluginBasic.JOB_SHARE_KEY_ATTRS, "fake.quueue"]
 

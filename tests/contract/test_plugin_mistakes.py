@@ -40,11 +40,14 @@ def test_sys_exit_in_a_kickoff_ends_that_test_alone(host: FakeHost) -> None:
     assert [test.complete for test in tests] == [False, True, False]
 
 
-@pytest.mark.parametrize("status", [
-    TestStatusInfo(STATES.SCHEDULED, None),  # type: ignore[arg-type]
-    TestStatusInfo(None, "x"),  # type: ignore[arg-type]
-    TestStatusInfo(STATES.SCHED_ERROR, 7),  # type: ignore[arg-type]
-])
+@pytest.mark.parametrize(
+    "status",
+    [
+        TestStatusInfo(STATES.SCHEDULED, None),  # type: ignore[arg-type]
+        TestStatusInfo(None, "x"),  # type: ignore[arg-type]
+        TestStatusInfo(STATES.SCHED_ERROR, 7),  # type: ignore[arg-type]
+    ],
+)
 def test_a_status_that_is_no_text(host: FakeHost, status: TestStatusInfo) -> None:
     plugin = FakeSched()
     test = host.test()
@@ -70,8 +73,10 @@ def test_a_filter_that_gives_no_reason(answer: Any) -> None:
         def _filter_custom(self, sched_config: Any, node_name: str, node: Any) -> Any:
             return answer
 
-    with pytest.raises(SchedulerPluginError, match=r"_filter_custom\(\) .*'dummy'.* must give"), \
-            active(Filtering()) as plugin:
+    with (
+        pytest.raises(SchedulerPluginError, match=r"_filter_custom\(\) .*'dummy'.* must give"),
+        active(Filtering()) as plugin,
+    ):
         plugin.filtered_nodes(validate_config({}))
 
 
@@ -80,8 +85,10 @@ def test_a_filter_that_fails() -> None:
         def _filter_custom(self, sched_config: Any, node_name: str, node: Any) -> Any:
             raise KeyError("rack")
 
-    with pytest.raises(SchedulerPluginError, match=r"'dummy' .* KeyError in _filter_custom\(\)"), \
-            active(Filtering()) as plugin:
+    with (
+        pytest.raises(SchedulerPluginError, match=r"'dummy' .* KeyError in _filter_custom\(\)"),
+        active(Filtering()) as plugin,
+    ):
         plugin.filtered_nodes(validate_config({}))
 
 
@@ -95,12 +102,15 @@ def test_nodes_of_an_allocation_that_are_no_list_of_names(host: FakeHost, names:
         plugin.get_final_vars(test)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("lines", "problem"), [
-    ("#X a", "must give a list of lines"),
-    (None, "must give a list of lines"),
-    (["#X a", 3], "must give a list of lines"),
-    (["#X a\nrm -rf x"], "'rm -rf x' would be a command of its own"),
-])
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("#X a", "must give a list of lines"),
+        (None, "must give a list of lines"),
+        (["#X a", 3], "must give a list of lines"),
+        (["#X a\nrm -rf x"], "'rm -rf x' would be a command of its own"),
+    ],
+)
 def test_header_lines_that_are_none(lines: Any, problem: str) -> None:
     class Header(KickoffScriptHeader):
         def _kickoff_lines(self) -> Any:
@@ -117,7 +127,9 @@ def test_header_lines_as_some_write_them() -> None:
             return ["#X a\n#X b", "module load x\nexport Y=1"]
 
     assert Header("name", validate_config({})).get_lines()[1:] == [
-        "#X a\n#X b", "module load x\nexport Y=1"]
+        "#X a\n#X b",
+        "module load x\nexport Y=1",
+    ]
 
 
 def test_a_failed_variable_is_inert_in_a_shell(tmp_path: Path) -> None:
@@ -164,21 +176,46 @@ def test_an_error_of_a_method_names_it(host: FakeHost) -> None:
     assert re.search(rf"_available\(\) {where}", unavailable.unavailable_reason or "")
 
 
-@pytest.mark.parametrize("answer", [None, [{"n": 1}, {"n": 2}], [{"n": 1}], [[1], [2], [3]], "ab",
-                                    ("n1,n2", None), (None, None), 7])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [{"n": 1}, {"n": 2}],
+        [{"n": 1}],
+        [[1], [2], [3]],
+        "ab",
+        ("n1,n2", None),
+        (None, None),
+        7,
+    ],
+)
 def test_raw_node_data_that_is_no_list_and_extra(answer: Any) -> None:
     class Listing(Dummy):
         def _get_raw_node_data(self, sched_config: Any) -> Any:
             return answer
 
-    with active(Listing()) as plugin, \
-            pytest.raises(SchedulerPluginError, match=r"_get_raw_node_data\(\) .*'dummy'.* must "
-                          r"give .*'return nodes, None'.*It gave"):
+    with (
+        active(Listing()) as plugin,
+        pytest.raises(
+            SchedulerPluginError,
+            match=r"_get_raw_node_data\(\) .*'dummy'.* must "
+            r"give .*'return nodes, None'.*It gave",
+        ),
+    ):
         plugin.filtered_nodes(validate_config({}))
 
 
-@pytest.mark.parametrize("answer", [(["n1"], None), [["n1"], None], (("n1",), {}),
-                                    ({"n1"}, None), (iter(["n1"]), None), ({"n1": 1}, None)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (["n1"], None),
+        [["n1"], None],
+        (("n1",), {}),
+        ({"n1"}, None),
+        (iter(["n1"]), None),
+        ({"n1": 1}, None),
+    ],
+)
 def test_raw_node_data_as_some_write_it(answer: Any) -> None:
     class Listing(Dummy):
         def _get_raw_node_data(self, sched_config: Any) -> Any:
@@ -200,23 +237,36 @@ def test_a_description_of_a_node_that_fails() -> None:
         def _transform_raw_node_data(self, sched_config: Any, node_data: Any, extra: Any) -> Any:
             return {"name": node_data["name"]}
 
-    with active(Describing()) as plugin, pytest.raises(
-            SchedulerPluginError, match=r"_transform_raw_node_data\(\) .*'dummy'.* failed with "
-            r"KeyError: 'name'; for the raw data {'id': 'n1'") as caught:
+    with (
+        active(Describing()) as plugin,
+        pytest.raises(
+            SchedulerPluginError,
+            match=r"_transform_raw_node_data\(\) .*'dummy'.* failed with "
+            r"KeyError: 'name'; for the raw data {'id': 'n1'",
+        ) as caught,
+    ):
         plugin.filtered_nodes(validate_config({}))
     assert len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize(("change", "problem"), [
-    ({"VAR_CLASS": dict}, r"VAR_CLASS .*'fake' \(.*\) must be a class that is derived from "
-                          r"SchedulerVariables, not <class 'dict'>"),
-    ({"VAR_CLASS": "MyVars"}, "VAR_CLASS .* not 'MyVars'"),
-    ({"VAR_CLASS": None}, "VAR_CLASS .* not None"),
-    ({"KICKOFF_SCRIPT_HEADER_CLASS": object}, "KICKOFF_SCRIPT_HEADER_CLASS .* derived from "
-                                              "KickoffScriptHeader"),
-    ({"name": None}, "name .* must be a text, not None"),
-    ({"name": ""}, "name .* must be a text, not ''"),
-])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (
+            {"VAR_CLASS": dict},
+            r"VAR_CLASS .*'fake' \(.*\) must be a class that is derived from "
+            r"SchedulerVariables, not <class 'dict'>",
+        ),
+        ({"VAR_CLASS": "MyVars"}, "VAR_CLASS .* not 'MyVars'"),
+        ({"VAR_CLASS": None}, "VAR_CLASS .* not None"),
+        (
+            {"KICKOFF_SCRIPT_HEADER_CLASS": object},
+            "KICKOFF_SCRIPT_HEADER_CLASS .* derived from KickoffScriptHeader",
+        ),
+        ({"name": None}, "name .* must be a text, not None"),
+        ({"name": ""}, "name .* must be a text, not ''"),
+    ],
+)
 def test_parts_that_cannot_be_used(change: dict[str, Any], problem: str) -> None:
     plugin = FakeSched()
     for attribute, value in change.items():
@@ -230,8 +280,11 @@ def test_an_init_that_does_not_call_ours() -> None:
         def __init__(self) -> None:
             self.name = "forgetful"
 
-    with pytest.raises(SchedulerPluginError, match=r"__init__\(\) of its class Forgetful does not "
-                       r"call super\(\)\.__init__\(name, description\)"):
+    with pytest.raises(
+        SchedulerPluginError,
+        match=r"__init__\(\) of its class Forgetful does not "
+        r"call super\(\)\.__init__\(name, description\)",
+    ):
         Forgetful().activate()
 
 
@@ -266,14 +319,26 @@ def test_a_variable_that_is_made_from_one_that_is_not_known_yet() -> None:
     assert inside["read"] == {"nodes": "1 nodes"} and inside["errors"] == []
 
 
-@pytest.mark.parametrize(("attribute", "value"), [
-    ("JOB_STATUS_TIMEOUT", "5"), ("JOB_STATUS_TIMEOUT", -1), ("JOB_STATUS_TIMEOUT", None),
-    ("KICKOFFS_AT_ONCE", "x"), ("KICKOFFS_AT_ONCE", 0), ("KICKOFFS_AT_ONCE", 2.5),
-    ("KICKOFFS_AT_ONCE", True), ("JOB_END_GRACE", "long"), ("KICKOFF_GRACE", float("nan")),
-    ("priority", "high"), ("JOB_SHARE_KEY_ATTRS", "partition"), ("JOB_INFO_KEYS", "id"),
-])
-def test_settings_that_cannot_be_used_are_refused_when_it_is_loaded(attribute: str, value: Any
-                                                                    ) -> None:
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("JOB_STATUS_TIMEOUT", "5"),
+        ("JOB_STATUS_TIMEOUT", -1),
+        ("JOB_STATUS_TIMEOUT", None),
+        ("KICKOFFS_AT_ONCE", "x"),
+        ("KICKOFFS_AT_ONCE", 0),
+        ("KICKOFFS_AT_ONCE", 2.5),
+        ("KICKOFFS_AT_ONCE", True),
+        ("JOB_END_GRACE", "long"),
+        ("KICKOFF_GRACE", float("nan")),
+        ("priority", "high"),
+        ("JOB_SHARE_KEY_ATTRS", "partition"),
+        ("JOB_INFO_KEYS", "id"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_when_it_is_loaded(
+    attribute: str, value: Any
+) -> None:
     plugin = FakeSched("odd")
     setattr(plugin, attribute, value)
     with pytest.raises(SchedulerPluginError) as caught:

@@ -76,6 +76,7 @@ def runs(pid: int | str) -> bool:
 
 # ------------------------------------------------------------------------------------ the lifecycle
 
+
 def test_a_job_runs_its_test_and_says_so(plugin: QuickRaw, host: FakeHost) -> None:
     gate = host.folder / "gate"
     os.mkfifo(gate)
@@ -115,8 +116,9 @@ def test_two_jobs_are_never_known_by_the_same(plugin: QuickRaw, host: FakeHost) 
     assert len({info_of(test)["uniq_id"] for test in tests}) == 3
 
 
-def test_what_happens_before_the_kickoff_log_is_in_the_sched_log(plugin: QuickRaw, host: FakeHost
-                                                                 ) -> None:
+def test_what_happens_before_the_kickoff_log_is_in_the_sched_log(
+    plugin: QuickRaw, host: FakeHost
+) -> None:
     # An interpreter that writes before the script can say where to.
     test = host.test({}, scheduler="raw")
     test.shebang = "#!/bin/cat"
@@ -129,8 +131,9 @@ def test_what_happens_before_the_kickoff_log_is_in_the_sched_log(plugin: QuickRa
     assert not job.kickoff_log.exists()
 
 
-def test_a_script_that_cannot_be_started_is_an_error_of_its_tests(plugin: QuickRaw, host: FakeHost
-                                                                  ) -> None:
+def test_a_script_that_cannot_be_started_is_an_error_of_its_tests(
+    plugin: QuickRaw, host: FakeHost
+) -> None:
     test = host.test({}, scheduler="raw")
     test.shebang = "#!/no/such/interpreter"
     errors = plugin.schedule_tests(host.pav_cfg, [test])
@@ -141,7 +144,8 @@ def test_a_script_that_cannot_be_started_is_an_error_of_its_tests(plugin: QuickR
 
 @pytest.mark.parametrize("limited", [False, True])
 def test_a_job_that_dies_before_its_test_starts_is_an_error_after_a_while(
-        plugin: QuickRaw, host: FakeHost, limited: bool) -> None:
+    plugin: QuickRaw, host: FakeHost, limited: bool
+) -> None:
     host.pav("for i in 1 2 3 4 5 6 7; do echo line $i; done; exit 7")
     plugin.JOB_END_GRACE = 1.0  # type: ignore[misc]
     test = start(plugin, host, {"raw": {"concurrent": "1" if limited else None}})[0]
@@ -179,6 +183,7 @@ def test_a_lost_job_ends_all_of_its_tests(plugin: QuickRaw, host: FakeHost) -> N
 
 # ------------------------------------------------------------------------------ what a job leaves
 
+
 def child_of(pid: int) -> int:
     """The only child of a process."""
     pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -197,15 +202,20 @@ def test_a_job_is_not_over_while_processes_of_it_go_on(plugin: QuickRaw, host: F
     host.pav(f"(setsid sh -c 'echo $$ > {host.folder}/left; exec sleep 60' &)\nexec sleep 60")
     test = start(plugin, host, {})[0]
     info = info_of(test)
-    left = until(lambda: (host.folder / "left").exists()
-                 and (host.folder / "left").read_text().strip(), "the test's start")
+    left = until(
+        lambda: (host.folder / "left").exists() and (host.folder / "left").read_text().strip(),
+        "the test's start",
+    )
     kill_guarded(int(info["pid"]))
     until(lambda: not runs(info["pid"]), "the end of the first process")
-    status = until(lambda: (found := plugin.job_status(host.pav_cfg, test)).note.count("signal 9")
-                   and found, "how it ended")
+    status = until(
+        lambda: (found := plugin.job_status(host.pav_cfg, test)).note.count("signal 9") and found,
+        "how it ended",
+    )
     assert status.state == STATES.SCHED_STARTUP
     assert f"The process {info['pid']} has ended. It was killed by signal 9. These of its " in (
-        status.note)
+        status.note
+    )
     assert left in status.note.split("go on: ")[1].rstrip(".").replace(".", ",").split(", ")
     assert not test.complete
     # Any process may cancel it.
@@ -215,14 +225,17 @@ def test_a_job_is_not_over_while_processes_of_it_go_on(plugin: QuickRaw, host: F
     assert "is over" in test.status.current().note
 
 
-def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(plugin: QuickRaw,
-                                                                     host: FakeHost) -> None:
+def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(
+    plugin: QuickRaw, host: FakeHost
+) -> None:
     # No guard: this is the job's first process, and its session.
     test = host.test({}, scheduler="raw")
     test.shebang = f"#!{host.folder}/shell"
     shell = host.folder / "shell"
-    shell.write_text(f"#!/bin/bash\nenv -i /bin/sleep 60 &\necho $! > {host.folder}/left\n"
-                     "/bin/sleep 60 & kill -9 $$\n")
+    shell.write_text(
+        f"#!/bin/bash\nenv -i /bin/sleep 60 &\necho $! > {host.folder}/left\n"
+        "/bin/sleep 60 & kill -9 $$\n"
+    )
     shell.chmod(0o755)
     assert plugin.schedule_tests(host.pav_cfg, [test]) == []
     until(lambda: not runs(info_of(test)["pid"]), "the end of the first process")
@@ -233,7 +246,8 @@ def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(plugin: Qu
 
 
 def test_one_look_at_all_processes_serves_all_jobs_of_a_poll(
-        plugin: QuickRaw, host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin: QuickRaw, host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = []
 
     class Counted(raw_processes.Snapshot):
@@ -246,7 +260,7 @@ def test_one_look_at_all_processes_serves_all_jobs_of_a_poll(
     plugin.JOB_END_GRACE = 3600.0  # type: ignore[misc]
     gate = host.folder / "gate"
     os.mkfifo(gate)
-    host.pav(f'test $2 != s1.5 || read line < {gate}')
+    host.pav(f"test $2 != s1.5 || read line < {gate}")
     tests = start(plugin, host, *[OWN] * 5)
     until(lambda: not any(runs(info_of(test)["pid"]) for test in tests[:4]), "four ends")
     assert plugin.job_status(host.pav_cfg, tests[4]).state == STATES.SCHED_STARTUP
@@ -265,14 +279,22 @@ def test_one_look_at_all_processes_serves_all_jobs_of_a_poll(
 
 # --------------------------------------------------------------------------------------- cancelling
 
+
 def test_cancel_ends_all_processes_of_a_job(plugin: QuickRaw, host: FakeHost) -> None:
     # One ignores TERM, and one has left the session.
-    host.pav(f'(trap "" TERM; echo $BASHPID > {host.folder}/deaf; while :; do sleep 0.1; done) &\n'
-             f"setsid sh -c 'echo $$ > {host.folder}/gone; exec sleep 60' &\nwait")
+    host.pav(
+        f'(trap "" TERM; echo $BASHPID > {host.folder}/deaf; while :; do sleep 0.1; done) &\n'
+        f"setsid sh -c 'echo $$ > {host.folder}/gone; exec sleep 60' &\nwait"
+    )
     test = start(plugin, host, {})[0]
-    pids = [until(lambda name=name: (host.folder / name).exists()
-                  and (host.folder / name).read_text().strip(), name)
-            for name in ("deaf", "gone")]
+    pids = [
+        until(
+            lambda name=name: (host.folder / name).exists()
+            and (host.folder / name).read_text().strip(),
+            name,
+        )
+        for name in ("deaf", "gone")
+    ]
     assert all(runs(pid) for pid in pids)
     assert plugin.cancel(JobInfo(info_of(test))) is None
     assert not any(runs(pid) for pid in [*pids, info_of(test)["pid"]])
@@ -287,8 +309,9 @@ def test_cancelling_what_is_over_is_a_success(plugin: QuickRaw, host: FakeHost) 
     assert plugin.cancel(JobInfo(info_of(test))) is None
 
 
-def test_a_job_of_another_host_can_be_neither_seen_nor_cancelled(plugin: QuickRaw, host: FakeHost
-                                                                 ) -> None:
+def test_a_job_of_another_host_can_be_neither_seen_nor_cancelled(
+    plugin: QuickRaw, host: FakeHost
+) -> None:
     host.pav("sleep 60")
     test = start(plugin, host, {})[0]
     assert test.job is not None
@@ -315,14 +338,21 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-@pytest.mark.parametrize(("forge", "note"), [
-    ({"start_time": "1"}, "another process has its pid"),
-    ({"boot_id": "another boot"}, "was rebooted"),
-    ({"start_time": "", "boot_id": ""}, "Cannot tell"),
-])
+@pytest.mark.parametrize(
+    ("forge", "note"),
+    [
+        ({"start_time": "1"}, "another process has its pid"),
+        ({"boot_id": "another boot"}, "was rebooted"),
+        ({"start_time": "", "boot_id": ""}, "Cannot tell"),
+    ],
+)
 def test_a_process_that_is_not_the_jobs_is_never_signalled(
-        plugin: QuickRaw, host: FakeHost, bystander: subprocess.Popen[bytes],
-        forge: dict[str, str], note: str) -> None:
+    plugin: QuickRaw,
+    host: FakeHost,
+    bystander: subprocess.Popen[bytes],
+    forge: dict[str, str],
+    note: str,
+) -> None:
     host.pav("true")
     test = start(plugin, host, {})[0]
     assert test.job is not None
@@ -337,11 +367,21 @@ def test_a_process_that_is_not_the_jobs_is_never_signalled(
     test.job.info = real
 
 
-@pytest.mark.parametrize("info", [
-    {"pid": "0"}, {"pid": "-1"}, {"pid": "1"}, {"pid": "x"}, {"pid": ""}, {"uniq_id": ""},
-    {"host": ""}])
-def test_a_damaged_record_is_a_warning_and_a_message(plugin: QuickRaw, host: FakeHost,
-                                                     info: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"pid": "0"},
+        {"pid": "-1"},
+        {"pid": "1"},
+        {"pid": "x"},
+        {"pid": ""},
+        {"uniq_id": ""},
+        {"host": ""},
+    ],
+)
+def test_a_damaged_record_is_a_warning_and_a_message(
+    plugin: QuickRaw, host: FakeHost, info: dict[str, str]
+) -> None:
     host.pav("true")
     test = start(plugin, host, {})[0]
     assert test.job is not None
@@ -442,13 +482,21 @@ for number in range(first, first + {count}):
 """
 
 
-def test_one_after_the_other_in_kickoff_order_over_two_processes(plugin: QuickRaw, host: FakeHost
-                                                                 ) -> None:
+def test_one_after_the_other_in_kickoff_order_over_two_processes(
+    plugin: QuickRaw, host: FakeHost
+) -> None:
     log = logged(host, 0.05)
     count = 5
     code = KICK_OFF.format(here=str(Path(__file__).parent), folder=str(host.folder), count=count)
-    starters = [subprocess.Popen([sys.executable, "-c", code, str(first)], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, text=True) for first in (1, 101)]
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(first)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first in (1, 101)
+    ]
     kicked_off: list[tuple[int, str]] = []
     for starter in starters:
         assert starter.stdout is not None
@@ -471,6 +519,7 @@ def test_one_after_the_other_in_kickoff_order_over_two_processes(plugin: QuickRa
 
 # ---------------------------------------------------------------------------- nothing is left over
 
+
 def children(state: str | None = None) -> list[int]:
     """The pids of our children; of those in one state."""
     found = []
@@ -487,16 +536,21 @@ def test_fifty_jobs_leave_no_zombies_and_no_open_files(plugin: QuickRaw, host: F
     start(plugin, host, OWN)
     before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208
     family = set(children())
-    tests = start(plugin, host, *[dict(OWN, raw={"concurrent": "8" if number % 5 == 0 else None})
-                                  for number in range(50)])
+    tests = start(
+        plugin,
+        host,
+        *[dict(OWN, raw={"concurrent": "8" if number % 5 == 0 else None}) for number in range(50)],
+    )
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     assert len({info_of(test)["pid"] for test in tests}) == 50
     # Nobody asks about them, and they are waited for all the same.
     until(lambda: not set(children()) - family, "the end of all jobs, zombies included", 60)
     assert children("Z") == []
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-    until(lambda: not [thread for thread in threading.enumerate()
-                       if thread.name == "raw-job-reaper"], "the end of the waiting thread")
+    until(
+        lambda: not [thread for thread in threading.enumerate() if thread.name == "raw-job-reaper"],
+        "the end of the waiting thread",
+    )
 
 
 def test_status_of_many_jobs_is_quick(plugin: QuickRaw, host: FakeHost) -> None:
@@ -510,6 +564,7 @@ def test_status_of_many_jobs_is_quick(plugin: QuickRaw, host: FakeHost) -> None:
 
 
 # -------------------------------------------------------------------------------------- the rest
+
 
 def test_what_raw_is(plugin: QuickRaw) -> None:
     assert (plugin.name, plugin.priority, plugin.IS_CONCURRENT) == ("raw", 0, True)
@@ -531,6 +586,6 @@ def test_variables_on_the_allocation(plugin: QuickRaw, host: FakeHost) -> None:
     assert final["test_min_cpus"] == final["tasks_per_node"] == final["tasks_total"] == str(cpus)
     # Whole GiB here, as in Pavilion 2.6.
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert final["test_min_mem"] == str(total // 1024 ** 3)
+    assert final["test_min_mem"] == str(total // 1024**3)
     assert final["test_cmd"] == ""
     assert final["errors"] == []

@@ -14,27 +14,60 @@ from pavilion.schedulers.config import CONFIG_DEFAULTS
 from pavilion.schedulers.plugins.raw import RawVars
 from pavilion.schedulers.vars import dfr_var_method, var_method
 
-GIB = 1024 ** 3
+GIB = 1024**3
 NOT_DEFERRED = {
-    "account", "chunk_ids", "chunk_size", "concurrent_default", "errors", "min_cpus", "min_mem",
-    "node_list", "node_list_id", "nodes", "partition", "qos", "requested_nodes", "reservation",
-    "tasks_per_node", "test_cmd"}
-DEFERRED = {"srun_args", "tasks_total", "test_min_cpus", "test_min_mem", "test_node_list",
-            "test_nodes"}
+    "account",
+    "chunk_ids",
+    "chunk_size",
+    "concurrent_default",
+    "errors",
+    "min_cpus",
+    "min_mem",
+    "node_list",
+    "node_list_id",
+    "nodes",
+    "partition",
+    "qos",
+    "requested_nodes",
+    "reservation",
+    "tasks_per_node",
+    "test_cmd",
+}
+DEFERRED = {
+    "srun_args",
+    "tasks_total",
+    "test_min_cpus",
+    "test_min_mem",
+    "test_node_list",
+    "test_nodes",
+}
 NODES: dict[str, Any] = {
     name: {"name": name, "up": True, "available": True, "cpus": cpus, "mem": mem * GIB}
-    for name, cpus, mem in (("n10", 8, 64), ("n2", 16, 32), ("n1", 32, 128), ("n3", 16, 64))}
+    for name, cpus, mem in (("n10", 8, 64), ("n2", 16, 32), ("n1", 32, 128), ("n3", 16, 64))
+}
 CHUNKS = [["n1", "n2"], ["n3", "n10"]]
 
 
-def make(cls: type[SchedulerVariables] = SchedulerVariables, *, nodes: Any = None,
-         chunks: Any = None, node_list_id: int | None = None, deferred: bool = True,
-         **schedule: Any) -> SchedulerVariables:
-    return cls(validate_config(schedule), nodes=nodes, chunks=chunks,
-               node_list_id=node_list_id, deferred=deferred)
+def make(
+    cls: type[SchedulerVariables] = SchedulerVariables,
+    *,
+    nodes: Any = None,
+    chunks: Any = None,
+    node_list_id: int | None = None,
+    deferred: bool = True,
+    **schedule: Any,
+) -> SchedulerVariables:
+    return cls(
+        validate_config(schedule),
+        nodes=nodes,
+        chunks=chunks,
+        node_list_id=node_list_id,
+        deferred=deferred,
+    )
 
 
 # ------------------------------------------------------------------------------------ the names
+
 
 @pytest.mark.parametrize("cls", [SchedulerVariables, RawVars])
 def test_there_are_exactly_these_variables(cls: type[SchedulerVariables]) -> None:
@@ -45,8 +78,7 @@ def test_there_are_exactly_these_variables(cls: type[SchedulerVariables]) -> Non
 
 def test_which_are_deferred() -> None:
     outside = make(nodes=NODES, chunks=CHUNKS)
-    assert {key for key in outside
-            if isinstance(outside[key], DeferredVariable)} == DEFERRED
+    assert {key for key in outside if isinstance(outside[key], DeferredVariable)} == DEFERRED
     assert {key for key in outside if outside.info(key)["deferred"]} == DEFERRED
     inside = make(nodes=NODES, chunks=CHUNKS, deferred=False)
     assert {key for key in inside if isinstance(inside[key], DeferredVariable)} == set()
@@ -81,69 +113,126 @@ def test_the_present_value_is_the_example_of_a_variable_without_one() -> None:
             return "l"
 
     assert make(MyVars).info("queue") == {
-        "name": "queue", "deferred": False, "help": "Where it waits.", "example": "q"}
+        "name": "queue",
+        "deferred": False,
+        "help": "Where it waits.",
+        "example": "q",
+    }
     assert make(MyVars).info("later")["example"] == SchedulerVariables.NO_EXAMPLE
 
 
 # ----------------------------------------------------------------------------------- the values
 
+
 def test_values_without_nodes_come_from_the_configuration() -> None:
-    sched_vars = make(deferred=False,
-                      cluster_info={"node_count": "12", "cpus": "24", "mem": str(48 * GIB)})
+    sched_vars = make(
+        deferred=False, cluster_info={"node_count": "12", "cpus": "24", "mem": str(48 * GIB)}
+    )
     assert {key: sched_vars[key] for key in sched_vars} == {
-        "account": "", "partition": "", "qos": "", "reservation": "",
-        "chunk_ids": [], "chunk_size": "", "requested_nodes": "",
-        "concurrent_default": "1", "errors": [],
-        "nodes": "12", "node_list": [], "node_list_id": "",
-        "min_cpus": "24", "min_mem": str(48 * GIB),
-        "tasks_per_node": "1", "test_cmd": "", "tasks_total": "0",
-        "test_nodes": "0", "test_node_list": [], "test_min_cpus": "24",
-        "test_min_mem": str(48 * GIB), "srun_args": '--nodes="12"',
+        "account": "",
+        "partition": "",
+        "qos": "",
+        "reservation": "",
+        "chunk_ids": [],
+        "chunk_size": "",
+        "requested_nodes": "",
+        "concurrent_default": "1",
+        "errors": [],
+        "nodes": "12",
+        "node_list": [],
+        "node_list_id": "",
+        "min_cpus": "24",
+        "min_mem": str(48 * GIB),
+        "tasks_per_node": "1",
+        "test_cmd": "",
+        "tasks_total": "0",
+        "test_nodes": "0",
+        "test_node_list": [],
+        "test_min_cpus": "24",
+        "test_min_mem": str(48 * GIB),
+        "srun_args": '--nodes="12"',
     }
 
 
 def test_values_with_nodes() -> None:
     # By position, as older plugins give them.
     sched_vars = SchedulerVariables(
-        validate_config({"nodes": "all", "tasks_per_node": "50%", "account": "sci",
-                         "partition": "main", "qos": "high", "reservation": "res"}),
-        NODES, CHUNKS, 3, False)
+        validate_config(
+            {
+                "nodes": "all",
+                "tasks_per_node": "50%",
+                "account": "sci",
+                "partition": "main",
+                "qos": "high",
+                "reservation": "res",
+            }
+        ),
+        NODES,
+        CHUNKS,
+        3,
+        False,
+    )
     assert {key: sched_vars[key] for key in sched_vars} == {
-        "account": "sci", "partition": "main", "qos": "high", "reservation": "res",
-        "chunk_ids": ["0", "1"], "chunk_size": "2", "requested_nodes": "2",
-        "concurrent_default": "1", "errors": [],
-        "nodes": "4", "node_list": ["n1", "n2", "n3", "n10"], "node_list_id": "3",
-        "min_cpus": "8", "min_mem": str(32 * GIB),
-        "tasks_per_node": "4", "test_cmd": "", "tasks_total": "16",
-        "test_nodes": "4", "test_node_list": ["n1", "n2", "n3", "n10"],
-        "test_min_cpus": "8", "test_min_mem": str(32 * GIB),
+        "account": "sci",
+        "partition": "main",
+        "qos": "high",
+        "reservation": "res",
+        "chunk_ids": ["0", "1"],
+        "chunk_size": "2",
+        "requested_nodes": "2",
+        "concurrent_default": "1",
+        "errors": [],
+        "nodes": "4",
+        "node_list": ["n1", "n2", "n3", "n10"],
+        "node_list_id": "3",
+        "min_cpus": "8",
+        "min_mem": str(32 * GIB),
+        "tasks_per_node": "4",
+        "test_cmd": "",
+        "tasks_total": "16",
+        "test_nodes": "4",
+        "test_node_list": ["n1", "n2", "n3", "n10"],
+        "test_min_cpus": "8",
+        "test_min_mem": str(32 * GIB),
         "srun_args": '--account="sci" --partition="main" --qos="high" --reservation="res" '
-                     '--nodes="4"',
+        '--nodes="4"',
     }
 
 
-@pytest.mark.parametrize(("schedule", "expected"), [
-    ({"nodes": "1"}, "1"),
-    ({"nodes": "3"}, "3"),
-    ({"nodes": "4", "min_nodes": "2"}, "2-4"),
-    ({"nodes": "all"}, "8"),
-    ({"nodes": "25%"}, "2"),
-    ({"nodes": "100", "min_nodes": "2"}, "2-8"),
-    ({}, "1"),
-    ({"tasks": "5"}, "1-8"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"nodes": "1"}, "1"),
+        ({"nodes": "3"}, "3"),
+        ({"nodes": "4", "min_nodes": "2"}, "2-4"),
+        ({"nodes": "all"}, "8"),
+        ({"nodes": "25%"}, "2"),
+        ({"nodes": "100", "min_nodes": "2"}, "2-8"),
+        ({}, "1"),
+        ({"tasks": "5"}, "1-8"),
+    ],
+)
 def test_requested_nodes_is_a_number_or_a_range(schedule: dict[str, Any], expected: str) -> None:
     chunk = [f"n{number}" for number in range(8)]
     sched_vars = SchedulerVariables(validate_config(schedule), chunks=[chunk])
     assert sched_vars["requested_nodes"] == expected
 
 
-@pytest.mark.parametrize(("tasks_per_node", "at_least", "expected"), [
-    ("3", None, "3"), ("all", None, "8"), ("min", None, "1"), ("50%", None, "4"),
-    ("1%", None, "1"), ("1%", "3", "3"), ("99%", None, "7"),
-])
-def test_tasks_per_node_counts_on_the_smallest_node(tasks_per_node: str, at_least: str | None,
-                                                    expected: str) -> None:
+@pytest.mark.parametrize(
+    ("tasks_per_node", "at_least", "expected"),
+    [
+        ("3", None, "3"),
+        ("all", None, "8"),
+        ("min", None, "1"),
+        ("50%", None, "4"),
+        ("1%", None, "1"),
+        ("1%", "3", "3"),
+        ("99%", None, "7"),
+    ],
+)
+def test_tasks_per_node_counts_on_the_smallest_node(
+    tasks_per_node: str, at_least: str | None, expected: str
+) -> None:
     sched_vars = make(nodes=NODES, tasks_per_node=tasks_per_node, min_tasks_per_node=at_least)
     assert sched_vars["tasks_per_node"] == expected
 
@@ -160,12 +249,19 @@ def test_nodes_of_which_nothing_but_the_name_is_known() -> None:
     assert sched_vars["errors"] == []
 
 
-@pytest.mark.parametrize(("command", "wrapper", "expected"), [
-    ("mpirun -n 4", None, "mpirun -n 4"), ("mpirun", "gdb -ex run", "mpirun gdb -ex run"),
-    ("", "nice", "nice"), (None, "nice", "nice"), (None, None, ""),
-])
-def test_test_cmd_is_the_plugins_command_and_the_wrapper(command: str | None, wrapper: str | None,
-                                                         expected: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "wrapper", "expected"),
+    [
+        ("mpirun -n 4", None, "mpirun -n 4"),
+        ("mpirun", "gdb -ex run", "mpirun gdb -ex run"),
+        ("", "nice", "nice"),
+        (None, "nice", "nice"),
+        (None, None, ""),
+    ],
+)
+def test_test_cmd_is_the_plugins_command_and_the_wrapper(
+    command: str | None, wrapper: str | None, expected: str
+) -> None:
     class MyVars(SchedulerVariables):
         def _test_cmd(self) -> str:
             return command  # type: ignore[return-value]
@@ -181,16 +277,33 @@ def test_test_cmd_may_be_deferred() -> None:
             return self._with_wrapper(f"launch -N {self.test_nodes()}")
 
     assert isinstance(make(MyVars, wrapper="nice")["test_cmd"], DeferredVariable)
-    assert make(MyVars, nodes=NODES, wrapper="nice", deferred=False)[
-        "test_cmd"] == "launch -N 4 nice"
+    assert (
+        make(MyVars, nodes=NODES, wrapper="nice", deferred=False)["test_cmd"] == "launch -N 4 nice"
+    )
 
 
 def test_mpirun_opts() -> None:
-    sched_vars = make(mpirun_opts={"bind_to": "core", "rank_by": "slot",
-                                   "mca": ["btl tcp,self", "x 1"], "extra": ["--quiet"]})
+    sched_vars = make(
+        mpirun_opts={
+            "bind_to": "core",
+            "rank_by": "slot",
+            "mca": ["btl tcp,self", "x 1"],
+            "extra": ["--quiet"],
+        }
+    )
     assert sched_vars.mpirun_opts() == [
-        "-N", "1", "--rank-by", "slot", "--bind-to", "core", "--mca", "btl tcp,self",
-        "--mca", "x 1", "--quiet"]
+        "-N",
+        "1",
+        "--rank-by",
+        "slot",
+        "--bind-to",
+        "core",
+        "--mca",
+        "btl tcp,self",
+        "--mca",
+        "x 1",
+        "--quiet",
+    ]
     assert make(tasks_per_node="4").mpirun_opts() == ["-N", "4"]
 
 
@@ -213,6 +326,7 @@ def test_concurrent_default_of_raw(concurrent: str | None, expected: str) -> Non
 
 
 # ----------------------------------------------------------------------------------- the errors
+
 
 class FailingVars(SchedulerVariables):
     """One that fails, one that is nonsense, one that is unset."""
@@ -250,8 +364,10 @@ class FailingVars(SchedulerVariables):
         """Gives None in the allocation."""
 
 
-@pytest.mark.parametrize(("key", "reason"), [
-    ("broken", "the queue is on fire"), ("missing_key", "nothing"), ("nonsense", "object")])
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [("broken", "the queue is on fire"), ("missing_key", "nothing"), ("nonsense", "object")],
+)
 def test_a_variable_that_fails_is_a_note_and_an_error(key: str, reason: str) -> None:
     sched_vars = make(FailingVars)
     value = sched_vars[key]
@@ -344,6 +460,7 @@ def test_unknown_variables() -> None:
 
 
 # -------------------------------------------------------------------------------- the subclasses
+
 
 class PatternVars(SchedulerVariables):
     """The way plugins in the field are written."""

@@ -30,11 +30,17 @@ from pavilion.schedulers.time_limits import TimeLimit
 
 @pytest.fixture(autouse=True)
 def _tables_are_left_as_they_were() -> Iterator[None]:
-    before = ([elem.name for elem in ScheduleConfig.ELEMENTS], set(CONFIG_VALIDATORS),
-              copy.deepcopy(CONFIG_DEFAULTS))
+    before = (
+        [elem.name for elem in ScheduleConfig.ELEMENTS],
+        set(CONFIG_VALIDATORS),
+        copy.deepcopy(CONFIG_DEFAULTS),
+    )
     yield
-    assert before == ([elem.name for elem in ScheduleConfig.ELEMENTS], set(CONFIG_VALIDATORS),
-                      CONFIG_DEFAULTS)
+    assert before == (
+        [elem.name for elem in ScheduleConfig.ELEMENTS],
+        set(CONFIG_VALIDATORS),
+        CONFIG_DEFAULTS,
+    )
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -56,29 +62,84 @@ def value_of(section: dict[str, Any], key: str) -> Any:
 
 # What an empty section becomes.
 DEFAULTS = {
-    "nodes": None, "min_nodes": None, "tasks": None, "min_tasks_per_node": None,
-    "tasks_per_node": 1, "node_state": "up", "share_allocation": True,
-    "partition": None, "qos": None, "account": None, "reservation": None, "wrapper": None,
-    "core_spec": None, "time_limit": 1,
-    "across_nodes": [], "include_nodes": [], "exclude_nodes": [],
-    "chunking.size": 0, "chunking.node_selection": "contiguous", "chunking.extra": "backfill",
-    "cluster_info.node_count": 1, "cluster_info.mem": 1000, "cluster_info.cpus": 4,
-    "mpirun_opts.bind_to": None, "mpirun_opts.rank_by": None, "mpirun_opts.mca": [],
+    "nodes": None,
+    "min_nodes": None,
+    "tasks": None,
+    "min_tasks_per_node": None,
+    "tasks_per_node": 1,
+    "node_state": "up",
+    "share_allocation": True,
+    "partition": None,
+    "qos": None,
+    "account": None,
+    "reservation": None,
+    "wrapper": None,
+    "core_spec": None,
+    "time_limit": 1,
+    "across_nodes": [],
+    "include_nodes": [],
+    "exclude_nodes": [],
+    "chunking.size": 0,
+    "chunking.node_selection": "contiguous",
+    "chunking.extra": "backfill",
+    "cluster_info.node_count": 1,
+    "cluster_info.mem": 1000,
+    "cluster_info.cpus": 4,
+    "mpirun_opts.bind_to": None,
+    "mpirun_opts.rank_by": None,
+    "mpirun_opts.mca": [],
     "mpirun_opts.extra": [],
     "flex_scheduled": True,
 }
 # The same as they stand in the table of defaults: written as a user would write them.
 RAW_DEFAULTS = {
-    "tasks_per_node": "1", "time_limit": "1", "chunking.size": "0",
-    "cluster_info.node_count": "1", "cluster_info.mem": "1000", "cluster_info.cpus": "4",
+    "tasks_per_node": "1",
+    "time_limit": "1",
+    "chunking.size": "0",
+    "cluster_info.node_count": "1",
+    "cluster_info.mem": "1000",
+    "cluster_info.cpus": "4",
 }
-NODE_COUNTS = [("1", 1), ("17", 17), (" 5 ", 5), ("50%", 0.5), ("100%", 1.0), ("12.5%", 0.125),
-               ("all", 1.0), ("ALL", 1.0), (3, 3), (0.25, 0.25), (1.0, 1.0)]
-BAD_NODE_COUNTS = ["-1", "101%", "-5%", "some", "", "1.5", "%", "nan%", "inf%", 1.5, -3, True,
-                   math.nan, math.inf, -math.inf, [1]]
-HOST_LISTS = [("node[09-11]", ["node09", "node10", "node11"]), ("a,b[1-2]", ["a", "b1", "b2"]),
-              (["a", "b[1-2]"], ["a", "b1", "b2"]), (["a,b", "b,c"], ["a", "b", "c"]),
-              ([], []), ("n1", ["n1"]), (("n1", "n2"), ["n1", "n2"])]
+NODE_COUNTS = [
+    ("1", 1),
+    ("17", 17),
+    (" 5 ", 5),
+    ("50%", 0.5),
+    ("100%", 1.0),
+    ("12.5%", 0.125),
+    ("all", 1.0),
+    ("ALL", 1.0),
+    (3, 3),
+    (0.25, 0.25),
+    (1.0, 1.0),
+]
+BAD_NODE_COUNTS = [
+    "-1",
+    "101%",
+    "-5%",
+    "some",
+    "",
+    "1.5",
+    "%",
+    "nan%",
+    "inf%",
+    1.5,
+    -3,
+    True,
+    math.nan,
+    math.inf,
+    -math.inf,
+    [1],
+]
+HOST_LISTS = [
+    ("node[09-11]", ["node09", "node10", "node11"]),
+    ("a,b[1-2]", ["a", "b1", "b2"]),
+    (["a", "b[1-2]"], ["a", "b1", "b2"]),
+    (["a,b", "b,c"], ["a", "b", "c"]),
+    ([], []),
+    ("n1", ["n1"]),
+    (("n1", "n2"), ["n1", "n2"]),
+]
 BAD_HOST_LISTS = ["node[1-", "node[2-1]", "node[a-b]", ["fine", "not[fine"]]
 TEXTS = [("text", "text"), ("", "")]
 BINDINGS = [(option, option) for option in sched_config.MPIRUN_BIND_OPTS] + [("l2CACHE", "L2cache")]
@@ -88,21 +149,54 @@ ACCEPTED: dict[str, list[tuple[Any, Any]]] = {
     "min_nodes": NODE_COUNTS,
     "tasks": [("1", 1), ("12", 12), (7, 7)],
     "min_tasks_per_node": [("1", 1), (3, 3)],
-    "tasks_per_node": [("1", 1), ("4", 4), (4, 4), ("all", 1.0), ("All", 1.0), ("min", 1),
-                       ("25%", 0.25), (0.25, 0.25)],
+    "tasks_per_node": [
+        ("1", 1),
+        ("4", 4),
+        (4, 4),
+        ("all", 1.0),
+        ("All", 1.0),
+        ("min", 1),
+        ("25%", 0.25),
+        (0.25, 0.25),
+    ],
     "node_state": [("up", "up"), ("available", "available"), ("Available", "available")],
-    "share_allocation": [("true", True), ("True", True), ("false", False), ("FALSE", False),
-                         (False, False), (True, True), ("max", "max"), ("MAX", "max"),
-                         ("whatever", True)],
-    "partition": TEXTS, "qos": TEXTS, "account": TEXTS, "reservation": TEXTS, "wrapper": TEXTS,
+    "share_allocation": [
+        ("true", True),
+        ("True", True),
+        ("false", False),
+        ("FALSE", False),
+        (False, False),
+        (True, True),
+        ("max", "max"),
+        ("MAX", "max"),
+        ("whatever", True),
+    ],
+    "partition": TEXTS,
+    "qos": TEXTS,
+    "account": TEXTS,
+    "reservation": TEXTS,
+    "wrapper": TEXTS,
     "core_spec": TEXTS,
-    "time_limit": [("1", 1), ("48", 48), (2, 2), (2.0, 2), ("60m", 1), ("1:00:00", 1),
-                   ("0.5", TimeLimit(1800)), (0.5, TimeLimit(1800)), ("30m", TimeLimit(1800)),
-                   ("0:30:00", TimeLimit(1800)), ("1h30m", TimeLimit(5400))],
-    "across_nodes": HOST_LISTS, "include_nodes": HOST_LISTS, "exclude_nodes": HOST_LISTS,
+    "time_limit": [
+        ("1", 1),
+        ("48", 48),
+        (2, 2),
+        (2.0, 2),
+        ("60m", 1),
+        ("1:00:00", 1),
+        ("0.5", TimeLimit(1800)),
+        (0.5, TimeLimit(1800)),
+        ("30m", TimeLimit(1800)),
+        ("0:30:00", TimeLimit(1800)),
+        ("1h30m", TimeLimit(5400)),
+    ],
+    "across_nodes": HOST_LISTS,
+    "include_nodes": HOST_LISTS,
+    "exclude_nodes": HOST_LISTS,
     "chunking.size": [*NODE_COUNTS, ("0", 0), (0, 0), ("none", 0), ("None", 0), (0.0, 0)],
-    "chunking.node_selection": [(option, option) for option in
-                                ("contiguous", "random", "distributed", "rand_dist")],
+    "chunking.node_selection": [
+        (option, option) for option in ("contiguous", "random", "distributed", "rand_dist")
+    ],
     "chunking.extra": [("backfill", "backfill"), ("DISCARD", "discard")],
     "cluster_info.node_count": [("1", 1), (12, 12)],
     "cluster_info.mem": [("64", 64)],
@@ -121,14 +215,17 @@ REFUSED: dict[str, list[Any]] = {
     "tasks_per_node": ["0", 0, "-1", "101%", "0%", "most", 1.5, True, math.nan],
     "node_state": ["down", "", 1],
     "time_limit": ["0", "-1", "one", True, "", math.nan, math.inf, [1], "0m", "1:30", "30x", "m30"],
-    "across_nodes": BAD_HOST_LISTS, "include_nodes": BAD_HOST_LISTS,
+    "across_nodes": BAD_HOST_LISTS,
+    "include_nodes": BAD_HOST_LISTS,
     "exclude_nodes": BAD_HOST_LISTS,
     "chunking.size": BAD_NODE_COUNTS,
     "chunking.node_selection": ["nearest", ""],
     "chunking.extra": ["keep"],
-    "cluster_info.node_count": BAD_INTS, "cluster_info.mem": BAD_INTS,
+    "cluster_info.node_count": BAD_INTS,
+    "cluster_info.mem": BAD_INTS,
     "cluster_info.cpus": BAD_INTS,
-    "mpirun_opts.bind_to": ["chair"], "mpirun_opts.rank_by": ["L4cache"],
+    "mpirun_opts.bind_to": ["chair"],
+    "mpirun_opts.rank_by": ["L4cache"],
 }
 
 
@@ -149,8 +246,11 @@ def test_there_are_exactly_these_keys_with_these_defaults() -> None:
 
 
 def test_defaults_are_written_as_a_user_would_write_them() -> None:
-    raw = {key: RAW_DEFAULTS.get(key, value) for key, value in DEFAULTS.items()
-           if key != "flex_scheduled"}
+    raw = {
+        key: RAW_DEFAULTS.get(key, value)
+        for key, value in DEFAULTS.items()
+        if key != "flex_scheduled"
+    }
     assert flat(CONFIG_DEFAULTS) == raw
     assert set(flat(CONFIG_VALIDATORS)) == set(raw)
 
@@ -164,20 +264,25 @@ def identical(left: Any, right: Any) -> bool:
     return type(left) is type(right) and left == right
 
 
-@pytest.mark.parametrize(("key", "given", "expected"), [
-    (key, given, expected) for key, pairs in ACCEPTED.items() for given, expected in pairs])
+@pytest.mark.parametrize(
+    ("key", "given", "expected"),
+    [(key, given, expected) for key, pairs in ACCEPTED.items() for given, expected in pairs],
+)
 def test_accepted(key: str, given: Any, expected: Any) -> None:
     section = validate_config(nested(key, given))
     assert identical(value_of(section, key), expected)
     # Nothing else changes.
-    others = {name: value for name, value in flat(section).items()
-              if name not in (key, "flex_scheduled")}
-    assert others == {name: value for name, value in DEFAULTS.items()
-                      if name not in (key, "flex_scheduled")}
+    others = {
+        name: value for name, value in flat(section).items() if name not in (key, "flex_scheduled")
+    }
+    assert others == {
+        name: value for name, value in DEFAULTS.items() if name not in (key, "flex_scheduled")
+    }
 
 
-@pytest.mark.parametrize(("key", "given"), [
-    (key, given) for key, values in REFUSED.items() for given in values])
+@pytest.mark.parametrize(
+    ("key", "given"), [(key, given) for key, values in REFUSED.items() for given in values]
+)
 def test_refused_with_key_and_value(key: str, given: Any) -> None:
     with pytest.raises(SchedConfigError) as caught:
         validate_config(nested(key, given))
@@ -198,28 +303,32 @@ def test_choices_are_named_with_the_nearest_one() -> None:
         validate_config({"chunking": {"extra": "discrad"}})
 
 
-@pytest.mark.parametrize(("section", "flexible"), [
-    ({}, True),
-    ({"nodes": "all", "include_nodes": "a", "exclude_nodes": "b"}, True),
-    ({"chunking": {"size": "0"}}, True),
-    ({"chunking": {"size": "2"}}, False),
-    ({"chunking": {"size": "50%"}}, False),
-    ({"across_nodes": "a"}, False),
-])
-def test_flex_scheduled_follows_from_chunking_and_across_nodes(section: dict[str, Any],
-                                                               flexible: bool) -> None:
+@pytest.mark.parametrize(
+    ("section", "flexible"),
+    [
+        ({}, True),
+        ({"nodes": "all", "include_nodes": "a", "exclude_nodes": "b"}, True),
+        ({"chunking": {"size": "0"}}, True),
+        ({"chunking": {"size": "2"}}, False),
+        ({"chunking": {"size": "50%"}}, False),
+        ({"across_nodes": "a"}, False),
+    ],
+)
+def test_flex_scheduled_follows_from_chunking_and_across_nodes(
+    section: dict[str, Any], flexible: bool
+) -> None:
     assert validate_config(section)["flex_scheduled"] is flexible
     # What a section says about it does not count.
-    assert validate_config(dict(section, flex_scheduled=not flexible))[
-        "flex_scheduled"] is flexible
+    assert validate_config(dict(section, flex_scheduled=not flexible))["flex_scheduled"] is flexible
 
 
 def choices_for(pairs: list[tuple[Any, Any]]) -> st.SearchStrategy[Any]:
     return st.sampled_from([given for given, _ in pairs] + [None])
 
 
-SECTIONS = st.fixed_dictionaries({}, optional={
-    key: choices_for(pairs) for key, pairs in ACCEPTED.items()})
+SECTIONS = st.fixed_dictionaries(
+    {}, optional={key: choices_for(pairs) for key, pairs in ACCEPTED.items()}
+)
 
 
 @given(SECTIONS)
@@ -255,16 +364,21 @@ def test_lists_that_are_validated_stay_those_of_the_caller() -> None:
 
 # --------------------------------------------------------------------------------- unknown keys
 
-@pytest.mark.parametrize(("section", "wrong", "near"), [
-    ({"node": "1"}, "node", "nodes"),
-    ({"partitoin": "x"}, "partitoin", "partition"),
-    ({"time-limit": "1"}, "time-limit", "time_limit"),
-    ({"chunking": {"siez": "1"}}, "siez", "size"),
-    ({"cluster_info": {"cpu": "1"}}, "cpu", "cpus"),
-    ({"chunkin": {"size": "1"}}, "chunkin", "chunking"),
-])
-def test_unknown_keys_are_refused_with_near_matches(section: dict[str, Any], wrong: str,
-                                                    near: str) -> None:
+
+@pytest.mark.parametrize(
+    ("section", "wrong", "near"),
+    [
+        ({"node": "1"}, "node", "nodes"),
+        ({"partitoin": "x"}, "partitoin", "partition"),
+        ({"time-limit": "1"}, "time-limit", "time_limit"),
+        ({"chunking": {"siez": "1"}}, "siez", "size"),
+        ({"cluster_info": {"cpu": "1"}}, "cpu", "cpus"),
+        ({"chunkin": {"size": "1"}}, "chunkin", "chunking"),
+    ],
+)
+def test_unknown_keys_are_refused_with_near_matches(
+    section: dict[str, Any], wrong: str, near: str
+) -> None:
     with pytest.raises(SchedConfigError) as caught:
         validate_config(section)
     text = str(caught.value)
@@ -286,24 +400,29 @@ def test_sections_of_schedulers_that_are_not_loaded_pass(section: dict[str, Any]
 
 # --------------------------------------------------------------------------------- node numbers
 
-@pytest.mark.parametrize(("nodes", "min_nodes", "tasks", "count", "expected"), [
-    (None, None, None, 10, (1, 1)),
-    ("3", None, None, 10, (3, 3)),
-    ("3", None, "8", 10, (3, 3)),
-    ("5", "2", None, 10, (2, 5)),
-    ("all", None, None, 10, (10, 10)),
-    ("all", "1", None, 10, (1, 10)),
-    ("50%", None, None, 7, (4, 4)),
-    ("50%", "10%", None, 20, (2, 10)),
-    ("7%", None, None, 100, (7, 7)),
-    ("1%", None, None, 3, (1, 1)),
-    ("all", None, None, 0, (1, 1)),
-    (None, None, "8", 10, (1, None)),
-    (None, "4", "8", 10, (4, None)),
-    ("20", None, None, 10, (20, 20)),
-])
-def test_calc_node_range(nodes: Any, min_nodes: Any, tasks: Any, count: int,
-                         expected: tuple[int, int | None]) -> None:
+
+@pytest.mark.parametrize(
+    ("nodes", "min_nodes", "tasks", "count", "expected"),
+    [
+        (None, None, None, 10, (1, 1)),
+        ("3", None, None, 10, (3, 3)),
+        ("3", None, "8", 10, (3, 3)),
+        ("5", "2", None, 10, (2, 5)),
+        ("all", None, None, 10, (10, 10)),
+        ("all", "1", None, 10, (1, 10)),
+        ("50%", None, None, 7, (4, 4)),
+        ("50%", "10%", None, 20, (2, 10)),
+        ("7%", None, None, 100, (7, 7)),
+        ("1%", None, None, 3, (1, 1)),
+        ("all", None, None, 0, (1, 1)),
+        (None, None, "8", 10, (1, None)),
+        (None, "4", "8", 10, (4, None)),
+        ("20", None, None, 10, (20, 20)),
+    ],
+)
+def test_calc_node_range(
+    nodes: Any, min_nodes: Any, tasks: Any, count: int, expected: tuple[int, int | None]
+) -> None:
     section = validate_config({"nodes": nodes, "min_nodes": min_nodes, "tasks": tasks})
     result = calc_node_range(section, count)
     assert result == expected
@@ -315,8 +434,12 @@ def test_more_nodes_at_least_than_at_most_is_refused() -> None:
         calc_node_range(validate_config({"nodes": "4", "min_nodes": "5"}), 10)
 
 
-COUNTS = st.one_of(st.none(), st.integers(1, 200).map(str), st.just("all"),
-                   st.floats(0.01, 100).map(lambda value: f"{value:.2f}%"))
+COUNTS = st.one_of(
+    st.none(),
+    st.integers(1, 200).map(str),
+    st.just("all"),
+    st.floats(0.01, 100).map(lambda value: f"{value:.2f}%"),
+)
 
 
 @given(COUNTS, COUNTS, st.one_of(st.none(), st.integers(1, 99)), st.integers(0, 5000))
@@ -339,6 +462,7 @@ def test_a_node_range_is_a_range(nodes: Any, min_nodes: Any, tasks: Any, count: 
 
 
 # ---------------------------------------------------------------------------------- the helpers
+
 
 def test_min_int() -> None:
     at_least_two = min_int("things", 2)
@@ -368,6 +492,7 @@ def test_parse_node_range() -> None:
 
 # ------------------------------------------------------------------------------ validator kinds
 
+
 def check(validators: dict[str, Any], section: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     return validate_config(section, validators, defaults)
 
@@ -375,16 +500,22 @@ def check(validators: dict[str, Any], section: dict[str, Any], **defaults: Any) 
 def test_a_validator_may_be_a_function() -> None:
     validators = {"text": lambda value: value.upper(), "number": int, "real": float}
     assert check(validators, {"text": "a", "number": "5", "real": "0.5"}) == {
-        "text": "A", "number": 5, "real": 0.5}
+        "text": "A",
+        "number": 5,
+        "real": 0.5,
+    }
 
 
-@pytest.mark.parametrize("validator", [
-    int,
-    lambda value: {"a": 1}[value],
-    lambda value: ["a"][len(value)],
-    lambda value: value.no_such_attribute,
-    lambda value: 1 / 0,
-])
+@pytest.mark.parametrize(
+    "validator",
+    [
+        int,
+        lambda value: {"a": 1}[value],
+        lambda value: ["a"][len(value)],
+        lambda value: value.no_such_attribute,
+        lambda value: 1 / 0,
+    ],
+)
 def test_whatever_a_validator_raises_is_reported_with_its_key(validator: Any) -> None:
     with pytest.raises(SchedConfigError, match=r"Bad value 'b' for section\.key") as caught:
         check({"section": {"key": validator}}, {"section": {"key": "b"}})
@@ -400,16 +531,33 @@ def test_a_validator_may_raise_either_error() -> None:
 
 
 def test_without_value_and_default_no_validator_is_called() -> None:
-    validators = {"int": int, "str": str, "lambda": lambda value: value.lower(),
-                  "table": {"a": 1}.__getitem__, "list": validate_list,
-                  "required": min_int("required", 1), "choice": ("a", "b"), "plain": None}
-    assert check(validators, {}) == {"int": None, "lambda": None, "table": None, "list": None,
-                                     "str": None, "required": None, "choice": None, "plain": None}
+    validators = {
+        "int": int,
+        "str": str,
+        "lambda": lambda value: value.lower(),
+        "table": {"a": 1}.__getitem__,
+        "list": validate_list,
+        "required": min_int("required", 1),
+        "choice": ("a", "b"),
+        "plain": None,
+    }
+    assert check(validators, {}) == {
+        "int": None,
+        "lambda": None,
+        "table": None,
+        "list": None,
+        "str": None,
+        "required": None,
+        "choice": None,
+        "plain": None,
+    }
 
 
 def test_defaults_are_converted_like_values() -> None:
     assert check({"number": int, "items": validate_list}, {}, number="5", items="a") == {
-        "number": 5, "items": ["a"]}
+        "number": 5,
+        "items": ["a"],
+    }
     with pytest.raises(SchedConfigError, match="Bad value 'five' for number"):
         check({"number": int}, {}, number="five")
 
@@ -425,9 +573,11 @@ def test_a_validator_may_be_a_choice(choices: Any) -> None:
 def test_a_validator_may_be_a_section() -> None:
     validators = {"outer": {"inner": {"number": int}, "text": None}}
     assert check(validators, {"outer": {"inner": {"number": "5"}}}) == {
-        "outer": {"inner": {"number": 5}, "text": None}}
+        "outer": {"inner": {"number": 5}, "text": None}
+    }
     assert check(validators, {}, outer={"inner": {"number": "7"}}) == {
-        "outer": {"inner": {"number": 7}, "text": None}}
+        "outer": {"inner": {"number": 7}, "text": None}
+    }
     with pytest.raises(SchedConfigError, match=r"Unknown key 'numbr' in outer\.inner.*'number'"):
         check(validators, {"outer": {"inner": {"numbr": "5"}}})
 
@@ -450,6 +600,7 @@ def test_other_kinds_are_refused(validator: Any) -> None:
 
 # ----------------------------------------------------------------------------------- the element
 
+
 class Loader(yc.YamlConfigLoader):
     """A test's file."""
 
@@ -466,7 +617,10 @@ def test_the_element_is_called_schedule_and_reads_text() -> None:
     loaded = load("schedule: {nodes: 5, across_nodes: 'n[1-2]', chunking: {size: 50%}}")
     section = validate_config(loaded)
     assert (section["nodes"], section["across_nodes"], section["chunking"]["size"]) == (
-        5, ["n1", "n2"], 0.5)
+        5,
+        ["n1", "n2"],
+        0.5,
+    )
 
 
 def test_every_key_of_the_tables_can_be_written_in_yaml() -> None:
@@ -512,16 +666,29 @@ def test_a_subsection_must_not_take_a_key_and_must_be_an_element() -> None:
 
 
 def test_leaves_must_be_text() -> None:
-    ScheduleConfig.check_leaves(yc.KeyedElem("fine", elements=[
-        yc.StrElem("a"), yc.ListElem("b", sub_elem=yc.StrElem()),
-        yc.CategoryElem("c", sub_elem=yc.ListElem(sub_elem=yc.StrElem())),
-        yc.KeyedElem("d", elements=[yc.StrElem("e")])]))
-    for wrong in (yc.IntElem("count"), yc.BoolElem("count"), yc.FloatElem("count"),
-                  yc.KeyedElem("inner", elements=[yc.IntElem("count")])):
+    ScheduleConfig.check_leaves(
+        yc.KeyedElem(
+            "fine",
+            elements=[
+                yc.StrElem("a"),
+                yc.ListElem("b", sub_elem=yc.StrElem()),
+                yc.CategoryElem("c", sub_elem=yc.ListElem(sub_elem=yc.StrElem())),
+                yc.KeyedElem("d", elements=[yc.StrElem("e")]),
+            ],
+        )
+    )
+    for wrong in (
+        yc.IntElem("count"),
+        yc.BoolElem("count"),
+        yc.FloatElem("count"),
+        yc.KeyedElem("inner", elements=[yc.IntElem("count")]),
+    ):
         with pytest.raises(SchedConfigError, match=r"'count' is a \w+; only StrElem"):
             ScheduleConfig.check_leaves(yc.KeyedElem("wrong", elements=[wrong]))
-    for wrong in (yc.ListElem("items", sub_elem=yc.IntElem()),
-                  yc.CategoryElem("items", sub_elem=yc.FloatElem())):
+    for wrong in (
+        yc.ListElem("items", sub_elem=yc.IntElem()),
+        yc.CategoryElem("items", sub_elem=yc.FloatElem()),
+    ):
         with pytest.raises(SchedConfigError, match="only StrElem"):
             ScheduleConfig.check_leaves(wrong)
 

@@ -27,8 +27,9 @@ def host(tmp_path: Path) -> FakeHost:
 
 def jobs_of(plugin: FakeSched) -> list[list[str]]:
     """The ids of the tests of each job, in the order of their kickoff."""
-    return [[test_id for _, test_id in kickoff[0].get_test_id_pairs()]
-            for kickoff in plugin.kickoffs]
+    return [
+        [test_id for _, test_id in kickoff[0].get_test_id_pairs()] for kickoff in plugin.kickoffs
+    ]
 
 
 def schedule(plugin: FakeSched, host: FakeHost, *sections: dict[str, Any]) -> list[FakeTest]:
@@ -38,6 +39,7 @@ def schedule(plugin: FakeSched, host: FakeHost, *sections: dict[str, Any]) -> li
 
 
 # --------------------------------------------------------------------------------------- placement
+
 
 def test_without_concurrency_each_test_gets_its_own_job(host: FakeHost) -> None:
     plugin = FakeSched()
@@ -70,42 +72,62 @@ def test_tests_that_ask_for_something_else_never_share(host: FakeHost, key: str)
 
 def test_tests_with_other_numbers_of_nodes_never_share(host: FakeHost) -> None:
     plugin = ConcurrentSched()
-    schedule(plugin, host, {"nodes": "2"}, {"nodes": "4", "min_nodes": "2"}, {"nodes": "2"},
-             {"tasks": "2"}, {"nodes": "all", "cluster_info": {"node_count": "2"}})
+    schedule(
+        plugin,
+        host,
+        {"nodes": "2"},
+        {"nodes": "4", "min_nodes": "2"},
+        {"nodes": "2"},
+        {"tasks": "2"},
+        {"nodes": "all", "cluster_info": {"node_count": "2"}},
+    )
     assert jobs_of(plugin) == [["s1.1", "s1.3", "s1.5"], ["s1.2"], ["s1.4"]]
     assert [kickoff[3:] for kickoff in plugin.kickoffs] == [
-        (None, (2, 2)), (None, (2, 4)), (None, (1, None))]
+        (None, (2, 2)),
+        (None, (2, 4)),
+        (None, (1, None)),
+    ]
 
 
 def test_a_shared_job_gets_the_longest_time_limit_of_its_own_tests(host: FakeHost) -> None:
     plugin = ConcurrentSched()
-    schedule(plugin, host, {"time_limit": "2"}, {"time_limit": "5"}, {"time_limit": "3"},
-             {"time_limit": "99", "partition": "other"})
+    schedule(
+        plugin,
+        host,
+        {"time_limit": "2"},
+        {"time_limit": "5"},
+        {"time_limit": "3"},
+        {"time_limit": "99", "partition": "other"},
+    )
     assert [kickoff[1]["time_limit"] for kickoff in plugin.kickoffs] == [5, 99]
 
 
-SECTIONS = st.fixed_dictionaries({}, optional={
-    "nodes": st.sampled_from(["1", "2", "50%", "0"]),
-    "partition": st.sampled_from(["a", "b"]),
-    "share_allocation": st.sampled_from(["true", "false", "max"]),
-    "time_limit": st.sampled_from(["1", "2", "x"]),
-})
+SECTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "nodes": st.sampled_from(["1", "2", "50%", "0"]),
+        "partition": st.sampled_from(["a", "b"]),
+        "share_allocation": st.sampled_from(["true", "false", "max"]),
+        "time_limit": st.sampled_from(["1", "2", "x"]),
+    },
+)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SECTIONS, max_size=12), st.booleans())
-def test_every_test_is_in_one_job_or_in_one_error(sections: list[dict[str, str]],
-                                                  concurrent: bool) -> None:
+def test_every_test_is_in_one_job_or_in_one_error(
+    sections: list[dict[str, str]], concurrent: bool
+) -> None:
     plugin = ConcurrentSched() if concurrent else FakeSched()
-    tests = [FakeTest(Path("/none"), number, section)
-             for number, section in enumerate(sections)]
+    tests = [FakeTest(Path("/none"), number, section) for number, section in enumerate(sections)]
     plan = plugin.plan_tests(tests)  # type: ignore[arg-type]
     placed = [test.name for job in plan.jobs for test in job.tests]
     failed = [test.name for error in plan.errors for test in error.tests]
     assert sorted(placed + failed) == sorted(test.name for test in tests)
     assert all(job.tests for job in plan.jobs)
-    wrong = [section.get("nodes") == "0" or section.get("time_limit") == "x"
-             for section in sections]
+    wrong = [
+        section.get("nodes") == "0" or section.get("time_limit") == "x" for section in sections
+    ]
     assert failed == [test.name for test, is_wrong in zip(tests, wrong) if is_wrong]
     for job in plan.jobs:
         assert len({test.config["schedule"].get("partition") for test in job.tests}) == 1
@@ -121,6 +143,7 @@ def test_no_tests_is_no_work(host: FakeHost) -> None:
 
 
 # ---------------------------------------------------------------------------------------- kickoff
+
 
 def test_what_a_kickoff_is_given(host: FakeHost) -> None:
     plugin = ConcurrentSched()
@@ -143,9 +166,13 @@ def test_the_job_is_ready_when_it_is_handed_over(host: FakeHost) -> None:
 
     def look(number: int, job: Any) -> JobInfo:
         # A scheduler may start the script before _kickoff() is back.
-        seen.append((job.kickoff_path.read_text().splitlines()[-1],
-                     [test.job is not None for test in tests],
-                     [test.fake_states for test in tests]))
+        seen.append(
+            (
+                job.kickoff_path.read_text().splitlines()[-1],
+                [test.job is not None for test in tests],
+                [test.fake_states for test in tests],
+            )
+        )
         return JobInfo(id="1")
 
     plugin, tests = ConcurrentSched(), host.tests(2)
@@ -177,12 +204,15 @@ def test_jobs_are_started_in_order_or_several_at_a_time(host: FakeHost, at_once:
 
 # ----------------------------------------------------------------------------------------- failures
 
+
 def failing(*numbers: int, exc: Exception) -> Any:
     """A kickoff that fails for these jobs."""
+
     def kickoff(number: int, job: Any) -> JobInfo:
         if number in numbers:
             raise exc
         return JobInfo(id=str(number))
+
     return kickoff
 
 
@@ -203,14 +233,14 @@ def test_failed_kickoffs_concern_exactly_their_tests(host: FakeHost, at_once: in
     errors = plugin.schedule_tests(host.pav_cfg, tests)
 
     assert [[str(test.id) for test in error.tests] for error in errors] == [
-        ["s1.1", "s1.4"], ["s1.3", "s1.6"]]
-    assert [error.msg for error in errors] == ["queue of s1.1 is closed",
-                                               "queue of s1.3 is closed"]
+        ["s1.1", "s1.4"],
+        ["s1.3", "s1.6"],
+    ]
+    assert [error.msg for error in errors] == ["queue of s1.1 is closed", "queue of s1.3 is closed"]
     refused = [test for error in errors for test in error.tests]
     for test in tests:
         assert test.complete == (test in refused)
-        assert test.fake_states[-1] == (
-            STATES.SCHED_ERROR if test in refused else STATES.SCHEDULED)
+        assert test.fake_states[-1] == (STATES.SCHED_ERROR if test in refused else STATES.SCHEDULED)
         if test in refused:
             assert "is closed" in test.status.current().note
             assert test.fake_ended == 1
@@ -219,27 +249,36 @@ def test_failed_kickoffs_concern_exactly_their_tests(host: FakeHost, at_once: in
 def test_wrong_sections_concern_exactly_their_tests(host: FakeHost) -> None:
     plugin = ConcurrentSched()
     plugin.on_kickoff = failing(0, exc=SchedulerPluginError("closed"))
-    tests = [host.test(section) for section in (
-        {}, {"nodes": "0"}, {"node": "1"}, {}, {"partition": "a"})]
+    tests = [
+        host.test(section)
+        for section in ({}, {"nodes": "0"}, {"node": "1"}, {}, {"partition": "a"})
+    ]
     errors = plugin.schedule_tests(host.pav_cfg, tests)
     assert sorted([[str(test.id) for test in error.tests] for error in errors]) == [
-        ["s1.1", "s1.4"], ["s1.2"], ["s1.3"]]
+        ["s1.1", "s1.4"],
+        ["s1.2"],
+        ["s1.3"],
+    ]
     text = "\n".join(error.pformat() for error in errors)
     assert "schedule.nodes" in text
     assert "'node'" in text
     assert [str(test.id) for test in tests if not test.complete] == ["s1.5"]
 
 
-@pytest.mark.parametrize(("exc", "parts"), [
-    (OSError(28, "No space left on device"), ["No space left", "suite.test1"]),
-    (ValueError("bad id"), ["'fake'", "fakes.py", "ValueError", "bad id", "suite.test1"]),
-    (NotImplementedError("_kickoff() is missing"), ["_kickoff() is missing"]),
-    # As the guide for plugin authors writes it: the prior error by position.
-    (SchedulerPluginError("qsub failed", OSError("not found")), ["qsub failed", "not found"]),
-    (SchedulerPluginError("qsub failed", prior_error=OSError("gone")), ["qsub failed", "gone"]),
-])
-def test_whatever_a_kickoff_raises_is_an_error_of_its_tests(host: FakeHost, exc: Exception,
-                                                            parts: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("exc", "parts"),
+    [
+        (OSError(28, "No space left on device"), ["No space left", "suite.test1"]),
+        (ValueError("bad id"), ["'fake'", "fakes.py", "ValueError", "bad id", "suite.test1"]),
+        (NotImplementedError("_kickoff() is missing"), ["_kickoff() is missing"]),
+        # As the guide for plugin authors writes it: the prior error by position.
+        (SchedulerPluginError("qsub failed", OSError("not found")), ["qsub failed", "not found"]),
+        (SchedulerPluginError("qsub failed", prior_error=OSError("gone")), ["qsub failed", "gone"]),
+    ],
+)
+def test_whatever_a_kickoff_raises_is_an_error_of_its_tests(
+    host: FakeHost, exc: Exception, parts: list[str]
+) -> None:
     plugin = FakeSched()
     plugin.on_kickoff = failing(0, exc=exc)
     tests = host.tests(2)
@@ -272,8 +311,9 @@ def test_tests_that_the_plugin_puts_into_its_error_do_not_count(host: FakeHost) 
 
 
 @pytest.mark.parametrize("result", [None, "1234", 1234, {}, ["1234"], True])
-def test_a_kickoff_that_gives_nonsense_is_an_error_naming_the_plugin(host: FakeHost, result: Any
-                                                                     ) -> None:
+def test_a_kickoff_that_gives_nonsense_is_an_error_naming_the_plugin(
+    host: FakeHost, result: Any
+) -> None:
     plugin = FakeSched()
     plugin.on_kickoff = lambda number, job: result
     test = host.test()
@@ -288,8 +328,9 @@ def test_a_kickoff_that_gives_nonsense_is_an_error_naming_the_plugin(host: FakeH
 
 
 @pytest.mark.parametrize(("answer", "errors"), [(None, 0), ("no permission", 1)])
-def test_a_job_whose_tests_were_cancelled_meanwhile(host: FakeHost, answer: str | None, errors: int
-                                                    ) -> None:
+def test_a_job_whose_tests_were_cancelled_meanwhile(
+    host: FakeHost, answer: str | None, errors: int
+) -> None:
     plugin = ConcurrentSched()
     plugin.on_cancel = lambda info: answer
     tests = host.tests(2)
@@ -314,13 +355,20 @@ def test_a_job_whose_tests_were_cancelled_meanwhile(host: FakeHost, answer: str 
     assert plugin.cancelled == []
 
 
-@pytest.mark.parametrize(("answer", "text"), [
-    (lambda info: None, "It was cancelled."),
-    (lambda info: "no permission", "Cancelling it failed (no permission), so it may still run."),
-    (lambda info: 1 // 0, "ZeroDivisionError"),
-])
-def test_a_job_whose_identity_cannot_be_stored_is_cancelled(host: FakeHost, answer: Any,
-                                                            text: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (lambda info: None, "It was cancelled."),
+        (
+            lambda info: "no permission",
+            "Cancelling it failed (no permission), so it may still run.",
+        ),
+        (lambda info: 1 // 0, "ZeroDivisionError"),
+    ],
+)
+def test_a_job_whose_identity_cannot_be_stored_is_cancelled(
+    host: FakeHost, answer: Any, text: str
+) -> None:
     plugin = ConcurrentSched()
     plugin.on_kickoff = lambda number, job: JobInfo(id="17", handle=object())
     plugin.on_cancel = answer
@@ -355,6 +403,7 @@ def test_a_status_that_cannot_be_written_hides_no_error(host: FakeHost) -> None:
 
 
 # ------------------------------------------------------------------------------- on its way
+
 
 def test_what_a_job_waits_for_is_in_the_status_of_its_tests_once(host: FakeHost) -> None:
     plugin, tests = ConcurrentSched(), host.tests(2)
@@ -394,11 +443,13 @@ def test_a_reason_that_cannot_be_written_is_no_failure(host: FakeHost) -> None:
 
 def _waiting(plugin: FakeSched, began: threading.Event) -> Any:
     """A kickoff that waits until it is told to give up."""
+
     def kickoff(number: int, job: Any) -> JobInfo:
         began.set()
         if plugin.pause(job, 60):
             return JobInfo(id=str(number))
         raise HandoverStopped("Given up while the queue was full.")
+
     return kickoff
 
 
@@ -411,7 +462,8 @@ def test_handing_over_can_be_ended(host: FakeHost, at_once: int) -> None:
     plugin.on_kickoff = _waiting(plugin, began)
     results: list[Any] = []
     thread = threading.Thread(
-        target=lambda: results.extend(plugin.schedule_tests(host.pav_cfg, tests)))
+        target=lambda: results.extend(plugin.schedule_tests(host.pav_cfg, tests))
+    )
     thread.start()
     assert began.wait(20)
     plugin.stop_kickoffs()
@@ -427,7 +479,8 @@ def test_handing_over_can_be_ended(host: FakeHost, at_once: int) -> None:
 
 
 def test_a_job_whose_tests_are_cancelled_is_not_waited_with(
-        host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So it can be ended in a host that knows nothing of all this."""
     monkeypatch.setattr(handover, "CANCEL_POLL", 0.01)
     plugin, tests, began = ConcurrentSched(), host.tests(2), threading.Event()
@@ -446,7 +499,8 @@ def test_a_job_whose_tests_are_cancelled_is_not_waited_with(
 
 
 def test_a_job_that_waits_for_long_gives_signs_of_life(
-        host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else another process would take it for one that was lost on its way."""
     monkeypatch.setattr(handover, "SIGN_PAUSE", 0.0)
     plugin, test = FakeSched(), host.test()
@@ -491,8 +545,9 @@ def test_an_interrupt_leaves_each_test_with_an_end_or_a_job(host: FakeHost, at_o
     with pytest.raises(KeyboardInterrupt):
         plugin.schedule_tests(host.pav_cfg, tests)
     by_state = sorted(test.fake_states[-1] for test in tests)
-    assert by_state == sorted(["SCHEDULED", *["SCHED_ERROR"] * (at_once - 1),
-                               *["SCHED_CANCELLED"] * (4 - at_once)])
+    assert by_state == sorted(
+        ["SCHEDULED", *["SCHED_ERROR"] * (at_once - 1), *["SCHED_CANCELLED"] * (4 - at_once)]
+    )
     first = next(test for test in tests if not test.complete)
     assert first.job is not None and dict(first.job.info) == {"id": "by its mark"}
     assert plugin.handovers() == []

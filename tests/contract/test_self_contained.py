@@ -32,8 +32,18 @@ HOST = {
     "pavilion.sys_vars": {"get_vars"},
     "pavilion.test_run": {"TestRun"},
     "pavilion.config": {"PavConfig"},
-    "pavilion": {"sys_vars", "errors", "types", "status_file", "jobs", "deferred", "var_dict",
-                 "scriptcomposer", "test_run", "config"},
+    "pavilion": {
+        "sys_vars",
+        "errors",
+        "types",
+        "status_file",
+        "jobs",
+        "deferred",
+        "var_dict",
+        "scriptcomposer",
+        "test_run",
+        "config",
+    },
 }
 OTHERS = {"yaml_config", "yapsy", "hostlist"}
 # Modules that may be there or not: their import is in a function, and the one who calls it is
@@ -66,7 +76,7 @@ def imports_of(path: Path, code: str | None = None) -> Iterator[Import]:
             for alias in node.names:
                 yield Import(file, node.lineno, alias.name, None)
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) + 1 - node.level] if node.level else []
+            base = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*base, node.module] if node.module else base)
             for alias in node.names:
                 yield Import(file, node.lineno, module, alias.name)
@@ -79,8 +89,12 @@ def is_allowed(found: Import) -> bool:
     if top == "pavilion":
         # 'import pavilion.x' would give all of x.
         return found.name in HOST.get(found.module, ())
-    return (top in OTHERS or is_standard(top) or top in OPTIONAL.get(found.file, ())
-            or top in ON_ITS_OWN.get(found.file, ()))
+    return (
+        top in OTHERS
+        or is_standard(top)
+        or top in OPTIONAL.get(found.file, ())
+        or top in ON_ITS_OWN.get(found.file, ())
+    )
 
 
 def is_in_the_folder(found: Import) -> bool:
@@ -98,9 +112,11 @@ def is_standard(name: str) -> bool:
         return False
     libraries = [sysconfig.get_path(key) for key in ("purelib", "platlib")]
     return spec.origin == "frozen" or (
-        spec.origin.startswith((sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"),
-                                sys.base_prefix))
-        and not spec.origin.startswith(tuple(libraries)))
+        spec.origin.startswith(
+            (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sys.base_prefix)
+        )
+        and not spec.origin.startswith(tuple(libraries))
+    )
 
 
 def test_the_folder_imports_what_it_may_and_nothing_else() -> None:
@@ -109,11 +125,21 @@ def test_the_folder_imports_what_it_may_and_nothing_else() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("code", [
-    "import rich", "from pavilion.files import read_json", "from pavilion.jobs import no_such",
-    "import pavilion.jobs", "from pavilion import series", "from ...files import read_json",
-    "from .no_such_module import x", "def f():\n    from pavilion.cli import main",
-    "import pytest", "from pavilion.errors import JobError"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import rich",
+        "from pavilion.files import read_json",
+        "from pavilion.jobs import no_such",
+        "import pavilion.jobs",
+        "from pavilion import series",
+        "from ...files import read_json",
+        "from .no_such_module import x",
+        "def f():\n    from pavilion.cli import main",
+        "import pytest",
+        "from pavilion.errors import JobError",
+    ],
+)
 def test_that_check_finds_what_it_looks_for(code: str) -> None:
     path = FOLDER / "plugins" / "new.py"
     assert [found for found in imports_of(path, code) if not is_allowed(found)]
@@ -122,8 +148,9 @@ def test_that_check_finds_what_it_looks_for(code: str) -> None:
 def test_optional_modules_are_imported_in_functions_only() -> None:
     for file, names in OPTIONAL.items():
         tree = ast.parse((FOLDER / file).read_text())
-        top = {alias.name for node in tree.body if isinstance(node, ast.Import)
-               for alias in node.names}
+        top = {
+            alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+        }
         assert not top & names, file
 
 
@@ -153,8 +180,11 @@ def test_no_error_of_the_host_is_taken_for_a_value_error_around_validators() -> 
 
 
 # What the host's modules need of each other, and the folder must not import.
-HOSTS_OWN = {"pavilion.errors": {"VariableError"}, "pavilion.status_file": {"TestStatusFile"},
-             "pavilion.sys_vars": {"host_register"}}
+HOSTS_OWN = {
+    "pavilion.errors": {"VariableError"},
+    "pavilion.status_file": {"TestStatusFile"},
+    "pavilion.sys_vars": {"host_register"},
+}
 
 
 def test_the_host_has_the_listed_names_and_no_others() -> None:
@@ -163,10 +193,16 @@ def test_the_host_has_the_listed_names_and_no_others() -> None:
         if module == "pavilion":
             continue
         tree = ast.parse((HERE / "host26" / f"{module.split('.')[1]}.py").read_text())
-        defined = {node.name for node in tree.body
-                   if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
-        defined |= {target.id for node in tree.body if isinstance(node, ast.Assign)
-                    for target in node.targets if isinstance(target, ast.Name)}
+        defined = {
+            node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+        }
+        defined |= {
+            target.id
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         public = {name for name in defined if not name.startswith("_")}
         assert public == names | HOSTS_OWN.get(module, set()), module
 
@@ -179,6 +215,7 @@ def test_no_metadata_ties_the_folder_to_this_project() -> None:
 
 # ----------------------------------------------------------------------------------- it runs alone
 
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Alone:
     return Alone(tmp_path_factory.mktemp("alone"))
@@ -189,8 +226,11 @@ def test_our_own_host_cannot_be_imported_there(alone: Alone, tmp_path: Path) -> 
         done = alone.python("-c", f"import {name}", ALONE_LOG=str(tmp_path / "log"))
         assert done.returncode == 1
         assert f"the schedulers folder must not import {name.removesuffix('.main')}" in done.stderr
-    done = alone.python("-c", "try:\n    import rich\nexcept ImportError:\n    pass",
-                        ALONE_LOG=str(tmp_path / "hidden"))
+    done = alone.python(
+        "-c",
+        "try:\n    import rich\nexcept ImportError:\n    pass",
+        ALONE_LOG=str(tmp_path / "hidden"),
+    )
     assert done.returncode == 0
     assert (tmp_path / "hidden").read_text() == "rich\n"
     printed = alone.check("-c", "import pavilion; print(pavilion.__file__)")
@@ -201,42 +241,91 @@ def test_every_module_of_the_folder_can_be_imported(alone: Alone) -> None:
     alone.check(str(alone.lib / "scenarios.py"), "imported")
 
 
-@pytest.mark.parametrize("scenario", [
-    "discovery", "config", "show_nodes", "scripts", "raw", "raw_queue", "raw_cancel",
-    "raw_refused", "unstarted", "dummy", "dummy_cancel", "slurm"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "discovery",
+        "config",
+        "show_nodes",
+        "scripts",
+        "raw",
+        "raw_queue",
+        "raw_cancel",
+        "raw_refused",
+        "unstarted",
+        "dummy",
+        "dummy_cancel",
+        "slurm",
+    ],
+)
 def test_it_works_alone(alone: Alone, scenario: str) -> None:
     alone.check(str(alone.lib / "scenarios.py"), scenario)
 
 
-@pytest.mark.parametrize("scenario", [
-    "cancelled_by_the_user", "cancelled_while_it_waits", "states_of_their_own", "cancelled_twice",
-    "job_is_gone_without_a_word"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "cancelled_by_the_user",
+        "cancelled_while_it_waits",
+        "states_of_their_own",
+        "cancelled_twice",
+        "job_is_gone_without_a_word",
+    ],
+)
 def test_how_tests_end(alone: Alone, scenario: str) -> None:
     alone.check(str(alone.lib / "endings.py"), scenario)
 
 
-@pytest.mark.parametrize("scenario", [
-    "shown_of_raw", "shown_of_slurm", "shown_of_plugins", "earlier_records_of_raw",
-    "earlier_records_of_slurm", "identity_that_is_damaged", "no_record", "damaged_record",
-    "unreadable_record", "files_of_a_job"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "shown_of_raw",
+        "shown_of_slurm",
+        "shown_of_plugins",
+        "earlier_records_of_raw",
+        "earlier_records_of_slurm",
+        "identity_that_is_damaged",
+        "no_record",
+        "damaged_record",
+        "unreadable_record",
+        "files_of_a_job",
+    ],
+)
 def test_records_of_jobs(alone: Alone, scenario: str) -> None:
     alone.check(str(alone.lib / "records.py"), scenario)
 
 
-@pytest.mark.parametrize("scenario", [
-    "unset_keys", "host_lists", "unknown_schedulers", "numbers_of_tasks", "large_chunks",
-    "without_chunks", "without_nodes", "examples", "isolated_scripts", "shared_by_default",
-    "initial_variables_of_their_own", "bad_sections", "failing_variables", "a_scheduler_is_down"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "unset_keys",
+        "host_lists",
+        "unknown_schedulers",
+        "numbers_of_tasks",
+        "large_chunks",
+        "without_chunks",
+        "without_nodes",
+        "examples",
+        "isolated_scripts",
+        "shared_by_default",
+        "initial_variables_of_their_own",
+        "bad_sections",
+        "failing_variables",
+        "a_scheduler_is_down",
+    ],
+)
 def test_values_that_hosts_rely_on(alone: Alone, scenario: str) -> None:
     alone.check(str(alone.lib / "values.py"), scenario)
 
 
 def test_loading_all_of_it_is_quick_and_runs_no_commands(alone: Alone) -> None:
     """An audit hook sees every process that is started."""
-    code = ("import sys\nstarted = []\n"
-            "sys.addaudithook(lambda event, args: started.append(event)\n"
-            "                 if event in ('subprocess.Popen', 'os.system', 'os.exec') else None)\n"
-            "from pavilion.schedulers import SchedulerPlugin\n"
-            "SchedulerPlugin.register_core_plugins()\n"
-            "assert started == [], started\n")
+    code = (
+        "import sys\nstarted = []\n"
+        "sys.addaudithook(lambda event, args: started.append(event)\n"
+        "                 if event in ('subprocess.Popen', 'os.system', 'os.exec') else None)\n"
+        "from pavilion.schedulers import SchedulerPlugin\n"
+        "SchedulerPlugin.register_core_plugins()\n"
+        "assert started == [], started\n"
+    )
     alone.check("-c", code)

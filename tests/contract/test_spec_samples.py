@@ -29,6 +29,7 @@ PATIENCE = 30.0
 
 # ---------------------------------------------------------------------------- Handling Errors
 
+
 def test_handling_errors() -> None:
     foo = "twelve"
     with pytest.raises(PavilionError) as caught:
@@ -51,17 +52,15 @@ def test_handling_errors() -> None:
 
 # --------------------------------------------------------------------------------------- Init
 
+
 def test_init() -> None:
     # sample
     from pavilion import schedulers
 
     class Slurm(schedulers.SchedulerPluginAdvanced):
-
         def __init__(self):
-            super().__init__(
-                name='slurm',
-                description='Schedules tests via the Slurm scheduler.'
-            )
+            super().__init__(name="slurm", description="Schedules tests via the Slurm scheduler.")
+
     # end of sample
     plugin = Slurm()
     assert plugin.name == "slurm"
@@ -86,26 +85,29 @@ def test_both_spellings_of_the_base_classes() -> None:
 
 # ------------------------------------------------------------------------- Composing Commands
 
+
 def _compose(config: dict[str, Any]) -> str:
     """The sample's body; the guide shows it without a function around it."""
     from pavilion.schedulers import SchedulerError
+
     # Slip in the guide: it catches CalledProcessError without importing that name.
     from subprocess import CalledProcessError
+
     # sample
     # These should be at the top of the file, as standard
     import subprocess
     import shutil
 
     # Use shutil.which to find the path to your executable, if needed
-    srun_cmd = shutil.which('srun')
+    srun_cmd = shutil.which("srun")
     if srun_cmd is None:
         raise SchedulerError("Could not find srun command path.")
 
     my_cmd = [srun_cmd]
 
     # Building your commands with a list is simple and flexible.
-    if config['account']:
-        my_cmd.extend(['-A', config['account']])
+    if config["account"]:
+        my_cmd.extend(["-A", config["account"]])
 
     # subprocess.check_output will run your command to completion and simultaniously redirect
     # and gather the output.
@@ -115,8 +117,9 @@ def _compose(config: dict[str, Any]) -> str:
     # A CalledProcessError will be raised if the command returns an error code.
     except CalledProcessError as err:
         # Slip in the guide: the last parenthesis, that of SchedulerError(, is missing there.
-        raise SchedulerError("Error calling srun. Return code '{}', msg:\n{}"
-                             .format(err.returncode, err.output))
+        raise SchedulerError(
+            "Error calling srun. Return code '{}', msg:\n{}".format(err.returncode, err.output)
+        )
     # The output will be binary, and will need to be decoded
     run_output = run_output.decode()
     # end of sample
@@ -132,17 +135,26 @@ def _fake_srun(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("account, out", [("science", "args: -A science\n"), (None, "args: \n")])
-def test_composing_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: Any,
-                            out: str) -> None:
+def test_composing_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: Any, out: str
+) -> None:
     _fake_srun(tmp_path / "bin", 'echo "args: $*"', monkeypatch)
     assert _compose({"account": account}) == out
 
 
-@pytest.mark.parametrize("script, parts", [
-    ("", ["Could not find srun command path."]),
-    ("echo no such account; exit 3", ["Error calling srun. Return code '3'", "no such account"])])
-def test_composing_commands_that_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                      script: str, parts: list[str]) -> None:
+@pytest.mark.parametrize(
+    "script, parts",
+    [
+        ("", ["Could not find srun command path."]),
+        (
+            "echo no such account; exit 3",
+            ["Error calling srun. Return code '3'", "no such account"],
+        ),
+    ],
+)
+def test_composing_commands_that_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, parts: list[str]
+) -> None:
     from pavilion.schedulers import SchedulerError, SchedulerPluginError
 
     _fake_srun(tmp_path / "bin", script, monkeypatch)
@@ -162,8 +174,8 @@ def test_environment_variables(tmp_path: Path) -> None:
 
     myenv = dict(os.environ)
 
-    myenv['MY_ENV_VAR'] = 'Hiya!'
-    myenv['PATH'] = '{}:/opt/share/something/bin'.format(os.environ['PATH'])
+    myenv["MY_ENV_VAR"] = "Hiya!"
+    myenv["PATH"] = "{}:/opt/share/something/bin".format(os.environ["PATH"])
 
     subprocess.run(my_cmd, env=myenv)
     # end of sample
@@ -172,12 +184,13 @@ def test_environment_variables(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------ Job Id's
 
+
 def test_sys_name_for_the_job_info() -> None:
     from pavilion import sys_vars
     from pavilion.jobs import JobInfo
 
     # sample
-    name = sys_vars.get_vars(True) ["sys_name"]
+    name = sys_vars.get_vars(True)["sys_name"]
     # end of sample
     assert isinstance(name, str)
     assert name
@@ -189,6 +202,7 @@ def test_sys_name_for_the_job_info() -> None:
 
 # ---------------------------------------------------------------------------------- Job Status
 
+
 def test_job_status() -> None:
     before = time.time()
     # sample
@@ -198,8 +212,9 @@ def test_job_status() -> None:
     from pavilion.status_file import TestStatusInfo
 
     my_status = TestStatusInfo(
-        STATES.SCHED_ERROR,      # Simply pass one of the valid scheduler state constants.
-        "Cthulhu at my test.")   # Along with a longer message describing the state.
+        STATES.SCHED_ERROR,  # Simply pass one of the valid scheduler state constants.
+        "Cthulhu at my test.",
+    )  # Along with a longer message describing the state.
     # end of sample
     assert my_status.state == "SCHED_ERROR"
     assert my_status.note == "Cthulhu at my test."
@@ -297,8 +312,9 @@ def slurm(pav_cfg: PavConfig, tmp_path: Path) -> Iterator[PavConfig]:
     yield pav_cfg
 
 
-def test_the_test_cmd_example(slurm: PavConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                              ) -> None:
+def test_the_test_cmd_example(
+    slurm: PavConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The YAML sample is run: the suite is as written, 'srun' and './my_mpi_cmd' are ours."""
     from pavilion import schedulers
 
@@ -307,7 +323,8 @@ def test_the_test_cmd_example(slurm: PavConfig, tmp_path: Path, monkeypatch: pyt
     bin_dir = tmp_path / "bin"
     bin_dir.mkdir()
     (bin_dir / "srun").write_text(
-        '#!/bin/sh\necho "srun $1 $2"\nshift 2\nexec "$@"\n', encoding="utf-8")
+        '#!/bin/sh\necho "srun $1 $2"\nshift 2\nexec "$@"\n', encoding="utf-8"
+    )
     (bin_dir / "srun").chmod(0o755)
     slurm.env_setup = [*slurm.env_setup, f"export PATH={bin_dir}:$PATH"]
 
@@ -353,6 +370,7 @@ def test_a_job_that_ends_without_a_word_is_found_out(slurm: PavConfig, tmp_path:
 
 # ---------------------------------------- Adding the Scheduler Vars to the Scheduler Plugin
 
+
 def test_a_plugin_with_a_variable_class_activates(pav_cfg: PavConfig) -> None:
     # sample
     from pavilion import schedulers
@@ -364,6 +382,7 @@ def test_a_plugin_with_a_variable_class_activates(pav_cfg: PavConfig) -> None:
 
     class MySchedPlugin(schedulers.SchedulerPlugin):
         VAR_CLASS = MyVarClass
+
         # end of sample
         # Left out in the guide: its name.
         def __init__(self) -> None:
@@ -383,7 +402,8 @@ def test_that_plugin_is_found_in_a_file_too(pav_cfg: PavConfig, tmp_path: Path) 
     from pavilion import schedulers
 
     folder = tmp_path / "config" / "plugins"
-    (folder / "mine.py").write_text(textwrap.dedent("""
+    (folder / "mine.py").write_text(
+        textwrap.dedent("""
         from pavilion import schedulers
         from pavilion.schedulers import SchedulerPlugin, SchedulerPluginBasic
 
@@ -396,7 +416,9 @@ def test_that_plugin_is_found_in_a_file_too(pav_cfg: PavConfig, tmp_path: Path) 
 
             def __init__(self):
                 super().__init__('mine', 'Mine.')
-        """), encoding="utf-8")
+        """),
+        encoding="utf-8",
+    )
     (folder / "mine.yapsy-plugin").write_text("[Core]\nName = mine\nModule = mine\n")
     assert load_plugins(pav_cfg).refused == []
     plugin = schedulers.get_plugin("mine")

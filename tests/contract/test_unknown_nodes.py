@@ -28,8 +28,9 @@ class Hiding(Dummy):
             raise NodesUnknownError("The site hides its nodes")
         return super()._get_raw_node_data(sched_config)
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any, extra: Any
-                                 ) -> dict[str, Any]:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> dict[str, Any]:
         node = super()._transform_raw_node_data(sched_config, node_data, extra)
         return node if node["up"] else {**node, "cause": "asleep"}
 
@@ -41,8 +42,9 @@ class Hiding(Dummy):
             return None
         if sched_config["partition"] == "crash":
             raise RuntimeError("the plugin's own mistake")
-        return SchedConfigError("There is no partition of that name.",
-                                data={"key": "schedule.partition"})
+        return SchedConfigError(
+            "There is no partition of that name.", data={"key": "schedule.partition"}
+        )
 
 
 @pytest.fixture
@@ -74,11 +76,19 @@ def start(site: Site, schedule: dict[str, Any]) -> tuple[Any, list[Any]]:
     return test, site.start(test)
 
 
-@pytest.mark.parametrize(("schedule", "node_range"), [
-    ({}, (1, 1)), ({"nodes": "40"}, (40, 40)), ({"nodes": "4", "min_nodes": "2"}, (2, 4)),
-    ({"tasks": "9"}, (1, None)), ({"include_nodes": "node03", "nodes": "2"}, (2, 2))])
+@pytest.mark.parametrize(
+    ("schedule", "node_range"),
+    [
+        ({}, (1, 1)),
+        ({"nodes": "40"}, (40, 40)),
+        ({"nodes": "4", "min_nodes": "2"}, (2, 4)),
+        ({"tasks": "9"}, (1, None)),
+        ({"include_nodes": "node03", "nodes": "2"}, (2, 2)),
+    ],
+)
 def test_a_test_whose_nodes_the_scheduler_picks_is_handed_over(
-        plugin: Hiding, site: Site, schedule: dict[str, Any], node_range: Any) -> None:
+    plugin: Hiding, site: Site, schedule: dict[str, Any], node_range: Any
+) -> None:
     test, errors = start(site, schedule)
     assert errors == []
     assert plugin.kickoffs[-1].node_range == node_range
@@ -86,14 +96,20 @@ def test_a_test_whose_nodes_the_scheduler_picks_is_handed_over(
     assert not test.complete
 
 
-@pytest.mark.parametrize(("schedule", "keys"), [
-    ({"nodes": "all"}, ["schedule.nodes"]), ({"min_nodes": "10%"}, ["schedule.min_nodes"]),
-    ({"chunking": {"size": "2"}}, ["schedule.chunking.size"]),
-    ({"across_nodes": "node[01-04]"}, ["schedule.across_nodes"]),
-    ({"tasks_per_node": "50%"}, ["schedule.tasks_per_node"]),
-    ({"node_state": "available", "nodes": "all"}, ["schedule.node_state", "schedule.nodes"])])
+@pytest.mark.parametrize(
+    ("schedule", "keys"),
+    [
+        ({"nodes": "all"}, ["schedule.nodes"]),
+        ({"min_nodes": "10%"}, ["schedule.min_nodes"]),
+        ({"chunking": {"size": "2"}}, ["schedule.chunking.size"]),
+        ({"across_nodes": "node[01-04]"}, ["schedule.across_nodes"]),
+        ({"tasks_per_node": "50%"}, ["schedule.tasks_per_node"]),
+        ({"node_state": "available", "nodes": "all"}, ["schedule.node_state", "schedule.nodes"]),
+    ],
+)
 def test_a_test_that_depends_on_nodes_ends_with_the_keys(
-        plugin: Hiding, site: Site, schedule: dict[str, Any], keys: list[str]) -> None:
+    plugin: Hiding, site: Site, schedule: dict[str, Any], keys: list[str]
+) -> None:
     test, errors = start(site, schedule)
     assert [error.tests for error in errors] == [[test]]
     note = test.status.current().note
@@ -123,7 +139,8 @@ def test_too_few_that_are_listed(plugin: Hiding, site: Site) -> None:
     assert "Asked for at least 23, 16 of 16 remain" in errors[0].pformat()
     _, errors = start(site, {"nodes": "2", "across_nodes": "nosuch[1-2]"})
     assert "6 more of the scheduler's nodes for such a job are not listed here" in (
-        errors[0].pformat())
+        errors[0].pformat()
+    )
 
 
 def test_causes_are_counted_and_the_advice_is_given(plugin: Hiding, site: Site) -> None:

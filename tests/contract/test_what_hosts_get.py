@@ -43,7 +43,8 @@ def in_host26(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Why each check failed there; '' where it did not."""
     alone = Alone(tmp_path_factory.mktemp("alone"))
     found: dict[str, str] = json.loads(
-        alone.check(str(alone.lib / "run_checks.py"), "raise_checks"))
+        alone.check(str(alone.lib / "run_checks.py"), "raise_checks")
+    )
     return found
 
 
@@ -55,6 +56,6 @@ def test_in_a_host_like_pavilion_2_6(in_host26: dict[str, str], group: str) -> N
 
 def test_every_entry_of_the_table_is_checked() -> None:
     from contract.raise_checks import CASES
-    functions = {"validate_config", "calc_node_range", "parse_node_range",
-                 "register_core_plugins"}
+
+    functions = {"validate_config", "calc_node_range", "parse_node_range", "register_core_plugins"}
     assert {case.call for case in CASES.values()} | functions == set(MAY_RAISE)

@@ -19,8 +19,10 @@ from pavilion.suites import select_tests
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = ROOT / "docs" / "writing-plugins.md"
 TEXT = GUIDE.read_text()
-_BLOCK = re.compile(r"(?:<!-- from (?P<file>\S+) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)^```$",
-                    re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"(?:<!-- from (?P<file>\S+) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 BLOCKS = [(match["kind"], match["file"], match["code"]) for match in _BLOCK.finditer(TEXT)]
 WHOLE = [code for kind, file, code in BLOCKS if kind == "python" and file is None]
 EXCERPTS = [(file, code) for _, file, code in BLOCKS if file is not None]
@@ -43,8 +45,9 @@ def test_the_guide_has_what_these_tests_look_for() -> None:
     assert len(METHODS) == 7
 
 
-@pytest.mark.parametrize(("file", "code"), EXCERPTS,
-                         ids=[code.split("\n")[0].strip()[:40] for _, code in EXCERPTS])
+@pytest.mark.parametrize(
+    ("file", "code"), EXCERPTS, ids=[code.split("\n")[0].strip()[:40] for _, code in EXCERPTS]
+)
 def test_excerpts_are_in_the_file_they_are_from(file: str, code: str) -> None:
     assert code in (ROOT / file).read_text()
 
@@ -63,8 +66,13 @@ def test_every_method_that_the_base_class_leaves_open_has_a_section() -> None:
     for method in METHODS:
         assert re.search(rf"^## .*`{method}\(\)`", TEXT, re.MULTILINE), method
         assert callable(getattr(SchedulerPluginAdvanced, method))
-    for attr in ("KICKOFFS_AT_ONCE", "JOB_STATUS_TIMEOUT", "JOB_SHARE_KEY_ATTRS", "VAR_CLASS",
-                 "KICKOFF_SCRIPT_HEADER_CLASS"):
+    for attr in (
+        "KICKOFFS_AT_ONCE",
+        "JOB_STATUS_TIMEOUT",
+        "JOB_SHARE_KEY_ATTRS",
+        "VAR_CLASS",
+        "KICKOFF_SCRIPT_HEADER_CLASS",
+    ):
         assert attr in TEXT
         assert hasattr(SchedulerPlugin, attr)
 
@@ -93,8 +101,8 @@ def make_site(folder: Path, code: str, name: str = "mysched") -> Path:
 
 
 def test_the_stub_is_asked_for_the_methods_in_the_order_of_the_guide(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(SchedulerPlugin, "JOB_STATUS_TIMEOUT", 0.0)
     site = make_site(tmp_path, STUB)
     plugin_file = site / "plugins" / "mysched.py"
@@ -125,16 +133,23 @@ def test_the_node_methods_of_the_stub_are_missed_inside_the_job() -> None:
         namespace["MySched"]()._get_alloc_nodes(None)  # type: ignore[arg-type,call-arg]
 
 
-@pytest.mark.parametrize(("code", "told"), [
-    (STUB + "\n    def broken(:\n", "Syntax error in line 12"),
-    ("import no_such_module_at_all\n" + STUB.partition("\n")[2], "no_such_module_at_all"),
-    (STUB.replace("def __init__(self)", "def __init__(self, host)"), "takes no arguments"),
-    (STUB + "\n\nclass Other(SchedulerPluginAdvanced):\n    pass\n", "More than one plugin class"),
-    (STUB + "\n    def _get_config_elems(self):\n        return 1\n", "_get_config_elems()"),
-    ("x = 1\n", "No plugin class"),
-])
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (STUB + "\n    def broken(:\n", "Syntax error in line 12"),
+        ("import no_such_module_at_all\n" + STUB.partition("\n")[2], "no_such_module_at_all"),
+        (STUB.replace("def __init__(self)", "def __init__(self, host)"), "takes no arguments"),
+        (
+            STUB + "\n\nclass Other(SchedulerPluginAdvanced):\n    pass\n",
+            "More than one plugin class",
+        ),
+        (STUB + "\n    def _get_config_elems(self):\n        return 1\n", "_get_config_elems()"),
+        ("x = 1\n", "No plugin class"),
+    ],
+)
 def test_show_plugins_says_why_a_plugin_is_refused(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, told: str) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, told: str
+) -> None:
     site = make_site(tmp_path, code)
     assert main(["--config-dir", str(site), "show", "plugins"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("refused")]
@@ -142,17 +157,22 @@ def test_show_plugins_says_why_a_plugin_is_refused(
     assert told in lines[0]
 
 
-@pytest.mark.parametrize(("info", "told"), [
-    (INI.replace("Module = mysched", "Module = mysqued"), "'mysqued' does not exist"),
-    ("[Core]\nName = mysched\n", "'Module'"), ("mysched\n", "INI"),
-])
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        (INI.replace("Module = mysched", "Module = mysqued"), "'mysqued' does not exist"),
+        ("[Core]\nName = mysched\n", "'Module'"),
+        ("mysched\n", "INI"),
+    ],
+)
 def test_show_plugins_says_why_an_info_file_is_refused_and_the_others_are_loaded(
-        tmp_path: Path, capsys: pytest.CaptureFixture[str], info: str, told: str) -> None:
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], info: str, told: str
+) -> None:
     site = make_site(tmp_path, STUB)
     (site / "plugins" / "a_bad_one.yapsy-plugin").write_text(info)
     assert main(["--config-dir", str(site), "show", "plugins"]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    refused, = [row for row in rows if row[0] == "refused"]
+    (refused,) = [row for row in rows if row[0] == "refused"]
     assert told in refused[-1]
     assert [row[2] for row in rows if row[0] == "loaded"] == ["raw", "slurm", "mysched"]
 
@@ -164,14 +184,15 @@ def test_the_basic_plugin_of_the_guide_runs_a_test(tmp_path: Path) -> None:
     pav_cfg.make_working_dir()
     assert load_plugins(pav_cfg).refused == []
     suite = site / "suites" / "first.yaml"
-    suite.write_text(suite.read_text().replace("echo hello",
-                                               "echo {{test_nodes}} {{test_min_cpus}}"))
+    suite.write_text(
+        suite.read_text().replace("echo hello", "echo {{test_nodes}} {{test_min_cpus}}")
+    )
     tests = [run for test in select_tests(pav_cfg, "first") for run in resolve_test(test)]
     series = Series.create(pav_cfg, tests)
 
     assert series.kick_off() == []
 
-    test, = series.tests
+    (test,) = series.tests
     assert test.result == "PASS"
     nodes, cpus = test.run_log.read_text().split()
     assert nodes == "1"

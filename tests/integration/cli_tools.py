@@ -70,17 +70,28 @@ class Cli:
         for folder in (self.home, self.config / "suites", self.config / "plugins"):
             folder.mkdir(parents=True)
         self.queue.mkdir(mode=0o700)
-        env = {key: value for key, value in os.environ.items()
-               if not key.startswith(("PAV_", "SLURM_"))}
-        self.env = dict(env, HOME=str(self.home), PAV_RAW_QUEUE_DIR=str(self.queue),
-                        PYTHONUNBUFFERED="1")
+        env = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PAV_", "SLURM_"))
+        }
+        self.env = dict(
+            env, HOME=str(self.home), PAV_RAW_QUEUE_DIR=str(self.queue), PYTHONUNBUFFERED="1"
+        )
 
     def argv(self, *args: Any) -> list[str]:
-        return [sys.executable, "-m", "pavilion.cli", "--working-dir", str(self.work),
-                "--config-dir", str(self.config), *map(str, args)]
+        return [
+            sys.executable,
+            "-m",
+            "pavilion.cli",
+            "--working-dir",
+            str(self.work),
+            "--config-dir",
+            str(self.config),
+            *map(str, args),
+        ]
 
-    def __call__(self, *args: Any, bare: bool = False, env: dict[str, str] | None = None
-                 ) -> Done:
+    def __call__(self, *args: Any, bare: bool = False, env: dict[str, str] | None = None) -> Done:
         """Run a command to its end.
 
         :param bare: Without --working-dir and --config-dir.
@@ -88,15 +99,28 @@ class Cli:
         argv = self.argv(*args)
         if bare:
             argv = [*argv[:3], *map(str, args)]
-        done = subprocess.run(argv, capture_output=True, timeout=PATIENCE, cwd=self.root,
-                              env=dict(self.env, **(env or {})), stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            timeout=PATIENCE,
+            cwd=self.root,
+            env=dict(self.env, **(env or {})),
+            stdin=subprocess.DEVNULL,
+        )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *args: Any) -> subprocess.Popen[str]:
         """Start a command in a session of its own, as a terminal would."""
         process = subprocess.Popen(
-            self.argv(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=self.root, env=self.env, start_new_session=True, stdin=subprocess.DEVNULL)
+            self.argv(*args),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.root,
+            env=self.env,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
         self._started.append(process)
         return process
 

@@ -134,8 +134,11 @@ class QuickCli(Cli):
         assert not bare
         argv = self.argv(*args)[3:]
         out, err = io.StringIO(), io.StringIO()
-        with mock.patch.dict(os.environ, {**self.env, **(env or {})}, clear=True), \
-                contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            mock.patch.dict(os.environ, {**self.env, **(env or {})}, clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             try:
                 code = main(argv)
             except SystemExit as exc:

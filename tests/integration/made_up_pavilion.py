@@ -267,8 +267,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def make_checkout(root: Path, version: str = "2.6", plugins: Mapping[str, str] | None = None
-                  ) -> Path:
+def make_checkout(
+    root: Path, version: str = "2.6", plugins: Mapping[str, str] | None = None
+) -> Path:
     """Make a checkout in a directory.
 
     :param version: With '2.5', the host lacks what that one lacked.
@@ -327,14 +328,20 @@ def tree(folder: Path) -> dict[str, str]:
 
 def schedulers_names(root: Path) -> list[str]:
     """What is in lib/pavilion that has to do with the schedulers directory."""
-    return sorted(path.name for path in (root / "lib" / "pavilion").iterdir()
-                  if "schedulers" in path.name)
+    return sorted(
+        path.name for path in (root / "lib" / "pavilion").iterdir() if "schedulers" in path.name
+    )
 
 
 def show_sched(root: Path) -> list[str]:
     """The schedulers that the checkout's own pav lists."""
-    done = subprocess.run([root / "bin" / "pav", "show", "sched"], capture_output=True,
-                          text=True, timeout=30, check=False,
-                          env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+    done = subprocess.run(
+        [root / "bin" / "pav", "show", "sched"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"),
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.replace("|", " ").split()

@@ -32,8 +32,9 @@ def processes() -> list[int]:
 def create(cfg: PavConfig, text: str) -> Series:
     folder = Path(next(iter(cfg.configs.values()))["path"]) / "suites"
     (folder / "suite.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
-    return Series.create(cfg, [run for test in select_tests(cfg, "suite")
-                               for run in resolve_test(test)])
+    return Series.create(
+        cfg, [run for test in select_tests(cfg, "suite") for run in resolve_test(test)]
+    )
 
 
 def kick_off(cfg: PavConfig, text: str) -> Series:
@@ -47,7 +48,11 @@ def finish(series: Series) -> list[str | None]:
     assert series.wait(timeout=PATIENCE), [test.status.history() for test in series.tests]
     for test in series.tests:
         assert test.status.current().state in (
-            STATES.COMPLETE, STATES.SCHED_ERROR, STATES.SCHED_CANCELLED, STATES.CANCELLED)
+            STATES.COMPLETE,
+            STATES.SCHED_ERROR,
+            STATES.SCHED_CANCELLED,
+            STATES.CANCELLED,
+        )
     return [test.result for test in series.tests]
 
 
@@ -56,20 +61,32 @@ def states(test: TestRun) -> list[str]:
 
 
 def pav_argv(series: Series, *ids: str) -> list[str]:
-    return [str(series.pav_cfg.pav_root / "bin" / "pav"), "_run",
-            *(ids or [test.id for test in series.tests])]
+    return [
+        str(series.pav_cfg.pav_root / "bin" / "pav"),
+        "_run",
+        *(ids or [test.id for test in series.tests]),
+    ]
 
 
 def pav_env(series: Series) -> dict[str, str]:
-    return dict(os.environ, PAV_SCHED_PYTHON=sys.executable,
-                PAV_CONFIG_FILE=str(series.pav_cfg.pav_cfg_file))
+    return dict(
+        os.environ,
+        PAV_SCHED_PYTHON=sys.executable,
+        PAV_CONFIG_FILE=str(series.pav_cfg.pav_cfg_file),
+    )
 
 
-def pav_run(series: Series, *ids: str, cwd: Path | None = None
-             ) -> subprocess.CompletedProcess[str]:
+def pav_run(series: Series, *ids: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """What a kickoff script does, without a job."""
-    return subprocess.run(pav_argv(series, *ids), env=pav_env(series), text=True, cwd=cwd,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE)
+    return subprocess.run(
+        pav_argv(series, *ids),
+        env=pav_env(series),
+        text=True,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE,
+    )
 
 
 def sleepers() -> list[int]:

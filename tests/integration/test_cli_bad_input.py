@@ -6,36 +6,70 @@ import pytest
 from cli_tools import Cli, Done
 
 CASES = [
-    pytest.param("test: {scheduler: rav, run: {cmds: ['true']}}",
-                 ["suite.yaml:1: test.scheduler", "'rav'", "Did you mean 'raw'?"],
-                 id="unknown scheduler"),
-    pytest.param("test: {schedule: {nodez: 2}, run: {cmds: ['true']}}",
-                 ["suite.yaml:1", "nodez", "did you mean", "'nodes'"], id="unknown key"),
-    pytest.param("test: {rum: {cmds: ['true']}}", ["suite.yaml:1", "rum", "'run'"],
-                 id="unknown section"),
-    pytest.param("test: {schedule: {nodes: 0}, run: {cmds: ['true']}}",
-                 ["suite.yaml:1", "test.schedule.nodes", "at least 1", "'0'"], id="nodes 0"),
-    pytest.param("test: {schedule: {nodes: '101%'}, run: {cmds: ['true']}}",
-                 ["suite.yaml", "nodes", "101%", "100%"], id="percent over 100"),
-    pytest.param("test: {schedule: {include_nodes: 'node[01-'}, run: {cmds: ['true']}}",
-                 ["suite.yaml", "include_nodes", "node[01-"], id="host list"),
-    pytest.param("test: {schedule: {tasks: many}, run: {cmds: ['true']}}",
-                 ["suite.yaml", "tasks", "whole number", "'many'"], id="wrong type"),
-    pytest.param("test: {schedule: [1], run: {cmds: ['true']}}",
-                 ["suite.yaml:1", "schedule"], id="list for a section"),
-    pytest.param("test: {schedule: {raw: {concurrent: 0}}, run: {cmds: ['true']}}",
-                 ["suite.yaml", "schedule.raw.concurrent", "at least 1"], id="raw.concurrent 0"),
-    pytest.param("test: {run: {cmds: ['echo {{mesage}}']}, variables: {message: hi}}",
-                 ["suite.yaml:1", "test.run.cmds.0", "mesage", "message"], id="unknown variable"),
-    pytest.param("test: {run: {cmds: ['true'], timeout: soon}}",
-                 ["suite.yaml", "run.timeout", "'soon'"], id="timeout"),
+    pytest.param(
+        "test: {scheduler: rav, run: {cmds: ['true']}}",
+        ["suite.yaml:1: test.scheduler", "'rav'", "Did you mean 'raw'?"],
+        id="unknown scheduler",
+    ),
+    pytest.param(
+        "test: {schedule: {nodez: 2}, run: {cmds: ['true']}}",
+        ["suite.yaml:1", "nodez", "did you mean", "'nodes'"],
+        id="unknown key",
+    ),
+    pytest.param(
+        "test: {rum: {cmds: ['true']}}", ["suite.yaml:1", "rum", "'run'"], id="unknown section"
+    ),
+    pytest.param(
+        "test: {schedule: {nodes: 0}, run: {cmds: ['true']}}",
+        ["suite.yaml:1", "test.schedule.nodes", "at least 1", "'0'"],
+        id="nodes 0",
+    ),
+    pytest.param(
+        "test: {schedule: {nodes: '101%'}, run: {cmds: ['true']}}",
+        ["suite.yaml", "nodes", "101%", "100%"],
+        id="percent over 100",
+    ),
+    pytest.param(
+        "test: {schedule: {include_nodes: 'node[01-'}, run: {cmds: ['true']}}",
+        ["suite.yaml", "include_nodes", "node[01-"],
+        id="host list",
+    ),
+    pytest.param(
+        "test: {schedule: {tasks: many}, run: {cmds: ['true']}}",
+        ["suite.yaml", "tasks", "whole number", "'many'"],
+        id="wrong type",
+    ),
+    pytest.param(
+        "test: {schedule: [1], run: {cmds: ['true']}}",
+        ["suite.yaml:1", "schedule"],
+        id="list for a section",
+    ),
+    pytest.param(
+        "test: {schedule: {raw: {concurrent: 0}}, run: {cmds: ['true']}}",
+        ["suite.yaml", "schedule.raw.concurrent", "at least 1"],
+        id="raw.concurrent 0",
+    ),
+    pytest.param(
+        "test: {run: {cmds: ['echo {{mesage}}']}, variables: {message: hi}}",
+        ["suite.yaml:1", "test.run.cmds.0", "mesage", "message"],
+        id="unknown variable",
+    ),
+    pytest.param(
+        "test: {run: {cmds: ['true'], timeout: soon}}",
+        ["suite.yaml", "run.timeout", "'soon'"],
+        id="timeout",
+    ),
     pytest.param("test: {run: {cmds: []}}", ["suite.yaml", "run.cmds"], id="no commands"),
     pytest.param("test: {run: {cmds: [true]}\n", ["suite.yaml:"], id="no YAML"),
-    pytest.param("test: {run: {cmds: ['true']}}\ntest: {run: {cmds: ['false']}}",
-                 ["suite.yaml:2", "test"], id="duplicate key"),
+    pytest.param(
+        "test: {run: {cmds: ['true']}}\ntest: {run: {cmds: ['false']}}",
+        ["suite.yaml:2", "test"],
+        id="duplicate key",
+    ),
     pytest.param("", ["suite.yaml", "empty"], id="empty suite"),
-    pytest.param(b"test: {summary: \xff, run: {cmds: ['true']}}", ["suite.yaml", "UTF-8"],
-                 id="not UTF-8"),
+    pytest.param(
+        b"test: {summary: \xff, run: {cmds: ['true']}}", ["suite.yaml", "UTF-8"], id="not UTF-8"
+    ),
 ]
 
 
@@ -53,10 +87,16 @@ b:
     check(cli, done)
     headline, *lines = done.err.splitlines()
     assert headline == "pav-sched: error: 2 suites cannot be used; 8 problems were found"
-    starts = [f"{one}:1: a.build: Pavilion has this key", f"{one}:4: b.schedule.nodes: ",
-              f"{one}:5: b.run.cmds.0: ", f"{two}:1: c.run.cmds: ", f"{two}:2: column ",
-              f"{two}:3: e.run.cmds: ", f"{two}:3: e.concurrent: ",
-              "the override 'chunk=first': chunk: "]
+    starts = [
+        f"{one}:1: a.build: Pavilion has this key",
+        f"{one}:4: b.schedule.nodes: ",
+        f"{one}:5: b.run.cmds.0: ",
+        f"{two}:1: c.run.cmds: ",
+        f"{two}:2: column ",
+        f"{two}:3: e.run.cmds: ",
+        f"{two}:3: e.concurrent: ",
+        "the override 'chunk=first': chunk: ",
+    ]
     assert len(lines) == len(starts)
     for start in starts:
         assert any(line.startswith(f"  {start}") for line in lines), start
@@ -82,18 +122,21 @@ def test_bad_suite(cli: Cli, text: str | bytes, words: list[str]) -> None:
     check(cli, cli("run", path), *words)
 
 
-@pytest.mark.parametrize(("args", "words"), [
-    (["no_such.yaml"], ["no_such.yaml", "does not exist"]),
-    (["suit"], ["'suit'", "Did you mean 'suite'?"]),
-    (["suite.tset"], ["'tset'", "Did you mean 'test'?"]),
-    (["suite", "-c", "schedule.nodez=1"], ["schedule.nodez=1", "nodes"]),
-    (["suite", "-c", "schedule.nodes"], ["'schedule.nodes'", "schedule.nodes=4"]),
-    (["suite", "-c", "schedule.nodes=-1"], ["-1", "at least 1"]),
-    (["suite", "--scheduler", "slrum"], ["'slrum'"]),
-    (["suite", "--timeout", "soon"], ["'soon'", "--timeout"]),
-    (["suite", "--timeot", "3"], ["--timeot"]),
-    ([], ["TARGET"]),
-])
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["no_such.yaml"], ["no_such.yaml", "does not exist"]),
+        (["suit"], ["'suit'", "Did you mean 'suite'?"]),
+        (["suite.tset"], ["'tset'", "Did you mean 'test'?"]),
+        (["suite", "-c", "schedule.nodez=1"], ["schedule.nodez=1", "nodes"]),
+        (["suite", "-c", "schedule.nodes"], ["'schedule.nodes'", "schedule.nodes=4"]),
+        (["suite", "-c", "schedule.nodes=-1"], ["-1", "at least 1"]),
+        (["suite", "--scheduler", "slrum"], ["'slrum'"]),
+        (["suite", "--timeout", "soon"], ["'soon'", "--timeout"]),
+        (["suite", "--timeot", "3"], ["--timeot"]),
+        ([], ["TARGET"]),
+    ],
+)
 def test_bad_command_line(cli: Cli, args: list[str], words: list[str]) -> None:
     cli.suite("test: {run: {cmds: ['true']}}")
     check(cli, cli("run", *args), *words)
@@ -112,7 +155,9 @@ def test_one_bad_test_stops_the_others(cli: Cli) -> None:
 
 
 def test_scheduler_that_is_not_available(cli: Cli) -> None:
-    cli.plugin("away", """
+    cli.plugin(
+        "away",
+        """
         from pavilion.schedulers import Raw
 
         class Away(Raw):
@@ -122,7 +167,8 @@ def test_scheduler_that_is_not_available(cli: Cli) -> None:
 
             def _available(self):
                 raise RuntimeError("the command 'awaysub' was not found")
-        """)
+        """,
+    )
     cli.suite("test: {scheduler: away, run: {cmds: ['true']}}")
     check(cli, cli("run", "suite"), "'away'", "not available", "awaysub")
 
@@ -136,11 +182,14 @@ def test_file_in_place_of_the_working_folder(cli: Cli) -> None:
     check(cli, cli("status", "s1"), "s1", str(cli.work))
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("working_dirr: x\n", ["site.yaml:1", "working_dirr", "'working_dir'"]),
-    ("- a\n", ["site.yaml"]),
-    (None, ["site.yaml", "--config-file"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("working_dirr: x\n", ["site.yaml:1", "working_dirr", "'working_dir'"]),
+        ("- a\n", ["site.yaml"]),
+        (None, ["site.yaml", "--config-file"]),
+    ],
+)
 def test_bad_config_file(cli: Cli, text: str | None, words: list[str]) -> None:
     path = cli.root / "site.yaml"
     if text is not None:
@@ -162,8 +211,9 @@ def test_debug_shows_where_an_error_comes_from(cli: Cli) -> None:
     assert "pav-sched: error: " in done.err
 
 
-def test_bug_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                     cli: Cli) -> None:
+def test_bug_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cli: Cli
+) -> None:
     from pavilion.cli import main, status
 
     def broken(*args: object) -> None:

@@ -33,7 +33,8 @@ def test_one_test_of_a_shared_job(cli: Cli) -> None:
     assert [row[3] for row in waited.rows] == ["ERROR", "PASS"]
     assert waited.rows[0][5].startswith("CANCELLED: Cancelled by ")
     assert waited.out.splitlines()[-1] == (
-        "2 tests: 1 passed, 0 failed, 1 error (1 cancelled). Series s1.")
+        "2 tests: 1 passed, 0 failed, 1 error (1 cancelled). Series s1."
+    )
 
 
 def test_all(cli: Cli) -> None:
@@ -70,7 +71,9 @@ def test_unknown_ids_do_not_stop_the_others(cli: Cli) -> None:
 
 
 def test_scheduler_that_does_not_cancel(cli: Cli) -> None:
-    cli.plugin("stubborn", """
+    cli.plugin(
+        "stubborn",
+        """
         from pavilion.schedulers import Raw
 
         class Stubborn(Raw):
@@ -80,7 +83,8 @@ def test_scheduler_that_does_not_cancel(cli: Cli) -> None:
 
             def cancel(self, job_info):
                 return "The controller says no."
-        """)
+        """,
+    )
     cli.suite("test: {scheduler: stubborn, run: {cmds: ['touch started', 'sleep 20']}}")
     cli("run", "suite", "--detach")
     done = cli("cancel", "s1")

@@ -56,8 +56,12 @@ def test_while_kicking_off(cli: Cli) -> None:
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_twice_while_kicking_off(cli: Cli, at_once: int) -> None:
     """The second one does not wait for the jobs in hand."""
-    cli.plugin("slow", SLOW_PLUGIN.replace("time.sleep(0.6)", "time.sleep(60)").replace(
-        "IS_CONCURRENT = False", f"KICKOFFS_AT_ONCE = {at_once}"))
+    cli.plugin(
+        "slow",
+        SLOW_PLUGIN.replace("time.sleep(0.6)", "time.sleep(60)").replace(
+            "IS_CONCURRENT = False", f"KICKOFFS_AT_ONCE = {at_once}"
+        ),
+    )
     cli.suite(FOUR_SLOW)
     process = cli.start("run", "suite", "-c", "schedule.share_allocation=false")
     wait_until(lambda: len(list(cli.work.glob("jobs/*/in_hand"))) == at_once, "the kickoffs")

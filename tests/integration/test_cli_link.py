@@ -87,11 +87,14 @@ def active(root: Path) -> Path:
 
 def findings(done: Done) -> dict[str, tuple[str, str]]:
     """What was looked at -> verdict, and what was found."""
-    return {item["what"]: (item["verdict"], item["found"] + item["hint"])
-            for item in done.json["findings"]}
+    return {
+        item["what"]: (item["verdict"], item["found"] + item["hint"])
+        for item in done.json["findings"]
+    }
 
 
 # ------------------------------------------------------------------- the way there and back
+
 
 def test_check_link_unlink(cli: Cli, root: Path) -> None:
     before = tree(root)
@@ -149,8 +152,9 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
 
     # A copy of an older version is renewed; its other plugins stay, a site's own as well.
     (active(root) / "planning.py").write_text("old = True\n")
-    write(active(root) / "plugins" / "site.py",
-          FLUX.replace("Flux", "Site").replace("flux", "site"))
+    write(
+        active(root) / "plugins" / "site.py", FLUX.replace("Flux", "Site").replace("flux", "site")
+    )
     write(active(root) / "plugins" / "site.yapsy-plugin", "[Core]\nName = site\nModule = site\n")
     found = findings(run("check", root, "--json"))
     assert found["copy"][0] == "warning"
@@ -168,6 +172,7 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
 
 
 # ------------------------------------------------------------------- built-in schedulers
+
 
 def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
     root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
@@ -216,15 +221,19 @@ def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
     write(plugins / "flux" / "inner.py", FLUX.replace("..", "..."))
     # In one module with a class of theirs that is called as one of ours.
     write(plugins / "raw_queue.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
-    replace(active(root) / "__init__.py", "AGE =", "from .plugins.flux import Flux\n"
-            "from .plugins.raw_queue import Lsf\nAGE =")
+    replace(
+        active(root) / "__init__.py",
+        "AGE =",
+        "from .plugins.flux import Flux\nfrom .plugins.raw_queue import Lsf\nAGE =",
+    )
     before = tree(root)
     for more in ([], ["--copy"]):
         assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
         assert run("link", root, *more).code == 0
         assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
     assert (active(root) / "plugins" / "raw_queue.py").read_bytes() == (
-        OURS / "plugins" / "raw_queue.py").read_bytes()
+        OURS / "plugins" / "raw_queue.py"
+    ).read_bytes()
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -256,19 +265,30 @@ def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
     done = run("link", root, "--json")
     assert done.code == 0
     assert show_sched(root) == ["flux", "raw", "slurm"]
-    script = ("from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
-              "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('flux')).__module__)")
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                         env=dict(os.environ, PYTHONPATH=str(root / "lib")), check=True).stdout
+    script = (
+        "from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
+        "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('flux')).__module__)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(root / "lib")),
+        check=True,
+    ).stdout
     assert out.split() == ["True", "pavilion.schedulers.plugins.flux"]
 
 
 def on_terminal(answer: str, *args: Any) -> tuple[int, str]:
     """Run a command on a terminal of its own, and answer its question: exit code, output."""
     here, there = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-m", "pavilion.cli", *command(*args)],
-                               stdin=there, stdout=there, stderr=there,
-                               env=dict(os.environ, TERM="dumb"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pavilion.cli", *command(*args)],
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        env=dict(os.environ, TERM="dumb"),
+    )
     os.close(there)
     os.write(here, answer.encode())
     text = b""
@@ -295,6 +315,7 @@ def test_the_user_is_asked_on_a_terminal(tmp_path: Path) -> None:
 
 
 # -------------------------------------------------------------------------- what is refused
+
 
 def test_failure_in_place_is_undone(root: Path) -> None:
     (root / "break").touch()
@@ -383,12 +404,15 @@ def test_missing_dependency(root: Path) -> None:
 
 
 def test_python_that_is_too_old(root: Path) -> None:
-    old = write(root / "oldpython", """
+    old = write(
+        root / "oldpython",
+        """
         #!/bin/sh
         echo '@pavilion-schedulers {"python": [3, 6, 8], "modules": {
             "hostlist": {"error": "x"}, "yapsy": {"file": "y", "version": ""},
             "yaml_config": {"file": "y", "version": ""}, "yaml": {"error": "x"}}}' | tr -d '\\n'
-        """)
+        """,
+    )
     old.chmod(0o755)
     done = run("check", root, "--python", old, "--json")
     assert done.code == 1
@@ -396,9 +420,13 @@ def test_python_that_is_too_old(root: Path) -> None:
     assert findings(done)["hostlist"][0] == "warning"
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ("nowhere", "does not exist"), ("", "is not a Pavilion checkout"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere", "does not exist"),
+        ("", "is not a Pavilion checkout"),
+    ],
+)
 def test_no_checkout(tmp_path: Path, given: str, message: str) -> None:
     for name in ("check", "link", "unlink"):
         done = run(name, tmp_path / given)
@@ -413,6 +441,7 @@ def test_python_that_is_not_there(root: Path) -> None:
 
 
 # ------------------------------------------------------------------------ what others did
+
 
 def test_git_brought_back_the_old_folder(root: Path) -> None:
     """It is the same as the backup, which is no longer needed."""
@@ -502,6 +531,7 @@ def test_git_is_mentioned_and_left_alone(root: Path) -> None:
 
 # ---------------------------------------------------------------------------- being killed
 
+
 def kill_link(cli: Cli, root: Path) -> None:
     """Kill a link after the folder was put in its place, while it is tried there."""
     (root / "hang").touch()
@@ -568,12 +598,23 @@ def test_one_at_a_time(cli: Cli, root: Path) -> None:
 
 
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "renames"])
-@pytest.mark.parametrize(("first", "action"), [
-    (None, "link"), (None, "copy"), (None, "fail"), ("link", "unlink"), ("copy", "unlink"),
-    ("copy", "link"), ("link", "copy"), ("copy", "copy"), ("copy", "fail"),
-])
-def test_killed_at_each_step(tmp_path: Path, first: str | None, action: str, exchanges: bool
-                             ) -> None:
+@pytest.mark.parametrize(
+    ("first", "action"),
+    [
+        (None, "link"),
+        (None, "copy"),
+        (None, "fail"),
+        ("link", "unlink"),
+        ("copy", "unlink"),
+        ("copy", "link"),
+        ("link", "copy"),
+        ("copy", "copy"),
+        ("copy", "fail"),
+    ],
+)
+def test_killed_at_each_step(
+    tmp_path: Path, first: str | None, action: str, exchanges: bool
+) -> None:
     """Whatever was being done, and wherever it stopped: both ways lead on from there."""
     model = tmp_path / "model"
     make_old_folder(active(model))
@@ -581,8 +622,9 @@ def test_killed_at_each_step(tmp_path: Path, first: str | None, action: str, exc
     if first is not None:
         checkout = find_checkout(model)
         with locked(checkout):
-            Swap(checkout).install(small_source(tmp_path), "0", copy=first == "copy",
-                                   kept=FIRST_KEPT)
+            Swap(checkout).install(
+                small_source(tmp_path), "0", copy=first == "copy", kept=FIRST_KEPT
+            )
             Swap(checkout).commit()
     # What is put in its place now is another one.
     source = small_source(tmp_path)
@@ -620,7 +662,11 @@ def run_killed(source: Path, model: Path, action: str, exchanges: bool) -> None:
     script = Path(__file__).with_name("killed_swaps.py")
     done = subprocess.run(
         [sys.executable, script, source, model, action, "yes" if exchanges else "no"],
-        capture_output=True, text=True, timeout=60, check=False)
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -647,12 +693,16 @@ def go_on(folder: Path, original: dict[str, str], source: Path) -> None:
     assert active(other).readlink() == source
     assert schedulers_names(other) == LINKED
     assert contents(active(other).with_name(KEPT)) == FLUX_KEPT
-    backup = {name.replace(BACKUP, "schedulers"): text for name, text in tree(other).items()
-              if BACKUP in name}
+    backup = {
+        name.replace(BACKUP, "schedulers"): text
+        for name, text in tree(other).items()
+        if BACKUP in name
+    }
     assert backup == original
 
 
 # ------------------------------------------------------------------- errors on the way
+
 
 class Full(Disk):
     """Runs out of space with the n-th change."""
@@ -749,20 +799,28 @@ def test_original_that_somebody_removed_meanwhile(root: Path) -> None:
 
 # ------------------------------------------------------------------- finding out about it
 
-@pytest.mark.parametrize(("file", "text", "version"), [
-    ("RELEASE.md", "# Pavilion 2 Release Notes\n\n## Release 2.6\nText 9.9\n\n## 2.5.1", "2.6"),
-    ("RELEASE.md", "# Release Notes\n## 2.3\n## 2.4\n## Pavilion 2.6.1", "2.6.1"),
-    ("RELEASE.md", "# Version 2.10\n# Version 2.9", "2.10"),
-    ("RELEASE.txt", "# Text.\nRELEASE=2.6\n\n# Release History\n## 2.7 Pre-Release Notes\n", "2.6"),
-    ("RELEASE.md", "RELEASE=2.6.1\n\n## 2.7 Pre-Release Notes\n## 2.6.1", "2.6.1"),
-    ("RELEASE.txt", "# Text.\nRELEASE=2.4\n## 2.5 Pre-Release Notes\n", "2.4"),
-    ("VERSION.txt", "# Text.\n2.0\n", None),
-    ("VERSION", "2.5\n", "2.5"),
-    ("lib/pavilion/version.py", "__version__ = '2.6.2'\n", "2.6.2"),
-    ("setup.cfg", "[metadata]\nversion = 2.4\n", "2.4"),
-    ("README.txt", "2.6", None),
-    ("RELEASE.md", "# Notes\n\n# Needs Python 3.9\n", None),
-])
+
+@pytest.mark.parametrize(
+    ("file", "text", "version"),
+    [
+        ("RELEASE.md", "# Pavilion 2 Release Notes\n\n## Release 2.6\nText 9.9\n\n## 2.5.1", "2.6"),
+        ("RELEASE.md", "# Release Notes\n## 2.3\n## 2.4\n## Pavilion 2.6.1", "2.6.1"),
+        ("RELEASE.md", "# Version 2.10\n# Version 2.9", "2.10"),
+        (
+            "RELEASE.txt",
+            "# Text.\nRELEASE=2.6\n\n# Release History\n## 2.7 Pre-Release Notes\n",
+            "2.6",
+        ),
+        ("RELEASE.md", "RELEASE=2.6.1\n\n## 2.7 Pre-Release Notes\n## 2.6.1", "2.6.1"),
+        ("RELEASE.txt", "# Text.\nRELEASE=2.4\n## 2.5 Pre-Release Notes\n", "2.4"),
+        ("VERSION.txt", "# Text.\n2.0\n", None),
+        ("VERSION", "2.5\n", "2.5"),
+        ("lib/pavilion/version.py", "__version__ = '2.6.2'\n", "2.6.2"),
+        ("setup.cfg", "[metadata]\nversion = 2.4\n", "2.4"),
+        ("README.txt", "2.6", None),
+        ("RELEASE.md", "# Notes\n\n# Needs Python 3.9\n", None),
+    ],
+)
 def test_version(tmp_path: Path, file: str, text: str, version: str | None) -> None:
     write(tmp_path / file, text)
     found = find_version(Checkout(tmp_path))

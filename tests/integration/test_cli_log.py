@@ -18,9 +18,15 @@ def test_job_logs(finished: Cli) -> None:
         assert finished("log", which, "s1.1").code == 0
 
 
-@pytest.mark.parametrize(("lines", "expected"), [
-    ("0", ""), ("1", "second\n"), ("2", "hello from 1\nsecond\n"), ("99", "hello from 1\nsecond\n"),
-])
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("0", ""),
+        ("1", "second\n"),
+        ("2", "hello from 1\nsecond\n"),
+        ("99", "hello from 1\nsecond\n"),
+    ],
+)
 def test_tail(finished: Cli, lines: str, expected: str) -> None:
     assert finished("log", "run", "s1.1", "--tail", lines).out == expected
 

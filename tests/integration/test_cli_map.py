@@ -39,8 +39,13 @@ def on_terminal(cli: Cli, *args: Any, width: int = 100) -> str:
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     env = {key: value for key, value in cli.env.items() if key not in ("COLUMNS", "NO_COLOR")}
     process = subprocess.Popen(
-        cli.argv(*args), stdin=subprocess.DEVNULL, stdout=follower, stderr=subprocess.DEVNULL,
-        cwd=cli.root, env=dict(env, TERM="xterm-256color", COLORTERM="truecolor"))
+        cli.argv(*args),
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=subprocess.DEVNULL,
+        cwd=cli.root,
+        env=dict(env, TERM="xterm-256color", COLORTERM="truecolor"),
+    )
     os.close(follower)
     output = b""
     with os.fdopen(leader, "rb", buffering=0) as terminal:
@@ -112,21 +117,23 @@ def test_jobs_have_the_numbers_of_the_plan(drawn: QuickCli) -> None:
     *pictures, last = done.out.split("\n\n")
     assert last == "Seed 5. Nothing was started.\n"
     assert [picture.splitlines()[0] for picture in pictures] == [
-        "grid: jobs of suite.chunked (16 nodes)", "grid: jobs of suite.shared (16 nodes)"]
+        "grid: jobs of suite.chunked (16 nodes)",
+        "grid: jobs of suite.shared (16 nodes)",
+    ]
     for job in drawn("plan", "suite", "--seed", 5, "--json").json["jobs"]:
         if job["nodes"] is None:
             continue
         picture = pictures[0 if job["chunk"] is not None else 1]
-        assert (f"job {job['job']}: {job['node_list']}; {', '.join(job['tests'])}"
-                in picture)
+        assert f"job {job['job']}: {job['node_list']}; {', '.join(job['tests'])}" in picture
     marks = marks_of(pictures[1])
     assert [marks[f"n{number:02}"] for number in range(1, 6)] == ["0", "0", "1", "1", "x"]
     assert marks["n16"] == "x"
 
 
 def test_usable_nodes_that_nobody_uses(drawn: QuickCli) -> None:
-    done = drawn("map", "suite.shared", "-c", "schedule.nodes=1", "-c", "variables.letter=[a]",
-                 "--by", "job")
+    done = drawn(
+        "map", "suite.shared", "-c", "schedule.nodes=1", "-c", "variables.letter=[a]", "--by", "job"
+    )
     assert list(marks_of(done.out).values())[:5] == ["0", ".", ".", ".", "x"]
     assert "  .  usable, and in none of these" in done.out
 
@@ -142,10 +149,18 @@ def test_states(drawn: QuickCli) -> None:
     done = drawn("map", "suite.own", "--by", "state")
     assert done.code == 0
     marks = marks_of(done.out)
-    assert [marks[name] for name in ("n01", "n05", "n07", "n13", "n14")] == ["0", "2", "1", "0",
-                                                                            "1"]
+    assert [marks[name] for name in ("n01", "n05", "n07", "n13", "n14")] == [
+        "0",
+        "2",
+        "1",
+        "0",
+        "1",
+    ]
     assert [line.split(": ")[0] for line in done.out.splitlines() if "(" in line][1:] == [
-        "  0  available (IDLE)", "  1  up (BUSY)", "  2  not up (DOWN)"]
+        "  0  available (IDLE)",
+        "  1  up (BUSY)",
+        "  2  not up (DOWN)",
+    ]
     assert "  1  up (BUSY): n[07,14]" in done.out
     # The filters of tests do not matter: one picture for all.
     done = drawn("map", "suite", "--by", "state")
@@ -170,8 +185,10 @@ def test_terminal(drawn: QuickCli) -> None:
     assert all(len(found) == 1 for found in colors.values())
     assert len({next(iter(found)) for found in colors.values()}) == 4
     # and black or white on it, whichever can be read.
-    assert {tuple(color[:3]) for *color, _ in COLORED.findall(out)} <= {("0", "0", "0"),
-                                                                      ("255", "255", "255")}
+    assert {tuple(color[:3]) for *color, _ in COLORED.findall(out)} <= {
+        ("0", "0", "0"),
+        ("255", "255", "255"),
+    }
     assert "Nothing was started." in legend
 
 
@@ -183,10 +200,19 @@ def test_terminal_that_cannot_draw(drawn: QuickCli) -> None:
 @pytest.mark.parametrize("width", [80, 200])
 def test_large_machine(drawn: QuickCli, width: int) -> None:
     """A character per node, the same number in each line, which begins with a node's name."""
-    done = drawn("map", "suite.chunked", "-c", "permute_on=[]", "-c", "chunk=any",
-                 "-c", "schedule.chunking.size=250",
-                 "-c", "schedule.chunking.node_selection=contiguous",
-                 env={"GRID_NODES": "10000", "COLUMNS": str(width)})
+    done = drawn(
+        "map",
+        "suite.chunked",
+        "-c",
+        "permute_on=[]",
+        "-c",
+        "chunk=any",
+        "-c",
+        "schedule.chunking.size=250",
+        "-c",
+        "schedule.chunking.node_selection=contiguous",
+        env={"GRID_NODES": "10000", "COLUMNS": str(width)},
+    )
     assert done.code == 0
     rows = re.findall(r"^(n\d{5})  (\S+)$", done.out, re.MULTILINE)
     per_row = len(rows[0][1])
@@ -197,15 +223,25 @@ def test_large_machine(drawn: QuickCli, width: int) -> None:
     assert len(cells) == 10000
     # Node 5, and those whose names end in 13.
     assert [number for number, mark in enumerate(cells, 1) if mark == "x"] == sorted(
-        [5, *range(13, 10001, 100)])
+        [5, *range(13, 10001, 100)]
+    )
     # 40 chunks: nobody reads 40 lines, and no chunk looks like a node that is left out.
     assert "  ... and 16 more" in done.out
     assert Counter(cells)["x"] == 101
 
 
 def test_more_chunks_than_characters(drawn: QuickCli) -> None:
-    done = drawn("map", "suite.chunked", "-c", "permute_on=[]", "-c", "chunk=any",
-                 "-c", "schedule.chunking.size=1", env={"GRID_NODES": "100"})
+    done = drawn(
+        "map",
+        "suite.chunked",
+        "-c",
+        "permute_on=[]",
+        "-c",
+        "chunk=any",
+        "-c",
+        "schedule.chunking.size=1",
+        env={"GRID_NODES": "100"},
+    )
     assert re.search(r"\.\.\. and \d+ more; the characters begin again", done.out)
 
 
@@ -215,8 +251,9 @@ def test_svg(drawn: QuickCli, tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, "")
     assert done.err == f"Wrote {file}: grid: chunks of suite.chunked.\n"
     cells = cells_of(file)
-    assert [title.split(",")[0] for title, _ in cells] == [f"n{number:02}"
-                                                         for number in range(1, 17)]
+    assert [title.split(",")[0] for title, _ in cells] == [
+        f"n{number:02}" for number in range(1, 17)
+    ]
     by_name = {title.split(",")[0]: (title, color) for title, color in cells}
     assert by_name["n05"][0] == "n05, DOWN, left out: not up"
     assert by_name["n13"][0] == "n13, IDLE, left out: smells <&> funny"
@@ -261,13 +298,16 @@ def test_svg_of_several_pictures(drawn: QuickCli, tmp_path: Path) -> None:
 
 def test_svg_of_odd_names(quick: QuickCli, tmp_path: Path) -> None:
     """Nothing that a test may be called breaks the file, or a terminal."""
-    add_grid(quick, """
+    add_grid(
+        quick,
+        """
         test:
           scheduler: grid
           subtitle: "<b>&\\e[31m"
           schedule: {nodes: 2, across_nodes: 'n[01-04]'}
           run: {cmds: ["true"]}
-        """)
+        """,
+    )
     assert quick("map", "suite", "--svg", tmp_path / "odd.svg").code == 0
     assert "job 1: n[01-02]; suite.test.<b>&\\x1b[31m" in texts_of(tmp_path / "odd.svg")
     assert "\x1b" not in quick("map", "suite").out
@@ -300,14 +340,19 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["job", "chunk", "state"])
 def test_single_tests_whose_nodes_cannot_be_told(quick: QuickCli, kind: str) -> None:
-    add_grid(quick, """
+    add_grid(
+        quick,
+        """
         bad: {scheduler: grid, schedule: {reservation: nosuch}, run: {cmds: ['true']}}
         good: {scheduler: grid, schedule: {nodes: '2', across_nodes: 'n[01-02]',
                                            chunking: {size: '2'}}, run: {cmds: ['true']}}
-        """)
+        """,
+    )
     done = quick("map", "suite", "--by", kind)
     assert (done.code, done.err) == (
-        1, "pav-sched: error: suite.bad: There is no reservation 'nosuch'.\n")
+        1,
+        "pav-sched: error: suite.bad: There is no reservation 'nosuch'.\n",
+    )
     assert "of suite.good (16 nodes)" in done.out
     done = quick("map", "suite.bad", "--by", kind)
     assert done.code != 0 and done.out == ""
@@ -319,8 +364,9 @@ def test_machine_without_nodes(drawn: QuickCli, tmp_path: Path) -> None:
     done = drawn("map", "suite.own", "--by", "state", env=env)
     assert done.code == 0
     assert "(0 nodes)" in done.out
-    assert drawn("map", "suite.own", "--by", "state", "--svg", tmp_path / "no.svg",
-                 env=env).code == 0
+    assert (
+        drawn("map", "suite.own", "--by", "state", "--svg", tmp_path / "no.svg", env=env).code == 0
+    )
     assert cells_of(tmp_path / "no.svg") == []
 
 
@@ -336,8 +382,10 @@ def test_scheduler_out_of_reach(drawn: QuickCli) -> None:
     assert "The grid is out of reach." in done.err
 
 
-@pytest.mark.parametrize("args", [[], ["none_such"], ["suite", "--by", "colour"],
-                                  ["suite", "--json"], ["suite", "--svg"]])
+@pytest.mark.parametrize(
+    "args",
+    [[], ["none_such"], ["suite", "--by", "colour"], ["suite", "--json"], ["suite", "--svg"]],
+)
 def test_usage_errors(drawn: QuickCli, args: list[str]) -> None:
     done = drawn("map", *args)
     assert (done.code, done.out) == (2, "")

@@ -48,15 +48,32 @@ def test_table(planned: QuickCli) -> None:
     assert done.code == 0
     assert done.err == ""
     lines = done.out.splitlines()
-    assert lines[0].split("\t") == ["JOB", "SCHEDULER", "MODE", "CHUNK", "SIZE", "NODES", "LIMIT",
-                                    "TESTS", "NAMES"]
+    assert lines[0].split("\t") == [
+        "JOB",
+        "SCHEDULER",
+        "MODE",
+        "CHUNK",
+        "SIZE",
+        "NODES",
+        "LIMIT",
+        "TESTS",
+        "NAMES",
+    ]
     rows = {row[-1]: row[:-1] for row in done.rows}
     # Chunks of four of the 14 usable nodes.
     assert [rows[f"suite.chunked.{number}"][1:5] for number in range(4)] == [
-        ["grid", "own", str(number), "4"] for number in range(4)]
+        ["grid", "own", str(number), "4"] for number in range(4)
+    ]
     # Two nodes of four each: two jobs, to which three tests are dealt.
     assert rows["suite.shared.a, suite.shared.c"][1:] == [
-        "grid", "shared", "", "2", "n[01-02]", "1h", "2"]
+        "grid",
+        "shared",
+        "",
+        "2",
+        "n[01-02]",
+        "1h",
+        "2",
+    ]
     assert rows["suite.shared.b"][1:] == ["grid", "own", "", "2", "n[03-04]", "1h", "1"]
     assert rows["suite.own"][1:] == ["grid", "own", "", "3", "any", "5h", "1"]
     assert rows["suite.local"][1:] == ["raw", "own", "", "1", "any", "1h", "1"]
@@ -76,9 +93,17 @@ def test_json(planned: QuickCli) -> None:
     assert [job["job"] for job in jobs.values()] == list(range(1, 9))
     shared = dict(jobs["suite.shared.a, suite.shared.c"])
     assert shared == {
-        "job": shared["job"], "scheduler": "grid", "name": "pav_suite.shared.a,suite.shared.c",
-        "mode": "shared", "chunk": None, "nodes": ["n01", "n02"], "node_list": "n[01-02]",
-        "node_range": None, "time_limit": 1, "tests": ["suite.shared.a", "suite.shared.c"]}
+        "job": shared["job"],
+        "scheduler": "grid",
+        "name": "pav_suite.shared.a,suite.shared.c",
+        "mode": "shared",
+        "chunk": None,
+        "nodes": ["n01", "n02"],
+        "node_list": "n[01-02]",
+        "node_range": None,
+        "time_limit": 1,
+        "tests": ["suite.shared.a", "suite.shared.c"],
+    }
     own = jobs["suite.own"]
     assert (own["nodes"], own["node_list"], own["node_range"]) == (None, None, [3, 3])
     assert jobs["suite.local"]["scheduler"] == "raw"
@@ -107,29 +132,39 @@ def test_jobs_are_shared_as_planned(run: QuickCli) -> None:
     paths: dict[str, list[str]] = {}
     for test in run("status", "s1", "--json").json["tests"]:
         paths.setdefault(test["job"], []).append(test["name"])
-    assert sorted(paths.values()) == sorted(job["tests"] for job in jobs_of(run, "suite",
-                                                                           "--seed", 7))
+    assert sorted(paths.values()) == sorted(
+        job["tests"] for job in jobs_of(run, "suite", "--seed", 7)
+    )
 
 
 def test_script_is_that_of_the_run(run: QuickCli) -> None:
     """But for what has no name before it is made."""
-    test_id = next(test["id"] for test in run("status", "s1", "--json").json["tests"]
-                   if test["name"] == "suite.shared.b")
-    number = next(job["job"] for job in jobs_of(run, "suite", "--seed", 7)
-                  if job["tests"] == ["suite.shared.b"])
+    test_id = next(
+        test["id"]
+        for test in run("status", "s1", "--json").json["tests"]
+        if test["name"] == "suite.shared.b"
+    )
+    number = next(
+        job["job"]
+        for job in jobs_of(run, "suite", "--seed", 7)
+        if job["tests"] == ["suite.shared.b"]
+    )
     done = run("plan", "suite", "--seed", 7, "--script", number)
     assert (done.code, done.err) == (0, "")
     job = (run.test_path(test_id) / "job").resolve().name
     real = kickoff_script(run, test_id)
     assert "#GRID nodes n03,n04" in real
-    assert real == (done.out.replace("/jobs/?/", f"/jobs/{job}/").replace("/s?/", "/s1/")
-                    .replace("s?.", "s1."))
+    assert real == (
+        done.out.replace("/jobs/?/", f"/jobs/{job}/").replace("/s?/", "/s1/").replace("s?.", "s1.")
+    )
 
 
 def test_scripts_of_several_jobs(planned: QuickCli) -> None:
     done = planned("plan", "suite.shared", "--script", 2, "--script", 1)
     assert [line for line in done.out.splitlines() if line.startswith("#GRID name")] == [
-        "#GRID name pav_suite.shared.b", "#GRID name pav_suite.shared.a,suite.shared.c"]
+        "#GRID name pav_suite.shared.b",
+        "#GRID name pav_suite.shared.a,suite.shared.c",
+    ]
     data = planned("plan", "suite.shared", "--script", 2, "--json").json
     assert "script" not in data["jobs"][0]
     assert "#GRID name pav_suite.shared.b" in data["jobs"][1]["script"]
@@ -145,8 +180,9 @@ def test_script_of_no_job(planned: QuickCli) -> None:
 
 def test_seeds(planned: QuickCli) -> None:
     """Equal seeds draw equal chunks, others do not; what is not drawn stays."""
-    first, again, *others = ([job["nodes"] for job in jobs_of(planned, "suite", "--seed", seed)]
-                             for seed in (1, 1, 2, 3))
+    first, again, *others = (
+        [job["nodes"] for job in jobs_of(planned, "suite", "--seed", seed)] for seed in (1, 1, 2, 3)
+    )
     assert first == again
     # Four nodes of 14 in four chunks: three seeds that agree by chance are out of the question.
     assert all(other[:4] != first[:4] for other in others)
@@ -169,9 +205,11 @@ def test_bad_seed(planned: QuickCli, seed: str) -> None:
 def test_overrides(planned: QuickCli) -> None:
     jobs = jobs_of(planned, "suite.shared", "-c", "schedule.nodes=4", "-c", "schedule.time_limit=9")
     assert [(job["nodes"], job["time_limit"]) for job in jobs] == [
-        (["n01", "n02", "n03", "n04"], 9)]
+        (["n01", "n02", "n03", "n04"], 9)
+    ]
     assert [job["scheduler"] for job in jobs_of(planned, "suite.own", "--scheduler", "raw")] == [
-        "raw"]
+        "raw"
+    ]
 
 
 def test_single_tests_that_cannot_be_placed(quick: QuickCli) -> None:
@@ -183,22 +221,29 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli) -> None:
     errors = done.err.split("pav-sched: error: ")[1:]
     assert len(errors) == 3
     told = {error.partition(": ")[0]: error for error in errors}
-    assert told["suite.no_such_chunk"] == ("suite.no_such_chunk: Chunk 99 was asked for, but there "
-                                           "are 4 chunks, numbered 0 to 3.\n")
+    assert told["suite.no_such_chunk"] == (
+        "suite.no_such_chunk: Chunk 99 was asked for, but there are 4 chunks, numbered 0 to 3.\n"
+    )
     assert "Asked for at least 17, 14 of 16 remain." in told["suite.too_many"]
     assert "not up: 1 (n05); smells <&> funny: 1 (n13)" in told["suite.too_many"]
     assert told["suite.too_large"].startswith("suite.too_large: Chunks of 2 nodes have no room")
     data = quick("plan", "suite", "--json").json
     assert [job["tests"] for job in data["jobs"]] == [["suite.good"]]
     assert sorted(error["tests"][0] for error in data["errors"]) == [
-        "suite.no_such_chunk", "suite.too_large", "suite.too_many"]
+        "suite.no_such_chunk",
+        "suite.too_large",
+        "suite.too_many",
+    ]
     assert untouched(quick)
     # 'run' agrees.
     done = quick.process("run", "suite", "--json")
     assert done.code == 1
     assert {test["name"]: test["result"] for test in done.json["tests"]} == {
-        "suite.good": "PASS", "suite.no_such_chunk": "ERROR", "suite.too_many": "ERROR",
-        "suite.too_large": "ERROR"}
+        "suite.good": "PASS",
+        "suite.no_such_chunk": "ERROR",
+        "suite.too_many": "ERROR",
+        "suite.too_large": "ERROR",
+    }
 
 
 def test_scheduler_out_of_reach(quick: QuickCli) -> None:
@@ -218,16 +263,19 @@ def test_scheduler_out_of_reach(quick: QuickCli) -> None:
     assert "The grid is out of reach." in done.err
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    ([], "TARGET"),
-    (["none_such"], "There is no file and no suite 'none_such'"),
-    (["suite.none_such"], "There is no test 'none_such'"),
-    (["suite", "--scheduler", "grd"], "'grid'"),
-    (["suite", "-c", "schedule.nods=4"], "nodes"),
-    (["suite", "-c", "schedule.nodes=0"], "schedule.nodes"),
-    (["suite", "--script", "one"], "--script"),
-    (["suite", "--detach"], "--detach"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "TARGET"),
+        (["none_such"], "There is no file and no suite 'none_such'"),
+        (["suite.none_such"], "There is no test 'none_such'"),
+        (["suite", "--scheduler", "grd"], "'grid'"),
+        (["suite", "-c", "schedule.nods=4"], "nodes"),
+        (["suite", "-c", "schedule.nodes=0"], "schedule.nodes"),
+        (["suite", "--script", "one"], "--script"),
+        (["suite", "--detach"], "--detach"),
+    ],
+)
 def test_usage_errors(planned: QuickCli, args: list[str], says: str) -> None:
     done = planned("plan", *args)
     assert (done.code, done.out) == (2, "")

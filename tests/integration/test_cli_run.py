@@ -50,8 +50,14 @@ def test_json(cli: Cli) -> None:
     assert done.code == 1
     data = done.json
     assert data["series"] == "s1"
-    assert data["summary"] == {"tests": 2, "passed": 1, "failed": 1, "errors": 0, "cancelled": 0,
-                               "unfinished": 0}
+    assert data["summary"] == {
+        "tests": 2,
+        "passed": 1,
+        "failed": 1,
+        "errors": 0,
+        "cancelled": 0,
+        "unfinished": 0,
+    }
     good, bad = data["tests"]
     assert (good["id"], good["result"], good["return_value"]) == ("s1.1", "PASS", 0)
     assert (bad["state"], bad["result"], bad["return_value"]) == ("COMPLETE", "FAIL", 3)
@@ -115,8 +121,7 @@ def test_timeout(cli: Cli) -> None:
 
 def test_kickoff_that_fails(cli: Cli) -> None:
     cli.plugin("refusing", REFUSING_PLUGIN)
-    cli.suite("test: {scheduler: refusing, run: {cmds: ['true']}}\n"
-              "other: {run: {cmds: ['true']}}")
+    cli.suite("test: {scheduler: refusing, run: {cmds: ['true']}}\nother: {run: {cmds: ['true']}}")
     done = cli("run", "suite")
     assert done.code == 1
     assert "pav-sched: error: suite.test: The queue is closed." in done.err
@@ -139,7 +144,9 @@ def test_refused_plugin_is_a_warning(cli: Cli) -> None:
 
 
 def test_warnings_of_variables_are_told_once(cli: Cli) -> None:
-    cli.plugin("odd", """
+    cli.plugin(
+        "odd",
+        """
         from pavilion.schedulers import Raw, SchedulerVariables
         from pavilion.schedulers.vars import var_method
 
@@ -154,7 +161,8 @@ def test_warnings_of_variables_are_told_once(cli: Cli) -> None:
             def __init__(self):
                 super().__init__()
                 self.name = "odd"
-        """)
+        """,
+    )
     cli.suite("""
         test:
           scheduler: odd
@@ -181,8 +189,18 @@ def test_options_before_and_after_the_command(cli: Cli) -> None:
     more = cli.root / "more"
     (more / "suites").mkdir(parents=True)
     (more / "suites" / "extra.yaml").write_text("test: {run: {cmds: ['true']}}")
-    done = cli("--working-dir", cli.work, "--config-dir", cli.config, "run", "suite", "extra",
-               "--config-dir", more, bare=True)
+    done = cli(
+        "--working-dir",
+        cli.work,
+        "--config-dir",
+        cli.config,
+        "run",
+        "suite",
+        "extra",
+        "--config-dir",
+        more,
+        bare=True,
+    )
     assert done.code == 0
     assert [row[1] for row in done.rows] == ["suite.test", "extra.test"]
     assert (cli.work / "series" / "s1").is_dir()
@@ -255,22 +273,36 @@ def test_what_plugins_print_is_no_part_of_the_json(talkative: Cli) -> None:
 @pytest.mark.parametrize("closed", ["2>&-", "<&-", "0<&- 2>&-"])
 def test_json_with_closed_streams(talkative: Cli, closed: str) -> None:
     command = shlex.join(talkative.argv("show", "sched", "--json"))
-    done = subprocess.run(["/bin/sh", "-c", f"exec {command} {closed}"], env=talkative.env,
-                          capture_output=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} {closed}"],
+        env=talkative.env,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
     assert json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("options", [["--json"], []])
 def test_a_closed_stdout_is_no_error(talkative: Cli, options: list[str]) -> None:
     command = shlex.join(talkative.argv("show", "sched", *options))
-    done = subprocess.run(["/bin/sh", "-c", f"exec {command} >&-"], env=talkative.env,
-                          capture_output=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {command} >&-"],
+        env=talkative.env,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
     assert b"Traceback" not in done.stderr
 
 
 def test_what_is_printed_to_the_first_stdout_is_no_part_of_the_json(talkative: Cli) -> None:
-    talkative.plugin("talkative", TALKATIVE.replace(
-        'print("printed by the plugin")', "import sys; sys.__stdout__.write('to the first\\n')"))
+    talkative.plugin(
+        "talkative",
+        TALKATIVE.replace(
+            'print("printed by the plugin")', "import sys; sys.__stdout__.write('to the first\\n')"
+        ),
+    )
     del talkative.env["PYTHONUNBUFFERED"]
     done = talkative("show", "sched", "--json")
     assert done.json and "to the first" in done.err

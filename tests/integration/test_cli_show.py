@@ -22,7 +22,9 @@ def test_list_of_schedulers(finished: Cli) -> None:
 
 
 def test_scheduler_that_is_not_available(cli: Cli) -> None:
-    cli.plugin("away", """
+    cli.plugin(
+        "away",
+        """
         from pavilion.schedulers import Raw
 
         class Away(Raw):
@@ -33,7 +35,8 @@ def test_scheduler_that_is_not_available(cli: Cli) -> None:
             def _available(self):
                 self.unavailable_reason = "The command awaysub was not found."
                 return False
-        """)
+        """,
+    )
     row = next(row for row in cli("show", "sched").rows if row[0] == "away")
     assert row[1] == "no: The command awaysub was not found."
 
@@ -50,14 +53,17 @@ def test_config_example_can_be_used(cli: Cli) -> None:
 
 
 def test_config_example_has_no_section_of_others(cli: Cli) -> None:
-    cli.plugin("other", """
+    cli.plugin(
+        "other",
+        """
         from pavilion.schedulers import Raw
 
         class Other(Raw):
             def __init__(self):
                 super().__init__()
                 self.name = "other"
-        """)
+        """,
+    )
     assert "\n  other:" not in cli("show", "sched", "--config", "raw").out
     example = cli("show", "sched", "--config", "other", "--json").json["example"]
     assert "\n  other:" in example
@@ -83,14 +89,17 @@ def test_unknown_scheduler(finished: Cli, option: str) -> None:
 
 def test_plugins(cli: Cli) -> None:
     broken = cli.plugin("broken", "import no_such_module_anywhere")
-    mine = cli.plugin("mine", """
+    mine = cli.plugin(
+        "mine",
+        """
         from pavilion.schedulers import Raw
 
         class Mine(Raw):
             def __init__(self):
                 super().__init__()
                 self.priority = self.PRIO_USER
-        """)
+        """,
+    )
     plugins = {item["file"]: item for item in cli("show", "plugins", "--json").json["plugins"]}
     assert plugins[str(mine)]["state"] == "loaded"
     assert plugins[str(broken)]["state"] == "refused"
@@ -113,8 +122,9 @@ def test_disabled_plugin(cli: Cli) -> None:
 def test_config(cli: Cli) -> None:
     site = cli.root / "site.yaml"
     site.write_text("working_dir: runs\nenv_setup:\n  - module load gcc\n")
-    done = cli("show", "config", "--config-file", site, "--config-dir", cli.config, "--json",
-               bare=True)
+    done = cli(
+        "show", "config", "--config-file", site, "--config-dir", cli.config, "--json", bare=True
+    )
     found = [(item["name"], item["value"], item["source"]) for item in done.json["settings"]]
     assert ("config_file", str(site), "--config-file") in found
     assert ("working_dir", str(cli.root / "runs"), f"{site}:1") in found
@@ -133,7 +143,8 @@ def test_suites(finished: Cli) -> None:
     assert [suite["name"] for suite in data] == ["suite"]
     assert data[0]["tests"] == [
         {"name": "good", "summary": "Says hello.", "scheduler": "raw"},
-        {"name": "bad", "summary": None, "scheduler": "raw"}]
+        {"name": "bad", "summary": None, "scheduler": "raw"},
+    ]
     assert finished("show", "suites").rows[0][:4] == ["suite", "good", "raw", "Says hello."]
 
 
@@ -152,13 +163,27 @@ def test_no_suites(cli: Cli) -> None:
     assert str(cli.config / "suites") in done.err
 
 
-@pytest.mark.parametrize("args", [
-    [], ["run"], ["status"], ["wait"], ["cancel"], ["log"], ["show"], ["show", "sched"],
-    ["show", "plugins"], ["show", "config"], ["show", "suites"], ["_run"],
-])
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["run"],
+        ["status"],
+        ["wait"],
+        ["cancel"],
+        ["log"],
+        ["show"],
+        ["show", "sched"],
+        ["show", "plugins"],
+        ["show", "config"],
+        ["show", "suites"],
+        ["_run"],
+    ],
+)
 def test_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Each has an example that starts with the program and the command."""
     from pavilion.cli.main import main
+
     with pytest.raises(SystemExit) as ended:
         main([*args, "--help"])
     assert ended.value.code == 0
@@ -170,6 +195,7 @@ def test_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_internal_command_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
     from pavilion.cli.main import main
+
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "_run" not in capsys.readouterr().out

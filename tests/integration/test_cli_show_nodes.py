@@ -41,7 +41,14 @@ def test_all_nodes(shown: QuickCli) -> None:
     done = shown.process("show", "nodes", "grid")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0].split("\t") == [
-        "NODE", "USABLE", "STATE", "CPUS", "PARTITIONS", "RESERVATIONS", "LEFT OUT BECAUSE"]
+        "NODE",
+        "USABLE",
+        "STATE",
+        "CPUS",
+        "PARTITIONS",
+        "RESERVATIONS",
+        "LEFT OUT BECAUSE",
+    ]
     rows = {row[0]: row[1:] for row in done.rows}
     assert list(rows) == [f"n{number:02}" for number in range(1, 17)]
     assert rows["n01"] == ["yes", "available (IDLE)", "8", "all,odd", "", ""]
@@ -58,8 +65,13 @@ def test_as_a_test_sees_them(shown: QuickCli) -> None:
     reasons = {row[0]: row[-1] for row in done.rows}
     # The first reason that holds, in the order of the filters.
     assert [reasons[name] for name in ("n01", "n02", "n04", "n05", "n10", "n13")] == [
-        'partition is not "even"', "in exclude_nodes", "", "not up", "not in across_nodes",
-        'partition is not "even"']
+        'partition is not "even"',
+        "in exclude_nodes",
+        "",
+        "not up",
+        "not in across_nodes",
+        'partition is not "even"',
+    ]
     assert done.out.splitlines()[-1] == "3 of 16 nodes can be used."
 
 
@@ -67,8 +79,9 @@ def test_filtered(shown: QuickCli) -> None:
     done = shown("show", "nodes", "grid", "--test", "suite.across", "--filtered")
     assert [row[:2] for row in done.rows] == [[name, "yes"] for name in ("n04", "n06", "n08")]
     assert done.out.splitlines()[-1] == "3 of 16 nodes can be used."
-    names = [row[0] for row in shown("show", "nodes", "grid", "--test", "suite.free",
-                                     "--filtered").rows]
+    names = [
+        row[0] for row in shown("show", "nodes", "grid", "--test", "suite.free", "--filtered").rows
+    ]
     assert len(names) == 12
     assert not {"n05", "n07", "n13", "n14"} & set(names)
 
@@ -80,8 +93,16 @@ def test_json(shown: QuickCli) -> None:
     assert (data["scheduler"], data["usable"], len(data["nodes"])) == ("grid", 3, 16)
     nodes = {node["name"]: node for node in data["nodes"]}
     assert nodes["n04"] == {
-        "name": "n04", "usable": True, "reason": None, "up": True, "available": True, "cpus": 8,
-        "mem": 2 ** 34, "partitions": ["all", "even"], "states": ["IDLE"]}
+        "name": "n04",
+        "usable": True,
+        "reason": None,
+        "up": True,
+        "available": True,
+        "cpus": 8,
+        "mem": 2**34,
+        "partitions": ["all", "even"],
+        "states": ["IDLE"],
+    }
     assert (nodes["n02"]["usable"], nodes["n02"]["reason"]) == (False, "in exclude_nodes")
     data = shown("show", "nodes", "grid", "--test", "suite.across", "--json", "--filtered").json
     assert [node["name"] for node in data["nodes"]] == ["n04", "n06", "n08"]
@@ -99,7 +120,8 @@ def test_permutations_that_differ(shown: QuickCli) -> None:
     assert done.code == 0
     assert {row[4] for row in done.rows} == {"all,odd"}
     assert "These are the nodes of suite.by_partition.odd; not of suite.by_partition.even." in (
-        done.err)
+        done.err
+    )
 
 
 def test_filters_of_a_test_of_another_scheduler(shown: QuickCli) -> None:
@@ -108,14 +130,17 @@ def test_filters_of_a_test_of_another_scheduler(shown: QuickCli) -> None:
     assert (done.code, len(done.rows)) == (0, 14)
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    ([], "SCHEDULER"),
-    (["gird"], "'grid'"),
-    (["raw"], "The scheduler 'raw' cannot tell about nodes."),
-    (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them: suite.across"),
-    (["grid", "--test", "suite.acros"], "Did you mean 'across'?"),
-    (["raw", "--test", "suite.across"], "cannot tell about nodes"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "SCHEDULER"),
+        (["gird"], "'grid'"),
+        (["raw"], "The scheduler 'raw' cannot tell about nodes."),
+        (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them: suite.across"),
+        (["grid", "--test", "suite.acros"], "Did you mean 'across'?"),
+        (["raw", "--test", "suite.across"], "cannot tell about nodes"),
+    ],
+)
 def test_usage_errors(shown: QuickCli, args: list[str], says: str) -> None:
     done = shown("show", "nodes", *args)
     assert (done.code, done.out) == (2, "")

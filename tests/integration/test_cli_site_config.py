@@ -29,8 +29,11 @@ def test_no_command_warns_about_plugins_that_are_pavilions_business(site: Cli) -
 
 
 def test_they_are_listed_with_their_category(site: Cli) -> None:
-    found = {item["category"]: item for item in site("show", "plugins", "--json").json["plugins"]
-             if item["state"] == "not used"}
+    found = {
+        item["category"]: item
+        for item in site("show", "plugins", "--json").json["plugins"]
+        if item["state"] == "not used"
+    }
     assert set(found) == set(FOREIGN)
     assert "this host does not" in found["module"]["reason"]
 
@@ -43,7 +46,9 @@ def test_a_broken_scheduler_plugin_is_still_told(site: Cli) -> None:
 
 
 def test_system_variables_as_sites_write_them(site: Cli) -> None:
-    site.plugin("where", '''
+    site.plugin(
+        "where",
+        """
         import pavilion.sys_vars.base_classes as system_plugins
 
         class Where(system_plugins.SystemPlugin):
@@ -52,7 +57,8 @@ def test_system_variables_as_sites_write_them(site: Cli) -> None:
 
             def _get(self):
                 return "here"
-        ''')
+        """,
+    )
     assert site("show", "sched").err == ""
     found = site("show", "plugins", "--json").json["plugins"]
     assert any(item["name"] == "where" and item["state"] == "loaded" for item in found)

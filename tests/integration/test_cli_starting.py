@@ -60,8 +60,7 @@ def test_a_full_queue_is_seen_and_bounded(cli: Cli, cluster: FakeSlurm) -> None:
     assert done.err.count(FULL) == 1
     assert "8 seconds of --timeout" in done.err and "No test goes on." in done.err
     tests = cli("status", "--json", "-v").json["tests"]
-    assert [(test["state"], test["result"]) for test in tests] == [
-        ("SCHED_CANCELLED", "ERROR")] * 3
+    assert [(test["state"], test["result"]) for test in tests] == [("SCHED_CANCELLED", "ERROR")] * 3
     for test in tests:
         assert [FULL in info["note"] for info in test["history"]].count(True) == 1
     cluster.clear_fault()
@@ -139,13 +138,17 @@ HANGING = """
     """
 
 
-@pytest.mark.parametrize(("method", "text", "limit"), [
-    ("_job_status", "1 test is not over and goes on.", 14),
-    ("_kickoff", "'status' tells later", 22),
-    ("_available", "Nothing was started.", 14),
-])
-def test_a_method_that_hangs_is_named_and_left(cli: Cli, method: str, text: str, limit: int
-                                               ) -> None:
+@pytest.mark.parametrize(
+    ("method", "text", "limit"),
+    [
+        ("_job_status", "1 test is not over and goes on.", 14),
+        ("_kickoff", "'status' tells later", 22),
+        ("_available", "Nothing was started.", 14),
+    ],
+)
+def test_a_method_that_hangs_is_named_and_left(
+    cli: Cli, method: str, text: str, limit: int
+) -> None:
     cli.plugin("hanging", HANGING.replace("METHOD", method))
     cli.suite("""
         other: {run: {cmds: ["true"]}}
@@ -175,7 +178,9 @@ def test_status_and_cancel_name_a_method_that_hangs(cli: Cli) -> None:
 
 
 def test_an_interrupt_inside_a_plugin_ends_run(cli: Cli) -> None:
-    cli.plugin("odd", """
+    cli.plugin(
+        "odd",
+        """
         from pavilion.schedulers import Raw
 
         class Odd(Raw):
@@ -186,7 +191,8 @@ def test_an_interrupt_inside_a_plugin_ends_run(cli: Cli) -> None:
 
             def _kickoff(self, *args, **kwargs):
                 raise KeyboardInterrupt
-        """)
+        """,
+    )
     cli.suite("""
         test:
           scheduler: odd
@@ -199,4 +205,6 @@ def test_an_interrupt_inside_a_plugin_ends_run(cli: Cli) -> None:
     assert "Traceback" not in done.err
     tests = cli("status", "--json").json["tests"]
     assert [(test["state"], test["complete"]) for test in tests] == [
-        ("SCHED_ERROR", True), ("SCHED_CANCELLED", True)]
+        ("SCHED_ERROR", True),
+        ("SCHED_CANCELLED", True),
+    ]

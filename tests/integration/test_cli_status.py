@@ -14,8 +14,10 @@ def test_table(finished: Cli) -> None:
     done = finished("status")
     assert done.code == 0
     assert done.out.splitlines()[0] == "ID\tNAME\tSTATE\tRESULT\tAGE\tNOTE"
-    assert [row[:4] for row in done.rows] == [["s1.1", "suite.good", "COMPLETE", "PASS"],
-                                              ["s1.2", "suite.bad", "COMPLETE", "FAIL"]]
+    assert [row[:4] for row in done.rows] == [
+        ["s1.1", "suite.good", "COMPLETE", "PASS"],
+        ["s1.2", "suite.bad", "COMPLETE", "FAIL"],
+    ]
     assert done.rows[1][5] == "FAIL: Exit code 3."
 
 
@@ -66,10 +68,17 @@ def test_nothing_yet(cli: Cli) -> None:
     assert cli("wait").code == 2
 
 
-@pytest.mark.parametrize(("test_id", "word"), [
-    ("s9", "no series s9"), ("s1.9", "no test run s1.9"), ("hello", "no id"), ("s01", "s01"),
-    ("s1.x", "s1.x"), ("s1/../s1", "s1/../s1"),
-])
+@pytest.mark.parametrize(
+    ("test_id", "word"),
+    [
+        ("s9", "no series s9"),
+        ("s1.9", "no test run s1.9"),
+        ("hello", "no id"),
+        ("s01", "s01"),
+        ("s1.x", "s1.x"),
+        ("s1/../s1", "s1/../s1"),
+    ],
+)
 def test_unknown_id(finished: Cli, test_id: str, word: str) -> None:
     for command in ("status", "wait"):
         done = finished(command, test_id, "s1.1")
@@ -90,14 +99,17 @@ def test_wait_exit_codes(finished: Cli) -> None:
 
 def test_wait_without_the_plugin(cli: Cli) -> None:
     """It would never hear of the end of the job."""
-    cli.plugin("other", """
+    cli.plugin(
+        "other",
+        """
         from pavilion.schedulers import Raw
 
         class Other(Raw):
             def __init__(self):
                 super().__init__()
                 self.name = "other"
-        """)
+        """,
+    )
     cli.suite("test: {scheduler: other, run: {cmds: ['sleep 20']}}")
     cli("run", "suite", "--detach")
     done = cli("--working-dir", cli.work, "wait", bare=True)
@@ -109,8 +121,9 @@ def test_wait_without_the_plugin(cli: Cli) -> None:
 def test_reader_that_goes_away(finished: Cli) -> None:
     """``pav-sched status | head -1`` is no error."""
     read, write = os.pipe()
-    process = subprocess.Popen(finished.argv("status", "--json"), stdout=write,
-                               stderr=subprocess.PIPE, env=finished.env)
+    process = subprocess.Popen(
+        finished.argv("status", "--json"), stdout=write, stderr=subprocess.PIPE, env=finished.env
+    )
     os.close(read)
     os.close(write)
     assert process.communicate(timeout=30)[1] == b""
@@ -119,16 +132,26 @@ def test_reader_that_goes_away(finished: Cli) -> None:
 
 def test_full_disk_is_told(finished: Cli) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(finished.argv("status"), stdout=full, stderr=subprocess.PIPE,
-                              env=finished.env, timeout=30)
+        done = subprocess.run(
+            finished.argv("status"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=finished.env,
+            timeout=30,
+        )
     assert done.returncode != 0
     assert b"No space left" in done.stderr
 
 
 def test_rich_is_not_loaded_for_pipes(finished: Cli) -> None:
     argv = finished.argv("status", "--json")
-    done = subprocess.run([argv[0], "-X", "importtime", *argv[1:]], capture_output=True,
-                          text=True, env=finished.env, timeout=30)
+    done = subprocess.run(
+        [argv[0], "-X", "importtime", *argv[1:]],
+        capture_output=True,
+        text=True,
+        env=finished.env,
+        timeout=30,
+    )
     assert "pavilion.cli.status" in done.stderr
     assert " rich" not in done.stderr
 
@@ -145,8 +168,12 @@ def test_terminal(finished: Cli, columns: int) -> None:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {key: value for key, value in finished.env.items() if key not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(finished.argv("show", "sched", "--vars", "raw"), stdout=slave,
-                               stderr=slave, env=dict(env, TERM="xterm", NO_COLOR="1"))
+    process = subprocess.Popen(
+        finished.argv("show", "sched", "--vars", "raw"),
+        stdout=slave,
+        stderr=slave,
+        env=dict(env, TERM="xterm", NO_COLOR="1"),
+    )
     os.close(slave)
     text = b""
     deadline = time.monotonic() + 30

@@ -19,8 +19,10 @@ def mounted(cli: Cli) -> Iterator[Path]:
     """A small file system as the working directory."""
     cli.work.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(cli.work)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True,
-                                                       check=False).returncode != 0:
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("no tmpfs can be mounted here (that needs root)")
     yield cli.work
     cli.kill_all()
@@ -48,8 +50,12 @@ def test_an_end_that_cannot_be_recorded(cli: Cli, mounted: Path, option: str) ->
         used = os.statvfs(mounted)
         option = f"nr_inodes={used.f_files - used.f_ffree}"
     _remount(mounted, option)
-    shown = wait_until(lambda: [test for test in cli("status", "--json").json["tests"]
-                                if test["state"] == "SCHED_ERROR"], "the end in 'status'")
+    shown = wait_until(
+        lambda: [
+            test for test in cli("status", "--json").json["tests"] if test["state"] == "SCHED_ERROR"
+        ],
+        "the end in 'status'",
+    )
     assert (shown[0]["result"], shown[0]["recorded"]) == ("ERROR", False)
     assert "could not be recorded" in shown[0]["note"]
     process = cli.start("wait")
@@ -68,12 +74,15 @@ def test_an_end_that_cannot_be_recorded(cli: Cli, mounted: Path, option: str) ->
 def test_a_result_without_a_last_state_is_kept(cli: Cli) -> None:
     """The job was killed between two writes."""
     _lose_job(cli)
-    (cli.test_path("s1.1") / "results.json").write_text(json.dumps(
-        {"result": "PASS", "note": "Exit code 0.", "return_value": 0}))
+    (cli.test_path("s1.1") / "results.json").write_text(
+        json.dumps({"result": "PASS", "note": "Exit code 0.", "return_value": 0})
+    )
     done = cli("wait", "--json")
     assert done.code == 0
     assert (done.json["tests"][0]["state"], done.json["tests"][0]["note"]) == (
-        "COMPLETE", "PASS: Exit code 0.")
+        "COMPLETE",
+        "PASS: Exit code 0.",
+    )
 
 
 @pytest.mark.parametrize("what", ["test", "job"])

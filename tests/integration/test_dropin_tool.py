@@ -107,15 +107,24 @@ RUN_TESTS = """
 
 def run_tool(*argv: object, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the tool."""
-    return subprocess.run([sys.executable, ROOT / "tools" / "dropin.py", *map(str, argv)],
-                          env=dict(os.environ, **env), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, ROOT / "tools" / "dropin.py", *map(str, argv)],
+        env=dict(os.environ, **env),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def totals(out: str) -> dict[str, list[int]]:
     """'Before' and 'After' -> tests, ok, FAIL, ERROR, skipped."""
-    return {words[0]: list(map(int, words[1:6])) for words in map(str.split, out.splitlines())
-            if words and words[0] in ("Before", "After")}
+    return {
+        words[0]: list(map(int, words[1:6]))
+        for words in map(str.split, out.splitlines())
+        if words and words[0] in ("Before", "After")
+    }
 
 
 def told(out: str, title: str) -> list[str]:
@@ -163,8 +172,10 @@ def test_side_by_side(checkout: Path) -> None:
 def test_something_worse(worse_checkout: Path, tmp_path: Path) -> None:
     done = run_tool(worse_checkout, "--python", sys.executable, TMPDIR=str(tmp_path))
     assert done.returncode == 1
-    assert told(done.stdout, "Worse") == ["KeptTests.test_age: ok -> FAIL",
-                                          "KeptTests.test_unsteady: ok -> FAIL"]
+    assert told(done.stdout, "Worse") == [
+        "KeptTests.test_age: ok -> FAIL",
+        "KeptTests.test_unsteady: ok -> FAIL",
+    ]
     assert "AssertionError: 'new' != 'old'" in done.stdout
     # What it was run in is left to look at.
     copies = Path(done.stdout.rstrip().splitlines()[-1].partition(": ")[2])
@@ -173,8 +184,10 @@ def test_something_worse(worse_checkout: Path, tmp_path: Path) -> None:
 
 def test_the_checkouts_own_run_tests_is_used(worse_checkout: Path) -> None:
     write(worse_checkout / "test" / "run_tests", RUN_TESTS)
-    write(worse_checkout / "test" / "tests" / "other_tests.py",
-          GOOD.replace("SchedTests", "OtherTests").replace("test_raw", "test_more"))
+    write(
+        worse_checkout / "test" / "tests" / "other_tests.py",
+        GOOD.replace("SchedTests", "OtherTests").replace("test_raw", "test_more"),
+    )
     before = tree(worse_checkout)
     done = run_tool(worse_checkout, "--python", sys.executable, "--copy")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -207,11 +220,17 @@ def test_scheduler_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
     assert "Kept:     flux" in done.stdout
 
 
-@pytest.mark.parametrize("command", [
-    "-m unittest -v tests.sched_tests", "-m pytest -p no:cacheprovider -v tests/sched_tests.py"])
+@pytest.mark.parametrize(
+    "command",
+    ["-m unittest -v tests.sched_tests", "-m pytest -p no:cacheprovider -v tests/sched_tests.py"],
+)
 def test_command_of_the_user(checkout: Path, command: str) -> None:
-    done = run_tool(checkout, "--python", sys.executable,
-                    PAVILION_TEST=f"{shlex.quote(sys.executable)} {command}")
+    done = run_tool(
+        checkout,
+        "--python",
+        sys.executable,
+        PAVILION_TEST=f"{shlex.quote(sys.executable)} {command}",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert totals(done.stdout) == {"Before": [5, 2, 2, 0, 1], "After": [5, 3, 1, 0, 1]}
     assert told(done.stdout, "Better") == ["SchedTests.test_zero_nodes: FAIL -> ok"]
@@ -238,8 +257,15 @@ def test_nothing_to_compare(checkout: Path) -> None:
 
 
 def test_tests_that_hang_are_stopped(checkout: Path) -> None:
-    done = run_tool(checkout, "--python", sys.executable, "--timeout", "0.5",
-                    "--command", "echo 'test_a (x.Y) ... ok'; echo 'test_b (x.Y) ... '; sleep 60")
+    done = run_tool(
+        checkout,
+        "--python",
+        sys.executable,
+        "--timeout",
+        "0.5",
+        "--command",
+        "echo 'test_a (x.Y) ... ok'; echo 'test_b (x.Y) ... '; sleep 60",
+    )
     assert done.returncode == 0, done.stderr
     assert totals(done.stdout) == {"Before": [1, 1, 0, 0, 0], "After": [1, 1, 0, 0, 0]}
     assert "stopped after 0.5 seconds" in done.stdout
@@ -252,8 +278,14 @@ def test_no_checkout(tmp_path: Path) -> None:
 
 
 def test_make_target_wants_a_path() -> None:
-    done = subprocess.run(["make", "--dry-run", "dropin", "PAVILION=/a b"], cwd=ROOT,
-                          capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        ["make", "--dry-run", "dropin", "PAVILION=/a b"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert 'tools/dropin.py "/a b"' in done.stdout
 
 
@@ -266,16 +298,23 @@ OUTPUTS = {
     "skipped": ("test_a (x.T) ... skipped 'not ok'\n", {"x.T.test_a": "skipped"}),
     "words in what it says": ("test_a (x.T) ... an error is ok\nERROR\n", {"x.T.test_a": "ERROR"}),
     "summary": ("=====\nERROR: test_a (x.T.test_a)\n-----\nok\n", {"x.T.test_a": "ERROR"}),
-    "printed like the summary": ("test_a (x.T) ... ERROR: test_b (x.T)\nERROR: test_c (x.T)\nok\n",
-                                 {"x.T.test_a": "ok"}),
-    "not asked for": ("test_a (x.T)\nWhat ... skipped 'via cmdline'\ntest_b (x.T) ... ok\n",
-                      {"x.T.test_b": "ok"}),
-    "expected": ("test_a (x.T) ... expected failure\ntest_b (x.T) ... unexpected success\n",
-                 {"x.T.test_a": "ok", "x.T.test_b": "FAIL"}),
-    "pytest": ("a.py::T::test_a PASSED   [ 50%]\na.py::T::test_b[x y] FAILED [100%]\n"
-               "a.py::test_c SKIPPED (no cluster) [100%]\nFAILED a.py::T::test_b[x y] - oops\n",
-               {"a.py::T::test_a": "ok", "a.py::T::test_b[x y]": "FAIL",
-                "a.py::test_c": "skipped"}),
+    "printed like the summary": (
+        "test_a (x.T) ... ERROR: test_b (x.T)\nERROR: test_c (x.T)\nok\n",
+        {"x.T.test_a": "ok"},
+    ),
+    "not asked for": (
+        "test_a (x.T)\nWhat ... skipped 'via cmdline'\ntest_b (x.T) ... ok\n",
+        {"x.T.test_b": "ok"},
+    ),
+    "expected": (
+        "test_a (x.T) ... expected failure\ntest_b (x.T) ... unexpected success\n",
+        {"x.T.test_a": "ok", "x.T.test_b": "FAIL"},
+    ),
+    "pytest": (
+        "a.py::T::test_a PASSED   [ 50%]\na.py::T::test_b[x y] FAILED [100%]\n"
+        "a.py::test_c SKIPPED (no cluster) [100%]\nFAILED a.py::T::test_b[x y] - oops\n",
+        {"a.py::T::test_a": "ok", "a.py::T::test_b[x y]": "FAIL", "a.py::test_c": "skipped"},
+    ),
     "xdist": ("[gw1] [ 50%] PASSED a.py::test_a \n", {"a.py::test_a": "ok"}),
 }
 
@@ -287,22 +326,40 @@ def test_output_is_read(text: str, outcomes: dict[str, str]) -> None:
 
 def test_tracebacks_are_read() -> None:
     run = dropin_output.parse_output(
-        "test_a (x.T)\nWhat it does. ... FAIL\ntest_b (x.T) ... ERROR\n\n" + "=" * 70
-        + "\nERROR: test_b (x.T)\n" + "-" * 70 + "\nTraceback b\n\n" + "=" * 70
-        + "\nFAIL: test_a (x.T)\nWhat it does.\n" + "-" * 70 + "\nTraceback a\n\n" + "-" * 70
-        + "\nRan 2 tests in 0.1s\n\nFAILED\n")
+        "test_a (x.T)\nWhat it does. ... FAIL\ntest_b (x.T) ... ERROR\n\n"
+        + "=" * 70
+        + "\nERROR: test_b (x.T)\n"
+        + "-" * 70
+        + "\nTraceback b\n\n"
+        + "=" * 70
+        + "\nFAIL: test_a (x.T)\nWhat it does.\n"
+        + "-" * 70
+        + "\nTraceback a\n\n"
+        + "-" * 70
+        + "\nRan 2 tests in 0.1s\n\nFAILED\n"
+    )
     assert run.outcomes == {"x.T.test_a": "FAIL", "x.T.test_b": "ERROR"}
     assert run.texts["x.T.test_b"].strip() == "Traceback b"
     assert run.texts["x.T.test_a"].strip() == "What it does.\nTraceback a"
 
 
-@pytest.mark.parametrize(("before", "after", "expected"), [
-    ("ok", "skipped", "worse"), ("ok", "FAIL", "worse"), ("ok", None, "worse"),
-    ("skipped", "ERROR", "worse"), (None, "FAIL", "worse"), ("FAIL", "ERROR", "same"),
-    ("FAIL", None, "same"), ("FAIL", "ok", "better"), (None, "ok", "better"),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("ok", "skipped", "worse"),
+        ("ok", "FAIL", "worse"),
+        ("ok", None, "worse"),
+        ("skipped", "ERROR", "worse"),
+        (None, "FAIL", "worse"),
+        ("FAIL", "ERROR", "same"),
+        ("FAIL", None, "same"),
+        ("FAIL", "ok", "better"),
+        (None, "ok", "better"),
+    ],
+)
 def test_what_counts_as_worse(before: str | None, after: str | None, expected: str) -> None:
-    runs = [dropin_output.Run({} if outcome is None else {"t": outcome})
-            for outcome in (before, after)]
+    runs = [
+        dropin_output.Run({} if outcome is None else {"t": outcome}) for outcome in (before, after)
+    ]
     worse, better = dropin.compare(*runs)
     assert ("worse" if worse else "better" if better else "same") == expected

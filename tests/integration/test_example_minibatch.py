@@ -38,8 +38,15 @@ class Site:
 
     def mb(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of the commands."""
-        return subprocess.run(argv, cwd=self.spool, stdin=subprocess.DEVNULL, check=check,
-                              capture_output=True, text=True, timeout=WAIT)
+        return subprocess.run(
+            argv,
+            cwd=self.spool,
+            stdin=subprocess.DEVNULL,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+        )
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """The jobs of the batch system by id."""
@@ -48,17 +55,31 @@ class Site:
     def pav(self, *argv: str, code: int = 0) -> Any:
         """Run pav-sched, and give what it prints as JSON."""
         done = subprocess.run(
-            [sys.executable, "-m", "pavilion.cli", "--config-dir", str(EXAMPLES),
-             "--working-dir", str(self.working_dir), *argv, "--json"],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT)
+            [
+                sys.executable,
+                "-m",
+                "pavilion.cli",
+                "--config-dir",
+                str(EXAMPLES),
+                "--working-dir",
+                str(self.working_dir),
+                *argv,
+                "--json",
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+        )
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
     def write_suite(self, **tests: dict[str, Any]) -> str:
         """Write a suite whose tests run 'true' on one node, unless they say otherwise."""
         base = {"scheduler": "minibatch", "run": {"cmds": ["true"]}}
-        self.suite.write_text(json.dumps(
-            {name: {**base, **config} for name, config in tests.items()}))
+        self.suite.write_text(
+            json.dumps({name: {**base, **config} for name, config in tests.items()})
+        )
         return str(self.suite)
 
     def wait_for(self, what: Callable[[dict[str, dict[str, Any]]], bool]) -> None:
@@ -72,8 +93,9 @@ class Site:
         """Leave no job behind."""
         for job_id in self.jobs():
             self.mb("mb-cancel", job_id)
-        self.wait_for(lambda jobs: all(job["state"] not in ("QUEUED", "RUNNING")
-                                       for job in jobs.values()))
+        self.wait_for(
+            lambda jobs: all(job["state"] not in ("QUEUED", "RUNNING") for job in jobs.values())
+        )
 
 
 @pytest.fixture
@@ -120,6 +142,7 @@ def sleeper(**schedule: Any) -> dict[str, Any]:
 
 # ------------------------------------------------------------------------------------ the suite
 
+
 def test_the_suite_of_the_example_passes(site: Site) -> None:
     found = site.pav("run", "minibatch", "--timeout", str(WAIT))
 
@@ -139,25 +162,44 @@ def test_the_suite_of_the_example_passes(site: Site) -> None:
     assert len(nodes("shared.1")) == 2
     # A test on each chunk: all nodes that are up and not reserved.
     assert [nodes(f"chunked.{number}") for number in (0, 1, 2)] == [
-        ["mb1", "mb2"], ["mb3", "mb4"], ["mb5", "mb6"]]
+        ["mb1", "mb2"],
+        ["mb3", "mb4"],
+        ["mb5", "mb6"],
+    ]
     assert log("chunked.2") == ["task 0 runs on mb5", "task 1 runs on mb6"]
     assert nodes("across") == ["mb1", "mb2", "mb3"]
     # tasks_per_node 'all': as many as the smaller of its nodes has CPUs.
     first, second = nodes("own")
-    assert len(log("own")) == 2 * min(8 if name in ("mb5", "mb6") else 4
-                                      for name in (first, second))
+    assert len(log("own")) == 2 * min(
+        8 if name in ("mb5", "mb6") else 4 for name in (first, second)
+    )
 
 
 def test_the_header_says_what_the_test_asks_for(site: Site) -> None:
-    suite = site.write_suite(odd={"schedule": {
-        "nodes": 3, "min_nodes": 2, "partition": "main", "account": "o'hara; true",
-        "time_limit": 5, "exclude_nodes": "mb[1-2]", "minibatch": {"priority": 7}}})
+    suite = site.write_suite(
+        odd={
+            "schedule": {
+                "nodes": 3,
+                "min_nodes": 2,
+                "partition": "main",
+                "account": "o'hara; true",
+                "time_limit": 5,
+                "exclude_nodes": "mb[1-2]",
+                "minibatch": {"priority": 7},
+            }
+        }
+    )
     found = site.pav("run", suite)
     lines = (Path(found["tests"][0]["job"]) / "kickoff.sh").read_text().splitlines()
     assert [line for line in lines if line.startswith("#MB")] == [
-        "#MB --name pav_mine.odd", "#MB --nodes 2-3", "#MB --exclude mb1,mb2",
-        "#MB --partition main", """#MB --account 'o'"'"'hara; true'""", "#MB --time 5",
-        "#MB --priority 7"]
+        "#MB --name pav_mine.odd",
+        "#MB --nodes 2-3",
+        "#MB --exclude mb1,mb2",
+        "#MB --partition main",
+        """#MB --account 'o'"'"'hara; true'""",
+        "#MB --time 5",
+        "#MB --priority 7",
+    ]
     assert found["summary"]["passed"] == 1
 
 
@@ -165,13 +207,15 @@ def test_reserved_nodes_are_for_tests_that_name_the_reservation(site: Site) -> N
     suite = site.write_suite(
         maint={"schedule": {"nodes": "all", "reservation": "maint"}},
         others={"schedule": {"nodes": "all"}},
-        again={"schedule": {"nodes": "all", "reservation": "maint"}})
+        again={"schedule": {"nodes": "all", "reservation": "maint"}},
+    )
     site.pav("run", suite)
     assert [len(job["nodes"]) for job in site.jobs().values()] == [1, 6]
     assert site.jobs()["1"]["nodes"] == ["mb8"]
 
 
 # --------------------------------------------------------------------------------- what goes wrong
+
 
 def test_a_submission_that_fails_is_told_with_the_schedulers_own_words(site: Site) -> None:
     suite = site.write_suite(good={}, bad={"schedule": {"exclude_nodes": "mb99"}})
@@ -187,31 +231,53 @@ def test_a_submission_that_fails_is_told_with_the_schedulers_own_words(site: Sit
     assert len(site.jobs()) == 1
 
 
-@pytest.mark.parametrize(("schedule", "told"), [
-    ({"include_nodes": "mb99"}, ["mb99", "not in the inventory"]),
-    ({"include_nodes": "mb7"}, ["mb7", "not up"]),
-    ({"across_nodes": "mb[98-99]"}, ["Insufficient nodes", "0 of 8", "not up: 2 (mb[7-8])"]),
-    ({"partition": "huge"}, ["Insufficient nodes", 'partition is not "huge": 6']),
-    ({"nodes": "7"}, ["Asked for at least 7, 6 of 8 remain"]),
-])
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ({"include_nodes": "mb99"}, ["mb99", "not in the inventory"]),
+        ({"include_nodes": "mb7"}, ["mb7", "not up"]),
+        ({"across_nodes": "mb[98-99]"}, ["Insufficient nodes", "0 of 8", "not up: 2 (mb[7-8])"]),
+        ({"partition": "huge"}, ["Insufficient nodes", 'partition is not "huge": 6']),
+        ({"nodes": "7"}, ["Asked for at least 7, 6 of 8 remain"]),
+    ],
+)
 def test_nodes_that_are_not_to_be_had_are_told_before_anything_is_submitted(
-        site: Site, schedule: dict[str, Any], told: list[str]) -> None:
+    site: Site, schedule: dict[str, Any], told: list[str]
+) -> None:
     found = site.pav("run", site.write_suite(bad={"schedule": schedule}), code=1)
     for text in told:
         assert text in found["tests"][0]["note"]
     assert site.jobs() == {}
 
 
-@pytest.mark.parametrize(("section", "told"), [
-    ({"up_states": ["IDLE", "SLEEPY"]}, "'SLEEPY'"), ({"priority": "high"}, "'high'"),
-    ({"prority": "1"}, "prority"),
-])
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"up_states": ["IDLE", "SLEEPY"]}, "'SLEEPY'"),
+        ({"priority": "high"}, "'high'"),
+        ({"prority": "1"}, "prority"),
+    ],
+)
 def test_a_wrong_value_in_the_plugins_section_is_refused(
-        site: Site, section: dict[str, Any], told: str) -> None:
+    site: Site, section: dict[str, Any], told: str
+) -> None:
     suite = site.write_suite(bad={"schedule": {"minibatch": section}})
     done = subprocess.run(
-        [sys.executable, "-m", "pavilion.cli", "--config-dir", str(EXAMPLES), "--working-dir",
-         str(site.working_dir), "run", suite], capture_output=True, text=True, timeout=WAIT)
+        [
+            sys.executable,
+            "-m",
+            "pavilion.cli",
+            "--config-dir",
+            str(EXAMPLES),
+            "--working-dir",
+            str(site.working_dir),
+            "run",
+            suite,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
     assert done.returncode == 2
     assert told in done.stderr
 
@@ -225,8 +291,9 @@ def test_cancel_ends_jobs_that_run_and_jobs_that_wait(site: Site) -> None:
 
     assert [test["outcome"] for test in outcomes] == ["cancelled", "cancelled"]
     # A job may see that its test is cancelled, and end in order, before its scheduler ends it.
-    site.wait_for(lambda jobs: not {"QUEUED", "RUNNING"}.intersection(
-        job["state"] for job in jobs.values()))
+    site.wait_for(
+        lambda jobs: not {"QUEUED", "RUNNING"}.intersection(job["state"] for job in jobs.values())
+    )
     states = [test["state"] for test in site.pav("status")["tests"]]
     assert states == ["CANCELLED", "CANCELLED"]
 
@@ -269,6 +336,7 @@ def _children(parent: int) -> list[int]:
 
 # ------------------------------------------------------------------------------ what is asked when
 
+
 def _count_commands(plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commands that the plugin runs from now on."""
     module = sys.modules[type(plugin).__module__]
@@ -283,7 +351,8 @@ def _count_commands(plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_loading_the_plugin_runs_no_command_and_needs_none(
-        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError(f"a command was run: {args}")
 
@@ -300,8 +369,8 @@ def test_loading_the_plugin_runs_no_command_and_needs_none(
 
 
 def test_one_query_answers_for_all_jobs(
-        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     suite = site.write_suite(a=sleeper(nodes="2"), b=sleeper(nodes="3"), c=sleeper(nodes="4"))
     plugin.JOB_STATUS_TIMEOUT = 60.0
     ran = _count_commands(plugin, monkeypatch)
@@ -316,9 +385,9 @@ def test_one_query_answers_for_all_jobs(
 
 
 def test_no_answer_is_no_failure(
-        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
-    test, = kick_off(pav_cfg, site.write_suite(one=sleeper())).tests
+    site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (test,) = kick_off(pav_cfg, site.write_suite(one=sleeper())).tests
     plugin.JOB_STATUS_TIMEOUT = 0.0
     monkeypatch.delenv("MINIBATCH_SPOOL")
     status = plugin.job_status(pav_cfg, test)
@@ -333,8 +402,8 @@ def test_no_answer_is_no_failure(
 
 
 def test_jobs_of_other_systems_are_left_alone(
-        site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
-        ) -> None:
+    site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran = _count_commands(plugin, monkeypatch)
     info: Any = {"id": "1", "sys_name": "elsewhere"}
     status = plugin._job_status(pav_cfg, info)
@@ -345,6 +414,7 @@ def test_jobs_of_other_systems_are_left_alone(
 
 
 # ------------------------------------------------------------------------------- the batch system
+
 
 def _script(site: Site, *lines: str) -> str:
     script = site.spool / f"script{len(list(site.spool.glob('script*')))}.sh"
@@ -357,8 +427,14 @@ def test_a_node_never_has_two_jobs_and_all_jobs_get_their_turn(site: Site) -> No
     trace = site.spool / "trace"
     work = [f'echo "+$MB_NODES" >> {trace}', "sleep 0.05", f'echo "-$MB_NODES" >> {trace}']
     scripts = [_script(site, f"#MB --nodes {count}", *work) for count in (1, 2, 3, 4, 6, 2, 1, 5)]
-    procs = [subprocess.Popen(["mb-submit", "--log", str(site.spool / "log"), script],
-                              stdout=subprocess.PIPE, text=True) for script in scripts]
+    procs = [
+        subprocess.Popen(
+            ["mb-submit", "--log", str(site.spool / "log"), script],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for script in scripts
+    ]
     answers = [proc.communicate(timeout=WAIT)[0].strip() for proc in procs]
     assert sorted(answers) == [f"submitted {number}" for number in range(1, 9)]
     site.wait_for(lambda jobs: all(job["state"] == "DONE" for job in jobs.values()))
@@ -374,12 +450,18 @@ def test_a_node_never_has_two_jobs_and_all_jobs_get_their_turn(site: Site) -> No
     assert busy == set()
 
 
-@pytest.mark.parametrize(("line", "told"), [
-    ("#MB --colour red", "unknown option --colour"), ("#MB --nodes", "expected '#MB --option"),
-    ("#MB --nodes many", "must be a number"), ("#MB --nodes 0", "is no range"),
-    ("#MB --nodelist mb7", "'mb7' cannot be used"), ("#MB --nodes 7", "6 can be used"),
-    ("#MB --partition x", "0 can be used"),
-])
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("#MB --colour red", "unknown option --colour"),
+        ("#MB --nodes", "expected '#MB --option"),
+        ("#MB --nodes many", "must be a number"),
+        ("#MB --nodes 0", "is no range"),
+        ("#MB --nodelist mb7", "'mb7' cannot be used"),
+        ("#MB --nodes 7", "6 can be used"),
+        ("#MB --partition x", "0 can be used"),
+    ],
+)
 def test_what_could_never_run_is_refused(site: Site, line: str, told: str) -> None:
     done = site.mb("mb-submit", _script(site, line), check=False)
     assert done.returncode == 1
@@ -392,8 +474,10 @@ def test_higher_priority_starts_first(site: Site) -> None:
     order = site.spool / "order"
     site.mb("mb-submit", blocker)
     for name, priority in (("low", 0), ("high", 9)):
-        site.mb("mb-submit", _script(site, f"#MB --priority {priority}", "#MB --nodes 6",
-                                     f"echo {name} >> {order}"))
+        site.mb(
+            "mb-submit",
+            _script(site, f"#MB --priority {priority}", "#MB --nodes 6", f"echo {name} >> {order}"),
+        )
     (site.spool / "go").touch()
     site.wait_for(lambda jobs: all(job["state"] == "DONE" for job in jobs.values()))
     assert order.read_text().split() == ["high", "low"]

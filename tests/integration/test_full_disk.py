@@ -49,22 +49,38 @@ class FullDisk:
         if self.kind == "rlimit":
             # No file can grow above 0 bytes; pipes are not concerned.
             argv = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *argv]
-        return subprocess.run(argv, env=env, text=True, stdout=subprocess.PIPE, check=False,
-                              stderr=subprocess.STDOUT, timeout=PATIENCE).stdout
+        return subprocess.run(
+            argv,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            check=False,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+        ).stdout
 
 
 @pytest.fixture(params=["tmpfs", "rlimit"])
-def full_disk(request: pytest.FixtureRequest, pav_cfg: PavConfig, tmp_path: Path
-              ) -> Iterator[FullDisk]:
+def full_disk(
+    request: pytest.FixtureRequest, pav_cfg: PavConfig, tmp_path: Path
+) -> Iterator[FullDisk]:
     """The kind is a part of the test's name: tmpfs is a real full disk, rlimit an imitation."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = shutil.which("mount")
-    if request.param == "tmpfs" and (mount is None or subprocess.run(
+    if request.param == "tmpfs" and (
+        mount is None
+        or subprocess.run(
             [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-            capture_output=True, check=False).returncode != 0):
-        pytest.skip("NO REAL FULL DISK: no tmpfs can be mounted here (that needs root). The "
-                    "same tests run with an imitation by RLIMIT_FSIZE.")
+            capture_output=True,
+            check=False,
+        ).returncode
+        != 0
+    ):
+        pytest.skip(
+            "NO REAL FULL DISK: no tmpfs can be mounted here (that needs root). The "
+            "same tests run with an imitation by RLIMIT_FSIZE."
+        )
     try:
         pav_cfg.working_dir = folder / "work"
         pav_cfg.make_working_dir()
@@ -93,12 +109,15 @@ except PavilionError as exc:
 """
 
 
-def test_no_series_is_made_on_a_full_disk(pav_cfg: PavConfig, full_disk: FullDisk,
-                                          tmp_path: Path) -> None:
+def test_no_series_is_made_on_a_full_disk(
+    pav_cfg: PavConfig, full_disk: FullDisk, tmp_path: Path
+) -> None:
     before = create(pav_cfg, "a: {run: {cmds: ['true']}}")
     full_disk.fill()
-    out = full_disk.run([sys.executable, "-B", "-c", CREATE, str(pav_cfg.working_dir),
-                         str(tmp_path / "config")], dict(os.environ))
+    out = full_disk.run(
+        [sys.executable, "-B", "-c", CREATE, str(pav_cfg.working_dir), str(tmp_path / "config")],
+        dict(os.environ),
+    )
     assert "refused: " in out, out
     assert "Traceback" not in out
     assert str(pav_cfg.working_dir) in out
@@ -108,12 +127,16 @@ def test_no_series_is_made_on_a_full_disk(pav_cfg: PavConfig, full_disk: FullDis
     assert create(pav_cfg, "a: {run: {cmds: ['true']}}").id == "s2"
 
 
-def test_a_test_that_meets_a_full_disk_is_an_error_and_is_over(pav_cfg: PavConfig,
-                                                               full_disk: FullDisk) -> None:
-    series = create(pav_cfg, """
+def test_a_test_that_meets_a_full_disk_is_an_error_and_is_over(
+    pav_cfg: PavConfig, full_disk: FullDisk
+) -> None:
+    series = create(
+        pav_cfg,
+        """
         a: {run: {cmds: ['echo {{host_name}}']}}
         b: {run: {cmds: ['echo b']}}
-        """)
+        """,
+    )
     full_disk.fill()
     out = full_disk.run(pav_argv(series), dict(pav_env(series), PYTHONDONTWRITEBYTECODE="1"))
     assert "Traceback" not in out, out
@@ -130,14 +153,17 @@ def test_a_test_that_meets_a_full_disk_is_an_error_and_is_over(pav_cfg: PavConfi
 
 @pytest.mark.parametrize("full_disk", ["tmpfs"], indirect=True)
 def test_a_disk_that_gets_full_in_mid_run(pav_cfg: PavConfig, full_disk: FullDisk) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         a:
           run:
             cmds:
               - touch started
               - while [ ! -e ../go ]; do sleep 0.05; done
               - yes
-        """)
+        """,
+    )
     test = series.tests[0]
     until((test.path / "work" / "started").exists, "the start of the test")
     (test.path / "go").touch()

@@ -47,8 +47,10 @@ def _leave_nothing_behind(pav_cfg: PavConfig) -> Iterator[None]:
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Series], int]]:
     """Run a series' tests in this process, with short patience; gives the exit code."""
-    kept = {number: signal.getsignal(number)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    kept = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
     monkeypatch.setattr(pavilion.runner, "STOP_WAIT", 0.3)
     monkeypatch.setattr(pavilion.runner, "CANCEL_PAUSE", 0.05)
     yield lambda series: Runner(series.pav_cfg).run(series.tests)
@@ -58,8 +60,11 @@ def run_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Series], int
 
 # ---------------------------------------------------------------------------------- plain running
 
+
 def test_a_real_job(pav_cfg: PavConfig) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         good:
           variables: {text: "it's $HOME \\"quoted\\" `x`"}
           run:
@@ -69,16 +74,28 @@ def test_a_real_job(pav_cfg: PavConfig) -> None:
               - pwd; ls -A; cat; echo '{{text}}' {{sched.test_nodes}} {{host_name}} >&2
         bad: {run: {cmds: ['true', '(exit 3)']}}
         killed: {run: {cmds: ['kill -9 $$']}}
-        """.replace("it's", "its"))
+        """.replace("it's", "its"),
+    )
     assert finish(series) == ["PASS", "FAIL", "FAIL"]
     good, bad, killed = series.tests
     lines = good.run_log.read_text().splitlines()
-    assert lines[:5] == ["a b; $(touch pwned) \"c\" 'd'", "a b; $(touch pwned) \"c\" 'd'!",
-                         "unset", "s1.1", str(good.path / "work")]
+    assert lines[:5] == [
+        "a b; $(touch pwned) \"c\" 'd'",
+        "a b; $(touch pwned) \"c\" 'd'!",
+        "unset",
+        "s1.1",
+        str(good.path / "work"),
+    ]
     assert lines[5].startswith('its $HOME "quoted" `x` 1 ')
     assert len(lines) == 6
-    assert states(good) == ["CREATED", "SCHEDULED", "PREPPING_RUN", "RUNNING", "RUN_DONE",
-                             "COMPLETE"]
+    assert states(good) == [
+        "CREATED",
+        "SCHEDULED",
+        "PREPPING_RUN",
+        "RUNNING",
+        "RUN_DONE",
+        "COMPLETE",
+    ]
     results = good.results
     assert results["return_value"] == 0
     assert 0 <= results["duration"] < PATIENCE
@@ -89,19 +106,22 @@ def test_a_real_job(pav_cfg: PavConfig) -> None:
     assert len({test.job.name for test in series.tests if test.job is not None}) == 1
 
 
-def test_folders_with_odd_names_and_the_sites_environment(pav_cfg: PavConfig, tmp_path: Path
-                                                          ) -> None:
-    pav_cfg.working_dir = tmp_path / "it's $HOME `touch pwned` \"q\" é"
+def test_folders_with_odd_names_and_the_sites_environment(
+    pav_cfg: PavConfig, tmp_path: Path
+) -> None:
+    pav_cfg.working_dir = tmp_path / 'it\'s $HOME `touch pwned` "q" é'
     pav_cfg.make_working_dir()
     pav_cfg.env_setup = [*pav_cfg.env_setup, "export SITE='from env_setup'"]
     series = kick_off(pav_cfg, "a: {run: {cmds: ['echo $SITE; pwd']}}")
     assert finish(series) == ["PASS"]
     assert series.tests[0].run_log.read_text() == (
-        f"from env_setup\n{series.tests[0].path / 'work'}\n")
+        f"from env_setup\n{series.tests[0].path / 'work'}\n"
+    )
 
 
-def test_modules_in_the_current_folder_are_not_taken_for_ours(pav_cfg: PavConfig,
-                                                              tmp_path: Path) -> None:
+def test_modules_in_the_current_folder_are_not_taken_for_ours(
+    pav_cfg: PavConfig, tmp_path: Path
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     for name in ("yaml", "signal", "types", "pavilion", "yapsy"):
@@ -111,8 +131,9 @@ def test_modules_in_the_current_folder_are_not_taken_for_ours(pav_cfg: PavConfig
     assert (done.returncode, series.tests[0].result) == (0, "PASS"), done.stdout
 
 
-def test_tests_run_in_order_and_as_many_at_once_as_they_allow(pav_cfg: PavConfig,
-                                                              run_here: Any) -> None:
+def test_tests_run_in_order_and_as_many_at_once_as_they_allow(
+    pav_cfg: PavConfig, run_here: Any
+) -> None:
     # Each leaves its mark while it runs, and looks for those of others.
     text = """
         _base:
@@ -120,8 +141,11 @@ def test_tests_run_in_order_and_as_many_at_once_as_they_allow(pav_cfg: PavConfig
             cmds:
               - touch ../../on.$PAV_TEST_ID; ls ../.. | grep -c '^on'
               - sleep 0.1; rm ../../on.$PAV_TEST_ID; echo $PAV_TEST_ID >>../../order
-        """ + "".join(f"""
-        t{number}: {{inherits_from: _base, concurrent: LIMIT}}""" for number in range(5))
+        """ + "".join(
+        f"""
+        t{number}: {{inherits_from: _base, concurrent: LIMIT}}"""
+        for number in range(5)
+    )
     one = create(pav_cfg, text.replace("LIMIT", "1"))
     assert run_here(one) == 0
     assert [test.run_log.read_text() for test in one.tests] == ["1\n"] * 5
@@ -134,13 +158,16 @@ def test_tests_run_in_order_and_as_many_at_once_as_they_allow(pav_cfg: PavConfig
 
 def test_many_scripts_written_and_started_at_once(pav_cfg: PavConfig, run_here: Any) -> None:
     """A script that another thread's new process still has open is 'busy' (ETXTBSY)."""
-    series = create(pav_cfg, """
+    series = create(
+        pav_cfg,
+        """
         a:
           variables: {n: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
                       m: ['0', '1', '2', '3', '4', '5', '6', '7']}
           permute_on: [n, m]
           run: {cmds: ['true']}
-        """)
+        """,
+    )
     assert run_here(series) == 0
     assert [test.result for test in series.tests] == ["PASS"] * 80
 
@@ -151,10 +178,13 @@ STUBBORN = "trap '' TERM; sleep 60 & while true; do sleep 0.1; done"
 
 
 def test_run_timeout_ends_the_test_and_all_it_started(pav_cfg: PavConfig) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         slow: {run: {timeout: 0.5, cmds: ['sleep 60 & sleep 60; echo not reached']}}
         other: {run: {timeout: none, cmds: ['sleep 0.8; echo went on']}}
-        """)
+        """,
+    )
     assert finish(series) == ["FAIL", "PASS"]
     slow, other = series.tests
     assert states(slow)[-2:] == ["RUN_TIMEOUT", "COMPLETE"]
@@ -166,9 +196,12 @@ def test_run_timeout_ends_the_test_and_all_it_started(pav_cfg: PavConfig) -> Non
 
 
 def test_a_test_that_does_not_listen_is_killed(pav_cfg: PavConfig, run_here: Any) -> None:
-    series = create(pav_cfg, f"""
+    series = create(
+        pav_cfg,
+        f"""
         a: {{run: {{timeout: 0.2, cmds: ["{STUBBORN}"]}}}}
-        """)
+        """,
+    )
     assert run_here(series) == 0
     assert series.tests[0].result == "FAIL"
     assert states(series.tests[0])[-2:] == ["RUN_TIMEOUT", "COMPLETE"]
@@ -197,7 +230,9 @@ def living(pids: Sequence[int]) -> set[int]:
 @pytest.mark.parametrize("how", ["cancelled", "timed out"])
 def test_what_left_a_tests_session_ends_with_it(pav_cfg: PavConfig, how: str) -> None:
     timeout = "1.5" if how == "timed out" else "none"
-    series = kick_off(pav_cfg, f"""
+    series = kick_off(
+        pav_cfg,
+        f"""
         first:
           run:
             timeout: {timeout}
@@ -205,7 +240,8 @@ def test_what_left_a_tests_session_ends_with_it(pav_cfg: PavConfig, how: str) ->
         second:
           run:
             cmds:{ESCAPES}
-        """)
+        """,
+    )
     first, second = series.tests
     pids, others = pids_of(first), pids_of(second)
     if how == "cancelled":
@@ -225,14 +261,17 @@ def test_what_left_a_tests_session_ends_with_it(pav_cfg: PavConfig, how: str) ->
 
 
 def test_a_job_that_a_test_started_is_not_ended_with_it(pav_cfg: PavConfig, run_here: Any) -> None:
-    series = create(pav_cfg, """
+    series = create(
+        pav_cfg,
+        """
         a:
           run:
             timeout: 0.5
             cmds:
               - (PAV_RAW_JOB=other setsid sh -c 'echo $$ >>../pids; exec sleep 60' &)
               - sleep 60
-        """)
+        """,
+    )
     assert run_here(series) == 0
     assert series.tests[0].result == "FAIL"
     assert len(living(pids_of(series.tests[0], 1))) == 1
@@ -240,11 +279,14 @@ def test_a_job_that_a_test_started_is_not_ended_with_it(pav_cfg: PavConfig, run_
 
 def test_a_runner_whose_guard_is_killed_ends_its_tests(pav_cfg: PavConfig) -> None:
     """Leader and keeper at once: then there is nobody else."""
-    series = kick_off(pav_cfg, f"""
+    series = kick_off(
+        pav_cfg,
+        f"""
         a:
           run:
             cmds:{ESCAPES}
-        """)
+        """,
+    )
     pids = pids_of(series.tests[0])
     assert series.tests[0].job is not None
     leader = int(series.tests[0].job.info["pid"])
@@ -259,15 +301,20 @@ def test_a_runner_whose_guard_is_killed_ends_its_tests(pav_cfg: PavConfig) -> No
 
 # ------------------------------------------------------------------------------------- cancelling
 
+
 def test_a_running_test_is_cancelled_and_the_others_go_on(pav_cfg: PavConfig) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         first: {run: {cmds: ['touch started; sleep 60 & sleep 60']}}
         second: {run: {cmds: ['while [ ! -e ../go ]; do sleep 0.05; done']}}
-        """)
+        """,
+    )
     first, second = series.tests
     until((first.path / "work" / "started").exists, "the start of the test")
     assert cancel_tests(pav_cfg, [first], "Enough.") == [
-        (first, "cancelled; its job goes on for s1.2", False)]
+        (first, "cancelled; its job goes on for s1.2", False)
+    ]
     until(lambda: not sleepers(), "the end of the cancelled test's processes")
     assert not second.complete
     (second.path / "go").touch()
@@ -280,13 +327,17 @@ def test_a_running_test_is_cancelled_and_the_others_go_on(pav_cfg: PavConfig) ->
 
 
 def test_cancelling_all_tests_ends_the_job(pav_cfg: PavConfig) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         first: {run: {cmds: ['touch started; sleep 60']}}
         second: {run: {cmds: ['sleep 60']}}
-        """)
+        """,
+    )
     until((series.tests[0].path / "work" / "started").exists, "the start of the test")
     assert [text for _, text, _ in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
-        "cancelled"] * 2
+        "cancelled"
+    ] * 2
     assert finish(series) == ["ERROR", "ERROR"]
     until(lambda: not processes(), "the end of all processes")
     assert [test.status.current().state for test in series.tests] == [STATES.CANCELLED] * 2
@@ -304,15 +355,20 @@ def test_what_was_cancelled_before_its_turn_is_not_started(pav_cfg: PavConfig) -
 
 # ---------------------------------------------------------------------------------- second starts
 
+
 def test_a_second_start_runs_nothing_again(pav_cfg: PavConfig) -> None:
     """Some schedulers start a job again after a node failed."""
-    series = create(pav_cfg, """
+    series = create(
+        pav_cfg,
+        """
         a: {run: {cmds: ['echo ran >>../count', 'touch started', 'sleep 60']}}
         b: {run: {cmds: ['echo ran >>../count']}}
-        """)
+        """,
+    )
     first, second = series.tests
-    runner = subprocess.Popen(pav_argv(series, "s1.1"), env=pav_env(series),
-                              stdout=subprocess.DEVNULL)
+    runner = subprocess.Popen(
+        pav_argv(series, "s1.1"), env=pav_env(series), stdout=subprocess.DEVNULL
+    )
     until((first.path / "work" / "started").exists, "the start of the test")
     # While it runs, and after it was killed in mid-run.
     for kill in (False, True):
@@ -329,14 +385,19 @@ def test_a_second_start_runs_nothing_again(pav_cfg: PavConfig) -> None:
 
 # ---------------------------------------------------------------------------------------- signals
 
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_runner_that_is_told_to_stop_ends_its_tests(pav_cfg: PavConfig, number: int) -> None:
-    series = create(pav_cfg, """
+    series = create(
+        pav_cfg,
+        """
         a: {concurrent: 1, run: {cmds: ['touch started; sleep 60 & sleep 60']}}
         b: {concurrent: 1, run: {cmds: ['echo never']}}
-        """)
-    runner = subprocess.Popen(pav_argv(series), env=pav_env(series), text=True,
-                              stdout=subprocess.PIPE)
+        """,
+    )
+    runner = subprocess.Popen(
+        pav_argv(series), env=pav_env(series), text=True, stdout=subprocess.PIPE
+    )
     until((series.tests[0].path / "work" / "started").exists, "the start of the test")
     runner.send_signal(number)
     out, _ = runner.communicate(timeout=PATIENCE)
@@ -350,20 +411,27 @@ def test_a_runner_that_is_told_to_stop_ends_its_tests(pav_cfg: PavConfig, number
     assert not series.tests[1].run_log.exists()
 
 
-def test_a_stubborn_test_does_not_keep_a_runner_from_stopping(pav_cfg: PavConfig, run_here: Any
-                                                              ) -> None:
-    series = create(pav_cfg, f"""
+def test_a_stubborn_test_does_not_keep_a_runner_from_stopping(
+    pav_cfg: PavConfig, run_here: Any
+) -> None:
+    series = create(
+        pav_cfg,
+        f"""
         a: {{run: {{cmds: ["(sleep 0.3; kill -TERM $PPID) & {STUBBORN}"]}}}}
-        """)
+        """,
+    )
     assert run_here(series) == 128 + signal.SIGTERM
     until(lambda: not sleepers(), "the end of the killed processes")
 
 
 def test_a_kickoff_script_that_is_killed_leaves_final_states(pav_cfg: PavConfig) -> None:
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         a: {concurrent: 1, run: {cmds: ['touch started; sleep 60']}}
         b: {concurrent: 1, run: {cmds: ['true']}}
-        """)
+        """,
+    )
     first, second = series.tests
     until((first.path / "work" / "started").exists, "the start of the test")
     assert first.job is not None
@@ -377,10 +445,13 @@ def test_a_kickoff_script_that_is_killed_leaves_final_states(pav_cfg: PavConfig)
 
 # -------------------------------------------------------------------------- tests that cannot run
 
-def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(pav_cfg: PavConfig,
-                                                                     tmp_path: Path) -> None:
+
+def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(
+    pav_cfg: PavConfig, tmp_path: Path
+) -> None:
     plugins = tmp_path / "config" / "plugins"
-    (plugins / "licence.py").write_text(textwrap.dedent("""
+    (plugins / "licence.py").write_text(
+        textwrap.dedent("""
         from pavilion.sys_vars import SystemPlugin
 
         class Licence(SystemPlugin):
@@ -389,9 +460,11 @@ def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(pav_cfg: Pa
 
             def _get(self):
                 raise OSError("no licence server")
-        """))
+        """)
+    )
     (plugins / "licence.yapsy-plugin").write_text("[Core]\nName = licence\nModule = licence\n")
-    (plugins / "odd.py").write_text(textwrap.dedent("""
+    (plugins / "odd.py").write_text(
+        textwrap.dedent("""
         from pavilion.schedulers import Raw, SchedulerVariables, dfr_var_method
 
         class OddVars(SchedulerVariables):
@@ -406,15 +479,19 @@ def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(pav_cfg: Pa
             def __init__(self):
                 super().__init__()
                 self.name = "odd"
-        """))
+        """)
+    )
     (plugins / "odd.yapsy-plugin").write_text("[Core]\nName = odd\nModule = odd\n")
     assert load_plugins(pav_cfg).refused == []
-    series = kick_off(pav_cfg, """
+    series = kick_off(
+        pav_cfg,
+        """
         a: {run: {cmds: ['touch ../ran', 'echo {{licence}}']}}
         b: {run: {cmds: ['echo {{host_name}}']}}
         c: {scheduler: odd, run: {cmds: ['touch ../ran', 'echo {{rack}}']}}
         d: {scheduler: odd, run: {cmds: ['echo {{test_nodes}}']}}
-        """)
+        """,
+    )
     assert finish(series) == ["ERROR", "PASS", "ERROR", "PASS"]
     for number, text in ((0, "no licence server"), (2, "no such rack")):
         test = series.tests[number]
@@ -424,12 +501,15 @@ def test_a_variable_that_fails_on_the_allocation_fails_its_test_only(pav_cfg: Pa
 
 
 def test_each_test_that_cannot_be_run_says_why_and_the_others_go_on(pav_cfg: PavConfig) -> None:
-    series = create(pav_cfg, """
+    series = create(
+        pav_cfg,
+        """
         shell: {run: {shebang: '#!/no/such/shell', cmds: [x]}}
         late: {run: {timeout: '{{host_name}}', cmds: [x]}}
         folder: {run: {cmds: [x]}}
         good: {run: {cmds: ['true']}}
-        """)
+        """,
+    )
     (series.tests[2].path / "run.sh").mkdir()
     done = pav_run(series)
     assert done.returncode == 0
@@ -470,9 +550,13 @@ def test_unknown_ids_are_told_and_the_others_run(pav_cfg: PavConfig) -> None:
 
 @pytest.mark.parametrize("argv", [[], ["_run"], ["run", "suite"], ["--help"]])
 def test_a_wrong_call_names_the_right_command(pav_cfg: PavConfig, argv: Sequence[str]) -> None:
-    done = subprocess.run([str(pav_cfg.pav_root / "bin" / "pav"), *argv], text=True,
-                          env=dict(os.environ, PAV_SCHED_PYTHON=sys.executable),
-                          capture_output=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [str(pav_cfg.pav_root / "bin" / "pav"), *argv],
+        text=True,
+        env=dict(os.environ, PAV_SCHED_PYTHON=sys.executable),
+        capture_output=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 2
     assert "pav-sched" in done.stderr
 

@@ -33,13 +33,38 @@ def plant_series(cli: Cli, name: str = "s9", **record: Any) -> Path:
         (cli.work / folder).mkdir(parents=True, exist_ok=True)
     test = cli.work / "series" / name / f"{name}.1"
     test.mkdir(parents=True)
-    (test.parent / "series.json").write_text(json.dumps(dict(
-        {"id": name, "tests": 1, "starter": {"host": os.uname().nodename, "boot_id": "old",
-                                             "pid": 1, "start_time": 1}}, **record)))
-    (test / "test.json").write_text(json.dumps({
-        "name": "evil.test", "created": 1.0, "deferred_paths": [],
-        "config": {"scheduler": "raw", "run": {"cmds": ["true"], "env": {}}, "schedule": {}},
-        "variables": {"format": 1, "values": {}, "sets": {}, "variables": {}}}))
+    (test.parent / "series.json").write_text(
+        json.dumps(
+            dict(
+                {
+                    "id": name,
+                    "tests": 1,
+                    "starter": {
+                        "host": os.uname().nodename,
+                        "boot_id": "old",
+                        "pid": 1,
+                        "start_time": 1,
+                    },
+                },
+                **record,
+            )
+        )
+    )
+    (test / "test.json").write_text(
+        json.dumps(
+            {
+                "name": "evil.test",
+                "created": 1.0,
+                "deferred_paths": [],
+                "config": {
+                    "scheduler": "raw",
+                    "run": {"cmds": ["true"], "env": {}},
+                    "schedule": {},
+                },
+                "variables": {"format": 1, "values": {}, "sets": {}, "variables": {}},
+            }
+        )
+    )
     return test
 
 
@@ -47,8 +72,9 @@ def plant_job(cli: Cli, test: Path, info: dict[str, Any] | None = None) -> Path:
     """A job of a planted test; of long ago, so that nobody waits for its end."""
     job = cli.work / "jobs" / "0123456789ab"
     job.mkdir()
-    (job / "tests.json").write_text(json.dumps(
-        {"working_dir": str(cli.work), "tests": [test.name]}))
+    (job / "tests.json").write_text(
+        json.dumps({"working_dir": str(cli.work), "tests": [test.name]})
+    )
     if info is not None:
         (job / "info.json").write_text(json.dumps(info))
     (test / "job").symlink_to("../../../jobs/0123456789ab")
@@ -61,8 +87,13 @@ def long_ago(*paths: Path) -> None:
 
 
 # No process has so great a number.
-LOST = {"pid": "4194300", "uniq_id": "0" * 32, "host": os.uname().nodename, "boot_id": "old",
-        "start_time": "1"}
+LOST = {
+    "pid": "4194300",
+    "uniq_id": "0" * 32,
+    "host": os.uname().nodename,
+    "boot_id": "old",
+    "start_time": "1",
+}
 
 
 @needs_root
@@ -140,14 +171,28 @@ def test_a_log_of_another_is_not_quoted(what: str, cli: Cli) -> None:
     assert "Believe me" not in (test / "status").read_text()
 
 
-PIPES = ["series.json", "s9.1/test.json", "s9.1/status", "s9.1/results.json", "s9.1/run.log",
-         "s9.1/RUN_COMPLETE"]
-JOB_PIPES = ["info.json", "tests.json", "identity.json", "kickoff.log", "sched.log", "sbatch.log",
-             "node_info.json"]
+PIPES = [
+    "series.json",
+    "s9.1/test.json",
+    "s9.1/status",
+    "s9.1/results.json",
+    "s9.1/run.log",
+    "s9.1/RUN_COMPLETE",
+]
+JOB_PIPES = [
+    "info.json",
+    "tests.json",
+    "identity.json",
+    "kickoff.log",
+    "sched.log",
+    "sbatch.log",
+    "node_info.json",
+]
 
 
-@pytest.mark.parametrize("commands", [("status",), ("wait", "--timeout", "0.5"), ("cancel",)],
-                         ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "commands", [("status",), ("wait", "--timeout", "0.5"), ("cancel",)], ids=lambda words: words[0]
+)
 @pytest.mark.parametrize("place", ["pipe", "zero"])
 def test_pipes_and_devices_stop_nobody(commands: tuple[str, ...], place: str, cli: Cli) -> None:
     """Each command that hangs runs into the time limit of these tests."""
@@ -157,8 +202,11 @@ def test_pipes_and_devices_stop_nobody(commands: tuple[str, ...], place: str, cl
             plant_job(cli, test, LOST).rename(cli.work / "jobs" / f"{number:012}")
             (test / "job").unlink()
             (test / "job").symlink_to(f"../../../jobs/{number:012}")
-        path = test / "job" / name if name in JOB_PIPES else (
-            test.parent / name.replace("s9.1", f"s{number}.1"))
+        path = (
+            test / "job" / name
+            if name in JOB_PIPES
+            else (test.parent / name.replace("s9.1", f"s{number}.1"))
+        )
         path.unlink(missing_ok=True)
         if place == "pipe":
             os.mkfifo(path)
@@ -177,8 +225,9 @@ def test_log_prints_regular_files_only(which: str, kind: str, cli: Cli) -> None:
     (cli.home / "id_rsa").write_text("PRIVATE KEY\n")
     test = plant_series(cli)
     job = plant_job(cli, test, LOST)
-    path = {"run": test / "run.log", "kickoff": job / "kickoff.log",
-            "sched": job / "sched.log"}[which]
+    path = {"run": test / "run.log", "kickoff": job / "kickoff.log", "sched": job / "sched.log"}[
+        which
+    ]
     if kind == "pipe":
         os.mkfifo(path)
     else:
@@ -200,7 +249,7 @@ def test_a_directory_of_many_nines_stops_no_run(name: str, cli: Cli) -> None:
     assert len(cli("status").rows) == 1
 
 
-@pytest.mark.parametrize("count", [10 ** 12, -1, "many", 1e300, True, None, [1]])
+@pytest.mark.parametrize("count", [10**12, -1, "many", 1e300, True, None, [1]])
 def test_a_made_up_number_of_tests_is_an_error_soon(count: Any, cli: Cli) -> None:
     plant_series(cli, tests=count)
     done = cli("status", "s9")
@@ -208,9 +257,18 @@ def test_a_made_up_number_of_tests_is_an_error_soon(count: Any, cli: Cli) -> Non
     assert "bug" not in done.err
 
 
-@pytest.mark.parametrize("record", [
-    [], {"name": 7}, {"created": "x"}, {"config": []},
-    {"config": {"scheduler": ["raw"], "run": {}}}, {"deferred_paths": "run"}, {"variables": [1]}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        {"name": 7},
+        {"created": "x"},
+        {"config": []},
+        {"config": {"scheduler": ["raw"], "run": {}}},
+        {"deferred_paths": "run"},
+        {"variables": [1]},
+    ],
+)
 def test_a_made_up_record_is_an_error(record: Any, cli: Cli) -> None:
     test = plant_series(cli)
     if isinstance(record, dict):
@@ -225,8 +283,9 @@ def test_made_up_results_are_no_bug(cli: Cli) -> None:
     test = plant_series(cli)
     (test / "status").write_text("inf COMPLETE x\nnan COMPLETE x\n")
     (test / "RUN_COMPLETE").touch()
-    (test / "results.json").write_text(json.dumps(
-        {"result": ["PASS"], "duration": "long", "started": {}, "host": 1}))
+    (test / "results.json").write_text(
+        json.dumps({"result": ["PASS"], "duration": "long", "started": {}, "host": 1})
+    )
     for words in (("status", "s9"), ("wait", "s9"), ("status", "s9", "--json")):
         done = cli(*words)
         assert done.code in (0, 1)
@@ -304,8 +363,11 @@ def test_the_lost_series_of_a_colleague_is_shown_and_left_alone(cli: Cli) -> Non
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:
     """All files and what is in them."""
-    return {str(path): path.read_bytes() if path.is_file() else None
-            for path in folder.rglob("*") if not path.name.startswith(".")}
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if not path.name.startswith(".")
+    }
 
 
 @needs_root
@@ -319,8 +381,12 @@ def test_a_planted_record_makes_no_job_of_the_victim_die(cli: Cli) -> None:
     job = plant_job(cli, by_record, cli.job_info("s1.1"))
     for path in (by_link.parent, by_record.parent, job):
         give_away(path)
-    for words in (("status", "s8", "s9"), ("cancel", "s8", "s9"), ("cancel", "s8.1"),
-                  ("wait", "s8", "s9", "--timeout", "0.5")):
+    for words in (
+        ("status", "s8", "s9"),
+        ("cancel", "s8", "s9"),
+        ("cancel", "s8.1"),
+        ("wait", "s8", "s9", "--timeout", "0.5"),
+    ):
         cli(*words)
     assert cli("status", "s1").rows[0][2] == "RUNNING"
     assert cli.processes()
@@ -347,8 +413,10 @@ def test_a_link_to_a_job_elsewhere_is_not_followed(cli: Cli) -> None:
 @pytest.mark.parametrize("name", ["../x.sh", "a/b", "..", 7])
 def test_a_made_up_name_of_a_script_is_refused(name: Any, tmp_path: Path) -> None:
     from pavilion.jobs import Job, JobError
-    (tmp_path / "tests.json").write_text(json.dumps(
-        {"working_dir": "/", "tests": [], "kickoff_fn": name}))
+
+    (tmp_path / "tests.json").write_text(
+        json.dumps({"working_dir": "/", "tests": [], "kickoff_fn": name})
+    )
     with pytest.raises(JobError, match="not the name of a kickoff script"):
         _ = Job(tmp_path).kickoff_path
 
@@ -357,6 +425,7 @@ def test_the_script_directory_of_a_test_is_no_link(cli: Cli) -> None:
     """'work -> elsewhere', planted while the test waits for its job."""
     from pavilion.runner import _make_work_folder
     from pavilion.test_run import TestRun
+
     test = TestRun.load_path(plant_series(cli))
     (test.path / "work").symlink_to(cli.work / "none")
     with pytest.raises(FileExistsError):
@@ -375,8 +444,11 @@ def test_copies_of_the_settings_keep_their_mode(mode: int, cli: Cli) -> None:
     suite = cli.suite("a: {run: {cmds: ['echo $TOKEN']}}")
     assert cli("--config-file", settings, "run", suite).code == 0
     job = next((cli.work / "jobs").iterdir())
-    copies = [path for path in cli.work.rglob("*")
-              if path.is_file() and not path.is_symlink() and b"TOKEN=secret" in path.read_bytes()]
+    copies = [
+        path
+        for path in cli.work.rglob("*")
+        if path.is_file() and not path.is_symlink() and b"TOKEN=secret" in path.read_bytes()
+    ]
     assert {path.name for path in copies} == {"pavilion.yaml", "kickoff.sh"}
     for path in copies:
         assert stat.S_IMODE(path.stat().st_mode) & 0o066 == mode & 0o044, path
@@ -450,8 +522,10 @@ def reasons(cli: Cli) -> str:
     return " ".join(item["reason"] for item in done.json["plugins"] if item["state"] == "refused")
 
 
-@pytest.mark.parametrize("what", ["mine.py", "mine.yapsy-plugin", "__pycache__", ".", "..",
-                                  "__pycache__/mine.cpython-399.pyc"])
+@pytest.mark.parametrize(
+    "what",
+    ["mine.py", "mine.yapsy-plugin", "__pycache__", ".", "..", "__pycache__/mine.cpython-399.pyc"],
+)
 def test_code_that_everyone_may_write_is_not_loaded(what: str, cli: Cli) -> None:
     info = cli.plugin("mine", PLUGIN)
     cache = info.parent / "__pycache__"
@@ -505,6 +579,7 @@ def test_all_of_a_package_counts(cli: Cli) -> None:
 @needs_root
 def test_a_group_may_be_trusted(cli: Cli) -> None:
     import grp
+
     group = next(found for found in grp.getgrall() if found.gr_gid not in (0, os.getegid()))
     source = cli.plugin("mine", PLUGIN).with_name("mine.py")
     os.chown(source, 0, group.gr_gid)
@@ -517,8 +592,7 @@ def test_a_group_may_be_trusted(cli: Cli) -> None:
     assert group.gr_name in cli("show", "config").out
     suite = cli.suite("a: {run: {cmds: ['true']}}")
     assert cli("run", suite).code == 0
-    assert f"trusted_group: {group.gr_name}" in (
-        cli.work / "series/s1/pavilion.yaml").read_text()
+    assert f"trusted_group: {group.gr_name}" in (cli.work / "series/s1/pavilion.yaml").read_text()
 
 
 def test_a_plugin_file_that_is_a_pipe_stops_nobody(cli: Cli) -> None:

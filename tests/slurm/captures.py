@@ -26,13 +26,17 @@ def captured(name: str, release: str = RELEASES[0]) -> str:
 
 def answer(name: str, release: str) -> Answer:
     """A file that holds a whole answer."""
-    match = re.fullmatch(r"\$ (\w+)[^\n]*\nrc ([0-9]+)\n--- stdout\n(.*)--- stderr\n(.*)",
-                         captured(name, release), re.DOTALL)
+    match = re.fullmatch(
+        r"\$ (\w+)[^\n]*\nrc ([0-9]+)\n--- stdout\n(.*)--- stderr\n(.*)",
+        captured(name, release),
+        re.DOTALL,
+    )
     assert match is not None, f"{release}/{name}"
     return Answer(match[1], int(match[2]), match[3], match[4])
 
 
 def answers(release: str) -> list[str]:
     """The names of the files that hold a whole answer."""
-    return sorted(path.stem for path in (DATA / release).glob("*.txt")
-                  if path.read_bytes().startswith(b"$ "))
+    return sorted(
+        path.stem for path in (DATA / release).glob("*.txt") if path.read_bytes().startswith(b"$ ")
+    )

@@ -19,8 +19,17 @@ WAIT_SECONDS = 40.0
 OTHER_USER = "daemon"
 # Begins a command of that user who may, as root may, read the interpreter and the code wherever
 # they are, and nothing else.
-AS_OTHER = ("setpriv", "--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups",
-            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--")
+AS_OTHER = (
+    "setpriv",
+    "--reuid",
+    OTHER_USER,
+    "--regid",
+    OTHER_USER,
+    "--clear-groups",
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+    "--",
+)
 _POLL = 0.05
 
 
@@ -141,8 +150,11 @@ class Slurm:
 
     def field(self, job_id: str, form: str) -> str:
         """What ``squeue -o`` says of a job; '' when it is not there."""
-        return str(self.run("squeue", "-a", "-h", "-t", "all", "-j", f"{job_id},{job_id}", "-o",
-                            form).stdout).strip("\n")
+        return str(
+            self.run(
+                "squeue", "-a", "-h", "-t", "all", "-j", f"{job_id},{job_id}", "-o", form
+            ).stdout
+        ).strip("\n")
 
     def state(self, job_id: str) -> str:
         return self.field(job_id, "%T")
@@ -150,8 +162,13 @@ class Slurm:
     def wait_state(self, job_id: str, *states: str, seconds: float = WAIT_SECONDS) -> str:
         """Wait until the job is in one of the states; which it is."""
         try:
-            return str(wait_until(lambda: (now := self.state(job_id)) in states and now,
-                                  f"job {job_id} {' or '.join(states)}", seconds))
+            return str(
+                wait_until(
+                    lambda: (now := self.state(job_id)) in states and now,
+                    f"job {job_id} {' or '.join(states)}",
+                    seconds,
+                )
+            )
         except TimedOut as error:
             raise TimedOut(f"{error}; it is {self.field(job_id, '%T %r')}") from None
 
@@ -169,8 +186,11 @@ class Slurm:
     def wait_idle(self, *names: str) -> None:
         """Wait until these nodes (all if none is named) are idle, with no flags."""
         # The job with a time limit (see Early) may be on one of them for a minute and a half.
-        wait_until(lambda: all(self.node_state(name) == "IDLE"
-                               for name in names or self.node_names), "idle nodes", 120)
+        wait_until(
+            lambda: all(self.node_state(name) == "IDLE" for name in names or self.node_names),
+            "idle nodes",
+            120,
+        )
 
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""

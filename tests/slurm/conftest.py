@@ -20,8 +20,15 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Rea
         if request.param == "real":
             cluster = RealSlurm(path, min_job_age=10, message_timeout=2)
         else:
-            cluster = FakeForTests(path, min_job_age=10, message_timeout=0.5, connect_seconds=0.1,
-                                   kill_wait=2, minute=2, retry_seconds=0.02)
+            cluster = FakeForTests(
+                path,
+                min_job_age=10,
+                message_timeout=0.5,
+                connect_seconds=0.1,
+                kill_wait=2,
+                minute=2,
+                retry_seconds=0.02,
+            )
         with cluster:
             yield cluster
 
@@ -50,8 +57,10 @@ def early(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Early]:
 def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A real cluster with a slurmdbd, which forgets jobs soon.  There is no fake one."""
     need_accounting(request, "needs a real slurmdbd; --slurm=real runs it")
-    with folder("test-slurmdbd-") as path, RealSlurm(
-            path, nodes=4, min_job_age=1, accounting=True) as cluster:
+    with (
+        folder("test-slurmdbd-") as path,
+        RealSlurm(path, nodes=4, min_job_age=1, accounting=True) as cluster,
+    ):
         yield cluster
 
 

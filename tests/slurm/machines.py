@@ -17,18 +17,26 @@ from real_slurm import RealSlurm, free_ports, why_no_accounting
 
 from pavilion.schedulers.testkit.description import Description, parse
 
-NODES = [{"names": f"node{number:02d}", "features": ["a", "odd"] if number % 2 else ["a"]}
-         for number in range(1, 9)]
-PARTITIONS = [{"name": "main", "nodes": "node[01-06]", "default": True, "max_time": 60},
-              {"name": "alt", "nodes": "node[05-08]"},
-              {"name": "secret", "nodes": "node[07-08]", "hidden": True}]
+NODES = [
+    {"names": f"node{number:02d}", "features": ["a", "odd"] if number % 2 else ["a"]}
+    for number in range(1, 9)
+]
+PARTITIONS = [
+    {"name": "main", "nodes": "node[01-06]", "default": True, "max_time": 60},
+    {"name": "alt", "nodes": "node[05-08]"},
+    {"name": "secret", "nodes": "node[07-08]", "hidden": True},
+]
 
 
-def description(nodes: Sequence[Mapping[str, Any]] = (),
-                partitions: Sequence[Mapping[str, Any]] = (), **more: Any) -> Description:
+def description(
+    nodes: Sequence[Mapping[str, Any]] = (),
+    partitions: Sequence[Mapping[str, Any]] = (),
+    **more: Any,
+) -> Description:
     """What a RealSlurm has, and more."""
-    return parse({"name": "t", "nodes": [*NODES, *nodes],
-                  "partitions": [*PARTITIONS, *partitions], **more})
+    return parse(
+        {"name": "t", "nodes": [*NODES, *nodes], "partitions": [*PARTITIONS, *partitions], **more}
+    )
 
 
 def need_accounting(request: pytest.FixtureRequest, otherwise: str) -> None:
@@ -56,9 +64,17 @@ def folder(prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def fake(made: Description, **settings: float) -> Iterator[FakeForTests]:
-    with folder("test-fake-") as path, FakeForTests(
-            path, description=made, message_timeout=0.5, connect_seconds=0.1,
-            kill_wait=2, **settings) as cluster:
+    with (
+        folder("test-fake-") as path,
+        FakeForTests(
+            path,
+            description=made,
+            message_timeout=0.5,
+            connect_seconds=0.1,
+            kill_wait=2,
+            **settings,
+        ) as cluster,
+    ):
         yield cluster
 
 
@@ -69,11 +85,21 @@ class PoweredSlurm(RealSlurm):
     nodes' daemons. Those in ``never`` do not wake up.
     """
 
-    def __init__(self, path: Path, *, cloud_nodes: int = 5, never: Sequence[str] = (),
-                 extra_conf: str = "", suspend_time: int = 6, **more: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cloud_nodes: int = 5,
+        never: Sequence[str] = (),
+        extra_conf: str = "",
+        suspend_time: int = 6,
+        **more: Any,
+    ) -> None:
         port, host = free_ports(cloud_nodes), socket.gethostname().split(".")[0]
         last = port + cloud_nodes - 1
-        super().__init__(path, extra_conf=f"""\
+        super().__init__(
+            path,
+            extra_conf=f"""\
 SuspendProgram={path}/suspend
 ResumeProgram={path}/resume
 SuspendTimeout=2
@@ -84,7 +110,9 @@ TreeWidth=65533
 NodeName=q-dy-[1-{cloud_nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{port}-{last}] \
 State=CLOUD CPUs=4 RealMemory=2000 Feature=dynamic
 PartitionName=q Nodes=q-dy-[1-{cloud_nodes}] State=UP
-{extra_conf}""", **more)
+{extra_conf}""",
+            **more,
+        )
         self._never = set(never)
         self._wishes = path / "wishes"
         self._stopping = threading.Event()
@@ -94,8 +122,10 @@ PartitionName=q Nodes=q-dy-[1-{cloud_nodes}] State=UP
         self._wishes.mkdir(mode=0o777)
         for name in ("suspend", "resume"):
             program = self.folder / name
-            program.write_text(f"#!/bin/sh\nfor node in $(scontrol show hostnames \"$1\"); do\n"
-                               f"    touch {self._wishes}/{name}.$node\ndone\n")
+            program.write_text(
+                f'#!/bin/sh\nfor node in $(scontrol show hostnames "$1"); do\n'
+                f"    touch {self._wishes}/{name}.$node\ndone\n"
+            )
             program.chmod(0o755)
         self._watcher.start()
         try:
@@ -124,10 +154,20 @@ PartitionName=q Nodes=q-dy-[1-{cloud_nodes}] State=UP
                     self.start_node(node, "-b")  # it says when it has booted: now
 
 
-def powered_description(cloud_nodes: int = 5, never: Sequence[str] = (), **more: Any,
-                        ) -> Description:
+def powered_description(
+    cloud_nodes: int = 5,
+    never: Sequence[str] = (),
+    **more: Any,
+) -> Description:
     """The same, for the fake."""
-    nodes = [{"names": f"q-dy-{number}", "power": "down", "cloud": True, "features": ["dynamic"],
-              "resume_time": 600 if f"q-dy-{number}" in never else 1.5}
-             for number in range(1, cloud_nodes + 1)]
+    nodes = [
+        {
+            "names": f"q-dy-{number}",
+            "power": "down",
+            "cloud": True,
+            "features": ["dynamic"],
+            "resume_time": 600 if f"q-dy-{number}" in never else 1.5,
+        }
+        for number in range(1, cloud_nodes + 1)
+    ]
     return description(nodes, [{"name": "q", "nodes": f"q-dy-[1-{cloud_nodes}]"}], **more)

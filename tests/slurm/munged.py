@@ -66,8 +66,12 @@ class Munged:
 
     def answers(self) -> bool:
         """Whether a munged answers."""
-        return subprocess.run(["munge", "-n"], stdout=subprocess.DEVNULL, check=False,
-                              stderr=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run(
+                ["munge", "-n"], stdout=subprocess.DEVNULL, check=False, stderr=subprocess.DEVNULL
+            ).returncode
+            == 0
+        )
 
     def _open(self, name: str) -> IO[bytes]:
         return (self._directory / name).open("ab")
@@ -83,8 +87,15 @@ class Munged:
             Path(name).mkdir(parents=True, exist_ok=True)
             shutil.chown(name, "munge", "munge")
         # It goes into the background by itself, once it can be used.
-        started = subprocess.run([self._daemon], user="munge", group="munge", extra_groups=[],
-                                 capture_output=True, text=True, check=False)
+        started = subprocess.run(
+            [self._daemon],
+            user="munge",
+            group="munge",
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if started.returncode != 0:
             raise MungedError(f"munged did not start: {started.stderr[-500:]}")
         shutil.copyfile(_PID_FILE, self._directory / "pid")

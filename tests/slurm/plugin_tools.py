@@ -57,16 +57,19 @@ class Site:
             wait_until(lambda: not self._own_jobs(), "jobs are over")
         if self.cluster.is_real:
             # A controller that was started anew does not know its nodes for a moment.
-            self.cluster.wait_until(lambda: "unk" not in self.cluster.run(
-                "sinfo", "-a", "-h", "-o", "%T").stdout, "nodes are known")
+            self.cluster.wait_until(
+                lambda: "unk" not in self.cluster.run("sinfo", "-a", "-h", "-o", "%T").stdout,
+                "nodes are known",
+            )
 
     def _own_jobs(self, *options: str) -> set[str]:
         """Ids of jobs that are not over, but for those that other tests look at later."""
         listed = self.cluster.run("squeue", "-a", "-h", "-o", "%i", *options).stdout.split()
         return set(listed) - self.cluster.kept
 
-    def test(self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
-             ) -> FakeTest:
+    def test(
+        self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
+    ) -> FakeTest:
         """A new test, not started, and the bash script that its job runs."""
         test = self.host.test(schedule, scheduler="slurm", **more)
         path = self.pav_cfg.pav_root / "bin" / f"work-{test.id}"
@@ -77,8 +80,9 @@ class Site:
         """Start tests; the errors."""
         return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
 
-    def start(self, schedule: Mapping[str, Any] | None = None, work: str = "true",
-              **more: Any) -> FakeTest:
+    def start(
+        self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
+    ) -> FakeTest:
         """Start a test."""
         test = self.test(schedule, work, **more)
         errors = self.try_start(test)
@@ -92,14 +96,16 @@ class Site:
         assert len(errors) == 1 and errors[0].tests == [test]
         assert test.complete and test.status.current().state == "SCHED_ERROR"
         assert "\n".join(errors[0].pformat().split()) in "\n".join(
-            test.status.current().note.split())
+            test.status.current().note.split()
+        )
         return errors[0].pformat()
 
     def status(self, test: FakeTest) -> TestStatusInfo:
         return self.plugin.job_status(self.pav_cfg, test)  # type: ignore[arg-type]
 
-    def wait_status(self, test: FakeTest, state: str, text: str = "", seconds: float = 40.0
-                    ) -> TestStatusInfo:
+    def wait_status(
+        self, test: FakeTest, state: str, text: str = "", seconds: float = 40.0
+    ) -> TestStatusInfo:
         """Ask until the test's state is this one, and its note has that text."""
         last: list[TestStatusInfo] = []
 
@@ -129,17 +135,22 @@ class Site:
     def jobs_of(self, test: FakeTest) -> list[JobRecord]:
         """The jobs that carry the token of this test's submission."""
         token = info(test)["token"]
-        return [job for job in self.jobs().values()
-                if token in (job.data["comment"], job.data["name"][-len(token):])]
+        return [
+            job
+            for job in self.jobs().values()
+            if token in (job.data["comment"], job.data["name"][-len(token) :])
+        ]
 
     def nodes(self, schedule: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The nodes as a test with this schedule section sees them."""
         from pavilion.schedulers import validate_config
+
         return self.plugin._get_system_inventory(validate_config(dict(schedule or {})))
 
     def usable(self, schedule: Mapping[str, Any] | None = None) -> list[str]:
         """The names of the nodes that a test with this schedule section may use."""
         from pavilion.schedulers import validate_config
+
         return self.plugin._filter_nodes(validate_config(dict(schedule or {})))[0]
 
     def queries(self) -> int:
@@ -168,8 +179,9 @@ def header(test: FakeTest) -> list[str]:
 
 
 @contextmanager
-def site_of(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "site"
-            ) -> Iterator[Site]:
+def site_of(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, folder: str = "site"
+) -> Iterator[Site]:
     """A site on a cluster, whose commands are those that this process finds."""
     for name, value in cluster.env().items():
         if os.environ.get(name) != value:
@@ -201,8 +213,9 @@ class Scripted:
         made = given(argv) if callable(given) else given
         return made._replace(argv=tuple(argv))  # type: ignore[no-any-return]
 
-    def run_retrying(self, argv: list[str], classify: Any, attempts: int = 4, **_: Any
-                     ) -> CommandResult:
+    def run_retrying(
+        self, argv: list[str], classify: Any, attempts: int = 4, **_: Any
+    ) -> CommandResult:
         return self.run(argv)
 
     @property
@@ -213,17 +226,42 @@ class Scripted:
 
 def job_list(*jobs: Mapping[str, str]) -> CommandResult:
     """squeue's answer with these jobs, as the plugin asks for them."""
-    rows = [{"id": "JOBID", "array": "ARRAY_JOB_ID", "het": "HET_JOB_ID", "state": "STATE",
-             "exit_code": "EXIT_CODE", "nodes": "NODELIST", "start": "START_TIME",
-             "end": "END_TIME", "restarts": "RESTARTCOUNT", "time_limit": "TIME_LIMIT",
-             "partition": "PARTITION", "reason": "REASON", "name": "NAME",
-             "comment": "COMMENT"}, *jobs]
-    return result("".join(queries.FIELD_END.join(
-        row.get(key, "") for key in queries.JOB_FIELDS) + queries.ROW_END + "\n"
-        for row in rows), argv=("squeue",))
+    rows = [
+        {
+            "id": "JOBID",
+            "array": "ARRAY_JOB_ID",
+            "het": "HET_JOB_ID",
+            "state": "STATE",
+            "exit_code": "EXIT_CODE",
+            "nodes": "NODELIST",
+            "start": "START_TIME",
+            "end": "END_TIME",
+            "restarts": "RESTARTCOUNT",
+            "time_limit": "TIME_LIMIT",
+            "partition": "PARTITION",
+            "reason": "REASON",
+            "name": "NAME",
+            "comment": "COMMENT",
+        },
+        *jobs,
+    ]
+    return result(
+        "".join(
+            queries.FIELD_END.join(row.get(key, "") for key in queries.JOB_FIELDS)
+            + queries.ROW_END
+            + "\n"
+            for row in rows
+        ),
+        argv=("squeue",),
+    )
 
 
-def result(stdout: str = "", stderr: str = "", returncode: int | None = 0,
-           argv: tuple[str, ...] = ("sbatch",), timed_out: bool = False) -> CommandResult:
+def result(
+    stdout: str = "",
+    stderr: str = "",
+    returncode: int | None = 0,
+    argv: tuple[str, ...] = ("sbatch",),
+    timed_out: bool = False,
+) -> CommandResult:
     """What came of a command."""
     return CommandResult(argv, returncode, stdout, stderr, 0.1, timed_out)

@@ -90,15 +90,20 @@ def use_installation(prefix: Path) -> None:
 
     :raises RealSlurmError: When they are not there.
     """
-    missing = [path for path in ("bin/sbatch", "bin/squeue", "bin/scontrol", "sbin/slurmctld",
-                                 "sbin/slurmd") if not os.access(prefix / path, os.X_OK)]
+    missing = [
+        path
+        for path in ("bin/sbatch", "bin/squeue", "bin/scontrol", "sbin/slurmctld", "sbin/slurmd")
+        if not os.access(prefix / path, os.X_OK)
+    ]
     if missing:
-        raise RealSlurmError(f"{prefix} is not an installation of Slurm: there is no "
-                             f"{', '.join(missing)} in it")
+        raise RealSlurmError(
+            f"{prefix} is not an installation of Slurm: there is no {', '.join(missing)} in it"
+        )
     prefix = prefix.absolute()
     os.environ[PREFIX_VARIABLE] = str(prefix)
-    os.environ["PATH"] = os.pathsep.join([f"{prefix}/bin", f"{prefix}/sbin",
-                                          os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join(
+        [f"{prefix}/bin", f"{prefix}/sbin", os.environ.get("PATH", os.defpath)]
+    )
 
 
 def find_daemon(name: str) -> str | None:
@@ -133,8 +138,10 @@ def why_no_accounting() -> str:
     if not [*prefix.glob(f"lib*/slurm*/{plugin}"), *prefix.glob(f"lib*/*/slurm*/{plugin}")]:
         missing.append(plugin)
     if missing:
-        return (f"not installed: {', '.join(missing)} (packages mariadb-server-core, slurmdbd and "
-                "slurm-wlm-mysql-plugin)")
+        return (
+            f"not installed: {', '.join(missing)} (packages mariadb-server-core, slurmdbd and "
+            "slurm-wlm-mysql-plugin)"
+        )
     return why_not_available()
 
 
@@ -170,16 +177,29 @@ class RealSlurm:
 
     kind = "real"
 
-    def __init__(self, folder: Path, *, nodes: int = 8, min_job_age: int = 10,
-                 message_timeout: int = 5, kill_wait: int = 2, slurmd_timeout: int = 10,
-                 extra_conf: str = "", accounting: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nodes: int = 8,
+        min_job_age: int = 10,
+        message_timeout: int = 5,
+        kill_wait: int = 2,
+        slurmd_timeout: int = 10,
+        extra_conf: str = "",
+        accounting: bool = False,
+    ) -> None:
         if nodes < 4:
             raise ValueError("a private Slurm has 4 nodes or more")
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.node_names = [f"node{number:02d}" for number in range(1, nodes + 1)]
-        self._settings = {"min_job_age": min_job_age, "message_timeout": message_timeout,
-                          "kill_wait": kill_wait, "slurmd_timeout": slurmd_timeout}
+        self._settings = {
+            "min_job_age": min_job_age,
+            "message_timeout": message_timeout,
+            "kill_wait": kill_wait,
+            "slurmd_timeout": slurmd_timeout,
+        }
         self._extra_conf = extra_conf
         self._accounting = accounting
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -229,17 +249,24 @@ class RealSlurm:
             secret = self.folder / "slurmdbd.conf"
             secret.touch(mode=0o600)
             secret.write_text(_SLURMDBD_CONF.format(port=port + len(names) + 1, dir=self.folder))
-        lines = [_CONF.format(host=host, port=port, dir=self.folder, accounting=accounting,
-                              **self._settings)]
+        lines = [
+            _CONF.format(
+                host=host, port=port, dir=self.folder, accounting=accounting, **self._settings
+            )
+        ]
         for offset, name in enumerate(names, start=1):
             features = "a,odd" if offset % 2 else "a"
-            lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 "
-                         f"Port={port + offset} CPUs=4 RealMemory=2000 Feature={features} "
-                         "State=UNKNOWN\n")
-        lines.append(f"PartitionName=main Nodes={','.join(names[:-2])} Default=YES MaxTime=60 "
-                     "State=UP\n"
-                     f"PartitionName=alt Nodes={','.join(names[-4:])} State=UP\n"
-                     f"PartitionName=secret Nodes={','.join(names[-2:])} Hidden=YES State=UP\n")
+            lines.append(
+                f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 "
+                f"Port={port + offset} CPUs=4 RealMemory=2000 Feature={features} "
+                "State=UNKNOWN\n"
+            )
+        lines.append(
+            f"PartitionName=main Nodes={','.join(names[:-2])} Default=YES MaxTime=60 "
+            "State=UP\n"
+            f"PartitionName=alt Nodes={','.join(names[-4:])} State=UP\n"
+            f"PartitionName=secret Nodes={','.join(names[-2:])} Hidden=YES State=UP\n"
+        )
         lines.append(self._extra_conf)
         self.conf.write_text("".join(lines))
         prolog = self.folder / "prolog"
@@ -251,32 +278,52 @@ class RealSlurm:
         listens on a socket in a directory of root's, and on no port."""
         private = self.folder / "database"
         private.mkdir(mode=0o700)
-        options = ["mariadbd", "--no-defaults", "--user=root", "--skip-grant-tables",
-                   f"--datadir={private}", "--innodb-buffer-pool-size=32M",
-                   "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0"]
+        options = [
+            "mariadbd",
+            "--no-defaults",
+            "--user=root",
+            "--skip-grant-tables",
+            f"--datadir={private}",
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=8M",
+            "--innodb-flush-log-at-trx-commit=0",
+        ]
         daemon = find_daemon("mariadbd")
         assert daemon is not None
-        made = subprocess.run([daemon, *options[1:], "--bootstrap"], text=True, cwd=private,
-                              input="create database mysql;\nuse mysql;\n"
-                              f"{_DATABASE_TABLES.read_text()}", capture_output=True, check=False)
+        made = subprocess.run(
+            [daemon, *options[1:], "--bootstrap"],
+            text=True,
+            cwd=private,
+            input=f"create database mysql;\nuse mysql;\n{_DATABASE_TABLES.read_text()}",
+            capture_output=True,
+            check=False,
+        )
         if made.returncode != 0:
             raise RealSlurmError(f"the database could not be made: {made.stderr[-2000:]}")
         server = private / "socket"
-        self._start_daemon("mariadbd", [*options, "--skip-networking", f"--socket={server}",
-                                        f"--pid-file={private}/pid"])
+        self._start_daemon(
+            "mariadbd",
+            [*options, "--skip-networking", f"--socket={server}", f"--pid-file={private}/pid"],
+        )
         self.wait_until(server.exists, "mariadbd is up")
         self._start_daemon("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(server))
         # It knows clusters that it was told of, and those whose controller has registered.
-        self.wait_until(lambda: self.run("sacctmgr", "-n", "show", "cluster").returncode == 0,
-                        "slurmdbd is up")
+        self.wait_until(
+            lambda: self.run("sacctmgr", "-n", "show", "cluster").returncode == 0, "slurmdbd is up"
+        )
 
     def _start_daemon(self, key: str, argv: list[str], **variables: str) -> None:
         path = find_daemon(argv[0])
         assert path is not None
         with (self.folder / "log" / f"{key}.out").open("ab") as output:
             self._daemons[key] = subprocess.Popen(
-                [path, *argv[1:]], env={**self.env(), **variables}, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, cwd=self.folder)
+                [path, *argv[1:]],
+                env={**self.env(), **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+            )
 
     def start_node(self, name: str, *options: str) -> None:
         """Start the daemon of a node."""
@@ -331,15 +378,29 @@ class RealSlurm:
         environment = dict(os.environ if base is None else base)
         return {**environment, "SLURM_CONF": str(self.conf), "LC_ALL": "C"}
 
-    def run(self, *argv: str, user: str | None = None, env: Mapping[str, str] | None = None,
-            cwd: Path | None = None, input: str | None = None,
-            timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *argv: str,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        input: str | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, as another user if one is named; never raises for its rc."""
         if user is not None:
             argv = ("runuser", "-u", user, "--", *argv)
-        return subprocess.run(argv, env={**self.env(), **(env or {})}, cwd=cwd, input=input,
-                              capture_output=True, text=True, errors="replace", timeout=timeout,
-                              check=False)
+        return subprocess.run(
+            argv,
+            env={**self.env(), **(env or {})},
+            cwd=cwd,
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
 
     def ok(self, *argv: str, **options: object) -> str:
         """Run a command that must succeed; its standard output.
@@ -353,8 +414,12 @@ class RealSlurm:
 
     # -- waiting -----------------------------------------------------------------------------
 
-    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = START_SECONDS,
-                   ) -> None:
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        seconds: float = START_SECONDS,
+    ) -> None:
         """Poll until ``condition()``; :raises RealSlurmError: when it does not come in time."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -377,8 +442,11 @@ class RealSlurm:
         text = self.run("scontrol", "-o", "-a", "show", "node", name).stdout
         return next((word[6:] for word in text.split() if word.startswith("State=")), "")
 
-    def wait_idle(self, nodes: Sequence[str] | None = None, seconds: float = START_SECONDS,
-                  ) -> None:
+    def wait_idle(
+        self,
+        nodes: Sequence[str] | None = None,
+        seconds: float = START_SECONDS,
+    ) -> None:
         """Wait until all (these) nodes are idle, with no flags."""
         wanted = set(self.node_names if nodes is None else nodes)
 
@@ -396,11 +464,24 @@ class RealSlurm:
     def resume(self, name: str) -> None:
         self.ok("scontrol", "update", f"nodename={name}", "state=resume")
 
-    def reserve(self, name: str, nodes: Sequence[str], *, flags: Sequence[str] = (),
-                start: str = "now", minutes: int = 60, users: str = "root") -> None:
+    def reserve(
+        self,
+        name: str,
+        nodes: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        start: str = "now",
+        minutes: int = 60,
+        users: str = "root",
+    ) -> None:
         """Make a reservation of nodes, for a list of users."""
-        words = [f"reservationname={name}", f"nodes={','.join(nodes)}", f"starttime={start}",
-                 f"duration={minutes}", f"users={users}"]
+        words = [
+            f"reservationname={name}",
+            f"nodes={','.join(nodes)}",
+            f"starttime={start}",
+            f"duration={minutes}",
+            f"users={users}",
+        ]
         if flags:
             words.append(f"flags={','.join(flags)}")
         self.ok("scontrol", "create", "reservation", *words)

@@ -25,11 +25,21 @@ PATIENCE = 60.0
 LOOKS = 6
 
 
-def quick_table(self: client.SlurmClient, user: str | None, cache_file: Path | None,
-                max_age: float, cluster: str = "") -> JobTable:
+def quick_table(
+    self: client.SlurmClient,
+    user: str | None,
+    cache_file: Path | None,
+    max_age: float,
+    cluster: str = "",
+) -> JobTable:
     """A table that soon believes that a job is gone."""
-    return JobTable(lambda: self.jobs(user, cluster), is_over=client.is_over,
-                    cache_file=cache_file, max_age=max_age, absence_gap=0.5)
+    return JobTable(
+        lambda: self.jobs(user, cluster),
+        is_over=client.is_over,
+        cache_file=cache_file,
+        max_age=max_age,
+        absence_gap=0.5,
+    )
 
 
 def main(place: Path, schedule: dict[str, Any], other: dict[str, str]) -> dict[str, Any]:

@@ -47,8 +47,9 @@ def record(job_id: str = "17", number: int = 1, **more: Any) -> SlurmRecord:
 
 
 def found(job_id: str, number: int, **more: Any) -> accounting.JobRecord | None:
-    return accounting.find_job(accounting.parse_rows(CAPTURED, FIELDS),
-                               record(job_id, number, **more))
+    return accounting.find_job(
+        accounting.parse_rows(CAPTURED, FIELDS), record(job_id, number, **more)
+    )
 
 
 def status_of(job_id: str, number: int) -> tuple[str, str]:
@@ -61,45 +62,86 @@ def status_of(job_id: str, number: int) -> tuple[str, str]:
 # --- What sacct prints ---
 
 
-@pytest.mark.parametrize(("job_id", "number", "state", "note"), [
-    ("1", 1, "SCHED_ERROR", "Job 1 ended in order (COMPLETED) on node01 at 2026-11-26T21:55:28."),
-    ("2", 2, "SCHED_ERROR", "Job 2 failed (FAILED) on node01 at 2026-11-26T21:55:28. "
-     "Exit code 3."),
-    ("3", 3, "SCHED_ERROR", "Job 3 failed (FAILED) on node01 at 2026-11-26T21:55:28. "
-     "Killed by signal 9 (SIGKILL)."),
-    ("4", 4, "SCHED_ERROR", "Job 4 was stopped at its time limit of 00:01:00 (TIMEOUT) on node01 "
-     "at 2026-11-26T21:56:35."),
-    ("5", 5, "SCHED_CANCELLED", "Job 5 was cancelled by user 0 (CANCELLED) on node01 at "),
-    ("6", 0x10, "SCHED_CANCELLED", "Job 6 was cancelled by user 65534 (CANCELLED) on node01 "),
-    ("6", 6, "SCHED_ERROR", "Slurm could not start its script (exit 0:53)"),
-    ("7", 7, "SCHED_CANCELLED", "Job 7 was cancelled by user 0 (CANCELLED) at 2026-11-26T22:00:11"),
-    ("10", 10, "SCHED_ERROR", "Job 10 failed (FAILED) on node[02-03] at 2026-11-26T21:55:30. "
-     "Exit code 4."),
-    # Line ends in its name and in the path of its script.
-    ("11", 11, "SCHED_ERROR", "Job 11 failed (FAILED) on node01 at"),
-    ("13", 12, "SCHED_ERROR", "Its parts: 3 FAILED."),
-    ("14", 13, "SCHED_CANCELLED", "Job 14 was cancelled by user 0 (CANCELLED) at "
-     "2026-11-26T22:00:11. It was requeued once."),
-    ("17", 14, "SCHED_ERROR", "Job 17 was lost: a node of it failed (NODE_FAIL) on node03 at "),
-    # The token at the end of its name.
-    ("5", 15, "SCHED_ERROR", "Job 5 failed (FAILED) on node01 at 2026-11-26T22:04:38."),
-    ("7", 17, "SCHED_WARNING", "Slurm does not list job 7 (any more). It is gone. But in "
-     "Slurm's accounting, which may be late, it is still RUNNING on node01."),
-])
+@pytest.mark.parametrize(
+    ("job_id", "number", "state", "note"),
+    [
+        (
+            "1",
+            1,
+            "SCHED_ERROR",
+            "Job 1 ended in order (COMPLETED) on node01 at 2026-11-26T21:55:28.",
+        ),
+        (
+            "2",
+            2,
+            "SCHED_ERROR",
+            "Job 2 failed (FAILED) on node01 at 2026-11-26T21:55:28. Exit code 3.",
+        ),
+        (
+            "3",
+            3,
+            "SCHED_ERROR",
+            "Job 3 failed (FAILED) on node01 at 2026-11-26T21:55:28. Killed by signal 9 (SIGKILL).",
+        ),
+        (
+            "4",
+            4,
+            "SCHED_ERROR",
+            "Job 4 was stopped at its time limit of 00:01:00 (TIMEOUT) on node01 "
+            "at 2026-11-26T21:56:35.",
+        ),
+        ("5", 5, "SCHED_CANCELLED", "Job 5 was cancelled by user 0 (CANCELLED) on node01 at "),
+        ("6", 0x10, "SCHED_CANCELLED", "Job 6 was cancelled by user 65534 (CANCELLED) on node01 "),
+        ("6", 6, "SCHED_ERROR", "Slurm could not start its script (exit 0:53)"),
+        (
+            "7",
+            7,
+            "SCHED_CANCELLED",
+            "Job 7 was cancelled by user 0 (CANCELLED) at 2026-11-26T22:00:11",
+        ),
+        (
+            "10",
+            10,
+            "SCHED_ERROR",
+            "Job 10 failed (FAILED) on node[02-03] at 2026-11-26T21:55:30. Exit code 4.",
+        ),
+        # Line ends in its name and in the path of its script.
+        ("11", 11, "SCHED_ERROR", "Job 11 failed (FAILED) on node01 at"),
+        ("13", 12, "SCHED_ERROR", "Its parts: 3 FAILED."),
+        (
+            "14",
+            13,
+            "SCHED_CANCELLED",
+            "Job 14 was cancelled by user 0 (CANCELLED) at "
+            "2026-11-26T22:00:11. It was requeued once.",
+        ),
+        ("17", 14, "SCHED_ERROR", "Job 17 was lost: a node of it failed (NODE_FAIL) on node03 at "),
+        # The token at the end of its name.
+        ("5", 15, "SCHED_ERROR", "Job 5 failed (FAILED) on node01 at 2026-11-26T22:04:38."),
+        (
+            "7",
+            17,
+            "SCHED_WARNING",
+            "Slurm does not list job 7 (any more). It is gone. But in "
+            "Slurm's accounting, which may be late, it is still RUNNING on node01.",
+        ),
+    ],
+)
 def test_fates(job_id: str, number: int, state: str, note: str) -> None:
     shown = status_of(job_id, number)
     assert shown[0] == state and note in shown[1]
     assert ("By Slurm's accounting" in shown[1]) == (state != "SCHED_WARNING")
 
 
-@pytest.mark.parametrize(("job_id", "number"), [
-    ("1", 0xbad), ("1", 2), ("2", 1), ("99", 1), ("11", 0x1f1)])
+@pytest.mark.parametrize(
+    ("job_id", "number"), [("1", 0xBAD), ("1", 2), ("2", 1), ("99", 1), ("11", 0x1F1)]
+)
 def test_rows_of_others_are_not_trusted(job_id: str, number: int) -> None:
     assert found(job_id, number) is None
 
 
 def test_an_id_that_was_given_out_again() -> None:
-    ours, other = found("1", 1), found("1", 0x1f1)
+    ours, other = found("1", 1), found("1", 0x1F1)
     assert ours is not None and other is not None
     assert (ours.state, other.state) == ("COMPLETED", "FAILED")
     # Nor does a part of a token do.
@@ -132,8 +174,10 @@ def test_records_without_a_token() -> None:
 
 def test_before_21_08_the_name_is_all_there_is() -> None:
     fields = FIELDS[:-1]
-    text = "".join(f"{FIELD_END.join(line.split(FIELD_END)[:12])}{FIELD_END}\n"
-                   for line in CAPTURED.splitlines()[:4])
+    text = "".join(
+        f"{FIELD_END.join(line.split(FIELD_END)[:12])}{FIELD_END}\n"
+        for line in CAPTURED.splitlines()[:4]
+    )
     rows = accounting.parse_rows(text, fields)
     assert "submit_line" not in rows[0]
     job = accounting.find_job(rows, record("2", 2, job_name="t three"))
@@ -141,8 +185,9 @@ def test_before_21_08_the_name_is_all_there_is() -> None:
     assert accounting.find_job(rows, record("2", 2, job_name="t two")) is None
 
 
-@pytest.mark.parametrize("text", ["", "\n", "slurm: hello\n", CAPTURED[:700],
-                                  CAPTURED.partition("\n")[2]])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "slurm: hello\n", CAPTURED[:700], CAPTURED.partition("\n")[2]]
+)
 def test_answers_that_are_none(text: str) -> None:
     with pytest.raises(UnreadableAnswer):
         accounting.parse_rows(text, FIELDS)
@@ -154,18 +199,29 @@ def test_banners_and_rows_with_separators_are_passed_over() -> None:
     assert rows[6]["nodes"] == "" and rows[6]["start"] == ""
 
 
-@pytest.mark.parametrize(("elapsed", "limit", "long"), [
-    ("600", "1", False), ("661", "1", True), ("99999999", "UNLIMITED", False), ("", "", False)])
+@pytest.mark.parametrize(
+    ("elapsed", "limit", "long"),
+    [("600", "1", False), ("661", "1", True), ("99999999", "UNLIMITED", False), ("", "", False)],
+)
 def test_a_job_that_ran_too_long_is_lost(elapsed: str, limit: str, long: bool) -> None:
     assert accounting.ran_too_long({"elapsed": elapsed, "limit_minutes": limit}) is long
 
 
-@pytest.mark.parametrize(("code", "words"), [
-    ("9:0", "Exit code 9. Up to Slurm 25.05, sacct writes 137 (a command of it got SIGKILL) in the "
-     "same way."),
-    ("11:0", "sacct writes 139 (a command of it got SIGSEGV) in the same way."),
-    ("3:0", "Exit code 3. (By"), ("0:9", "Killed by signal 9 (SIGKILL). (By"),
-    ("0:0", "node01. (By"), ("", "node01. (By")])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "9:0",
+            "Exit code 9. Up to Slurm 25.05, sacct writes 137 (a command of it got SIGKILL) in the "
+            "same way.",
+        ),
+        ("11:0", "sacct writes 139 (a command of it got SIGSEGV) in the same way."),
+        ("3:0", "Exit code 3. (By"),
+        ("0:9", "Killed by signal 9 (SIGKILL). (By"),
+        ("0:0", "node01. (By"),
+        ("", "node01. (By"),
+    ],
+)
 def test_exit_codes_of_which_sacct_took_128_away(code: str, words: str) -> None:
     job = accounting.find_job([row("17", 1, exit_code=code)], record())
     assert words in absent_status("job 17", "", Accounted(job)).note
@@ -177,20 +233,36 @@ def test_exit_codes_of_which_sacct_took_128_away(code: str, words: str) -> None:
 def rows_of(*rows: Mapping[str, str]) -> CommandResult:
     """sacct's answer with these rows."""
     lines = [dict(zip(ACCOUNTING_FIELDS, FIELDS)), *rows]
-    return result("".join(FIELD_END.join(row.get(key, "") for key in ACCOUNTING_FIELDS)
-                          + f"{FIELD_END}\n" for row in lines), argv=("sacct",))
+    return result(
+        "".join(
+            FIELD_END.join(row.get(key, "") for key in ACCOUNTING_FIELDS) + f"{FIELD_END}\n"
+            for row in lines
+        ),
+        argv=("sacct",),
+    )
 
 
 def row(job_id: str, number: int, state: str = "FAILED", **more: str) -> dict[str, str]:
     """A row of a job with the token of that number."""
-    return {"id": job_id, "state": state, "exit_code": "3:0", "nodes": "node01", "name": "n",
-            "submit": "2026-11-26T21:55:28",
-            "submit_line": f"sbatch --parsable --comment={token(number)} x", **more}
+    return {
+        "id": job_id,
+        "state": state,
+        "exit_code": "3:0",
+        "nodes": "node01",
+        "name": "n",
+        "submit": "2026-11-26T21:55:28",
+        "submit_line": f"sbatch --parsable --comment={token(number)} x",
+        **more,
+    }
 
 
 DISABLED = result("", "Slurm accounting storage is disabled\n", 1)
-DOWN = result("", "sacct: error: Sending PersistInit msg: Connection refused\n"
-              "sacct: error: Problem talking to the database: Connection refused\n", 1)
+DOWN = result(
+    "",
+    "sacct: error: Sending PersistInit msg: Connection refused\n"
+    "sacct: error: Problem talking to the database: Connection refused\n",
+    1,
+)
 MISSING = result("", "sacct was not found in PATH", None)
 HANGS = result("", "", None, timed_out=True)
 
@@ -270,8 +342,10 @@ def test_jobs_on_another_cluster() -> None:
     assert len(books.argvs) == 2
 
 
-@pytest.mark.parametrize(("answer", "note"), [
-    (DISABLED, ""), (MISSING, ""), (HANGS, "Slurm's accounting gave no answer within 20 s.")])
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [(DISABLED, ""), (MISSING, ""), (HANGS, "Slurm's accounting gave no answer within 20 s.")],
+)
 def test_it_is_switched_off_for_the_process(answer: CommandResult, note: str) -> None:
     books = Books(answer)
     for number in range(1, 4):
@@ -281,8 +355,9 @@ def test_it_is_switched_off_for_the_process(answer: CommandResult, note: str) ->
 
 
 @pytest.mark.parametrize("answer", [DOWN, result("garbage\n"), result("", "", 2)])
-def test_failures_back_off_and_are_quiet(answer: CommandResult, caplog: pytest.LogCaptureFixture
-                                         ) -> None:
+def test_failures_back_off_and_are_quiet(
+    answer: CommandResult, caplog: pytest.LogCaptureFixture
+) -> None:
     books = Books(answer, rows_of(row("17", 1)))
     for number in range(1, 20):
         known = books.look_up(record(str(number), number))
@@ -326,17 +401,23 @@ def test_a_job_over_its_time_limit_for_long_is_lost_at_once() -> None:
 def test_a_slurm_before_21_08() -> None:
     refusal = result("", 'sacct: error: Invalid field requested: "SubmitLine"\n', 1)
     lines = rows_of(row("17", 1, comment=token(1))).stdout.splitlines()
-    old = result("".join(f"{FIELD_END.join(line.split(FIELD_END)[:12])}{FIELD_END}\n"
-                         for line in lines))
+    old = result(
+        "".join(f"{FIELD_END.join(line.split(FIELD_END)[:12])}{FIELD_END}\n" for line in lines)
+    )
     books = Books(refusal, old, old)
     assert books.look_up(record()).job is not None
     assert books.look_up(record("18", 2)).job is None
     assert [FIELDS[-1] in books.option("-o", call) for call in range(3)] == [True, False, False]
 
 
-@pytest.mark.parametrize("job", [
-    record(token=""), record(token="", job_name="n", when=0.0),
-    record("", token=token(1), when=0.0)])
+@pytest.mark.parametrize(
+    "job",
+    [
+        record(token=""),
+        record(token="", job_name="n", when=0.0),
+        record("", token=token(1), when=0.0),
+    ],
+)
 def test_jobs_that_could_not_be_told_from_others_are_not_looked_up(job: SlurmRecord) -> None:
     books = Books(rows_of(row("18", 2)))
     assert books.look_up(job) == Accounted(None)
@@ -347,10 +428,23 @@ def test_jobs_that_could_not_be_told_from_others_are_not_looked_up(job: SlurmRec
 
 def test_the_command() -> None:
     argv = queries.accounting(["17", "18_2"], "1000", "", 60)(FIELDS)
-    assert argv[:5] == ["sacct", "--allocations", "--duplicates", "--parsable",
-                        f"--delimiter={FIELD_END}"]
-    assert argv[5:] == ["-u", "1000", "-j", "17,18_2", "-S", "now-60seconds", "-o",
-                        ",".join(FIELDS)]
+    assert argv[:5] == [
+        "sacct",
+        "--allocations",
+        "--duplicates",
+        "--parsable",
+        f"--delimiter={FIELD_END}",
+    ]
+    assert argv[5:] == [
+        "-u",
+        "1000",
+        "-j",
+        "17,18_2",
+        "-S",
+        "now-60seconds",
+        "-o",
+        ",".join(FIELDS),
+    ]
     with pytest.raises(ValueError, match="Not a Slurm job id"):
         queries.accounting(["17 -a"], None, "", None)
     # Free text comes last.
@@ -387,11 +481,22 @@ class Forgetful:
         return [argv for argv in self.argvs if argv[0] == "sacct"]
 
 
-def quick_table(self: client.SlurmClient, user: str | None, cache_file: Path | None,
-                max_age: float, cluster: str = "") -> JobTable:
+def quick_table(
+    self: client.SlurmClient,
+    user: str | None,
+    cache_file: Path | None,
+    max_age: float,
+    cluster: str = "",
+) -> JobTable:
     """A table that believes quickly that a job is gone."""
-    return JobTable(lambda: self.jobs(user, cluster), is_over=client.is_over,
-                    cache_file=cache_file, max_age=max_age, grace=0.0, absence_gap=0.0)
+    return JobTable(
+        lambda: self.jobs(user, cluster),
+        is_over=client.is_over,
+        cache_file=cache_file,
+        max_age=max_age,
+        grace=0.0,
+        absence_gap=0.0,
+    )
 
 
 @pytest.fixture
@@ -420,8 +525,14 @@ class Host:
         """A job with its directory and record."""
         path = self.jobs / f"{number:04d}"
         path.mkdir()
-        given = make_record(str(get_vars(True)["sys_name"]), str(number), "", token(number),
-                            str(path / "kickoff.sbatch"), job_name="n")
+        given = make_record(
+            str(get_vars(True)["sys_name"]),
+            str(number),
+            "",
+            token(number),
+            str(path / "kickoff.sbatch"),
+            job_name="n",
+        )
         job_info = JobInfo({**given, **more})
         identity.save_identity(self.plugin, Job(path), job_info)
         (path / "kickoff.log").touch()
@@ -430,7 +541,7 @@ class Host:
     def status(self, job_info: JobInfo, plugin: Slurm | None = None) -> tuple[str, str]:
         plugin = plugin or self.plugin
         for table in plugin._tables.values():
-            table.expire()      # An answer serves for longer where the machine is slow.
+            table.expire()  # An answer serves for longer where the machine is slow.
         status = plugin._job_status(self.pav_cfg, job_info)
         assert status is not None
         return status.state, status.note
@@ -438,23 +549,36 @@ class Host:
 
 def in_books(*rows: Mapping[str, str]) -> Callable[[list[str]], CommandResult]:
     """What sacct says, of the jobs that it is asked about."""
+
     def answer(argv: list[str]) -> CommandResult:
         ids = argv[argv.index("-j") + 1].split(",")
         return rows_of(*(one for one in rows if one["id"] in ids))
+
     return answer
 
 
 @pytest.mark.usefixtures("quick")
 def test_what_is_shown_comes_from_the_accounting(tmp_path: Path) -> None:
-    host = Host(tmp_path, in_books(
-        row("1", 1), row("2", 2, "CANCELLED by 1000", exit_code="0:0"),
-        row("3", 0xbad, "COMPLETED"), row("4", 4, "RUNNING", exit_code="0:0")))
+    host = Host(
+        tmp_path,
+        in_books(
+            row("1", 1),
+            row("2", 2, "CANCELLED by 1000", exit_code="0:0"),
+            row("3", 0xBAD, "COMPLETED"),
+            row("4", 4, "RUNNING", exit_code="0:0"),
+        ),
+    )
     jobs = [host.add(number) for number in range(1, 6)]
     # One answer without a job is too little to look it up.
     assert {host.status(job)[0] for job in jobs[:1]} == {"SCHEDULED"} and not host.slurm.calls
     shown = [host.status(job) for job in jobs for _ in range(2)][1::2]
-    assert [state for state, _ in shown] == ["SCHED_ERROR", "SCHED_CANCELLED", "SCHED_ERROR",
-                                             "SCHED_WARNING", "SCHED_ERROR"]
+    assert [state for state, _ in shown] == [
+        "SCHED_ERROR",
+        "SCHED_CANCELLED",
+        "SCHED_ERROR",
+        "SCHED_WARNING",
+        "SCHED_ERROR",
+    ]
     assert "Job 1 failed (FAILED) on node01. Exit code 3." in shown[0][1]
     assert "Job 2 was cancelled by user 1000" in shown[1][1]
     for number in (3, 5):
@@ -513,9 +637,11 @@ def test_an_accounting_says_that_a_job_was_not_launched(tmp_path: Path) -> None:
     job = host.add(1)
     (host.jobs / "0001" / "kickoff.log").unlink()
     (host.jobs / "0001" / "sched.log").write_text(
-        "slurmstepd: error: Prolog failed with status 1:0\n")
+        "slurmstepd: error: Prolog failed with status 1:0\n"
+    )
     host.slurm.books = lambda argv, of=host.slurm.books: (
-        of(argv) if argv[0] == "sacct" else result("", "", 1))
+        of(argv) if argv[0] == "sacct" else result("", "", 1)
+    )
     host.status(job)
     assert "could not be launched" in host.status(job)[1]
 
@@ -537,8 +663,10 @@ class Recorded(NamedTuple):
         found: list[tuple[str, str]] = []
         with active(plugin):
             for test in tests:
-                wait_until(lambda test=test: plugin.job_status(
-                    self.site.pav_cfg, test) and test.complete, "it is over")
+                wait_until(
+                    lambda test=test: plugin.job_status(self.site.pav_cfg, test) and test.complete,
+                    "it is over",
+                )
                 status = test.status.current()
                 found.append((status.state, status.note))
         return found
@@ -566,11 +694,11 @@ def at_recorded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> Recorded
     return recorded
 
 
-def test_purged_jobs_of_a_real_slurm(at_recorded: Recorded, monkeypatch: pytest.MonkeyPatch
-                                     ) -> None:
+def test_purged_jobs_of_a_real_slurm(
+    at_recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with site_of(at_recorded.cluster, monkeypatch, "purged") as site:
-        tests = [site.start(work=work) for work in (
-            "exit 3", "exit 137", "true", "sleep 100")]
+        tests = [site.start(work=work) for work in ("exit 3", "exit 137", "true", "sleep 100")]
         cancelled = info(tests[-1])["id"]
         at_recorded.cluster.wait_state(cancelled, "RUNNING")
         at_recorded.cluster.ok("scancel", cancelled)
@@ -580,10 +708,17 @@ def test_purged_jobs_of_a_real_slurm(at_recorded: Recorded, monkeypatch: pytest.
             table.share()
         plugin = Slurm()
         shown = at_recorded._replace(site=site).ask(plugin, *tests)
-    for (state, note), test, words in zip(shown, tests, (
+    for (state, note), test, words in zip(
+        shown,
+        tests,
+        (
             # 9:0 up to Slurm 25.05, 137:0 from 25.11 on.
-            "failed (FAILED) on node0", " 137 (a command of it got SIGKILL)", "ended in order",
-            f"was cancelled by user {os.getuid()} (CANCELLED) on node0")):
+            "failed (FAILED) on node0",
+            " 137 (a command of it got SIGKILL)",
+            "ended in order",
+            f"was cancelled by user {os.getuid()} (CANCELLED) on node0",
+        ),
+    ):
         assert f"Job {info(test)['id']} " in note and words in note
         assert "By Slurm's accounting" in note
         assert state == ("SCHED_CANCELLED" if test is tests[-1] else "SCHED_ERROR")
@@ -594,6 +729,6 @@ def test_purged_jobs_of_a_real_slurm(at_recorded: Recorded, monkeypatch: pytest.
 @pytest.mark.usefixtures("late")
 def test_a_time_limit_that_nobody_saw(at_recorded: Recorded) -> None:
     at_recorded.wait_purged(150, at_recorded.limited)
-    (state, note), = at_recorded.ask(Slurm(), at_recorded.limited)
+    ((state, note),) = at_recorded.ask(Slurm(), at_recorded.limited)
     assert state == "SCHED_ERROR"
     assert "was stopped at its time limit of 00:01:00 (TIMEOUT) on node0" in note

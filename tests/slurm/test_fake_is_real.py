@@ -35,8 +35,22 @@ def test_the_fields_of_a_node_in_their_order(slurm: Slurm) -> None:
 
 
 def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20", "-J", "a name", "--comment", "c|d", "-t", "5", "-N2",
-                          "-C", "a", "-A", "acc", "-q", "qq")
+    job_id = slurm.submit(
+        "sleep 20",
+        "-J",
+        "a name",
+        "--comment",
+        "c|d",
+        "-t",
+        "5",
+        "-N2",
+        "-C",
+        "a",
+        "-A",
+        "acc",
+        "-q",
+        "qq",
+    )
     slurm.wait_state(job_id, "RUNNING")
     form = "%i|%A|%F|%K|%P|%T|%t|%r|%R|%N|%D|%C|%l|%u|%h|%j|%a|%q|%f|%k|%B|%X|%y|%z|%o|%Z"
     nodes = slurm.field(job_id, "%N")
@@ -45,7 +59,8 @@ def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
     assert slurm.field(job_id, form) == (
         f"{job_id}|{job_id}|{job_id}|N/A|main|RUNNING|R|None|{nodes}|{nodes}|2|2|5:00|root|"
         f"{slurm.words['oversubscribe']}|"
-        f"a name|acc|(null)|a|c|d|{first}|N/A|0|*:*:*|{slurm.folder}/job.sh|{slurm.folder}")
+        f"a name|acc|(null)|a|c|d|{first}|N/A|0|*:*:*|{slurm.folder}/job.sh|{slurm.folder}"
+    )
     assert slurm.field(job_id, "%.5i|%8T|%.3T|%4j") == f"{job_id:>5}|RUNNING |RUN|a na"
     shown = slurm.show(job_id)
     assert shown["NumNodes"] == shown["NumCPUs"] == shown["NumTasks"] == "2"
@@ -59,15 +74,22 @@ def test_named_columns_are_padded_and_cut_unless_a_width_or_end_is_given(slurm: 
     assert slurm.ok(*base, "jobid,name") == f"{job_id:<20}{'n' * 20}\n"
     assert slurm.ok(*base, "name:35,comment:3") == f"{'n' * 30}     c  \n"
     assert slurm.ok(*base, "JobID:|,Name:\x1f,StateCompact:|,Comment:4|") == (
-        f"{job_id}|{'n' * 30}\x1fR|c   |\n")
+        f"{job_id}|{'n' * 30}\x1fR|c   |\n"
+    )
     fields = "HetJobID:|,NTPerNode:|,CoreSpec:|,RestartCnt:|,NumTasks:|,ReqNodes:|,Feature:|"
     code = slurm.words["exit code of squeue"](0, 0)
     assert slurm.ok(*base, fields + ",exit_code:|") == f"N/A|0|N/A|0|1||(null)|{code}|\n"
-    header = slurm.ok("squeue", "-O", "jobid:|,statecompact:|,reasonlist:|,numnodes:|,exit_code:|,"
-                      "hetjobid:|,ntpernode:|,restartcnt:|,timelimit:|,corespec:|,reqnodes:|,"
-                      "feature:|,numtasks:|,arrayjobid:|").splitlines()[0]
-    assert header == ("JOBID|ST|NODELIST(REASON)|NODES|EXIT_CODE|HET_JOB_ID|NTASKS_PER_NODE|"
-                      "RESTART_COUNT|TIME_LIMIT|CORE_SPEC|REQ_NODES|FEATURES|TASKS|ARRAY_JOB_ID|")
+    header = slurm.ok(
+        "squeue",
+        "-O",
+        "jobid:|,statecompact:|,reasonlist:|,numnodes:|,exit_code:|,"
+        "hetjobid:|,ntpernode:|,restartcnt:|,timelimit:|,corespec:|,reqnodes:|,"
+        "feature:|,numtasks:|,arrayjobid:|",
+    ).splitlines()[0]
+    assert header == (
+        "JOBID|ST|NODELIST(REASON)|NODES|EXIT_CODE|HET_JOB_ID|NTASKS_PER_NODE|"
+        "RESTART_COUNT|TIME_LIMIT|CORE_SPEC|REQ_NODES|FEATURES|TASKS|ARRAY_JOB_ID|"
+    )
 
 
 def test_only_jobs_that_are_not_over_are_listed_unless_all_are_asked_for(slurm: Slurm) -> None:
@@ -99,35 +121,63 @@ def test_unknown_jobs(slurm: Slurm) -> None:
     assert ids.stderr == "scontrol_print_job error: Invalid job id specified\n"
 
 
-@pytest.mark.parametrize(("words", "code", "text"), [
-    (["squeue", "-j", "abc"], 1, "squeue: error: Invalid job id: abc\n"),
-    (["squeue", "--foo"], 1, "squeue: unrecognized option '--foo'\n"
-                             'Try "squeue --help" for more information\n'),
-    (["squeue", "-n"], 1, "squeue: option requires an argument -- 'n'\n"
-                          'Try "squeue --help" for more information\n'),
-    (["squeue", "--me=x"], 1, "squeue: option '--me' doesn't allow an argument\n"
-                              'Try "squeue --help" for more information\n'),
-    (["sinfo", "--foo"], 1, "sinfo: unrecognized option '--foo'\n"
-                            'Try "sinfo --help" for more information\n'),
-    (["scontrol", "--json", "show", "job"], 1, "scontrol: unrecognized option '--json'\n"
-                                               'Try "scontrol --help" for more information\n'),
-    (["scontrol", "foo"], 1, "invalid keyword: foo\n"),
-    (["scontrol", "show", "foo"], 1, "invalid entity:foo for keyword:show \n"),
-    (["sacct"], 1, "Slurm accounting storage is disabled\n"),
-    (["scontrol", "update", "foo"], 1, "No valid entity in update command\n"
-     'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", or '
-     '"SlurmctldDebug"\n'),
-])
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["squeue", "-j", "abc"], 1, "squeue: error: Invalid job id: abc\n"),
+        (
+            ["squeue", "--foo"],
+            1,
+            "squeue: unrecognized option '--foo'\nTry \"squeue --help\" for more information\n",
+        ),
+        (
+            ["squeue", "-n"],
+            1,
+            "squeue: option requires an argument -- 'n'\n"
+            'Try "squeue --help" for more information\n',
+        ),
+        (
+            ["squeue", "--me=x"],
+            1,
+            "squeue: option '--me' doesn't allow an argument\n"
+            'Try "squeue --help" for more information\n',
+        ),
+        (
+            ["sinfo", "--foo"],
+            1,
+            "sinfo: unrecognized option '--foo'\nTry \"sinfo --help\" for more information\n",
+        ),
+        (
+            ["scontrol", "--json", "show", "job"],
+            1,
+            "scontrol: unrecognized option '--json'\n"
+            'Try "scontrol --help" for more information\n',
+        ),
+        (["scontrol", "foo"], 1, "invalid keyword: foo\n"),
+        (["scontrol", "show", "foo"], 1, "invalid entity:foo for keyword:show \n"),
+        (["sacct"], 1, "Slurm accounting storage is disabled\n"),
+        (
+            ["scontrol", "update", "foo"],
+            1,
+            "No valid entity in update command\n"
+            'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", or '
+            '"SlurmctldDebug"\n',
+        ),
+    ],
+)
 def test_wrong_calls(slurm: Slurm, words: list[str], code: int, text: str) -> None:
     result = slurm.run(*words)
     assert (result.returncode, result.stderr) == slurm.words.of(code, text)
 
 
-@pytest.mark.parametrize(("words", "text"), [
-    (["node", "nosuch"], "Node nosuch not found\n"),
-    (["partition", "nosuch"], "Partition nosuch not found\n"),
-    (["reservation", "nosuch"], "Reservation nosuch not found\n"),
-])
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["node", "nosuch"], "Node nosuch not found\n"),
+        (["partition", "nosuch"], "Partition nosuch not found\n"),
+        (["reservation", "nosuch"], "Reservation nosuch not found\n"),
+    ],
+)
 def test_what_is_not_there(slurm: Slurm, words: list[str], text: str) -> None:
     result = slurm.run("scontrol", "show", *words)
     assert (result.returncode, result.stdout + result.stderr) == (1, text)
@@ -137,9 +187,17 @@ def test_an_empty_list_of_reservations(slurm: Slurm) -> None:
     assert slurm.ok("scontrol", "show", "reservation") == "No reservations in the system\n"
 
 
-@pytest.mark.parametrize("variable", [
-    "SQUEUE_STATES=CD", "SQUEUE_USERS=daemon", "SQUEUE_PARTITION=alt", "SQUEUE_NAMES=x",
-    "SQUEUE_ACCOUNT=a", "SQUEUE_QOS=a"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "SQUEUE_STATES=CD",
+        "SQUEUE_USERS=daemon",
+        "SQUEUE_PARTITION=alt",
+        "SQUEUE_NAMES=x",
+        "SQUEUE_ACCOUNT=a",
+        "SQUEUE_QOS=a",
+    ],
+)
 def test_variables_make_a_live_job_vanish(slurm: Slurm, variable: str) -> None:
     job_id = slurm.submit("sleep 20")
     name, value = variable.split("=")
@@ -157,8 +215,11 @@ def test_variables_change_forms(slurm: Slurm) -> None:
     assert slurm.ok(*words, env={"SQUEUE_FORMAT2": "jobid:|"}) == f"{job_id}|\n"
     assert slurm.ok(*words, "-o", "%t", env={"SQUEUE_FORMAT": "%i"}) == "R\n"
     start = ["scontrol", "-o", "show", "job", job_id]
-    for form, pattern in (("standard", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"),
-                          ("relative", r"\d\d:\d\d:\d\d"), ("%s", r"\d{10}")):
+    for form, pattern in (
+        ("standard", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"),
+        ("relative", r"\d\d:\d\d:\d\d"),
+        ("%s", r"\d{10}"),
+    ):
         text = slurm.ok(*start, env={"SLURM_TIME_FORMAT": form})
         assert re.search(rf" StartTime={pattern} ", text), form
     assert slurm.ok("sinfo", "-h", env={"SINFO_FORMAT": "%N"}) == "node[01-08]\n"
@@ -194,15 +255,22 @@ def test_one_query_for_all_jobs_is_one_call_to_the_controller(slurm: Slurm) -> N
 
     def counts() -> dict[str, int]:
         text = slurm.ok("sdiag")
-        return {name: int(number) for name, number in re.findall(
-            r"^\t(REQUEST_\w+) +\( *\d+\) count:(\d+) ", text, re.MULTILINE)}
+        return {
+            name: int(number)
+            for name, number in re.findall(
+                r"^\t(REQUEST_\w+) +\( *\d+\) count:(\d+) ", text, re.MULTILINE
+            )
+        }
 
     def made(words: list[str]) -> dict[str, int]:
         before = counts()
         slurm.ok(*words)
         after = counts()
-        return {name: after[name] - before.get(name, 0) for name in after
-                if name.startswith("REQUEST_JOB_INFO") and after[name] != before.get(name, 0)}
+        return {
+            name: after[name] - before.get(name, 0)
+            for name in after
+            if name.startswith("REQUEST_JOB_INFO") and after[name] != before.get(name, 0)
+        }
 
     for job_id in job_ids:
         assert made(["scontrol", "show", "job", job_id]) == {"REQUEST_JOB_INFO_SINGLE": 1}
@@ -212,13 +280,20 @@ def test_one_query_for_all_jobs_is_one_call_to_the_controller(slurm: Slurm) -> N
     assert counts().get("REQUEST_JOB_INFO", 0) == 0
     denied = slurm.run("sdiag", "-r", user=OTHER_USER)
     assert (denied.returncode, denied.stderr) == (
-        255, "slurm_reset_statistics: Access/permission denied\n")
+        255,
+        "slurm_reset_statistics: Access/permission denied\n",
+    )
 
 
 HOSTNAMES = [
-    ("node[01-03]", "node01\nnode02\nnode03\n"), ("x[1-2]c[0-1]", "x1c0\nx1c1\nx2c0\nx2c1\n"),
-    ("n[1-3", "n]\n"), ("(null)", "(null)\n"), ("a,b[2,04-05]", "a\nb2\nb04\nb05\n"),
-    ("login", "login\n"), ("b,a,b", "b\na\nb\n"), ("n08-ib,n-[1-2]", "n08-ib\nn-1\nn-2\n"),
+    ("node[01-03]", "node01\nnode02\nnode03\n"),
+    ("x[1-2]c[0-1]", "x1c0\nx1c1\nx2c0\nx2c1\n"),
+    ("n[1-3", "n]\n"),
+    ("(null)", "(null)\n"),
+    ("a,b[2,04-05]", "a\nb2\nb04\nb05\n"),
+    ("login", "login\n"),
+    ("b,a,b", "b\na\nb\n"),
+    ("n08-ib,n-[1-2]", "n08-ib\nn-1\nn-2\n"),
 ]
 
 
@@ -242,12 +317,21 @@ def test_a_host_list_with_text_behind_its_numbers(slurm: Slurm) -> None:
     assert ("Invalid hostlist" in result.stderr) == (not result.stdout)
 
 
-@pytest.mark.parametrize(("text", "folded"), [
-    ("nid00111,nid00169,nid00170,x1,x02", "nid[00111,00169-00170],x[1,02]"),
-    ("node1", "node1"), ("n1,n2,n3", "n[1-3]"), ("b1,a1,b2", "b1,a1,b2"), ("a,b", "a,b"),
-    ("n09,n10", "n[09-10]"), ("n9,n10,n11", "n[9-11]"), ("n3,n1,n2", "n[3,1-2]"),
-    ("n1,n1", "n[1,1]"), ("a1,a,a2", "a1,a,a2"),
-])
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("nid00111,nid00169,nid00170,x1,x02", "nid[00111,00169-00170],x[1,02]"),
+        ("node1", "node1"),
+        ("n1,n2,n3", "n[1-3]"),
+        ("b1,a1,b2", "b1,a1,b2"),
+        ("a,b", "a,b"),
+        ("n09,n10", "n[09-10]"),
+        ("n9,n10,n11", "n[9-11]"),
+        ("n3,n1,n2", "n[3,1-2]"),
+        ("n1,n1", "n[1,1]"),
+        ("a1,a,a2", "a1,a,a2"),
+    ],
+)
 def test_host_lists_are_folded(slurm: Slurm, text: str, folded: str) -> None:
     assert slurm.ok("scontrol", "show", "hostlist", text) == f"{folded}\n"
 
@@ -266,8 +350,13 @@ OUTAGE = [
     (["scancel", "99999"], 140, 8, "scancel: error: Kill job error on job id 99999: {}\n"),
     (["sdiag"], 255, 255, "slurm_get_statistics: {}\n"),
     (["scontrol", "requeue", "99999"], 1, 1, "Unexpected message received for job 99999\n"),
-    (["scontrol", "hold", "99999"], 1, 1, "Unexpected message received for job 99999\n"
-                                          "slurm_suspend error: Unexpected message received\n"),
+    (
+        ["scontrol", "hold", "99999"],
+        1,
+        1,
+        "Unexpected message received for job 99999\n"
+        "slurm_suspend error: Unexpected message received\n",
+    ),
     (["srun", "true"], 1, 1, "srun: error: Unable to allocate resources: {}\n"),
 ]
 
@@ -306,8 +395,11 @@ def test_a_job_sent_to_a_frozen_controller_runs_all_the_same(slurm: Slurm) -> No
         result = slurm.run("sbatch", "-J", "ghost-1", "job.sh")
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == f"sbatch: error: Batch job submission failed: {FROZEN}\n"
-    wait_until(lambda: slurm.run("squeue", "-h", "-t", "all", "-n", "ghost-1", "-o", "%T").stdout
-               == "COMPLETED\n", "the job has run")
+    wait_until(
+        lambda: slurm.run("squeue", "-h", "-t", "all", "-n", "ghost-1", "-o", "%T").stdout
+        == "COMPLETED\n",
+        "the job has run",
+    )
 
 
 def test_a_cancel_sent_to_a_frozen_controller_is_done_all_the_same(slurm: Slurm) -> None:

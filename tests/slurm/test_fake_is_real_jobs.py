@@ -8,20 +8,27 @@ from clusters import Slurm, wait_until
 pytestmark = pytest.mark.usefixtures("early")
 
 
-@pytest.mark.parametrize(("body", "state", "reason", "code", "signal"), [
-    ("true", "COMPLETED", "None", 0, 0),
-    ("exit 3", "FAILED", "NonZeroExitCode", 3, 0),
-    ("kill -9 $$", "FAILED", "killed by SIGKILL", 0, 9),
-    ("kill -TERM $$", "FAILED", "killed by SIGTERM", 0, 15),
-    ("no-such-command", "FAILED", "NonZeroExitCode", 127, 0),
-])
-def test_how_a_script_ends(slurm: Slurm, body: str, state: str, reason: str, code: int,
-                           signal: int) -> None:
+@pytest.mark.parametrize(
+    ("body", "state", "reason", "code", "signal"),
+    [
+        ("true", "COMPLETED", "None", 0, 0),
+        ("exit 3", "FAILED", "NonZeroExitCode", 3, 0),
+        ("kill -9 $$", "FAILED", "killed by SIGKILL", 0, 9),
+        ("kill -TERM $$", "FAILED", "killed by SIGTERM", 0, 15),
+        ("no-such-command", "FAILED", "NonZeroExitCode", 127, 0),
+    ],
+)
+def test_how_a_script_ends(
+    slurm: Slurm, body: str, state: str, reason: str, code: int, signal: int
+) -> None:
     job_id, shown = slurm.finish(body)
     if signal:
         reason = slurm.words[reason]
-    assert (shown["JobState"], shown["Reason"], shown["ExitCode"]) == (state, reason,
-                                                                       f"{code}:{signal}")
+    assert (shown["JobState"], shown["Reason"], shown["ExitCode"]) == (
+        state,
+        reason,
+        f"{code}:{signal}",
+    )
     named = slurm.ok("squeue", "-h", "-t", "all", "-j", job_id, "-O", "exit_code:|")
     assert named == slurm.words["exit code of squeue"](code, signal) + "|\n"
     last = slurm.field(job_id, "%R")
@@ -34,7 +41,10 @@ def test_output_that_can_not_be_written(slurm: Slurm) -> None:
     (slurm.folder / "file").touch()
     _, shown = slurm.finish("true", "-o", f"{slurm.folder}/file/x.out")
     assert (shown["JobState"], shown["Reason"], shown["ExitCode"]) == (
-        "FAILED", slurm.words["no output"].replace(" ", "_"), "0:53")
+        "FAILED",
+        slurm.words["no output"].replace(" ", "_"),
+        "0:53",
+    )
 
 
 def test_a_shell_that_is_not_there(slurm: Slurm) -> None:
@@ -64,11 +74,9 @@ def test_a_running_job_is_requeued_with_the_same_id(slurm: Slurm) -> None:
     shown = slurm.show(job_id)
     assert (shown["Reason"], shown["Restarts"], shown["NodeList"]) == ("BeginTime", "1", "")
     again = slurm.run("scontrol", "requeue", job_id)
-    assert (again.returncode, again.stderr) == (
-        1, f"Job is pending execution for job {job_id}\n")
+    assert (again.returncode, again.stderr) == (1, f"Job is pending execution for job {job_id}\n")
     unknown = slurm.run("scontrol", "requeue", "99999")
-    assert (unknown.returncode, unknown.stderr) == (
-        1, "Invalid job id specified for job 99999\n")
+    assert (unknown.returncode, unknown.stderr) == (1, "Invalid job id specified for job 99999\n")
 
 
 def test_no_requeue_is_heeded(slurm: Slurm) -> None:
@@ -76,7 +84,9 @@ def test_no_requeue_is_heeded(slurm: Slurm) -> None:
     slurm.wait_state(job_id, "RUNNING")
     result = slurm.run("scontrol", "requeue", job_id)
     assert (result.returncode, result.stderr) == (
-        1, f"Requested operation is presently disabled for job {job_id}\n")
+        1,
+        f"Requested operation is presently disabled for job {job_id}\n",
+    )
     assert slurm.state(job_id) == "RUNNING"
 
 
@@ -101,7 +111,8 @@ def test_a_failing_prolog_holds_the_job_and_drains_the_node(slurm: Slurm) -> Non
     finally:
         slurm.fail_prolog(False)
     assert slurm.field(job_id, "%T|%r|%R|%Q") == (
-        "PENDING|launch failed requeued held|(launch failed requeued held)|0")
+        "PENDING|launch failed requeued held|(launch failed requeued held)|0"
+    )
     shown = slurm.show(job_id)
     assert (shown["Reason"], shown["Restarts"]) == ("launch_failed_requeued_held", "1")
     assert slurm.node_state("node02") == "IDLE+DRAIN"
@@ -113,8 +124,9 @@ def test_a_failing_prolog_cancels_a_job_that_is_not_to_be_requeued(slurm: Slurm)
     slurm.wait_idle("node03")
     slurm.fail_prolog(True)
     try:
-        job_id = slurm.submit("true", "-w", "node03", "--no-requeue",
-                              f"--output={slurm.folder}/no-requeue.log")
+        job_id = slurm.submit(
+            "true", "-w", "node03", "--no-requeue", f"--output={slurm.folder}/no-requeue.log"
+        )
         slurm.wait_state(job_id, "CANCELLED")
     finally:
         slurm.fail_prolog(False)
@@ -126,10 +138,15 @@ def test_a_failing_prolog_cancels_a_job_that_is_not_to_be_requeued(slurm: Slurm)
     assert (log.read_text() if log.exists() else "") == slurm.words["log of a failing prolog"]
 
 
-@pytest.mark.parametrize(("options", "reason"), [
-    (["-N", "9"], "PartitionNodeLimit"), (["-t", "300"], "PartitionTimeLimit"),
-    (["-b", "now+1hour"], "BeginTime"), (["-H"], "JobHeldUser"),
-])
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["-N", "9"], "PartitionNodeLimit"),
+        (["-t", "300"], "PartitionTimeLimit"),
+        (["-b", "now+1hour"], "BeginTime"),
+        (["-H"], "JobHeldUser"),
+    ],
+)
 def test_reasons_of_jobs_that_wait(slurm: Slurm, options: list[str], reason: str) -> None:
     job_id = slurm.submit("true", *options)
     wait_until(lambda: slurm.field(job_id, "%r") == reason, reason)
@@ -143,8 +160,8 @@ def test_holding_and_releasing(slurm: Slurm) -> None:
     assert slurm.field(job_id, "%r|%Q") == "JobHeldAdmin|0"
     unknown = slurm.run("scontrol", "hold", "99999")
     assert (unknown.returncode, unknown.stderr) == slurm.words.of(
-        1, "Invalid job id specified for job 99999\n"
-           "slurm_suspend error: Invalid job id specified\n")
+        1, "Invalid job id specified for job 99999\nslurm_suspend error: Invalid job id specified\n"
+    )
     held = slurm.submit("true", "-H")
     slurm.ok("scontrol", "release", held)
     assert slurm.wait_state(held, "COMPLETED") == "COMPLETED"
@@ -152,15 +169,23 @@ def test_holding_and_releasing(slurm: Slurm) -> None:
 
 def test_what_can_be_changed_of_a_job(slurm: Slurm) -> None:
     job_id = slurm.submit("true", "-H")
-    slurm.ok("scontrol", "update", f"jobid={job_id}", "comment=a=b JobState=FAKE",
-             "name=evil JobState=X", "timelimit=10")
+    slurm.ok(
+        "scontrol",
+        "update",
+        f"jobid={job_id}",
+        "comment=a=b JobState=FAKE",
+        "name=evil JobState=X",
+        "timelimit=10",
+    )
     assert slurm.field(job_id, "%j|%k|%l") == "evil JobState=X|a=b JobState=FAKE|10:00"
     text = slurm.ok("scontrol", "-o", "show", "job", job_id)
     assert text.startswith(f"JobId={job_id} JobName=evil JobState=X UserId=")
     assert text.count("JobState=") == 3  # the second of them is true
     refused = slurm.run("scontrol", "update", f"jobid={job_id}", "foo=3")
     assert (refused.returncode, refused.stderr) == (
-        1, "Update of this parameter is not supported: foo=3\nRequest aborted\n")
+        1,
+        "Update of this parameter is not supported: foo=3\nRequest aborted\n",
+    )
 
 
 def test_dependencies(slurm: Slurm) -> None:
@@ -189,11 +214,19 @@ def test_nodes_are_shared_unless_they_are_wanted_alone(slurm: Slurm) -> None:
     assert slurm.field(other, "%C|%h") == "4|NO"
 
 
-@pytest.mark.parametrize(("options", "nodes", "cpus"), [
-    (["-N2", "-n4"], 2, [3, 1]), (["-n5"], 2, [4, 1]), (["-N2", "-c2", "-n4"], 2, [4, 4]),
-    (["-N2", "--ntasks-per-node=2"], 2, [2, 2]), (["-N1-3", "-n2"], None, None)])
-def test_how_cpus_are_shared_out(slurm: Slurm, options: list[str], nodes: int | None,
-                                 cpus: list[int] | None) -> None:
+@pytest.mark.parametrize(
+    ("options", "nodes", "cpus"),
+    [
+        (["-N2", "-n4"], 2, [3, 1]),
+        (["-n5"], 2, [4, 1]),
+        (["-N2", "-c2", "-n4"], 2, [4, 4]),
+        (["-N2", "--ntasks-per-node=2"], 2, [2, 2]),
+        (["-N1-3", "-n2"], None, None),
+    ],
+)
+def test_how_cpus_are_shared_out(
+    slurm: Slurm, options: list[str], nodes: int | None, cpus: list[int] | None
+) -> None:
     slurm.wait_idle("node05", "node06", "node07", "node08")
     job_id = slurm.submit("echo $SLURM_JOB_CPUS_PER_NODE; sleep 30", "-p", "alt", *options)
     slurm.wait_state(job_id, "RUNNING")

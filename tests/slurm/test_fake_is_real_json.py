@@ -15,10 +15,29 @@ from machines import description, fake, folder
 NOT_SAID = {"flags", "job_resources", "step_id", "last_backfill", "last_update"}
 # Times, ids, places: of the right kind, and no more.
 BY_NATURE = {
-    "job_id", "priority", "accrue_time", "eligible_time", "start_time", "end_time", "submit_time",
-    "last_sched_evaluation", "current_working_directory", "stdout_expanded", "allocating_node",
-    "boot_time", "slurmd_start_time", "last_busy", "cpu_load", "free_memory", "hostname", "port",
-    "operating_system", "reason_changed_at", "command", "submit_line"}
+    "job_id",
+    "priority",
+    "accrue_time",
+    "eligible_time",
+    "start_time",
+    "end_time",
+    "submit_time",
+    "last_sched_evaluation",
+    "current_working_directory",
+    "stdout_expanded",
+    "allocating_node",
+    "boot_time",
+    "slurmd_start_time",
+    "last_busy",
+    "cpu_load",
+    "free_memory",
+    "hostname",
+    "port",
+    "operating_system",
+    "reason_changed_at",
+    "command",
+    "submit_line",
+}
 ALL = ["squeue", "--json", "-a", "-t", "all"]
 
 
@@ -41,16 +60,27 @@ def check_row(printed: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_all_jobs_are_given(slurm: Slurm) -> None:
-    job_id = slurm.submit("exit 3", "-J", "three", "--comment", "a/b \"c\"", "-t", "5", "-C", "a")
+    job_id = slurm.submit("exit 3", "-J", "three", "--comment", 'a/b "c"', "-t", "5", "-C", "a")
     held = slurm.submit("true", "-H")
     slurm.wait_state(job_id, "FAILED")
     answer = document(slurm, "squeue", "--json", "-j", held)  # not just this one
     rows = {str(row["job_id"]): row for row in answer["jobs"]}
     assert set(rows) >= {job_id, held}
     row = rows[job_id]
-    wanted = {"job_state": "FAILED", "exit_code": 768, "state_reason": "NonZeroExitCode",
-              "name": "three", "comment": 'a/b "c"', "time_limit": 5, "features": "a",
-              "cpus": 1, "user_name": "root", "nice": None, "requeue": True, "batch_flag": True}
+    wanted = {
+        "job_state": "FAILED",
+        "exit_code": 768,
+        "state_reason": "NonZeroExitCode",
+        "name": "three",
+        "comment": 'a/b "c"',
+        "time_limit": 5,
+        "features": "a",
+        "cpus": 1,
+        "user_name": "root",
+        "nice": None,
+        "requeue": True,
+        "batch_flag": True,
+    }
     assert {key: row[key] for key in wanted} == wanted
     assert rows[held]["start_time"] == rows[held]["eligible_time"] == 0
     assert '"a\\/b \\"c\\""' in slurm.ok(*ALL)
@@ -62,11 +92,13 @@ def test_jobs_of_several_kinds_have_the_fields_of_a_real_one(slurm: Slurm) -> No
     """The captured rows stand for a real one here, and a real one for them."""
     captured = json.loads((DATA / "22.05.8" / "squeue_json_one.json").read_text())
     samples = {row["name"]: row for row in captured["jobs"]}
-    ids = {"fails": slurm.submit("exit 3", "-J", "fails", "-w", "node03"),
-           "held": slurm.submit("true", "-J", "held", "-H"),
-           "later": slurm.submit("true", "-J", "later", "--begin=now+1hour"),
-           "never": slurm.submit("true", "-J", "never", "-N", "9"),
-           "cancelled": slurm.submit("true", "-J", "cancelled", "-H")}
+    ids = {
+        "fails": slurm.submit("exit 3", "-J", "fails", "-w", "node03"),
+        "held": slurm.submit("true", "-J", "held", "-H"),
+        "later": slurm.submit("true", "-J", "later", "--begin=now+1hour"),
+        "never": slurm.submit("true", "-J", "never", "-N", "9"),
+        "cancelled": slurm.submit("true", "-J", "cancelled", "-H"),
+    }
     slurm.wait_state(ids["fails"], "FAILED")
     slurm.ok("scancel", ids["cancelled"])
     wait_until(lambda: slurm.field(ids["never"], "%r") == "PartitionNodeLimit", "a reason")
@@ -94,11 +126,14 @@ def test_arrays(slurm: Slurm) -> None:
     assert len(rows) == 3
     assert task["job_id"] not in (array, held)
     for row, expected in (
-            (task, (array, 2, 1, "")),
-            (next(row for row in rows if row["job_id"] == array), (array, None, 1, "3-4%1")),
-            (next(row for row in rows if row["job_id"] == held), (held, None, 0, "1,3,5,7,9"))):
-        assert tuple(row[f"array_{key}"] for key in ("job_id", "task_id", "max_tasks",
-                                                     "task_string")) == expected
+        (task, (array, 2, 1, "")),
+        (next(row for row in rows if row["job_id"] == array), (array, None, 1, "3-4%1")),
+        (next(row for row in rows if row["job_id"] == held), (held, None, 0, "1,3,5,7,9")),
+    ):
+        assert (
+            tuple(row[f"array_{key}"] for key in ("job_id", "task_id", "max_tasks", "task_string"))
+            == expected
+        )
     slurm.ok("scancel", str(array), str(held))
 
 
@@ -106,29 +141,44 @@ def test_jobs_of_several_partitions(slurm: Slurm) -> None:
     job_id = int(slurm.submit("true", "-H", "-p", "main,alt"))
     (row,) = (row for row in document(slurm, *ALL)["jobs"] if row["job_id"] == job_id)
     assert (row["partition"], row["tres_req_str"]) == (
-        "main,alt", "cpu=1,mem=2000M,node=1,billing=1")
+        "main,alt",
+        "cpu=1,mem=2000M,node=1,billing=1",
+    )
 
 
 def test_what_a_job_asked_for_is_not_what_it_has(slurm: Slurm) -> None:
     slurm.wait_idle(*slurm.node_names[:6])
-    ids = [int(slurm.submit("sleep 60", *options.split())) for options in (
-        "-n9", "--exclusive", "-N2 -n3")]
+    ids = [
+        int(slurm.submit("sleep 60", *options.split()))
+        for options in ("-n9", "--exclusive", "-N2 -n3")
+    ]
     for job_id in ids:
         slurm.wait_state(str(job_id), "RUNNING")
-    found = {row["job_id"]: (row["tres_req_str"], row["tres_alloc_str"], row["node_count"])
-             for row in document(slurm, *ALL)["jobs"]}
+    found = {
+        row["job_id"]: (row["tres_req_str"], row["tres_alloc_str"], row["node_count"])
+        for row in document(slurm, *ALL)["jobs"]
+    }
     assert [found[job_id] for job_id in ids] == [
         ("cpu=9,mem=2000M,node=1,billing=9", "cpu=9,node=3,billing=9", 3),
         ("cpu=1,mem=2000M,node=1,billing=1", "cpu=4,node=1,billing=4", 1),
-        ("cpu=3,mem=4000M,node=2,billing=3", "cpu=3,node=2,billing=3", 2)]
+        ("cpu=3,mem=4000M,node=2,billing=3", "cpu=3,node=2,billing=3", 2),
+    ]
     slurm.ok("scancel", *map(str, ids))
 
 
-@pytest.mark.parametrize(("options", "shown", "full"), [
-    ("-n9", "9 3", "3"), ("-n9 -c3", "27 9", "9"), ("-n3 -N2", "3 2", "2-2"),
-    ("-n5 -N1-4", "5 2", "2-4"), ("-n8 --ntasks-per-node=2", "8 4", "4")])
-def test_the_nodes_that_waiting_tasks_need(slurm: Slurm, options: str, shown: str,
-                                           full: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "shown", "full"),
+    [
+        ("-n9", "9 3", "3"),
+        ("-n9 -c3", "27 9", "9"),
+        ("-n3 -N2", "3 2", "2-2"),
+        ("-n5 -N1-4", "5 2", "2-4"),
+        ("-n8 --ntasks-per-node=2", "8 4", "4"),
+    ],
+)
+def test_the_nodes_that_waiting_tasks_need(
+    slurm: Slurm, options: str, shown: str, full: str
+) -> None:
     job_id = slurm.submit("true", "-H", *options.split())
     assert slurm.field(job_id, "%C %D") == shown
     assert slurm.show(job_id)["NumNodes"] == full
@@ -144,10 +194,16 @@ def test_nodes(slurm: Slurm) -> None:
     captured = json.loads((DATA / "22.05.8" / "sinfo_json.json").read_text())["nodes"]
     expected = {**captured[3], "name": "node03", "features": "a,odd", "active_features": "a,odd"}
     check_row(rows["node03"], expected)
-    assert {key: rows["node02"][key] for key in ("state", "state_flags", "reason", "partitions",
-                                                 "reason_set_by_user")} == {
-        "state": "idle", "state_flags": ["DRAIN"], "reason": "odd\nreason",
-        "partitions": ["main"], "reason_set_by_user": "root"}
+    assert {
+        key: rows["node02"][key]
+        for key in ("state", "state_flags", "reason", "partitions", "reason_set_by_user")
+    } == {
+        "state": "idle",
+        "state_flags": ["DRAIN"],
+        "reason": "odd\nreason",
+        "partitions": ["main"],
+        "reason_set_by_user": "root",
+    }
     assert rows["node08"]["partitions"] == ["alt", "secret"]
 
 
@@ -193,7 +249,10 @@ def test_nodes_in_the_layout_of_25_11(modern: Slurm) -> None:
         check_below(entry, captured["sinfo"][0])
     drained, *empty = answer["sinfo"]
     assert (drained["node"], drained["nodes"]["nodes"], drained["partition"]["name"]) == (
-        {"state": ["IDLE", "DRAIN"]}, ["node02"], "main")
+        {"state": ["IDLE", "DRAIN"]},
+        ["node02"],
+        "main",
+    )
     assert [each["node"]["state"] for each in empty] == [["UNKNOWN"], ["UNKNOWN"]]
     assert drained["reason"]["description"] == "why"
 

@@ -17,15 +17,20 @@ FRESH = (
     "State=IDLE+CLOUD+POWERED_DOWN ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A "
     "Partitions=q  BootTime=None SlurmdStartTime=None LastBusyTime=Unknown "
     "CfgTRES=cpu=4,mem=2000M,billing=4 AllocTRES= CapWatts=n/a CurrentWatts=0 AveWatts=0 "
-    "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s\n")
+    "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s\n"
+)
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | PoweredSlurm]:
     """With partition q, of cloud nodes q-dy-1 to q-dy-5 that are listed."""
     if request.param == "real":
-        with folder("test-power-") as path, PoweredSlurm(
-                path, never=NEVER, min_job_age=300, extra_conf="PrivateData=cloud\n") as real:
+        with (
+            folder("test-power-") as path,
+            PoweredSlurm(
+                path, never=NEVER, min_job_age=300, extra_conf="PrivateData=cloud\n"
+            ) as real,
+        ):
             yield real
     else:
         made = powered_description(never=NEVER, private_data=["cloud"])
@@ -35,14 +40,26 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Pow
 
 def words(slurm: Slurm, node: str) -> str:
     """A node as sinfo shows it: word, short word, all flags."""
-    return slurm.ok("sinfo", "-h", "-N", "-p", "q", "-n", node, "-O",
-                    "statelong: ,statecompact: ,statecomplete:").strip()
+    return slurm.ok(
+        "sinfo",
+        "-h",
+        "-N",
+        "-p",
+        "q",
+        "-n",
+        node,
+        "-O",
+        "statelong: ,statecompact: ,statecomplete:",
+    ).strip()
 
 
 def wait_words(slurm: Slurm, node: str, expected: str) -> None:
     """A real sinfo takes a node with a new job for a fully allocated one, now and then for long."""
-    others = {expected, expected.replace("mixed", "allocated").replace("mix", "alloc")} \
-        if slurm.is_real else {expected}
+    others = (
+        {expected, expected.replace("mixed", "allocated").replace("mix", "alloc")}
+        if slurm.is_real
+        else {expected}
+    )
     wait_until(lambda: words(slurm, node).startswith(tuple(others)), expected)
 
 
@@ -51,13 +68,18 @@ def lines(slurm: Slurm, *options: str) -> list[str]:
 
 
 def wait_state(slurm: Slurm, node: str, *states: str) -> str:
-    return str(wait_until(lambda: (now := slurm.node_state(node)) in states and now,
-                          f"{node} {' or '.join(states)}"))
+    return str(
+        wait_until(
+            lambda: (now := slurm.node_state(node)) in states and now,
+            f"{node} {' or '.join(states)}",
+        )
+    )
 
 
 def submit(slurm: Slurm, seconds: int, *options: str) -> str:
-    return slurm.ok("sbatch", "--parsable", "-p", "q", "-o", "/dev/null", *options, "--wrap",
-                    f"sleep {seconds}").strip()
+    return slurm.ok(
+        "sbatch", "--parsable", "-p", "q", "-o", "/dev/null", *options, "--wrap", f"sleep {seconds}"
+    ).strip()
 
 
 def test_a_node_that_was_never_up(slurm: Slurm) -> None:
@@ -99,8 +121,10 @@ def test_nodes_that_do_not_wake_up(slurm: Slurm) -> None:
     lost = submit(slurm, 1, "-w", "q-dy-3", "--no-requeue")
     wait_state(slurm, "q-dy-3", "DOWN+CLOUD+POWERED_DOWN+NOT_RESPONDING")
     assert words(slurm, "q-dy-3") == "down~ down~ down+cloud+powered_down+not_responding"
-    assert re.search(r" Reason=ResumeTimeout reached \[root@\S+\]\n",
-                     slurm.ok("scontrol", "-o", "show", "node", "q-dy-3"))
+    assert re.search(
+        r" Reason=ResumeTimeout reached \[root@\S+\]\n",
+        slurm.ok("scontrol", "-o", "show", "node", "q-dy-3"),
+    )
     slurm.wait_state(lost, "NODE_FAIL")
     assert slurm.field(lost, "%r|%N") == "NodeDown|q-dy-3"
     slurm.ok("scontrol", "update", "nodename=q-dy-3", "state=resume")
@@ -114,15 +138,14 @@ def test_nodes_that_do_not_wake_up(slurm: Slurm) -> None:
 
 def test_nodes_are_powered_up_and_down_by_hand(slurm: Slurm) -> None:
     for wish in ("power_up", "power_down"):
-        refused = slurm.run("scontrol", "update", "nodename=q-dy-4", f"state={wish}",
-                            user="nobody")
-        assert (refused.returncode, refused.stderr) == (
-            1, "slurm_update error: Invalid user id\n")
+        refused = slurm.run("scontrol", "update", "nodename=q-dy-4", f"state={wish}", user="nobody")
+        assert (refused.returncode, refused.stderr) == (1, "slurm_update error: Invalid user id\n")
     slurm.ok("scontrol", "update", "nodename=q-dy-4", "state=power_up")
     # A real one may have woken up before it is looked at.
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD+NOT_RESPONDING+POWERING_UP", "IDLE+CLOUD")
     assert words(slurm, "q-dy-4").startswith(
-        ("idle# idle# ", "idle idle ") if slurm.is_real else "idle# idle# ")
+        ("idle# idle# ", "idle idle ") if slurm.is_real else "idle# idle# "
+    )
     wait_state(slurm, "q-dy-4", "IDLE+CLOUD")
     job_id = submit(slurm, 120, "-w", "q-dy-4")
     slurm.wait_state(job_id, "RUNNING")

@@ -23,18 +23,27 @@ from pavilion.schedulers.plugins.slurm import queries
 from pavilion.schedulers.testkit.description import parse
 
 FOLDERS = {"22.05": DATA / "22.05.8", "25.11": DATA / "25.11"}
-NODES = [{"names": "lone", "cpus": 2, "memory": 1000},
-         {"names": "node[01-04]", "cpus": 4, "memory": 2000, "features": ["a", "fast"]},
-         {"names": "node[05-08]", "cpus": 8, "memory": 4000, "features": ["b"]}]
-PARTITIONS = [{"name": "main", "nodes": "node[01-06]", "default": True, "max_time": 60},
-              {"name": "alt", "nodes": "node[05-08]"},
-              {"name": "secret", "nodes": "node[07-08]", "hidden": True}]
+NODES = [
+    {"names": "lone", "cpus": 2, "memory": 1000},
+    {"names": "node[01-04]", "cpus": 4, "memory": 2000, "features": ["a", "fast"]},
+    {"names": "node[05-08]", "cpus": 8, "memory": 4000, "features": ["b"]},
+]
+PARTITIONS = [
+    {"name": "main", "nodes": "node[01-06]", "default": True, "max_time": 60},
+    {"name": "alt", "nodes": "node[05-08]"},
+    {"name": "secret", "nodes": "node[07-08]", "hidden": True},
+]
 # Name -> script and options. Those of arrays, hetjobs and suspended jobs are left out.
 JOBS = {
-    "timeout": ("sleep 300", "-t 1 -w node01"), "nodefail": ("sleep 300", "-w node04 --no-requeue"),
-    "held": ("true", "-H"), "never": ("true", "-N 9"), "toolong": ("true", "-t 300"),
-    "later": ("true", "--begin=now+1hour"), "fails": ("exit 3", "-w node03"),
-    "killed": ("kill -9 $$", "-w node03"), "cancelled": ("true", "-H"),
+    "timeout": ("sleep 300", "-t 1 -w node01"),
+    "nodefail": ("sleep 300", "-w node04 --no-requeue"),
+    "held": ("true", "-H"),
+    "never": ("true", "-N 9"),
+    "toolong": ("true", "-t 300"),
+    "later": ("true", "--begin=now+1hour"),
+    "fails": ("exit 3", "-w node03"),
+    "killed": ("kill -9 $$", "-w node03"),
+    "cancelled": ("true", "-H"),
     "drained": ("true", "-w node02"),
 }
 
@@ -88,10 +97,18 @@ def bring_about(one: Captured) -> None:
     slurm.reserve("later", ["node05", "node06"], start="now+2days", flags=["daily"])
     slurm.set_node_state("node08", "IDLE+PLANNED")
     ids["drained"] = one.submit("drained", *JOBS["drained"])
-    ids["r"] = one.submit("r", "trap '' TERM; sleep 300 & wait; wait",
-                          "--comment tok -p alt -w node07 --reservation=mnt")
-    for name, state in (("timeout", "TIMEOUT"), ("nodefail", "NODE_FAIL"), ("fails", "FAILED"),
-                        ("killed", "FAILED"), ("r", "RUNNING")):
+    ids["r"] = one.submit(
+        "r",
+        "trap '' TERM; sleep 300 & wait; wait",
+        "--comment tok -p alt -w node07 --reservation=mnt",
+    )
+    for name, state in (
+        ("timeout", "TIMEOUT"),
+        ("nodefail", "NODE_FAIL"),
+        ("fails", "FAILED"),
+        ("killed", "FAILED"),
+        ("r", "RUNNING"),
+    ):
         wait_until(lambda name=name, state=state: one.state(ids[name]) == state, name)
     wait_until(lambda: slurm.jobs()[ids["drained"]]["reason"] != "None", "a reason")
     busy = one.submit("requeued", "sleep 300", "-w node01")
@@ -103,16 +120,26 @@ def bring_about(one: Captured) -> None:
 
 
 PUT_ASIDE = (
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "TIME"), (r"CPULoad=[\d.]+", "CPULoad=LOAD"),
-    (r"FreeMem=\d+", "FreeMem=N"), (r"Port=\d+", "Port=PORT"),
-    (r"NodeHostName=\S+", "NodeHostName=HOST"), (r" OS=Linux .*  RealMemory", " OS  RealMemory"),
-    (r"JobId=\d+", "JobId=ID"), (r"Priority=42949\d{5}", "Priority=HIGH"),
-    (r"AllocNode:Sid=\S+", "AllocNode"), (r"RunTime=\S+", "RunTime"),
-    (r"Scheduler=\S+", "Scheduler"), (r"slurm-\d+\.out", "slurm-ID.out"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "TIME"),
+    (r"CPULoad=[\d.]+", "CPULoad=LOAD"),
+    (r"FreeMem=\d+", "FreeMem=N"),
+    (r"Port=\d+", "Port=PORT"),
+    (r"NodeHostName=\S+", "NodeHostName=HOST"),
+    (r" OS=Linux .*  RealMemory", " OS  RealMemory"),
+    (r"JobId=\d+", "JobId=ID"),
+    (r"Priority=42949\d{5}", "Priority=HIGH"),
+    (r"AllocNode:Sid=\S+", "AllocNode"),
+    (r"RunTime=\S+", "RunTime"),
+    (r"Scheduler=\S+", "Scheduler"),
+    (r"slurm-\d+\.out", "slurm-ID.out"),
     # Either is seen of jobs that are alike: without a limit, by which scheduler started them.
-    (r"365-00:00:00", "UNLIMITED"), (r"NumNodes=(\d+)-\1\b", r"NumNodes=\1"),
-    (r"SchedNodeList=\S+ ", ""), (r"(Slurmctld\(primary\) at) \S+", r"\1 host"),
-    (r"as of TIME", "as of"), (r"for job \d+", "for job ID"), (r"job id \d+", "job id ID"),
+    (r"365-00:00:00", "UNLIMITED"),
+    (r"NumNodes=(\d+)-\1\b", r"NumNodes=\1"),
+    (r"SchedNodeList=\S+ ", ""),
+    (r"(Slurmctld\(primary\) at) \S+", r"\1 host"),
+    (r"as of TIME", "as of"),
+    (r"for job \d+", "for job ID"),
+    (r"job id \d+", "job id ID"),
 )
 
 
@@ -124,8 +151,9 @@ def normal(text: str) -> str:
 
 def assert_same(printed: str, expected: str, separator: str = "\n") -> None:
     ours, theirs = normal(printed).split(separator), normal(expected).split(separator)
-    difference = "\n".join(difflib.unified_diff(theirs, ours, "captured", "printed", n=0,
-                                                lineterm=""))
+    difference = "\n".join(
+        difflib.unified_diff(theirs, ours, "captured", "printed", n=0, lineterm="")
+    )
     assert not difference, difference
 
 
@@ -186,20 +214,40 @@ def test_jobs_in_full(captured: Captured, name: str) -> None:
     printed = line(captured.ask("scontrol", "-a", "-o", "show", "job"))
     expected = line(captured.read("jobs_scontrol"))
     if name == "nodefail":  # the first cluster's job was ended by the signal that killed its node
-        printed, expected = (re.sub(r"ExitCode=0:(9|15)\n", "ExitCode=0:N\n", text)
-                             for text in (printed, expected))
+        printed, expected = (
+            re.sub(r"ExitCode=0:(9|15)\n", "ExitCode=0:N\n", text) for text in (printed, expected)
+        )
     assert_same(printed, expected)
 
 
 # -- single commands: the file holds words, return code and both outputs --------------------------
 
-ANSWERS = ["sbatch_bad_partition", "sbatch_bad_feature", "sbatch_bad_reservation",
-           "sbatch_bad_nodes", "sbatch_bad_time", "sbatch_bad_few", "scancel_unknown",
-           "squeue_unknown_user", "squeue_unknown_job", "squeue_two_unknown_jobs",
-           "scontrol_unknown_job", "sacct"]
-FAULTS = ["down_hold", "down_requeue", "down_scancel", "down_sinfo", "down_squeue_job",
-          "down_sdiag", "down_ping", "down_scontrol_config", "frozen_hold",
-          "frozen_scontrol_config"]
+ANSWERS = [
+    "sbatch_bad_partition",
+    "sbatch_bad_feature",
+    "sbatch_bad_reservation",
+    "sbatch_bad_nodes",
+    "sbatch_bad_time",
+    "sbatch_bad_few",
+    "scancel_unknown",
+    "squeue_unknown_user",
+    "squeue_unknown_job",
+    "squeue_two_unknown_jobs",
+    "scontrol_unknown_job",
+    "sacct",
+]
+FAULTS = [
+    "down_hold",
+    "down_requeue",
+    "down_scancel",
+    "down_sinfo",
+    "down_squeue_job",
+    "down_sdiag",
+    "down_ping",
+    "down_scontrol_config",
+    "frozen_hold",
+    "frozen_scontrol_config",
+]
 
 
 def check_answer(one: Captured, name: str, also: str = "") -> None:
@@ -212,8 +260,10 @@ def check_answer(one: Captured, name: str, also: str = "") -> None:
     result = one.slurm.run(*words, env=queries.QUERY_SET, cwd=one.work)
     assert result.returncode == int(match[2])
     number = r"^\d+$" if words[0] == "sbatch" else r"^$"  # the id of the new job
-    assert_same(re.sub(number, "ID", result.stdout, flags=re.MULTILINE),
-                re.sub(number, "ID", match[3], flags=re.MULTILINE))
+    assert_same(
+        re.sub(number, "ID", result.stdout, flags=re.MULTILINE),
+        re.sub(number, "ID", match[3], flags=re.MULTILINE),
+    )
     assert normal(result.stderr) == normal(match[4])
 
 
@@ -261,12 +311,16 @@ def test_the_missing_directory_of_the_output(captured: Captured) -> None:
         assert not path.parent.exists()
 
 
-@pytest.mark.parametrize(("given", "old", "new"), [
-    ("a\\\\b.out", "a\\b.out", "ab.out"), ("a\\b.out", "ab.out", "ab.out")])
-def test_backslashes_in_the_path_of_the_output(captured: Captured, given: str, old: str,
-                                               new: str) -> None:
-    job_id = captured.slurm.ok("sbatch", "--parsable", "-w", "node03", "-o", given, "--wrap",
-                               "true", cwd=captured.work).strip()
+@pytest.mark.parametrize(
+    ("given", "old", "new"),
+    [("a\\\\b.out", "a\\b.out", "ab.out"), ("a\\b.out", "ab.out", "ab.out")],
+)
+def test_backslashes_in_the_path_of_the_output(
+    captured: Captured, given: str, old: str, new: str
+) -> None:
+    job_id = captured.slurm.ok(
+        "sbatch", "--parsable", "-w", "node03", "-o", given, "--wrap", "true", cwd=captured.work
+    ).strip()
     wait_until(lambda: captured.state(job_id) == "COMPLETED", "ended")
     expected = captured.work / (new if captured.release == "25.11" else old)
     assert expected.exists()

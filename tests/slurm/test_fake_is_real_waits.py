@@ -10,13 +10,16 @@ def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: Early) -> None:
     job_id, other = early.purged
 
     def forgotten() -> bool:
-        return all(slurm.run("scontrol", "show", "job", each).returncode == 1
-                   for each in (job_id, other))
+        return all(
+            slurm.run("scontrol", "show", "job", each).returncode == 1 for each in (job_id, other)
+        )
 
     wait_until(forgotten, "the job is forgotten")
     alone = slurm.run("squeue", "-h", "-t", "all", "-j", job_id)
     assert (alone.returncode, alone.stderr) == (
-        1, "slurm_load_jobs error: Invalid job id specified\n")
+        1,
+        "slurm_load_jobs error: Invalid job id specified\n",
+    )
     both = slurm.run("squeue", "-h", "-t", "all", "-j", f"{job_id},{other}")
     assert (both.returncode, both.stdout, both.stderr) == (0, "", "")
     assert slurm.run("scancel", job_id).returncode == 0

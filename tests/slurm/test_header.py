@@ -38,39 +38,75 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "slurm"
 
 # The slurm section's keys, and a value that is not the default.
 SLURM_KEYS: dict[str, Any] = {
-    "up_states": ["IDLE"], "avail_states": ["IDLE"], "reserved_states": [], "features": ["a"],
-    "srun_extra": ["-l"], "sbatch_extra": ["--mem=4G"], "mpi_cmd": "mpirun",
+    "up_states": ["IDLE"],
+    "avail_states": ["IDLE"],
+    "reserved_states": [],
+    "features": ["a"],
+    "srun_extra": ["-l"],
+    "sbatch_extra": ["--mem=4G"],
+    "mpi_cmd": "mpirun",
 }
 
 
 def config(slurm: dict[str, Any] | None = None, **values: Any) -> dict[str, Any]:
-    return {**validate_config(values), "slurm": {"features": [], "sbatch_extra": [],
-                                                 **(slurm or {})}}
+    return {
+        **validate_config(values),
+        "slurm": {"features": [], "sbatch_extra": [], **(slurm or {})},
+    }
 
 
-def request(slurm: dict[str, Any] | None = None, node_range: Any = (1, 1), name: str = "pav_x",
-            include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), tasks_per_node: int = 1,
-            token: str = "", **values: Any) -> Request:
-    return Request(name, config(slurm, **values), *node_range, include, exclude, tasks_per_node,
-                   token)
+def request(
+    slurm: dict[str, Any] | None = None,
+    node_range: Any = (1, 1),
+    name: str = "pav_x",
+    include: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    tasks_per_node: int = 1,
+    token: str = "",
+    **values: Any,
+) -> Request:
+    return Request(
+        name, config(slurm, **values), *node_range, include, exclude, tasks_per_node, token
+    )
 
 
 HOSTILE = "a;touch PWNED $(touch PWNED) `touch PWNED` && b | c > d # \u00fc \u4e2d"
 
 CASES: dict[str, Request] = {
     "plain": request(),
-    "picked_nodes": request(node_range=(3, 3), include=("node03", "node01", "node02"),
-                            time_limit="12", partition="main"),
-    "range": request(node_range=(2, 4), include=("node01",), exclude=("node04", "node03"),
-                     tasks_per_node=4, name="pav_a,b,c ..."),
+    "picked_nodes": request(
+        node_range=(3, 3), include=("node03", "node01", "node02"), time_limit="12", partition="main"
+    ),
+    "range": request(
+        node_range=(2, 4),
+        include=("node01",),
+        exclude=("node04", "node03"),
+        tasks_per_node=4,
+        name="pav_a,b,c ...",
+    ),
     "tasks_only": request(node_range=(1, None), tasks="6"),
     "everything": request(
         {"features": ["a|b", "fast"], "sbatch_extra": ["--mem=500M", "--mail-user 'a b@c'"]},
-        node_range=(2, 2), include=("node01", "node02"), exclude=("node09",), tasks="8",
-        partition="main", qos="normal", account="project1", reservation="maint day",
-        core_spec="2", time_limit="24", token="pav.0f3a", name="pav_every thing"),
-    "hostile": request(node_range=(1, 1), partition="main", name=f"{HOSTILE}\n#SBATCH -n 99 \"'\\",
-                       account="$(touch PWNED); `touch PWNED`", qos="a # b"),
+        node_range=(2, 2),
+        include=("node01", "node02"),
+        exclude=("node09",),
+        tasks="8",
+        partition="main",
+        qos="normal",
+        account="project1",
+        reservation="maint day",
+        core_spec="2",
+        time_limit="24",
+        token="pav.0f3a",
+        name="pav_every thing",
+    ),
+    "hostile": request(
+        node_range=(1, 1),
+        partition="main",
+        name=f"{HOSTILE}\n#SBATCH -n 99 \"'\\",
+        account="$(touch PWNED); `touch PWNED`",
+        qos="a # b",
+    ),
 }
 
 
@@ -91,24 +127,27 @@ def test_every_key_has_a_place() -> None:
     assert known == keys
 
 
-@pytest.mark.parametrize(("change", "option"), [
-    ({"core_spec": "3"}, "--core-spec 3"),
-    ({"partition": "gpu"}, '-p "gpu"'),
-    ({"reservation": "r1"}, '--reservation "r1"'),
-    ({"qos": "high"}, '--qos "high"'),
-    ({"account": "acct"}, '--account "acct"'),
-    ({"slurm": {"features": ["x", "y|z"]}}, '--constraint "x&(y|z)"'),
-    ({"slurm": {"sbatch_extra": ["--mem=4G"]}}, "--mem=4G"),
-    ({"time_limit": "7"}, "-t 7:0:0"),
-    ({"include": ("n1", "n2"), "node_range": (2, 2)}, "-w n[1-2]"),
-    ({"exclude": ("n1", "n3")}, "-x n[1,3]"),
-    ({"node_range": (5, 5)}, "--nodes 5"),
-    ({"node_range": (2, 5)}, "--nodes 2-5"),
-    ({"tasks": "9"}, "--ntasks 9"),
-    ({"tasks_per_node": 16}, "--ntasks-per-node 16"),
-    ({"token": "tok"}, '--comment "tok"'),
-    ({"name": "other"}, '--job-name "other"'),
-])
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"core_spec": "3"}, "--core-spec 3"),
+        ({"partition": "gpu"}, '-p "gpu"'),
+        ({"reservation": "r1"}, '--reservation "r1"'),
+        ({"qos": "high"}, '--qos "high"'),
+        ({"account": "acct"}, '--account "acct"'),
+        ({"slurm": {"features": ["x", "y|z"]}}, '--constraint "x&(y|z)"'),
+        ({"slurm": {"sbatch_extra": ["--mem=4G"]}}, "--mem=4G"),
+        ({"time_limit": "7"}, "-t 7:0:0"),
+        ({"include": ("n1", "n2"), "node_range": (2, 2)}, "-w n[1-2]"),
+        ({"exclude": ("n1", "n3")}, "-x n[1,3]"),
+        ({"node_range": (5, 5)}, "--nodes 5"),
+        ({"node_range": (2, 5)}, "--nodes 2-5"),
+        ({"tasks": "9"}, "--ntasks 9"),
+        ({"tasks_per_node": 16}, "--ntasks-per-node 16"),
+        ({"token": "tok"}, '--comment "tok"'),
+        ({"name": "other"}, '--job-name "other"'),
+    ],
+)
 def test_an_option_that_is_set_is_in_the_header(change: dict[str, Any], option: str) -> None:
     lines = render(request(**change))
     assert f"#SBATCH {option}" in lines
@@ -121,7 +160,9 @@ def test_the_default_header_does_not_requeue() -> None:
 
 def test_users_options_come_last_and_so_win() -> None:
     assert render(request({"sbatch_extra": ["--requeue", "-t 5"]}))[-2:] == [
-        "#SBATCH --requeue", "#SBATCH -t 5"]
+        "#SBATCH --requeue",
+        "#SBATCH -t 5",
+    ]
 
 
 def test_blank_values_are_left_out() -> None:
@@ -135,8 +176,9 @@ def test_any_reservation_is_a_filter_and_no_name() -> None:
 
 
 def test_tasks_only_leaves_the_number_of_nodes_open() -> None:
-    assert not [line for line in render(request(node_range=(1, None), tasks="4"))
-                if "--nodes" in line]
+    assert not [
+        line for line in render(request(node_range=(1, None), tasks="4")) if "--nodes" in line
+    ]
     assert "#SBATCH --nodes 2-4" in render(request(node_range=(2, None), tasks="4"))
 
 
@@ -154,8 +196,21 @@ def test_more_include_nodes_than_nodes() -> None:
 
 
 @pytest.mark.parametrize("key", ["partition", "qos", "account", "reservation"])
-@pytest.mark.parametrize("value", ["a\nb", "a\r#SBATCH -n 5", 'a" --wrap "x', "it's", "a\\b",
-                                   "a\x00b", "a\x1fb", "a\tb", "a\u2028b", "x" * 1025])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a\nb",
+        "a\r#SBATCH -n 5",
+        'a" --wrap "x',
+        "it's",
+        "a\\b",
+        "a\x00b",
+        "a\x1fb",
+        "a\tb",
+        "a\u2028b",
+        "x" * 1025,
+    ],
+)
 def test_values_that_could_end_the_line_are_refused(key: str, value: str) -> None:
     with pytest.raises(SchedulerPluginError) as caught:
         render(request(**{key: value}))
@@ -179,21 +234,25 @@ def test_a_value_is_one_word_on_one_line_or_refused(value: str) -> None:
 def test_job_names_are_safe(name: str, token: str) -> None:
     safe = safe_job_name(name, token)
     assert safe and len(safe) <= NAME_LIMIT
-    assert set(safe) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                            "_.,:;+@=-")
+    assert set(safe) <= set(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,:;+@=-"
+    )
     assert not safe.startswith("-")
     assert safe.endswith(token)
 
 
-@pytest.mark.parametrize(("name", "token", "safe"), [
-    ("pav_a,b ...", "", "pav_a,b__..."),
-    ("a  b\tc\n", "", "a__b__c"),
-    ("-x", "", "_x"),
-    ("$(rm -rf)/%j", "", "__rm__-rf___j"),
-    ("name", "t1", "name-t1"),
-    ("", "", "pav"),
-    ("n" * 300, "t1", "n" * (NAME_LIMIT - 3) + "-t1"),
-])
+@pytest.mark.parametrize(
+    ("name", "token", "safe"),
+    [
+        ("pav_a,b ...", "", "pav_a,b__..."),
+        ("a  b\tc\n", "", "a__b__c"),
+        ("-x", "", "_x"),
+        ("$(rm -rf)/%j", "", "__rm__-rf___j"),
+        ("name", "t1", "name-t1"),
+        ("", "", "pav"),
+        ("n" * 300, "t1", "n" * (NAME_LIMIT - 3) + "-t1"),
+    ],
+)
 def test_job_name(name: str, token: str, safe: str) -> None:
     assert safe_job_name(name, token) == safe
 
@@ -204,37 +263,63 @@ def test_bad_tokens(token: str) -> None:
         safe_job_name("x", token)
 
 
-@pytest.mark.parametrize(("features", "value"), [
-    ([], None),
-    (["a"], '"a"'),
-    (["a|b"], '"a|b"'),
-    (["a", "b"], '"a&b"'),
-    (["a|b", "c"], '"(a|b)&c"'),
-    (["c", "a|b", "d|e"], '"c&(a|b)&(d|e)"'),
-    ([" a | b "], '"a|b"'),
-    (["a", "a", "b|b"], '"a&b"'),
-])
+@pytest.mark.parametrize(
+    ("features", "value"),
+    [
+        ([], None),
+        (["a"], '"a"'),
+        (["a|b"], '"a|b"'),
+        (["a", "b"], '"a&b"'),
+        (["a|b", "c"], '"(a|b)&c"'),
+        (["c", "a|b", "d|e"], '"c&(a|b)&(d|e)"'),
+        ([" a | b "], '"a|b"'),
+        (["a", "a", "b|b"], '"a&b"'),
+    ],
+)
 def test_constraint(features: list[str], value: str | None) -> None:
     assert constraint(features) == value
 
 
-@pytest.mark.parametrize("feature", ["", "a&b", "a|", "a b", "(a)", "[a|b]", "a*2", "a,b", 'a"',
-                                     "a\n#SBATCH -n9"])
+@pytest.mark.parametrize(
+    "feature", ["", "a&b", "a|", "a b", "(a)", "[a|b]", "a*2", "a,b", 'a"', "a\n#SBATCH -n9"]
+)
 def test_bad_features(feature: str) -> None:
     with pytest.raises(SchedulerPluginError, match=r"slurm\.features"):
         constraint(["ok", feature])
 
 
-@pytest.mark.parametrize("option", ["--mem=4G", "-n 5", "--mail-user 'a b'", '--comment "x;y"',
-                                    " --exclusive ", "--gres=gpu:2 --mem 0"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--mem=4G",
+        "-n 5",
+        "--mail-user 'a b'",
+        '--comment "x;y"',
+        " --exclusive ",
+        "--gres=gpu:2 --mem 0",
+    ],
+)
 def test_users_options(option: str) -> None:
     assert extra_lines([option]) == [option.strip()]
 
 
-@pytest.mark.parametrize("option", [
-    "mem=4G", "#SBATCH --mem=4G", "--mem=4G\n--wrap=x", "--mem=4G\rx", "--comment 'a", '--x "a',
-    "--x \x00", "touch x", "--x \x1b[2J", "--qos ''", "--comment \"\" x", "--x a\\",
-])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "mem=4G",
+        "#SBATCH --mem=4G",
+        "--mem=4G\n--wrap=x",
+        "--mem=4G\rx",
+        "--comment 'a",
+        '--x "a',
+        "--x \x00",
+        "touch x",
+        "--x \x1b[2J",
+        "--qos ''",
+        '--comment "" x',
+        "--x a\\",
+    ],
+)
 def test_bad_users_options(option: str) -> None:
     with pytest.raises(SchedulerPluginError, match=r"slurm\.sbatch_extra"):
         extra_lines(["--ok", option])
@@ -267,16 +352,18 @@ text_or_list = st.one_of(st.text(max_size=20), st.none())
 
 @given(st.text(max_size=40), text_or_list, text_or_list, st.lists(st.text(max_size=20), max_size=2))
 def test_whatever_is_asked_for_every_line_is_a_directive(
-        name: str, partition: str | None, account: str | None, extra: list[str]) -> None:
+    name: str, partition: str | None, account: str | None, extra: list[str]
+) -> None:
     try:
-        lines = render(request({"sbatch_extra": extra}, name=name, partition=partition,
-                               account=account))
+        lines = render(
+            request({"sbatch_extra": extra}, name=name, partition=partition, account=account)
+        )
     except SchedulerPluginError:
         return
     for line in lines:
         assert line.splitlines() == [line]
         assert line.startswith("#SBATCH -")
-        shlex.split(line[len("#SBATCH "):])
+        shlex.split(line[len("#SBATCH ") :])
 
 
 # --- As Pavilion makes it ---
@@ -284,10 +371,16 @@ def test_whatever_is_asked_for_every_line_is_a_directive(
 
 def make(nodes: Any = None, node_range: Any = None, **values: Any) -> SbatchHeader:
     section = config(**values)
-    info = {name: {"name": name, "up": True, "available": True, "cpus": 8}
-            for name in ("n1", "n2")}
-    header = make_header(SbatchHeader, "pav_x y", section, SchedulerVariables(section, info),
-                         nodes, node_range, "#!/bin/sh")
+    info = {name: {"name": name, "up": True, "available": True, "cpus": 8} for name in ("n1", "n2")}
+    header = make_header(
+        SbatchHeader,
+        "pav_x y",
+        section,
+        SchedulerVariables(section, info),
+        nodes,
+        node_range,
+        "#!/bin/sh",
+    )
     assert isinstance(header, SbatchHeader)
     return header
 
@@ -305,8 +398,9 @@ def test_header_class_with_a_range_leaves_the_nodes_to_slurm() -> None:
     assert not [line for line in lines if line.startswith("#SBATCH -w")]
 
 
-@pytest.mark.parametrize(("given_value", "expected"), [
-    ("all", 8), ("50%", 4), ("3", 3), ("min", 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("given_value", "expected"), [("all", 8), ("50%", 4), ("3", 3), ("min", 1), (None, 1)]
+)
 def test_tasks_per_node_are_worked_out(given_value: str | None, expected: int) -> None:
     lines = make(node_range=(1, 1), tasks_per_node=given_value).get_lines()
     assert f"#SBATCH --ntasks-per-node {expected}" in lines

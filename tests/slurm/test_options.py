@@ -20,6 +20,7 @@ from pavilion.schedulers.time_limits import seconds_of, short_text
 @pytest.fixture
 def plugin() -> Any:
     from contract.fakes import active
+
     with active(Slurm()) as made:
         yield made
 
@@ -34,37 +35,52 @@ def lines(config: dict[str, Any]) -> list[str]:
     nodes, least = config["nodes"], config["min_nodes"]
     if nodes is None and config["tasks"] is None:
         nodes = 1
-    request = Request("t", config, least or nodes or 1, nodes, tuple(config["include_nodes"]),
-                      tuple(config["exclude_nodes"]))
-    return [line[len("#SBATCH "):] for line in render(request)]
+    request = Request(
+        "t",
+        config,
+        least or nodes or 1,
+        nodes,
+        tuple(config["include_nodes"]),
+        tuple(config["exclude_nodes"]),
+    )
+    return [line[len("#SBATCH ") :] for line in render(request)]
 
 
 # --- How they are read ---
 
 
-@pytest.mark.parametrize(("text", "options"), [
-    ("--ntasks=12", [("ntasks", "12")]), ("--ntasks 12", [("ntasks", "12")]),
-    ("-n 12", [("ntasks", "12")]), ("-n12", [("ntasks", "12")]),
-    ("--mem=20G --ntasks=12", [("mem", "20G"), ("ntasks", "12")]),
-    ("-Hn12", [("hold", None), ("ntasks", "12")]), ("--exclusive", [("exclusive", None)]),
-    ("--exclusive=user -N 2", [("exclusive", "user"), ("nodes", "2")]),
-    ("--nice -p gpu", [("nice", None), ("partition", "gpu")]),
-    ("-k -n 2", [("no-kill", None), ("ntasks", "2")]),
-    ("--comment='two words'", [("comment", "two words")]),
-    ("--comment \"two words\" -Q", [("comment", "two words"), ("quiet", None)]),
-    ("--dep=afterok:3", [("dep", "afterok:3")]), ("--depend=afterok:3", [
-        ("dependency", "afterok:3")]),
-    ("--reserv r1,r2", [("reservation", "r1,r2")]), ("--tasks-per-node=4", [
-        ("ntasks-per-node", "4")]),
-    # Whether a value may be in the next word was tried with sbatch 22.05.8, 25.11 and 26.05.
-    ("--export ALL,X=1 -n 2", [("export", "ALL,X=1"), ("ntasks", "2")]),
-    ("--wait-all-nodes 1", [("wait-all-nodes", "1")]), ("--context x", [("context", "x")]),
-    ("--oom-kill-step -n 2", [("oom-kill-step", None), ("ntasks", "2")]),
-    ("--comm x", [("comment", "x")]), ("--cluster=c2", [("clusters", "c2")]),
-    ("--not-yet-known=7", [("not-yet-known", "7")]), ("--not-yet-known 7 -n 2", [
-        ("not-yet-known", "7"), ("ntasks", "2")]),
-    # Ambiguous for sbatch too, which says so.
-    ("--ntask=2", [("ntask", "2")])])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("--ntasks=12", [("ntasks", "12")]),
+        ("--ntasks 12", [("ntasks", "12")]),
+        ("-n 12", [("ntasks", "12")]),
+        ("-n12", [("ntasks", "12")]),
+        ("--mem=20G --ntasks=12", [("mem", "20G"), ("ntasks", "12")]),
+        ("-Hn12", [("hold", None), ("ntasks", "12")]),
+        ("--exclusive", [("exclusive", None)]),
+        ("--exclusive=user -N 2", [("exclusive", "user"), ("nodes", "2")]),
+        ("--nice -p gpu", [("nice", None), ("partition", "gpu")]),
+        ("-k -n 2", [("no-kill", None), ("ntasks", "2")]),
+        ("--comment='two words'", [("comment", "two words")]),
+        ('--comment "two words" -Q', [("comment", "two words"), ("quiet", None)]),
+        ("--dep=afterok:3", [("dep", "afterok:3")]),
+        ("--depend=afterok:3", [("dependency", "afterok:3")]),
+        ("--reserv r1,r2", [("reservation", "r1,r2")]),
+        ("--tasks-per-node=4", [("ntasks-per-node", "4")]),
+        # Whether a value may be in the next word was tried with sbatch 22.05.8, 25.11 and 26.05.
+        ("--export ALL,X=1 -n 2", [("export", "ALL,X=1"), ("ntasks", "2")]),
+        ("--wait-all-nodes 1", [("wait-all-nodes", "1")]),
+        ("--context x", [("context", "x")]),
+        ("--oom-kill-step -n 2", [("oom-kill-step", None), ("ntasks", "2")]),
+        ("--comm x", [("comment", "x")]),
+        ("--cluster=c2", [("clusters", "c2")]),
+        ("--not-yet-known=7", [("not-yet-known", "7")]),
+        ("--not-yet-known 7 -n 2", [("not-yet-known", "7"), ("ntasks", "2")]),
+        # Ambiguous for sbatch too, which says so.
+        ("--ntask=2", [("ntask", "2")]),
+    ],
+)
 def test_every_spelling_is_read(text: str, options: list[tuple[str, str | None]]) -> None:
     found = read_options(text)
     if text.startswith("--dep="):
@@ -79,9 +95,21 @@ def test_nothing_that_a_user_writes_crashes(text: str) -> None:
     options_of([text])
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("30", 1800), ("0:30", 60), ("10:30", 660), ("1:00:00", 3600), ("1-0", 86400),
-    ("1-12:30", 131400), ("2-0:0:1", 172860), ("UNLIMITED", None), ("x", None), ("0", None)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 1800),
+        ("0:30", 60),
+        ("10:30", 660),
+        ("1:00:00", 3600),
+        ("1-0", 86400),
+        ("1-12:30", 131400),
+        ("2-0:0:1", 172860),
+        ("UNLIMITED", None),
+        ("x", None),
+        ("0", None),
+    ],
+)
 def test_slurms_time_limits(text: str, seconds: int | None) -> None:
     assert slurm_seconds(text) == seconds
 
@@ -89,8 +117,9 @@ def test_slurms_time_limits(text: str, seconds: int | None) -> None:
 # --- What they change ---
 
 
-@pytest.mark.parametrize("option", ["--ntasks=12", "-n 12", "-n12", "--ntasks 12",
-                                    "--mem=20G --ntasks=12"])
+@pytest.mark.parametrize(
+    "option", ["--ntasks=12", "-n 12", "-n12", "--ntasks 12", "--mem=20G --ntasks=12"]
+)
 def test_a_number_of_tasks_takes_the_place_of_ours(plugin: Slurm, option: str) -> None:
     config = settled(plugin, option, nodes="1")
     assert config["tasks"] == 12
@@ -100,20 +129,35 @@ def test_a_number_of_tasks_takes_the_place_of_ours(plugin: Slurm, option: str) -
     assert "--nodes 1" in text
 
 
-@pytest.mark.parametrize(("option", "key", "value", "gone"), [
-    ("--ntasks-per-node=4", "tasks_per_node", 4, "--ntasks-per-node 1"),
-    ("--tasks-per-node 4", "tasks_per_node", 4, "--ntasks-per-node 1"),
-    ("-N 3", "nodes", 3, "--nodes 2"), ("--nodes=2-4", "min_nodes", 2, "--nodes 2"),
-    ("-p gpu", "partition", "gpu", '-p "cpu"'), ("-q high", "qos", "high", '--qos "low"'),
-    ("-Aacct", "account", "acct", '--account "mine"'),
-    ("--reservation=r1", "reservation", "r1", '--reservation "r0"'),
-    ("-S 2", "core_spec", "2", "--core-spec 1"),
-    ("-x n[1-2]", "exclude_nodes", ["n1", "n2"], "-x n9"),
-    ("-J mine", "nodes", 2, '--job-name "t"'), ("--requeue", "nodes", 2, "--no-requeue")])
-def test_each_option_takes_the_place_of_our_line(plugin: Slurm, option: str, key: str, value: Any,
-                                                 gone: str) -> None:
-    ours = {"nodes": "2", "partition": "cpu", "qos": "low", "account": "mine",
-            "reservation": "r0", "core_spec": "1", "exclude_nodes": "n9"}
+@pytest.mark.parametrize(
+    ("option", "key", "value", "gone"),
+    [
+        ("--ntasks-per-node=4", "tasks_per_node", 4, "--ntasks-per-node 1"),
+        ("--tasks-per-node 4", "tasks_per_node", 4, "--ntasks-per-node 1"),
+        ("-N 3", "nodes", 3, "--nodes 2"),
+        ("--nodes=2-4", "min_nodes", 2, "--nodes 2"),
+        ("-p gpu", "partition", "gpu", '-p "cpu"'),
+        ("-q high", "qos", "high", '--qos "low"'),
+        ("-Aacct", "account", "acct", '--account "mine"'),
+        ("--reservation=r1", "reservation", "r1", '--reservation "r0"'),
+        ("-S 2", "core_spec", "2", "--core-spec 1"),
+        ("-x n[1-2]", "exclude_nodes", ["n1", "n2"], "-x n9"),
+        ("-J mine", "nodes", 2, '--job-name "t"'),
+        ("--requeue", "nodes", 2, "--no-requeue"),
+    ],
+)
+def test_each_option_takes_the_place_of_our_line(
+    plugin: Slurm, option: str, key: str, value: Any, gone: str
+) -> None:
+    ours = {
+        "nodes": "2",
+        "partition": "cpu",
+        "qos": "low",
+        "account": "mine",
+        "reservation": "r0",
+        "core_spec": "1",
+        "exclude_nodes": "n9",
+    }
     before = lines(settled(plugin, **ours))
     assert gone in before
     config = settled(plugin, option, **ours)
@@ -132,19 +176,31 @@ def test_a_time_limit_is_what_plans_show(plugin: Slurm) -> None:
 def test_no_time_limit(plugin: Slurm, option: str) -> None:
     config = settled(plugin, option)
     assert short_text(config["time_limit"]) == "unlimited"
-    assert config["time_limit"] > 10 ** 6
+    assert config["time_limit"] > 10**6
     assert lines(config)[-1] == option
 
 
-@pytest.mark.parametrize(("option", "features"), [
-    ("-C a", ["a"]), ("--constraint=a&b", ["a", "b"]), ("-C '(a|b)&c'", ["a|b", "c"]),
-    ("-C a|b", ["a|b"]), ("-C 'a|b&c'", []), ("-C '[a|b]'", []), ("-C 'a*2'", [])])
-def test_constraints_that_are_understood_choose_nodes(plugin: Slurm, option: str,
-                                                      features: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "features"),
+    [
+        ("-C a", ["a"]),
+        ("--constraint=a&b", ["a", "b"]),
+        ("-C '(a|b)&c'", ["a|b", "c"]),
+        ("-C a|b", ["a|b"]),
+        ("-C 'a|b&c'", []),
+        ("-C '[a|b]'", []),
+        ("-C 'a*2'", []),
+    ],
+)
+def test_constraints_that_are_understood_choose_nodes(
+    plugin: Slurm, option: str, features: list[str]
+) -> None:
     config = settled(plugin, option, slurm={"features": ["z"]})
     assert config["slurm"]["features"] == features
     assert [line for line in lines(config) if "onstraint" in line or line.startswith("-C")] in (
-        [option], [option.replace('"', "'")])
+        [option],
+        [option.replace('"', "'")],
+    )
 
 
 def test_a_list_of_nodes(plugin: Slurm) -> None:
@@ -165,11 +221,28 @@ def test_what_was_not_given_stays(plugin: Slurm) -> None:
     assert plugin._settled(same) is same
 
 
-@pytest.mark.parametrize("option", [
-    "--array=0-3", "-a0-3", "-a 0-3", "--arr 1", "--mem=4G --array=0", "--test-only", "--wait",
-    "-W",
-    "--wrap=hostname", "--help", "-h", "--usage", "--version", "-V", "-F nodes.txt",
-    "--nodefile=x", "-w ./nodes.txt"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--array=0-3",
+        "-a0-3",
+        "-a 0-3",
+        "--arr 1",
+        "--mem=4G --array=0",
+        "--test-only",
+        "--wait",
+        "-W",
+        "--wrap=hostname",
+        "--help",
+        "-h",
+        "--usage",
+        "--version",
+        "-V",
+        "-F nodes.txt",
+        "--nodefile=x",
+        "-w ./nodes.txt",
+    ],
+)
 def test_what_cannot_be_used_is_refused_with_the_reason(plugin: Slurm, option: str) -> None:
     with pytest.raises(SchedConfigError) as caught:
         settled(plugin, option)
@@ -188,16 +261,18 @@ def test_an_option_in_two_items(plugin: Slurm) -> None:
         settled(plugin, "-n", "12")
 
 
-@pytest.mark.parametrize("schedule", [{"tasks": "2", "nodes": "4"}, {"tasks": "1", "nodes": "3",
-                                                                      "min_nodes": "2"}])
+@pytest.mark.parametrize(
+    "schedule", [{"tasks": "2", "nodes": "4"}, {"tasks": "1", "nodes": "3", "min_nodes": "2"}]
+)
 def test_fewer_tasks_than_nodes_are_refused(plugin: Slurm, schedule: dict[str, Any]) -> None:
     with pytest.raises(SchedConfigError, match=r"schedule\.tasks is"):
         settled(plugin, **schedule)
     assert settled(plugin, tasks="2", nodes="4", min_nodes="1")["tasks"] == 2
 
 
-@pytest.mark.parametrize(("key", "option"), [("partition", "-p"), ("reservation", "--reservation"),
-                                             ("qos", "--qos")])
+@pytest.mark.parametrize(
+    ("key", "option"), [("partition", "-p"), ("reservation", "--reservation"), ("qos", "--qos")]
+)
 def test_blanks_in_a_list_of_names(plugin: Slurm, key: str, option: str) -> None:
     assert f'{option} "a,b"' in lines(settled(plugin, **{key: "a , b"}))
 
@@ -211,16 +286,20 @@ def site(slurm: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield made
 
 
-@pytest.mark.parametrize(("options", "schedule", "recorded"), [
-    (["--ntasks=3"], {"nodes": "1"}, {"num_tasks": "3", "num_nodes": "1"}),
-    (["-n4 --mem=100"], {"nodes": "2"}, {"num_tasks": "4"}),
-    (["-N 2"], {"nodes": "1"}, {"num_nodes": "2"}),
-    (["--ntasks-per-node 2"], {"nodes": "2"}, {"num_tasks": "4"}),
-    (["--time=30"], {}, {"time_limit": "30:00"}),
-    (["-p alt"], {"partition": "main"}, {"partition": "alt"})])
-def test_slurm_gets_what_the_user_asked_for(site: Site, options: list[str],
-                                            schedule: dict[str, Any], recorded: dict[str, str]
-                                            ) -> None:
+@pytest.mark.parametrize(
+    ("options", "schedule", "recorded"),
+    [
+        (["--ntasks=3"], {"nodes": "1"}, {"num_tasks": "3", "num_nodes": "1"}),
+        (["-n4 --mem=100"], {"nodes": "2"}, {"num_tasks": "4"}),
+        (["-N 2"], {"nodes": "1"}, {"num_nodes": "2"}),
+        (["--ntasks-per-node 2"], {"nodes": "2"}, {"num_tasks": "4"}),
+        (["--time=30"], {}, {"time_limit": "30:00"}),
+        (["-p alt"], {"partition": "main"}, {"partition": "alt"}),
+    ],
+)
+def test_slurm_gets_what_the_user_asked_for(
+    site: Site, options: list[str], schedule: dict[str, Any], recorded: dict[str, str]
+) -> None:
     test = site.start({**schedule, "slurm": {"sbatch_extra": options}})
     found = site.recorded(test)
     # Of a job that waits, Slurm shows a range.
@@ -228,10 +307,12 @@ def test_slurm_gets_what_the_user_asked_for(site: Site, options: list[str],
     assert {key: found[key] for key in recorded} == recorded
 
 
-@pytest.mark.parametrize("schedule", [{"nodes": "all"}, {"nodes": "50%"},
-                                      {"nodes": "all", "chunking": {"size": "3"}}])
-def test_fewer_tasks_than_a_share_of_the_nodes_are_refused(site: Site, schedule: dict[str, Any]
-                                                           ) -> None:
+@pytest.mark.parametrize(
+    "schedule", [{"nodes": "all"}, {"nodes": "50%"}, {"nodes": "all", "chunking": {"size": "3"}}]
+)
+def test_fewer_tasks_than_a_share_of_the_nodes_are_refused(
+    site: Site, schedule: dict[str, Any]
+) -> None:
     test = site.test({**schedule, "tasks": "2"})
     plan = site.plugin.plan_tests([test])  # type: ignore[list-item]
     assert [error.tests for error in plan.errors] == [[test]] and not plan.jobs
@@ -243,7 +324,10 @@ def test_fewer_tasks_than_a_share_of_the_nodes_are_refused(site: Site, schedule:
 
 def test_a_list_of_partitions_with_a_blank(site: Site) -> None:
     assert site.recorded(site.start({"partition": "main, alt"}))["partition"] in (
-        "main", "alt", "main,alt")
+        "main",
+        "alt",
+        "main,alt",
+    )
 
 
 def test_a_name_of_the_users_own(site: Site) -> None:

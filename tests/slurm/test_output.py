@@ -15,12 +15,15 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.schedulers.plugins.slurm.output import output_options, settle_output
 
 
-@pytest.mark.parametrize(("path", "options"), [
-    ("/a/b c/sched.log", ["--output=/a/b c/sched.log"]),
-    ("/a/100%/%j.log", ["--output=/a/100%%/%%j.log"]),
-    ("/a/x\\y/sched.log", ["--chdir=/a/x\\y"]),
-    ("/a/x\\y/%j/sched.log", ["--chdir=/a/x\\y/%j"]),
-])
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("/a/b c/sched.log", ["--output=/a/b c/sched.log"]),
+        ("/a/100%/%j.log", ["--output=/a/100%%/%%j.log"]),
+        ("/a/x\\y/sched.log", ["--chdir=/a/x\\y"]),
+        ("/a/x\\y/%j/sched.log", ["--chdir=/a/x\\y/%j"]),
+    ],
+)
 def test_paths_are_no_patterns(path: str, options: list[str]) -> None:
     assert output_options(Path(path)) == options
 
@@ -59,8 +62,9 @@ def test_a_log_gets_its_name_once(tmp_path: Path) -> None:
     assert log.read_text() == "first" and written.read_text() == "second"
 
 
-def test_a_log_of_another_user_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                             ) -> None:
+def test_a_log_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "x\\y"
     folder.mkdir()
     (folder / "slurm-7.out").write_text("")
@@ -96,7 +100,8 @@ def test_what_keeps_a_job_from_its_launch_is_in_its_log(odd_site: Site) -> None:
     odd_site.cluster.fail_prolog(True)
     try:
         test = odd_site.start({"include_nodes": "node03", "nodes": "1"})
-        odd_site.wait_status(test, "SCHED_ERROR", "could not be launched on node03"
-                             + (f": {said}" if said else ""))
+        odd_site.wait_status(
+            test, "SCHED_ERROR", "could not be launched on node03" + (f": {said}" if said else "")
+        )
     finally:
         odd_site.cluster.fail_prolog(False)

@@ -49,9 +49,19 @@ def table(*rows: list[str], header: str = "A B") -> str:
 
 
 def job_text(**fields: str) -> list[str]:
-    values = {"id": "1", "array": fields.get("id", "1"), "het": "N/A", "state": "RUNNING",
-              "exit_code": "0", "restarts": "0", "partition": "main", "reason": "None",
-              "name": "x", "comment": "(null)", **fields}
+    values = {
+        "id": "1",
+        "array": fields.get("id", "1"),
+        "het": "N/A",
+        "state": "RUNNING",
+        "exit_code": "0",
+        "restarts": "0",
+        "partition": "main",
+        "reason": "None",
+        "name": "x",
+        "comment": "(null)",
+        **fields,
+    }
     return [values.get(key, "") for key in JOB_FIELDS]
 
 
@@ -64,7 +74,9 @@ def job_table(*rows: list[str]) -> str:
 
 def test_rows_without_the_header() -> None:
     assert parse_table(table(["1", "x"], ["2", "y z"]), 2, "cmd") == (
-        [["1", "x"], ["2", "y z"]], [])
+        [["1", "x"], ["2", "y z"]],
+        [],
+    )
 
 
 def test_no_rows_is_an_answer_and_no_text_is_none() -> None:
@@ -91,7 +103,8 @@ def test_rows_with_other_numbers_of_fields_are_refused_and_reported() -> None:
     rows, refused = parse_table(text, 3, "squeue")
     assert [row[0] for row in rows] == ["1", "2"]
     assert [(row.problem, row.job_id) for row in refused] == [
-        ("2 fields where 3 were asked for", "17")]
+        ("2 fields where 3 were asked for", "17")
+    ]
     assert "17" in refused[0].text
 
 
@@ -110,8 +123,7 @@ def test_an_answer_without_header_is_none() -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("name", ["jobs", "nodes", "jobs_none"])
-def test_a_cut_at_any_place_is_noticed_unless_it_leaves_whole_rows(name: str,
-                                                                   release: str) -> None:
+def test_a_cut_at_any_place_is_noticed_unless_it_leaves_whole_rows(name: str, release: str) -> None:
     text = captured(name, release)
     width = len(NODE_FIELDS if name == "nodes" else JOB_FIELDS)
     whole, _ = parse_table(text, width, "cmd")
@@ -122,7 +134,7 @@ def test_a_cut_at_any_place_is_noticed_unless_it_leaves_whole_rows(name: str,
             continue
         # The one kind of cut that cannot be seen.
         assert text[:length].endswith(f"{ROW_END}\n") and not refused
-        assert rows == whole[:len(rows)]
+        assert rows == whole[: len(rows)]
 
 
 @given(st.text(max_size=200))
@@ -131,8 +143,9 @@ def test_garbage_gives_no_rows(text: str) -> None:
         parse_table(text.replace(ROW_END, ""), 3, "squeue")
 
 
-plain = st.text(st.characters(exclude_characters=FIELD_END + ROW_END, exclude_categories=["Cs"]),
-                max_size=8)
+plain = st.text(
+    st.characters(exclude_characters=FIELD_END + ROW_END, exclude_categories=["Cs"]), max_size=8
+)
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**6).map(str), plain, plain).map(list), max_size=6))
@@ -144,8 +157,10 @@ def test_what_is_printed_is_read(rows: list[list[str]]) -> None:
 
 
 def test_a_reason_cannot_change_a_state() -> None:
-    for nodes in (parse_nodes(captured("nodes_mixed"))[0],
-                  parse_scontrol_nodes(captured("nodes_scontrol_mixed"))[0]):
+    for nodes in (
+        parse_nodes(captured("nodes_mixed"))[0],
+        parse_scontrol_nodes(captured("nodes_scontrol_mixed"))[0],
+    ):
         node03 = next(node for node in nodes if node.name == "node03")
         assert (node03.state.upper(), node03.reason) == ("IDLE+DRAIN", "x State=IDLE foo")
 
@@ -154,8 +169,15 @@ def test_nodes_of_other_releases() -> None:
     old, refused = parse_scontrol_nodes(written("nodes_scontrol_20.11.txt"))
     assert refused == []
     assert old == [
-        Node("n01", "IDLE+DRAIN", 32, 192000 * MIB, ("knl", "cache"), ("batch", "debug"),
-             "bad RealMemory=1 State=IDLE dimm"),
+        Node(
+            "n01",
+            "IDLE+DRAIN",
+            32,
+            192000 * MIB,
+            ("knl", "cache"),
+            ("batch", "debug"),
+            "bad RealMemory=1 State=IDLE dimm",
+        ),
         Node("n02", "DOWN*+CLOUD", 32, 192000 * MIB, (), ("batch",), "Not responding"),
         Node("n03", "MIXED#", 32, 192000 * MIB, ("a",), (), ""),
     ]
@@ -163,15 +185,26 @@ def test_nodes_of_other_releases() -> None:
     assert refused == []
     assert [(node.name, node.state, node.partitions) for node in new] == [
         ("c1", "IDLE+MAINTENANCE+RESERVED+DYNAMIC_NORM", ("batch",)),
-        ("c2", "IDLE+CLOUD+POWERED_DOWN", ("batch", "long"))]
+        ("c2", "IDLE+CLOUD+POWERED_DOWN", ("batch", "long")),
+    ]
 
 
 def test_nodes_as_scontrol_printed_them_before_21_08() -> None:
     """Lines that people published; see tests/data/slurm/old/README.md."""
     nodes, refused = parse_scontrol_nodes((DATA / "old" / "nodes.txt").read_text())
     assert refused == []
-    assert [(node.name, node.state, node.cpus, node.mem // MIB, ",".join(node.features),
-             ",".join(node.partitions), node.reason) for node in nodes] == [
+    assert [
+        (
+            node.name,
+            node.state,
+            node.cpus,
+            node.mem // MIB,
+            ",".join(node.features),
+            ",".join(node.partitions),
+            node.reason,
+        )
+        for node in nodes
+    ] == [
         ("a01", "IDLE", 40, 1, "", "", ""),
         ("a02", "IDLE", 1, 1, "", "", ""),
         ("a03", "MAINT", 8, 24018, "", "", "Node unexpectedly rebooted"),
@@ -191,9 +224,19 @@ def test_nodes_as_scontrol_printed_them_before_21_08() -> None:
     ]
 
 
-ATTRIBUTES = ("Arch=x86_64", "CPUTot=4", "AvailableFeatures=a,b", "NodeHostName=h", "RealMemory=9",
-              "AllocMem=0", "State=IDLE+DRAIN", "MCS_label=N/A", "NextState=RESUME",
-              "Partitions=p,q", "NewInAnotherRelease=State:x")
+ATTRIBUTES = (
+    "Arch=x86_64",
+    "CPUTot=4",
+    "AvailableFeatures=a,b",
+    "NodeHostName=h",
+    "RealMemory=9",
+    "AllocMem=0",
+    "State=IDLE+DRAIN",
+    "MCS_label=N/A",
+    "NextState=RESUME",
+    "Partitions=p,q",
+    "NewInAnotherRelease=State:x",
+)
 
 
 @given(st.permutations(ATTRIBUTES), st.sets(st.sampled_from(ATTRIBUTES)))
@@ -201,47 +244,81 @@ def test_any_attribute_may_be_missing_or_elsewhere(attributes: list[str], gone: 
     left = [one for one in attributes if one not in gone or one.startswith("State=")]
     nodes, refused = parse_scontrol_nodes(f"NodeName=n1 {' '.join(left)} Reason=bad State=IDLE\n")
     assert refused == []
-    assert nodes == [Node("n1", "IDLE+DRAIN", 4 if "CPUTot=4" in left else 0,
-                          9 * MIB if "RealMemory=9" in left else 0,
-                          ("a", "b") if "AvailableFeatures=a,b" in left else (),
-                          ("p", "q") if "Partitions=p,q" in left else (), "bad State=IDLE")]
+    assert nodes == [
+        Node(
+            "n1",
+            "IDLE+DRAIN",
+            4 if "CPUTot=4" in left else 0,
+            9 * MIB if "RealMemory=9" in left else 0,
+            ("a", "b") if "AvailableFeatures=a,b" in left else (),
+            ("p", "q") if "Partitions=p,q" in left else (),
+            "bad State=IDLE",
+        )
+    ]
 
 
-LINE = ("NodeName=n1 Arch=x86_64 CPUTot=4 OS={system} RealMemory=9 AllocMem=0 State=DOWN "
-        "MCS_label=N/A Partitions=p BootTime=None{written}\n")
+LINE = (
+    "NodeName=n1 Arch=x86_64 CPUTot=4 OS={system} RealMemory=9 AllocMem=0 State=DOWN "
+    "MCS_label=N/A Partitions=p BootTime=None{written}\n"
+)
 
 
-@pytest.mark.parametrize(("system", "written_text", "reason"), [
-    ("Linux 5.4.0 #1 SMP State=IDLE Partitions=x", "", ""),
-    ("Linux Reason=x Comment=y", " Reason=mine", "mine"),
-    ("Linux", " Reason=x RealMemory=1 AllocMem=0 State=IDLE OS=y [root@2026-01-01T00:00:00]",
-     "x RealMemory=1 AllocMem=0 State=IDLE OS=y"),
-    ("Linux", " Reason=one [root@2026-01-01T00:00:00]        two State=IDLE Comment=z",
-     "one\ntwo State=IDLE"),
-    ("Linux", " Reason=x Comment=y [a@2026-01-01T00:00:00]", "x Comment=y"),
-    ("Linux", " Reason=why InstanceId=i-1 InstanceType=t Topology=leaf:s1", "why"),
-    # No reason, but texts that look like one.
-    ("Linux", " Comment=State=IDLE [root@x] Reason=none Extra={\"a\": 1}", ""),
-    ("Linux", " Extra=a=b State=IDLE Reason=no", ""),
-    ("Linux", " Reason=(null)", ""),
-])
+@pytest.mark.parametrize(
+    ("system", "written_text", "reason"),
+    [
+        ("Linux 5.4.0 #1 SMP State=IDLE Partitions=x", "", ""),
+        ("Linux Reason=x Comment=y", " Reason=mine", "mine"),
+        (
+            "Linux",
+            " Reason=x RealMemory=1 AllocMem=0 State=IDLE OS=y [root@2026-01-01T00:00:00]",
+            "x RealMemory=1 AllocMem=0 State=IDLE OS=y",
+        ),
+        (
+            "Linux",
+            " Reason=one [root@2026-01-01T00:00:00]        two State=IDLE Comment=z",
+            "one\ntwo State=IDLE",
+        ),
+        ("Linux", " Reason=x Comment=y [a@2026-01-01T00:00:00]", "x Comment=y"),
+        ("Linux", " Reason=why InstanceId=i-1 InstanceType=t Topology=leaf:s1", "why"),
+        # No reason, but texts that look like one.
+        ("Linux", ' Comment=State=IDLE [root@x] Reason=none Extra={"a": 1}', ""),
+        ("Linux", " Extra=a=b State=IDLE Reason=no", ""),
+        ("Linux", " Reason=(null)", ""),
+    ],
+)
 def test_free_text_is_never_a_key(system: str, written_text: str, reason: str) -> None:
     nodes, refused = parse_scontrol_nodes(LINE.format(system=system, written=written_text))
     assert refused == []
     assert nodes == [Node("n1", "DOWN", 4, 9 * MIB, (), ("p",), reason)]
 
 
-free_text = st.lists(st.sampled_from(
-    ["State=IDLE", "RealMemory=1 AllocMem=0 ", "Reason=", "Comment=", "OS=Linux", "NodeName=x",
-     "[root@2026-01-01T00:00:00]", "Partitions=y", "        ", "dimm", "="]), max_size=6
+free_text = st.lists(
+    st.sampled_from(
+        [
+            "State=IDLE",
+            "RealMemory=1 AllocMem=0 ",
+            "Reason=",
+            "Comment=",
+            "OS=Linux",
+            "NodeName=x",
+            "[root@2026-01-01T00:00:00]",
+            "Partitions=y",
+            "        ",
+            "dimm",
+            "=",
+        ]
+    ),
+    max_size=6,
 ).map(" ".join)
 
 
 @example("RealMemory=1 AllocMem=0  State=IDLE Reason=", "", "")
 @given(free_text, free_text, free_text)
 def test_no_text_of_anybody_makes_a_node_idle(system: str, reason: str, comment: str) -> None:
-    text = LINE.format(system=f"Linux {system}", written=f" Reason={reason} [root@2026-01-01T00:"
-                       f"00:00] Comment={comment}")
+    text = LINE.format(
+        system=f"Linux {system}",
+        written=f" Reason={reason} [root@2026-01-01T00:00:00] Comment={comment}",
+    )
     nodes, refused = parse_scontrol_nodes(f"{text}NodeName=n2 State=IDLE\n")
     # Where it cannot be told, the node is left out.
     assert len(nodes) + len(refused) == 2
@@ -252,29 +329,39 @@ def test_the_default_partition_wherever_scontrol_puts_it() -> None:
     assert default_of_partitions("PartitionName=a Default=NO\nPartitionName=b Default=YES\n") == "b"
     assert default_of_partitions("PartitionName=a Nodes=n1 Default=YES MaxNodes=1\n") == "a"
     # Before 17.11, with attributes of its own.
-    assert default_of_partitions(
-        "PartitionName=debug AllowGroups=ALL AllocNodes=ALL Default=YES Midplanes=x "
-        "DefaultTime=NONE Priority=1 Shared=NO State=UP SelectTypeParameters=N/A\n") == "debug"
+    assert (
+        default_of_partitions(
+            "PartitionName=debug AllowGroups=ALL AllocNodes=ALL Default=YES Midplanes=x "
+            "DefaultTime=NONE Priority=1 Shared=NO State=UP SelectTypeParameters=N/A\n"
+        )
+        == "debug"
+    )
     assert default_of_partitions("PartitionName=a Default=NO\n\n") == ""
     assert default_of_partitions("") == ""
 
 
-@pytest.mark.parametrize(("state", "reason", "why"), [
-    ("idle+drain", "Prolog error : Prolog error",
-     "drained by an administrator (DRAIN): Prolog error"),
-    ("down", "x : Not responding : x : Not responding", "down (DOWN): x : Not responding"),
-    ("idle+drain", "a : b", "drained by an administrator (DRAIN): a : b"),
-    # What was the reason once is not why these are not available.
-    ("allocated", "Not responding", "in use (ALLOCATED)"),
-    ("mixed", "disk", "partly in use (MIXED)"),
-    ("idle+completing", "disk", "still cleaning up after a job (COMPLETING)"),
-    ("idle+reserved", "disk", "reserved (RESERVED)"),
-    ("idle+maintenance+reserved", "disk", "in maintenance (MAINTENANCE)"),
-    ("idle+not_responding", "disk", "not responding (NOT_RESPONDING)"),
-    ("unknown", "disk", "not heard of since the controller started (UNKNOWN)"),
-    ("idle", "disk", ""),
-    ("idle+shiny", "disk", "in a state that is not known here (SHINY): disk"),
-])
+@pytest.mark.parametrize(
+    ("state", "reason", "why"),
+    [
+        (
+            "idle+drain",
+            "Prolog error : Prolog error",
+            "drained by an administrator (DRAIN): Prolog error",
+        ),
+        ("down", "x : Not responding : x : Not responding", "down (DOWN): x : Not responding"),
+        ("idle+drain", "a : b", "drained by an administrator (DRAIN): a : b"),
+        # What was the reason once is not why these are not available.
+        ("allocated", "Not responding", "in use (ALLOCATED)"),
+        ("mixed", "disk", "partly in use (MIXED)"),
+        ("idle+completing", "disk", "still cleaning up after a job (COMPLETING)"),
+        ("idle+reserved", "disk", "reserved (RESERVED)"),
+        ("idle+maintenance+reserved", "disk", "in maintenance (MAINTENANCE)"),
+        ("idle+not_responding", "disk", "not responding (NOT_RESPONDING)"),
+        ("unknown", "disk", "not heard of since the controller started (UNKNOWN)"),
+        ("idle", "disk", ""),
+        ("idle+shiny", "disk", "in a state that is not known here (SHINY): disk"),
+    ],
+)
 def test_a_reason_is_shown_where_it_is_one(state: str, reason: str, why: str) -> None:
     rules = NodeRules(["IDLE", "ALLOCATED", "MIXED"], ["IDLE"], [])
     node = Node("n1", state, 4, MIB, (), ("p",), reason)
@@ -282,8 +369,11 @@ def test_a_reason_is_shown_where_it_is_one(state: str, reason: str, why: str) ->
 
 
 def test_reasons_of_drained_nodes_are_told_once() -> None:
-    text = table(["idle+drain", "n[1-2]", "Prolog error : Prolog error"], ["idle", "n3", "old"],
-                 header="STATECOMPLETE NODELIST REASON")
+    text = table(
+        ["idle+drain", "n[1-2]", "Prolog error : Prolog error"],
+        ["idle", "n3", "old"],
+        header="STATECOMPLETE NODELIST REASON",
+    )
     assert parse_drained(text) == {"n1": "Prolog error", "n2": "Prolog error"}
 
 
@@ -300,8 +390,10 @@ def test_scontrol_nodes_that_are_cut_or_garbled() -> None:
 def test_rows_of_nodes_that_make_no_sense_are_refused() -> None:
     good = ["idle", "4", "2000", "a", "main", "n[1-2]", "none"]
     header = "STATECOMPLETE CPUS MEMORY AVAIL_FEATURES PARTITION NODELIST REASON"
-    bad = [["idle", "many", "2000", "a", "main", "n3", "none"],
-           ["idle", "4", "2000", "a", "main", "n[3-", "none"]]
+    bad = [
+        ["idle", "many", "2000", "a", "main", "n3", "none"],
+        ["idle", "4", "2000", "a", "main", "n[3-", "none"],
+    ]
     nodes, refused = parse_nodes(table(good, *bad, header=header))
     assert [node.name for node in nodes] == ["n1", "n2"]
     assert len(refused) == 2 and "never closed" in refused[1].problem
@@ -309,27 +401,46 @@ def test_rows_of_nodes_that_make_no_sense_are_refused() -> None:
 
 def test_a_node_in_several_partitions_and_groups() -> None:
     header = "STATECOMPLETE CPUS MEMORY AVAIL_FEATURES PARTITION NODELIST REASON"
-    text = table(["idle", "4", "2000", "(null)", "a*", "n[1-4]", "none"],
-                 ["idle", "4", "2000", "(null)", "b", "n[3-6]", "none"],
-                 ["idle", "4", "2000", "(null)", "c", "n[4-5]", "none"],
-                 ["idle", "4", "2000", "(null)", "c", "n4", "none"], header=header)
+    text = table(
+        ["idle", "4", "2000", "(null)", "a*", "n[1-4]", "none"],
+        ["idle", "4", "2000", "(null)", "b", "n[3-6]", "none"],
+        ["idle", "4", "2000", "(null)", "c", "n[4-5]", "none"],
+        ["idle", "4", "2000", "(null)", "c", "n4", "none"],
+        header=header,
+    )
     nodes, _ = parse_nodes(text)
     assert {node.name: "".join(node.partitions) for node in nodes} == {
-        "n1": "a", "n2": "a", "n3": "ab", "n4": "abc", "n5": "bc", "n6": "b"}
+        "n1": "a",
+        "n2": "a",
+        "n3": "ab",
+        "n4": "abc",
+        "n5": "bc",
+        "n6": "b",
+    }
 
 
 def test_node_info_passes_the_inventory_check() -> None:
     rules = NodeRules(["IDLE"], ["IDLE"], ["RESERVED"])
     nodes, _ = parse_nodes(captured("nodes"))
     held = reservations_by_node(parse_reservations(captured("reservations"))[0])
-    infos = {node.name: node_info(node, rules.judge(node.state), held.get(node.name, ()))
-             for node in nodes}
+    infos = {
+        node.name: node_info(node, rules.judge(node.state), held.get(node.name, ()))
+        for node in nodes
+    }
     for info in infos.values():
         check_node("slurm", None, info)
     assert infos["node05"] == {
-        "name": "node05", "up": True, "available": True, "cpus": 8, "mem": 4000 * MIB,
-        "partitions": ["main", "alt"], "reservations": ["later"], "features": ["b"],
-        "states": ["IDLE"], "why": ""}
+        "name": "node05",
+        "up": True,
+        "available": True,
+        "cpus": 8,
+        "mem": 4000 * MIB,
+        "partitions": ["main", "alt"],
+        "reservations": ["later"],
+        "features": ["b"],
+        "states": ["IDLE"],
+        "why": "",
+    }
     assert infos["node02"]["why"] == "drained by an administrator (DRAIN): x State=IDLE foo"
     assert infos["node06"]["reservations"] == ["plain", "later"]
     # Nothing is shared: changing one node's data leaves the others alone.
@@ -363,7 +474,8 @@ def test_reservation_problems() -> None:
     found, _ = parse_reservations(captured("reservations"))
     assert reservation_problem("mnt", found) is None
     assert "is not active: it holds from 2026-11-28T19:41:39" in str(
-        reservation_problem("later", found))
+        reservation_problem("later", found)
+    )
     assert "Did you mean 'plain'?" in str(reservation_problem("plane", found))
     assert "There are: later, mnt, plain." in str(reservation_problem("xyz", found))
     assert "There are none." in str(reservation_problem("xyz", []))
@@ -381,10 +493,21 @@ def by_name() -> dict[str, JobRecord]:
 def test_jobs_of_a_real_cluster() -> None:
     jobs = by_name()
     assert {name: job.state for name, job in jobs.items() if name not in ("wrap", "r")} == {
-        "het one": "PENDING", "arr": "RUNNING", "new\nline": "COMPLETED", "nodefail": "NODE_FAIL",
-        "never": "PENDING", "toolong": "PENDING", "later": "PENDING", "dep": "PENDING",
-        "full": "PENDING", "drained": "PENDING", "held": "PENDING", "requeued": "RUNNING",
-        "susp": "SUSPENDED", "timeout": "TIMEOUT"}
+        "het one": "PENDING",
+        "arr": "RUNNING",
+        "new\nline": "COMPLETED",
+        "nodefail": "NODE_FAIL",
+        "never": "PENDING",
+        "toolong": "PENDING",
+        "later": "PENDING",
+        "dep": "PENDING",
+        "full": "PENDING",
+        "drained": "PENDING",
+        "held": "PENDING",
+        "requeued": "RUNNING",
+        "susp": "SUSPENDED",
+        "timeout": "TIMEOUT",
+    }
     assert jobs["new\nline"].data["comment"] == "a=b\nJobState=FAKE"
     assert jobs["requeued"].data["restarts"] == "1"
     assert jobs["drained"].data["reason"] == "ReqNodeNotAvail, UnavailableNodes:node02"
@@ -394,7 +517,8 @@ def test_jobs_of_a_real_cluster() -> None:
 def test_notes_of_real_jobs() -> None:
     jobs, _ = parse_jobs(captured("jobs_more"))
     assert job_note("67", jobs["67"].data).startswith(
-        "Job 67 was stopped at its time limit of 1:00 (TIMEOUT) on node01 at ")
+        "Job 67 was stopped at its time limit of 1:00 (TIMEOUT) on node01 at "
+    )
     assert "could not start its script (exit 0:53)" in job_note("93", jobs["93"].data)
     assert "Expected start: 2026-11-22T18:07:01." in job_note("79", jobs["79"].data, 0.0)
 
@@ -409,21 +533,26 @@ def test_arrays_and_heterogeneous_jobs_are_one_job() -> None:
 
 def test_the_first_component_says_whose_a_heterogeneous_job_is() -> None:
     """From 25.11 on, squeue lists the last one first; and only the first has sbatch's comment."""
-    rows = [job_text(id="18", array="18", het="17", name="two", state="RUNNING"),
-            job_text(id="17", array="17", het="17", name="one", comment="tok", state="COMPLETED")]
+    rows = [
+        job_text(id="18", array="18", het="17", name="two", state="RUNNING"),
+        job_text(id="17", array="17", het="17", name="one", comment="tok", state="COMPLETED"),
+    ]
     jobs, _ = parse_jobs(job_table(*rows))
     assert list(jobs) == ["17"] and jobs["17"].state == "RUNNING"
     assert (jobs["17"].data["name"], jobs["17"].data["comment"]) == ("one", "tok")
     assert [job.job_id for job in with_token(jobs, "tok")] == ["17"]
 
 
-@pytest.mark.parametrize(("states", "whole"), [
-    (["COMPLETED", "RUNNING", "PENDING"], "RUNNING"),
-    (["COMPLETED", "PENDING", "FAILED"], "PENDING"),
-    (["COMPLETED", "FAILED", "CANCELLED"], "FAILED"),
-    (["COMPLETED", "CANCELLED"], "CANCELLED"),
-    (["COMPLETED", "COMPLETED"], "COMPLETED"),
-])
+@pytest.mark.parametrize(
+    ("states", "whole"),
+    [
+        (["COMPLETED", "RUNNING", "PENDING"], "RUNNING"),
+        (["COMPLETED", "PENDING", "FAILED"], "PENDING"),
+        (["COMPLETED", "FAILED", "CANCELLED"], "FAILED"),
+        (["COMPLETED", "CANCELLED"], "CANCELLED"),
+        (["COMPLETED", "COMPLETED"], "COMPLETED"),
+    ],
+)
 def test_the_state_of_an_array(states: list[str], whole: str) -> None:
     rows = [job_text(id=str(20 + i), array="20", state=state) for i, state in enumerate(states)]
     jobs, _ = parse_jobs(job_table(*rows))
@@ -444,19 +573,32 @@ def test_a_refused_job_is_reported_with_its_id() -> None:
 
 
 def test_jobs_by_token() -> None:
-    text = job_table(job_text(id="9", name="pav_x-tok1"), job_text(id="5", comment="tok1"),
-                     job_text(id="6", name="tok1-other", comment="tok11"))
+    text = job_table(
+        job_text(id="9", name="pav_x-tok1"),
+        job_text(id="5", comment="tok1"),
+        job_text(id="6", name="tok1-other", comment="tok11"),
+    )
     jobs, _ = parse_jobs(text)
     assert [job.job_id for job in with_token(jobs, "tok1")] == ["5", "9"]
     assert with_token(jobs, "nope") == []
 
 
 def test_recorded_options() -> None:
-    values = {"id": "95", "array": "95", "het": "N/A", "num_nodes": "2", "num_tasks": "3",
-              "ntasks_per_node": "2", "time_limit": "1:00:00", "partition": "alt", "name": "r"}
+    values = {
+        "id": "95",
+        "array": "95",
+        "het": "N/A",
+        "num_nodes": "2",
+        "num_tasks": "3",
+        "ntasks_per_node": "2",
+        "time_limit": "1:00:00",
+        "partition": "alt",
+        "name": "r",
+    }
     row = [values.get(key, "(null)") for key in RECORDED_FIELDS]
     found, refused = parse_recorded(
-        table(row, header=" ".join(key.upper() for key in RECORDED_FIELDS)))
+        table(row, header=" ".join(key.upper() for key in RECORDED_FIELDS))
+    )
     assert refused == []
     assert found["95"]["ntasks_per_node"] == "2" and found["95"]["qos"] == ""
 
@@ -464,21 +606,24 @@ def test_recorded_options() -> None:
 # --- Submissions ---
 
 
-@pytest.mark.parametrize(("text", "result"), [
-    ("17\n", Submitted("17", "")),
-    ("17;alpha\n", Submitted("17", "alpha")),
-    ("Submitted batch job 17\n", Submitted("17", "")),
-    ("Submitted batch job 17 on cluster alpha\n", Submitted("17", "alpha")),
-    ("*** Maintenance on 2026-12-01 ***\n\n17\nHave a nice day\n", Submitted("17", "")),
-    ("sbatch: using default account x\nSubmitted batch job 17\n", Submitted("17", "")),
-    ("17\n17\n", Submitted("17", "")),
-    ("", None),
-    ("error\n", None),
-    ("17\n18\n", None),
-    ("Submitted batch job\n", None),
-    ("-5\n", None),
-    ("17 18\n", None),
-])
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("17\n", Submitted("17", "")),
+        ("17;alpha\n", Submitted("17", "alpha")),
+        ("Submitted batch job 17\n", Submitted("17", "")),
+        ("Submitted batch job 17 on cluster alpha\n", Submitted("17", "alpha")),
+        ("*** Maintenance on 2026-12-01 ***\n\n17\nHave a nice day\n", Submitted("17", "")),
+        ("sbatch: using default account x\nSubmitted batch job 17\n", Submitted("17", "")),
+        ("17\n17\n", Submitted("17", "")),
+        ("", None),
+        ("error\n", None),
+        ("17\n18\n", None),
+        ("Submitted batch job\n", None),
+        ("-5\n", None),
+        ("17 18\n", None),
+    ],
+)
 def test_submitted(text: str, result: Submitted | None) -> None:
     assert parse_submitted(text) == result
 

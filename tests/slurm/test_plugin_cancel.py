@@ -67,8 +67,10 @@ def test_what_is_told_of_each(site: Site) -> None:
     jobs = {info(test)["token"]: info(test)["id"] for test in (running, over)}
     outcomes = cancel_jobs(site.plugin._client, table, {**jobs, "4000000": "4000000"}, 15.0)
     assert list(outcomes.values()) == [
-        CancelOutcome(Cancelled.CANCELLED, None), CancelOutcome(Cancelled.ALREADY_OVER, None),
-        CancelOutcome(Cancelled.NOT_FOUND, None)]
+        CancelOutcome(Cancelled.CANCELLED, None),
+        CancelOutcome(Cancelled.ALREADY_OVER, None),
+        CancelOutcome(Cancelled.NOT_FOUND, None),
+    ]
 
 
 @pytest.mark.parametrize("outage", ["frozen", "down"])
@@ -107,8 +109,9 @@ def test_the_job_of_another_user(site: Site) -> None:
         argv = [*AS_OTHER, *argv]
     else:
         env["FAKE_SLURM_USER"] = OTHER_USER
-    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False,
-                          cwd="/")
+    done = subprocess.run(
+        argv, capture_output=True, text=True, env=env, timeout=60, check=False, cwd="/"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"You may not cancel job {job_id}: ")
     assert "Access/permission denied" in done.stdout
@@ -122,8 +125,9 @@ def job(job_id: str, state: str) -> dict[str, str]:
     return {"id": job_id, "state": state}
 
 
-def cancelled(jobs: list[str], *answers: Any, wait: float = 5.0
-              ) -> tuple[dict[str, CancelOutcome], Scripted]:
+def cancelled(
+    jobs: list[str], *answers: Any, wait: float = 5.0
+) -> tuple[dict[str, CancelOutcome], Scripted]:
     """Cancel jobs; the commands' answers, in order."""
     clock = [1000.0]
     client = SlurmClient()
@@ -135,8 +139,9 @@ def cancelled(jobs: list[str], *answers: Any, wait: float = 5.0
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    outcomes = cancel_jobs(client, table, {i: i for i in jobs}, wait, sleep=sleep,
-                           clock=lambda: clock[0])
+    outcomes = cancel_jobs(
+        client, table, {i: i for i in jobs}, wait, sleep=sleep, clock=lambda: clock[0]
+    )
     assert runner.left == 0
     return outcomes, runner
 
@@ -148,32 +153,51 @@ def scancel(stderr: str = "", code: int = 0) -> CommandResult:
 def test_five_hundred_at_once_and_each_once() -> None:
     ids = [str(number) for number in range(1, 601)]
     outcomes, runner = cancelled(
-        ids + ids, job_list(*(job(i, "RUNNING") for i in ids)), scancel(), scancel(),
-        job_list(*(job(i, "CANCELLED") for i in ids)))
+        ids + ids,
+        job_list(*(job(i, "RUNNING") for i in ids)),
+        scancel(),
+        scancel(),
+        job_list(*(job(i, "CANCELLED") for i in ids)),
+    )
     assert [len(argv) for argv in runner.argvs if argv[0] == "scancel"] == [501, 101]
     assert {outcome.what for outcome in outcomes.values()} == {Cancelled.CANCELLED}
 
 
 def test_one_that_is_going_is_cancelled() -> None:
-    outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(),
-                            job_list(job("7", "RUNNING")), job_list(job("7", "COMPLETING")))
+    outcomes, _ = cancelled(
+        ["7"],
+        job_list(job("7", "RUNNING")),
+        scancel(),
+        job_list(job("7", "RUNNING")),
+        job_list(job("7", "COMPLETING")),
+    )
     assert outcomes["7"] == (Cancelled.CANCELLED, None)
 
 
 def test_one_that_does_not_go() -> None:
-    outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(),
-                            *[job_list(job("7", "RUNNING"))] * 4, wait=3.0)
+    outcomes, _ = cancelled(
+        ["7"],
+        job_list(job("7", "RUNNING")),
+        scancel(),
+        *[job_list(job("7", "RUNNING"))] * 4,
+        wait=3.0,
+    )
     what, message = outcomes["7"]
     assert what is Cancelled.STILL_THERE
-    assert message == ("Slurm accepted the cancel of job 7, but 3 seconds later still shows it. "
-                       "Its state is RUNNING.")
+    assert message == (
+        "Slurm accepted the cancel of job 7, but 3 seconds later still shows it. "
+        "Its state is RUNNING."
+    )
 
 
 def test_denied_for_one_of_two() -> None:
     denied = "scancel: error: Kill job error on job id 7: Access/permission denied\n"
     outcomes, _ = cancelled(
-        ["7", "8"], job_list(job("7", "RUNNING"), job("8", "RUNNING")), scancel(denied, 210),
-        job_list(job("7", "RUNNING"), job("8", "CANCELLED")))
+        ["7", "8"],
+        job_list(job("7", "RUNNING"), job("8", "RUNNING")),
+        scancel(denied, 210),
+        job_list(job("7", "RUNNING"), job("8", "CANCELLED")),
+    )
     assert outcomes["7"].what is Cancelled.DENIED
     assert outcomes["8"] == (Cancelled.CANCELLED, None)
 
@@ -185,8 +209,11 @@ def test_one_that_was_purged_before() -> None:
 
 
 def test_cancelled_but_nobody_can_confirm_it() -> None:
-    lost = result(stderr="slurm_load_jobs error: Unable to contact slurm controller (connect "
-                  "failure)", returncode=1, argv=("squeue",))
+    lost = result(
+        stderr="slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+        returncode=1,
+        argv=("squeue",),
+    )
     outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(), lost, wait=0.0)
     what, message = outcomes["7"]
     assert what is Cancelled.UNREACHABLE and "could not be asked" in str(message)

@@ -28,22 +28,35 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 # Schedule section -> what Slurm recorded. Numbers of nodes: '2-4' while it waits, then '4'.
 RECORDED: list[tuple[dict[str, Any], dict[str, str]]] = [
-    ({}, {"num_nodes": "1", "num_tasks": "1", "ntasks_per_node": "1", "partition": "main",
-          "time_limit": "1:00:00", "reservation": "", "include_nodes": ""}),
-    ({"nodes": "2", "tasks_per_node": "3"},
-     {"num_nodes": "2-2", "ntasks_per_node": "3", "num_tasks": "6"}),
+    (
+        {},
+        {
+            "num_nodes": "1",
+            "num_tasks": "1",
+            "ntasks_per_node": "1",
+            "partition": "main",
+            "time_limit": "1:00:00",
+            "reservation": "",
+            "include_nodes": "",
+        },
+    ),
+    (
+        {"nodes": "2", "tasks_per_node": "3"},
+        {"num_nodes": "2-2", "ntasks_per_node": "3", "num_tasks": "6"},
+    ),
     ({"nodes": "3", "tasks_per_node": "all"}, {"ntasks_per_node": "4", "num_nodes": "3-3"}),
     ({"nodes": "2", "tasks_per_node": "50%"}, {"ntasks_per_node": "2"}),
-    ({"nodes": "2", "tasks_per_node": "25%", "min_tasks_per_node": "3"},
-     {"ntasks_per_node": "3"}),
+    ({"nodes": "2", "tasks_per_node": "25%", "min_tasks_per_node": "3"}, {"ntasks_per_node": "3"}),
     ({"nodes": "all", "partition": "alt"}, {"num_nodes": "4-4", "partition": "alt"}),
     ({"nodes": "2", "tasks": "5"}, {"num_nodes": "2-2", "num_tasks": "5"}),
     ({"time_limit": "2", "partition": "alt"}, {"time_limit": "2:00:00"}),
     ({"account": "science"}, {"account": "science"}),
     ({"slurm": {"features": ["odd"]}}, {"features": "odd"}),
     ({"slurm": {"features": ["odd|a", "a"]}}, {"features": "(odd|a)&a"}),
-    ({"include_nodes": "node[02-03]", "nodes": "3"},
-     {"include_nodes": "node[02-03]", "num_nodes": "3-3"}),
+    (
+        {"include_nodes": "node[02-03]", "nodes": "3"},
+        {"include_nodes": "node[02-03]", "num_nodes": "3-3"},
+    ),
     # The user's own options come last, and count.
     ({"slurm": {"sbatch_extra": ["--time=0:30:00", "-D /tmp"]}}, {"time_limit": "30:00"}),
 ]
@@ -87,8 +100,12 @@ def test_a_reservation_reaches_the_job(site: Site) -> None:
 
 
 def test_excluded_nodes_are_not_used(site: Site) -> None:
-    tests = [site.start({"nodes": "1", "tasks_per_node": "all", "exclude_nodes": "node[01-04]"},
-                        work=site.long) for _ in range(2)]
+    tests = [
+        site.start(
+            {"nodes": "1", "tasks_per_node": "all", "exclude_nodes": "node[01-04]"}, work=site.long
+        )
+        for _ in range(2)
+    ]
     for test in tests:
         site.wait_status(test, "SCHED_STARTUP", " on ")
     assert {site.jobs()[info(test)["id"]].data["nodes"] for test in tests} == {"node05", "node06"}
@@ -130,8 +147,11 @@ def test_the_jobs_output_and_what_sbatch_said_are_in_its_folder(site: Site) -> N
     test = site.start(work='echo "to the kickoff log: $*"')
     job = test.job
     assert job is not None
-    wait_until(lambda: job.kickoff_log.exists() and "kickoff log: _run s1.1"
-               in job.kickoff_log.read_text(), "the job ran")
+    wait_until(
+        lambda: job.kickoff_log.exists()
+        and "kickoff log: _run s1.1" in job.kickoff_log.read_text(),
+        "the job ran",
+    )
     log = (job.path / LOG_FN).read_text()
     assert "sbatch --parsable" in log and log.rstrip().endswith(info(test)["id"])
     assert info(test)["token"] == read_token(job.path)[0]
@@ -153,22 +173,35 @@ def test_several_tests_share_one_job(site: Site) -> None:
 
 # Options -> what sbatch says, and the hint that goes with it.
 REFUSED = [
-    ("-p nosuch", "invalid partition specified: nosuch",
-     "'sinfo -a' lists the partitions (schedule.partition)"),
-    ("--reservation=nosuch", "Requested reservation is invalid",
-     "'scontrol show reservation' lists the reservations (schedule.reservation)"),
-    ("-C nosuch", "Invalid feature specification",
-     "'sinfo -a -O Features' lists the features (schedule.slurm.features)"),
+    (
+        "-p nosuch",
+        "invalid partition specified: nosuch",
+        "'sinfo -a' lists the partitions (schedule.partition)",
+    ),
+    (
+        "--reservation=nosuch",
+        "Requested reservation is invalid",
+        "'scontrol show reservation' lists the reservations (schedule.reservation)",
+    ),
+    (
+        "-C nosuch",
+        "Invalid feature specification",
+        "'sinfo -a -O Features' lists the features (schedule.slurm.features)",
+    ),
     ("-w nosuch", "Invalid node name specified", "see include_nodes and exclude_nodes"),
     ("--time=soon", "Invalid --time specification", ""),
-    ("--no-such-option", "unrecognized option '--no-such-option'",
-     "see schedule.slurm.sbatch_extra"),
+    (
+        "--no-such-option",
+        "unrecognized option '--no-such-option'",
+        "see schedule.slurm.sbatch_extra",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("option", "said", "hint"), REFUSED)
-def test_an_error_of_sbatch_is_told_word_for_word(site: Site, option: str, said: str,
-                                                  hint: str) -> None:
+def test_an_error_of_sbatch_is_told_word_for_word(
+    site: Site, option: str, said: str, hint: str
+) -> None:
     test = site.test({"slurm": {"sbatch_extra": [option]}})
     errors = site.try_start(test)
     assert [error.tests for error in errors] == [[test]]
@@ -181,8 +214,9 @@ def test_an_error_of_sbatch_is_told_word_for_word(site: Site, option: str, said:
     # All that sbatch said is in the job's folder, with the command.
     log = (job.path / LOG_FN).read_text()
     assert said in log and str(job.kickoff_path) in log
-    assert f"pav_{test.name}" not in {job.data["name"] for job in site.jobs().values()
-                                      if job.state == "PENDING"}
+    assert f"pav_{test.name}" not in {
+        job.data["name"] for job in site.jobs().values() if job.state == "PENDING"
+    }
 
 
 def test_one_job_that_is_refused_does_not_stop_the_others(site: Site) -> None:
@@ -194,10 +228,28 @@ def test_one_job_that_is_refused_does_not_stop_the_others(site: Site) -> None:
 
 # --- Hostile text ---
 
-EVIL = ["blank name", "a'quote", 'a "double"', "$(touch MARK)", "`touch MARK`", "; touch MARK",
-        "ünïcödé-☃", "#SBATCH -p nosuch", "-p nosuch", "100%j", "back\\slash", "a&b|c>d",
-        "new\nline\ntouch MARK", "a\n#SBATCH -p nosuch", "tab\there", "* ? [x]", "$HOME", "~",
-        "!x", "x" * 3000]
+EVIL = [
+    "blank name",
+    "a'quote",
+    'a "double"',
+    "$(touch MARK)",
+    "`touch MARK`",
+    "; touch MARK",
+    "ünïcödé-☃",
+    "#SBATCH -p nosuch",
+    "-p nosuch",
+    "100%j",
+    "back\\slash",
+    "a&b|c>d",
+    "new\nline\ntouch MARK",
+    "a\n#SBATCH -p nosuch",
+    "tab\there",
+    "* ? [x]",
+    "$HOME",
+    "~",
+    "!x",
+    "x" * 3000,
+]
 
 
 def evil(mark: Path) -> list[str]:
@@ -217,8 +269,15 @@ def test_names_of_tests_cannot_do_harm(site: Site) -> None:
     assert not mark.exists()
 
 
-BAD_VALUES = ['x" -w node01', "x\n#SBATCH -p alt", "x\ntouch MARK", "x\\", "x\x00y", "x\ry",
-              "x\x1b[2J"]
+BAD_VALUES = [
+    'x" -w node01',
+    "x\n#SBATCH -p alt",
+    "x\ntouch MARK",
+    "x\\",
+    "x\x00y",
+    "x\ry",
+    "x\x1b[2J",
+]
 
 
 @pytest.mark.parametrize("key", ["partition", "qos", "account", "core_spec", "features", "extra"])
@@ -244,9 +303,18 @@ def test_values_that_cannot_be_handed_over_are_refused(site: Site, key: str) -> 
 
 def test_odd_values_are_recorded_as_they_are(site: Site) -> None:
     mark = site.cluster.folder / "MARK"
-    tests = {text: site.start({"account": text}, work=site.long)
-             for text in (f"$(touch {mark})", f"`touch {mark}`", f"; touch {mark} #", "a b",
-                          "grün-☃", "a & b | c", f"x > {mark}")}
+    tests = {
+        text: site.start({"account": text}, work=site.long)
+        for text in (
+            f"$(touch {mark})",
+            f"`touch {mark}`",
+            f"; touch {mark} #",
+            "a b",
+            "grün-☃",
+            "a & b | c",
+            f"x > {mark}",
+        )
+    }
     for text, test in tests.items():
         # Slurm writes accounts in lower case.
         assert site.recorded(test)["account"].lower() == text.lower()

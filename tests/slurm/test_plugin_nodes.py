@@ -19,6 +19,7 @@ from pavilion.schedulers.plugins.slurm.queries import FIELD_END, NODE_FIELDS, RO
 DATA = Path(__file__).parents[1] / "data" / "slurm"
 MAIN = [f"node0{number}" for number in range(1, 7)]
 
+
 @pytest.fixture
 def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with site_of(slurm, monkeypatch) as made:
@@ -29,7 +30,7 @@ def test_what_is_known_of_a_node(site: Site) -> None:
     nodes = site.nodes()
     assert sorted(nodes) == [f"node0{number}" for number in range(1, 9)]
     first = nodes["node01"]
-    assert (first["cpus"], first["mem"]) == (4, 2000 * 1024 ** 2)
+    assert (first["cpus"], first["mem"]) == (4, 2000 * 1024**2)
     assert (first["up"], first["available"], first["why"]) == (True, True, "")
     assert first["partitions"] == ["main"] and first["reservations"] == []
     assert first["features"] == ["a", "odd"] and first["states"] == ["IDLE"]
@@ -80,15 +81,21 @@ def test_a_node_that_does_not_answer(site: Site) -> None:
         site.cluster.freeze_node("node04")
         try:
             site.start({"include_nodes": "node04", "nodes": "1"})
-            wait_until(lambda: "NOT_RESPONDING" in site.cluster.node_state("node04"),
-                       "node04 does not respond", 60.0)
+            wait_until(
+                lambda: "NOT_RESPONDING" in site.cluster.node_state("node04"),
+                "node04 does not respond",
+                60.0,
+            )
             site.plugin.refresh()
             node = site.nodes()["node04"]
         finally:
             site.cluster.thaw_node("node04")
         site.cluster.wait_until(
             lambda: site.cluster.node_state("node04").startswith(("IDLE", "MIXED"))
-            and "NOT_RESPONDING" not in site.cluster.node_state("node04"), "it is back", 90.0)
+            and "NOT_RESPONDING" not in site.cluster.node_state("node04"),
+            "it is back",
+            90.0,
+        )
     else:
         site.cluster.freeze_node("node04")
         node = site.nodes()["node04"]
@@ -113,8 +120,11 @@ def test_reservations(site: Site) -> None:
     site.cluster.reserve("plain", ["node01", "node02"])
     site.cluster.reserve("service", ["node03"], flags=["maint"])
     site.cluster.reserve("later", ["node04"], start="now+2hours")
-    wait_until(lambda: "RES" in site.cluster.node_state("node01")
-               and "MAINT" in site.cluster.node_state("node03"), "the reservations hold")
+    wait_until(
+        lambda: "RES" in site.cluster.node_state("node01")
+        and "MAINT" in site.cluster.node_state("node03"),
+        "the reservations hold",
+    )
     nodes = site.nodes()
     assert nodes["node01"]["reservations"] == ["plain"]
     assert nodes["node04"]["reservations"] == []
@@ -125,7 +135,8 @@ def test_reservations(site: Site) -> None:
     assert site.usable({"reservation": "service"}) == ["node03"]
     assert site.usable({"reservation": "any"}) == ["node01", "node02", "node03"]
     assert "There is no reservation 'plan' (any more). Did you mean 'plain'?" in site.refused(
-        {"reservation": "plan"})
+        {"reservation": "plan"}
+    )
     # One that has not begun has its nodes; jobs wait for it.
     assert site.usable({"reservation": "later"}) == ["node04"]
     test = site.start({"reservation": "service"}, work=site.long)
@@ -177,26 +188,30 @@ def test_availability_is_asked_once(site: Site) -> None:
     assert "Slurm's controller does not answer" in str(site.plugin.unavailable_reason)
 
 
-def test_without_commands_it_is_not_available(site: Site, monkeypatch: pytest.MonkeyPatch
-                                              ) -> None:
+def test_without_commands_it_is_not_available(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(site.cluster.folder))
         assert not site.plugin.available()
     assert site.plugin.unavailable_reason == (
-        "Slurm's commands were not found in PATH: sbatch, squeue, scancel, scontrol, sinfo.")
+        "Slurm's commands were not found in PATH: sbatch, squeue, scancel, scontrol, sinfo."
+    )
 
 
-def test_a_controller_that_cannot_be_asked_for_nodes(site: Site, monkeypatch: pytest.MonkeyPatch
-                                                     ) -> None:
+def test_a_controller_that_cannot_be_asked_for_nodes(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pavilion.schedulers.commands.CommandRunner._random", lambda self: 0.0)
     before = set(site.jobs())
     with site.cluster.down():
         tests = [site.test() for _ in range(20)]
         errors = site.try_start(*tests)
     assert sorted(str(test.id) for error in errors for test in error.tests) == sorted(
-        str(test.id) for test in tests)
-    assert all("Slurm could not be asked" in error.pformat() and "sinfo" in error.pformat()
-               for error in errors)
+        str(test.id) for test in tests
+    )
+    assert all(
+        "Slurm could not be asked" in error.pformat() and "sinfo" in error.pformat()
+        for error in errors
+    )
     # Three tries for all of them.
     assert site.plugin._client.querying.count("sinfo") == 3
     assert set(site.jobs()) <= before
@@ -224,10 +239,14 @@ def test_a_sinfo_that_lacks_a_field() -> None:
     old = (DATA / "written" / "nodes_scontrol_20.11.txt").read_text()
     partitions = "".join(
         f"PartitionName={name} AllowGroups=ALL AllocNodes=ALL Default={default} QoS=N/A\n"
-        for name, default in (("a", "NO"), ("main", "YES"), ("b", "NO")))
+        for name, default in (("a", "NO"), ("main", "YES"), ("b", "NO"))
+    )
     client, runner = asked(
         result("|\n", "sinfo: error: Invalid job format specification: StateComplete\n"),
-        result(old), result(partitions), result("No reservations in the system\n"))
+        result(old),
+        result(partitions),
+        result("No reservations in the system\n"),
+    )
     nodes, reservations, default = client.inventory()
     assert (nodes, reservations, default) == (parse_scontrol_nodes(old)[0], [], "main")
     assert [argv[-1] for argv in runner.argvs[1:]] == ["node", "partition", "reservation"]
@@ -235,15 +254,18 @@ def test_a_sinfo_that_lacks_a_field() -> None:
 
 def test_a_controller_that_was_just_started() -> None:
     """It is asked again until it has heard of its nodes, but not for ever."""
+
     def node_list(*states: str) -> Any:
         rows = [[field.upper() for field in NODE_FIELDS.values()]] + [
             [state, "4", "100", "a", "main*", f"n{number}", "none"]
-            for number, state in enumerate(states)]
+            for number, state in enumerate(states)
+        ]
         return result("".join(FIELD_END.join(row) + f"{ROW_END}\n" for row in rows))
 
     none = result("No reservations in the system\n")
-    client, runner = asked(node_list("UNKNOWN", "UNKNOWN", "IDLE"),
-                           node_list("UNKNOWN", "IDLE", "IDLE"), none)
+    client, runner = asked(
+        node_list("UNKNOWN", "UNKNOWN", "IDLE"), node_list("UNKNOWN", "IDLE", "IDLE"), none
+    )
     pauses: list[float] = []
     client._sleep = pauses.append
     assert [node.state for node in client.inventory()[0]] == ["UNKNOWN", "IDLE", "IDLE"]
@@ -256,11 +278,14 @@ def test_a_controller_that_was_just_started() -> None:
 
 def test_jobs_of_a_row_that_cannot_be_read() -> None:
     from pavilion.schedulers.job_table import QueryFailed
+
     whole = job_list({"id": "7", "state": "RUNNING"})
     # Its id can be read: the job is there, in no known state.
     client, _ = asked(result(whole.stdout + f"8{FIELD_END}x{ROW_END}\n"))
     assert {job_id: job.state for job_id, job in client.jobs("0").items()} == {
-        "7": "RUNNING", "8": "UNREADABLE"}
+        "7": "RUNNING",
+        "8": "UNREADABLE",
+    }
     # It may be any job's: nobody is absent.
     client, _ = asked(result(whole.stdout + f"?{FIELD_END}x{ROW_END}\n"))
     with pytest.raises(QueryFailed, match="a row that cannot be read"):

@@ -17,8 +17,10 @@ NODES = [f"q-dy-{number}" for number in range(1, 6)]
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | PoweredSlurm]:
     """With partition q, of cloud nodes q-dy-1 to q-dy-5; all are listed."""
     if request.param == "real":
-        with folder("test-power-") as path, PoweredSlurm(
-                path, min_job_age=300, extra_conf="PrivateData=cloud\n") as real:
+        with (
+            folder("test-power-") as path,
+            PoweredSlurm(path, min_job_age=300, extra_conf="PrivateData=cloud\n") as real,
+        ):
             yield real
     else:
         made = powered_description(private_data=["cloud"])
@@ -50,15 +52,26 @@ def test_all_of_a_partition(site: Site) -> None:
 
 
 def test_where_nodes_are_picked_they_sleep_on(site: Site) -> None:
-    wait_until(lambda: all("POWERED_DOWN" in site.cluster.node_state(name) for name in NODES),
-               "all nodes are powered down", 90.0)
+    wait_until(
+        lambda: all("POWERED_DOWN" in site.cluster.node_state(name) for name in NODES),
+        "all nodes are powered down",
+        90.0,
+    )
     site.plugin.refresh()
     text = site.refused({"partition": "q", "nodes": "2", "chunking": {"size": "2"}})
     assert "powered down: 5" in text
     assert "schedule.slurm.up_states" in text
-    states = ["IDLE", "MIXED", "ALLOCATED", "COMPLETING", "POWERED_DOWN", "POWERING_UP",
-              "POWERING_DOWN"]
-    picked = site.start({"partition": "q", "nodes": "2", "chunking": {"size": "2"},
-                         "slurm": {"up_states": states}})
+    states = [
+        "IDLE",
+        "MIXED",
+        "ALLOCATED",
+        "COMPLETING",
+        "POWERED_DOWN",
+        "POWERING_UP",
+        "POWERING_DOWN",
+    ]
+    picked = site.start(
+        {"partition": "q", "nodes": "2", "chunking": {"size": "2"}, "slurm": {"up_states": states}}
+    )
     assert "-w q-dy-[1-2]" in header(picked)
     site.wait_status(picked, "SCHED_ERROR", "ended in order", 60.0)

@@ -35,16 +35,30 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A site on a cluster of its own that forgets jobs as soon as they are over, and whose table
     believes quickly that a job is gone."""
-    def job_table(self: client.SlurmClient, user: str | None, cache_file: Path | None,
-                  max_age: float, cluster: str = "") -> JobTable:
-        return JobTable(lambda: self.jobs(user), is_over=client.is_over, cache_file=cache_file,
-                        max_age=max_age, grace=0.0, absence_gap=1.0)
+
+    def job_table(
+        self: client.SlurmClient,
+        user: str | None,
+        cache_file: Path | None,
+        max_age: float,
+        cluster: str = "",
+    ) -> JobTable:
+        return JobTable(
+            lambda: self.jobs(user),
+            is_over=client.is_over,
+            cache_file=cache_file,
+            max_age=max_age,
+            grace=0.0,
+            absence_gap=1.0,
+        )
 
     monkeypatch.setattr(client.SlurmClient, "job_table", job_table)
     folder = Path(tempfile.mkdtemp(prefix="forgetful-"))
     own: RealSlurm | FakeForTests = (
-        RealSlurm(folder, nodes=4, min_job_age=1) if slurm.is_real
-        else FakeForTests(folder, nodes=4, min_job_age=2))
+        RealSlurm(folder, nodes=4, min_job_age=1)
+        if slurm.is_real
+        else FakeForTests(folder, nodes=4, min_job_age=2)
+    )
     try:
         with own, site_of(Cluster(own, folder), monkeypatch) as made:
             yield made
@@ -65,8 +79,10 @@ FATES: list[tuple[str, str, str, list[str]]] = [
 
 
 def test_how_jobs_end(site: Site) -> None:
-    started = [(site.start({"slurm": {"sbatch_extra": [option]}} if option else {}, work),
-                state, parts) for work, option, state, parts in FATES]
+    started = [
+        (site.start({"slurm": {"sbatch_extra": [option]}} if option else {}, work), state, parts)
+        for work, option, state, parts in FATES
+    ]
     for test, state, parts in started:
         status = site.wait_status(test, state)
         for part in [f"Job {info(test)['id']} ", *parts]:
@@ -92,16 +108,20 @@ def test_a_running_test_whose_job_is_cancelled_from_outside(site: Site) -> None:
     time.sleep(0.01)
     site.cluster.ok("scancel", info(test)["id"])
     status = site.wait_status(test, "SCHED_CANCELLED")
-    assert re.match(rf"Job {info(test)['id']} was cancelled( by user 0)? \(CANCELLED\) on node0\d "
-                    r"at 20\d\d-", status.note)
+    assert re.match(
+        rf"Job {info(test)['id']} was cancelled( by user 0)? \(CANCELLED\) on node0\d "
+        r"at 20\d\d-",
+        status.note,
+    )
     assert "The test was in state RUNNING then." in status.note
     assert test.fake_states[-2:] == ["RUNNING", "SCHED_CANCELLED"] and test.fake_ended == 1
 
 
 def test_the_time_limit(site: Site) -> None:
     if site.cluster.is_real:
-        pytest.skip("the shortest time limit of a real Slurm is a minute; a minute of this fake "
-                    "takes 2 s")
+        pytest.skip(
+            "the shortest time limit of a real Slurm is a minute; a minute of this fake takes 2 s"
+        )
     test = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     test.status.set("RUNNING", "The test runs.")
@@ -176,8 +196,12 @@ def test_a_job_whose_node_was_drained_needs_an_administrator(site: Site) -> None
     assert "node02" in site.usable()
     site.cluster.drain("node02", "being mended")
     test = site.start({"include_nodes": "node02", "nodes": "1"})
-    site.wait_status(test, "SCHEDULED", "is waiting and needs an administrator: nodes it asks for "
-                     "are down, drained or not responding: node02 (ReqNodeNotAvail")
+    site.wait_status(
+        test,
+        "SCHEDULED",
+        "is waiting and needs an administrator: nodes it asks for "
+        "are down, drained or not responding: node02 (ReqNodeNotAvail",
+    )
 
 
 def test_a_held_job_needs_an_administrator(site: Site) -> None:
@@ -185,11 +209,14 @@ def test_a_held_job_needs_an_administrator(site: Site) -> None:
     site.wait_status(test, "SCHEDULED", "needs an administrator: it is held")
 
 
-@pytest.mark.parametrize(("option", "reason"), [
-    # Slurm names one or another of its reasons: PartitionTimeLimit, PartitionConfig, ...
-    ("--time=300", "(Partition"),
-    ("--nodes=7", "(Partition"),
-])
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        # Slurm names one or another of its reasons: PartitionTimeLimit, PartitionConfig, ...
+        ("--time=300", "(Partition"),
+        ("--nodes=7", "(Partition"),
+    ],
+)
 def test_a_job_that_can_never_run(site: Site, option: str, reason: str) -> None:
     test = site.start({"slurm": {"sbatch_extra": [option]}})
     status = site.wait_status(test, "SCHEDULED", "is waiting but can never run as it is: ")
@@ -231,8 +258,9 @@ def test_an_id_that_was_given_out_again_is_another_job(site: Site) -> None:
     test, other = site.test(), site.start(work=site.long)
     assert site.try_start(test) == []
     site.wait_status(test, "SCHED_ERROR", "ended in order")
-    record = JobInfo(info(test), id=info(other)["id"], token="pav-0123456789abcdef",
-                     when=str(time.time() - 1000))
+    record = JobInfo(
+        info(test), id=info(other)["id"], token="pav-0123456789abcdef", when=str(time.time() - 1000)
+    )
     status = site.plugin._job_status(site.pav_cfg, record)
     assert status is not None and status.state != "SCHED_RUNNING"
     assert f"Slurm's job {info(other)['id']} is another one by now" in status.note
@@ -279,8 +307,9 @@ def test_a_job_of_ours_is_not_taken_for_that_of_a_record_without_a_token(site: S
     assert site.jobs()[job_id].state in ("PENDING", "RUNNING")
 
 
-def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancelled(site: Site
-                                                                                  ) -> None:
+def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancelled(
+    site: Site,
+) -> None:
     test = site.start(work=site.long)
     record = JobInfo({key: info(test)[key] for key in ("id", "sys_name")})
     assert test.job is not None
@@ -325,8 +354,9 @@ def test_purged_jobs(forgetful: Site) -> None:
     status = forgetful.status(unseen)
     assert status.state == "SCHEDULED" and not unseen.complete
     assert "That is too little to call it gone." in status.note
-    status = forgetful.wait_status(unseen, "SCHED_ERROR", f"Slurm does not list job "
-                                   f"{info(unseen)['id']} (any more).")
+    status = forgetful.wait_status(
+        unseen, "SCHED_ERROR", f"Slurm does not list job {info(unseen)['id']} (any more)."
+    )
     assert "its last words" in status.note and unseen.complete
 
 
@@ -360,14 +390,24 @@ def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: s
     assert "SCHED_WARNING" not in running.fake_states
 
 
-@pytest.mark.parametrize(("fault", "settings", "words"), [
-    ("garbage", {}, "does not begin with its header line"),
-    ("truncated", {"keep": 0.9}, "is cut off"),
-    ("transient", {"at": list(range(1, 50)), "text": "Unable to contact slurm controller "
-                   "(connect failure)"}, "Unable to contact slurm controller"),
-])
-def test_answers_that_are_none(site: Site, fault: str, settings: dict[str, Any],
-                               words: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "settings", "words"),
+    [
+        ("garbage", {}, "does not begin with its header line"),
+        ("truncated", {"keep": 0.9}, "is cut off"),
+        (
+            "transient",
+            {
+                "at": list(range(1, 50)),
+                "text": "Unable to contact slurm controller (connect failure)",
+            },
+            "Unable to contact slurm controller",
+        ),
+    ],
+)
+def test_answers_that_are_none(
+    site: Site, fault: str, settings: dict[str, Any], words: str
+) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm does not do that on demand")
     test = site.start(work=site.long)
@@ -404,17 +444,24 @@ def test_a_job_of_another_system(site: Site) -> None:
 def test_a_record_of_pavilion_2_6(site: Site) -> None:
     test = site.start(work=site.long)
     job_id, name = info(test)["id"], info(test)["sys_name"]
-    for record in (JobInfo({"id": job_id, "sys_name": name}),
-                   JobInfo({"id": int(job_id), "sys_name": name})):
-        wait_until(lambda info=record: getattr(site.plugin._job_status(
-            site.pav_cfg, info), "state", "") == "SCHED_RUNNING", "it runs")
+    for record in (
+        JobInfo({"id": job_id, "sys_name": name}),
+        JobInfo({"id": int(job_id), "sys_name": name}),
+    ):
+        wait_until(
+            lambda info=record: getattr(site.plugin._job_status(site.pav_cfg, info), "state", "")
+            == "SCHED_RUNNING",
+            "it runs",
+        )
     assert site.plugin.cancel(record) is None
     wait_until(lambda: site.jobs()[job_id].state == "CANCELLED", "it is cancelled")
 
 
-@pytest.mark.parametrize("record", [
-    {"sys_name": None}, {"id": ""}, {"id": "", "token": ""}, {"id": None, "when": "soon"}],
-    ids=str)
+@pytest.mark.parametrize(
+    "record",
+    [{"sys_name": None}, {"id": ""}, {"id": "", "token": ""}, {"id": None, "when": "soon"}],
+    ids=str,
+)
 def test_a_damaged_record(site: Site, record: dict[str, Any]) -> None:
     test = site.start()
     assert test.job is not None
@@ -452,8 +499,10 @@ def test_one_query_serves_fifty_jobs(site: Site) -> None:
     other = Slurm()
     with active(other):
         other.JOB_TABLE_AGE = 5.0  # type: ignore[misc]
-        notes = [other.job_status(site.pav_cfg, test).note  # type: ignore[arg-type]
-                 for test in tests]
+        notes = [
+            other.job_status(site.pav_cfg, test).note  # type: ignore[arg-type]
+            for test in tests
+        ]
     assert all("held" in note for note in notes)
     assert other._client.querying.count() == 0
     # Later polls: one query each at most.
@@ -468,6 +517,8 @@ def test_one_query_serves_fifty_jobs(site: Site) -> None:
 
 def ended(site: Site, tests: list[FakeTest]) -> set[str]:
     """The states of tests, once all of them are over."""
-    wait_until(lambda: [site.status(test) for test in tests] and all(
-        test.complete for test in tests), "all over")
+    wait_until(
+        lambda: [site.status(test) for test in tests] and all(test.complete for test in tests),
+        "all over",
+    )
     return {test.status.current().state for test in tests}

@@ -52,7 +52,8 @@ def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
 
 
 def test_a_job_that_nobody_can_be_asked_about_is_found_later(
-        site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(submit, "LOOK_PAUSES", ())
     site.usable()
     test = site.test(work=site.long)
@@ -69,8 +70,9 @@ def test_a_job_that_nobody_can_be_asked_about_is_found_later(
     assert site.wait_status(test, "SCHED_CANCELLED")
 
 
-def test_without_a_controller_nothing_is_submitted(site: Site, monkeypatch: pytest.MonkeyPatch
-                                                   ) -> None:
+def test_without_a_controller_nothing_is_submitted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(submit, "LOOK_PAUSES", ())
     site.usable()
     test = site.test()
@@ -110,15 +112,20 @@ def test_a_users_own_comment_is_kept(site: Site) -> None:
     assert status is not None and f"Job {info(test)['id']} " in status.note
 
 
-@pytest.mark.parametrize(("fault", "settings"), [
-    ("accepted_but_error", {"times": 1}),
-    ("garbage", {"commands": ["sbatch"]}),
-    ("banner", {"commands": ["sbatch"], "where": "both"}),
-    ("transient", {"commands": ["sbatch"], "at": [1]}),
-    ("transient", {"commands": ["sbatch"], "at": [1, 2]}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("fault", "settings"),
+    [
+        ("accepted_but_error", {"times": 1}),
+        ("garbage", {"commands": ["sbatch"]}),
+        ("banner", {"commands": ["sbatch"], "where": "both"}),
+        ("transient", {"commands": ["sbatch"], "at": [1]}),
+        ("transient", {"commands": ["sbatch"], "at": [1, 2]}),
+    ],
+    ids=str,
+)
 def test_whatever_sbatch_says_there_is_one_job(
-        site: Site, monkeypatch: pytest.MonkeyPatch, fault: str, settings: dict[str, Any]) -> None:
+    site: Site, monkeypatch: pytest.MonkeyPatch, fault: str, settings: dict[str, Any]
+) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm does not do that on demand")
     monkeypatch.setattr(submit, "CONFIRM_PAUSE", 0.1)
@@ -147,8 +154,11 @@ def test_a_job_on_a_cluster_that_sbatch_names(site: Site, name: str) -> None:
     site.wait_status(test, "SCHED_STARTUP", f"Job {job_id} is running")
     assert site.plugin.cancel(info(test)) is None
     wait_until(lambda: site.jobs()[job_id].state == "CANCELLED", "it is cancelled")
-    ours = [call.args for call in site.cluster.calls()
-            if call.command == "scancel" and job_id in call.args]
+    ours = [
+        call.args
+        for call in site.cluster.calls()
+        if call.command == "scancel" and job_id in call.args
+    ]
     assert len(ours) == 1 and ("--clusters=other" in ours[0]) == (name == "other")
 
 
@@ -164,8 +174,9 @@ def test_a_cluster_that_cannot_be_reached(site: Site) -> None:
     assert "damaged" in str(site.plugin.cancel(damaged))
 
 
-def test_an_unclear_submission_to_another_cluster(site: Site, monkeypatch: pytest.MonkeyPatch
-                                                  ) -> None:
+def test_an_unclear_submission_to_another_cluster(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if site.cluster.is_real:
         pytest.skip("several clusters need a slurmdbd")
     site.cluster.set_fault("cluster", name="other")
@@ -176,25 +187,40 @@ def test_an_unclear_submission_to_another_cluster(site: Site, monkeypatch: pytes
     site.wait_status(test, "SCHED_STARTUP", "is running")
 
 
-@pytest.mark.parametrize(("options", "clusters"), [
-    ([], [""]), (["--mem=1G"], [""]), (["-M a"], ["a"]), (["-Ma,b"], ["a", "b"]),
-    (["--clusters=a", "--clusters b"], ["b"]), (["--clusters='a'"], ["a"]),
-    (["--cluster-constraint=x"], [""]),
-])
+@pytest.mark.parametrize(
+    ("options", "clusters"),
+    [
+        ([], [""]),
+        (["--mem=1G"], [""]),
+        (["-M a"], ["a"]),
+        (["-Ma,b"], ["a", "b"]),
+        (["--clusters=a", "--clusters b"], ["b"]),
+        (["--clusters='a'"], ["a"]),
+        (["--cluster-constraint=x"], [""]),
+    ],
+)
 def test_clusters_in_a_users_options(options: list[str], clusters: list[str]) -> None:
     assert submit.named_clusters(options) == clusters
 
 
 # --- With answers that are given beforehand ---
 
-QUEUE_FULL = result(stderr="sbatch: error: Batch job submission failed: Slurm temporarily unable "
-                    "to accept job", returncode=1)
-TIMED_OUT = result(stderr="sbatch: error: Batch job submission failed: Socket timed out on "
-                   "send/recv operation", returncode=1)
-REFUSED = result(stderr="sbatch: error: Batch job submission failed: Invalid qos specification",
-                 returncode=1)
-NO_CONTACT = result(stderr="slurm_load_jobs error: Unable to contact slurm controller (connect "
-                    "failure)", returncode=1, argv=("squeue",))
+QUEUE_FULL = result(
+    stderr="sbatch: error: Batch job submission failed: Slurm temporarily unable to accept job",
+    returncode=1,
+)
+TIMED_OUT = result(
+    stderr="sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    returncode=1,
+)
+REFUSED = result(
+    stderr="sbatch: error: Batch job submission failed: Invalid qos specification", returncode=1
+)
+NO_CONTACT = result(
+    stderr="slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+    returncode=1,
+    argv=("squeue",),
+)
 
 
 class Way(Handover):
@@ -231,8 +257,9 @@ class Bench:
         self.client.submitting = self.sbatch  # type: ignore[assignment]
         self.client.querying = self.query  # type: ignore[assignment]
         self.way = Way(self._sleep)
-        self.submitter = Submitter(self.client, self.way, sleep=self._sleep,
-                                   clock=lambda: self.time)
+        self.submitter = Submitter(
+            self.client, self.way, sleep=self._sleep, clock=lambda: self.time
+        )
 
     def _sleep(self, seconds: float) -> None:
         self.time += seconds
@@ -244,12 +271,15 @@ class Bench:
 
     def listed(self, *ids: str) -> Any:
         """squeue's answer with jobs that have our token."""
-        return lambda argv: job_list({"id": "1", "state": "RUNNING", "comment": "another"}, *(
-            {"id": job_id, "state": "PENDING", "comment": self.token} for job_id in ids))
+        return lambda argv: job_list(
+            {"id": "1", "state": "RUNNING", "comment": "another"},
+            *({"id": job_id, "state": "PENDING", "comment": self.token} for job_id in ids),
+        )
 
     def submit(self, *extra: str) -> Submission:
-        made = self.submitter.submit(self.folder, self.folder / "script", self.folder / "log",
-                                     "name", extra)
+        made = self.submitter.submit(
+            self.folder, self.folder / "script", self.folder / "log", "name", extra
+        )
         assert (self.sbatch.left, self.query.left) == (0, 0)
         return made
 
@@ -257,14 +287,22 @@ class Bench:
 def test_the_usual_case_asks_nothing_more(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [result("17\n")])
     assert bench.submit() == Submission("17", "", bench.token)
-    assert bench.sbatch.argvs == [["sbatch", "--parsable", f"--comment={bench.token}",
-                                   f"--output={tmp_path / 'log'}", str(tmp_path / "script")]]
+    assert bench.sbatch.argvs == [
+        [
+            "sbatch",
+            "--parsable",
+            f"--comment={bench.token}",
+            f"--output={tmp_path / 'log'}",
+            str(tmp_path / "script"),
+        ]
+    ]
 
 
 @pytest.mark.parametrize("extra", [[], ["--comment=mine"]])
 @pytest.mark.parametrize("name", ["name", "it's; $(odd) pav-0123456789abcdef", "n" * 3000])
 def test_the_token_is_recorded_before_anything_is_submitted(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, extra: list[str]) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, extra: list[str]
+) -> None:
     folder = tmp_path / "it's a --comment=pav-0123456789abcdef"
     folder.mkdir()
     command = tmp_path / "bin" / "sbatch"
@@ -282,7 +320,8 @@ def test_the_token_is_recorded_before_anything_is_submitted(
 
 
 def test_without_a_record_of_the_token_nothing_is_submitted(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = tmp_path / "sbatch"
     command.write_text(f'#!/bin/sh\ntouch "{tmp_path}/submitted"\n')
     command.chmod(0o755)
@@ -293,9 +332,19 @@ def test_without_a_record_of_the_token_nothing_is_submitted(
     assert not (tmp_path / "submitted").exists()
 
 
-@pytest.mark.parametrize("unclear", [
-    TIMED_OUT, result("Welcome!\n"), result(""), result(returncode=None, timed_out=True),
-    result(returncode=-9), result("1e7\n"), result(returncode=1)], ids=str)
+@pytest.mark.parametrize(
+    "unclear",
+    [
+        TIMED_OUT,
+        result("Welcome!\n"),
+        result(""),
+        result(returncode=None, timed_out=True),
+        result(returncode=-9),
+        result("1e7\n"),
+        result(returncode=1),
+    ],
+    ids=str,
+)
 def test_an_unclear_answer_and_the_job_is_there(tmp_path: Path, unclear: Any) -> None:
     bench = Bench(tmp_path, [unclear])
     bench.query._results.append(bench.listed("17"))
@@ -304,8 +353,14 @@ def test_an_unclear_answer_and_the_job_is_there(tmp_path: Path, unclear: Any) ->
 
 def test_only_two_answers_without_the_job_allow_another_try(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [TIMED_OUT, result("18\n")])
-    bench.query._results += [NO_CONTACT, bench.listed(), NO_CONTACT, bench.listed(),
-                             bench.listed(), bench.listed("18")]
+    bench.query._results += [
+        NO_CONTACT,
+        bench.listed(),
+        NO_CONTACT,
+        bench.listed(),
+        bench.listed(),
+        bench.listed("18"),
+    ]
     assert bench.submit().job_id == "18"
 
 
@@ -332,8 +387,11 @@ def test_nobody_answers(tmp_path: Path) -> None:
 def test_it_does_not_try_for_ever(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [TIMED_OUT] * submit.ATTEMPTS)
     bench.query._results += [bench.listed()] * (2 * submit.ATTEMPTS)
-    with pytest.raises(SchedulerPluginError, match=r"did not accept the job in 3 tries.*Socket "
-                       r"timed out"):
+    with pytest.raises(
+        SchedulerPluginError,
+        match=r"did not accept the job in 3 tries.*Socket "
+        r"timed out",
+    ):
         bench.submit()
 
 
@@ -341,8 +399,10 @@ def test_a_refusal_is_final(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [REFUSED])
     with pytest.raises(SchedulerPluginError) as caught:
         bench.submit()
-    assert str(caught.value) == (f"Slurm did not accept the job ({tmp_path / 'script'}): Invalid "
-                                 "qos specification. Hint: see schedule.qos.")
+    assert str(caught.value) == (
+        f"Slurm did not accept the job ({tmp_path / 'script'}): Invalid "
+        "qos specification. Hint: see schedule.qos."
+    )
 
 
 def test_a_missing_sbatch_is_final(tmp_path: Path) -> None:
@@ -373,22 +433,32 @@ def test_a_full_queue_is_given_up_when_told_so(tmp_path: Path, after: float) -> 
     assert bench.time == after and bench.sbatch.left == 0
 
 
-@pytest.mark.parametrize(("answers", "found"), [
-    (["there"], "17"), (["lacks it", "there"], "17"),
-    # Nobody can tell: it is looked for by its token.
-    (["none"], ""), (["lacks it", "none"], "")])
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        (["there"], "17"),
+        (["lacks it", "there"], "17"),
+        # Nobody can tell: it is looked for by its token.
+        (["none"], ""),
+        (["lacks it", "none"], ""),
+    ],
+)
 def test_an_unclear_submission_that_is_given_up_is_not_lost(
-        tmp_path: Path, answers: list[str], found: str) -> None:
+    tmp_path: Path, answers: list[str], found: str
+) -> None:
     bench = Bench(tmp_path, [TIMED_OUT])
     bench.way.left = 0
-    bench.query._results += [{"there": bench.listed("17"), "lacks it": bench.listed(),
-                              "none": NO_CONTACT}[answer] for answer in answers]
+    bench.query._results += [
+        {"there": bench.listed("17"), "lacks it": bench.listed(), "none": NO_CONTACT}[answer]
+        for answer in answers
+    ]
     assert bench.submit() == Submission(found, "", bench.token)
     assert bench.time <= submit.CONFIRM_PAUSE
 
 
-def test_an_unclear_submission_that_is_not_there_is_not_repeated_when_given_up(tmp_path: Path
-                                                                              ) -> None:
+def test_an_unclear_submission_that_is_not_there_is_not_repeated_when_given_up(
+    tmp_path: Path,
+) -> None:
     bench = Bench(tmp_path, [TIMED_OUT])
     bench.way.left = 0
     bench.query._results += [bench.listed(), bench.listed()]
@@ -494,16 +564,27 @@ def test_threads_that_fail_together_share_a_look() -> None:
 def test_a_queue_that_stays_full(tmp_path: Path) -> None:
     tries = int(submit.FULL_PATIENCE / submit.FULL_PAUSE) + 1
     bench = Bench(tmp_path, [QUEUE_FULL] * tries)
-    with pytest.raises(SchedulerPluginError, match=r"after waiting for room in the queue for 10 "
-                       r"minutes.*temporarily unable to accept job"):
+    with pytest.raises(
+        SchedulerPluginError,
+        match=r"after waiting for room in the queue for 10 "
+        r"minutes.*temporarily unable to accept job",
+    ):
         bench.submit()
     assert bench.time == submit.FULL_PATIENCE
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "$ sbatch --parsable", "$ sbatch --parsable --comment=mine --output=pav-01234567",
-    "$ sbatch --parsable --comment=pav-0123456789abcd",
-    "17\n$ sbatch --parsable --comment=pav-0123456789abcdef ", "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "$ sbatch --parsable",
+        "$ sbatch --parsable --comment=mine --output=pav-01234567",
+        "$ sbatch --parsable --comment=pav-0123456789abcd",
+        "17\n$ sbatch --parsable --comment=pav-0123456789abcdef ",
+        "\xff",
+    ],
+)
 def test_a_damaged_record_of_a_token(tmp_path: Path, text: str) -> None:
     (tmp_path / submit.LOG_FN).write_text(text)
     assert submit.read_token(tmp_path) == ("", 0.0)

@@ -27,29 +27,55 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def variables(schedule: dict[str, Any], nodes: list[str]) -> SlurmVars:
     """The variables on an allocation of these nodes, of 8 CPUs each."""
-    return SlurmVars(validate_config(schedule), chunks=[nodes], deferred=False, nodes={
-        name: {"name": name, "up": True, "available": True, "cpus": 8, "mem": 2 ** 30}
-        for name in nodes})
+    return SlurmVars(
+        validate_config(schedule),
+        chunks=[nodes],
+        deferred=False,
+        nodes={
+            name: {"name": name, "up": True, "available": True, "cpus": 8, "mem": 2**30}
+            for name in nodes
+        },
+    )
 
 
 # What follows needs the section schedule.slurm, so the plugin is active.
 
 
-@pytest.mark.parametrize(("schedule", "nodes", "command"), [
-    ({}, ["n1"], "srun -N 1 -w n1 -n 1"),
-    ({"nodes": "2", "tasks_per_node": "3"}, ["n1", "n2"], "srun -N 2 -w 'n[1-2]' -n 6"),
-    ({"nodes": "2", "tasks": "5"}, ["n1", "n4"], "srun -N 2 -w 'n[1,4]' -n 5"),
-    ({"nodes": "all", "tasks_per_node": "all"}, ["n1", "n2", "n3"],
-     "srun -N 3 -w 'n[1-3]' -n 24"),
-    ({"slurm": {"srun_extra": ["--mpi=pmix", "--overlap"]}}, ["n1"],
-     "srun -N 1 -w n1 -n 1 --mpi=pmix --overlap"),
-    ({"wrapper": "valgrind -q"}, ["n1"], "srun -N 1 -w n1 -n 1 valgrind -q"),
-    ({"slurm": {"mpi_cmd": "mpirun"}}, ["n1", "n2"], "mpirun -N 1 --host n1,n2"),
-    ({"slurm": {"mpi_cmd": "mpirun", "srun_extra": ["--overlap"]}, "wrapper": "time",
-      "mpirun_opts": {"bind_to": "core", "rank_by": "slot", "mca": ["btl self"],
-                      "extra": ["--quiet"]}}, ["n1"],
-     "mpirun -N 1 --rank-by slot --bind-to core --mca btl self --quiet --host n1 time"),
-], ids=str)
+@pytest.mark.parametrize(
+    ("schedule", "nodes", "command"),
+    [
+        ({}, ["n1"], "srun -N 1 -w n1 -n 1"),
+        ({"nodes": "2", "tasks_per_node": "3"}, ["n1", "n2"], "srun -N 2 -w 'n[1-2]' -n 6"),
+        ({"nodes": "2", "tasks": "5"}, ["n1", "n4"], "srun -N 2 -w 'n[1,4]' -n 5"),
+        (
+            {"nodes": "all", "tasks_per_node": "all"},
+            ["n1", "n2", "n3"],
+            "srun -N 3 -w 'n[1-3]' -n 24",
+        ),
+        (
+            {"slurm": {"srun_extra": ["--mpi=pmix", "--overlap"]}},
+            ["n1"],
+            "srun -N 1 -w n1 -n 1 --mpi=pmix --overlap",
+        ),
+        ({"wrapper": "valgrind -q"}, ["n1"], "srun -N 1 -w n1 -n 1 valgrind -q"),
+        ({"slurm": {"mpi_cmd": "mpirun"}}, ["n1", "n2"], "mpirun -N 1 --host n1,n2"),
+        (
+            {
+                "slurm": {"mpi_cmd": "mpirun", "srun_extra": ["--overlap"]},
+                "wrapper": "time",
+                "mpirun_opts": {
+                    "bind_to": "core",
+                    "rank_by": "slot",
+                    "mca": ["btl self"],
+                    "extra": ["--quiet"],
+                },
+            },
+            ["n1"],
+            "mpirun -N 1 --rank-by slot --bind-to core --mca btl self --quiet --host n1 time",
+        ),
+    ],
+    ids=str,
+)
 def test_commands(site: Site, schedule: dict[str, Any], nodes: list[str], command: str) -> None:
     assert variables(schedule, nodes)["test_cmd"] == command
 
@@ -88,12 +114,16 @@ ON_NODE = """
 
 def test_on_the_allocation_they_are_those_of_slurm(site: Site) -> None:
     import json
+
     schedule = {"nodes": "2", "tasks_per_node": "3", "slurm": {"features": ["odd"]}}
     program = site.cluster.folder / "on_node.py"
-    program.write_text(textwrap.dedent(ON_NODE).format(
-        path=[str(Path(__file__).parents[1])], schedule=schedule))
-    test = site.test(schedule, work=f'set -e; {sys.executable} {program} "$PAV_JOB"; '
-                     'echo done; rm -f "$PAV_JOB/none"')
+    program.write_text(
+        textwrap.dedent(ON_NODE).format(path=[str(Path(__file__).parents[1])], schedule=schedule)
+    )
+    test = site.test(
+        schedule,
+        work=f'set -e; {sys.executable} {program} "$PAV_JOB"; echo done; rm -f "$PAV_JOB/none"',
+    )
     work = site.pav_cfg.pav_root / "bin" / f"work-{test.id}"
     # The job's folder is known once it is started: it is that of the log.
     work.write_text('PAV_JOB=$(dirname "$(readlink -f /proc/$$/fd/1)")\n' + work.read_text())
@@ -101,8 +131,9 @@ def test_on_the_allocation_they_are_those_of_slurm(site: Site) -> None:
     site.wait_status(test, "SCHED_ERROR", "ended in order")
     assert test.job is not None
     log = test.job.kickoff_log.read_text()
-    lines = dict(line.split(" ", 1) for line in log.splitlines()
-                 if line.startswith(("vars ", "env ")))
+    lines = dict(
+        line.split(" ", 1) for line in log.splitlines() if line.startswith(("vars ", "env "))
+    )
     made, env = json.loads(lines["vars"]), json.loads(lines["env"])
     assert made["test_nodes"] == env["SLURM_JOB_NUM_NODES"] == "2"
     assert made["test_node_list"] == site.plugin.parse_node_list(env["SLURM_JOB_NODELIST"])
@@ -116,30 +147,45 @@ def test_on_the_allocation_they_are_those_of_slurm(site: Site) -> None:
 
 def test_srun_starts_as_many_tasks_as_were_asked_for(site: Site) -> None:
     command = variables({"nodes": "2", "tasks_per_node": "3"}, ["node01", "node02"])["test_cmd"]
-    test = site.start({"nodes": "2", "tasks_per_node": "3", "include_nodes": "node[01-02]"},
-                      work=f"{command} /bin/sh -c 'echo task on $SLURMD_NODENAME'")
+    test = site.start(
+        {"nodes": "2", "tasks_per_node": "3", "include_nodes": "node[01-02]"},
+        work=f"{command} /bin/sh -c 'echo task on $SLURMD_NODENAME'",
+    )
     site.wait_status(test, "SCHED_ERROR", "ended in order")
     assert test.job is not None
     lines = test.job.kickoff_log.read_text().splitlines()
     assert sorted(line for line in lines if line.startswith("task ")) == (
-        ["task on node01"] * 3 + ["task on node02"] * 3)
+        ["task on node01"] * 3 + ["task on node02"] * 3
+    )
 
 
 def test_a_shared_job_gives_each_test_all_its_nodes(site: Site) -> None:
-    tests = [site.test({"nodes": "all", "partition": "alt"},
-                       work='echo "on $SLURM_JOB_NODELIST"') for _ in range(2)]
+    tests = [
+        site.test({"nodes": "all", "partition": "alt"}, work='echo "on $SLURM_JOB_NODELIST"')
+        for _ in range(2)
+    ]
     assert site.try_start(*tests) == []
     job = tests[0].job
     assert job is not None and info(tests[0])["id"] == info(tests[1])["id"]
-    wait_until(lambda: job.kickoff_log.exists() and "on node[05-08]" in
-               job.kickoff_log.read_text(), "it ran")
+    wait_until(
+        lambda: job.kickoff_log.exists() and "on node[05-08]" in job.kickoff_log.read_text(),
+        "it ran",
+    )
 
 
-@pytest.mark.parametrize(("value", "names"), [
-    ("node[01-03]", ["node01", "node02", "node03"]), ("n1,n1,n2", ["n1", "n2"]),
-    (None, "is not set"), ("", "is not set"), ("node[01-", "Bad host list")])
-def test_the_nodes_of_an_allocation(site: Site, monkeypatch: pytest.MonkeyPatch,
-                                    value: str | None, names: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("node[01-03]", ["node01", "node02", "node03"]),
+        ("n1,n1,n2", ["n1", "n2"]),
+        (None, "is not set"),
+        ("", "is not set"),
+        ("node[01-", "Bad host list"),
+    ],
+)
+def test_the_nodes_of_an_allocation(
+    site: Site, monkeypatch: pytest.MonkeyPatch, value: str | None, names: Any
+) -> None:
     with monkeypatch.context() as patch:
         for name in ("SLURM_JOB_NODELIST", "SLURM_NODELIST"):
             patch.delenv(name, raising=False)

@@ -13,9 +13,14 @@ def test_formats_end_every_field_and_row() -> None:
     assert queries.format_option(["A"]) == f"A:{ROW_END}"
 
 
-@pytest.mark.parametrize("argv", [
-    queries.inventory(), queries.jobs(1000), queries.recorded(["17"]),
-])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        queries.inventory(),
+        queries.jobs(1000),
+        queries.recorded(["17"]),
+    ],
+)
 def test_tables_keep_their_header_and_show_what_is_hidden(argv: list[str]) -> None:
     assert "-a" in argv
     assert "-h" not in argv and "--noheader" not in argv
@@ -46,7 +51,11 @@ def test_scontrol_queries() -> None:
 
 def test_submit() -> None:
     assert queries.submit("/jobs/1/kickoff.sh", ["--hold"]) == [
-        "sbatch", "--parsable", "--hold", "/jobs/1/kickoff.sh"]
+        "sbatch",
+        "--parsable",
+        "--hold",
+        "/jobs/1/kickoff.sh",
+    ]
     assert queries.submit("-x.sh")[-1] == "./-x.sh"
 
 
@@ -57,7 +66,8 @@ def test_cancel_in_batches() -> None:
     assert [job_id for argv in commands for job_id in argv[1:]] == ids
     assert queries.cancel([]) == []
     assert queries.cancel(["17", "18_2"], "other") == [
-        ["scancel", "--clusters=other", "17", "18_2"]]
+        ["scancel", "--clusters=other", "17", "18_2"]
+    ]
 
 
 @pytest.mark.parametrize("bad", ["", "abc", "-u root", "17 18", "17;rm", "17\n", "1_2_3", "-1"])
@@ -69,10 +79,23 @@ def test_ids_are_checked(bad: str) -> None:
         queries.recorded([bad])
 
 
-@pytest.mark.parametrize("name", ["SQUEUE_STATES", "SQUEUE_USERS", "SQUEUE_PARTITION",
-                                  "SBATCH_TIMELIMIT", "SBATCH_PARTITION", "SINFO_FORMAT",
-                                  "SLURM_TIME_FORMAT", "SLURM_JOB_ID", "SLURM_CPU_BIND",
-                                  "SLURM_CLUSTERS", "SCANCEL_STATE", "SACCT_FORMAT"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SQUEUE_STATES",
+        "SQUEUE_USERS",
+        "SQUEUE_PARTITION",
+        "SBATCH_TIMELIMIT",
+        "SBATCH_PARTITION",
+        "SINFO_FORMAT",
+        "SLURM_TIME_FORMAT",
+        "SLURM_JOB_ID",
+        "SLURM_CPU_BIND",
+        "SLURM_CLUSTERS",
+        "SCANCEL_STATE",
+        "SACCT_FORMAT",
+    ],
+)
 def test_variables_that_change_answers_are_dropped(name: str) -> None:
     assert name.startswith(queries.DROP_PREFIXES) and name not in queries.KEEP_NAMES
 

@@ -68,8 +68,9 @@ def jobs_of(release: str) -> dict[str, JobRecord]:
 def test_nodes(release: str) -> None:
     nodes = nodes_of(release)
     assert sorted(nodes) == [f"node0{i}" for i in range(1, 9)]
-    assert nodes["node02"] == Node("node02", "idle+drain", 4, 2000 * MIB, ("a", "fast"),
-                                   ("main",), "x State=IDLE foo")
+    assert nodes["node02"] == Node(
+        "node02", "idle+drain", 4, 2000 * MIB, ("a", "fast"), ("main",), "x State=IDLE foo"
+    )
     assert nodes["node01"].reason == "disk\nState=IDLE | two lines"
     assert nodes["node05"] == Node("node05", "idle", 8, 4000 * MIB, ("b",), ("main", "alt"), "")
     # One that is in a hidden partition as well.
@@ -77,8 +78,10 @@ def test_nodes(release: str) -> None:
     assert nodes["node07"].state == "idle+completing+maintenance+reserved"
 
 
-@pytest.mark.parametrize(("release", "suffix"), [
-    *[(release, "") for release in RELEASES], ("22.05.8", "_mixed"), ("25.11", "_power_reboot")])
+@pytest.mark.parametrize(
+    ("release", "suffix"),
+    [*[(release, "") for release in RELEASES], ("22.05.8", "_mixed"), ("25.11", "_power_reboot")],
+)
 def test_both_queries_say_the_same(release: str, suffix: str) -> None:
     short = nodes_of(release, f"nodes{suffix}")
     full, refused = parse_scontrol_nodes(captured(f"nodes_scontrol{suffix}", release))
@@ -102,8 +105,10 @@ def test_both_queries_say_the_same(release: str, suffix: str) -> None:
 def test_why_nodes_cannot_be_used(release: str) -> None:
     nodes = nodes_of(release)
     held = reservations_by_node(parse_reservations(captured("reservations", release))[0])
-    infos = {name: node_info(node, RULES.judge(node.state), held.get(name, ()))
-             for name, node in nodes.items()}
+    infos = {
+        name: node_info(node, RULES.judge(node.state), held.get(name, ()))
+        for name, node in nodes.items()
+    }
     for info in infos.values():
         check_node("slurm", None, info)
     assert {name: info["why"] for name, info in infos.items()} == {
@@ -134,8 +139,9 @@ def test_reboots_failing_nodes_and_a_reason_that_stayed() -> None:
 def test_nodes_of_a_controller_that_has_just_started(release: str) -> None:
     nodes = nodes_of(release, "nodes_after_restart")
     assert not any(RULES.judge(node.state).up for node in nodes.values())
-    assert all(RULES.judge(node.state).available
-               for node in nodes_of(release, "nodes_idle").values())
+    assert all(
+        RULES.judge(node.state).available for node in nodes_of(release, "nodes_idle").values()
+    )
 
 
 @every_release
@@ -166,11 +172,26 @@ def test_reservations(release: str) -> None:
 def test_jobs(release: str) -> None:
     jobs = jobs_of(release)
     assert {name: job.state for name, job in jobs.items()} == {
-        "timeout": "TIMEOUT", "nodefail": "NODE_FAIL", "requeued": "RUNNING", "susp": "SUSPENDED",
-        "new\nline": "COMPLETED", "arr": "COMPLETED", "held": "PENDING", "never": "PENDING",
-        "toolong": "PENDING", "later": "PENDING", "fails": "FAILED", "killed": "FAILED",
-        "cancelled": "CANCELLED", "dep": "PENDING", "nofolder": "PENDING", "het one": "PENDING",
-        "full": "PENDING", "drained": "PENDING", "r": "COMPLETING"}
+        "timeout": "TIMEOUT",
+        "nodefail": "NODE_FAIL",
+        "requeued": "RUNNING",
+        "susp": "SUSPENDED",
+        "new\nline": "COMPLETED",
+        "arr": "COMPLETED",
+        "held": "PENDING",
+        "never": "PENDING",
+        "toolong": "PENDING",
+        "later": "PENDING",
+        "fails": "FAILED",
+        "killed": "FAILED",
+        "cancelled": "CANCELLED",
+        "dep": "PENDING",
+        "nofolder": "PENDING",
+        "het one": "PENDING",
+        "full": "PENDING",
+        "drained": "PENDING",
+        "r": "COMPLETING",
+    }
     assert jobs["new\nline"].data["comment"] == "a=b\nJobState=FAKE"
     assert jobs["requeued"].data["restarts"] == "1"
     assert jobs["never"].data["start"] == "" and jobs["never"].data["nodes"] == ""
@@ -185,10 +206,17 @@ def test_jobs(release: str) -> None:
 def test_exit_codes(release: str) -> None:
     """squeue writes 768 up to 22.05, and '3:0' from 23.02 on."""
     jobs = jobs_of(release)
-    codes = {name: parse_exit_code(jobs[name].data["exit_code"])
-             for name in ("fails", "killed", "timeout", "cancelled", "r")}
-    assert codes == {"fails": (3, 0), "killed": (0, 9), "timeout": (0, 15), "cancelled": (0, 0),
-                     "r": (0, 0)}
+    codes = {
+        name: parse_exit_code(jobs[name].data["exit_code"])
+        for name in ("fails", "killed", "timeout", "cancelled", "r")
+    }
+    assert codes == {
+        "fails": (3, 0),
+        "killed": (0, 9),
+        "timeout": (0, 15),
+        "cancelled": (0, 0),
+        "r": (0, 0),
+    }
 
 
 @every_release
@@ -198,19 +226,23 @@ def test_notes_of_jobs_that_are_over(release: str) -> None:
     def note(name: str) -> str:
         text = job_note("1", jobs[name].data)
         before, _, rest = text.partition(" at 2026-")
-        return before + rest[len("11-26T00:00:00"):]
+        return before + rest[len("11-26T00:00:00") :]
 
-    assert note("timeout") == ("Job 1 was stopped at its time limit of 1:00 (TIMEOUT) on node01. "
-                               "Killed by signal 15 (SIGTERM).")
+    assert note("timeout") == (
+        "Job 1 was stopped at its time limit of 1:00 (TIMEOUT) on node01. "
+        "Killed by signal 15 (SIGTERM)."
+    )
     # '9' in 22.05.8 and '0:1' in the others, but nobody saw a process of it get a signal.
-    assert note("nodefail") == ("Job 1 was lost: a node of it failed (NODE_FAIL, NodeDown) on "
-                                "node04.")
+    assert note("nodefail") == (
+        "Job 1 was lost: a node of it failed (NODE_FAIL, NodeDown) on node04."
+    )
     assert note("fails") == "Job 1 failed (FAILED) on node03. Exit code 3."
     assert note("cancelled") == "Job 1 was cancelled (CANCELLED)."
     # 22.05.8 calls that a JobLaunchFailure.
     reason = ", JobLaunchFailure" if release == "22.05.8" else ""
-    assert note("killed") == (f"Job 1 failed (FAILED{reason}) on node03. "
-                              "Killed by signal 9 (SIGKILL).")
+    assert note("killed") == (
+        f"Job 1 failed (FAILED{reason}) on node03. Killed by signal 9 (SIGKILL)."
+    )
 
 
 @every_release
@@ -222,15 +254,20 @@ def test_notes_of_jobs_that_wait(release: str) -> None:
         return note.removeprefix("Job 1 is waiting").partition(":")[0]
 
     assert {name: waits(name) for name in ("held", "never", "toolong", "later", "dep")} == {
-        "held": " and needs an administrator", "never": " but can never run as it is",
-        "toolong": " but can never run as it is", "later": "", "dep": " but can never run as it is"}
+        "held": " and needs an administrator",
+        "never": " but can never run as it is",
+        "toolong": " but can never run as it is",
+        "later": "",
+        "dep": " but can never run as it is",
+    }
     # Nodes that are down are named. From 24.11 on, drained ones are not.
     name, node = ("drained", "node02") if release == "22.05.8" else ("full", "node04")
     assert waits(name) == " and needs an administrator"
     assert f"drained or not responding: {node} (" in job_note("1", jobs[name].data)
     # Nobody's help is needed for a job that has a start.
     assert waits("nofolder") == "" and "Expected start: 2026-" in job_note(
-        "1", jobs["nofolder"].data, CAPTURED_AT)
+        "1", jobs["nofolder"].data, CAPTURED_AT
+    )
     assert not any("not known here" in job_note("1", job.data) for job in jobs.values())
 
 
@@ -292,17 +329,23 @@ KINDS: dict[str, Failure | None] = {
     # A user id without a name: from 25.11 on, its jobs.
     "squeue_unknown_user": None,
 }
-KINDS_OF_22_05 = {"sbatch_bad_few": PERMANENT, "sbatch_bad_resv_denied": DENIED,
-                  "squeue_unknown_user": PERMANENT}
+KINDS_OF_22_05 = {
+    "sbatch_bad_few": PERMANENT,
+    "sbatch_bad_resv_denied": DENIED,
+    "squeue_unknown_user": PERMANENT,
+}
 
 
 @every_release
 def test_every_answer_of_every_command(release: str) -> None:
     expected = {**KINDS, **(KINDS_OF_22_05 if release == "22.05.8" else {})}
     found = {name: answer(name, release) for name in answers(release)}
-    kinds = {name: classify(one.returncode, one.stdout, one.stderr,
-                            one.command.replace("runuser", "scancel"))
-             for name, one in found.items()}
+    kinds = {
+        name: classify(
+            one.returncode, one.stdout, one.stderr, one.command.replace("runuser", "scancel")
+        )
+        for name, one in found.items()
+    }
     trouble = {name for name in found if name.startswith(("down_", "frozen_"))}
     assert len(trouble) == 30
     assert {name: kinds[name] for name in trouble} == dict.fromkeys(trouble, Failure.TRANSIENT)

@@ -28,15 +28,25 @@ def kickoff(folder: Path, *options: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("options", "nodes"), [
-    (["-p main", "-w node[01-02],x", "--nodes 3"], ["node01", "node02", "x"]),
-    (["-w node01", "--nodelist=node02"], ["node02"]), (['--nodelist "node02"'], ["node02"]),
-    (["-wnode02 -N1"], ["node02"]), (["--comment='-w node01'"], []), (["-p main"], []), ([], []),
-    # What Slurm would have refused.
-    (["-w node[1-"], []), (["-w 'node01"], []), (["-w"], []),
-])
-def test_the_nodes_that_a_script_requests(tmp_path: Path, options: list[str], nodes: list[str]
-                                          ) -> None:
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [
+        (["-p main", "-w node[01-02],x", "--nodes 3"], ["node01", "node02", "x"]),
+        (["-w node01", "--nodelist=node02"], ["node02"]),
+        (['--nodelist "node02"'], ["node02"]),
+        (["-wnode02 -N1"], ["node02"]),
+        (["--comment='-w node01'"], []),
+        (["-p main"], []),
+        ([], []),
+        # What Slurm would have refused.
+        (["-w node[1-"], []),
+        (["-w 'node01"], []),
+        (["-w"], []),
+    ],
+)
+def test_the_nodes_that_a_script_requests(
+    tmp_path: Path, options: list[str], nodes: list[str]
+) -> None:
     assert requested_nodes(str(kickoff(tmp_path, *options))) == nodes
 
 
@@ -86,9 +96,16 @@ def test_one_query_serves_all_jobs_for_a_while(tmp_path: Path) -> None:
     assert drained.clusters == ["", "other", ""]
 
 
-@pytest.mark.parametrize("reason", [
-    "", "Resources", "Priority", "ReqNodeNotAvail, UnavailableNodes:node02",
-    "ReqNodeNotAvail,_UnavailableNodes:node02"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "",
+        "Resources",
+        "Priority",
+        "ReqNodeNotAvail, UnavailableNodes:node02",
+        "ReqNodeNotAvail,_UnavailableNodes:node02",
+    ],
+)
 def test_no_query_for_other_reasons(tmp_path: Path, reason: str) -> None:
     drained = Drained(node02="")
     data = {"state": "PENDING", "reason": reason}
@@ -96,8 +113,9 @@ def test_no_query_for_other_reasons(tmp_path: Path, reason: str) -> None:
     assert drained.clusters == []
 
 
-def test_reserved_nodes_need_no_administrator(slurm: Cluster, monkeypatch: pytest.MonkeyPatch
-                                              ) -> None:
+def test_reserved_nodes_need_no_administrator(
+    slurm: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slurm.wait_idle("node02", "node03")
     with site_of(slurm, monkeypatch) as site:
         site.usable()

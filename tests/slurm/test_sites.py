@@ -40,13 +40,19 @@ ABSENT = "192.0.2.1"
 def big_site(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A cluster with accounts and QOS.  root may use both accounts, the other user one."""
     need_accounting(request, "needs a real Slurm; --slurm=real runs it")
-    with folder("test-sites-") as path, RealSlurm(
-            path, min_job_age=10, message_timeout=2, accounting=True, extra_conf=CONF) as cluster:
+    with (
+        folder("test-sites-") as path,
+        RealSlurm(
+            path, min_job_age=10, message_timeout=2, accounting=True, extra_conf=CONF
+        ) as cluster,
+    ):
         for words in (
-                "add account physics,chemistry", "add qos one MaxJobsPerUser=1",
-                "add user root account=physics qos=normal,one",
-                "add user root account=chemistry qos=normal",
-                f"add user {OTHER_USER} account=physics"):
+            "add account physics,chemistry",
+            "add qos one MaxJobsPerUser=1",
+            "add user root account=physics qos=normal,one",
+            "add user root account=chemistry qos=normal",
+            f"add user {OTHER_USER} account=physics",
+        ):
             cluster.ok("sacctmgr", "-i", *words.split())
         yield cluster
 
@@ -70,30 +76,46 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_each_job_has_its_own_account_qos_and_partition(site: Site) -> None:
-    wishes = [{"account": "physics", "qos": "one", "partition": "alt"},
-              {"account": "chemistry", "qos": "normal", "partition": "chemists"},
-              {"account": "physics", "qos": "normal", "partition": "short",
-               "slurm": {"sbatch_extra": ["--time=10"]}}]
+    wishes = [
+        {"account": "physics", "qos": "one", "partition": "alt"},
+        {"account": "chemistry", "qos": "normal", "partition": "chemists"},
+        {
+            "account": "physics",
+            "qos": "normal",
+            "partition": "short",
+            "slurm": {"sbatch_extra": ["--time=10"]},
+        },
+    ]
     tests = [site.test(dict(wish), site.long) for wish in wishes]
     assert not site.try_start(*tests)
     for test, wish in zip(tests, wishes):
         found = site.recorded(test)
         assert {key: found[key] for key in ("account", "qos", "partition")} == {
-            key: wish[key] for key in ("account", "qos", "partition")}
+            key: wish[key] for key in ("account", "qos", "partition")
+        }
         site.wait_status(test, "SCHED_STARTUP")
 
 
-@pytest.mark.parametrize(("schedule", "said"), [
-    ({"slurm": {"sbatch_extra": ["--account=nosuch"]}},
-     "Invalid account or account/partition combination specified"),
-    ({"slurm": {"sbatch_extra": ["-q nosuch"]}}, "Invalid qos specification"),
-    # It is there, but not for that account.
-    ({"account": "chemistry", "qos": "one"}, "Invalid qos specification"),
-    ({"account": "physics", "partition": "inactive"},
-     "Required partition not available (inactive or drain)"),
-    ({"account": "physics", "partition": "draining"},
-     "Required partition not available (inactive or drain)"),
-])
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (
+            {"slurm": {"sbatch_extra": ["--account=nosuch"]}},
+            "Invalid account or account/partition combination specified",
+        ),
+        ({"slurm": {"sbatch_extra": ["-q nosuch"]}}, "Invalid qos specification"),
+        # It is there, but not for that account.
+        ({"account": "chemistry", "qos": "one"}, "Invalid qos specification"),
+        (
+            {"account": "physics", "partition": "inactive"},
+            "Required partition not available (inactive or drain)",
+        ),
+        (
+            {"account": "physics", "partition": "draining"},
+            "Required partition not available (inactive or drain)",
+        ),
+    ],
+)
 def test_what_a_site_refuses(site: Site, schedule: dict[str, Any], said: str) -> None:
     text = site.refused(schedule)
     assert said in text and "Hint: " in text and "schedule." in text
@@ -140,12 +162,28 @@ def as_other(slurm: Cluster, schedule: dict[str, Any], other: dict[str, str] | N
     place = slurm.folder / "other"
     here = Path(__file__).parent
     paths = [str(here.parent), str(here), *filter(None, sys.path)]
-    env = {**slurm.env(), "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1",
-           "HOME": str(slurm.folder)}
+    env = {
+        **slurm.env(),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(slurm.folder),
+    }
     done = subprocess.run(
-        [*AS_OTHER, sys.executable, str(here / "session.py"), str(place), json.dumps(schedule),
-         json.dumps(other or {})], capture_output=True, text=True, timeout=120, check=False,
-        cwd=slurm.folder, env=env)
+        [
+            *AS_OTHER,
+            sys.executable,
+            str(here / "session.py"),
+            str(place),
+            json.dumps(schedule),
+            json.dumps(other or {}),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=slurm.folder,
+        env=env,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -165,22 +203,35 @@ def test_private_jobs(site: Site) -> None:
     assert job_id not in site.cluster.ok("squeue", "-h", "-o", "%i", user=OTHER_USER).split()
     assert {state for state, _ in seen["others"]} <= {"SCHEDULED", "SCHED_WARNING"}
     # slurmdbd has a setting of its own for that, and another default since then.
-    assert (f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
-            or "in Slurm's accounting, which may be late, it is still RUNNING"
-            in seen["others"][-1][1])
+    assert (
+        f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
+        or "in Slurm's accounting, which may be late, it is still RUNNING" in seen["others"][-1][1]
+    )
     assert site.status(mine).state == "SCHED_STARTUP"
 
 
-@pytest.mark.parametrize(("private", "user", "hidden"), [
-    ("jobs", "0", True), ("accounts,jobs,usage", "0", True), ("none", "0", False),
-    ("nodes,reservations", "0", False), ("jobs", "1000", False), ("jobs", None, False)])
-def test_whose_jobs_are_hidden(monkeypatch: pytest.MonkeyPatch, private: str, user: str | None,
-                               hidden: bool) -> None:
+@pytest.mark.parametrize(
+    ("private", "user", "hidden"),
+    [
+        ("jobs", "0", True),
+        ("accounts,jobs,usage", "0", True),
+        ("none", "0", False),
+        ("nodes,reservations", "0", False),
+        ("jobs", "1000", False),
+        ("jobs", None, False),
+    ],
+)
+def test_whose_jobs_are_hidden(
+    monkeypatch: pytest.MonkeyPatch, private: str, user: str | None, hidden: bool
+) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     client = SlurmClient()
-    client.querying = runner = Scripted(result(  # type: ignore[assignment]
-        f"PrioritySiteFactorPlugin = (null)\nPrivateData             = {private}\n"))
+    client.querying = runner = Scripted(
+        result(  # type: ignore[assignment]
+            f"PrioritySiteFactorPlugin = (null)\nPrivateData             = {private}\n"
+        )
+    )
     assert [client.hides_jobs_of(user) for _ in range(3)] == [hidden] * 3
     # The settings are queried once, and when they matter.
     assert len(runner.argvs) == (user == "0")
@@ -212,13 +263,17 @@ def other_conf(site: Site, monkeypatch: pytest.MonkeyPatch, old: str, new: str) 
 
 def host_line(site: Site) -> str:
     """The line of the controller's host."""
-    return next(line for line in site.cluster.conf.read_text().splitlines()
-                if line.startswith("SlurmctldHost="))
+    return next(
+        line
+        for line in site.cluster.conf.read_text().splitlines()
+        if line.startswith("SlurmctldHost=")
+    )
 
 
 @pytest.mark.parametrize("order", ["backup away", "primary away"])
-def test_one_of_two_controllers_is_away(site: Site, monkeypatch: pytest.MonkeyPatch, order: str
-                                        ) -> None:
+def test_one_of_two_controllers_is_away(
+    site: Site, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
     here = host_line(site)
     away = f"SlurmctldHost=elsewhere({ABSENT})"
     lines = [here, away] if order == "backup away" else [away, here]
@@ -241,8 +296,9 @@ def test_a_site_with_a_squeue_of_its_own(site: Site, monkeypatch: pytest.MonkeyP
     wrapper.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
-        status = wait_until(lambda: (now := site.status(test)).state == "SCHED_WARNING" and now,
-                            "a warning")
+        status = wait_until(
+            lambda: (now := site.status(test)).state == "SCHED_WARNING" and now, "a warning"
+        )
         assert "usage: our-squeue" in status.note and not test.complete
     site.wait_status(test, "SCHED_STARTUP")
 
@@ -254,8 +310,9 @@ def test_a_host_that_cannot_reach_munge(site: Site, monkeypatch: pytest.MonkeyPa
     with other_conf(site, monkeypatch, auth, f"{auth}\nAuthInfo=socket=/no/such/socket"):
         for table in site.plugin._tables.values():
             table.expire()
-        status = wait_until(lambda: (now := site.status(test)).state == "SCHED_WARNING" and now,
-                            "a warning")
+        status = wait_until(
+            lambda: (now := site.status(test)).state == "SCHED_WARNING" and now, "a warning"
+        )
         assert "munge" in status.note.lower() and not test.complete
         # As a process that knows nothing yet.
         site.plugin.refresh()

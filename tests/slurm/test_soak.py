@@ -17,8 +17,9 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 JOBS = 30
 
 
-def test_every_test_has_the_fate_that_was_meant(slurm: Cluster, pav_cfg: PavConfig,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_test_has_the_fate_that_was_meant(
+    slurm: Cluster, pav_cfg: PavConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not slurm.is_real:
         pytest.skip("the soak is about the real Slurm; the fake has no state that survives a kill")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
@@ -31,8 +32,16 @@ def test_every_test_has_the_fate_that_was_meant(slurm: Cluster, pav_cfg: PavConf
     monkeypatch.setattr(plugin, "JOB_TABLE_AGE", 1.0, raising=False)
     monkeypatch.setattr(plugin, "JOB_END_GRACE", 2.0)
     told: list[str] = []
-    outcome = Soak(slurm.cluster, pav_cfg, JOBS, freeze=5.0, down=2.0, short_limit=True,
-                   patience=120.0, tell=told.append).run()
+    outcome = Soak(
+        slurm.cluster,
+        pav_cfg,
+        JOBS,
+        freeze=5.0,
+        down=2.0,
+        short_limit=True,
+        patience=120.0,
+        tell=told.append,
+    ).run()
     assert outcome.ok, "\n".join([outcome.table, *outcome.problems, *told])
     assert (outcome.tests, outcome.jobs) == (JOBS, JOBS)
     assert any("controller frozen" in line for line in told)

@@ -37,54 +37,57 @@ def _fresh_warnings() -> Iterator[None]:
 # --- Reading nodes' states ---
 
 
-@pytest.mark.parametrize(("text", "base", "flags"), [
-    # scontrol and StateComplete [seen on 22.05.8].
-    ("IDLE", "IDLE", ""),
-    ("IDLE+DRAIN", "IDLE", "DRAIN"),
-    ("MIXED+DRAIN", "MIXED", "DRAIN"),
-    ("IDLE+NOT_RESPONDING", "IDLE", "NOT_RESPONDING"),
-    ("DOWN+NOT_RESPONDING", "DOWN", "NOT_RESPONDING"),
-    ("IDLE+RESERVED", "IDLE", "RESERVED"),
-    ("IDLE+MAINTENANCE+RESERVED", "IDLE", "MAINTENANCE RESERVED"),
-    ("idle+completing+maintenance+reserved", "IDLE", "COMPLETING MAINTENANCE RESERVED"),
-    ("idle+maintenance+reserved+planned", "IDLE", "MAINTENANCE RESERVED PLANNED"),
-    ("unknown+drain", "UNKNOWN", "DRAIN"),
-    # Clouds and power saving, 21.08 and later.
-    ("DOWN+CLOUD+POWERED_DOWN", "DOWN", "CLOUD POWERED_DOWN"),
-    ("IDLE+CLOUD+POWERING_UP", "IDLE", "CLOUD POWERING_UP"),
-    ("IDLE+DYNAMIC_NORM", "IDLE", "DYNAMIC_NORM"),
-    ("DOWN+INVALID_REG", "DOWN", "INVALID_REG"),
-    ("IDLE+BLOCKED", "IDLE", "BLOCKED"),
-    # 20.11: marks glued to names, and other names.
-    ("DOWN*+CLOUD", "DOWN", "NOT_RESPONDING CLOUD"),
-    ("MIXED#", "MIXED", "POWERING_UP"),
-    ("IDLE~", "IDLE", "POWERED_DOWN"),
-    ("IDLE+CLOUD+POWER", "IDLE", "CLOUD POWERED_DOWN"),
-    ("DOWN*+DRAIN", "DOWN", "NOT_RESPONDING DRAIN"),
-    # sinfo's long and short words, and each mark.
-    ("drained*", "IDLE", "DRAIN NOT_RESPONDING"),
-    ("draining", "ALLOCATED", "DRAIN"),
-    ("drng", "ALLOCATED", "DRAIN"),
-    ("maint", "IDLE", "MAINTENANCE"),
-    ("resv", "IDLE", "RESERVED"),
-    ("reserved", "IDLE", "RESERVED"),
-    ("alloc", "ALLOCATED", ""),
-    ("allocated+", "ALLOCATED", "COMPLETING"),
-    ("mix", "MIXED", ""),
-    ("mix-", "MIXED", "PLANNED"),
-    ("plnd", "IDLE", "PLANNED"),
-    ("comp", "IDLE", "COMPLETING"),
-    ("idle!", "IDLE", "POWER_DOWN"),
-    ("idle%", "IDLE", "POWERING_DOWN"),
-    ("idle$", "IDLE", "MAINTENANCE"),
-    ("idle@", "IDLE", "REBOOT_REQUESTED"),
-    ("idle^", "IDLE", "REBOOT_ISSUED"),
-    ("no_respond", "IDLE", "NOT_RESPONDING"),
-    ("unk*", "UNKNOWN", "NOT_RESPONDING"),
-    ("futr", "FUTURE", ""),
-    ("failg", "ALLOCATED", "FAIL"),
-    ("inval", "IDLE", "INVALID_REG"),
-])
+@pytest.mark.parametrize(
+    ("text", "base", "flags"),
+    [
+        # scontrol and StateComplete [seen on 22.05.8].
+        ("IDLE", "IDLE", ""),
+        ("IDLE+DRAIN", "IDLE", "DRAIN"),
+        ("MIXED+DRAIN", "MIXED", "DRAIN"),
+        ("IDLE+NOT_RESPONDING", "IDLE", "NOT_RESPONDING"),
+        ("DOWN+NOT_RESPONDING", "DOWN", "NOT_RESPONDING"),
+        ("IDLE+RESERVED", "IDLE", "RESERVED"),
+        ("IDLE+MAINTENANCE+RESERVED", "IDLE", "MAINTENANCE RESERVED"),
+        ("idle+completing+maintenance+reserved", "IDLE", "COMPLETING MAINTENANCE RESERVED"),
+        ("idle+maintenance+reserved+planned", "IDLE", "MAINTENANCE RESERVED PLANNED"),
+        ("unknown+drain", "UNKNOWN", "DRAIN"),
+        # Clouds and power saving, 21.08 and later.
+        ("DOWN+CLOUD+POWERED_DOWN", "DOWN", "CLOUD POWERED_DOWN"),
+        ("IDLE+CLOUD+POWERING_UP", "IDLE", "CLOUD POWERING_UP"),
+        ("IDLE+DYNAMIC_NORM", "IDLE", "DYNAMIC_NORM"),
+        ("DOWN+INVALID_REG", "DOWN", "INVALID_REG"),
+        ("IDLE+BLOCKED", "IDLE", "BLOCKED"),
+        # 20.11: marks glued to names, and other names.
+        ("DOWN*+CLOUD", "DOWN", "NOT_RESPONDING CLOUD"),
+        ("MIXED#", "MIXED", "POWERING_UP"),
+        ("IDLE~", "IDLE", "POWERED_DOWN"),
+        ("IDLE+CLOUD+POWER", "IDLE", "CLOUD POWERED_DOWN"),
+        ("DOWN*+DRAIN", "DOWN", "NOT_RESPONDING DRAIN"),
+        # sinfo's long and short words, and each mark.
+        ("drained*", "IDLE", "DRAIN NOT_RESPONDING"),
+        ("draining", "ALLOCATED", "DRAIN"),
+        ("drng", "ALLOCATED", "DRAIN"),
+        ("maint", "IDLE", "MAINTENANCE"),
+        ("resv", "IDLE", "RESERVED"),
+        ("reserved", "IDLE", "RESERVED"),
+        ("alloc", "ALLOCATED", ""),
+        ("allocated+", "ALLOCATED", "COMPLETING"),
+        ("mix", "MIXED", ""),
+        ("mix-", "MIXED", "PLANNED"),
+        ("plnd", "IDLE", "PLANNED"),
+        ("comp", "IDLE", "COMPLETING"),
+        ("idle!", "IDLE", "POWER_DOWN"),
+        ("idle%", "IDLE", "POWERING_DOWN"),
+        ("idle$", "IDLE", "MAINTENANCE"),
+        ("idle@", "IDLE", "REBOOT_REQUESTED"),
+        ("idle^", "IDLE", "REBOOT_ISSUED"),
+        ("no_respond", "IDLE", "NOT_RESPONDING"),
+        ("unk*", "UNKNOWN", "NOT_RESPONDING"),
+        ("futr", "FUTURE", ""),
+        ("failg", "ALLOCATED", "FAIL"),
+        ("inval", "IDLE", "INVALID_REG"),
+    ],
+)
 def test_node_state(text: str, base: str, flags: str) -> None:
     state = parse_node_state(text)
     assert (state.base, set(state.flags)) == (base, set(flags.split()))
@@ -113,34 +116,37 @@ def usable(text: str, **kwargs: bool) -> tuple[bool, bool]:
     return result.up, result.available
 
 
-@pytest.mark.parametrize(("text", "up", "available"), [
-    ("IDLE", True, True),
-    ("ALLOCATED", True, False),
-    ("MIXED", True, False),
-    ("IDLE+PLANNED", True, True),
-    ("MIXED+PLANNED", True, False),
-    ("IDLE+COMPLETING", True, False),
-    ("allocated+", True, False),
-    ("IDLE+CLOUD", True, True),
-    ("IDLE+DYNAMIC_NORM", True, True),
-    ("IDLE+DRAIN", False, False),
-    ("drained", False, False),
-    ("MIXED+DRAIN", False, False),
-    ("IDLE+NOT_RESPONDING", False, False),
-    ("DOWN", False, False),
-    ("DOWN*+CLOUD", False, False),
-    ("IDLE+CLOUD+POWERED_DOWN", False, False),
-    ("MIXED#", False, False),
-    ("UNKNOWN", False, False),
-    ("FUTURE", False, False),
-    ("IDLE+REBOOT_ISSUED", False, False),
-    ("IDLE+FAIL", False, False),
-    ("IDLE+INVALID_REG", False, False),
-    ("IDLE+RESERVED", False, False),
-    ("IDLE+MAINTENANCE", False, False),
-    ("IDLE+MAINTENANCE+RESERVED", False, False),
-    ("NEW_IN_26", False, False),
-])
+@pytest.mark.parametrize(
+    ("text", "up", "available"),
+    [
+        ("IDLE", True, True),
+        ("ALLOCATED", True, False),
+        ("MIXED", True, False),
+        ("IDLE+PLANNED", True, True),
+        ("MIXED+PLANNED", True, False),
+        ("IDLE+COMPLETING", True, False),
+        ("allocated+", True, False),
+        ("IDLE+CLOUD", True, True),
+        ("IDLE+DYNAMIC_NORM", True, True),
+        ("IDLE+DRAIN", False, False),
+        ("drained", False, False),
+        ("MIXED+DRAIN", False, False),
+        ("IDLE+NOT_RESPONDING", False, False),
+        ("DOWN", False, False),
+        ("DOWN*+CLOUD", False, False),
+        ("IDLE+CLOUD+POWERED_DOWN", False, False),
+        ("MIXED#", False, False),
+        ("UNKNOWN", False, False),
+        ("FUTURE", False, False),
+        ("IDLE+REBOOT_ISSUED", False, False),
+        ("IDLE+FAIL", False, False),
+        ("IDLE+INVALID_REG", False, False),
+        ("IDLE+RESERVED", False, False),
+        ("IDLE+MAINTENANCE", False, False),
+        ("IDLE+MAINTENANCE+RESERVED", False, False),
+        ("NEW_IN_26", False, False),
+    ],
+)
 def test_without_a_reservation(text: str, up: bool, available: bool) -> None:
     assert usable(text) == (up, available)
 
@@ -156,8 +162,10 @@ def test_nodes_in_maintenance_exactly_in_its_reservation() -> None:
     assert usable(state, in_reservation=True) == (False, False)
     assert usable(state, in_reservation=True, in_maintenance=True) == (True, True)
     assert usable("MAINT", in_reservation=True, in_maintenance=True) == (True, True)
-    assert usable("IDLE+MAINTENANCE+DRAIN", in_reservation=True,
-                  in_maintenance=True) == (False, False)
+    assert usable("IDLE+MAINTENANCE+DRAIN", in_reservation=True, in_maintenance=True) == (
+        False,
+        False,
+    )
 
 
 def test_configured_names_may_have_any_spelling() -> None:
@@ -179,23 +187,30 @@ def test_why_says_the_weightiest_in_plain_words() -> None:
 
 
 def test_an_unknown_flag_makes_unavailable_and_is_logged_once(
-        caplog: pytest.LogCaptureFixture) -> None:
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert usable("IDLE+SHINY") == (True, False)
         assert usable("MIXED+SHINY") == (True, False)
         assert usable("DOWN+SHINY") == (False, False)
     assert [record.getMessage() for record in caplog.records] == [
-        "Slurm uses a node state that is not known here: 'SHINY'."]
+        "Slurm uses a node state that is not known here: 'SHINY'."
+    ]
     # It can be allowed by name.
     state = parse_node_state("IDLE+SHINY")
     assert node_usable(state, UP, [*AVAILABLE, "shiny"], RESERVED).available
 
 
-@given(st.sampled_from(sorted(NODE_BASES)), st.sets(st.sampled_from(sorted(NODE_FLAGS))),
-       st.booleans(), st.booleans())
+@given(
+    st.sampled_from(sorted(NODE_BASES)),
+    st.sets(st.sampled_from(sorted(NODE_FLAGS))),
+    st.booleans(),
+    st.booleans(),
+)
 def test_available_nodes_are_up(base: str, flags: set[str], reserved: bool, maint: bool) -> None:
-    result = node_usable(parse_node_state("+".join([base, *flags])), UP, AVAILABLE, RESERVED,
-                         reserved, maint)
+    result = node_usable(
+        parse_node_state("+".join([base, *flags])), UP, AVAILABLE, RESERVED, reserved, maint
+    )
     assert result.up or not result.available
     if flags & {"DRAIN", "NOT_RESPONDING", "FAIL", "POWERED_DOWN"}:
         assert not result.up
@@ -206,22 +221,32 @@ def test_rules_judge_like_the_function() -> None:
     for text in ("IDLE", "idle+drain", "IDLE+RESERVED", "IDLE"):
         for reserved in (False, True):
             assert rules.judge(text, reserved) == node_usable(
-                parse_node_state(text), UP, AVAILABLE, RESERVED, reserved)
+                parse_node_state(text), UP, AVAILABLE, RESERVED, reserved
+            )
 
 
 known_words = st.sampled_from(sorted(NODE_BASES | set(NODE_FLAGS)))
 # Words that a later release may have.
 new_words = st.from_regex(r"[A-Z][A-Z0-9_]{1,15}", fullmatch=True).filter(
-    lambda word: not parse_node_state(word).flags and parse_node_state(word).unknown)
+    lambda word: not parse_node_state(word).flags and parse_node_state(word).unknown
+)
 
 
-@given(st.lists(known_words, max_size=4), new_words, st.lists(known_words, max_size=4),
-       st.booleans(), st.booleans(), st.booleans())
-def test_a_new_word_never_frees_a_node(before: list[str], word: str, after: list[str],
-                                       lower: bool, reserved: bool, maint: bool) -> None:
+@given(
+    st.lists(known_words, max_size=4),
+    new_words,
+    st.lists(known_words, max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_new_word_never_frees_a_node(
+    before: list[str], word: str, after: list[str], lower: bool, reserved: bool, maint: bool
+) -> None:
     text = "+".join([*before, word, *after])
-    result = node_usable(parse_node_state(text.lower() if lower else text), UP, AVAILABLE, RESERVED,
-                         reserved, maint)
+    result = node_usable(
+        parse_node_state(text.lower() if lower else text), UP, AVAILABLE, RESERVED, reserved, maint
+    )
     assert not result.available and result.why
 
 
@@ -242,23 +267,44 @@ def test_words_of_sinfo_for_reboots_and_nodes_that_slurm_does_not_run() -> None:
 # --- Jobs' states ---
 
 
-@pytest.mark.parametrize(("text", "phase"), [
-    ("PENDING", Phase.WAITING), ("CONFIGURING", Phase.WAITING), ("REQUEUED", Phase.WAITING),
-    ("REQUEUE_HOLD", Phase.WAITING), ("REQUEUE_FED", Phase.WAITING),
-    ("SPECIAL_EXIT", Phase.WAITING), ("RESV_DEL_HOLD", Phase.WAITING),
-    ("RUNNING", Phase.ACTIVE), ("SUSPENDED", Phase.ACTIVE), ("COMPLETING", Phase.ACTIVE),
-    ("STAGE_OUT", Phase.ACTIVE), ("SIGNALING", Phase.ACTIVE), ("RESIZING", Phase.ACTIVE),
-    ("STOPPED", Phase.ACTIVE),
-    ("COMPLETED", Phase.DONE), ("CANCELLED", Phase.CANCELLED), ("FAILED", Phase.FAILED),
-    ("TIMEOUT", Phase.FAILED), ("NODE_FAIL", Phase.FAILED), ("PREEMPTED", Phase.FAILED),
-    ("BOOT_FAIL", Phase.FAILED), ("DEADLINE", Phase.FAILED), ("OUT_OF_MEMORY", Phase.FAILED),
-    # Several words: what goes on counts more than the base.
-    ("COMPLETED+COMPLETING", Phase.ACTIVE), ("CANCELLED+COMPLETING", Phase.ACTIVE),
-    ("PENDING+REQUEUE_HOLD", Phase.WAITING), ("FAILED,REQUEUED", Phase.WAITING),
-    ("COMPLETED+UPDATE_DB", Phase.DONE), ("PENDING+LAUNCH_FAILED", Phase.WAITING),
-    # sacct.
-    ("CANCELLED by 1000", Phase.CANCELLED), ("CANCELLED+", Phase.CANCELLED),
-])
+@pytest.mark.parametrize(
+    ("text", "phase"),
+    [
+        ("PENDING", Phase.WAITING),
+        ("CONFIGURING", Phase.WAITING),
+        ("REQUEUED", Phase.WAITING),
+        ("REQUEUE_HOLD", Phase.WAITING),
+        ("REQUEUE_FED", Phase.WAITING),
+        ("SPECIAL_EXIT", Phase.WAITING),
+        ("RESV_DEL_HOLD", Phase.WAITING),
+        ("RUNNING", Phase.ACTIVE),
+        ("SUSPENDED", Phase.ACTIVE),
+        ("COMPLETING", Phase.ACTIVE),
+        ("STAGE_OUT", Phase.ACTIVE),
+        ("SIGNALING", Phase.ACTIVE),
+        ("RESIZING", Phase.ACTIVE),
+        ("STOPPED", Phase.ACTIVE),
+        ("COMPLETED", Phase.DONE),
+        ("CANCELLED", Phase.CANCELLED),
+        ("FAILED", Phase.FAILED),
+        ("TIMEOUT", Phase.FAILED),
+        ("NODE_FAIL", Phase.FAILED),
+        ("PREEMPTED", Phase.FAILED),
+        ("BOOT_FAIL", Phase.FAILED),
+        ("DEADLINE", Phase.FAILED),
+        ("OUT_OF_MEMORY", Phase.FAILED),
+        # Several words: what goes on counts more than the base.
+        ("COMPLETED+COMPLETING", Phase.ACTIVE),
+        ("CANCELLED+COMPLETING", Phase.ACTIVE),
+        ("PENDING+REQUEUE_HOLD", Phase.WAITING),
+        ("FAILED,REQUEUED", Phase.WAITING),
+        ("COMPLETED+UPDATE_DB", Phase.DONE),
+        ("PENDING+LAUNCH_FAILED", Phase.WAITING),
+        # sacct.
+        ("CANCELLED by 1000", Phase.CANCELLED),
+        ("CANCELLED+", Phase.CANCELLED),
+    ],
+)
 def test_job_phase(text: str, phase: Phase) -> None:
     state = parse_job_state(text)
     assert state.phase is phase
@@ -266,10 +312,17 @@ def test_job_phase(text: str, phase: Phase) -> None:
     assert parse_job_state(text.lower()).phase is phase
 
 
-@pytest.mark.parametrize(("text", "pavilion_state"), [
-    ("PENDING", "SCHEDULED"), ("RUNNING", "SCHED_RUNNING"), ("COMPLETING", "SCHED_RUNNING"),
-    ("CANCELLED", "SCHED_CANCELLED"), ("TIMEOUT", "SCHED_ERROR"), ("COMPLETED", "SCHED_ERROR"),
-])
+@pytest.mark.parametrize(
+    ("text", "pavilion_state"),
+    [
+        ("PENDING", "SCHEDULED"),
+        ("RUNNING", "SCHED_RUNNING"),
+        ("COMPLETING", "SCHED_RUNNING"),
+        ("CANCELLED", "SCHED_CANCELLED"),
+        ("TIMEOUT", "SCHED_ERROR"),
+        ("COMPLETED", "SCHED_ERROR"),
+    ],
+)
 def test_pavilion_state(text: str, pavilion_state: str) -> None:
     assert parse_job_state(text).pavilion_state == pavilion_state
 
@@ -301,10 +354,13 @@ def test_any_text_is_a_job_state(text: str) -> None:
     assert isinstance(parse_job_state(text).phase, Phase)
 
 
-@given(st.lists(st.sampled_from(sorted(JOB_STATES)), max_size=3),
-       st.from_regex(r"[A-Z][A-Z0-9_]{2,15}", fullmatch=True).filter(
-           lambda word: word not in JOB_STATES and word not in JOB_CODES),
-       st.sampled_from(["+", ","]))
+@given(
+    st.lists(st.sampled_from(sorted(JOB_STATES)), max_size=3),
+    st.from_regex(r"[A-Z][A-Z0-9_]{2,15}", fullmatch=True).filter(
+        lambda word: word not in JOB_STATES and word not in JOB_CODES
+    ),
+    st.sampled_from(["+", ","]),
+)
 def test_a_new_word_never_ends_a_job(known: list[str], word: str, sign: str) -> None:
     assert parse_job_state(sign.join([*known, word])).phase is Phase.ACTIVE
     assert parse_job_state(sign.join([word, *known])).phase is Phase.ACTIVE

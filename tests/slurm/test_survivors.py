@@ -58,13 +58,16 @@ class Field:
             lines.append(
                 f"t{number}: {{scheduler: {scheduler}, schedule: {{share_allocation: 'false'}}, "
                 f"run: {{cmds: ['echo $PPID >runner', 'exec env {MARK}={self.mark} "
-                f"\"{body}\"']}}}}")
+                f'"{body}"\']}}}}'
+            )
         self.cli.suite("\n".join(lines))
         done = self.cli("run", "--detach", "suite")
         assert done.code == 0, done.err
         self.tests = [f"s1.{number}" for number in range(1, count + 1)]
-        wait_until(lambda: all((self.work(test) / "up").exists() for test in self.tests),
-                   "all scripts are up")
+        wait_until(
+            lambda: all((self.work(test) / "up").exists() for test in self.tests),
+            "all scripts are up",
+        )
         assert len(self.survivors()) >= count
 
     def work(self, test: str) -> Path:
@@ -143,8 +146,9 @@ def wait_over(slurm: Cluster, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "scancel"])
-def test_nothing_survives_a_cancelled_slurm_job(slurm_field: Field, slurm: Cluster, how: str
-                                                ) -> None:
+def test_nothing_survives_a_cancelled_slurm_job(
+    slurm_field: Field, slurm: Cluster, how: str
+) -> None:
     slurm_field.start("slurm", JOBS)
     ids = job_ids(slurm)
     assert len(ids) == JOBS
@@ -157,8 +161,9 @@ def test_nothing_survives_a_cancelled_slurm_job(slurm_field: Field, slurm: Clust
     slurm_field.check()
 
 
-def test_nothing_survives_a_slurm_job_that_loses_a_process(slurm_field: Field, slurm: Cluster
-                                                           ) -> None:
+def test_nothing_survives_a_slurm_job_that_loses_a_process(
+    slurm_field: Field, slurm: Cluster
+) -> None:
     slurm_field.start("slurm", 3 * len(KINDS))
     ids = job_ids(slurm)
     slurm_field.kill_one_each()

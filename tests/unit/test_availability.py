@@ -11,17 +11,28 @@ import pytest
 from pavilion.schedulers.availability import why_unavailable
 
 
-@pytest.mark.parametrize(("code", "expected"), [
-    ("try:\n    import no_such_module.part\nexcept ImportError:\n    pass\n",
-     "This Python has no module 'no_such_module'."),
-    ("try:\n    from no_such_module import x\n    import json\nexcept ImportError:\n    pass\n",
-     "This Python has no module 'no_such_module'."),
-    ("import shutil\nfound = shutil.which('no-such-command') and shutil.which('sh')\n",
-     "There is no command 'no-such-command' in PATH."),
-    ("import json\n", "without a reason"), ("def (", "without a reason"),
-])
-def test_what_the_module_looks_for_and_does_not_find(code: str, expected: str, tmp_path: Path
-                                                     ) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "try:\n    import no_such_module.part\nexcept ImportError:\n    pass\n",
+            "This Python has no module 'no_such_module'.",
+        ),
+        (
+            "try:\n    from no_such_module import x\n    import json\nexcept ImportError:\n    pass\n",
+            "This Python has no module 'no_such_module'.",
+        ),
+        (
+            "import shutil\nfound = shutil.which('no-such-command') and shutil.which('sh')\n",
+            "There is no command 'no-such-command' in PATH.",
+        ),
+        ("import json\n", "without a reason"),
+        ("def (", "without a reason"),
+    ],
+)
+def test_what_the_module_looks_for_and_does_not_find(
+    code: str, expected: str, tmp_path: Path
+) -> None:
     path = tmp_path / "plugin.py"
     path.write_text(code)
     plugin: Any = SimpleNamespace(path=path)

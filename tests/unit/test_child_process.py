@@ -30,8 +30,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-def start(*args: str, env: dict[str, str] | None = None, stdin: bytes | None = None,
-          max_output: int = 1 << 20) -> ChildProcess:
+def start(
+    *args: str,
+    env: dict[str, str] | None = None,
+    stdin: bytes | None = None,
+    max_output: int = 1 << 20,
+) -> ChildProcess:
     return ChildProcess(args, env, stdin, None, max_output)
 
 
@@ -72,8 +76,9 @@ def test_time_is_up() -> None:
 
 
 @pytest.mark.parametrize("closes", ["", "exec >&- 2>&-; "])
-def test_one_that_is_watched_is_stopped_when_told_so(monkeypatch: pytest.MonkeyPatch, closes: str
-                                                     ) -> None:
+def test_one_that_is_watched_is_stopped_when_told_so(
+    monkeypatch: pytest.MonkeyPatch, closes: str
+) -> None:
     monkeypatch.setattr(child_process, "_WATCH_PAUSE", 0.01)
     seen: list[str] = []
 
@@ -120,7 +125,7 @@ def test_it_prints_too_much() -> None:
 
 def test_it_closes_its_output_and_goes_on() -> None:
     process = start("/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 4")
-    assert process.finish(DEADLINE) > 0.1       # The sleep is already under way, somewhat.
+    assert process.finish(DEADLINE) > 0.1  # The sleep is already under way, somewhat.
     assert process.returncode == 4
 
 
@@ -152,8 +157,11 @@ def test_it_gets_none_of_our_files() -> None:
 
 
 def test_it_does_not_ignore_the_signals_that_python_ignores() -> None:
-    line = next(line for line in output("cat", "/proc/self/status").splitlines()
-                if line.startswith("SigIgn:"))
+    line = next(
+        line
+        for line in output("cat", "/proc/self/status").splitlines()
+        if line.startswith("SigIgn:")
+    )
     ignored = int(line.split()[1], 16)
     assert not ignored & (1 << 13 - 1) and not ignored & (1 << 25 - 1)  # SIGPIPE, SIGXFSZ
 
@@ -174,8 +182,9 @@ def test_a_command_is_looked_up_in_its_own_path(tmp_path: Path) -> None:
         start(command.name)
 
 
-def test_what_is_odd_in_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                            ) -> None:
+def test_what_is_odd_in_path_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for name, text in (("junk", ""), ("good", "#!/bin/sh\necho good\n")):
         command = tmp_path / name / "squeue"
@@ -201,11 +210,18 @@ def test_an_interrupt_before_it_is_waited_for_leaves_nothing_open() -> None:
     assert open_files() == before and not status.exists()
 
 
-@pytest.mark.parametrize(("args", "error"), [
-    (("no-such-command-here",), FileNotFoundError), (("/no/such/command",), FileNotFoundError),
-    (("./plain-file",), PermissionError), (("echo", "a\0b"), ValueError)])
-def test_what_cannot_be_started(args: tuple[str, ...], error: type[Exception], tmp_path: Path,
-                                monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("no-such-command-here",), FileNotFoundError),
+        (("/no/such/command",), FileNotFoundError),
+        (("./plain-file",), PermissionError),
+        (("echo", "a\0b"), ValueError),
+    ],
+)
+def test_what_cannot_be_started(
+    args: tuple[str, ...], error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "plain-file").write_text("text")
     monkeypatch.chdir(tmp_path)
     before = open_files()
@@ -244,8 +260,13 @@ open(sys.argv[2], "w").write(repr((process.returncode, process.stdout, process.s
 
 @pytest.mark.parametrize("how", ["0", "1", "2", "012", "reaped"])
 def test_a_parent_without_standard_files_or_that_has_its_children_reaped(
-        how: str, way: str, tmp_path: Path) -> None:
+    how: str, way: str, tmp_path: Path
+) -> None:
     done = tmp_path / "done"
-    subprocess.run([sys.executable, "-c", ODD_PARENT, how, done, way], check=True, timeout=60,
-                   env={**os.environ, "PYTHONPATH": str(SOURCES)})
+    subprocess.run(
+        [sys.executable, "-c", ODD_PARENT, how, done, way],
+        check=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+    )
     assert done.read_text() == repr((0, "in out\n", "err\n"))

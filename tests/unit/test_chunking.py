@@ -28,8 +28,17 @@ SELECTIONS = sorted(FUNCTIONS)
 @pytest.mark.parametrize(
     ("value", "count", "size"),
     [
-        (None, 10, 0), (0, 10, 0), (0.0, 10, 0), (4, 10, 4), (10, 10, 10),
-        (1.0, 10, 10), (0.25, 10, 3), (0.001, 10, 1), (0.07, 100, 7), (0.29, 100, 29), (0.5, 0, 0),
+        (None, 10, 0),
+        (0, 10, 0),
+        (0.0, 10, 0),
+        (4, 10, 4),
+        (10, 10, 10),
+        (1.0, 10, 10),
+        (0.25, 10, 3),
+        (0.001, 10, 1),
+        (0.07, 100, 7),
+        (0.29, 100, 29),
+        (0.5, 0, 0),
     ],
 )
 def test_chunk_size(value: float | None, count: int, size: int) -> None:
@@ -164,5 +173,6 @@ def test_what_cannot_be(options: dict, problem: str) -> None:
 
 def test_included_nodes_given_twice_count_once() -> None:
     assert make_chunks(NODES[:3], 2, include=["node01", "node01"]) == [
-        ["node01", "node02"], ["node01", "node03"],
+        ["node01", "node02"],
+        ["node01", "node03"],
     ]

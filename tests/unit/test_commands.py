@@ -92,8 +92,16 @@ def test_a_time_out_is_positive(runner: CommandRunner, timeout: float) -> None:
 
 def test_no_shell_sees_an_argument(runner: CommandRunner, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
-    hostile = [f"$(touch {trap})", f"; touch {trap}", f"`touch {trap}`", "a b", "*", "x\ny", "",
-               "ü"]
+    hostile = [
+        f"$(touch {trap})",
+        f"; touch {trap}",
+        f"`touch {trap}`",
+        "a b",
+        "*",
+        "x\ny",
+        "",
+        "ü",
+    ]
 
     result = runner.run(["printf", "<%s>", *hostile], cwd=tmp_path)
 
@@ -101,8 +109,9 @@ def test_no_shell_sees_an_argument(runner: CommandRunner, tmp_path: Path) -> Non
     assert not trap.exists()
 
 
-def test_paths_are_arguments_too_and_the_folder_can_be_chosen(runner: CommandRunner,
-                                                              tmp_path: Path) -> None:
+def test_paths_are_arguments_too_and_the_folder_can_be_chosen(
+    runner: CommandRunner, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("content")
     assert runner.run(["cat", Path("file")], cwd=tmp_path).stdout == "content"
 
@@ -110,16 +119,20 @@ def test_paths_are_arguments_too_and_the_folder_can_be_chosen(runner: CommandRun
 # --- Commands that cannot be run ---
 
 
-@pytest.mark.parametrize(("argv", "why"), [
-    (["no-such-command-anywhere"], "no such command in PATH"),
-    (["/no/such/file"], "no such file"),
-    (["true", "a\0b"], "cannot be given these arguments"),
-    (["true", "\ud800"], "cannot be given these arguments"),
-    (["true", "x" * 3_000_000], "too long"),
-    (["/"], "denied"),
-])
-def test_a_command_that_cannot_be_run_is_a_result(runner: CommandRunner, argv: list[str],
-                                                  why: str) -> None:
+@pytest.mark.parametrize(
+    ("argv", "why"),
+    [
+        (["no-such-command-anywhere"], "no such command in PATH"),
+        (["/no/such/file"], "no such file"),
+        (["true", "a\0b"], "cannot be given these arguments"),
+        (["true", "\ud800"], "cannot be given these arguments"),
+        (["true", "x" * 3_000_000], "too long"),
+        (["/"], "denied"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_a_result(
+    runner: CommandRunner, argv: list[str], why: str
+) -> None:
     result = runner.run(argv)
 
     assert result.returncode is None
@@ -131,7 +144,8 @@ def test_a_command_that_cannot_be_run_is_a_result(runner: CommandRunner, argv: l
 
 
 def test_a_missing_folder_or_interpreter_is_told_from_a_missing_command(
-        runner: CommandRunner, tmp_path: Path) -> None:
+    runner: CommandRunner, tmp_path: Path
+) -> None:
     lost = tmp_path / "lost"
     lost.write_text("#!/no/such/interpreter\n")
     lost.chmod(0o755)
@@ -163,7 +177,8 @@ def test_a_command_need_not_read_its_input(runner: CommandRunner) -> None:
 
 
 def test_input_that_cannot_be_encoded_is_a_result_and_nothing_starts(
-        runner: CommandRunner, tmp_path: Path) -> None:
+    runner: CommandRunner, tmp_path: Path
+) -> None:
     result = runner.run(["touch", tmp_path / "trace"], stdin="\ud800")
 
     assert result.returncode is None
@@ -204,7 +219,8 @@ def test_a_daemon_left_behind_is_not_waited_for(runner: CommandRunner) -> None:
 
 def test_a_chatty_daemon_left_behind_is_read_until_the_time_out_only() -> None:
     result = CommandRunner().run(
-        sh("(while :; do echo more; sleep 0.01; done) & echo $!"), timeout=0.5)
+        sh("(while :; do echo more; sleep 0.01; done) & echo $!"), timeout=0.5
+    )
     os.kill(int(result.stdout.split()[0]), signal.SIGKILL)
 
     assert result.ok
@@ -221,11 +237,14 @@ def test_a_command_that_closes_its_output_is_waited_for(runner: CommandRunner) -
 
 def test_a_time_out_ends_all_that_the_command_started(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    command = script(tmp_path / "slow", f"""
+    command = script(
+        tmp_path / "slow",
+        f"""
         sh -c 'trap "" TERM; echo $$ >> "{pids}"; echo early; while :; do sleep 0.1; done' &
         echo $$ >> "{pids}"
         wait
-        """)
+        """,
+    )
     result = CommandRunner().run([command], timeout=1.0)
 
     assert result.timed_out
@@ -257,21 +276,28 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(("wait", "rest", "expected"), [
-    (10.0, "sleep 0.3; echo job 17", "job 17"),
-    (0.2, "exec sleep 60", "started"),
-])
+@pytest.mark.parametrize(
+    ("wait", "rest", "expected"),
+    [
+        (10.0, "sleep 0.3; echo job 17", "job 17"),
+        (0.2, "exec sleep 60", "started"),
+    ],
+)
 def test_an_interrupt_lets_the_command_finish_but_not_for_long(
-        tmp_path: Path, wait: float, rest: str, expected: str) -> None:
+    tmp_path: Path, wait: float, rest: str, expected: str
+) -> None:
     pid_file, log = tmp_path / "pid", tmp_path / "log"
-    command = script(tmp_path / "submit", 'echo started; sleep 0.5\n'
-                                          'echo $$ > "$1.new"; mv "$1.new" "$1"\n'
-                                          f"{rest}\n")
+    command = script(
+        tmp_path / "submit",
+        f'echo started; sleep 0.5\necho $$ > "$1.new"; mv "$1.new" "$1"\n{rest}\n',
+    )
     # It is up for a while before that is said: an interrupt inside Popen() is another matter.
     # Its own process group stands for the terminal's: Ctrl-C goes to all of the group.
-    caller = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(wait), log, command,
-                               pid_file], env={**os.environ, "PYTHONPATH": str(SOURCES)},
-                              start_new_session=True)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(wait), log, command, pid_file],
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        start_new_session=True,
+    )
     try:
         until(pid_file.exists, "the command is up")
         os.killpg(caller.pid, signal.SIGINT)
@@ -287,8 +313,11 @@ def test_an_interrupt_lets_the_command_finish_but_not_for_long(
 
 
 def test_the_environment_is_cleaned_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = CommandRunner(drop=["SBATCH_", "SLURM_"], keep=["SLURM_CONF"],
-                           set={"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"})
+    runner = CommandRunner(
+        drop=["SBATCH_", "SLURM_"],
+        keep=["SLURM_CONF"],
+        set={"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"},
+    )
     show = sh('echo "$SBATCH_PARTITION:$SLURM_JOB_ID:$SLURM_CONF:$LC_ALL:$SLURM_TIME_FORMAT:$KEPT"')
     monkeypatch.setenv("SBATCH_PARTITION", "debug")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
@@ -315,10 +344,15 @@ NAMES = st.text(st.sampled_from("ABS_"), min_size=1, max_size=4)
 
 
 @CALM
-@given(st.dictionaries(NAMES, st.just("old")), st.lists(NAMES, max_size=3),
-       st.lists(NAMES, max_size=3), st.dictionaries(NAMES, st.just("new"), max_size=3))
-def test_what_is_left_of_an_environment(environ: dict[str, str], drop: list[str],
-                                        keep: list[str], new: dict[str, str]) -> None:
+@given(
+    st.dictionaries(NAMES, st.just("old")),
+    st.lists(NAMES, max_size=3),
+    st.lists(NAMES, max_size=3),
+    st.dictionaries(NAMES, st.just("new"), max_size=3),
+)
+def test_what_is_left_of_an_environment(
+    environ: dict[str, str], drop: list[str], keep: list[str], new: dict[str, str]
+) -> None:
     left = CommandRunner(drop=drop, keep=keep, set=new, environ=environ).environment()
     for name in {*environ, *new}:
         if name in new:
@@ -372,7 +406,11 @@ def test_a_log_gets_the_command_and_what_it_printed(runner: CommandRunner, tmp_p
 
     assert log.read_text().splitlines() == [
         "$ /bin/sh -c 'printf '\"'\"'no newline'\"'\"'; echo bad >&2' sh",
-        "no newline", "bad", "$ echo 'a b'", "a b"]
+        "no newline",
+        "bad",
+        "$ echo 'a b'",
+        "a b",
+    ]
 
 
 def test_without_its_log_a_command_is_not_run(runner: CommandRunner, tmp_path: Path) -> None:
@@ -384,8 +422,9 @@ def test_without_its_log_a_command_is_not_run(runner: CommandRunner, tmp_path: P
     assert runner.count() == 0
 
 
-def test_a_log_that_fails_afterwards_does_not_hide_the_result(runner: CommandRunner,
-                                                              tmp_path: Path) -> None:
+def test_a_log_that_fails_afterwards_does_not_hide_the_result(
+    runner: CommandRunner, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     result = runner.run(sh('rm "$1"; mkdir "$1"; echo 17', str(log)), output=log)
 
@@ -414,12 +453,17 @@ class FakeTime:
 
 def flaky(path: Path, good_from: int) -> list[str]:
     """A command that fails until its n-th call."""
-    return [script(path / "flaky", f"""
+    return [
+        script(
+            path / "flaky",
+            f"""
         echo x >> {path}/calls
         n=$(wc -l < {path}/calls)
         [ $n -ge {good_from} ] && echo fine && exit 0
         echo "Socket timed out ($n)" >&2; exit 1
-        """)]
+        """,
+        )
+    ]
 
 
 def by_stderr(result: CommandResult) -> Failure | None:
@@ -449,8 +493,9 @@ def test_the_last_failure_is_the_result(tmp_path: Path) -> None:
     assert "tried 3 times: Socket timed out (3)" in result.describe()
 
 
-@pytest.mark.parametrize("failure", [
-    None, *(failure for failure in Failure if failure is not Failure.TRANSIENT)])
+@pytest.mark.parametrize(
+    "failure", [None, *(failure for failure in Failure if failure is not Failure.TRANSIENT)]
+)
 def test_nothing_else_is_tried_again(failure: Failure | None) -> None:
     fake = FakeTime()
     runner = CommandRunner(clock=fake.clock, sleep=fake.sleep)
@@ -459,18 +504,24 @@ def test_nothing_else_is_tried_again(failure: Failure | None) -> None:
 
 
 @CALM
-@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8),
-       st.floats(0.1, 10), st.floats(0.1, 20), st.floats(0.1, 60), st.floats(0, 5))
-def test_pauses_grow_are_spread_and_end_in_time(numbers: list[float], first: float,
-                                                longest: float, total: float,
-                                                each: float) -> None:
+@given(
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8),
+    st.floats(0.1, 10),
+    st.floats(0.1, 20),
+    st.floats(0.1, 60),
+    st.floats(0, 5),
+)
+def test_pauses_grow_are_spread_and_end_in_time(
+    numbers: list[float], first: float, longest: float, total: float, each: float
+) -> None:
     fake = FakeTime()
     starts: list[float] = []
     limits: list[float] = []
 
     class NoProcess(CommandRunner):
-        def run(self, argv: Any, timeout: float | None = None, *args: Any,
-                **kwargs: Any) -> CommandResult:
+        def run(
+            self, argv: Any, timeout: float | None = None, *args: Any, **kwargs: Any
+        ) -> CommandResult:
             assert timeout is not None
             starts.append(fake.now)
             limits.append(timeout)
@@ -479,12 +530,13 @@ def test_pauses_grow_are_spread_and_end_in_time(numbers: list[float], first: flo
 
     rng = iter(numbers)
     runner = NoProcess(clock=fake.clock, sleep=fake.sleep, rng=lambda: next(rng), timeout=30)
-    result = runner.run_retrying(["x"], by_stderr, 9, first_delay=first, max_delay=longest,
-                                 total=total)
+    result = runner.run_retrying(
+        ["x"], by_stderr, 9, first_delay=first, max_delay=longest, total=total
+    )
 
     assert result.tries == len(starts) <= 9
     for n, pause in enumerate(fake.slept):
-        middle = min(first * 2 ** n, longest)
+        middle = min(first * 2**n, longest)
         assert 0.5 * middle <= pause <= 1.5 * middle
     for start, limit in zip(starts, limits):
         assert 0 < limit <= 30
@@ -497,7 +549,8 @@ def test_two_runners_do_not_come_back_together(tmp_path: Path) -> None:
     for _ in range(2):
         fake = FakeTime()
         CommandRunner(clock=fake.clock, sleep=fake.sleep).run_retrying(
-            ["false"], lambda result: Failure.TRANSIENT)
+            ["false"], lambda result: Failure.TRANSIENT
+        )
         pauses.append(fake.slept)
     assert len(pauses[0]) == len(pauses[1]) == 3
     assert pauses[0] != pauses[1]
@@ -519,24 +572,35 @@ def result_of(**changes: Any) -> CommandResult:
     return base._replace(**changes)
 
 
-@pytest.mark.parametrize(("changes", "text"), [
-    ({"returncode": 0}, "'squeue -h -o '%i %T'' succeeded"),
-    ({}, "'squeue -h -o '%i %T'' failed with exit code 1, and printed nothing"),
-    ({"stderr": "slurm_load_jobs error:\n  Invalid job id\n"},
-     "'squeue -h -o '%i %T'' failed with exit code 1: slurm_load_jobs error: / Invalid job id"),
-    ({"stdout": "only here\n"}, "'squeue -h -o '%i %T'' failed with exit code 1: only here"),
-    ({"stderr": "\x1b[31mred\x07"}, "'squeue -h -o '%i %T'' failed with exit code 1: [31mred"),
-])
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"returncode": 0}, "'squeue -h -o '%i %T'' succeeded"),
+        ({}, "'squeue -h -o '%i %T'' failed with exit code 1, and printed nothing"),
+        (
+            {"stderr": "slurm_load_jobs error:\n  Invalid job id\n"},
+            "'squeue -h -o '%i %T'' failed with exit code 1: slurm_load_jobs error: / Invalid job id",
+        ),
+        ({"stdout": "only here\n"}, "'squeue -h -o '%i %T'' failed with exit code 1: only here"),
+        ({"stderr": "\x1b[31mred\x07"}, "'squeue -h -o '%i %T'' failed with exit code 1: [31mred"),
+    ],
+)
 def test_a_result_is_described_in_a_line(changes: dict[str, Any], text: str) -> None:
     assert result_of(**changes).describe() == text
 
 
 @CALM
-@given(st.text(), st.text(), st.lists(st.text(), min_size=1, max_size=5),
-       st.sampled_from([None, 0, 1, -9]), st.booleans(), st.integers(1, 5))
+@given(
+    st.text(),
+    st.text(),
+    st.lists(st.text(), min_size=1, max_size=5),
+    st.sampled_from([None, 0, 1, -9]),
+    st.booleans(),
+    st.integers(1, 5),
+)
 def test_any_result_is_described_in_one_printable_line(
-        stdout: str, stderr: str, argv: list[str], code: int | None, timed_out: bool,
-        tries: int) -> None:
+    stdout: str, stderr: str, argv: list[str], code: int | None, timed_out: bool, tries: int
+) -> None:
     text = CommandResult(tuple(argv), code, stdout, stderr, 1.0, timed_out, tries).describe()
     assert text.isprintable()
     assert "\n" not in text
@@ -553,13 +617,27 @@ def test_long_errors_are_shortened_and_keep_both_ends() -> None:
 
 
 def test_importing_the_module_is_cheap() -> None:
-    code = ("import sys\n"
-            f"exec(compile(open({str(commands.__file__)!r}).read(), 'commands', 'exec'),"
-            " {'__name__': 'commands'})\n"
-            "print(*sorted(sys.modules))")
-    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True,
-                            text=True, check=True).stdout.split()
+    code = (
+        "import sys\n"
+        f"exec(compile(open({str(commands.__file__)!r}).read(), 'commands', 'exec'),"
+        " {'__name__': 'commands'})\n"
+        "print(*sorted(sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert "threading" in loaded
-    for name in ("subprocess", "random", "shlex", "dataclasses", "inspect", "selectors",
-                 "concurrent", "concurrent.futures", "tempfile", "shutil", "logging"):
+    for name in (
+        "subprocess",
+        "random",
+        "shlex",
+        "dataclasses",
+        "inspect",
+        "selectors",
+        "concurrent",
+        "concurrent.futures",
+        "tempfile",
+        "shutil",
+        "logging",
+    ):
         assert name not in loaded

@@ -26,8 +26,10 @@ from pavilion.variables import SET_ORDER
 ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "docs" / "host.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SUITE = re.compile(r"<!-- suite (?P<name>\S+): (?P<tests>[^>]*?) -->\n```yaml\n(?P<text>.*?)^```$",
-                   re.DOTALL | re.MULTILINE)
+SUITE = re.compile(
+    r"<!-- suite (?P<name>\S+): (?P<tests>[^>]*?) -->\n```yaml\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
 COMMAND = re.compile(r"^\$ (pav-sched .*)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -76,8 +78,9 @@ def slurm(pav_cfg: PavConfig) -> None:
     """A scheduler 'slurm' that has nodes here."""
     folder = Path(next(iter(pav_cfg.configs.values()))["path"]) / "plugins"
     (folder / "at_home.py").write_text(textwrap.dedent(SLURM), encoding="utf-8")
-    (folder / "at_home.yapsy-plugin").write_text("[Core]\nName = at_home\nModule = at_home\n",
-                                                 encoding="utf-8")
+    (folder / "at_home.yapsy-plugin").write_text(
+        "[Core]\nName = at_home\nModule = at_home\n", encoding="utf-8"
+    )
     assert load_plugins(pav_cfg).refused == []
 
 
@@ -85,8 +88,12 @@ def resolve(name: str, folder: Path) -> dict[str, ResolvedTest]:
     """The test runs of an example, by name."""
     file = folder / f"{name}.yaml"
     file.write_text(EXAMPLES[name].text, encoding="utf-8")
-    return {run.name: run for test in load_suite(file).values() if not test.name.startswith("_")
-            for run in resolve_test(test)}
+    return {
+        run.name: run
+        for test in load_suite(file).values()
+        if not test.name.startswith("_")
+        for run in resolve_test(test)
+    }
 
 
 @pytest.mark.usefixtures("slurm")
@@ -117,16 +124,20 @@ def test_inheritance_is_as_the_comments_say(tmp_path: Path, pav_cfg: PavConfig) 
 def test_values_are_as_the_comments_say(tmp_path: Path, pav_cfg: PavConfig) -> None:
     """Each 'echo ... # output: remark' prints that."""
     commands = resolve("values", tmp_path)["values.show"].config["run"]["cmds"]
-    lines = [line for line in EXAMPLES["values"].text.splitlines() if line.startswith("      - ")
-             and "{name:" not in line]
+    lines = [
+        line
+        for line in EXAMPLES["values"].text.splitlines()
+        if line.startswith("      - ") and "{name:" not in line
+    ]
     assert len(lines) == len(commands)
     checked = 0
     for line, command in zip(lines, commands):
         code, hash_mark, comment = line.partition(" # ")
         if not hash_mark or "echo" not in code:
             continue
-        printed = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, text=True,
-                                 check=True).stdout
+        printed = subprocess.run(
+            ["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
         assert printed.rstrip("\n") == comment.partition(":")[0]
         checked += 1
     assert checked == 7
@@ -144,7 +155,10 @@ def test_settings(tmp_path: Path) -> None:
     cfg = load_config(config_file=file)
     assert cfg.working_dir == Path("/shared/tests/runs")
     assert [item["path"] for item in cfg.configs.values()] == [
-        Path("/shared/tests/common"), tmp_path / "mine", tmp_path]
+        Path("/shared/tests/common"),
+        tmp_path / "mine",
+        tmp_path,
+    ]
     assert cfg.disable_plugins == ["sched.raw"]
 
 
@@ -170,8 +184,11 @@ def test_every_command_is_in_the_guide() -> None:
         if not command.hidden:
             names += [f"{command.name} {topic.name}" for topic in command.topics] or [command.name]
     shown = {match[1] for match in COMMAND.finditer(text)}
-    missing = [name for name in names
-               if not any(f"{line} ".startswith(f"pav-sched {name} ") for line in shown)]
+    missing = [
+        name
+        for name in names
+        if not any(f"{line} ".startswith(f"pav-sched {name} ") for line in shown)
+    ]
     assert missing == []
 
 
@@ -186,8 +203,11 @@ def leaves(elem: yc.ConfigElement, path: str = "") -> Iterator[str]:
 
 def test_every_key_is_in_the_guide() -> None:
     """As `key` in the first column of a table."""
-    rows = [line.split("|")[1] for line in HOST.read_text(encoding="utf-8").splitlines()
-            if line.startswith("| `")]
+    rows = [
+        line.split("|")[1]
+        for line in HOST.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `")
+    ]
     documented = {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
     # Without the sections of schedulers.
     reset_plugins()
@@ -208,8 +228,11 @@ def test_every_key_that_only_pavilion_has_is_in_the_guide() -> None:
 
 
 def test_every_environment_variable_is_in_the_guide() -> None:
-    found = {name for file in (ROOT / "src").rglob("*.py")
-             for name in re.findall(r"\bPAV_[A-Z_]+\b", file.read_text(encoding="utf-8"))}
+    found = {
+        name
+        for file in (ROOT / "src").rglob("*.py")
+        for name in re.findall(r"\bPAV_[A-Z_]+\b", file.read_text(encoding="utf-8"))
+    }
     assert {"PAV_CONFIG_FILE", "PAV_TEST_ID"} <= found
     text = HOST.read_text(encoding="utf-8")
     assert sorted(name for name in found if f"| `{name}` |" not in text) == []
@@ -218,8 +241,10 @@ def test_every_environment_variable_is_in_the_guide() -> None:
 def anchors(page: Path) -> set[str]:
     """The anchors that a page's headings get on GitHub."""
     text = FENCED.sub("", page.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-            for heading in HEADING.findall(text)}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(text)
+    }
 
 
 def links() -> Iterator[Any]:
@@ -245,7 +270,10 @@ def test_every_page_is_linked() -> None:
     linked: set[Path] = set()
     for page in PAGES:
         text = FENCED.sub("", page.read_text(encoding="utf-8"))
-        linked |= {(page.parent / unquote(target).partition("#")[0]).resolve()
-                   for target in LINK.findall(text) if not re.match(r"[a-z]+:|#", target)}
+        linked |= {
+            (page.parent / unquote(target).partition("#")[0]).resolve()
+            for target in LINK.findall(text)
+            if not re.match(r"[a-z]+:|#", target)
+        }
     lost = [page for page in PAGES[1:] if page not in linked and page.parent not in linked]
     assert lost == []

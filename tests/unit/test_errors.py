@@ -15,8 +15,17 @@ from pavilion.errors import (
     VariableError,
 )
 
-ALL = [PavilionError, SchedulerPluginError, SchedConfigError, errors.JobError, VariableError,
-       errors.DeferredError, errors.PluginError, ConfigError, errors.TestRunError]
+ALL = [
+    PavilionError,
+    SchedulerPluginError,
+    SchedConfigError,
+    errors.JobError,
+    VariableError,
+    errors.DeferredError,
+    errors.PluginError,
+    ConfigError,
+    errors.TestRunError,
+]
 
 
 def test_the_text_is_message_and_prior_error() -> None:
@@ -28,15 +37,24 @@ def test_pformat_shows_each_cause_on_a_line_of_its_own_indented() -> None:
     inner = ConfigError("Line 3 is wrong", prior_error=ValueError("first\nsecond"))
     outer = SchedulerPluginError("Cannot start", prior_error=inner)
     assert outer.pformat().splitlines() == [
-        "Cannot start", "  Line 3 is wrong", "    first", "    second"]
+        "Cannot start",
+        "  Line 3 is wrong",
+        "    first",
+        "    second",
+    ]
 
 
-@pytest.mark.parametrize("prior, text", [
-    (KeyError("nodes"), "KeyError: 'nodes'"),
-    (RuntimeError(), "RuntimeError"),
-    (OSError(2, "No such file or directory", "/x"),
-     "[Errno 2] No such file or directory: '/x'"),
-])
+@pytest.mark.parametrize(
+    "prior, text",
+    [
+        (KeyError("nodes"), "KeyError: 'nodes'"),
+        (RuntimeError(), "RuntimeError"),
+        (
+            OSError(2, "No such file or directory", "/x"),
+            "[Errno 2] No such file or directory: '/x'",
+        ),
+    ],
+)
 def test_causes_that_say_little_name_their_class(prior: Exception, text: str) -> None:
     assert PavilionError("Failed", prior).pformat() == f"Failed\n  {text}"
 

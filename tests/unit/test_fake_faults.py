@@ -25,14 +25,20 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[FakeSlurm]:
-    with FakeSlurm(tmp_path / "cluster", nodes=4, message_timeout=0.3, connect_seconds=0.05,
-                   retry_seconds=0.01, kill_wait=1, minute=0.5) as cluster:
+    with FakeSlurm(
+        tmp_path / "cluster",
+        nodes=4,
+        message_timeout=0.3,
+        connect_seconds=0.05,
+        retry_seconds=0.01,
+        kill_wait=1,
+        minute=0.5,
+    ) as cluster:
         yield cluster
 
 
 def submit(slurm: FakeSlurm, command: str = "true", *options: str) -> str:
-    return slurm.ok("sbatch", "--parsable", "-o", "/dev/null", *options, "--wrap",
-                    command).strip()
+    return slurm.ok("sbatch", "--parsable", "-o", "/dev/null", *options, "--wrap", command).strip()
 
 
 def test_a_frozen_controller_answers_when_it_is_thawed_in_time(slurm: FakeSlurm) -> None:
@@ -61,7 +67,9 @@ def test_errors_on_chosen_calls_only(slurm: FakeSlurm) -> None:
     slurm.set_fault("transient", commands=["sbatch"], at=[1], text="Oops")
     result = slurm.run("sbatch", "--wrap", "true")
     assert (result.returncode, result.stderr) == (
-        1, "sbatch: error: Batch job submission failed: Oops\n")
+        1,
+        "sbatch: error: Batch job submission failed: Oops\n",
+    )
     assert slurm.jobs() == {}
     assert slurm.run("sbatch", "--wrap", "true", "-o", "/dev/null").returncode == 0
 
@@ -70,11 +78,12 @@ def test_garbage_and_truncated_output(slurm: FakeSlurm) -> None:
     submit(slurm, "true", "-H")
     whole = slurm.ok("squeue")
     slurm.set_fault("truncated", commands=["squeue"], keep=0.9)
-    assert slurm.ok("squeue") == whole[:int(len(whole) * 0.9)]
+    assert slurm.ok("squeue") == whole[: int(len(whole) * 0.9)]
     slurm.clear_fault()
     slurm.set_fault("garbage")
-    result = subprocess.run([str(slurm.bin / "squeue")], env=slurm.env(), capture_output=True,
-                            check=True)
+    result = subprocess.run(
+        [str(slurm.bin / "squeue")], env=slurm.env(), capture_output=True, check=True
+    )
     with pytest.raises(UnicodeDecodeError):
         result.stdout.decode("utf-8")
 
@@ -94,8 +103,7 @@ def test_banners_and_names_of_clusters(slurm: FakeSlurm) -> None:
     slurm.clear_fault("banner")
     slurm.set_fault("cluster", name="big")
     assert submit(slurm, "true", "-H") == "2;big"
-    assert slurm.ok("sbatch", "-H", "--wrap", "true") == (
-        "Submitted batch job 3 on cluster big\n")
+    assert slurm.ok("sbatch", "-H", "--wrap", "true") == ("Submitted batch job 3 on cluster big\n")
 
 
 def test_a_rate_limit_holds_a_users_calls_back(slurm: FakeSlurm) -> None:
@@ -104,7 +112,9 @@ def test_a_rate_limit_holds_a_users_calls_back(slurm: FakeSlurm) -> None:
     assert slurm.run("sdiag").returncode == 0
     result = slurm.run("sdiag")
     assert (result.returncode, result.stderr) == (
-        255, "slurm_get_statistics: Rate limit exceeded, please retry later\n")
+        255,
+        "slurm_get_statistics: Rate limit exceeded, please retry later\n",
+    )
     assert slurm.run("sdiag", user="nobody").returncode == 0
     slurm.set_fault("rate_limit", bucket=2, per_second=10.0, patience=5.0)
     assert slurm.run("sdiag").returncode == 0
@@ -114,8 +124,10 @@ def test_a_full_queue(slurm: FakeSlurm) -> None:
     slurm.set_fault("queue_full")
     result = slurm.run("sbatch", "--wrap", "true")
     assert (result.returncode, result.stderr) == (
-        1, "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
-           "sbatch: error: Batch job submission failed: Resource temporarily unavailable\n")
+        1,
+        "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying\n"
+        "sbatch: error: Batch job submission failed: Resource temporarily unavailable\n",
+    )
     clear = threading.Timer(0.3, slurm.clear_fault)
     clear.start()
     result = slurm.run("sbatch", "-o", "/dev/null", "--wrap", "true")
@@ -132,14 +144,18 @@ def test_jobs_that_are_not_known(slurm: FakeSlurm) -> None:
     wait_until(lambda: slurm.ok("squeue", "-h", "-o", "%i") == f"{hidden}\n{shown}\n")
 
 
-@pytest.mark.parametrize(("version", "state", "node_words", "job_words"), [
-    ("20.11", "IDLE*+DRAIN", ["CapWatts="], ["TRES=", "Power="]),
-    ("22.05", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv=", "CapWatts="], ["TRES=", "Power="]),
-    ("23.11", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
-    ("25.11", "IDLE+DRAIN+NOT_RESPONDING", ["ResumeAfterTime="], ["SubmitLine="]),
-])
-def test_words_of_other_releases(slurm: FakeSlurm, version: str, state: str,
-                                 node_words: list[str], job_words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("version", "state", "node_words", "job_words"),
+    [
+        ("20.11", "IDLE*+DRAIN", ["CapWatts="], ["TRES=", "Power="]),
+        ("22.05", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv=", "CapWatts="], ["TRES=", "Power="]),
+        ("23.11", "IDLE+DRAIN+NOT_RESPONDING", ["CPUEfctv="], ["ReqTRES=", "AllocTRES="]),
+        ("25.11", "IDLE+DRAIN+NOT_RESPONDING", ["ResumeAfterTime="], ["SubmitLine="]),
+    ],
+)
+def test_words_of_other_releases(
+    slurm: FakeSlurm, version: str, state: str, node_words: list[str], job_words: list[str]
+) -> None:
     slurm.set_fault("release", version=version)
     slurm.set_node_state("node01", "IDLE+DRAIN+NOT_RESPONDING", "x")
     job_id = submit(slurm, "true", "-H")
@@ -174,11 +190,22 @@ def test_wrong_faults_are_refused(slurm: FakeSlurm) -> None:
         FakeSlurm(slurm.folder, minutes=1)
 
 
-@pytest.mark.parametrize("words", [
-    ["squeue", "-o", "%!"], ["squeue", "-O", "nosuch"], ["squeue", "--steps"],
-    ["sinfo", "-o", "%i"], ["sinfo", "-O", "cluster"], ["sbatch", "--mem-per-gpu=1", "--wrap", "x"],
-    ["sbatch", "--signal=USR1", "--wrap", "x"], ["scontrol", "show", "licenses"],
-    ["scontrol", "reconfigure"], ["scancel", "--signal=USR1", "1"], ["srun", "--pty", "sh"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["squeue", "-o", "%!"],
+        ["squeue", "-O", "nosuch"],
+        ["squeue", "--steps"],
+        ["sinfo", "-o", "%i"],
+        ["sinfo", "-O", "cluster"],
+        ["sbatch", "--mem-per-gpu=1", "--wrap", "x"],
+        ["sbatch", "--signal=USR1", "--wrap", "x"],
+        ["scontrol", "show", "licenses"],
+        ["scontrol", "reconfigure"],
+        ["scancel", "--signal=USR1", "1"],
+        ["srun", "--pty", "sh"],
+    ],
+)
 def test_what_the_fake_does_not_know_is_a_loud_error(slurm: FakeSlurm, words: list[str]) -> None:
     result = slurm.run(*words)
     assert result.returncode == 2
@@ -196,8 +223,11 @@ def test_every_call_is_logged(slurm: FakeSlurm) -> None:
     assert (second.user, second.args) == ("nobody", ("77",))
     assert abs(second.time - time.time()) < 60
     assert slurm.calls("squeue") == [first]
-    assert slurm.rpcs() == {"REQUEST_JOB_INFO": 1, "REQUEST_PARTITION_INFO": 1,
-                            "REQUEST_KILL_JOB": 1}
+    assert slurm.rpcs() == {
+        "REQUEST_JOB_INFO": 1,
+        "REQUEST_PARTITION_INFO": 1,
+        "REQUEST_KILL_JOB": 1,
+    }
 
 
 def _processes_of(folder: Path) -> list[str]:
@@ -222,10 +252,13 @@ def test_nothing_is_left_when_a_cluster_ends(tmp_path: Path) -> None:
         assert any("controller" in line for line in _processes_of(folder))
         environment = slurm.env()
     wait_until(lambda: not _processes_of(folder))
-    late = subprocess.run([str(slurm.bin / "squeue")], env=environment, capture_output=True,
-                          text=True, check=False)
+    late = subprocess.run(
+        [str(slurm.bin / "squeue")], env=environment, capture_output=True, text=True, check=False
+    )
     assert (late.returncode, late.stderr) == (
-        2, f"fake Slurm: there is no cluster in {folder} any more\n")
+        2,
+        f"fake Slurm: there is no cluster in {folder} any more\n",
+    )
     assert [call.command for call in slurm.calls()] == ["sbatch"]
 
 
@@ -249,9 +282,9 @@ def test_the_controller_ends_when_there_is_nothing_to_do_and_comes_back(slurm: F
     wait_until(lambda: slurm.jobs()[again]["state"] == "COMPLETED")
 
 
-def test_a_controller_that_ends_before_a_change_is_made_is_started_again(
-        slurm: FakeSlurm) -> None:
+def test_a_controller_that_ends_before_a_change_is_made_is_started_again(slurm: FakeSlurm) -> None:
     """It did not see the change, so nobody else would do what there is to do."""
+
     def runs() -> bool:
         return any("controller" in line for line in _processes_of(slurm.folder))
 
@@ -268,9 +301,15 @@ def test_a_controller_that_ends_before_a_change_is_made_is_started_again(
 
 
 def test_many_submissions_at_once(slurm: FakeSlurm) -> None:
-    processes = [subprocess.Popen([str(slurm.bin / "sbatch"), "--parsable", "-o", "/dev/null",
-                                   "--wrap", "true"], env=slurm.env(), stdout=subprocess.PIPE,
-                                  text=True) for _ in range(20)]
+    processes = [
+        subprocess.Popen(
+            [str(slurm.bin / "sbatch"), "--parsable", "-o", "/dev/null", "--wrap", "true"],
+            env=slurm.env(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(20)
+    ]
     ids = [process.communicate()[0].strip() for process in processes]
     assert sorted(map(int, ids)) == list(range(1, 21))
     wait_until(lambda: {job["state"] for job in slurm.jobs().values()} == {"COMPLETED"})
@@ -296,33 +335,68 @@ reservations:
 
 def test_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(CLUSTER)
-    script = ("sinfo -h -N -o '%N %P %T %c %m %f %E'; scontrol -o show res | cut -c1-21; "
-              "srun hostname >/dev/null; exit 5")
+    script = (
+        "sinfo -h -N -o '%N %P %T %c %m %f %E'; scontrol -o show res | cut -c1-21; "
+        "srun hostname >/dev/null; exit 5"
+    )
     result = subprocess.run(
-        [sys.executable, "-m", "pavilion.schedulers.testkit", "fake-slurm", "--cluster",
-         str(tmp_path / "c.yaml"), "--", "sh", "-c", script],
-        capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "pavilion.schedulers.testkit",
+            "fake-slurm",
+            "--cluster",
+            str(tmp_path / "c.yaml"),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (result.returncode, result.stderr) == (5, "")
     assert result.stdout.splitlines() == [
-        "x1 only* idle 2 500 gpu none", "x2 only* idle 2 500 gpu none",
-        "y1 only* drained$ 4 2000 (null) bad disk", "ReservationName=tests"]
+        "x1 only* idle 2 500 gpu none",
+        "x2 only* idle 2 500 gpu none",
+        "y1 only* drained$ 4 2000 (null) bad disk",
+        "ReservationName=tests",
+    ]
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("nodes: [{name: x1}]", "nodes, entry 1: there is no key 'name' (did you mean 'names'?)"),
-    ("nodes: [{names: x1, cpus: many}]", "nodes, entry 1: cpus is like 4, not 'many'"),
-    ("nodes: []", "nodes: there must be at least one"),
-    ("nodes: [{names: x1}]\npartitions: [{name: p, nodes: x2}]",
-     "partitions, entry 1: no such node: x2"),
-    ("nodes: [{names: 'x[1-'}]\nsettings: {min_job_age: soon}", "min_job_age is a number"),
-    ("[1]", "keys and values are expected"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nodes: [{name: x1}]", "nodes, entry 1: there is no key 'name' (did you mean 'names'?)"),
+        ("nodes: [{names: x1, cpus: many}]", "nodes, entry 1: cpus is like 4, not 'many'"),
+        ("nodes: []", "nodes: there must be at least one"),
+        (
+            "nodes: [{names: x1}]\npartitions: [{name: p, nodes: x2}]",
+            "partitions, entry 1: no such node: x2",
+        ),
+        ("nodes: [{names: 'x[1-'}]\nsettings: {min_job_age: soon}", "min_job_age is a number"),
+        ("[1]", "keys and values are expected"),
+    ],
+)
 def test_bad_descriptions_are_told(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)
     result = subprocess.run(
-        [sys.executable, "-m", "pavilion.schedulers.testkit", "fake-slurm", "--cluster",
-         str(path), "--", "true"], capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "pavilion.schedulers.testkit",
+            "fake-slurm",
+            "--cluster",
+            str(path),
+            "--",
+            "true",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 2
     assert result.stderr.startswith(f"testkit: {path}: ")
     assert message in result.stderr
@@ -330,9 +404,19 @@ def test_bad_descriptions_are_told(tmp_path: Path, text: str, message: str) -> N
 
 def test_faults_from_the_command_line(slurm: FakeSlurm) -> None:
     def fault(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "pavilion.schedulers.testkit", "fault",
-                               str(slurm.folder), *words], capture_output=True, text=True,
-                              check=False)
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pavilion.schedulers.testkit",
+                "fault",
+                str(slurm.folder),
+                *words,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert fault("slow", "seconds=0.3", "commands=squeue").returncode == 0
     start = time.monotonic()

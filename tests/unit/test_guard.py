@@ -51,9 +51,13 @@ class Job:
 
     def start(self, *argv: str, **env: str) -> subprocess.Popen[str]:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, *argv], cwd=self.folder, text=True,
-            env={**os.environ, "TEST_GUARD": self.mark, **env}, start_new_session=True,
-            stderr=subprocess.PIPE)
+            [sys.executable, "-I", "-S", guard.__file__, *argv],
+            cwd=self.folder,
+            text=True,
+            env={**os.environ, "TEST_GUARD": self.mark, **env},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+        )
         return self.process
 
     def write(self, name: str, text: str) -> str:
@@ -78,9 +82,15 @@ class Job:
 
     def living(self) -> list[int]:
         """All processes of this job; also those without the mark, by what they work in."""
-        return [pid for pid in guard.all_processes() if pid != os.getpid() and (
-            guard.read_environment(pid).get(b"TEST_GUARD") == self.mark.encode()
-            or _cwd(pid) == str(self.folder))]
+        return [
+            pid
+            for pid in guard.all_processes()
+            if pid != os.getpid()
+            and (
+                guard.read_environment(pid).get(b"TEST_GUARD") == self.mark.encode()
+                or _cwd(pid) == str(self.folder)
+            )
+        ]
 
     def finish(self) -> tuple[int, str]:
         """Wait for the leader's end; its exit code, and what the guard said."""
@@ -153,9 +163,14 @@ def test_nothing_goes_on_when_the_job_ends(jobs: Callable[[str], Job]) -> None:
 
 def test_nothing_goes_on_when_the_patience_of_a_scheduler_ends(job: Job) -> None:
     job.write("script", SCRIPT.replace("wait\n", "trap '' TERM; while :; do sleep 0.1; done\n"))
-    job.start(job.write("deaf", f"#!/bin/bash\ntrap '' TERM\n{sys.executable} -c 'import subprocess"
-                                "; subprocess.call([\"./script\"], start_new_session=True)'\n"
-                                "while :; do sleep 0.1; done\n"))
+    job.start(
+        job.write(
+            "deaf",
+            f"#!/bin/bash\ntrap '' TERM\n{sys.executable} -c 'import subprocess"
+            '; subprocess.call(["./script"], start_new_session=True)\'\n'
+            "while :; do sleep 0.1; done\n",
+        )
+    )
     until((job.folder / "script.pid").exists, "the script")
     assert job.process is not None
     os.killpg(job.process.pid, signal.SIGTERM)
@@ -166,8 +181,9 @@ def test_nothing_goes_on_when_the_patience_of_a_scheduler_ends(job: Job) -> None
     until(lambda: not job.living(), "the end of all processes", 2)
 
 
-@pytest.mark.parametrize(("script", "code"), [
-    ("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 128 + signal.SIGSEGV)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -SEGV $$", 128 + signal.SIGSEGV)]
+)
 def test_the_commands_exit_code_is_passed_on(job: Job, script: str, code: int) -> None:
     job.start("/bin/sh", "-c", script)
     assert job.finish() == (code, "")
@@ -175,9 +191,17 @@ def test_the_commands_exit_code_is_passed_on(job: Job, script: str, code: int) -
 
 def test_the_command_is_as_without_a_guard(job: Job) -> None:
     """Its arguments, environment, handles, and what it does at signals."""
-    job.start("/bin/sh", "-c", 'printf "%s\\n" "$@" >args; echo $PPID >parent; '
-              "ls -l /proc/self/fd | grep -c ' -> ' >handles; "
-              "grep -e SigBlk -e SigIgn /proc/self/status >signals", "sh", "a b", "", "-c")
+    job.start(
+        "/bin/sh",
+        "-c",
+        'printf "%s\\n" "$@" >args; echo $PPID >parent; '
+        "ls -l /proc/self/fd | grep -c ' -> ' >handles; "
+        "grep -e SigBlk -e SigIgn /proc/self/status >signals",
+        "sh",
+        "a b",
+        "",
+        "-c",
+    )
     assert job.finish() == (0, "")
     assert (job.folder / "args").read_text() == "a b\n\n-c\n"
     assert job.process is not None
@@ -186,8 +210,10 @@ def test_the_command_is_as_without_a_guard(job: Job) -> None:
     assert (job.folder / "handles").read_text() == "4\n"
     for line in (job.folder / "signals").read_text().splitlines():
         mask = int(line.split()[1], 16)
-        assert not mask & sum(1 << number - 1 for number in (
-            signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD))
+        assert not mask & sum(
+            1 << number - 1
+            for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+        )
 
 
 @pytest.mark.parametrize(("name", "code"), [("missing", 127), ("directory", 126)])
@@ -202,14 +228,21 @@ def test_a_command_that_cannot_be_started_is_told(job: Job, name: str, code: int
 def test_what_tests_leave_behind_is_told_and_ended(job: Job) -> None:
     job.start("/bin/sh", "-c", "sleep 300 & echo $! >left.pid; exit 3")
     assert job.finish() == (
-        3, f"pav guard: ending what the tests left running: {job.pid('left')}.\n")
+        3,
+        f"pav guard: ending what the tests left running: {job.pid('left')}.\n",
+    )
     assert job.living() == []
 
 
 def test_other_raw_jobs_go_on(job: Job) -> None:
     """A test may start raw jobs, and need not wait for them."""
-    job.start("/bin/sh", "-c", "(PAV_RAW_JOB=other setsid sh -c 'sleep 300 & wait' 2>sink & "
-              "echo $! >other.pid); sleep 300 &", PAV_RAW_JOB="own")
+    job.start(
+        "/bin/sh",
+        "-c",
+        "(PAV_RAW_JOB=other setsid sh -c 'sleep 300 & wait' 2>sink & "
+        "echo $! >other.pid); sleep 300 &",
+        PAV_RAW_JOB="own",
+    )
     code, said = job.finish()
     assert code == 0
     assert said.count(",") == 0
@@ -221,7 +254,11 @@ def test_other_raw_jobs_go_on(job: Job) -> None:
 
 
 def test_orphans_are_not_left_as_zombies(job: Job) -> None:
-    job.start("/bin/bash", "-c", "for i in {1..20}; do (sleep 0.01 &); done; sleep 0.3; "
-              "ps -o stat= --ppid $PPID | grep -c Z >zombies; exit 0")
+    job.start(
+        "/bin/bash",
+        "-c",
+        "for i in {1..20}; do (sleep 0.01 &); done; sleep 0.3; "
+        "ps -o stat= --ppid $PPID | grep -c Z >zombies; exit 0",
+    )
     assert job.finish() == (0, "")
     assert (job.folder / "zombies").read_text() == "0\n"

@@ -154,11 +154,13 @@ def test_other_readers_agree(names: list[str]) -> None:
             st.sampled_from(["n", "node-", "x"]),
             st.lists(
                 st.tuples(st.integers(0, 99), st.integers(0, 12), st.sampled_from(["", "0", "00"])),
-                min_size=1, max_size=3,
+                min_size=1,
+                max_size=3,
             ),
             st.sampled_from(["", "c[0-1]", "-ib", "c[7]x"]),
         ),
-        min_size=1, max_size=4,
+        min_size=1,
+        max_size=4,
     )
 )
 def test_same_expansion_as_python_hostlist(items: list[tuple[str, list[tuple], str]]) -> None:
@@ -246,6 +248,15 @@ def test_natural_order(names: list[str], rng: random.Random) -> None:
 def test_natural_order_puts_numbers_by_value() -> None:
     names = ["node10", "node2", "x2c0", "x1c10", "x1c9", "n01", "n1", "10", "9", "a"]
     assert natural_sorted(names) == [
-        "9", "10", "a", "n01", "n1", "node2", "node10", "x1c9", "x1c10", "x2c0",
+        "9",
+        "10",
+        "a",
+        "n01",
+        "n1",
+        "node2",
+        "node10",
+        "x1c9",
+        "x1c10",
+        "x2c0",
     ]
     assert natural_sorted(["n" + "1" * 5000, "n2"])[0] == "n2"

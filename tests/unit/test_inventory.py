@@ -40,9 +40,20 @@ class TestCheckNode:
 
     def test_good_nodes_pass(self) -> None:
         check_node("mine", {}, node("n1"))
-        check_node("mine", {}, node(
-            "n1", cpus=4, mem=2**40, partitions=["a"], reservations=(), features=[], states=["UP"],
-            extra=object()))
+        check_node(
+            "mine",
+            {},
+            node(
+                "n1",
+                cpus=4,
+                mem=2**40,
+                partitions=["a"],
+                reservations=(),
+                features=[],
+                states=["UP"],
+                extra=object(),
+            ),
+        )
 
     @pytest.mark.parametrize(
         ("change", "key", "problem"),
@@ -89,28 +100,34 @@ class TestFilters:
             ({}, ["n1", "n2", "n10"], {"not up": ["n3"]}),
             ({"node_state": "up"}, ["n1", "n2", "n10"], {"not up": ["n3"]}),
             (
-                {"node_state": "available"}, ["n2", "n10"],
+                {"node_state": "available"},
+                ["n2", "n10"],
                 {"not up": ["n3"], "not available": ["n1"]},
             ),
             (
-                {"partition": "gpu"}, ["n1", "n2"],
+                {"partition": "gpu"},
+                ["n1", "n2"],
                 {"not up": ["n3"], 'partition is not "gpu"': ["n10"]},
             ),
             (
-                {"reservation": "maint"}, ["n1"],
+                {"reservation": "maint"},
+                ["n1"],
                 {"not up": ["n3"], 'not in reservation "maint"': ["n2", "n10"]},
             ),
             (
-                {"reservation": "any"}, ["n1", "n2"],
+                {"reservation": "any"},
+                ["n1", "n2"],
                 {"not up": ["n3"], "not in any reservation": ["n10"]},
             ),
             ({"reservation": None, "partition": ""}, ["n1", "n2", "n10"], {"not up": ["n3"]}),
             (
-                {"across_nodes": ["n2", "n3", "n99"]}, ["n2"],
+                {"across_nodes": ["n2", "n3", "n99"]},
+                ["n2"],
                 {"not up": ["n3"], "not in across_nodes": ["n1", "n10"]},
             ),
             (
-                {"exclude_nodes": ["n10", "n3", "n99"]}, ["n1", "n2"],
+                {"exclude_nodes": ["n10", "n3", "n99"]},
+                ["n1", "n2"],
                 {"not up": ["n3"], "in exclude_nodes": ["n10"]},
             ),
         ],
@@ -146,7 +163,8 @@ class TestFilters:
 
     def test_included_nodes_that_cannot_be_used_are_named(self) -> None:
         config = {
-            "partition": "gpu", "exclude_nodes": ["n2"],
+            "partition": "gpu",
+            "exclude_nodes": ["n2"],
             "include_nodes": ["n1", "n2", "n3", "n10", "n99", "n98"],
         }
         names, reasons = filter_nodes(NODES, config)
@@ -171,24 +189,30 @@ class TestFilters:
 GROUPS = st.lists(st.sampled_from(["a", "b", "c"]), unique=True)
 INFOS = st.builds(
     lambda up, available, partitions, reservations: {
-        "up": up, "available": up and available,
+        "up": up,
+        "available": up and available,
         **({} if partitions is None else {"partitions": partitions}),
         **({} if reservations is None else {"reservations": reservations}),
     },
-    st.booleans(), st.booleans(), st.none() | GROUPS, st.none() | GROUPS,
+    st.booleans(),
+    st.booleans(),
+    st.none() | GROUPS,
+    st.none() | GROUPS,
 )
 ODD_NAMES = st.sampled_from([f"n{number}" for number in range(15)] + ["n01", "", "a b", "x-", "é"])
 INVENTORIES = st.dictionaries(ODD_NAMES, INFOS, max_size=15).map(
     lambda nodes: {name: {"name": name, **info} for name, info in nodes.items()}
 )
-CONFIGS = st.fixed_dictionaries({
-    "node_state": st.sampled_from(["up", "available"]),
-    "partition": st.sampled_from([None, "", "a", "z"]),
-    "reservation": st.sampled_from([None, "any", "b", "z"]),
-    "across_nodes": st.lists(ODD_NAMES, max_size=10),
-    "exclude_nodes": st.lists(ODD_NAMES, max_size=4),
-    "include_nodes": st.lists(ODD_NAMES, max_size=4),
-})
+CONFIGS = st.fixed_dictionaries(
+    {
+        "node_state": st.sampled_from(["up", "available"]),
+        "partition": st.sampled_from([None, "", "a", "z"]),
+        "reservation": st.sampled_from([None, "any", "b", "z"]),
+        "across_nodes": st.lists(ODD_NAMES, max_size=10),
+        "exclude_nodes": st.lists(ODD_NAMES, max_size=4),
+        "include_nodes": st.lists(ODD_NAMES, max_size=4),
+    }
+)
 
 
 def first_reason(info: dict[str, Any], config: dict[str, Any]) -> str | None:
@@ -220,9 +244,11 @@ def test_every_node_stays_or_has_its_first_reason(
     nodes: dict[str, dict[str, Any]], config: dict[str, Any]
 ) -> None:
     names, reasons = filter_nodes(
-        nodes, config, lambda name, info: "odd length" if len(name) % 2 else None)
+        nodes, config, lambda name, info: "odd length" if len(name) % 2 else None
+    )
     assert names == hostlists.natural_sorted(
-        name for name, info in nodes.items() if first_reason(info, config) is None)
+        name for name, info in nodes.items() if first_reason(info, config) is None
+    )
     found = {}
     for reason, left_out in reasons.items():
         assert left_out == hostlists.natural_sorted(set(left_out))
@@ -252,8 +278,9 @@ def test_insufficient_message() -> None:
 
 def test_insufficient_message_shows_only_first_names_of_many() -> None:
     names = [f"n{number}" for number in range(0, 2000, 2)]
-    message = insufficient_message(1, 0, {
-        "not up": names, "in include_nodes, but not in the inventory": ["x1"]})
+    message = insufficient_message(
+        1, 0, {"not up": names, "in include_nodes, but not in the inventory": ["x1"]}
+    )
     assert "0 of 1000 remain" in message
     assert "not up: 1000 (n[0,2,4," in message
     assert len(message) < 300
@@ -264,15 +291,27 @@ class TestFilterKey:
 
     def test_order_and_form_of_lists_do_not_matter(self) -> None:
         one = {"node_state": "up", "across_nodes": ["a", "b"], "partition": None, "time_limit": 3}
-        two = {"node_state": "up", "across_nodes": ("b", "a"), "partition": "", "time_limit": 9,
-               "exclude_nodes": []}
+        two = {
+            "node_state": "up",
+            "across_nodes": ("b", "a"),
+            "partition": "",
+            "time_limit": 9,
+            "exclude_nodes": [],
+        }
         assert filter_key(one) == filter_key(two)
         assert hash(filter_key(one)) == hash(filter_key(two))
 
-    @pytest.mark.parametrize("change", [
-        {"node_state": "available"}, {"partition": "p"}, {"reservation": "p"},
-        {"across_nodes": ["p"]}, {"exclude_nodes": ["p"]}, {"include_nodes": ["p"]},
-    ])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"node_state": "available"},
+            {"partition": "p"},
+            {"reservation": "p"},
+            {"across_nodes": ["p"]},
+            {"exclude_nodes": ["p"]},
+            {"include_nodes": ["p"]},
+        ],
+    )
     def test_every_filter_counts(self, change: dict[str, Any]) -> None:
         base = {"node_state": "up"}
         assert filter_key(base) != filter_key({**base, **change})

@@ -103,8 +103,9 @@ def test_a_record_comes_with_its_data_and_age(site: Site) -> None:
     table.lookup("17")
     site.later(3)
 
-    assert table.lookup("17") == Lookup(FOUND, JobRecord("17", "PENDING", {"reason": "none"}), "",
-                                        3.0, True)
+    assert table.lookup("17") == Lookup(
+        FOUND, JobRecord("17", "PENDING", {"reason": "none"}), "", 3.0, True
+    )
 
 
 def test_nobody_is_asked_about_nothing(site: Site) -> None:
@@ -133,8 +134,9 @@ def test_the_age_counts_from_the_beginning_of_the_query(site: Site) -> None:
     assert site.queries == 2
 
 
-def test_an_answer_serves_for_at_least_as_long_as_it_took_to_get(site: Site, tmp_path: Path
-                                                                 ) -> None:
+def test_an_answer_serves_for_at_least_as_long_as_it_took_to_get(
+    site: Site, tmp_path: Path
+) -> None:
     """Otherwise a scheduler that is slower than max_age is queried for each job."""
     jobs = [str(number) for number in range(100)]
     site.jobs, site.takes = dict.fromkeys(jobs, "RUNNING"), 6
@@ -207,8 +209,9 @@ def test_threads_share_a_query() -> None:
     # The query takes longer than an answer may be old, and serves those who wait all the same.
     table = JobTable(query, is_over=is_over, max_age=0.2)
     found: list[str | None] = []
-    threads = [threading.Thread(target=lambda: found.append(state(table.lookup("1"))))
-               for _ in range(10)]
+    threads = [
+        threading.Thread(target=lambda: found.append(state(table.lookup("1")))) for _ in range(10)
+    ]
     threads[0].start()
     assert asked.wait(DEADLINE)
     for thread in threads[1:]:
@@ -347,8 +350,9 @@ def test_a_requeued_job_lives_again(site: Site) -> None:
     assert state(table.lookup("1")) == "PENDING"
 
 
-def test_what_is_remembered_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch,
-                                       tmp_path: Path) -> None:
+def test_what_is_remembered_is_bounded(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(job_table, "MAX_REMEMBERED", 10)
     table = site.table(cache_file=tmp_path / "jobs")
     for i in range(50):
@@ -382,22 +386,27 @@ def test_a_failed_query_changes_nothing(site: Site) -> None:
     assert answer.record == JobRecord("1", "RUNNING", {"reason": "none"})
     assert answer.age == 8.0
     assert not answer.answered
-    assert answer.note == ("The scheduler could not be asked, last 0 s ago: Socket timed out. "
-                           "It was seen last 8 s ago, RUNNING.")
+    assert answer.note == (
+        "The scheduler could not be asked, last 0 s ago: Socket timed out. "
+        "It was seen last 8 s ago, RUNNING."
+    )
 
 
 def test_without_any_answer_nothing_is_known(site: Site) -> None:
     site.broken = "down"
     answer = site.table().lookup("1")
-    assert answer == Lookup(CANNOT_TELL, None,
-                            "The scheduler could not be asked, last 0 s ago: down.",
-                            math.inf, False)
+    assert answer == Lookup(
+        CANNOT_TELL, None, "The scheduler could not be asked, last 0 s ago: down.", math.inf, False
+    )
 
 
-@pytest.mark.parametrize(("max_age", "pauses"), [
-    (5.0, [10, 20, 40, 60, 60, 60]), (0.0, [2, 4, 8, 16, 32, 60, 60]), (100.0, [60, 60])])
+@pytest.mark.parametrize(
+    ("max_age", "pauses"),
+    [(5.0, [10, 20, 40, 60, 60, 60]), (0.0, [2, 4, 8, 16, 32, 60, 60]), (100.0, [60, 60])],
+)
 def test_failures_are_followed_by_longer_and_longer_pauses(
-        site: Site, max_age: float, pauses: list[float]) -> None:
+    site: Site, max_age: float, pauses: list[float]
+) -> None:
     site.broken = "down"
     table = site.table(max_age=max_age)
     table.lookup("1")
@@ -425,8 +434,17 @@ def test_after_an_outage_all_is_as_before(site: Site) -> None:
     assert "times in a row" not in table.lookup("1").note
 
 
-@pytest.mark.parametrize("answer", [
-    None, [], "jobs", {"1": "RUNNING"}, {1: JobRecord("1", "RUNNING", {})}, ZeroDivisionError("x")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "jobs",
+        {"1": "RUNNING"},
+        {1: JobRecord("1", "RUNNING", {})},
+        ZeroDivisionError("x"),
+    ],
+)
 def test_a_query_with_a_defect_is_a_failed_one(answer: Any) -> None:
     def query() -> Any:
         if isinstance(answer, Exception):
@@ -650,7 +668,8 @@ def test_a_forgotten_table_knows_nothing(site: Site, tmp_path: Path) -> None:
 
 
 def test_what_was_forgotten_does_not_come_back_from_another_process(
-        site: Site, tmp_path: Path) -> None:
+    site: Site, tmp_path: Path
+) -> None:
     site.jobs = {"1": "COMPLETED", "2": "RUNNING"}
     here, there = (site.table(cache_file=tmp_path / "jobs") for _ in range(2))
     here.lookup_many(["1", "3"])
@@ -876,8 +895,7 @@ def test_failures_are_shared_and_so_is_the_pause(site: Site, tmp_path: Path) -> 
     assert json.loads((tmp_path / "jobs").read_text())["failure"] is None
 
 
-def test_an_id_given_out_again_is_another_job_to_a_file_as_well(site: Site,
-                                                                tmp_path: Path) -> None:
+def test_an_id_given_out_again_is_another_job_to_a_file_as_well(site: Site, tmp_path: Path) -> None:
     site.jobs = {"1": "COMPLETED"}
     site.table(cache_file=tmp_path / "jobs").lookup("1")
     site.jobs = {}
@@ -965,8 +983,9 @@ def test_an_older_memory_in_a_file_changes_nothing(site: Site, tmp_path: Path) -
     site.jobs = {}
     site.later(10)
     table.lookup("1")
-    (tmp_path / "jobs").write_text(json.dumps({**GOOD, "listed": {},
-                                               "past": {"1": ["LIE", {}, START + 1]}}))
+    (tmp_path / "jobs").write_text(
+        json.dumps({**GOOD, "listed": {}, "past": {"1": ["LIE", {}, START + 1]}})
+    )
     site.broken = "down"
     site.later(10)
     assert "seen last 20 s ago, RUNNING" in table.lookup("1").note
@@ -992,8 +1011,16 @@ def test_a_file_about_something_else_is_not_used(site: Site, tmp_path: Path) -> 
 
 
 GOOD: dict[str, Any] = {
-    "format": 2, "took": 0.0, "source": "", "asked": START, "listed": {"1": ["1", "LIE", {}]},
-    "past": {}, "absent": {}, "new": {}, "failure": None}
+    "format": 2,
+    "took": 0.0,
+    "source": "",
+    "asked": START,
+    "listed": {"1": ["1", "LIE", {}]},
+    "past": {},
+    "absent": {},
+    "new": {},
+    "failure": None,
+}
 
 
 def test_the_good_file_of_these_tests_is_used(site: Site, tmp_path: Path) -> None:
@@ -1003,20 +1030,41 @@ def test_the_good_file_of_these_tests_is_used(site: Site, tmp_path: Path) -> Non
     assert table.cache_problem == ""
 
 
-@pytest.mark.parametrize("changes", [
-    {"format": 1}, {"took": -1}, {"took": "x"}, {"source": "x"},
-    {"asked": START + 2}, {"asked": "now"}, {"asked": True},
-    {"asked": math.nan}, {"asked": math.inf}, {"asked": 10**400}, {"asked": START - 5.1},
-    {"listed": []}, {"listed": {"1": "LI"}}, {"listed": {"1": ["1", "LIE"]}},
-    {"listed": {"1": ["1", "LIE", {"a": 1}]}}, {"listed": {"1": ["1", ["LIE"], {}]}},
-    {"listed": {"1": [1, "LIE", {}]}},
-    {"listed": {"1": None}}, {"past": {"2": ["2", "LIE", {}, START + 2]}},
-    {"past": {"2": ["2", "COMPLETED", {}]}}, {"absent": {"2": [START, START, 0]}},
-    {"absent": {"2": [START, START, 1.5]}}, {"new": {"2": None}}, {"new": {"2": START + 3600}},
-    {"failure": [1, START + 2, ""]}, {"failure": "down"}, {"failure": 1},
-])
-def test_a_file_with_something_wrong_is_no_answer(site: Site, tmp_path: Path,
-                                                  changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 1},
+        {"took": -1},
+        {"took": "x"},
+        {"source": "x"},
+        {"asked": START + 2},
+        {"asked": "now"},
+        {"asked": True},
+        {"asked": math.nan},
+        {"asked": math.inf},
+        {"asked": 10**400},
+        {"asked": START - 5.1},
+        {"listed": []},
+        {"listed": {"1": "LI"}},
+        {"listed": {"1": ["1", "LIE"]}},
+        {"listed": {"1": ["1", "LIE", {"a": 1}]}},
+        {"listed": {"1": ["1", ["LIE"], {}]}},
+        {"listed": {"1": [1, "LIE", {}]}},
+        {"listed": {"1": None}},
+        {"past": {"2": ["2", "LIE", {}, START + 2]}},
+        {"past": {"2": ["2", "COMPLETED", {}]}},
+        {"absent": {"2": [START, START, 0]}},
+        {"absent": {"2": [START, START, 1.5]}},
+        {"new": {"2": None}},
+        {"new": {"2": START + 3600}},
+        {"failure": [1, START + 2, ""]},
+        {"failure": "down"},
+        {"failure": 1},
+    ],
+)
+def test_a_file_with_something_wrong_is_no_answer(
+    site: Site, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     site.jobs = {"1": "RUNNING"}
     (tmp_path / "jobs").write_text(json.dumps({**GOOD, **changes}))
     table = site.table(cache_file=tmp_path / "jobs")
@@ -1027,9 +1075,19 @@ def test_a_file_with_something_wrong_is_no_answer(site: Site, tmp_path: Path,
     assert site.queries == 1
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"{", b"null", b"[]", b"\xff\xfe", b"[" * 100_000, json.dumps(GOOD).encode()[:-9],
-    b'{"format": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        json.dumps(GOOD).encode()[:-9],
+        b'{"format": 1}',
+    ],
+)
 def test_a_damaged_file_is_no_answer(site: Site, tmp_path: Path, content: bytes) -> None:
     site.jobs = {"1": "RUNNING"}
     (tmp_path / "jobs").write_bytes(content)
@@ -1040,14 +1098,17 @@ def test_a_damaged_file_is_no_answer(site: Site, tmp_path: Path, content: bytes)
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner,
-                                                                max_size=3), max_leaves=6)
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @settings(**CALM)
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), JSON_VALUES))
-def test_no_content_of_a_file_is_an_error(tmp_path_factory: pytest.TempPathFactory,
-                                          changes: dict[str, Any]) -> None:
+def test_no_content_of_a_file_is_an_error(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any_jobs"
     path.write_text(json.dumps({**GOOD, **changes}))
     site = Site()
@@ -1068,7 +1129,8 @@ def written_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_users_file_is_not_believed_in_a_folder_that_all_may_write(
-        site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.jobs = {"1": "RUNNING"}
     tmp_path.chmod(0o1777)
     (tmp_path / "jobs").write_text(json.dumps(GOOD))
@@ -1101,8 +1163,9 @@ def make_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, make_link, os.mkfifo])
-def test_only_a_plain_file_is_read(site: Site, tmp_path: Path,
-                                   make: Callable[[Path], None]) -> None:
+def test_only_a_plain_file_is_read(
+    site: Site, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     site.jobs = {"1": "RUNNING"}
     make(tmp_path / "jobs")
     table = site.table(cache_file=tmp_path / "jobs")
@@ -1193,18 +1256,28 @@ print(json.dumps([answer.presence.value for answer in answers.values()]))
 """
 
 
-@pytest.mark.parametrize(("ending", "expected"), [
-    ("echo 1; echo 2", ["found", "found"]),
-    ("echo broken >&2; exit 1", ["cannot tell", "cannot tell"]),
-])
-def test_ten_processes_at_once_cost_one_query(tmp_path: Path, ending: str,
-                                              expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("echo 1; echo 2", ["found", "found"]),
+        ("echo broken >&2; exit 1", ["cannot tell", "cannot tell"]),
+    ],
+)
+def test_ten_processes_at_once_cost_one_query(
+    tmp_path: Path, ending: str, expected: list[str]
+) -> None:
     command = tmp_path / "squeue"
     command.write_text(f'#!/bin/sh\necho x >> "{tmp_path}/calls"\nsleep 0.3\n{ending}\n')
     command.chmod(0o755)
-    processes = [subprocess.Popen(
-        [sys.executable, "-c", PROCESS, tmp_path, str(n)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCES)}) for n in range(10)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, tmp_path, str(n)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        )
+        for n in range(10)
+    ]
     try:
         deadline = time.monotonic() + DEADLINE
         while len(list(tmp_path.glob("*.ready"))) < 10:
@@ -1225,8 +1298,10 @@ def test_ten_processes_at_once_cost_one_query(tmp_path: Path, ending: str,
 
 IDS = ["1", "2", "3"]
 STEPS = st.one_of(
-    st.tuples(st.just("jobs"), st.dictionaries(
-        st.sampled_from(IDS), st.sampled_from(["PENDING", "RUNNING", "COMPLETED"]))),
+    st.tuples(
+        st.just("jobs"),
+        st.dictionaries(st.sampled_from(IDS), st.sampled_from(["PENDING", "RUNNING", "COMPLETED"])),
+    ),
     st.tuples(st.just("broken"), st.booleans()),
     st.tuples(st.just("later"), st.sampled_from([0.5, 1.0, 4.0, 6.0, 11.0, 31.0, 100.0])),
     st.tuples(st.just("back"), st.sampled_from([0.5, 20.0, 1000.0])),
@@ -1234,7 +1309,8 @@ STEPS = st.one_of(
     st.tuples(st.just("takes"), st.sampled_from([0.0, 0.0, 2.0, 12.0])),
     st.tuples(st.just("expire"), st.none()),
     st.tuples(st.just("look"), st.lists(st.sampled_from(IDS), min_size=1, unique=True)),
-    st.tuples(st.just("look"), st.lists(st.sampled_from(IDS), min_size=1, unique=True)))
+    st.tuples(st.just("look"), st.lists(st.sampled_from(IDS), min_size=1, unique=True)),
+)
 
 
 class Witness:
@@ -1247,8 +1323,12 @@ class Witness:
         self.good: list[tuple[float, dict[str, JobRecord]]] = []
         self.submitted: dict[str, float] = {}
         self.called = [-math.inf] * tables
-        self.tables = [JobTable(self.query, is_over=is_over, clock=self.site.clock, max_age=5,
-                                cache_file=cache_file) for _ in range(tables)]
+        self.tables = [
+            JobTable(
+                self.query, is_over=is_over, clock=self.site.clock, max_age=5, cache_file=cache_file
+            )
+            for _ in range(tables)
+        ]
 
     def query(self) -> dict[str, JobRecord]:
         began = self.real
@@ -1284,8 +1364,11 @@ class Witness:
         since = self.submitted.get(job_id, -math.inf)
         if answer.presence is FOUND:
             assert answer.record is not None
-            seen = [began for began, jobs in self.good
-                    if jobs.get(job_id) == answer.record and began >= since]
+            seen = [
+                began
+                for began, jobs in self.good
+                if jobs.get(job_id) == answer.record and began >= since
+            ]
             assert seen, "found, but no good answer since its submission has this record"
             assert is_over(answer.record) or max(seen) >= oldest
         elif answer.presence is ABSENT:
@@ -1333,11 +1416,15 @@ def test_no_history_makes_a_table_lie(steps: list[tuple[int, tuple[str, Any]]]) 
 
 
 @settings(max_examples=150, **CALM)
-@given(st.lists(st.tuples(st.integers(0, 2), STEPS.filter(lambda s: s[0] not in ("back", "new"))),
-                max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), STEPS.filter(lambda s: s[0] not in ("back", "new"))),
+        max_size=40,
+    )
+)
 def test_no_history_makes_tables_that_share_a_file_lie(
-        tmp_path_factory: pytest.TempPathFactory,
-        steps: list[tuple[int, tuple[str, Any]]]) -> None:
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, tuple[str, Any]]]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "shared_jobs"
     path.unlink(missing_ok=True)
     act_out(Witness(3, path), steps)

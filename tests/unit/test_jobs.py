@@ -17,9 +17,17 @@ from pavilion.config import PavConfig
 from pavilion.errors import JobError
 from pavilion.jobs import Job, JobInfo
 
-NODES = {"n1": {"name": "n1", "up": True, "available": False, "cpus": 4, "mem": 1 << 34,
-                "partitions": ["a", "b"]},
-         "n2": {"name": "n2", "up": False, "available": False}}
+NODES = {
+    "n1": {
+        "name": "n1",
+        "up": True,
+        "available": False,
+        "cpus": 4,
+        "mem": 1 << 34,
+        "partitions": ["a", "b"],
+    },
+    "n2": {"name": "n2", "up": False, "available": False},
+}
 
 
 @pytest.fixture
@@ -93,8 +101,9 @@ class Evil:
 
 
 @pytest.mark.parametrize("name, read", READERS)
-def test_a_pickle_is_never_executed(job: Job, tmp_path: Path, name: str,
-                                    read: Callable[[Job], Any]) -> None:
+def test_a_pickle_is_never_executed(
+    job: Job, tmp_path: Path, name: str, read: Callable[[Job], Any]
+) -> None:
     mark = tmp_path / "executed"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         (job.path / name).write_bytes(pickle.dumps(Evil(mark), protocol))
@@ -106,21 +115,39 @@ def test_a_pickle_is_never_executed(job: Job, tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize("name, read", READERS)
-@pytest.mark.parametrize("content", [
-    b"", b"{", b'{"tests": ["s1.1"], "working_dir": "/x"', b"[]", b"null", b"17", b'"text"',
-    b"\xff\xfe\0", b"[" * 200_000, b'{"a": ' * 100_000])
-def test_damaged_files_are_errors_that_name_the_file(job: Job, name: str,
-                                                     read: Callable[[Job], Any],
-                                                     content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"tests": ["s1.1"], "working_dir": "/x"',
+        b"[]",
+        b"null",
+        b"17",
+        b'"text"',
+        b"\xff\xfe\0",
+        b"[" * 200_000,
+        b'{"a": ' * 100_000,
+    ],
+)
+def test_damaged_files_are_errors_that_name_the_file(
+    job: Job, name: str, read: Callable[[Job], Any], content: bytes
+) -> None:
     (job.path / name).write_bytes(content)
     with pytest.raises(JobError) as caught:
         read(Job(job.path))
     assert str(job.path / name) in caught.value.pformat()
 
 
-@pytest.mark.parametrize("record", [
-    {}, {"tests": "s1.1", "working_dir": "/x"}, {"tests": ["s1.1"]},
-    {"tests": ["s1.1"], "working_dir": 5}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"tests": "s1.1", "working_dir": "/x"},
+        {"tests": ["s1.1"]},
+        {"tests": ["s1.1"], "working_dir": 5},
+    ],
+)
 def test_a_record_without_its_parts_is_damaged(job: Job, record: dict[str, Any]) -> None:
     job.tests_path.write_text(json.dumps(record))
     with pytest.raises(JobError, match="damaged"):
@@ -134,8 +161,9 @@ def test_node_data_must_have_an_object_for_each_node(job: Job) -> None:
 
 
 @pytest.mark.parametrize("name, read", READERS)
-def test_files_that_cannot_be_read_are_errors(job: Job, name: str,
-                                              read: Callable[[Job], Any]) -> None:
+def test_files_that_cannot_be_read_are_errors(
+    job: Job, name: str, read: Callable[[Job], Any]
+) -> None:
     (job.path / name).unlink(missing_ok=True)
     (job.path / name).mkdir()
     with pytest.raises(JobError, match="annot read"):
@@ -150,7 +178,10 @@ def test_what_is_no_json_cannot_be_saved_and_the_old_data_stays(job: Job) -> Non
     with pytest.raises(JobError, match="Cannot save the node data"):
         job.save_node_data({"n1": {"name": {1, 2}}})
     assert sorted(path.name for path in job.path.iterdir()) == [
-        "info.json", "kickoff.sh", "tests.json"]
+        "info.json",
+        "kickoff.sh",
+        "tests.json",
+    ]
 
 
 def test_no_folder_for_jobs_is_an_error(cfg: PavConfig) -> None:
@@ -159,8 +190,9 @@ def test_no_folder_for_jobs_is_an_error(cfg: PavConfig) -> None:
         Job.new(cfg, _tests("s1.1"))
 
 
-def test_a_job_that_cannot_be_recorded_leaves_no_folder(cfg: PavConfig,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_cannot_be_recorded_leaves_no_folder(
+    cfg: PavConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = iter([b"half"])
 
     def full(fd: int, data: bytes) -> int:
@@ -187,8 +219,7 @@ def test_jobs_made_at_the_same_time_get_folders_of_their_own(cfg: PavConfig) -> 
         assert job.get_test_id_pairs() == [(cfg.working_dir, f"s{number}.1")]
 
 
-def test_a_name_that_is_taken_is_not_used(cfg: PavConfig,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_taken_is_not_used(cfg: PavConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter([b"aaaaaa", b"aaaaaa", b"bbbbbb"])
     real = os.urandom
 

@@ -52,7 +52,8 @@ def suite(tmp_path: Path, text: str) -> Any:
 def test_a_long_chain_of_tests_takes_its_length(tmp_path: Path) -> None:
     lines = ["t0: {run: {cmds: [first], timeout: 7}}"] + [
         f"t{number}: {{inherits_from: t{number - 1}, run: {{cmds+: [c{number}]}}}}"
-        for number in range(1, 400)]
+        for number in range(1, 400)
+    ]
     with within(10):
         tests = suite(tmp_path, "\n".join(reversed(lines)))
     assert tests["t399"].config["run"]["timeout"] == "7"
@@ -61,8 +62,12 @@ def test_a_long_chain_of_tests_takes_its_length(tmp_path: Path) -> None:
 
 
 def test_a_chain_may_be_longer_than_pythons_stack(tmp_path: Path) -> None:
-    text = "\n".join(["t0: {run: {cmds: [a]}}", *(f"t{number}: {{inherits_from: t{number - 1}}}"
-                                                 for number in range(1, 3000))])
+    text = "\n".join(
+        [
+            "t0: {run: {cmds: [a]}}",
+            *(f"t{number}: {{inherits_from: t{number - 1}}}" for number in range(1, 3000)),
+        ]
+    )
     with within(30):
         tests = suite(tmp_path, text)
     assert tests["t2999"].config["run"]["cmds"] == ["a"]
@@ -70,18 +75,22 @@ def test_a_chain_may_be_longer_than_pythons_stack(tmp_path: Path) -> None:
 
 def test_doubled_parents_do_not_double_the_time(tmp_path: Path) -> None:
     lines = ["t0: {run: {cmds: [a], env: {A: 1}}}"] + [
-        f"t{number}: {{inherits_from: [t{number - 1}, t{number - 1}]}}" for number in range(1, 60)]
+        f"t{number}: {{inherits_from: [t{number - 1}, t{number - 1}]}}" for number in range(1, 60)
+    ]
     with within(10):
         tests = suite(tmp_path, "\n".join(lines))
     assert tests["t59"].config["run"]["env"] == {"A": "1"}
 
 
 def test_tests_of_one_parent_do_not_share_what_they_change(tmp_path: Path) -> None:
-    tests = suite(tmp_path, """
+    tests = suite(
+        tmp_path,
+        """
         base: {variables: {a: [x]}, run: {env: {A: 1}, cmds: [one]}}
         b: {inherits_from: base, variables: {a+: [y]}, run: {env: {B: 2}, cmds+: [two]}}
         c: {inherits_from: base, variables: {a+: [z]}, run: {env: {C: 3}, cmds+: [three]}}
-        """)
+        """,
+    )
     assert tests["base"].config["run"]["cmds"] == ["one"]
     assert tests["c"].config["run"]["cmds"] == ["one", "three"]
     assert tests["c"].config["run"]["env"] == {"A": "1", "C": "3"}
@@ -90,8 +99,9 @@ def test_tests_of_one_parent_do_not_share_what_they_change(tmp_path: Path) -> No
 
 
 def test_a_long_circle_is_told_in_short(tmp_path: Path) -> None:
-    text = "\n".join(f"t{number}: {{inherits_from: t{(number + 1) % 500}}}"
-                     for number in range(500))
+    text = "\n".join(
+        f"t{number}: {{inherits_from: t{(number + 1) % 500}}}" for number in range(500)
+    )
     with pytest.raises(ConfigError, match=r"circle: t0 -> t1 -> .* -> t499 -> t0") as caught:
         suite(tmp_path, text)
     assert len(str(caught.value)) < 400
@@ -102,8 +112,7 @@ def test_a_long_circle_is_told_in_short(tmp_path: Path) -> None:
 
 def test_too_many_permutations_are_an_error_at_once() -> None:
     manager = VariableSetManager()
-    manager.add_set("var", {f"v{number}": [str(item) for item in range(10)]
-                            for number in range(9)})
+    manager.add_set("var", {f"v{number}": [str(item) for item in range(10)] for number in range(9)})
     with within(2), pytest.raises(VariableError) as caught:
         permutations(manager, [f"v{number}" for number in range(9)])
     assert "1000000000 combinations" in str(caught.value)
@@ -112,13 +121,17 @@ def test_too_many_permutations_are_an_error_at_once() -> None:
 
 
 def test_permutations_before_and_after_the_scheduler_is_known_count_together(
-        tmp_path: Path) -> None:
-    tests = suite(tmp_path, f"""
+    tmp_path: Path,
+) -> None:
+    tests = suite(
+        tmp_path,
+        f"""
         a:
           permute_on: [v, sched.chunk_ids, w]
           variables: {{v: {list(range(400))}, w: {list(range(400))}}}
           run: {{cmds: [a]}}
-        """)
+        """,
+    )
     with within(5), pytest.raises(ConfigError, match="160000 combinations"):
         resolve_test(tests["a"])
 
@@ -126,18 +139,34 @@ def test_permutations_before_and_after_the_scheduler_is_known_count_together(
 # --- Slurm's answers ---
 
 
-NODE = ("NodeName=n1 Arch=x86_64 CPUTot=4 AvailableFeatures=a,b OS=Linux 5 RealMemory=100 "
-        "AllocMem=0 State=IDLE ThreadsPerCore=1 MCS_label=N/A Partitions=p,q ")
+NODE = (
+    "NodeName=n1 Arch=x86_64 CPUTot=4 AvailableFeatures=a,b OS=Linux 5 RealMemory=100 "
+    "AllocMem=0 State=IDLE ThreadsPerCore=1 MCS_label=N/A Partitions=p,q "
+)
 
 
-@pytest.mark.parametrize("filler", [
-    "CPUTot=1 ", " AvailableFeatures=x", " RealMemory=1 ", " State=x ", " MCS_label=x ",
-    "CPUTot=1  AvailableFeatures=x RealMemory=1  State=x ", "NodeName=n ", "9", " "])
+@pytest.mark.parametrize(
+    "filler",
+    [
+        "CPUTot=1 ",
+        " AvailableFeatures=x",
+        " RealMemory=1 ",
+        " State=x ",
+        " MCS_label=x ",
+        "CPUTot=1  AvailableFeatures=x RealMemory=1  State=x ",
+        "NodeName=n ",
+        "9",
+        " ",
+    ],
+)
 def test_a_line_of_20_kb_about_a_node_is_read_in_no_time(filler: str) -> None:
     line = "NodeName=n CPUTot=4 " + filler * (20_000 // len(filler))
     with within(1):
-        for text in (line, NODE.replace("OS=Linux 5", f"OS={filler * 2000}"),
-                     NODE + "Reason=" + filler * 2000):
+        for text in (
+            line,
+            NODE.replace("OS=Linux 5", f"OS={filler * 2000}"),
+            NODE + "Reason=" + filler * 2000,
+        ):
             try:
                 parsing.parse_scontrol_nodes(text + "\n")
             except parsing.UnreadableAnswer:
@@ -152,9 +181,18 @@ def test_a_reason_of_20_kb_is_read_in_no_time(filler: str) -> None:
     assert node.reason
 
 
-@pytest.mark.parametrize("filler", [
-    " StartTime=a EndTime=b ", " Nodes=x NodeCnt=", " Flags=x ", " StartTime=", " NodeCnt=", "a ",
-    " StartTime=a EndTime=b  Nodes=x NodeCnt= Flags=x "])
+@pytest.mark.parametrize(
+    "filler",
+    [
+        " StartTime=a EndTime=b ",
+        " Nodes=x NodeCnt=",
+        " Flags=x ",
+        " StartTime=",
+        " NodeCnt=",
+        "a ",
+        " StartTime=a EndTime=b  Nodes=x NodeCnt= Flags=x ",
+    ],
+)
 def test_a_line_of_20_kb_about_a_reservation_is_read_in_no_time(filler: str) -> None:
     line = "ReservationName=r " + filler * (20_000 // len(filler))
     with within(1):
@@ -165,14 +203,23 @@ def test_a_line_of_20_kb_about_a_reservation_is_read_in_no_time(filler: str) -> 
 def test_what_is_in_such_lines_is_found_as_before() -> None:
     line = NODE + "Reason=bad disk [root@2024-01-01T00:00:00] Comment=x [a@b]"
     (node,), refused = parsing.parse_scontrol_nodes(line + "\n")
-    assert node == parsing.Node("n1", "IDLE", 4, 100 * parsing.MIB, ("a", "b"), ("p", "q"),
-                                "bad disk")
+    assert node == parsing.Node(
+        "n1", "IDLE", 4, 100 * parsing.MIB, ("a", "b"), ("p", "q"), "bad disk"
+    )
     assert refused == []
-    line = ("ReservationName=my res StartTime=S EndTime=E Duration=1 Nodes=n[1-2] NodeCnt=2 "
-            "CoreCnt=4 Features=(null) Flags=MAINT,X TRES=cpu=4 Users=root State=ACTIVE")
+    line = (
+        "ReservationName=my res StartTime=S EndTime=E Duration=1 Nodes=n[1-2] NodeCnt=2 "
+        "CoreCnt=4 Features=(null) Flags=MAINT,X TRES=cpu=4 Users=root State=ACTIVE"
+    )
     (found,), refused = parsing.parse_reservations(line + "\n")
     assert (found.name, found.nodes, found.flags, found.state, found.start, found.end) == (
-        "my res", ("n1", "n2"), {"MAINT", "X"}, "ACTIVE", "S", "E")
+        "my res",
+        ("n1", "n2"),
+        {"MAINT", "X"},
+        "ACTIVE",
+        "S",
+        "E",
+    )
 
 
 @pytest.mark.parametrize("number", ["\u00b2", "1\u00b2", "\u0663", "1_0", "9" * 5000, "-1", " 1"])
@@ -187,8 +234,9 @@ def test_a_number_that_is_none_is_a_refused_row(number: str) -> None:
     def table(width: int, row: list[str]) -> str:
         return "".join(FIELD_END.join(cells) + f"{ROW_END}\n" for cells in (["A"] * width, row))
 
-    rows, refused = parsing.parse_nodes(table(
-        len(NODE_FIELDS), ["IDLE", number, "1", "x", "p", "n1", ""]))
+    rows, refused = parsing.parse_nodes(
+        table(len(NODE_FIELDS), ["IDLE", number, "1", "x", "p", "n1", ""])
+    )
     assert (rows, len(refused)) == ([], 1)
     assert "is not a whole number" in refused[0].problem
     fields = ["" for _ in JOB_FIELDS]
@@ -206,11 +254,26 @@ def test_a_superscript_is_no_number_of_restarts() -> None:
 # --- Numbers and null characters in tests ---
 
 
-@pytest.mark.parametrize("key", [
-    "chunk", "concurrent", "run.timeout", "run.shebang", "scheduler", "permute_on",
-    "schedule.nodes", "schedule.min_nodes", "schedule.tasks", "schedule.tasks_per_node",
-    "schedule.time_limit", "schedule.chunking.size", "schedule.cluster_info.mem",
-    "schedule.include_nodes", "schedule.node_state"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "chunk",
+        "concurrent",
+        "run.timeout",
+        "run.shebang",
+        "scheduler",
+        "permute_on",
+        "schedule.nodes",
+        "schedule.min_nodes",
+        "schedule.tasks",
+        "schedule.tasks_per_node",
+        "schedule.time_limit",
+        "schedule.chunking.size",
+        "schedule.cluster_info.mem",
+        "schedule.include_nodes",
+        "schedule.node_state",
+    ],
+)
 @pytest.mark.parametrize("digits", [4000, 5000])
 def test_long_numbers_are_refused_and_not_echoed(key: str, digits: int, tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text("a: {run: {cmds: [a]}}")
@@ -228,15 +291,20 @@ def test_digits_of_other_scripts_are_refused(key: str, value: str, tmp_path: Pat
         resolve_test(load_suite(tmp_path / "suite.yaml", [f"{key}={value}"])["a"])
 
 
-@pytest.mark.parametrize("value", [10 ** 19, 1e300, DIGITS])
+@pytest.mark.parametrize("value", [10**19, 1e300, DIGITS])
 def test_a_schedule_has_no_astronomic_numbers(value: Any) -> None:
     with pytest.raises(PavilionError):
         validate_config({"time_limit": value})
 
 
-@pytest.mark.parametrize(("key", "text"), [
-    ("run.cmds.1", r'{cmds: [a, "x\0y"]}'), ("run.env.A", r'{cmds: [a], env: {A: "\0"}}'),
-    ("run.cmds.0", "{cmds: ['{{zero}}']}")])
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("run.cmds.1", r'{cmds: [a, "x\0y"]}'),
+        ("run.env.A", r'{cmds: [a], env: {A: "\0"}}'),
+        ("run.cmds.0", "{cmds: ['{{zero}}']}"),
+    ],
+)
 def test_null_characters_in_commands_are_an_error(key: str, text: str, tmp_path: Path) -> None:
     tests = suite(tmp_path, 'a: {variables: {zero: "a\\0b"}, run: ' + text + "}")
     with pytest.raises(ConfigError, match=f"{key}: it holds a null character"):
@@ -275,8 +343,11 @@ def test_a_working_directory_in_utf8_is_none(tmp_path: Path) -> None:
 # --- Messages ---
 
 
-@pytest.mark.parametrize("value", ["x" * 10_000, b"x" * 10_000, 10 ** 10_000, ["x" * 10_000],
-                                   {"a": ["x" * 10_000]}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10_000, b"x" * 10_000, 10**10_000, ["x" * 10_000], {"a": ["x" * 10_000]}],
+    ids=lambda value: type(value).__name__,
+)
 def test_values_in_messages_are_cut(value: Any) -> None:
     assert len(quoted(value)) < 100
 

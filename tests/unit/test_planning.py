@@ -25,8 +25,12 @@ NODES = [f"n{number}" for number in range(1, 13)]
 def request(key: Any, **options: Any) -> TestRequest:
     """One test on an unchunked machine of 12 nodes, with nodes by name."""
     values: dict[str, Any] = {
-        "name": f"test{key}", "config": {}, "chunks_id": "all", "chunks": [NODES],
-        "min_nodes": 2, "max_nodes": 2,
+        "name": f"test{key}",
+        "config": {},
+        "chunks_id": "all",
+        "chunks": [NODES],
+        "min_nodes": 2,
+        "max_nodes": 2,
     }
     values.update(options)
     return TestRequest(key=key, **values)
@@ -102,7 +106,9 @@ class TestSharing:
     def test_share_uses_the_whole_machine(self) -> None:
         jobs = plan(requests(14, max_nodes=4)).jobs
         assert [job.tests for job in jobs] == [
-            [0, 3, 6, 9, 12], [1, 4, 7, 10, 13], [2, 5, 8, 11],
+            [0, 3, 6, 9, 12],
+            [1, 4, 7, 10, 13],
+            [2, 5, 8, 11],
         ]
         assert [job.nodes for job in jobs] == [NODES[:4], NODES[4:8], NODES[8:]]
         assert {job.mode for job in jobs} == {"shared"}
@@ -124,7 +130,9 @@ class TestSharing:
     def test_a_chunked_group_makes_one_job_per_chunk(self) -> None:
         jobs = plan(requests(7, **chunked(4))).jobs
         assert [(job.chunk, job.tests) for job in jobs] == [
-            (0, [0, 3, 6]), (1, [1, 4]), (2, [2, 5]),
+            (0, [0, 3, 6]),
+            (1, [1, 4]),
+            (2, [2, 5]),
         ]
 
     def test_without_sharing_each_test_has_its_own_job(self) -> None:
@@ -132,13 +140,23 @@ class TestSharing:
         assert [job.tests for job in jobs] == [[number] for number in range(7)]
         assert {job.mode for job in jobs} == {"own"}
         assert Counter(node for job in jobs for node in job.nodes or []) == {
-            **dict.fromkeys(NODES, 1), "n1": 2, "n2": 2,
+            **dict.fromkeys(NODES, 1),
+            "n1": 2,
+            "n2": 2,
         }
 
-    @pytest.mark.parametrize("other", [
-        {"share_key": "other"}, {"min_nodes": 1}, {"max_nodes": 3}, {"share": False},
-        {"share": True}, {"chunks_id": "others"}, {"flexible": True},
-    ])
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"share_key": "other"},
+            {"min_nodes": 1},
+            {"max_nodes": 3},
+            {"share": False},
+            {"share": True},
+            {"chunks_id": "others"},
+            {"flexible": True},
+        ],
+    )
     def test_different_tests_never_share(self, other: dict[str, Any]) -> None:
         tests = [request(1, share="max"), request(2, **{"share": "max", **other})]
         assert [job.tests for job in plan(tests).jobs] == [[1], [2]]
@@ -170,10 +188,23 @@ class TestNodes:
         assert "Insufficient nodes" in message(plan(requests(1, chunked=True, chunks=[])))
 
     def test_flexible_tests_with_too_few_usable_nodes(self) -> None:
-        text = message(plan([request(1, flexible=True, min_nodes=13, max_nodes=13,
-                                     left_out={"not up": ["n13", "n14"]})]))
-        assert text == ("Insufficient nodes. Asked for at least 13, 12 of 14 remain. "
-                        "Left out: not up: 2 (n[13-14]).")
+        text = message(
+            plan(
+                [
+                    request(
+                        1,
+                        flexible=True,
+                        min_nodes=13,
+                        max_nodes=13,
+                        left_out={"not up": ["n13", "n14"]},
+                    )
+                ]
+            )
+        )
+        assert text == (
+            "Insufficient nodes. Asked for at least 13, 12 of 14 remain. "
+            "Left out: not up: 2 (n[13-14])."
+        )
 
     def test_equal_errors_are_told_once(self) -> None:
         placed = plan(requests(3, min_nodes=13, max_nodes=20))
@@ -194,17 +225,22 @@ class TestNodes:
         assert "min_nodes (3) is more than nodes (2)" in message(plan([request(1, min_nodes=3)]))
 
     def test_include_nodes_are_in_every_job_and_count(self) -> None:
-        tests = requests(4, share=False, min_nodes=3, max_nodes=3,
-                         config={"include_nodes": ["n10", "n2"]})
+        tests = requests(
+            4, share=False, min_nodes=3, max_nodes=3, config={"include_nodes": ["n10", "n2"]}
+        )
         assert [job.nodes for job in plan(tests).jobs] == [
-            ["n1", "n2", "n10"], ["n2", "n3", "n10"], ["n2", "n4", "n10"], ["n2", "n5", "n10"],
+            ["n1", "n2", "n10"],
+            ["n2", "n3", "n10"],
+            ["n2", "n4", "n10"],
+            ["n2", "n5", "n10"],
         ]
 
     def test_include_nodes_alone(self) -> None:
         test = request(1, config={"include_nodes": ["n4", "n2", "n4"]})
         assert plan([test]).jobs[0].nodes == ["n2", "n4"]
-        test = request(1, min_nodes=1, max_nodes=None, flexible=True,
-                       config={"include_nodes": ["n4", "n2"]})
+        test = request(
+            1, min_nodes=1, max_nodes=None, flexible=True, config={"include_nodes": ["n4", "n2"]}
+        )
         assert plan([test]).jobs[0].node_range == (2, None)
 
     def test_include_nodes_that_do_not_fit(self) -> None:
@@ -245,8 +281,11 @@ def chunk_sets(draw: st.DrawFn) -> dict[str, Any]:
     distinct = len(set(names))
     size = draw(st.integers(0, distinct))
     most_include = size - 1 if size else distinct
-    include = draw(st.lists(st.sampled_from(names), max_size=min(3, max(0, most_include)))
-                   if names else st.just([]))
+    include = draw(
+        st.lists(st.sampled_from(names), max_size=min(3, max(0, most_include)))
+        if names
+        else st.just([])
+    )
     selection = draw(st.sampled_from(["contiguous", "random", "distributed", "rand_dist"]))
     chunks = make_chunks(names, size, selection, "backfill", include, random.Random(1))
     if not size and names:
@@ -266,16 +305,21 @@ def request_lists(draw: st.DrawFn) -> list[TestRequest]:
         chosen["config"] = {**chosen["config"], "time_limit": limit, "tag": key}
         if draw(st.integers(0, 9)) == 0:
             chosen["chunks"] = []
-        tests.append(TestRequest(
-            key=key, name=f"t{key}", chunks_id=number, **chosen,
-            chunk=draw(st.sampled_from(["any", "any", "any", 0, 1, 7, -1, "x"])),
-            flexible=not chosen["chunked"] and draw(st.booleans()),
-            min_nodes=draw(st.sampled_from([0, 1, 1, 2, 3, 30])),
-            max_nodes=draw(st.sampled_from([None, 1, 2, 3, 4, 40])),
-            share=draw(st.sampled_from([True, False, "max"])),
-            share_key=draw(st.sampled_from([("a",), ("b",)])),
-            time_limit=limit,
-        ))
+        tests.append(
+            TestRequest(
+                key=key,
+                name=f"t{key}",
+                chunks_id=number,
+                **chosen,
+                chunk=draw(st.sampled_from(["any", "any", "any", 0, 1, 7, -1, "x"])),
+                flexible=not chosen["chunked"] and draw(st.booleans()),
+                min_nodes=draw(st.sampled_from([0, 1, 1, 2, 3, 30])),
+                max_nodes=draw(st.sampled_from([None, 1, 2, 3, 4, 40])),
+                share=draw(st.sampled_from([True, False, "max"])),
+                share_key=draw(st.sampled_from([("a",), ("b",)])),
+                time_limit=limit,
+            )
+        )
     return tests
 
 
@@ -345,7 +389,8 @@ def check_disjoint(placed: Plan, by_key: dict[Any, TestRequest]) -> None:
         counts = used.setdefault((first.chunks_id, job.chunk), Counter())
         counts.update(set(job.nodes) - include)
         assert max((counts[name] for name in others), default=0) <= 1 + min(
-            (counts[name] for name in others), default=0)
+            (counts[name] for name in others), default=0
+        )
 
 
 @settings(max_examples=50, deadline=None)
@@ -376,8 +421,13 @@ def test_plans_do_not_depend_on_the_hash_seed() -> None:
     for hash_seed in ("0", "1", "77"):
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parent)
+            [sys.executable, "-c", code],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
         results.add(done.stdout)
     assert len(results) == 1
     assert "JobPlan" in results.pop()

@@ -50,7 +50,7 @@ def runs(pid: int) -> bool:
 
 
 def read_pid(path: Path) -> int:
-    until(lambda: path.exists() and path.read_text().endswith('\n'), f'a pid in {path.name}')
+    until(lambda: path.exists() and path.read_text().endswith("\n"), f"a pid in {path.name}")
     return int(path.read_text())
 
 
@@ -59,7 +59,7 @@ class Jobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.mark = f'TEST_MARK={uuid.uuid4().hex}'
+        self.mark = f"TEST_MARK={uuid.uuid4().hex}"
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, script: str, **options: object) -> tuple[ProcessIdentity, JobProcess]:
@@ -69,27 +69,26 @@ class Jobs:
         """
         name = uuid.uuid4().hex
         path = self.folder / name
-        path.write_text('#!/bin/sh\n' + textwrap.dedent(script))
+        path.write_text("#!/bin/sh\n" + textwrap.dedent(script))
         path.chmod(0o755)
-        ready = self.folder / f'{name}.ready'
-        key, value = self.mark.split('=')
-        env = {**os.environ, key: value, 'READY': str(ready)}
-        identity, process = start_job([str(path)], self.folder / 'log', env=env,
-                                      **options)  # type: ignore[arg-type]
+        ready = self.folder / f"{name}.ready"
+        key, value = self.mark.split("=")
+        env = {**os.environ, key: value, "READY": str(ready)}
+        identity, process = start_job([str(path)], self.folder / "log", env=env, **options)  # type: ignore[arg-type]
         self.processes.append(process)
-        if 'READY' in script:
-            until(ready.exists, 'the job is up')
+        if "READY" in script:
+            until(ready.exists, "the job is up")
         return identity, process
 
     def clean_up(self) -> None:
         sessions = {process.pid for process in self.processes}
         for _ in range(3):
-            for entry in Path('/proc').iterdir():
+            for entry in Path("/proc").iterdir():
                 if not entry.name.isdigit() or int(entry.name) == os.getpid():
                     continue
                 try:
                     found = raw_queue.read_stat(int(entry.name))
-                    marked = self.mark.encode() in (entry / 'environ').read_bytes()
+                    marked = self.mark.encode() in (entry / "environ").read_bytes()
                     if found and found.alive and (marked or found.session in sessions):
                         REAL_KILL(found.pid, signal.SIGKILL)
                 except (OSError, ValueError):
@@ -109,18 +108,27 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
 
 
 def test_a_job_record_is_text_and_comes_back_whole() -> None:
-    identity = ProcessIdentity(4711, 'ab12', 'n1.example.org', 'b00t-1d', 99)
-    assert identity.to_info() == {'pid': '4711', 'uniq_id': 'ab12', 'host': 'n1.example.org',
-                                  'boot_id': 'b00t-1d', 'start_time': '99'}
-    assert ProcessIdentity.from_info({**identity.to_info(), 'queue': '3'}) == identity
+    identity = ProcessIdentity(4711, "ab12", "n1.example.org", "b00t-1d", 99)
+    assert identity.to_info() == {
+        "pid": "4711",
+        "uniq_id": "ab12",
+        "host": "n1.example.org",
+        "boot_id": "b00t-1d",
+        "start_time": "99",
+    }
+    assert ProcessIdentity.from_info({**identity.to_info(), "queue": "3"}) == identity
 
 
-@given(pid=st.integers(2, 2**22), uniq_id=st.text('0123456789abcdef', min_size=1),
-       host=st.text('abcdefgh-.', min_size=1),
-       boot_id=st.none() | st.text('0123456789abcdef-', min_size=1),
-       start_time=st.none() | st.integers(0, 2**63))
-def test_any_record_round_trips(pid: int, uniq_id: str, host: str, boot_id: str | None,
-                                start_time: int | None) -> None:
+@given(
+    pid=st.integers(2, 2**22),
+    uniq_id=st.text("0123456789abcdef", min_size=1),
+    host=st.text("abcdefgh-.", min_size=1),
+    boot_id=st.none() | st.text("0123456789abcdef-", min_size=1),
+    start_time=st.none() | st.integers(0, 2**63),
+)
+def test_any_record_round_trips(
+    pid: int, uniq_id: str, host: str, boot_id: str | None, start_time: int | None
+) -> None:
     identity = ProcessIdentity(pid, uniq_id, host, boot_id, start_time)
     info = identity.to_info()
     assert all(isinstance(value, str) for value in info.values())
@@ -128,25 +136,40 @@ def test_any_record_round_trips(pid: int, uniq_id: str, host: str, boot_id: str 
 
 
 def test_records_of_older_versions_are_read() -> None:
-    assert (ProcessIdentity.from_info({'pid': 4711, 'uniq_id': 'ab', 'host': 'n1'})
-            == ProcessIdentity(4711, 'ab', 'n1', None, None))
+    assert ProcessIdentity.from_info(
+        {"pid": 4711, "uniq_id": "ab", "host": "n1"}
+    ) == ProcessIdentity(4711, "ab", "n1", None, None)
 
 
-@pytest.mark.parametrize('change', [
-    {'pid': 'many'}, {'pid': '1'}, {'pid': 0}, {'pid': '-5'}, {'pid': None}, {'pid': ''},
-    {'pid': True}, {'pid': 4.5}, {'pid': '٣٤'}, {'uniq_id': None}, {'uniq_id': ''},
-    {'host': None}, {'host': []}, {'start_time': 'yesterday'},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pid": "many"},
+        {"pid": "1"},
+        {"pid": 0},
+        {"pid": "-5"},
+        {"pid": None},
+        {"pid": ""},
+        {"pid": True},
+        {"pid": 4.5},
+        {"pid": "٣٤"},
+        {"uniq_id": None},
+        {"uniq_id": ""},
+        {"host": None},
+        {"host": []},
+        {"start_time": "yesterday"},
+    ],
+)
 def test_nonsense_in_a_record_is_an_error_that_names_it(change: dict[str, object]) -> None:
-    info = {'pid': '4711', 'uniq_id': 'ab', 'host': 'n1', 'start_time': '1', **change}
+    info = {"pid": "4711", "uniq_id": "ab", "host": "n1", "start_time": "1", **change}
     with pytest.raises(RawError, match=next(iter(change))):
         ProcessIdentity.from_info(info)
 
 
 def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs) -> None:
-    program = jobs.folder / 'a) R (1 2'
-    shutil.copy(shutil.which('sleep') or '/bin/sleep', program)
-    identity, process = start_job([program, '60'], jobs.folder / 'log')
+    program = jobs.folder / "a) R (1 2"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    identity, process = start_job([program, "60"], jobs.folder / "log")
     jobs.processes.append(process)
     found = raw_queue.read_stat(process.pid)
     assert found is not None
@@ -154,11 +177,14 @@ def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs)
     assert look(identity).liveness is Liveness.RUNNING
 
 
-@given(comm=st.binary(max_size=15), state=st.sampled_from('RSDZTt'),
-       numbers=st.lists(st.integers(0, 2**40), min_size=19, max_size=49))
+@given(
+    comm=st.binary(max_size=15),
+    state=st.sampled_from("RSDZTt"),
+    numbers=st.lists(st.integers(0, 2**40), min_size=19, max_size=49),
+)
 def test_any_command_name_is_parsed(comm: bytes, state: str, numbers: list[int]) -> None:
-    rest = ' '.join(map(str, numbers)).encode()
-    found = raw_queue.ProcessStat(7, b'7 (' + comm + b') ' + state.encode() + b' ' + rest + b'\n')
+    rest = " ".join(map(str, numbers)).encode()
+    found = raw_queue.ProcessStat(7, b"7 (" + comm + b") " + state.encode() + b" " + rest + b"\n")
     assert (found.state, found.ppid, found.pgrp, found.session) == (state, *numbers[:3])
     assert (found.threads, found.start_time) == (numbers[16], numbers[18])
 
@@ -167,7 +193,7 @@ def test_any_command_name_is_parsed(comm: bytes, state: str, numbers: list[int])
 
 
 def test_a_running_job_is_seen_running_and_then_over(jobs: Jobs) -> None:
-    identity, process = jobs.start('exec sleep 60')
+    identity, process = jobs.start("exec sleep 60")
     assert look(identity).liveness is Liveness.RUNNING
     process.kill()
     process.wait(DEADLINE)
@@ -177,47 +203,51 @@ def test_a_running_job_is_seen_running_and_then_over(jobs: Jobs) -> None:
 
 
 def test_a_job_that_nobody_waited_for_is_over(jobs: Jobs) -> None:
-    identity, _ = jobs.start('exit 3')
-    until(lambda: look(identity).liveness is Liveness.OVER, 'the zombie counts as over')
+    identity, _ = jobs.start("exit 3")
+    until(lambda: look(identity).liveness is Liveness.OVER, "the zombie counts as over")
     found = raw_queue.read_stat(identity.pid)
     assert found is not None
-    assert found.state == 'Z'
+    assert found.state == "Z"
 
 
 def test_a_job_whose_main_thread_has_ended_runs_on(jobs: Jobs) -> None:
     # pthread_exit in the main thread: /proc shows 'Z' for the process, with threads.
-    script = ('import ctypes, threading, time; '
-              'threading.Thread(target=time.sleep, args=(60,)).start(); '
-              'ctypes.CDLL(None).pthread_exit(None)')
-    identity, process = start_job([sys.executable, '-c', script], jobs.folder / 'log')
+    script = (
+        "import ctypes, threading, time; "
+        "threading.Thread(target=time.sleep, args=(60,)).start(); "
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    identity, process = start_job([sys.executable, "-c", script], jobs.folder / "log")
     jobs.processes.append(process)
-    until(lambda: (found := raw_queue.read_stat(process.pid)) and found.state == 'Z',
-          'the main thread has ended')
+    until(
+        lambda: (found := raw_queue.read_stat(process.pid)) and found.state == "Z",
+        "the main thread has ended",
+    )
     assert look(identity).liveness is Liveness.RUNNING
     assert end_job(identity).outcome is EndOutcome.ENDED
 
 
 FORGERIES = [
-    ({'start_time': 1}, Liveness.OVER, EndOutcome.ALREADY_OVER, 'another process has its pid'),
-    ({'boot_id': 'before'}, Liveness.OVER, EndOutcome.ALREADY_OVER, 'rebooted'),
-    ({'host': 'elsewhere'}, Liveness.CANNOT_TELL, EndOutcome.ELSEWHERE, 'elsewhere'),
-    ({'start_time': None, 'boot_id': None}, Liveness.OVER, EndOutcome.ALREADY_OVER, 'another job'),
-    ({'start_time': None}, Liveness.OVER, EndOutcome.ALREADY_OVER, 'another job'),
-    ({'boot_id': None}, Liveness.OVER, EndOutcome.ALREADY_OVER, 'another job'),
+    ({"start_time": 1}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another process has its pid"),
+    ({"boot_id": "before"}, Liveness.OVER, EndOutcome.ALREADY_OVER, "rebooted"),
+    ({"host": "elsewhere"}, Liveness.CANNOT_TELL, EndOutcome.ELSEWHERE, "elsewhere"),
+    ({"start_time": None, "boot_id": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
+    ({"start_time": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
+    ({"boot_id": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
 ]
 
 
-@pytest.mark.parametrize(('change', 'liveness', 'outcome', 'note'), FORGERIES)
+@pytest.mark.parametrize(("change", "liveness", "outcome", "note"), FORGERIES)
 def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
-        jobs: Jobs, change: dict[str, object], liveness: Liveness, outcome: EndOutcome,
-        note: str) -> None:
-    mark = jobs.folder / 'signalled'
+    jobs: Jobs, change: dict[str, object], liveness: Liveness, outcome: EndOutcome, note: str
+) -> None:
+    mark = jobs.folder / "signalled"
     identity, process = jobs.start(f"""
         trap 'touch {mark}' TERM INT HUP CONT
         : > $READY
         while :; do sleep 0.02; done
     """)
-    forged = replace(identity, uniq_id='f' * 32, **change)  # type: ignore[arg-type]
+    forged = replace(identity, uniq_id="f" * 32, **change)  # type: ignore[arg-type]
     assert look(forged).liveness is liveness
     assert note in look(forged).note
     assert members(forged) == []
@@ -232,7 +262,7 @@ def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
 
 
 def test_an_old_record_is_proven_by_the_id_in_the_environment(jobs: Jobs) -> None:
-    identity, _ = jobs.start('sleep 60 & : > $READY; wait')
+    identity, _ = jobs.start("sleep 60 & : > $READY; wait")
     old = ProcessIdentity(identity.pid, identity.uniq_id, identity.host)
     assert look(old).liveness is Liveness.RUNNING
     assert members(old) == members(identity)
@@ -243,8 +273,9 @@ def test_an_old_record_is_proven_by_the_id_in_the_environment(jobs: Jobs) -> Non
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_a_process_that_ends_or_starts_another_program_carries_no_id_for_a_moment(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch, ends: bool) -> None:
-    identity, _ = jobs.start('sleep 60 & : > $READY; wait')
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    identity, _ = jobs.start("sleep 60 & : > $READY; wait")
     record = replace(identity, boot_id=None, start_time=None)
     marker = raw_processes._marker
 
@@ -261,9 +292,9 @@ def test_a_process_that_ends_or_starts_another_program_carries_no_id_for_a_momen
 
 def test_an_old_record_without_proof_cannot_be_told_nor_ended(jobs: Jobs) -> None:
     env = {key: value for key, value in os.environ.items() if key != JOB_VARIABLE}
-    stranger = subprocess.Popen(['sleep', '60'], env=env, start_new_session=True)
+    stranger = subprocess.Popen(["sleep", "60"], env=env, start_new_session=True)
     jobs.processes.append(stranger)
-    record = ProcessIdentity(stranger.pid, 'ab', os.uname().nodename)
+    record = ProcessIdentity(stranger.pid, "ab", os.uname().nodename)
     assert look(record).liveness is Liveness.CANNOT_TELL
     assert JOB_VARIABLE in look(record).note
     assert end_job(record).outcome is EndOutcome.CANNOT_TELL
@@ -272,29 +303,37 @@ def test_an_old_record_without_proof_cannot_be_told_nor_ended(jobs: Jobs) -> Non
 
 
 def test_short_and_full_host_names_are_the_same_host(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity, _ = jobs.start('exec sleep 60')
-    for recorded, here, same in [('n1', 'N1.site.org', True), ('n1.site.org', 'n1', True),
-                                 ('n1.site.org', 'n1.other.org', False), ('n1', 'n2', False)]:
-        monkeypatch.setattr('socket.gethostname', lambda here=here: here)
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, _ = jobs.start("exec sleep 60")
+    for recorded, here, same in [
+        ("n1", "N1.site.org", True),
+        ("n1.site.org", "n1", True),
+        ("n1.site.org", "n1.other.org", False),
+        ("n1", "n2", False),
+    ]:
+        monkeypatch.setattr("socket.gethostname", lambda here=here: here)
         seen = look(replace(identity, host=recorded)).liveness
         assert seen is (Liveness.RUNNING if same else Liveness.CANNOT_TELL)
 
 
 def test_what_proc_does_not_show_is_not_taken_for_over(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity, _ = jobs.start('exec sleep 60')
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, _ = jobs.start("exec sleep 60")
     real = raw_processes.read_stat
-    monkeypatch.setattr(raw_processes, 'read_stat',
-                        lambda pid: None if pid == identity.pid else real(pid))
+    monkeypatch.setattr(
+        raw_processes, "read_stat", lambda pid: None if pid == identity.pid else real(pid)
+    )
     assert look(identity).liveness is Liveness.CANNOT_TELL  # As with hidepid.
-    monkeypatch.setattr(raw_processes, 'read_stat', lambda pid: None)
+    monkeypatch.setattr(raw_processes, "read_stat", lambda pid: None)
     assert look(identity).liveness is Liveness.CANNOT_TELL  # No /proc at all.
 
     def fail() -> str:
-        raise PermissionError(13, 'Permission denied')
-    monkeypatch.setattr(raw_processes, 'read_boot_id', fail)
-    assert 'Permission denied' in look(identity).note
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(raw_processes, "read_boot_id", fail)
+    assert "Permission denied" in look(identity).note
     assert end_job(identity).outcome is EndOutcome.CANNOT_TELL
 
 
@@ -314,27 +353,27 @@ DAEMON = """
 
 
 def daemon_command(jobs: Jobs, pid_file: Path) -> str:
-    path = jobs.folder / 'daemon.py'
+    path = jobs.folder / "daemon.py"
     path.write_text(textwrap.dedent(DAEMON))
-    return f'{sys.executable} {path} {pid_file}'
+    return f"{sys.executable} {path} {pid_file}"
 
 
 def test_members_are_the_session_and_those_who_left_it(jobs: Jobs) -> None:
-    left, cleaned = jobs.folder / 'left', jobs.folder / 'cleaned'
+    left, cleaned = jobs.folder / "left", jobs.folder / "cleaned"
     identity, _ = jobs.start(f"""
         {daemon_command(jobs, left)}
         env -i sh -c 'echo $$ > {cleaned}; exec sleep 60' &
         : > $READY
         wait
     """)
-    other, _ = jobs.start('exec sleep 60')
+    other, _ = jobs.start("exec sleep 60")
     expected = sorted([identity.pid, read_pid(left), read_pid(cleaned)])
-    until(lambda: members(identity) == expected, 'exactly the processes of the job')
+    until(lambda: members(identity) == expected, "exactly the processes of the job")
     assert members(other) == [other.pid]
 
 
 def test_once_the_first_process_is_gone_the_number_alone_proves_nothing(jobs: Jobs) -> None:
-    cleaned, kept = jobs.folder / 'cleaned', jobs.folder / 'kept'
+    cleaned, kept = jobs.folder / "cleaned", jobs.folder / "kept"
     identity, process = jobs.start(f"""
         env -i sh -c 'echo $$ > {cleaned}; exec sleep 60' &
         sh -c 'echo $$ > {kept}; exec sleep 60' &
@@ -345,7 +384,7 @@ def test_once_the_first_process_is_gone_the_number_alone_proves_nothing(jobs: Jo
     # One process with the job's id proves that the session is the job's ...
     assert members(identity) == both
     os.kill(read_pid(kept), signal.SIGKILL)
-    until(lambda: not runs(read_pid(kept)), 'killed')
+    until(lambda: not runs(read_pid(kept)), "killed")
     # ... without one it might be a daemon's that got the same number later.
     assert members(identity) == []
     assert end_job(identity).outcome is EndOutcome.ALREADY_OVER
@@ -356,7 +395,7 @@ def test_once_the_first_process_is_gone_the_number_alone_proves_nothing(jobs: Jo
 
 
 def test_a_job_that_ends_on_term_can_clean_up(jobs: Jobs) -> None:
-    mark = jobs.folder / 'cleaned-up'
+    mark = jobs.folder / "cleaned-up"
     identity, process = jobs.start(f"""
         trap 'touch {mark}; exit 7' TERM
         : > $READY
@@ -369,7 +408,7 @@ def test_a_job_that_ends_on_term_can_clean_up(jobs: Jobs) -> None:
 
 
 def test_ending_a_job_twice_is_a_success(jobs: Jobs) -> None:
-    identity, process = jobs.start('exec sleep 60')
+    identity, process = jobs.start("exec sleep 60")
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert end_job(identity).outcome is EndOutcome.ALREADY_OVER  # Still a zombie.
     process.wait(DEADLINE)
@@ -389,22 +428,22 @@ def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
 def test_a_stopped_job_ends_without_being_killed(jobs: Jobs) -> None:
     identity, process = jobs.start("trap 'exit 7' TERM; sleep 60 & : > $READY; wait")
     os.killpg(identity.pid, signal.SIGSTOP)
-    until(lambda: (found := raw_queue.read_stat(identity.pid)) and found.state == 'T', 'stopped')
+    until(lambda: (found := raw_queue.read_stat(identity.pid)) and found.state == "T", "stopped")
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert process.wait(DEADLINE) == 7
 
 
 def test_a_daemon_of_the_job_is_ended_too(jobs: Jobs) -> None:
-    left = jobs.folder / 'left'
-    identity, _ = jobs.start(f'{daemon_command(jobs, left)}\n: > $READY\nsleep 60')
+    left = jobs.folder / "left"
+    identity, _ = jobs.start(f"{daemon_command(jobs, left)}\n: > $READY\nsleep 60")
     assert runs(read_pid(left))
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert not runs(read_pid(left))
 
 
 def test_what_a_dead_first_process_left_behind_is_ended(jobs: Jobs) -> None:
-    left = jobs.folder / 'left'
-    identity, process = jobs.start(f'{daemon_command(jobs, left)}\nsleep 60 & : > $READY')
+    left = jobs.folder / "left"
+    identity, process = jobs.start(f"{daemon_command(jobs, left)}\nsleep 60 & : > $READY")
     process.wait(DEADLINE)
     assert look(identity).liveness is Liveness.OVER
     assert end_job(identity).outcome is EndOutcome.ENDED
@@ -412,16 +451,16 @@ def test_what_a_dead_first_process_left_behind_is_ended(jobs: Jobs) -> None:
 
 
 def test_a_first_process_that_is_a_zombie_does_not_hide_its_children(jobs: Jobs) -> None:
-    child = jobs.folder / 'child'
+    child = jobs.folder / "child"
     identity, _ = jobs.start(f"env -i sh -c 'echo $$ > {child}; exec sleep 60' & : > $READY")
-    until(lambda: not runs(identity.pid), 'the first process is a zombie')
+    until(lambda: not runs(identity.pid), "the first process is a zombie")
     assert members(identity) == [read_pid(child)]
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert not runs(read_pid(child))
 
 
 def test_a_cleaned_child_that_outlives_the_first_process_is_killed(jobs: Jobs) -> None:
-    child = jobs.folder / 'child'
+    child = jobs.folder / "child"
     identity, process = jobs.start(f"""
         env -i sh -c 'trap "" TERM; echo $$ > {child}; while :; do sleep 0.02; done' &
         : > $READY
@@ -437,7 +476,7 @@ def test_a_cleaned_child_that_outlives_the_first_process_is_killed(jobs: Jobs) -
 
 
 def test_a_process_started_in_answer_to_term_is_ended(jobs: Jobs) -> None:
-    child = jobs.folder / 'child'
+    child = jobs.folder / "child"
     identity, _ = jobs.start(f"""
         trap "sh -c 'echo \\$\\$ > {child}; exec sleep 60' & exit 0" TERM
         : > $READY
@@ -450,28 +489,30 @@ def test_a_process_started_in_answer_to_term_is_ended(jobs: Jobs) -> None:
 
 
 def test_processes_that_may_not_be_signalled_are_reported(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity, _ = jobs.start('exec sleep 60')
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, _ = jobs.start("exec sleep 60")
 
     def deny(pid: int, signum: int) -> None:
         if signum != 0:
-            raise PermissionError(1, 'Operation not permitted')
-    monkeypatch.setattr(os, 'kill', deny)
-    monkeypatch.setattr(os, 'killpg', deny)
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", deny)
+    monkeypatch.setattr(os, "killpg", deny)
     slept: list[float] = []
     result = end_job(identity, sleep=slept.append)
     assert (result.outcome, result.pids) == (EndOutcome.DENIED, (identity.pid,))
     assert not result.success
     assert str(identity.pid) in result.note
-    assert sum(slept) < 3, 'waiting would not help'
+    assert sum(slept) < 3, "waiting would not help"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason='needs root to become another user')
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_another_users_job_is_denied(jobs: Jobs) -> None:
-    identity, _ = jobs.start('exec sleep 60')
+    identity, _ = jobs.start("exec sleep 60")
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # Newer Pythons warn about fork with threads.
+        warnings.simplefilter("ignore")  # Newer Pythons warn about fork with threads.
         child = os.fork()
     if child == 0:
         try:
@@ -481,39 +522,44 @@ def test_another_users_job_is_denied(jobs: Jobs) -> None:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
-        assert answer.read() == 'DENIED'
+        assert answer.read() == "DENIED"
     os.waitpid(child, 0)
     assert runs(identity.pid)
 
 
 def test_processes_that_survive_are_listed_on_a_clock_that_tests_move(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity, _ = jobs.start('exec sleep 60')
-    monkeypatch.setattr(os, 'kill', lambda pid, signum: None)  # As for one in state D.
-    monkeypatch.setattr(os, 'killpg', lambda pid, signum: None)
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity, _ = jobs.start("exec sleep 60")
+    monkeypatch.setattr(os, "kill", lambda pid, signum: None)  # As for one in state D.
+    monkeypatch.setattr(os, "killpg", lambda pid, signum: None)
     now = [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
+
     result = end_job(identity, term_wait=2, kill_wait=3, clock=lambda: now[0], sleep=sleep)
     assert (result.outcome, result.pids) == (EndOutcome.SURVIVED, (identity.pid,))
     assert str(identity.pid) in result.note
     assert now[0] == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize('alone', [False, True])
+@pytest.mark.parametrize("alone", [False, True])
 def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
-        jobs: Jobs, alone: bool) -> None:
-    record, answer, other = (jobs.folder / name for name in ('record', 'answer', 'other'))
-    cancel = jobs.folder / 'cancel.py'
-    cancel.write_text(textwrap.dedent(f"""
+    jobs: Jobs, alone: bool
+) -> None:
+    record, answer, other = (jobs.folder / name for name in ("record", "answer", "other"))
+    cancel = jobs.folder / "cancel.py"
+    cancel.write_text(
+        textwrap.dedent(f"""
         import json, sys
         sys.path.insert(0, {str(SOURCES)!r})
         from pavilion.schedulers.plugins.raw_processes import *
         identity = ProcessIdentity.from_info(json.load(open({str(record)!r})))
         result = end_job(identity)
         open({str(answer)!r}, 'w').write(f'{{result.outcome.name}} {{result.pids}}\\n')
-    """))
+    """)
+    )
     identity, process = jobs.start(f"""
         {"" if alone else f"sh -c 'echo $$ > {other}; exec sleep 60' &"}
         while ! test -e {record}; do sleep 0.02; done
@@ -522,11 +568,11 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
     """)
     if not alone:
         read_pid(other)
-    temporary = record.with_suffix('.new')
+    temporary = record.with_suffix(".new")
     temporary.write_text(json.dumps(identity.to_info()))
     temporary.rename(record)
-    assert process.wait(DEADLINE) == 9, (jobs.folder / 'log').read_text()
-    assert answer.read_text().startswith('SURVIVED')
+    assert process.wait(DEADLINE) == 9, (jobs.folder / "log").read_text()
+    assert answer.read_text().startswith("SURVIVED")
     assert str(identity.pid) in answer.read_text()
     assert alone or not runs(read_pid(other))
 
@@ -535,16 +581,16 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
 
 
 def test_a_job_has_its_own_session_no_input_and_its_log_is_appended(jobs: Jobs) -> None:
-    (jobs.folder / 'log').write_text('before\n')
-    work = jobs.folder / 'work'
+    (jobs.folder / "log").write_text("before\n")
+    work = jobs.folder / "work"
     work.mkdir()
-    identity, process = jobs.start(f'cat; pwd; echo ${JOB_VARIABLE}; echo problem >&2', cwd=work)
+    identity, process = jobs.start(f"cat; pwd; echo ${JOB_VARIABLE}; echo problem >&2", cwd=work)
     assert process.wait(DEADLINE) == 0
-    text = (jobs.folder / 'log').read_text()
-    assert text == f'before\n{work}\n{identity.uniq_id}\nproblem\n'
+    text = (jobs.folder / "log").read_text()
+    assert text == f"before\n{work}\n{identity.uniq_id}\nproblem\n"
     assert len(identity.uniq_id) == 32
-    given, process = jobs.start('exec sleep 60', uniq_id='abc')
-    assert given.uniq_id == 'abc'
+    given, process = jobs.start("exec sleep 60", uniq_id="abc")
+    assert given.uniq_id == "abc"
     assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
     assert given.boot_id == raw_queue.read_boot_id()
     assert given.start_time == raw_queue.process_start_time(process.pid)
@@ -555,13 +601,16 @@ def test_a_job_inherits_no_ignored_sigpipe_and_no_handles(jobs: Jobs) -> None:
     os.set_inheritable(writing, True)
     try:
         # Not a shell: that would open the script itself.
-        _, process = start_job(['sleep', '60'], jobs.folder / 'log')
+        _, process = start_job(["sleep", "60"], jobs.folder / "log")
         jobs.processes.append(process)
         # The loader opens libraries for a moment; a handle of ours would stay.
-        until(lambda: sorted(fd.name for fd in Path(f'/proc/{process.pid}/fd').iterdir())
-              == ['0', '1', '2'], 'only the standard handles are open')
-        status = Path(f'/proc/{process.pid}/status').read_text()
-        ignored = int(status.split('SigIgn:')[1].split()[0], 16)
+        until(
+            lambda: sorted(fd.name for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+            == ["0", "1", "2"],
+            "only the standard handles are open",
+        )
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        ignored = int(status.split("SigIgn:")[1].split()[0], 16)
         assert not ignored & (1 << (signal.SIGPIPE - 1))
     finally:
         os.close(reading)
@@ -574,60 +623,69 @@ def make(path: Path, text: str, mode: int) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(('problem', 'message'), [
-    ('no log folder', 'nowhere, does not exist'), ('log is a folder', 'cannot write its log'),
-    ('no such command', 'No such file'), ('not executable', 'not executable'),
-    ('no interpreter', 'interpreter in its first line is not'), ('no script', '#!'),
-    ('no folder', 'working folder'), ('empty', 'empty list'), ('nul', 'null byte'),
-])
-def test_a_job_that_cannot_be_started_says_why(
-        tmp_path: Path, problem: str, message: str) -> None:
-    log, argv, cwd = tmp_path / 'log', ['sleep', '0'], None
-    if problem == 'no log folder':
-        log = tmp_path / 'nowhere' / 'log'
-    elif problem == 'log is a folder':
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        ("no log folder", "nowhere, does not exist"),
+        ("log is a folder", "cannot write its log"),
+        ("no such command", "No such file"),
+        ("not executable", "not executable"),
+        ("no interpreter", "interpreter in its first line is not"),
+        ("no script", "#!"),
+        ("no folder", "working folder"),
+        ("empty", "empty list"),
+        ("nul", "null byte"),
+    ],
+)
+def test_a_job_that_cannot_be_started_says_why(tmp_path: Path, problem: str, message: str) -> None:
+    log, argv, cwd = tmp_path / "log", ["sleep", "0"], None
+    if problem == "no log folder":
+        log = tmp_path / "nowhere" / "log"
+    elif problem == "log is a folder":
         log = tmp_path
-    elif problem == 'no such command':
-        argv = [str(tmp_path / 'missing')]
-    elif problem == 'not executable':
-        argv = [make(tmp_path / 'plain', '#!/bin/sh\n', 0o644)]
-    elif problem == 'no interpreter':
-        argv = [make(tmp_path / 'odd', '#!/no/such/shell\n', 0o755)]
-    elif problem == 'no script':
-        argv = [make(tmp_path / 'odd', 'echo hello\n', 0o755)]
-    elif problem == 'no folder':
-        cwd = tmp_path / 'nowhere'
-    elif problem == 'empty':
+    elif problem == "no such command":
+        argv = [str(tmp_path / "missing")]
+    elif problem == "not executable":
+        argv = [make(tmp_path / "plain", "#!/bin/sh\n", 0o644)]
+    elif problem == "no interpreter":
+        argv = [make(tmp_path / "odd", "#!/no/such/shell\n", 0o755)]
+    elif problem == "no script":
+        argv = [make(tmp_path / "odd", "echo hello\n", 0o755)]
+    elif problem == "no folder":
+        cwd = tmp_path / "nowhere"
+    elif problem == "empty":
         argv = []
     else:
-        argv = ['sleep', '0\0']
+        argv = ["sleep", "0\0"]
     with pytest.raises(RawError, match=message):
         start_job(argv, log, cwd=cwd)
 
 
 def test_a_full_process_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        raise BlockingIOError(11, 'Resource temporarily unavailable')
-    monkeypatch.setattr(raw_processes, 'JobProcess', fail)
-    with pytest.raises(RawError, match='ulimit -u'):
-        start_job(['sleep', '0'], tmp_path / 'log')
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(raw_processes, "JobProcess", fail)
+    with pytest.raises(RawError, match="ulimit -u"):
+        start_job(["sleep", "0"], tmp_path / "log")
 
 
 def test_fifty_starts_leave_no_handle_open(tmp_path: Path) -> None:
     reaper = Reaper()
 
     def open_fds() -> int:
-        return len(list(Path('/proc/self/fd').iterdir()))
+        return len(list(Path("/proc/self/fd").iterdir()))
+
     before = open_fds()
     started = []
     for _ in range(50):
-        identity, process = start_job(['true'], tmp_path / 'log')
+        identity, process = start_job(["true"], tmp_path / "log")
         reaper.add(process)
         started.append(identity.pid)
     with pytest.raises(RawError):
-        start_job([str(tmp_path / 'missing')], tmp_path / 'log')
+        start_job([str(tmp_path / "missing")], tmp_path / "log")
     assert open_fds() == before
-    until(lambda: all(reaper.returncode(pid) == 0 for pid in started), 'all reaped')
+    until(lambda: all(reaper.returncode(pid) == 0 for pid in started), "all reaped")
 
 
 # --- Reap ---
@@ -636,72 +694,86 @@ def test_fifty_starts_leave_no_handle_open(tmp_path: Path) -> None:
 def test_a_job_is_reaped_though_nobody_asks(jobs: Jobs) -> None:
     reaper = Reaper()
     pids = []
-    for script in ('exit 3', 'kill -KILL $$', 'exit 0'):
+    for script in ("exit 3", "kill -KILL $$", "exit 0"):
         identity, process = jobs.start(script)
         reaper.add(process)
         pids.append(identity.pid)
-    until(lambda: not any(Path(f'/proc/{pid}').exists() for pid in pids), 'no zombie is left')
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "no zombie is left")
     assert [reaper.returncode(pid) for pid in pids] == [3, -signal.SIGKILL, 0]
-    until(lambda: not any(thread.name == 'raw-job-reaper' for thread in threading.enumerate()),
-          'the thread ends with the last job')
-    identity, process = jobs.start('exit 4')
+    until(
+        lambda: not any(thread.name == "raw-job-reaper" for thread in threading.enumerate()),
+        "the thread ends with the last job",
+    )
+    identity, process = jobs.start("exit 4")
     reaper.add(process)  # And there is a new one for the next.
-    until(lambda: not Path(f'/proc/{identity.pid}').exists(), 'no zombie is left')
+    until(lambda: not Path(f"/proc/{identity.pid}").exists(), "no zombie is left")
     assert reaper.returncode(identity.pid) == 4
 
 
 def test_the_code_of_a_running_or_unknown_job_is_not_known(jobs: Jobs) -> None:
     reaper = Reaper()
-    identity, process = jobs.start('exec sleep 60')
+    identity, process = jobs.start("exec sleep 60")
     reaper.add(process)
     assert reaper.returncode(identity.pid) is None
     assert reaper.returncode(os.getpid()) is None
     process.kill()
-    until(lambda: reaper.returncode(identity.pid) == -signal.SIGKILL, 'the code is known')
+    until(lambda: reaper.returncode(identity.pid) == -signal.SIGKILL, "the code is known")
 
 
 def test_without_threads_a_job_is_reaped_on_demand(
-        jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
-    monkeypatch.setattr(threading.Thread, 'start', fail)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
     reaper = Reaper()
-    identity, process = jobs.start('exit 3')
+    identity, process = jobs.start("exit 3")
     reaper.add(process)
-    until(lambda: reaper.returncode(identity.pid) == 3, 'reaped when asked')
+    until(lambda: reaper.returncode(identity.pid) == 3, "reaped when asked")
 
 
 def run_python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a program that uses the package, with all warnings shown."""
-    path = folder / 'program.py'
-    path.write_text('import os, sys, time, threading\n'
-                    f'sys.path.insert(0, {str(SOURCES)!r})\n'
-                    'from pathlib import Path\n'
-                    'from pavilion.schedulers.plugins.raw_processes import *\n'
-                    + textwrap.dedent(script))
-    return subprocess.run([sys.executable, '-W', 'always', str(path)], cwd=folder, text=True,
-                          capture_output=True, timeout=DEADLINE, check=False)
+    path = folder / "program.py"
+    path.write_text(
+        "import os, sys, time, threading\n"
+        f"sys.path.insert(0, {str(SOURCES)!r})\n"
+        "from pathlib import Path\n"
+        "from pavilion.schedulers.plugins.raw_processes import *\n" + textwrap.dedent(script)
+    )
+    return subprocess.run(
+        [sys.executable, "-W", "always", str(path)],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        timeout=DEADLINE,
+        check=False,
+    )
 
 
-@pytest.mark.parametrize('reaped', [True, False])
+@pytest.mark.parametrize("reaped", [True, False])
 def test_jobs_outlive_their_parent_without_a_warning(jobs: Jobs, reaped: bool) -> None:
-    done = run_python(f"""
+    done = run_python(
+        f"""
         reaper = Reaper()
         identity, process = start_job(['sleep', '60'], Path('log'))
         if {reaped}:
             reaper.add(process)
         print(identity.pid)
-    """, jobs.folder)
+    """,
+        jobs.folder,
+    )
     pid = int(done.stdout)
     try:
-        assert (done.returncode, done.stderr) == (0, '')
+        assert (done.returncode, done.stderr) == (0, "")
         assert runs(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
 
 
 def test_a_dropped_job_gives_no_warning(jobs: Jobs) -> None:
-    _, process = start_job(['sleep', '60'], jobs.folder / 'log')
+    _, process = start_job(["sleep", "60"], jobs.folder / "log")
     pid = process.pid
     del process
     gc.collect()  # Warnings are errors in these tests.
@@ -710,7 +782,8 @@ def test_a_dropped_job_gives_no_warning(jobs: Jobs) -> None:
 
 
 def test_a_forked_child_does_not_wait_for_its_parents_jobs(tmp_path: Path) -> None:
-    done = run_python("""
+    done = run_python(
+        """
         import warnings
         reaper = Reaper()
         identity, process = start_job(['sh', '-c', 'sleep 0.5; exit 3'], Path('log'))
@@ -730,8 +803,10 @@ def test_a_forked_child_does_not_wait_for_its_parents_jobs(tmp_path: Path) -> No
         while (code := reaper.returncode(identity.pid)) is None:
             time.sleep(0.01)
         print(code)
-    """, tmp_path)
-    assert (done.stdout.split(), done.stderr) == (['0', '3'], '')
+    """,
+        tmp_path,
+    )
+    assert (done.stdout.split(), done.stderr) == (["0", "3"], "")
 
 
 def test_many_threads_may_start_and_ask(tmp_path: Path) -> None:
@@ -739,12 +814,13 @@ def test_many_threads_may_start_and_ask(tmp_path: Path) -> None:
     codes: dict[int, int | None] = {}
 
     def work(code: int) -> None:
-        identity, process = start_job(['sh', '-c', f'exit {code}'], tmp_path / 'log')
+        identity, process = start_job(["sh", "-c", f"exit {code}"], tmp_path / "log")
         reaper.add(process)
         deadline = time.monotonic() + DEADLINE
         while (seen := reaper.returncode(identity.pid)) is None and time.monotonic() < deadline:
             time.sleep(0.005)
         codes[code] = seen
+
     threads = [threading.Thread(target=work, args=(code,)) for code in range(20)]
     for thread in threads:
         thread.start()

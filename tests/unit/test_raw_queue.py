@@ -42,66 +42,79 @@ class QueueUser:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.queue = str(folder / 'queue')
-        self.marks = folder / 'marks'
+        self.queue = str(folder / "queue")
+        self.marks = folder / "marks"
         self.marks.touch()
         self.mark = uuid.uuid4().hex
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def script(self, name: object, body: str) -> str:
         """A job script that ends when the file `go.NAME` is there, or when its body ends it."""
-        path = self.folder / f'job.{name}'
-        path.write_text(f'#!/bin/sh\necho start {name} >> {self.marks}\n{textwrap.dedent(body)}\n'
-                        f'echo end {name} >> {self.marks}\n')
+        path = self.folder / f"job.{name}"
+        path.write_text(
+            f"#!/bin/sh\necho start {name} >> {self.marks}\n{textwrap.dedent(body)}\n"
+            f"echo end {name} >> {self.marks}\n"
+        )
         path.chmod(0o755)
         return str(path)
 
     def hold(self, name: object) -> str:
-        go = self.folder / f'go.{name}'
-        return f'while ! test -e {go}; do sleep 0.02; done'
+        go = self.folder / f"go.{name}"
+        return f"while ! test -e {go}; do sleep 0.02; done"
 
-    def start(self, name: object, limit: int = 1, body: str | None = None,
-              env: dict[str, str] | None = None) -> tuple[Ticket, subprocess.Popen[bytes]]:
+    def start(
+        self,
+        name: object,
+        limit: int = 1,
+        body: str | None = None,
+        env: dict[str, str] | None = None,
+    ) -> tuple[Ticket, subprocess.Popen[bytes]]:
         path = self.script(name, self.hold(name) if body is None else body)
         with enqueue(limit, uuid.uuid4().hex, self.queue) as ticket:
             return ticket, self.popen(ticket.command([path]), ticket.pass_fds, env)
 
-    def popen(self, command: list[str], pass_fds: tuple[int, ...] = (),
-              env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        with (self.folder / 'log').open('ab') as log:
+    def popen(
+        self, command: list[str], pass_fds: tuple[int, ...] = (), env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                command, pass_fds=pass_fds, start_new_session=True, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log,
-                env={**(os.environ if env is None else env), 'TEST_MARK': self.mark})
+                command,
+                pass_fds=pass_fds,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**(os.environ if env is None else env), "TEST_MARK": self.mark},
+            )
         self.processes.append(process)
         return process
 
     def release(self, *names: object) -> None:
         for name in names:
-            (self.folder / f'go.{name}').touch()
+            (self.folder / f"go.{name}").touch()
 
     def events(self) -> list[str]:
         return self.marks.read_text().splitlines()
 
     def started(self) -> list[str]:
-        return [event.split()[1] for event in self.events() if event.startswith('start')]
+        return [event.split()[1] for event in self.events() if event.startswith("start")]
 
     def await_event(self, event: str) -> None:
-        until(lambda: event in self.events(), f'{event!r} in {self.events()}')
+        until(lambda: event in self.events(), f"{event!r} in {self.events()}")
 
     def wait_all(self) -> None:
         for process in self.processes:
             process.wait(DEADLINE)
 
     def log(self) -> str:
-        return (self.folder / 'log').read_text()
+        return (self.folder / "log").read_text()
 
     def clean_up(self) -> None:
         for _ in range(3):
-            for entry in Path('/proc').iterdir():
+            for entry in Path("/proc").iterdir():
                 if entry.name.isdigit() and int(entry.name) != os.getpid():
                     try:
-                        if self.mark.encode() in (entry / 'environ').read_bytes():
+                        if self.mark.encode() in (entry / "environ").read_bytes():
                             os.kill(int(entry.name), signal.SIGKILL)
                     except OSError:
                         pass
@@ -116,14 +129,16 @@ def user(tmp_path: Path) -> Iterator[QueueUser]:
 
 
 def blocks_on_a_lock(pid: int) -> bool:
-    return any(line.split()[1] == '->' and line.split()[5] == str(pid)
-               for line in Path('/proc/locks').read_text().splitlines())
+    return any(
+        line.split()[1] == "->" and line.split()[5] == str(pid)
+        for line in Path("/proc/locks").read_text().splitlines()
+    )
 
 
 def most_at_once(events: list[str]) -> int:
     running, most = 0, 0
     for event in events:
-        running += 1 if event.startswith('start') else -1
+        running += 1 if event.startswith("start") else -1
         most = max(most, running)
     return most
 
@@ -133,21 +148,22 @@ def most_at_once(events: list[str]) -> int:
 
 def test_with_a_limit_of_one_jobs_run_one_by_one_in_kickoff_order(user: QueueUser) -> None:
     for name in range(10):
-        user.start(name, 1, 'sleep 0.02')
+        user.start(name, 1, "sleep 0.02")
     user.wait_all()
-    assert user.events() == [f'{what} {name}' for name in range(10) for what in ('start', 'end')]
+    assert user.events() == [f"{what} {name}" for name in range(10) for what in ("start", "end")]
 
 
 def test_with_a_limit_of_three_three_run_at_once_in_kickoff_order(user: QueueUser) -> None:
     tickets = [user.start(name, 3)[0] for name in range(7)]
-    until(lambda: len(user.started()) == 3, 'three jobs run')
+    until(lambda: len(user.started()) == 3, "three jobs run")
     time.sleep(QUIET)
-    assert sorted(user.started()) == ['0', '1', '2']
+    assert sorted(user.started()) == ["0", "1", "2"]
     user.release(1)
-    until(lambda: len(user.started()) == 4, 'one more')
-    assert user.started()[3] == '3'
+    until(lambda: len(user.started()) == 4, "one more")
+    assert user.started()[3] == "3"
     assert [waiting_note(ticket.number, user.queue) is None for ticket in tickets] == (
-        [True] * 4 + [False] * 3)
+        [True] * 4 + [False] * 3
+    )
     user.release(*range(7))
     user.wait_all()
     assert most_at_once(user.events()) == 3
@@ -168,20 +184,24 @@ PARENT = """
 """
 
 
-@pytest.mark.parametrize('limit', [1, 3])
+@pytest.mark.parametrize("limit", [1, 3])
 def test_several_parents_at_once_keep_the_order_and_the_limit(user: QueueUser, limit: int) -> None:
-    script = f'echo start $1 >> {user.marks}; sleep 0.03; echo end $1 >> {user.marks}'
+    script = f"echo start $1 >> {user.marks}; sleep 0.03; echo end $1 >> {user.marks}"
     program = textwrap.dedent(PARENT).format(
-        sources=str(SOURCES), limit=limit, queue=user.queue, script=script)
+        sources=str(SOURCES), limit=limit, queue=user.queue, script=script
+    )
     parents = []
     for _ in range(3):
-        parent = subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE,
-                                  env={**os.environ, 'TEST_MARK': user.mark})
+        parent = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "TEST_MARK": user.mark},
+        )
         parents.append(parent)
         user.processes.append(parent)
     for parent in parents:
         assert parent.stdin is not None
-        parent.stdin.write(b'go\n')
+        parent.stdin.write(b"go\n")
         parent.stdin.close()
     for parent in parents:
         assert parent.wait(DEADLINE) == 0
@@ -193,32 +213,32 @@ def test_several_parents_at_once_keep_the_order_and_the_limit(user: QueueUser, l
 
 
 def test_each_job_goes_by_its_own_limit(user: QueueUser) -> None:
-    user.start('a', 3)
-    user.start('b', 3)
-    until(lambda: len(user.started()) == 2, 'two run')
-    user.start('c', 1)
-    user.start('d', 9)  # Could run, but comes after c.
+    user.start("a", 3)
+    user.start("b", 3)
+    until(lambda: len(user.started()) == 2, "two run")
+    user.start("c", 1)
+    user.start("d", 9)  # Could run, but comes after c.
     time.sleep(QUIET)
-    user.release('a')
-    user.await_event('end a')
+    user.release("a")
+    user.await_event("end a")
     time.sleep(QUIET)
-    assert len(user.started()) == 2, 'c waits until it is alone'
-    user.release('b')
-    user.await_event('start d')
-    user.await_event('start c')
-    assert user.events().index('end b') < user.events().index('start c')
-    assert user.events().index('end b') < user.events().index('start d')
+    assert len(user.started()) == 2, "c waits until it is alone"
+    user.release("b")
+    user.await_event("start d")
+    user.await_event("start c")
+    assert user.events().index("end b") < user.events().index("start c")
+    assert user.events().index("end b") < user.events().index("start d")
 
 
 def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> None:
-    user.start('first')
-    _, process = user.start('second', body='echo $$ $PWD')
+    user.start("first")
+    _, process = user.start("second", body="echo $$ $PWD")
     start_time = raw_queue.process_start_time(process.pid)
-    user.release('first')
+    user.release("first")
     user.wait_all()
-    assert user.log() == f'{process.pid} {Path.cwd()}\n'
-    _, process = user.start('third')
-    user.await_event('start third')
+    assert user.log() == f"{process.pid} {Path.cwd()}\n"
+    _, process = user.start("third")
+    user.await_event("start third")
     assert os.getsid(process.pid) == process.pid
     assert start_time is not None
     assert (raw_queue.process_start_time(process.pid) or 0) > start_time
@@ -229,102 +249,109 @@ def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> Non
 
 def test_the_job_gets_the_environment_and_signals_of_an_unlimited_one(user: QueueUser) -> None:
     # In a C locale, Python sets LC_CTYPE in its own environment.
-    env = {'PATH': os.environ['PATH'], 'ODD': 'a=b\nc', 'EMPTY': '', 'TEST_MARK': user.mark}
-    for name in ('direct', 'queued'):
+    env = {"PATH": os.environ["PATH"], "ODD": "a=b\nc", "EMPTY": "", "TEST_MARK": user.mark}
+    for name in ("direct", "queued"):
         path = user.folder / name
-        path.write_text(f'#!/bin/sh\nenv -0 > {path}.env\ngrep ^Sig[BIC] /proc/self/status '
-                        f'> {path}.signals\nulimit -a > {path}.limits\numask > {path}.umask\n')
+        path.write_text(
+            f"#!/bin/sh\nenv -0 > {path}.env\ngrep ^Sig[BIC] /proc/self/status "
+            f"> {path}.signals\nulimit -a > {path}.limits\numask > {path}.umask\n"
+        )
         path.chmod(0o755)
-    direct = user.popen([str(user.folder / 'direct')], env=env)
+    direct = user.popen([str(user.folder / "direct")], env=env)
     assert direct.wait(DEADLINE) == 0
-    with enqueue(1, 'ab', user.queue) as ticket:
-        queued = user.popen(ticket.command([str(user.folder / 'queued')]), ticket.pass_fds, env)
+    with enqueue(1, "ab", user.queue) as ticket:
+        queued = user.popen(ticket.command([str(user.folder / "queued")]), ticket.pass_fds, env)
     assert queued.wait(DEADLINE) == 0, user.log()
-    for kind in ('env', 'signals', 'limits', 'umask'):
-        texts = [(user.folder / f'{name}.{kind}').read_bytes().split(b'\0')
-                 for name in ('direct', 'queued')]
-        plain = [sorted(entry for entry in text if not entry.startswith(b'_=')) for text in texts]
+    for kind in ("env", "signals", "limits", "umask"):
+        texts = [
+            (user.folder / f"{name}.{kind}").read_bytes().split(b"\0")
+            for name in ("direct", "queued")
+        ]
+        plain = [sorted(entry for entry in text if not entry.startswith(b"_=")) for text in texts]
         assert plain[0] == plain[1], kind
 
 
 def test_nothing_of_the_queue_is_open_in_the_job(user: QueueUser) -> None:
-    user.start('first')
-    with enqueue(1, 'ab', user.queue) as ticket:
-        process = user.popen(ticket.command(['/bin/sleep', '60']), ticket.pass_fds)
-    user.release('first')
-    comm = Path(f'/proc/{process.pid}/comm')
-    until(lambda: comm.read_text() == 'sleep\n', 'the job runs')
+    user.start("first")
+    with enqueue(1, "ab", user.queue) as ticket:
+        process = user.popen(ticket.command(["/bin/sleep", "60"]), ticket.pass_fds)
+    user.release("first")
+    comm = Path(f"/proc/{process.pid}/comm")
+    until(lambda: comm.read_text() == "sleep\n", "the job runs")
     # The loader opens libraries for a moment; a handle of the queue would stay.
-    until(lambda: sorted(fd.name for fd in Path(f'/proc/{process.pid}/fd').iterdir())
-          == ['0', '1', '2'], 'only the standard handles are open')
+    until(
+        lambda: sorted(fd.name for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+        == ["0", "1", "2"],
+        "only the standard handles are open",
+    )
 
 
 def test_fifty_tickets_leave_no_handle_open(user: QueueUser) -> None:
-    before = len(list(Path('/proc/self/fd').iterdir()))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for name in range(50):
-        ticket = enqueue(1, f'job{name}', user.queue)
+        ticket = enqueue(1, f"job{name}", user.queue)
         if name % 2:
             ticket.abandon()
         ticket.close()
-        with pytest.raises(RawError, match='closed'):
+        with pytest.raises(RawError, match="closed"):
             _ = ticket.pass_fds
-    assert len(list(Path('/proc/self/fd').iterdir())) == before
-    user.start('last', body='')
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    user.start("last", body="")
     user.wait_all()
-    assert user.started() == ['last']
+    assert user.started() == ["last"]
 
 
 # --- Deaths ---
 
 
 def test_a_waiting_job_that_is_killed_changes_nothing_for_the_others(user: QueueUser) -> None:
-    user.start('first')
-    user.await_event('start first')
+    user.start("first")
+    user.await_event("start first")
     jobs = [user.start(name) for name in range(6)]
     for name in (0, 2, 3):
         jobs[name][1].kill()
         jobs[name][1].wait(DEADLINE)
     time.sleep(QUIET)
-    assert user.started() == ['first'], 'those behind the killed ones still wait for their turn'
-    user.release('first', *range(6))
+    assert user.started() == ["first"], "those behind the killed ones still wait for their turn"
+    user.release("first", *range(6))
     user.wait_all()
-    assert user.started() == ['first', '1', '4', '5']
+    assert user.started() == ["first", "1", "4", "5"]
     assert most_at_once(user.events()) == 1
 
 
 def test_killing_the_one_before_a_waiter_in_a_chain_keeps_the_order(user: QueueUser) -> None:
-    user.start('first')
-    user.await_event('start first')
+    user.start("first")
+    user.await_event("start first")
     jobs = [user.start(name) for name in range(5)]
     # Each takes over the place of the one before it, and then dies itself.
     for name in (1, 2, 3):
         ticket, process = jobs[name]
-        until(lambda: blocks_on_a_lock(process.pid), 'it waits')  # noqa: B023
+        until(lambda: blocks_on_a_lock(process.pid), "it waits")  # noqa: B023
         process.kill()
         process.wait(DEADLINE)
-        place = Path(user.queue) / 'waiting' / ticket.number
-        until(lambda: not place.exists(), 'the next has taken its place')  # noqa: B023
-    assert user.started() == ['first']
-    user.release('first')
-    user.await_event('start 0')
+        place = Path(user.queue) / "waiting" / ticket.number
+        until(lambda: not place.exists(), "the next has taken its place")  # noqa: B023
+    assert user.started() == ["first"]
+    user.release("first")
+    user.await_event("start 0")
     time.sleep(QUIET)
-    assert user.started() == ['first', '0'], '4 waits for 0, though all between are dead'
+    assert user.started() == ["first", "0"], "4 waits for 0, though all between are dead"
     user.release(0, 4)
     user.wait_all()
-    assert user.started() == ['first', '0', '4']
+    assert user.started() == ["first", "0", "4"]
 
 
 def test_a_running_job_that_is_killed_makes_room(user: QueueUser) -> None:
-    _, first = user.start('first')
-    user.start('second', body='')
-    user.await_event('start first')
+    _, first = user.start("first")
+    user.start("second", body="")
+    user.await_event("start first")
     first.kill()  # And not reaped: a zombie does not run.
-    user.await_event('end second')
+    user.await_event("end second")
 
 
 def test_a_parent_killed_before_it_starts_its_job_blocks_nobody(user: QueueUser) -> None:
-    user.start('first')
-    user.await_event('start first')
+    user.start("first")
+    user.await_event("start first")
     program = textwrap.dedent(f"""
         import sys, time
         sys.path.insert(0, {str(SOURCES)!r})
@@ -333,36 +360,36 @@ def test_a_parent_killed_before_it_starts_its_job_blocks_nobody(user: QueueUser)
         print(ticket.number, flush=True)
         time.sleep(60)
     """)
-    parent = subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     number = parent.stdout.readline().decode().strip()
-    user.start('second', body='')
+    user.start("second", body="")
     assert waiting_note(number, user.queue) is not None
-    user.release('first')
-    user.await_event('end first')
+    user.release("first")
+    user.await_event("end first")
     time.sleep(QUIET)
-    assert user.started() == ['first'], 'the place is held as long as the parent lives'
+    assert user.started() == ["first"], "the place is held as long as the parent lives"
     parent.kill()
     parent.wait(DEADLINE)
     parent.stdout.close()
-    user.await_event('end second')
+    user.await_event("end second")
     assert waiting_note(number, user.queue) is None
 
 
 def test_a_start_that_failed_gives_its_place_up(user: QueueUser) -> None:
-    with pytest.raises(FileNotFoundError), enqueue(1, 'ab', user.queue) as ticket:
-        subprocess.Popen(['/no/such/program'], pass_fds=ticket.pass_fds)
-    abandoned = enqueue(1, 'cd', user.queue)
+    with pytest.raises(FileNotFoundError), enqueue(1, "ab", user.queue) as ticket:
+        subprocess.Popen(["/no/such/program"], pass_fds=ticket.pass_fds)
+    abandoned = enqueue(1, "cd", user.queue)
     abandoned.abandon()
-    user.start('next', body='')
+    user.start("next", body="")
     user.wait_all()
-    assert user.started() == ['next']
+    assert user.started() == ["next"]
 
 
 def test_a_process_forked_by_the_host_does_not_hold_a_place(user: QueueUser) -> None:
-    ticket = enqueue(1, 'ab', user.queue)
+    ticket = enqueue(1, "ab", user.queue)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # Newer Pythons warn about fork with threads.
+        warnings.simplefilter("ignore")  # Newer Pythons warn about fork with threads.
         child = os.fork()
     if child == 0:
         ticket.close()
@@ -370,79 +397,82 @@ def test_a_process_forked_by_the_host_does_not_hold_a_place(user: QueueUser) -> 
         os._exit(0)
     try:
         ticket.close()
-        user.start('next', body='')
+        user.start("next", body="")
         user.wait_all()
-        assert user.started() == ['next']
+        assert user.started() == ["next"]
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize('change', ['start_time 1', 'boot_id another', 'pid 999999999', 'pid x',
-                                    'garbage'])
+@pytest.mark.parametrize(
+    "change", ["start_time 1", "boot_id another", "pid 999999999", "pid x", "garbage"]
+)
 def test_records_of_running_jobs_are_checked_and_cleaned(user: QueueUser, change: str) -> None:
     me = os.getpid()
-    running = Path(user.queue) / 'running'
-    user.start('first', body='')
+    running = Path(user.queue) / "running"
+    user.start("first", body="")
     user.wait_all()
-    good = (f'pid {me}\nstart_time {raw_queue.process_start_time(me)}\n'
-            f'boot_id {raw_queue.read_boot_id()}\n')
-    (running / '900').write_text(good)
-    user.start('second', body='')
+    good = (
+        f"pid {me}\nstart_time {raw_queue.process_start_time(me)}\n"
+        f"boot_id {raw_queue.read_boot_id()}\n"
+    )
+    (running / "900").write_text(good)
+    user.start("second", body="")
     time.sleep(QUIET)
-    assert user.started() == ['first'], 'a record that is right counts'
+    assert user.started() == ["first"], "a record that is right counts"
     key = change.split()[0]
     lines = [line for line in good.splitlines() if not line.startswith(key)] + [change]
-    (running / '900').write_text('\n'.join(lines) if key != 'garbage' else '\0\xff')
-    user.await_event('end second')
-    assert not (running / '900').exists()
+    (running / "900").write_text("\n".join(lines) if key != "garbage" else "\0\xff")
+    user.await_event("end second")
+    assert not (running / "900").exists()
 
 
 def test_the_queue_goes_on_when_its_folder_is_removed(user: QueueUser) -> None:
-    user.start('first')
-    user.start('second', body='')
-    user.await_event('start first')
-    Path(user.queue).rename(user.folder / 'gone')
-    shutil.rmtree(user.folder / 'gone')
-    user.await_event('end second')  # Its record was lost, and no job is held for ever.
-    assert 'raw queue' not in user.log()
-    user.start('third', body='')
-    user.await_event('end third')
+    user.start("first")
+    user.start("second", body="")
+    user.await_event("start first")
+    Path(user.queue).rename(user.folder / "gone")
+    shutil.rmtree(user.folder / "gone")
+    user.await_event("end second")  # Its record was lost, and no job is held for ever.
+    assert "raw queue" not in user.log()
+    user.start("third", body="")
+    user.await_event("end third")
 
 
 def test_numbers_are_not_used_again_when_the_counter_is_lost(user: QueueUser) -> None:
-    user.start('first')
-    ticket, _ = user.start('second', body='')
-    (Path(user.queue) / 'lock').unlink()
-    later, _ = user.start('third', body='')
+    user.start("first")
+    ticket, _ = user.start("second", body="")
+    (Path(user.queue) / "lock").unlink()
+    later, _ = user.start("third", body="")
     assert int(later.number) == int(ticket.number) + 1
-    user.release('first')
+    user.release("first")
     user.wait_all()
-    assert user.started() == ['first', 'second', 'third']
+    assert user.started() == ["first", "second", "third"]
 
 
 def test_the_folder_does_not_grow(user: QueueUser) -> None:
     for round_ in range(4):
-        user.start(f'hold{round_}')
-        killed = [user.start(f'k{round_}.{name}')[1] for name in range(5)]
+        user.start(f"hold{round_}")
+        killed = [user.start(f"k{round_}.{name}")[1] for name in range(5)]
         for process in killed:
             process.kill()
-        user.release(f'hold{round_}')
-        user.start(f'last{round_}', body='')
-        user.await_event(f'end last{round_}')
+        user.release(f"hold{round_}")
+        user.start(f"last{round_}", body="")
+        user.await_event(f"end last{round_}")
     user.wait_all()
     assert read_queue(user.queue).running == []
-    left = sorted(path.name for path in Path(user.queue).rglob('*'))
-    assert left == ['lock', 'running', 'waiting']
+    left = sorted(path.name for path in Path(user.queue).rglob("*"))
+    assert left == ["lock", "running", "waiting"]
 
 
 def test_orphaned_tickets_are_swept(user: QueueUser) -> None:
-    enqueue(1, 'ab', user.queue).abandon()
-    waiting = Path(user.queue) / 'waiting'
+    enqueue(1, "ab", user.queue).abandon()
+    waiting = Path(user.queue) / "waiting"
     for number in range(2, 40):
-        (waiting / str(number)).write_text(f'before {0:020d}\n')  # Nobody's predecessor any more.
-    (Path(user.queue) / 'lock').write_text(f'{raw_queue.SWEEP_EVERY - 1:020d}\n')
-    user.start('first', body='')
+        (waiting / str(number)).write_text(f"before {0:020d}\n")  # Nobody's predecessor any more.
+    (Path(user.queue) / "lock").write_text(f"{raw_queue.SWEEP_EVERY - 1:020d}\n")
+    user.start("first", body="")
     user.wait_all()
     assert list(waiting.iterdir()) == []
 
@@ -451,39 +481,46 @@ def test_orphaned_tickets_are_swept(user: QueueUser) -> None:
 
 
 def test_a_job_that_cannot_be_executed_says_so_and_makes_room(user: QueueUser) -> None:
-    with enqueue(1, 'ab', user.queue) as ticket:
-        process = user.popen(ticket.command(['/no/such/script']), ticket.pass_fds)
+    with enqueue(1, "ab", user.queue) as ticket:
+        process = user.popen(ticket.command(["/no/such/script"]), ticket.pass_fds)
     assert process.wait(DEADLINE) == raw_queue.EXIT_EXEC_FAILED
-    assert user.log() == ('raw queue: cannot start /no/such/script: No such file or directory '
-                          '(/no/such/script)\n')
-    assert list((Path(user.queue) / 'running').iterdir()) == []
+    assert user.log() == (
+        "raw queue: cannot start /no/such/script: No such file or directory (/no/such/script)\n"
+    )
+    assert list((Path(user.queue) / "running").iterdir()) == []
 
 
 def test_a_wrong_command_line_is_refused(user: QueueUser) -> None:
-    for arguments in ([], ['wait', 'x'], ['wait', user.queue, '1', '1', 'nine', '--', 'true']):
-        done = subprocess.run([sys.executable, raw_queue.__file__, *arguments], check=False,
-                              capture_output=True, text=True, timeout=DEADLINE)
+    for arguments in ([], ["wait", "x"], ["wait", user.queue, "1", "1", "nine", "--", "true"]):
+        done = subprocess.run(
+            [sys.executable, raw_queue.__file__, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
         assert done.returncode == raw_queue.EXIT_QUEUE_FAILED
-        assert 'usage' in done.stderr or 'nine' in done.stderr
-        assert 'Traceback' not in done.stderr
+        assert "usage" in done.stderr or "nine" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_waiting_job_ends_quietly_on_term_and_interrupt(user: QueueUser) -> None:
-    user.start('first')
-    user.await_event('start first')
+    user.start("first")
+    user.await_event("start first")
     for number in (signal.SIGTERM, signal.SIGINT):
         _, process = user.start(number.name)
-        until(lambda: is_up(process.pid), 'the script is up')  # noqa: B023
+        until(lambda: is_up(process.pid), "the script is up")  # noqa: B023
         process.send_signal(number)
         assert process.wait(DEADLINE) == -number
-    assert user.log() == ''
+    assert user.log() == ""
 
 
 def is_up(pid: int) -> bool:
     """Whether the script has set its signals: Python ignores SIGPIPE, and it lets SIGINT kill."""
-    status = Path(f'/proc/{pid}/status').read_text()
-    ignored, handled = (int(status.split(f'{key}:')[1].split()[0], 16)
-                        for key in ('SigIgn', 'SigCgt'))
+    status = Path(f"/proc/{pid}/status").read_text()
+    ignored, handled = (
+        int(status.split(f"{key}:")[1].split()[0], 16) for key in ("SigIgn", "SigCgt")
+    )
     return bool(ignored & 1 << signal.SIGPIPE - 1) and not handled & 1 << signal.SIGINT - 1
 
 
@@ -491,139 +528,165 @@ def is_up(pid: int) -> bool:
 
 
 def test_the_note_says_what_a_job_waits_for(user: QueueUser) -> None:
-    _, first = user.start('first', 2)
-    _, second = user.start('second', 2)
-    until(lambda: len(user.started()) == 2, 'two run')
+    _, first = user.start("first", 2)
+    _, second = user.start("second", 2)
+    until(lambda: len(user.started()) == 2, "two run")
     tickets = [user.start(name, 2)[0] for name in range(3)]
-    pids = ', '.join(str(pid) for pid in sorted([first.pid, second.pid]))
-    ends = f'limit 2, running pids {pids}'
+    pids = ", ".join(str(pid) for pid in sorted([first.pid, second.pid]))
+    ends = f"limit 2, running pids {pids}"
     notes = [waiting_note(ticket.number, user.queue) for ticket in tickets]
-    assert notes == [f'Waiting in the raw queue: first in line, {ends}',
-                     f'Waiting in the raw queue: 1 job before it, {ends}',
-                     f'Waiting in the raw queue: 2 jobs before it, {ends}']
+    assert notes == [
+        f"Waiting in the raw queue: first in line, {ends}",
+        f"Waiting in the raw queue: 1 job before it, {ends}",
+        f"Waiting in the raw queue: 2 jobs before it, {ends}",
+    ]
     assert waiting_note(tickets[1].uniq_id, user.queue) == notes[1]
     assert [read_queue(user.queue).note(ticket.uniq_id) for ticket in tickets] == notes
     user.processes[2].kill()
     user.processes[2].wait(DEADLINE)
     assert waiting_note(tickets[0].number, user.queue) is None
-    assert '1 job before' in str(waiting_note(tickets[2].number, user.queue))
-    user.release('first', 'second', 1, 2)
+    assert "1 job before" in str(waiting_note(tickets[2].number, user.queue))
+    user.release("first", "second", 1, 2)
     user.wait_all()
     assert [waiting_note(ticket.number, user.queue) for ticket in tickets] == [None] * 3
 
 
 def test_a_long_list_of_pids_is_cut() -> None:
-    view = raw_queue.QueueView([{'number': '7', 'limit': '20'}], list(range(100, 120)))
-    assert str(view.note('7')).endswith(
-        'limit 20, running pids 100, 101, 102, 103, 104, 105, 106, 107, ... (20 in all)')
-    assert view.note('8') is None
-    assert 'none running' in str(raw_queue.QueueView([{'number': '7'}], []).note('7'))
+    view = raw_queue.QueueView([{"number": "7", "limit": "20"}], list(range(100, 120)))
+    assert str(view.note("7")).endswith(
+        "limit 20, running pids 100, 101, 102, 103, 104, 105, 106, 107, ... (20 in all)"
+    )
+    assert view.note("8") is None
+    assert "none running" in str(raw_queue.QueueView([{"number": "7"}], []).note("7"))
 
 
 def test_there_is_no_note_where_there_is_no_queue(tmp_path: Path) -> None:
-    assert waiting_note('1', str(tmp_path / 'queue')) is None
-    assert not (tmp_path / 'queue').exists(), 'looking makes nothing'
+    assert waiting_note("1", str(tmp_path / "queue")) is None
+    assert not (tmp_path / "queue").exists(), "looking makes nothing"
 
 
 # --- The folder ---
 
 
 def test_the_folder_is_of_this_user_and_can_be_set(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(QUEUE_DIR_VARIABLE, raising=False)
-    assert queue_folder() == f'/tmp/pavilion-raw-{os.getuid()}'
-    monkeypatch.setenv(QUEUE_DIR_VARIABLE, str(tmp_path / 'own'))
-    with enqueue(1, 'ab') as ticket:
-        assert ticket.folder == str(tmp_path / 'own')
-    assert (tmp_path / 'own').stat().st_mode & 0o777 == 0o700
+    assert queue_folder() == f"/tmp/pavilion-raw-{os.getuid()}"
+    monkeypatch.setenv(QUEUE_DIR_VARIABLE, str(tmp_path / "own"))
+    with enqueue(1, "ab") as ticket:
+        assert ticket.folder == str(tmp_path / "own")
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(('problem', 'message'), [
-    ('link', 'is not a folder'), ('file', 'is not a folder'), ('open', 'written by others'),
-    ('foreign', 'another user'), ('parent', 'Cannot make'),
-])
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        ("link", "is not a folder"),
+        ("file", "is not a folder"),
+        ("open", "written by others"),
+        ("foreign", "another user"),
+        ("parent", "Cannot make"),
+    ],
+)
 def test_an_unsafe_folder_is_refused_with_advice(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, message: str) -> None:
-    folder = tmp_path / 'queue'
-    if problem == 'link':
-        (tmp_path / 'real').mkdir()
-        folder.symlink_to(tmp_path / 'real')
-    elif problem == 'file':
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str, message: str
+) -> None:
+    folder = tmp_path / "queue"
+    if problem == "link":
+        (tmp_path / "real").mkdir()
+        folder.symlink_to(tmp_path / "real")
+    elif problem == "file":
         folder.touch()
-    elif problem == 'open':
+    elif problem == "open":
         folder.mkdir()
         folder.chmod(0o770)
-    elif problem == 'foreign':
+    elif problem == "foreign":
         folder.mkdir()
-        monkeypatch.setattr(os, 'geteuid', lambda: os.getuid() + 1)
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     else:
-        folder = tmp_path / 'missing' / 'queue'
+        folder = tmp_path / "missing" / "queue"
     with pytest.raises(RawError, match=message) as caught_error:
-        enqueue(1, 'ab', str(folder))
+        enqueue(1, "ab", str(folder))
     assert QUEUE_DIR_VARIABLE in str(caught_error.value)
     assert str(folder) in str(caught_error.value)
-    if problem != 'parent':
+    if problem != "parent":
         with pytest.raises(RawError, match=message):
-            waiting_note('1', str(folder))
+            waiting_note("1", str(folder))
 
 
-@pytest.mark.parametrize(('limit', 'uniq_id'), [(0, 'ab'), (-1, 'ab'), (1, ''), (1, 'a\nb'),
-                                                (1, '../x'), (1, 'ä')])
+@pytest.mark.parametrize(
+    ("limit", "uniq_id"), [(0, "ab"), (-1, "ab"), (1, ""), (1, "a\nb"), (1, "../x"), (1, "ä")]
+)
 def test_wrong_arguments_are_refused(user: QueueUser, limit: int, uniq_id: str) -> None:
     with pytest.raises(RawError):
         enqueue(limit, uniq_id, user.queue)
 
 
 def test_a_command_needs_arguments_and_an_interpreter(
-        user: QueueUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    with enqueue(1, 'ab', user.queue) as ticket:
-        with pytest.raises(RawError, match='no command'):
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with enqueue(1, "ab", user.queue) as ticket:
+        with pytest.raises(RawError, match="no command"):
             ticket.command([])
-        monkeypatch.setattr(sys, 'executable', '')
-        with pytest.raises(RawError, match='interpreter'):
-            ticket.command(['/bin/true'])
+        monkeypatch.setattr(sys, "executable", "")
+        with pytest.raises(RawError, match="interpreter"):
+            ticket.command(["/bin/true"])
 
 
 def test_a_lock_that_a_stopped_process_holds_is_an_error_in_time(
-        user: QueueUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    enqueue(1, 'ab', user.queue).close()
-    monkeypatch.setattr(raw_queue, 'LOCK_SECONDS', 0.1)
-    with (Path(user.queue) / 'lock').open('rb') as held:
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue(1, "ab", user.queue).close()
+    monkeypatch.setattr(raw_queue, "LOCK_SECONDS", 0.1)
+    with (Path(user.queue) / "lock").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(RawError, match='stopped'):
-            enqueue(1, 'ab', user.queue)
+        with pytest.raises(RawError, match="stopped"):
+            enqueue(1, "ab", user.queue)
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_queue_whole(
-        user: QueueUser, monkeypatch: pytest.MonkeyPatch) -> None:
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.pwrite
-    before = len(list(Path('/proc/self/fd').iterdir()))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for failing in (1, 2):  # The ticket; the counter.
         calls = iter(range(1, 9))
 
-        def full(fd: int, data: bytes, offset: int, calls: Iterator[int] = calls,
-                 failing: int = failing) -> int:
+        def full(
+            fd: int, data: bytes, offset: int, calls: Iterator[int] = calls, failing: int = failing
+        ) -> int:
             if next(calls) == failing:
-                raise OSError(28, 'No space left on device')
+                raise OSError(28, "No space left on device")
             return real(fd, data, offset)
-        monkeypatch.setattr(os, 'pwrite', full)
-        with pytest.raises(RawError, match='No space left'):
-            enqueue(1, 'ab', user.queue)
-    monkeypatch.setattr(os, 'pwrite', real)
-    assert len(list(Path('/proc/self/fd').iterdir())) == before
-    user.start('next', body='')
+
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(RawError, match="No space left"):
+            enqueue(1, "ab", user.queue)
+    monkeypatch.setattr(os, "pwrite", real)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    user.start("next", body="")
     user.wait_all()
-    assert user.started() == ['next']
+    assert user.started() == ["next"]
 
 
 def test_the_script_imports_little() -> None:
     # Each waiting job pays for these in time and memory.
     def imported(*arguments: str) -> set[str]:
-        done = subprocess.run([sys.executable, '-I', '-S', '-X', 'importtime', *arguments],
-                              check=False, capture_output=True, text=True, timeout=DEADLINE)
-        return {line.rpartition('|')[2].strip() for line in done.stderr.splitlines()
-                if line.startswith('import time')}
-    least = imported('-c', 'import errno, fcntl, os, signal, stat, sys, time, __future__')
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-X", "importtime", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+        return {
+            line.rpartition("|")[2].strip()
+            for line in done.stderr.splitlines()
+            if line.startswith("import time")
+        }
+
+    least = imported("-c", "import errno, fcntl, os, signal, stat, sys, time, __future__")
     script = imported(raw_queue.__file__)
-    assert 'fcntl' in script
+    assert "fcntl" in script
     assert script <= least

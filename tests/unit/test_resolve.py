@@ -52,10 +52,16 @@ class Grid(SchedulerPluginAdvanced):
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
         return list(range(1, 13)), None
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any, extra: Any
-                                 ) -> dict[str, Any]:
-        return {"name": f"n{node_data:02}", "up": node_data <= 10, "available": True,
-                "cpus": 8, "mem": 1 << 30}
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> dict[str, Any]:
+        return {
+            "name": f"n{node_data:02}",
+            "up": node_data <= 10,
+            "available": True,
+            "cpus": 8,
+            "mem": 1 << 30,
+        }
 
 
 class Absent(SchedulerPluginBasic):
@@ -103,15 +109,19 @@ def _error(pav_cfg: PavConfig, text: str) -> str:
 
 # ------------------------------------------------------------------------------------ a single test
 
+
 def test_a_test_without_permutations_is_one_run(pav_cfg: PavConfig) -> None:
-    (run,) = _resolve(pav_cfg, """
+    (run,) = _resolve(
+        pav_cfg,
+        """
         a:
           variables: {who: world}
           schedule: {raw: {concurrent: 2}}
           run:
             env: {WHO: '{{who}}'}
             cmds: ['echo {{who}} of {{suite}} by {{pav.user}} on {{sys_name}}']
-        """)
+        """,
+    )
     assert run.name == "suite.a"
     assert run.warnings == ()
     config = run.config
@@ -125,34 +135,44 @@ def test_a_test_without_permutations_is_one_run(pav_cfg: PavConfig) -> None:
 
 
 def test_the_number_of_tests_at_once_comes_from_the_scheduler(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a: {run: {cmds: [x]}}
         b: {scheduler: grid, run: {cmds: [x]}}
         c: {concurrent: '{{n}}', variables: {n: 3}, run: {cmds: [x]}}
-        """, "suite")
+        """,
+        "suite",
+    )
     assert [run.config["concurrent"] for run in runs] == ["100", "1", "3"]
 
 
 def test_scheduler_and_schedule_may_use_variables(pav_cfg: PavConfig) -> None:
-    (run,) = _resolve(pav_cfg, """
+    (run,) = _resolve(
+        pav_cfg,
+        """
         a:
           variables: {where: grid, size: 3}
           scheduler: '{{where}}'
           schedule: {nodes: '{{size}}'}
           run: {cmds: ['{{sched.requested_nodes}} of {{sched.nodes}}']}
-        """)
+        """,
+    )
     assert run.config["scheduler"] == "grid"
     assert run.config["schedule"]["nodes"] == "3"
     assert run.config["run"]["cmds"] == ["3 of 10"]
 
 
 def test_a_value_that_looks_like_a_reference_stays_as_it_is(pav_cfg: PavConfig) -> None:
-    (run,) = _resolve(pav_cfg, r"""
+    (run,) = _resolve(
+        pav_cfg,
+        r"""
         a:
           variables: {text: '\{\{no_such}}', wrap: 'dbg \{\{x}}'}
           schedule: {wrapper: '{{wrap}}', account: '\{\{y}}'}
           run: {cmds: ['echo {{text}} {{test_cmd}}']}
-        """)
+        """,
+    )
     config = run.config
     assert config["run"]["cmds"] == ["echo {{no_such}} dbg {{x}}"]
     assert config["schedule"]["wrapper"] == "dbg {{x}}"
@@ -161,31 +181,40 @@ def test_a_value_that_looks_like_a_reference_stays_as_it_is(pav_cfg: PavConfig) 
 
 # ------------------------------------------------------------------------------------ permutations
 
+
 def test_permutations_over_the_tests_own_variables(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           variables: {size: [1, 2], comp: [gcc, icc, nvc]}
           permute_on: [size, comp]
           schedule: {nodes: '{{size}}'}
           scheduler: grid
           run: {cmds: ['{{comp}} {{var.size}} {{requested_nodes}}']}
-        """)
+        """,
+    )
     assert [run.name for run in runs] == [
-        f"suite.a.{size}-{comp}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
+        f"suite.a.{size}-{comp}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")
+    ]
     assert [run.config["run"]["cmds"][0] for run in runs] == [
-        f"{comp} {size} {size}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")]
+        f"{comp} {size} {size}" for size in (1, 2) for comp in ("gcc", "icc", "nvc")
+    ]
     assert [run.config["schedule"]["nodes"] for run in runs] == ["1"] * 3 + ["2"] * 3
 
 
 def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           scheduler: grid
           schedule: {nodes: all, chunking: {size: 4, extra: discard}}
           permute_on: chunk_ids
           chunk: '{{chunk_ids}}'
           run: {cmds: ['echo {{chunk_ids}} {{sched.chunk_ids}} {{chunk_size}}']}
-        """)
+        """,
+    )
     assert [run.name for run in runs] == ["suite.a.0", "suite.a.1"]
     assert [run.config["chunk"] for run in runs] == ["0", "1"]
     assert [run.config["run"]["cmds"] for run in runs] == [["echo 0 0 4"], ["echo 1 1 4"]]
@@ -193,7 +222,9 @@ def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
 
 
 def test_early_and_late_permutations_combine(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           scheduler: grid
           variables: {size: [5, 2]}
@@ -201,42 +232,59 @@ def test_early_and_late_permutations_combine(pav_cfg: PavConfig) -> None:
           permute_on: [sched.chunk_ids, size]
           chunk: '{{chunk_ids}}'
           run: {cmds: ['{{size}}:{{chunk_ids}}']}
-        """)
+        """,
+    )
     assert [run.config["run"]["cmds"][0] for run in runs] == [
-        "5:0", "5:1", "2:0", "2:1", "2:2", "2:3", "2:4"]
+        "5:0",
+        "5:1",
+        "2:0",
+        "2:1",
+        "2:2",
+        "2:3",
+        "2:4",
+    ]
     assert runs[0].name == "suite.a.0-5"
     assert len({run.name for run in runs}) == 7
 
 
 def test_permutations_over_a_variable_that_needs_the_scheduler(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           scheduler: grid
           variables: {half: ['{{sched.nodes}}', plain]}
           permute_on: half
           run: {cmds: ['{{half}}']}
-        """)
+        """,
+    )
     assert [run.config["run"]["cmds"][0] for run in runs] == ["10", "plain"]
 
 
 def test_each_permutation_may_have_another_scheduler(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           variables: {where: [raw, grid]}
           permute_on: where
           scheduler: '{{where}}'
           run: {cmds: [x]}
-        """)
+        """,
+    )
     assert [run.config["scheduler"] for run in runs] == ["raw", "grid"]
 
 
 def test_a_dictionary_is_named_by_its_variable(pav_cfg: PavConfig) -> None:
-    runs = _resolve(pav_cfg, """
+    runs = _resolve(
+        pav_cfg,
+        """
         a:
           variables: {comp: [{name: gcc, flag: -O2}, {name: icc, flag: -fast}]}
           permute_on: comp
           run: {cmds: ['{{comp.name}} {{comp.flag}}']}
-        """)
+        """,
+    )
     assert [run.config["run"]["cmds"][0] for run in runs] == ["gcc -O2", "icc -fast"]
     assert [run.name for run in runs] == ["suite.a.comp"] * 2
 
@@ -259,8 +307,11 @@ def test_the_subtitle_is_the_authors_choice(pav_cfg: PavConfig) -> None:
 
 # --------------------------------------------------------------------------------- deferred values
 
+
 def test_what_the_test_does_may_wait_for_the_allocation(pav_cfg: PavConfig) -> None:
-    (run,) = _resolve(pav_cfg, """
+    (run,) = _resolve(
+        pav_cfg,
+        """
         a:
           scheduler: grid
           variables: {where: 'on {{rack}}'}
@@ -268,30 +319,37 @@ def test_what_the_test_does_may_wait_for_the_allocation(pav_cfg: PavConfig) -> N
             env: {RACK: '{{sched.rack}}', HOST: '{{host_name}}'}
             cmds: ['echo {{where}} {{nodes}}']
             timeout: '{{test_nodes}}'
-        """)
+        """,
+    )
     config = run.config
     assert config["run"]["env"] == {"RACK": "{{sched.rack}}", "HOST": "{{host_name}}"}
     assert config["run"]["cmds"] == ["echo {{where}} {{nodes}}"]
     assert config["run"]["timeout"] == "{{test_nodes}}"
 
 
-@pytest.mark.parametrize("line, key", [
-    ("schedule: {nodes: '{{host_cpus}}'}", "schedule.nodes"),
-    ("schedule: {lsf: {x: y}, account: '{{sys.host_name}}'}", "schedule.account"),
-    ("scheduler: '{{host_name}}'", "scheduler"),
-    ("chunk: '{{test_nodes}}'", "chunk"),
-    ("subtitle: '{{rack}}'", "subtitle"),
-    ("concurrent: '{{host_cpus}}'", "concurrent"),
-    ("permute_on: test_node_list", "permute_on"),
-])
+@pytest.mark.parametrize(
+    "line, key",
+    [
+        ("schedule: {nodes: '{{host_cpus}}'}", "schedule.nodes"),
+        ("schedule: {lsf: {x: y}, account: '{{sys.host_name}}'}", "schedule.account"),
+        ("scheduler: '{{host_name}}'", "scheduler"),
+        ("chunk: '{{test_nodes}}'", "chunk"),
+        ("subtitle: '{{rack}}'", "subtitle"),
+        ("concurrent: '{{host_cpus}}'", "concurrent"),
+        ("permute_on: test_node_list", "permute_on"),
+    ],
+)
 def test_nothing_else_may_wait(pav_cfg: PavConfig, line: str, key: str) -> None:
     scheduler = "" if line.startswith("scheduler:") else "scheduler: grid"
-    message = _error(pav_cfg, f"""
+    message = _error(
+        pav_cfg,
+        f"""
         a:
           {scheduler}
           {line}
           run: {{cmds: [x]}}
-        """)
+        """,
+    )
     assert key in message
     assert "allocation" in message
 
@@ -304,51 +362,64 @@ def test_the_shebang_may_not_wait(pav_cfg: PavConfig) -> None:
 
 # --------------------------------------------------------------------------------------- bad input
 
-@pytest.mark.parametrize("text, parts", [
-    ("a: {run: {cmds: [ok, 'echo {{mesage}}']}, variables: {message: x}}",
-     ["run.cmds.1", "mesage", "var.message"]),
-    ("a: {run: {cmds: ['{{sched.test_ndoes}}']}}", ["test_ndoes", "test_nodes"]),
-    ("a: {run: {cmds: ['{{test_nodes}} {{mesage}}']}, variables: {message: x}}",
-     ["mesage", "var.message"]),
-    ("a: {run: {cmds: [x], env: {A: '{{sys.sys_nam}}'}}}", ["run.env.A", "sys_name"]),
-    ("a: {permute_on: szie, variables: {size: [1]}, run: {cmds: [x]}}",
-     ["permute_on", "szie", "size"]),
-    ("a: {permute_on: size, variables: {size: []}, run: {cmds: [x]}}",
-     ["permute_on", "size", "empty"]),
-    ("a: {run: {cmds: ['{{open']}}", ["run.cmds.0", "}}"]),
-    ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "Pavilion has expressions"]),
-    ("a: {schedule: {nodes: '{{chunk_ids}}'}, run: {cmds: [x]}}", ["schedule.nodes", "chunk_ids"]),
-    ("a: {variables: {x: '{{y}}', y: '{{x}}'}, run: {cmds: ['{{x}}']}}", ["x", "y"]),
-    ("a: {scheduler: rwa, run: {cmds: [x]}}", ["'rwa'", "Did you mean 'raw'?", "grid"]),
-    ("a: {scheduler: absent, run: {cmds: [x]}}", ["'absent'", "not available", "asub"]),
-    ("a: {scheduler: bare, run: {cmds: [x]}}", ["'bare'", "SchedulerPluginBasic"]),
-    ("a: {schedule: {nodes: 0}, run: {cmds: [x]}}", ["nodes", "0"]),
-    ("a: {schedule: {nodes: -1}, run: {cmds: [x]}}", ["nodes", "-1"]),
-    ("a: {schedule: {nodes: 101%}, run: {cmds: [x]}}", ["nodes", "101%"]),
-    ("a: {schedule: {nodes: many}, run: {cmds: [x]}}", ["nodes", "many"]),
-    ("a: {schedule: {include_nodes: 'n[1-'}, run: {cmds: [x]}}", ["include_nodes", "n[1-"]),
-    ("a: {schedule: {raw: {concurrent: 0}}, run: {cmds: [x]}}", ["raw.concurrent", "0"]),
-    ("a: {chunk: first, run: {cmds: [x]}}", ["chunk", "'any'", "first"]),
-    ("a: {chunk: -1, run: {cmds: [x]}}", ["chunk", "-1"]),
-    ("a: {chunk: '²', run: {cmds: [x]}}", ["chunk"]),
-    ("a: {concurrent: 0, run: {cmds: [x]}}", ["concurrent", "'0'"]),
-    ("a: {concurrent: many, run: {cmds: [x]}}", ["concurrent", "'many'"]),
-    ("a: {run: {cmds: [x], timeout: 0}}", ["run.timeout", "'0'"]),
-    ("a: {run: {cmds: [x], timeout: soon}}", ["run.timeout", "'soon'"]),
-    ("a: {run: {cmds: [x], timeout: -3}}", ["run.timeout", "'-3'"]),
-    ("a: {run: {cmds: [x], timeout: nan}}", ["run.timeout", "'nan'"]),
-    ("a: {run: {cmds: [x], timeout: inf}}", ["run.timeout", "'inf'"]),
-    ("a: {run: {cmds: [x], shebang: bash}}", ["run.shebang", "#!", "'bash'"]),
-])
-def test_a_mistake_names_file_test_and_key(pav_cfg: PavConfig, text: str, parts: list[str]
-                                           ) -> None:
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        (
+            "a: {run: {cmds: [ok, 'echo {{mesage}}']}, variables: {message: x}}",
+            ["run.cmds.1", "mesage", "var.message"],
+        ),
+        ("a: {run: {cmds: ['{{sched.test_ndoes}}']}}", ["test_ndoes", "test_nodes"]),
+        (
+            "a: {run: {cmds: ['{{test_nodes}} {{mesage}}']}, variables: {message: x}}",
+            ["mesage", "var.message"],
+        ),
+        ("a: {run: {cmds: [x], env: {A: '{{sys.sys_nam}}'}}}", ["run.env.A", "sys_name"]),
+        (
+            "a: {permute_on: szie, variables: {size: [1]}, run: {cmds: [x]}}",
+            ["permute_on", "szie", "size"],
+        ),
+        (
+            "a: {permute_on: size, variables: {size: []}, run: {cmds: [x]}}",
+            ["permute_on", "size", "empty"],
+        ),
+        ("a: {run: {cmds: ['{{open']}}", ["run.cmds.0", "}}"]),
+        ("a: {run: {cmds: ['{{1 + 1}}']}}", ["run.cmds.0", "Pavilion has expressions"]),
+        (
+            "a: {schedule: {nodes: '{{chunk_ids}}'}, run: {cmds: [x]}}",
+            ["schedule.nodes", "chunk_ids"],
+        ),
+        ("a: {variables: {x: '{{y}}', y: '{{x}}'}, run: {cmds: ['{{x}}']}}", ["x", "y"]),
+        ("a: {scheduler: rwa, run: {cmds: [x]}}", ["'rwa'", "Did you mean 'raw'?", "grid"]),
+        ("a: {scheduler: absent, run: {cmds: [x]}}", ["'absent'", "not available", "asub"]),
+        ("a: {scheduler: bare, run: {cmds: [x]}}", ["'bare'", "SchedulerPluginBasic"]),
+        ("a: {schedule: {nodes: 0}, run: {cmds: [x]}}", ["nodes", "0"]),
+        ("a: {schedule: {nodes: -1}, run: {cmds: [x]}}", ["nodes", "-1"]),
+        ("a: {schedule: {nodes: 101%}, run: {cmds: [x]}}", ["nodes", "101%"]),
+        ("a: {schedule: {nodes: many}, run: {cmds: [x]}}", ["nodes", "many"]),
+        ("a: {schedule: {include_nodes: 'n[1-'}, run: {cmds: [x]}}", ["include_nodes", "n[1-"]),
+        ("a: {schedule: {raw: {concurrent: 0}}, run: {cmds: [x]}}", ["raw.concurrent", "0"]),
+        ("a: {chunk: first, run: {cmds: [x]}}", ["chunk", "'any'", "first"]),
+        ("a: {chunk: -1, run: {cmds: [x]}}", ["chunk", "-1"]),
+        ("a: {chunk: '²', run: {cmds: [x]}}", ["chunk"]),
+        ("a: {concurrent: 0, run: {cmds: [x]}}", ["concurrent", "'0'"]),
+        ("a: {concurrent: many, run: {cmds: [x]}}", ["concurrent", "'many'"]),
+        ("a: {run: {cmds: [x], timeout: 0}}", ["run.timeout", "'0'"]),
+        ("a: {run: {cmds: [x], timeout: soon}}", ["run.timeout", "'soon'"]),
+        ("a: {run: {cmds: [x], timeout: -3}}", ["run.timeout", "'-3'"]),
+        ("a: {run: {cmds: [x], timeout: nan}}", ["run.timeout", "'nan'"]),
+        ("a: {run: {cmds: [x], timeout: inf}}", ["run.timeout", "'inf'"]),
+        ("a: {run: {cmds: [x], shebang: bash}}", ["run.shebang", "#!", "'bash'"]),
+    ],
+)
+def test_a_mistake_names_file_test_and_key(pav_cfg: PavConfig, text: str, parts: list[str]) -> None:
     message = _error(pav_cfg, text)
     for part in parts:
         assert part in message
 
 
-def _problems(pav_cfg: PavConfig, text: str, target: str = "suite", *overrides: str
-              ) -> list[str]:
+def _problems(pav_cfg: PavConfig, text: str, target: str = "suite", *overrides: str) -> list[str]:
     """All that is wrong with a suite, as 'line: key: text'."""
     folder = Path(next(iter(pav_cfg.configs.values()))["path"]) / "suites"
     file = folder / "suite.yaml"
@@ -364,7 +435,9 @@ def _problems(pav_cfg: PavConfig, text: str, target: str = "suite", *overrides: 
 
 
 def test_wrong_values_name_the_line_they_stand_in(pav_cfg: PavConfig) -> None:
-    found = _problems(pav_cfg, """
+    found = _problems(
+        pav_cfg,
+        """
         _base:
           scheduler: grid
           schedule:
@@ -388,7 +461,8 @@ def test_wrong_values_name_the_line_they_stand_in(pav_cfg: PavConfig) -> None:
           permute_on: size
           chunk: first
           run: {timeout: '{{limit}}', shebang: sh, cmds+: ['echo {{mesage}} {{sched.nodse}}']}
-        """)
+        """,
+    )
     assert [_start(line) for line in found] == [
         "4: _base.schedule.time_limit: Bad value '5x'",
         "5: _base.schedule.exclude_nodes.1: Bad value ['n[2-']",
@@ -406,20 +480,27 @@ def test_wrong_values_name_the_line_they_stand_in(pav_cfg: PavConfig) -> None:
     ]
     assert found[0].endswith(" (In test a.)")
     assert found[3].endswith(" {{size.1}} is from 10 (variables.size.1).")
-    assert found[5].endswith(" {{both}} is from 11 (variables.both); {{limit}} is from 7 "
-                             "(variables.limit); {{size}} is from 9 (variables.size.0).")
+    assert found[5].endswith(
+        " {{both}} is from 11 (variables.both); {{limit}} is from 7 "
+        "(variables.limit); {{size}} is from 9 (variables.size.0)."
+    )
     assert found[-1].endswith(" {{limit}} is from 7 (variables.limit).")
 
 
 def _start(line: str) -> str:
     """A problem up to its first value, or a few words."""
-    match = re.match(r"\d+: \S+: (Bad value ('[^']*'|\[[^]]*\])|\{\{\S+: no variable '[^']*'|"
-                     r"(\S+ ){3,4}\S+)", line)
+    match = re.match(
+        r"\d+: \S+: (Bad value ('[^']*'|\[[^]]*\])|\{\{\S+: no variable '[^']*'|"
+        r"(\S+ ){3,4}\S+)",
+        line,
+    )
     return match[0].rstrip(",;:.") if match else line
 
 
 def test_what_stands_in_a_variable_is_told_there(pav_cfg: PavConfig) -> None:
-    found = _problems(pav_cfg, """
+    found = _problems(
+        pav_cfg,
+        """
         _base:
           variables:
             greeting:
@@ -429,17 +510,21 @@ def test_what_stands_in_a_variable_is_told_there(pav_cfg: PavConfig) -> None:
         a:
           inherits_from: _base
           run: {cmds: ['echo {{greeting.*}}']}
-        """)
+        """,
+    )
     assert [_start(line) for line in found] == [
         "5: _base.variables.greeting.1: {{nmae}}: no variable 'nmae'",
-        "6: _base.variables.greeting.2: {{1 + 1}}: only a"]
+        "6: _base.variables.greeting.2: {{1 + 1}}: only a",
+    ]
     for line in found:
         assert "(Used in run.cmds.0.)" in line
         assert line.endswith("(In test a.)")
 
 
 def test_variables_that_refer_to_variables_are_looked_through(pav_cfg: PavConfig) -> None:
-    found = _problems(pav_cfg, """
+    found = _problems(
+        pav_cfg,
+        """
         a:
           variables:
             one: '{{two}} {{three.name}} {{missing}}'
@@ -447,18 +532,22 @@ def test_variables_that_refer_to_variables_are_looked_through(pav_cfg: PavConfig
             three: {name: '{{1 + 1}}', other: '{{unused}}'}
             four: '{{four}}'
           run: {cmds: ['echo {{one}}', 'echo {{four}}']}
-        """)
+        """,
+    )
     assert [_start(line) for line in found] == [
         "3: a.variables.one: {{missing}}: no variable 'missing'",
         "4: a.variables.two: {{gone}}: no variable 'gone'",
         "5: a.variables.three.name: {{1 + 1}}: only a",
         # It is needed by no command; but a variable is known as a whole, or not.
         "5: a.variables.three.other: {{unused}}: no variable 'unused'",
-        "7: a.run.cmds.1: {{four}}: the variables refer to"]
+        "7: a.run.cmds.1: {{four}}: the variables refer to",
+    ]
 
 
 def test_an_anchor_is_where_the_text_stands(pav_cfg: PavConfig) -> None:
-    found = _problems(pav_cfg, """
+    found = _problems(
+        pav_cfg,
+        """
         _x:
           variables: {t: &t 5x}
           schedule: &s
@@ -469,9 +558,12 @@ def test_an_anchor_is_where_the_text_stands(pav_cfg: PavConfig) -> None:
           schedule:
             <<: *s
           run: {cmds: [x]}
-        """)
+        """,
+    )
     assert [_start(line) for line in found] == [
-        "2: _x.schedule.time_limit: Bad value '5x'", "5: _x.schedule.nodes: Bad value 'many'"]
+        "2: _x.schedule.time_limit: Bad value '5x'",
+        "5: _x.schedule.nodes: Bad value 'many'",
+    ]
 
 
 def test_an_override_is_named_as_what_it_is(pav_cfg: PavConfig) -> None:
@@ -485,7 +577,9 @@ def test_an_override_is_named_as_what_it_is(pav_cfg: PavConfig) -> None:
 
 
 def test_wrong_keys_and_wrong_values_are_reported_together(pav_cfg: PavConfig) -> None:
-    found = _problems(pav_cfg, """
+    found = _problems(
+        pav_cfg,
+        """
         a:
           build: {cmds: [make]}
           schedule: {nodes: 0}
@@ -495,25 +589,34 @@ def test_wrong_keys_and_wrong_values_are_reported_together(pav_cfg: PavConfig) -
         _not_run:
           schedule: {nodes: 0}
           summery: Unused.
-        """)
+        """,
+    )
     assert [re.match(r"\d+: \S+:", line)[0] for line in found] == [  # type: ignore[index]
-        "2: a.build:", "3: a.schedule.nodes:", "4: a.run.cmds.0:", "5: b.run.cmds:",
-        "6: b.concurrent:", "9: _not_run.summery:"]
+        "2: a.build:",
+        "3: a.schedule.nodes:",
+        "4: a.run.cmds.0:",
+        "5: b.run.cmds:",
+        "6: b.concurrent:",
+        "9: _not_run.summery:",
+    ]
 
 
-@pytest.mark.parametrize("text", [
-    "a:\n  variables: {m: [[1]]}\n  run: {cmds: ['{{m}} {{var.m.0}}']}",
-    "a:\n  variables: {m?: 1}\n  permute_on: m\n  run: {cmds: ['{{m}}']}",
-    "a:\n  inherits_from: b\n  run: {cmds: ['{{from_b}}']}",
-    "a:\n  scheduler: gird\n  run: {cmds: ['{{sched.rack}} {{nodes}}']}",
-    "a:\n  scheduler: absent\n  permute_on: chunk_ids\n  run: {cmds: ['{{chunk_ids}}']}",
-    "a:\n  run: {cmds: {x: y}}",
-    "a:\n  run: {comds: [x]}",
-    "a:\n  run: [x]",
-    "a:\n  inherits_from: b",
-    "a:\n  cmds: [x]",
-    "a:\n  scheduler: grid\n  schedule: {nodes: 0}\n  permute_on: chunk_ids\n  run: {cmds: [x]}",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n  variables: {m: [[1]]}\n  run: {cmds: ['{{m}} {{var.m.0}}']}",
+        "a:\n  variables: {m?: 1}\n  permute_on: m\n  run: {cmds: ['{{m}}']}",
+        "a:\n  inherits_from: b\n  run: {cmds: ['{{from_b}}']}",
+        "a:\n  scheduler: gird\n  run: {cmds: ['{{sched.rack}} {{nodes}}']}",
+        "a:\n  scheduler: absent\n  permute_on: chunk_ids\n  run: {cmds: ['{{chunk_ids}}']}",
+        "a:\n  run: {cmds: {x: y}}",
+        "a:\n  run: {comds: [x]}",
+        "a:\n  run: [x]",
+        "a:\n  inherits_from: b",
+        "a:\n  cmds: [x]",
+        "a:\n  scheduler: grid\n  schedule: {nodes: 0}\n  permute_on: chunk_ids\n  run: {cmds: [x]}",
+    ],
+)
 def test_what_follows_from_a_mistake_is_not_reported(pav_cfg: PavConfig, text: str) -> None:
     _, *others = _problems(pav_cfg, text + "\n")
     assert others == []
@@ -521,24 +624,31 @@ def test_what_follows_from_a_mistake_is_not_reported(pav_cfg: PavConfig, text: s
 
 def test_an_inherited_mistake_is_one_problem(pav_cfg: PavConfig) -> None:
     text = "_b: {schedule: {nodes: 0}, run: {cmds: ['{{no_such}}']}}\n" + "".join(
-        f"t{number}: {{inherits_from: _b}}\n" for number in range(8))
+        f"t{number}: {{inherits_from: _b}}\n" for number in range(8)
+    )
     found = _problems(pav_cfg, text)
     assert [line.partition(" ")[2].partition(":")[0] for line in found] == [
-        "_b.schedule.nodes", "_b.run.cmds.0"]
+        "_b.schedule.nodes",
+        "_b.run.cmds.0",
+    ]
     for line in found:
         assert line.endswith("(In tests t0, t1, t2, t3 and 4 more)") or line.endswith(
-            "(In tests t0, t1, t2, t3 and 4 more.)")
+            "(In tests t0, t1, t2, t3 and 4 more.)"
+        )
 
 
 def test_what_each_of_many_permutations_has_wrong_is_counted(pav_cfg: PavConfig) -> None:
     items = ", ".join(f"x{number}" for number in range(1500))
-    found = _problems(pav_cfg, f"""
+    found = _problems(
+        pav_cfg,
+        f"""
         a:
           variables: {{n: [{items}]}}
           permute_on: n
           schedule: {{nodes: '{{{{n}}}}'}}
           run: {{cmds: [x]}}
-        """)
+        """,
+    )
     assert len(found) == 51
     assert found[-1] == "and at least 950 more problems."
 
@@ -549,11 +659,20 @@ def test_the_error_of_one_test_has_its_cause(pav_cfg: PavConfig) -> None:
     assert isinstance(caught.value.__cause__, SchedulerPluginError)
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ("{{n + 1}}", "expressions"), ("{{len(n)}}", "expressions"), ("{{n:03d}}", "expressions"),
-    ("[~ {{n}} ~]", "iterations"), ("a [~{{n}}~,]", "iterations"), ("{{n-1}}", "expressions")])
-def test_what_only_pavilion_has_between_braces_is_said(pav_cfg: PavConfig, text: str, word: str
-                                                       ) -> None:
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{{n + 1}}", "expressions"),
+        ("{{len(n)}}", "expressions"),
+        ("{{n:03d}}", "expressions"),
+        ("[~ {{n}} ~]", "iterations"),
+        ("a [~{{n}}~,]", "iterations"),
+        ("{{n-1}}", "expressions"),
+    ],
+)
+def test_what_only_pavilion_has_between_braces_is_said(
+    pav_cfg: PavConfig, text: str, word: str
+) -> None:
     (line,) = _problems(pav_cfg, f"a:\n  variables: {{n: 1}}\n  run: {{cmds: ['echo {text}']}}\n")
     assert line.startswith("3: a.run.cmds.0: ")
     assert f"Pavilion has {word}" in line
@@ -589,6 +708,7 @@ def test_a_plugin_that_fails_is_named_with_its_file(pav_cfg: PavConfig) -> None:
 
 # ---------------------------------------------------------------------------------------- warnings
 
+
 def test_too_few_nodes_are_a_warning_for_now(pav_cfg: PavConfig) -> None:
     (run,) = _resolve(pav_cfg, "a: {scheduler: grid, schedule: {nodes: 11}, run: {cmds: [x]}}")
     (warning,) = run.warnings
@@ -596,12 +716,15 @@ def test_too_few_nodes_are_a_warning_for_now(pav_cfg: PavConfig) -> None:
     assert "10" in warning
 
 
-def test_a_scheduler_variable_that_fails_is_a_warning_where_it_is_used(pav_cfg: PavConfig
-                                                                       ) -> None:
-    used, unused = _resolve(pav_cfg, """
+def test_a_scheduler_variable_that_fails_is_a_warning_where_it_is_used(pav_cfg: PavConfig) -> None:
+    used, unused = _resolve(
+        pav_cfg,
+        """
         a: {scheduler: grid, run: {cmds: ['echo {{broken}}']}}
         b: {scheduler: grid, run: {cmds: ['echo {{nodes}}']}}
-        """, "suite")
+        """,
+        "suite",
+    )
     (warning,) = used.warnings
     assert "broken" in warning
     assert "no licence server" in warning
@@ -609,6 +732,7 @@ def test_a_scheduler_variable_that_fails_is_a_warning_where_it_is_used(pav_cfg: 
 
 
 # ----------------------------------------------------------------------------------------- grouping
+
 
 def test_tests_are_grouped_by_scheduler_in_order() -> None:
     class Test:
@@ -621,9 +745,9 @@ def test_tests_are_grouped_by_scheduler_in_order() -> None:
     assert groups["b"] == [tests[0], tests[2]]
 
 
-def test_no_permutation_costs_another_question_to_the_scheduler(pav_cfg: PavConfig,
-                                                                monkeypatch: pytest.MonkeyPatch
-                                                                ) -> None:
+def test_no_permutation_costs_another_question_to_the_scheduler(
+    pav_cfg: PavConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
     real = Grid._get_raw_node_data
 
@@ -644,8 +768,9 @@ def test_no_permutation_costs_another_question_to_the_scheduler(pav_cfg: PavConf
     assert len(asked) == 1
 
 
-def test_a_scheduler_that_cannot_be_asked_is_an_error(pav_cfg: PavConfig,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_cannot_be_asked_is_an_error(
+    pav_cfg: PavConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: Grid, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
         raise SchedulerPluginError("The controller does not answer.")
 

@@ -51,6 +51,7 @@ def soon() -> Iterator[None]:
     def interrupt() -> None:
         if not over.wait(20):
             import signal
+
             signal.pthread_kill(main, signal.SIGINT)
 
     watch = threading.Thread(target=interrupt, daemon=True)
@@ -102,8 +103,9 @@ def test_readers_take_regular_files_only(reader: str, kind: str, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("writer", WRITERS)
-def test_writers_follow_no_link_and_wait_for_nothing(writer: str, kind: str,
-                                                     tmp_path: Path) -> None:
+def test_writers_follow_no_link_and_wait_for_nothing(
+    writer: str, kind: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "test"
     folder.mkdir()
     path = folder / "status"
@@ -170,8 +172,9 @@ def test_files_of_proc_have_no_size_and_are_read(tmp_path: Path) -> None:
     assert b"Linux" in safe_files.read_bytes("/proc/version")
 
 
-def test_what_is_too_big_to_be_read_again_is_not_written(tmp_path: Path,
-                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_big_to_be_read_again_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(safe_files, "MAX_FILE_SIZE", 100)
     with pytest.raises(UnsafeFileError, match="must have 100 at most"):
         files.write_own_json(tmp_path / "file", ["x" * 200])
@@ -271,8 +274,9 @@ def test_what_a_colleague_wrote_may_be_read_but_not_quoted(tmp_path: Path) -> No
 
 
 @needs_root
-def test_a_file_system_that_changes_owners_is_told(tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_that_changes_owners_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     with pytest.raises(UnsafeFileError, match="changes the owners of files"):
         safe_files.make_directory(tmp_path / "s1")

@@ -16,16 +16,57 @@ from pavilion.scriptcomposer import ScriptComposer, ScriptHeader, double_quote, 
 
 # Each would leave a file 'pwned' in the current folder, were any part of it executed.
 HOSTILE = [
-    "$(touch pwned)", "`touch pwned`", "\\`touch pwned\\`", "\\$(touch pwned)",
-    "\\\\$(touch pwned)", '"; touch pwned; "', "'; touch pwned; '", "\\\"; touch pwned; \\\"",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "\\`touch pwned\\`",
+    "\\$(touch pwned)",
+    "\\\\$(touch pwned)",
+    '"; touch pwned; "',
+    "'; touch pwned; '",
+    '\\"; touch pwned; \\"',
     "a\ntouch pwned\n",
-    "\r\ntouch pwned", "a & touch pwned &", "a | touch pwned", "> pwned", "<(touch pwned)",
-    "$[a[$(touch pwned)]]", "${a[$(touch pwned)]}", "${HOME:a[`touch pwned`]}",
+    "\r\ntouch pwned",
+    "a & touch pwned &",
+    "a | touch pwned",
+    "> pwned",
+    "<(touch pwned)",
+    "$[a[$(touch pwned)]]",
+    "${a[$(touch pwned)]}",
+    "${HOME:a[`touch pwned`]}",
     "$((a[$(touch pwned)]))",
-    "${x:=$(touch pwned)}", "${!x}", "${x@P}", "$$", "$?", "$1", "$@", "$", "a$", "!!", "!touch",
-    "# not a comment", "~root", "*", "{a,b}", "\\", "\\\\", 'a"b', "a'b", "a b", "  a  ", "\ta",
-    "é€😀", "\x0b\x0c\x1c\x1d\x85\u2028\u2029", "-n", "--help", "", "\x7f\x1b[31m", "%s%n", "a=b",
-    "EOF\n$(touch pwned)", "}; touch pwned; {", ");touch pwned;(",
+    "${x:=$(touch pwned)}",
+    "${!x}",
+    "${x@P}",
+    "$$",
+    "$?",
+    "$1",
+    "$@",
+    "$",
+    "a$",
+    "!!",
+    "!touch",
+    "# not a comment",
+    "~root",
+    "*",
+    "{a,b}",
+    "\\",
+    "\\\\",
+    'a"b',
+    "a'b",
+    "a b",
+    "  a  ",
+    "\ta",
+    "é€😀",
+    "\x0b\x0c\x1c\x1d\x85\u2028\u2029",
+    "-n",
+    "--help",
+    "",
+    "\x7f\x1b[31m",
+    "%s%n",
+    "a=b",
+    "EOF\n$(touch pwned)",
+    "}; touch pwned; {",
+    ");touch pwned;(",
 ]
 
 # No null: neither files nor environment can have it.  No lone surrogates: no text has them.
@@ -39,8 +80,13 @@ def _run(script: ScriptComposer, folder: Path, **env: str) -> bytes:
     script.write(path)
     checked = subprocess.run(["bash", "-n", str(path)], capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
-    done = subprocess.run([str(path)], capture_output=True, check=False, cwd=folder,
-                          env={"PATH": os.environ["PATH"], **env})
+    done = subprocess.run(
+        [str(path)],
+        capture_output=True,
+        check=False,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **env},
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert not (folder / "pwned").exists()
     return done.stdout
@@ -64,8 +110,9 @@ def test_hostile_values_arrive_intact(tmp_path: Path) -> None:
 @example(values=["a\\"])
 @example(values=["$$A"])
 @settings(max_examples=15, deadline=None)
-def test_any_value_arrives_intact(tmp_path_factory: pytest.TempPathFactory,
-                                  values: list[str]) -> None:
+def test_any_value_arrives_intact(
+    tmp_path_factory: pytest.TempPathFactory, values: list[str]
+) -> None:
     # $NAME and ${NAME} are meant to be expanded; they have a test of their own.
     values = [re.sub(r"\$+(?=[A-Za-z_{])", "", value) for value in values]
     out = _run(_printing(values), tmp_path_factory.mktemp("values"))
@@ -74,8 +121,9 @@ def test_any_value_arrives_intact(tmp_path_factory: pytest.TempPathFactory,
 
 @given(texts=st.lists(st.one_of(TEXT, SHELLISH), min_size=1, max_size=30))
 @settings(max_examples=15, deadline=None)
-def test_any_quoted_text_is_one_word(tmp_path_factory: pytest.TempPathFactory,
-                                     texts: list[str]) -> None:
+def test_any_quoted_text_is_one_word(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
     script = ScriptComposer()
     script.command("printf '%s\\0' " + " ".join(map(quote, texts)))
     out = _run(script, tmp_path_factory.mktemp("words"))
@@ -84,10 +132,15 @@ def test_any_quoted_text_is_one_word(tmp_path_factory: pytest.TempPathFactory,
 
 def test_names_of_variables_are_expanded_and_nothing_else(tmp_path: Path) -> None:
     script = _printing(["$HERE:${HERE}/x", "$HERE_NOT|${NOT}", "${HERE:-x}", "\\$HERE", "$1$HERE"])
-    out = _run(script, tmp_path, HERE="a b; `x` $(y) \"q\"")
-    here = "a b; `x` $(y) \"q\""
+    out = _run(script, tmp_path, HERE='a b; `x` $(y) "q"')
+    here = 'a b; `x` $(y) "q"'
     assert out.decode().split("\0")[:-1] == [
-        f"{here}:{here}/x", "|", "${HERE:-x}", f"\\{here}", f"$1{here}"]
+        f"{here}:{here}/x",
+        "|",
+        "${HERE:-x}",
+        f"\\{here}",
+        f"$1{here}",
+    ]
 
 
 def test_a_later_value_may_refer_to_an_earlier_one(tmp_path: Path) -> None:
@@ -106,8 +159,9 @@ def test_none_unsets_a_variable(tmp_path: Path) -> None:
     assert _run(script, tmp_path, GONE="here") == b"unset .\n"
 
 
-@pytest.mark.parametrize("name", [
-    "", "1A", "A B", "A=B", "A;touch pwned", "A\n", "\nA", "A-B", "é", "A[$(touch pwned)]"])
+@pytest.mark.parametrize(
+    "name", ["", "1A", "A B", "A=B", "A;touch pwned", "A\n", "\nA", "A-B", "é", "A[$(touch pwned)]"]
+)
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of an environment variable"):
         ScriptComposer().env_change({name: "x"})
@@ -175,7 +229,15 @@ def test_a_script_is_a_header_and_lines(tmp_path: Path) -> None:
     script.command("true")
     script.write(tmp_path / "script.sh")
     assert (tmp_path / "script.sh").read_text().splitlines() == [
-        "#!/bin/sh", "#BATCH -n 4", "", "# one", "# two", "#", "# three", "true"]
+        "#!/bin/sh",
+        "#BATCH -n 4",
+        "",
+        "# one",
+        "# two",
+        "#",
+        "# three",
+        "true",
+    ]
     assert script.get_lines()[0] == "#!/bin/sh"
     assert ScriptComposer().get_lines() == ["#!/bin/bash"]
     assert ScriptComposer(ScriptHeader(None)).get_lines() == ["#!/bin/bash"]

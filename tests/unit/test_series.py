@@ -118,6 +118,7 @@ def _folder(pav_cfg: PavConfig) -> Path:
 
 # ---------------------------------------------------------------------------- making and finding
 
+
 def test_a_series_has_numbered_tests(pav_cfg: PavConfig, fake: Fake) -> None:
     first = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     second = Series.create(pav_cfg, _suite(pav_cfg, THREE))
@@ -129,9 +130,9 @@ def test_a_series_has_numbered_tests(pav_cfg: PavConfig, fake: Fake) -> None:
 
 def test_a_series_is_found_again(pav_cfg: PavConfig, series: Series) -> None:
     found = Series.load(pav_cfg, "s1")
-    assert [(test.id, test.name, test.config, test.scheduler, test.series)
-            for test in found.tests] == [
-           (test.id, test.name, test.config, test.scheduler, "s1") for test in series.tests]
+    assert [
+        (test.id, test.name, test.config, test.scheduler, test.series) for test in found.tests
+    ] == [(test.id, test.name, test.config, test.scheduler, "s1") for test in series.tests]
     first, second = series.tests[0].job, found.tests[0].job
     assert first is not None
     assert second is not None
@@ -153,8 +154,9 @@ def test_a_new_number_is_above_all_others(pav_cfg: PavConfig, fake: Fake) -> Non
     assert Series.create(pav_cfg, _suite(pav_cfg, THREE)).id == "s9"
 
 
-@pytest.mark.parametrize("series_id", ["", "1", "s", "s0", "s01", "S1", "s1.1", "../s1", "s1\n",
-                                       "s-1", "s1/"])
+@pytest.mark.parametrize(
+    "series_id", ["", "1", "s", "s0", "s01", "S1", "s1.1", "../s1", "s1\n", "s-1", "s1/"]
+)
 def test_a_bad_id_is_an_error(pav_cfg: PavConfig, series: Series, series_id: str) -> None:
     with pytest.raises(TestRunError, match="is not a series id"):
         Series.load(pav_cfg, series_id)
@@ -194,13 +196,20 @@ for _ in range(5):
 """
 
 
-def test_processes_that_start_at_once_get_numbers_of_their_own(pav_cfg: PavConfig,
-                                                               tmp_path: Path) -> None:
+def test_processes_that_start_at_once_get_numbers_of_their_own(
+    pav_cfg: PavConfig, tmp_path: Path
+) -> None:
     suite = tmp_path / "suite.yaml"
     suite.write_text("a: {run: {cmds: [x]}}\nb: {run: {cmds: [x]}}\n")
-    makers = [subprocess.Popen(
-        [sys.executable, "-c", MAKER, str(pav_cfg.working_dir), str(suite)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKER, str(pav_cfg.working_dir), str(suite)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
     try:
         for maker in makers:
             assert maker.stdout is not None
@@ -220,8 +229,10 @@ def test_processes_that_start_at_once_get_numbers_of_their_own(pav_cfg: PavConfi
 
 # ------------------------------------------------------------------------------- half-made series
 
-def test_a_half_written_series_is_no_stumbling_block(pav_cfg: PavConfig, series: Series,
-                                                     fake: Fake) -> None:
+
+def test_a_half_written_series_is_no_stumbling_block(
+    pav_cfg: PavConfig, series: Series, fake: Fake
+) -> None:
     # Whoever made it was killed: no series.json, and a test folder without its record.
     (_folder(pav_cfg) / "s2" / "s2.1").mkdir(parents=True)
     (_folder(pav_cfg) / "s3").mkdir()
@@ -240,8 +251,9 @@ def test_no_series_at_all(pav_cfg: PavConfig, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"id": "s1"}', '{"tests": "many"}', "null"])
-def test_a_damaged_record_is_an_error_that_names_the_file(pav_cfg: PavConfig, series: Series,
-                                                          content: str) -> None:
+def test_a_damaged_record_is_an_error_that_names_the_file(
+    pav_cfg: PavConfig, series: Series, content: str
+) -> None:
     path = series.path / "series.json"
     path.write_text(content)
     with pytest.raises(TestRunError) as caught:
@@ -249,11 +261,20 @@ def test_a_damaged_record_is_an_error_that_names_the_file(pav_cfg: PavConfig, se
     assert str(path) in caught.value.pformat()
 
 
-@pytest.mark.parametrize("content", [
-    "", "[]", "{}", "null", '{"name": "a", "config": [], "created": 1, "deferred_paths": [], '
-    '"variables": {"format": 1, "values": {}, "sets": {}, "variables": {}}}'])
-def test_a_damaged_test_is_an_error_that_names_the_file(pav_cfg: PavConfig, series: Series,
-                                                        content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"name": "a", "config": [], "created": 1, "deferred_paths": [], '
+        '"variables": {"format": 1, "values": {}, "sets": {}, "variables": {}}}',
+    ],
+)
+def test_a_damaged_test_is_an_error_that_names_the_file(
+    pav_cfg: PavConfig, series: Series, content: str
+) -> None:
     path = series.tests[0].path / "test.json"
     path.write_text(content)
     with pytest.raises(TestRunError) as caught:
@@ -261,11 +282,12 @@ def test_a_damaged_test_is_an_error_that_names_the_file(pav_cfg: PavConfig, seri
     assert str(path) in caught.value.pformat()
 
 
-@pytest.mark.parametrize("module, name", [
-    (pavilion.test_run, "write_own_json"), (pavilion.series, "write_own_json")])
-def test_a_series_that_cannot_be_written_leaves_nothing(pav_cfg: PavConfig, fake: Fake,
-                                                        monkeypatch: pytest.MonkeyPatch,
-                                                        module: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    "module, name", [(pavilion.test_run, "write_own_json"), (pavilion.series, "write_own_json")]
+)
+def test_a_series_that_cannot_be_written_leaves_nothing(
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
     def full(path: Path, data: Any, sync: bool = False) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
@@ -277,8 +299,9 @@ def test_a_series_that_cannot_be_written_leaves_nothing(pav_cfg: PavConfig, fake
     assert list(_folder(pav_cfg).iterdir()) == []
 
 
-def test_an_interrupt_leaves_nothing(pav_cfg: PavConfig, fake: Fake,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_leaves_nothing(
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
@@ -298,6 +321,7 @@ def test_no_working_folder_is_an_error(pav_cfg: PavConfig, fake: Fake) -> None:
 
 # ------------------------------------------------------------------------------------- kicking off
 
+
 def test_tests_share_a_job_where_they_may(series: Series) -> None:
     jobs = [test.job for test in series.tests]
     assert jobs[0] is not None
@@ -313,8 +337,7 @@ def test_what_a_scheduler_refuses_has_a_final_state(pav_cfg: PavConfig, fake: Fa
     fake.refuse = True
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     errors = series.kick_off()
-    assert sorted(test.id for error in errors for test in error.tests) == [
-        "s1.1", "s1.2", "s1.3"]
+    assert sorted(test.id for error in errors for test in error.tests) == ["s1.1", "s1.2", "s1.3"]
     for test in series.tests:
         assert test.complete
         assert test.result == "ERROR"
@@ -324,6 +347,7 @@ def test_what_a_scheduler_refuses_has_a_final_state(pav_cfg: PavConfig, fake: Fa
 
 
 # ----------------------------------------------------------------------------------------- waiting
+
 
 def test_waiting_ends_with_the_last_test(pav_cfg: PavConfig, series: Series) -> None:
     seen: list[int] = []
@@ -345,19 +369,22 @@ def test_waiting_ends_when_its_time_is_up(pav_cfg: PavConfig, series: Series) ->
     assert not series.wait(timeout=0)
 
 
-def test_one_question_serves_a_job_that_waits(pav_cfg: PavConfig, fake: Fake, series: Series
-                                              ) -> None:
+def test_one_question_serves_a_job_that_waits(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     wait_for(pav_cfg, series.tests, timeout=0)
     fake.asked.clear()
     wait_for(pav_cfg, series.tests, timeout=0.01)
     assert sorted(set(fake.asked)) == sorted(
-        {test.job.name for test in series.tests if test.job is not None})
+        {test.job.name for test in series.tests if test.job is not None}
+    )
     assert len(fake.asked) == 2
 
 
 @pytest.mark.parametrize("state", [STATES.SCHED_ERROR, STATES.SCHED_CANCELLED])
-def test_a_job_that_is_over_ends_all_of_its_tests(pav_cfg: PavConfig, fake: Fake,
-                                                  series: Series, state: str) -> None:
+def test_a_job_that_is_over_ends_all_of_its_tests(
+    pav_cfg: PavConfig, fake: Fake, series: Series, state: str
+) -> None:
     fake.answer = TestStatusInfo(state, "The node burned down.")
     job = series.tests[0].job
     assert job is not None
@@ -370,19 +397,27 @@ def test_a_job_that_is_over_ends_all_of_its_tests(pav_cfg: PavConfig, fake: Fake
     assert "last words" in series.tests[0].status.current().note
 
 
-@pytest.mark.parametrize("answer", [
-    None, OSError("no answer"), SchedulerPluginError("no answer"),
-    TestStatusInfo(STATES.SCHED_WARNING, "no answer")])
-def test_a_scheduler_that_cannot_tell_ends_nothing(pav_cfg: PavConfig, fake: Fake,
-                                                   series: Series, answer: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        OSError("no answer"),
+        SchedulerPluginError("no answer"),
+        TestStatusInfo(STATES.SCHED_WARNING, "no answer"),
+    ],
+)
+def test_a_scheduler_that_cannot_tell_ends_nothing(
+    pav_cfg: PavConfig, fake: Fake, series: Series, answer: Any
+) -> None:
     fake.answer = answer
     assert not series.wait(timeout=0.1)
     assert current_status(pav_cfg, series.tests[0]).state == STATES.SCHED_WARNING
     assert {test.status.current().state for test in series.tests} == {STATES.SCHEDULED}
 
 
-def test_a_scheduler_that_is_gone_ends_nothing(pav_cfg: PavConfig, fake: Fake, series: Series
-                                               ) -> None:
+def test_a_scheduler_that_is_gone_ends_nothing(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     fake.deactivate()
     assert not series.wait(timeout=0.1)
     info = current_status(pav_cfg, series.tests[0])
@@ -390,8 +425,9 @@ def test_a_scheduler_that_is_gone_ends_nothing(pav_cfg: PavConfig, fake: Fake, s
     assert "fake" in info.note
 
 
-def test_the_tests_own_word_counts_once_it_runs(pav_cfg: PavConfig, fake: Fake, series: Series
-                                                ) -> None:
+def test_the_tests_own_word_counts_once_it_runs(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     test = series.tests[0]
     fake.answer = TestStatusInfo(STATES.SCHED_RUNNING, "On n1.")
     assert current_status(pav_cfg, test).state == STATES.SCHED_STARTUP
@@ -403,8 +439,9 @@ def test_the_tests_own_word_counts_once_it_runs(pav_cfg: PavConfig, fake: Fake, 
     assert current_status(pav_cfg, test).state == STATES.COMPLETE
 
 
-def test_a_job_that_waits_again_is_shown_as_waiting(pav_cfg: PavConfig, fake: Fake,
-                                                    series: Series) -> None:
+def test_a_job_that_waits_again_is_shown_as_waiting(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     """As after a requeue or a preemption."""
     test = series.tests[0]
     test.status.set(STATES.RUNNING, "Running.")
@@ -421,7 +458,8 @@ def test_a_job_that_waits_again_is_shown_as_waiting(pav_cfg: PavConfig, fake: Fa
 
 
 def test_a_started_test_about_whose_job_nobody_can_be_asked_says_so(
-        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     test = series.tests[0]
     test.status.set(STATES.RUNNING, "Running since noon.")
     fake.answer = SchedulerPluginError("The controller does not answer.")
@@ -438,11 +476,14 @@ def test_a_test_without_a_job_tells_its_own_state(pav_cfg: PavConfig, fake: Fake
 
 # -------------------------------------------------------------------------------------- cancelling
 
-def test_a_job_is_cancelled_with_its_last_test(pav_cfg: PavConfig, fake: Fake, series: Series
-                                               ) -> None:
+
+def test_a_job_is_cancelled_with_its_last_test(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     first, second, _ = series.tests
     assert [text for _, text, _ in cancel_tests(pav_cfg, [first], "Enough.")] == [
-        "cancelled; its job goes on for s1.2"]
+        "cancelled; its job goes on for s1.2"
+    ]
     assert fake.cancelled == []
     assert first.status.current().state == STATES.CANCELLED
     assert first.status.current().note == "Enough."
@@ -451,11 +492,15 @@ def test_a_job_is_cancelled_with_its_last_test(pav_cfg: PavConfig, fake: Fake, s
     assert fake.cancelled == [second.job.name]
 
 
-def test_a_series_is_cancelled_with_one_call_per_job(pav_cfg: PavConfig, fake: Fake,
-                                                     series: Series) -> None:
+def test_a_series_is_cancelled_with_one_call_per_job(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     outcomes = cancel_tests(pav_cfg, series.tests, "Enough.")
     assert [(test.id, text) for test, text, _ in outcomes] == [
-        ("s1.1", "cancelled"), ("s1.2", "cancelled"), ("s1.3", "cancelled")]
+        ("s1.1", "cancelled"),
+        ("s1.2", "cancelled"),
+        ("s1.3", "cancelled"),
+    ]
     assert len(fake.cancelled) == len(set(fake.cancelled)) == 2
     assert all(test.result == "ERROR" for test in series.tests)
 
@@ -469,23 +514,37 @@ def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: S
     assert test.result == "PASS"
 
 
-def test_what_has_ended_without_the_mark_is_not_cancelled(pav_cfg: PavConfig, fake: Fake,
-                                                         series: Series) -> None:
+def test_what_has_ended_without_the_mark_is_not_cancelled(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     first, second, third = series.tests
     first.save_results({"result": "PASS", "note": "By itself."})
     second.status.set(STATES.SCHED_ERROR, "The node burned down.")
     third.status.set(STATES.CANCELLED, "By a user.")
     assert [outcome.text for outcome in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
-        "already over (PASS)", "already over (ERROR)", "already cancelled"]
+        "already over (PASS)",
+        "already over (ERROR)",
+        "already cancelled",
+    ]
     assert [test.status.current().state for test in series.tests] == [
-        STATES.COMPLETE, STATES.SCHED_ERROR, STATES.CANCELLED]
+        STATES.COMPLETE,
+        STATES.SCHED_ERROR,
+        STATES.CANCELLED,
+    ]
     assert all(test.complete for test in series.tests)
 
 
-@pytest.mark.parametrize("answer", ["permission denied", RuntimeError("permission denied"),
-                                    SchedulerPluginError("permission denied")])
-def test_a_job_that_cannot_be_cancelled_is_told(pav_cfg: PavConfig, fake: Fake, series: Series,
-                                                answer: Any) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "permission denied",
+        RuntimeError("permission denied"),
+        SchedulerPluginError("permission denied"),
+    ],
+)
+def test_a_job_that_cannot_be_cancelled_is_told(
+    pav_cfg: PavConfig, fake: Fake, series: Series, answer: Any
+) -> None:
     fake.cancel_answer = answer
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
     assert outcome.failed and "may go on" in outcome.text
@@ -493,8 +552,9 @@ def test_a_job_that_cannot_be_cancelled_is_told(pav_cfg: PavConfig, fake: Fake, 
     assert series.tests[2].complete
 
 
-def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavConfig,
-                                                                  series: Series) -> None:
+def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(
+    pav_cfg: PavConfig, series: Series
+) -> None:
     first, second, third = series.tests
     first.status.path.unlink()
     first.status.path.mkdir()
@@ -507,14 +567,23 @@ def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(pav_cfg: PavCo
     assert outcomes[1][1] == "cancelled"
 
 
-@pytest.mark.parametrize(("answer", "told"), [
-    (TestStatusInfo(STATES.SCHEDULED, "Job 7 waits."), "still shows it: Job 7 waits."),
-    (TestStatusInfo(STATES.SCHED_WARNING, "No answer."), "cannot be seen: No answer."),
-    (None, "cannot be seen"), (OSError("no route"), "cannot be seen"),
-])
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (TestStatusInfo(STATES.SCHEDULED, "Job 7 waits."), "still shows it: Job 7 waits."),
+        (TestStatusInfo(STATES.SCHED_WARNING, "No answer."), "cannot be seen: No answer."),
+        (None, "cannot be seen"),
+        (OSError("no route"), "cannot be seen"),
+    ],
+)
 def test_a_cancel_that_is_not_seen_to_be_true_is_not_believed(
-        pav_cfg: PavConfig, fake: Fake, series: Series, answer: Any, told: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig,
+    fake: Fake,
+    series: Series,
+    answer: Any,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(fake, "CONFIRM_CANCEL", 0.2)
     fake.keeps_jobs, fake.answer = True, answer
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
@@ -522,8 +591,9 @@ def test_a_cancel_that_is_not_seen_to_be_true_is_not_believed(
     assert "accepted the cancel" in outcome.text
 
 
-def test_a_job_that_is_stuck_in_its_queue_can_be_cancelled(pav_cfg: PavConfig, fake: Fake,
-                                                           series: Series) -> None:
+def test_a_job_that_is_stuck_in_its_queue_can_be_cancelled(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     """Its test has ended because of it, as with Grid Engine's Eqw."""
     test = series.tests[2]
     fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "Job 7 is in an error state.")
@@ -538,7 +608,8 @@ def test_a_job_that_is_stuck_in_its_queue_can_be_cancelled(pav_cfg: PavConfig, f
 
 
 def test_a_job_that_no_one_can_look_for_is_not_called_cancelled(
-        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     """Its record is lost, and the plugin has no way to find it."""
     test = series.tests[2]
     assert test.job is not None
@@ -550,7 +621,8 @@ def test_a_job_that_no_one_can_look_for_is_not_called_cancelled(
 
 @pytest.mark.parametrize("state", [STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_WARNING])
 def test_a_job_that_is_there_after_a_failed_kickoff_is_kept(
-        pav_cfg: PavConfig, fake: Fake, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Fake, "_recover_identity", lambda self, job: JobInfo(id="by its mark"))
     fake.refuse, fake.answer = True, TestStatusInfo(state, "There it is.")
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
@@ -565,8 +637,13 @@ def test_a_job_that_is_there_after_a_failed_kickoff_is_kept(
 
 
 @pytest.mark.parametrize("starter_lives", [True, False])
-def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, starter_lives: bool,
-                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_without_a_record(
+    pav_cfg: PavConfig,
+    fake: Fake,
+    series: Series,
+    starter_lives: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It is on its way; or it is found by the mark that its starter left."""
     test = series.tests[2]
     assert test.job is not None
@@ -598,12 +675,16 @@ def test_a_job_without_a_record(pav_cfg: PavConfig, fake: Fake, series: Series, 
 def test_a_test_without_a_job_is_just_cancelled(pav_cfg: PavConfig, fake: Fake) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     assert [text for _, text, _ in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
-        "cancelled"] * 3
+        "cancelled"
+    ] * 3
     assert fake.cancelled == []
 
 
-def test_a_cancel_that_failed_may_be_repeated(pav_cfg: PavConfig, fake: Fake, series: Series,
-                                              ) -> None:
+def test_a_cancel_that_failed_may_be_repeated(
+    pav_cfg: PavConfig,
+    fake: Fake,
+    series: Series,
+) -> None:
     fake.cancel_answer = "the scheduler is down"
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
     assert outcome.failed
@@ -649,7 +730,8 @@ def _age(seconds: float, *paths: Path) -> None:
 
 
 def test_a_starter_on_another_host_counts_as_gone_without_a_sign_of_life(
-        pav_cfg: PavConfig, fake: Fake) -> None:
+    pav_cfg: PavConfig, fake: Fake
+) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     _move_starter(series, host="elsewhere")
     test = series.tests[0]
@@ -664,8 +746,9 @@ def test_a_starter_on_another_host_counts_as_gone_without_a_sign_of_life(
     assert wait_for(pav_cfg, series.tests, timeout=10)
 
 
-def test_the_file_servers_clock_decides(pav_cfg: PavConfig, fake: Fake,
-                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_servers_clock_decides(
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     _move_starter(series, host="elsewhere")
     # This host's clock is an hour ahead.
@@ -685,7 +768,8 @@ def test_a_starter_of_an_earlier_version_gives_no_signs(pav_cfg: PavConfig, fake
 
 
 def test_signs_of_life_are_given_while_tests_are_handed_over(
-        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pavilion.starter.BEAT", 0.01)
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     sign = series.path / STARTING_FN
@@ -702,7 +786,8 @@ def test_signs_of_life_are_given_while_tests_are_handed_over(
 
 
 def test_a_job_whose_starter_left_no_mark_was_never_handed_over(
-        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed between making the job's directory and submitting it."""
     test = series.tests[2]
     assert test.job is not None
@@ -719,7 +804,8 @@ def test_a_job_whose_starter_left_no_mark_was_never_handed_over(
 
 
 def test_a_starter_that_is_done_hands_nothing_over_any_more(
-        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     starter = Starter.load(series.path)
     assert starter is not None and starter.is_here and starter.gone(series.path)
     test = series.tests[2]
@@ -731,9 +817,11 @@ def test_a_starter_that_is_done_hands_nothing_over_any_more(
 
 # ------------------------------------------------------------------------- interrupted, hanging
 
+
 @pytest.mark.parametrize("leaves_mark", [True, False])
 def test_an_interrupt_inside_a_kickoff_leaves_no_test_without_an_end_or_a_job(
-        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch, leaves_mark: bool) -> None:
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch, leaves_mark: bool
+) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
 
     def interrupt(job: Job) -> None:
@@ -754,7 +842,8 @@ def test_an_interrupt_inside_a_kickoff_leaves_no_test_without_an_end_or_a_job(
 
 
 def test_a_job_whose_starter_was_killed_is_found_by_its_mark(
-        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = series.tests[2]
     assert test.job is not None
     (test.job.path / test.job.INFO_FN).unlink()
@@ -765,7 +854,8 @@ def test_a_job_whose_starter_was_killed_is_found_by_its_mark(
 
 
 def test_a_scheduler_that_hangs_keeps_nobody_from_giving_up(
-        pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     hung, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -778,14 +868,16 @@ def test_a_scheduler_that_hangs_keeps_nobody_from_giving_up(
         assert not wait_for(pav_cfg, series.tests, timeout=0.5)
         assert hung.is_set() and time.monotonic() - began < 10
         assert [(call.scheduler, call.method) for call in calls_at_work()] == [
-            ("fake", "_job_status")]
+            ("fake", "_job_status")
+        ]
     finally:
         go_on.set()
     until(lambda: not calls_at_work(), "its end")
 
 
-def test_what_goes_wrong_in_asking_is_not_swallowed(pav_cfg: PavConfig, series: Series,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_goes_wrong_in_asking_is_not_swallowed(
+    pav_cfg: PavConfig, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("a bug of ours")
 
@@ -796,8 +888,10 @@ def test_what_goes_wrong_in_asking_is_not_swallowed(pav_cfg: PavConfig, series: 
 
 # ------------------------------------------------------------------ ends that stand, or cannot be
 
-def test_a_result_without_a_last_state_is_the_end(pav_cfg: PavConfig, fake: Fake, series: Series
-                                                  ) -> None:
+
+def test_a_result_without_a_last_state_is_the_end(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
     """It was stopped between two writes."""
     first, second, third = series.tests
     for test, result in ((first, "PASS"), (second, "FAIL"), (third, "nonsense")):
@@ -806,24 +900,33 @@ def test_a_result_without_a_last_state_is_the_end(pav_cfg: PavConfig, fake: Fake
     fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The job is over.")
     assert series.wait(timeout=30)
     assert [(test.result, test.status.current().state) for test in (first, second)] == [
-        ("PASS", STATES.COMPLETE), ("FAIL", STATES.COMPLETE)]
+        ("PASS", STATES.COMPLETE),
+        ("FAIL", STATES.COMPLETE),
+    ]
     assert first.status.current().note == "PASS: By itself."
     assert third.status.current().state == STATES.SCHED_ERROR
 
 
 def test_an_end_that_cannot_be_recorded_is_told_and_written_once(
-        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(self: TestRun) -> None:
-        raise TestRunError(f"The end of test {self.id} cannot be recorded",
-                           prior_error=OSError(28, "No inodes left"))
+        raise TestRunError(
+            f"The end of test {self.id} cannot be recorded",
+            prior_error=OSError(28, "No inodes left"),
+        )
 
     monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
     fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The node burned down.")
     heard: dict[str, TestStatusInfo] = {}
     with monkeypatch.context() as patch:
         patch.setattr(TestRun, "set_run_complete", full)
-        assert wait_for(pav_cfg, series.tests, timeout=30,
-                        hear=lambda test, status: heard.update({test.id: status}))
+        assert wait_for(
+            pav_cfg,
+            series.tests,
+            timeout=30,
+            hear=lambda test, status: heard.update({test.id: status}),
+        )
         status = current_status(pav_cfg, series.tests[0])
     assert isinstance(status, LastWord) and status.is_end
     assert "burned down" in status.note and "could not be recorded" in status.note
@@ -840,7 +943,8 @@ def test_an_end_that_cannot_be_recorded_is_told_and_written_once(
 
 
 def test_a_forgotten_test_whose_end_cannot_be_recorded(
-        pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     series = Series.create(pav_cfg, _suite(pav_cfg, THREE))
     _move_starter(series, start_time=1)
 
@@ -857,8 +961,9 @@ def test_a_forgotten_test_whose_end_cannot_be_recorded(
 
 
 @pytest.mark.parametrize("what", ["test", "job"])
-def test_files_that_are_gone_end_the_waiting(pav_cfg: PavConfig, fake: Fake, series: Series,
-                                             monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_files_that_are_gone_end_the_waiting(
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
     test = series.tests[2]
     assert test.job is not None
@@ -876,14 +981,16 @@ def test_files_that_are_gone_end_the_waiting(pav_cfg: PavConfig, fake: Fake, ser
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_the_end_of_a_colleagues_test_is_told_and_ends_the_waiting(
-        pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+    pav_cfg: PavConfig, fake: Fake, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pavilion.waiting.LAST_WORD", 0.2)
     fake.answer = TestStatusInfo(STATES.SCHED_ERROR, "The node burned down.")
     for test in series.tests:
         os.chown(test.path, 12345, 12345)
     heard: list[TestStatusInfo] = []
-    assert wait_for(pav_cfg, series.tests, timeout=30,
-                    hear=lambda test, status: heard.append(status))
+    assert wait_for(
+        pav_cfg, series.tests, timeout=30, hear=lambda test, status: heard.append(status)
+    )
     assert all(isinstance(status, LastWord) and status.is_end for status in heard)
     assert "burned down" in heard[0].note and "belongs to another user" in heard[0].note
     assert [test.complete for test in series.tests] == [False] * 3

@@ -24,15 +24,26 @@ def status(tmp_path: Path) -> StatusFile:
 
 # ---------------------------------------------------------------------------------- the states
 
+
 def test_a_state_is_its_own_name() -> None:
     for name in STATES.list():
         assert getattr(STATES, name) == name
         assert STATES.help(name).endswith(".")
 
 
-@pytest.mark.parametrize("name", [
-    "SCHEDULED", "SCHED_ERROR", "SCHED_CANCELLED", "SCHED_STARTUP", "SCHED_RUNNING",
-    "SCHED_WARNING", "RUNNING", "COMPLETE"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SCHEDULED",
+        "SCHED_ERROR",
+        "SCHED_CANCELLED",
+        "SCHED_STARTUP",
+        "SCHED_RUNNING",
+        "SCHED_WARNING",
+        "RUNNING",
+        "COMPLETE",
+    ],
+)
 def test_states_that_plugins_and_core_use_are_there(name: str) -> None:
     assert name in STATES.list()
 
@@ -49,13 +60,17 @@ def test_a_status_has_state_note_and_time() -> None:
     info = TestStatusInfo(STATES.SCHEDULED, "Waits.")
     assert before <= info.when <= time.time()
     assert TestStatusInfo("SCHEDULED", "Waits.", 12).as_dict() == {
-        "state": "SCHEDULED", "note": "Waits.", "when": 12.0}
+        "state": "SCHEDULED",
+        "note": "Waits.",
+        "when": 12.0,
+    }
     assert info == TestStatusInfo("SCHEDULED", "Waits.", info.when)
     assert info != TestStatusInfo("RUNNING", "Waits.", info.when)
     assert info != "SCHEDULED"
 
 
 # --------------------------------------------------------------------------- writing and reading
+
 
 def test_what_set_returns_is_what_current_reads(status: StatusFile) -> None:
     first = status.set(STATES.CREATED, "Made.")
@@ -105,21 +120,31 @@ def test_an_unknown_state_is_recorded_as_invalid_with_its_name(status: StatusFil
 
 @given(notes=st.lists(st.tuples(KNOWN, st.text(max_size=80)), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_any_note_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory,
-                                       notes: list[tuple[str, str]]) -> None:
+def test_any_note_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, notes: list[tuple[str, str]]
+) -> None:
     status = StatusFile(tmp_path_factory.mktemp("notes") / "status")
     for state, note in notes:
         status.set(state, note)
     # What UTF-8 does not have is written as an escape.
-    readable = [(state, note.encode("utf-8", "backslashreplace").decode())
-                for state, note in notes]
+    readable = [(state, note.encode("utf-8", "backslashreplace").decode()) for state, note in notes]
     assert [(info.state, info.note) for info in status.history()] == readable
     assert status.path.read_bytes().count(b"\n") == len(notes)
 
 
-@pytest.mark.parametrize("note", [
-    "two\nlines", "cr\r\nlf", "a \\n that is text", "ends in \\", "\\\\n", "", " ",
-    "tab\tand \x0b\x0c\x1c\x85\u2028 are no newlines"])
+@pytest.mark.parametrize(
+    "note",
+    [
+        "two\nlines",
+        "cr\r\nlf",
+        "a \\n that is text",
+        "ends in \\",
+        "\\\\n",
+        "",
+        " ",
+        "tab\tand \x0b\x0c\x1c\x85\u2028 are no newlines",
+    ],
+)
 def test_notes_with_newlines_stay_on_one_line(status: StatusFile, note: str) -> None:
     status.set(STATES.RUNNING, note)
     status.set(STATES.COMPLETE, "end")
@@ -129,10 +154,12 @@ def test_notes_with_newlines_stay_on_one_line(status: StatusFile, note: str) -> 
 
 # --------------------------------------------------------------------------------- long notes
 
+
 @pytest.mark.parametrize("char", ["x", "é", "€", "😀"])
 @pytest.mark.parametrize("offset", range(4))
-def test_a_long_note_is_cut_at_a_whole_character(status: StatusFile, char: str,
-                                                 offset: int) -> None:
+def test_a_long_note_is_cut_at_a_whole_character(
+    status: StatusFile, char: str, offset: int
+) -> None:
     note = "a" * offset + char * 5000
     info = status.set(STATES.RUNNING, note)
     line = status.path.read_bytes()
@@ -163,6 +190,7 @@ def test_a_cut_does_not_leave_half_an_escape(status: StatusFile, offset: int) ->
 
 # ------------------------------------------------------------------------------ damaged files
 
+
 def test_a_torn_last_line_does_not_count(status: StatusFile) -> None:
     good = status.set(STATES.SCHEDULED, "Waits.")
     with status.path.open("ab") as file:
@@ -182,9 +210,18 @@ def test_a_torn_line_does_not_swallow_the_next_one(status: StatusFile) -> None:
     assert history[-1] == last
 
 
-@pytest.mark.parametrize("line", [
-    b"", b"nonsense", b"not-a-time RUNNING x", b"1700000000.0", b"1700000000.0 HAPPY x",
-    b"\xff\xfe\x00", b"\0" * 100])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"nonsense",
+        b"not-a-time RUNNING x",
+        b"1700000000.0",
+        b"1700000000.0 HAPPY x",
+        b"\xff\xfe\x00",
+        b"\0" * 100,
+    ],
+)
 def test_lines_that_are_not_ours_are_left_out(status: StatusFile, line: bytes) -> None:
     first = status.set(STATES.SCHEDULED, "Waits.")
     with status.path.open("ab") as file:
@@ -224,9 +261,15 @@ for number in range(150):
 
 
 def test_several_writers_do_not_tear_each_others_lines(status: StatusFile) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(status.path), f"w{number}"],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-               for number in range(4)]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(status.path), f"w{number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
     try:
         for writer in writers:
             assert writer.stdout is not None

@@ -45,6 +45,7 @@ def _config(folder: Path, text: str, test: str = "a", *overrides: str) -> dict[s
 
 # ------------------------------------------------------------------------------------ good suites
 
+
 def test_a_test_is_complete_with_defaults(folder: Path) -> None:
     file = _suite(folder, "a: {run: {cmds: [echo a]}}\nb:\n")
     tests = load_suite(file)
@@ -54,14 +55,20 @@ def test_a_test_is_complete_with_defaults(folder: Path) -> None:
     config = test.config
     assert config["scheduler"] == "raw"
     assert config["chunk"] == "any"
-    assert config["run"] == {"env": {}, "cmds": ["echo a"], "timeout": None,
-                             "shebang": "#!/bin/bash"}
+    assert config["run"] == {
+        "env": {},
+        "cmds": ["echo a"],
+        "timeout": None,
+        "shebang": "#!/bin/bash",
+    }
     assert config["permute_on"] == []
     assert tests["b"].config["run"]["cmds"] == []
 
 
 def test_values_are_text_as_they_were_typed(folder: Path) -> None:
-    config = _config(folder, """
+    config = _config(
+        folder,
+        """
         a:
           variables:
             number: 007
@@ -72,10 +79,14 @@ def test_values_are_text_as_they_were_typed(folder: Path) -> None:
           run:
             env: {A: 1, B: , C: true}
             cmds: echo one command needs no list
-        """)
+        """,
+    )
     assert config["variables"] == {
-        "number": "007", "list": ["1.50", "yes", "1e3", None],
-        "map": {"key": "0x1F", "other": "12:30"}, "maps": [{"k": "1"}, {"k": "2"}]}
+        "number": "007",
+        "list": ["1.50", "yes", "1e3", None],
+        "map": {"key": "0x1F", "other": "12:30"},
+        "maps": [{"k": "1"}, {"k": "2"}],
+    }
     assert config["schedule"]["nodes"] == "4"
     assert config["schedule"]["share_allocation"] == "false"
     assert config["run"]["env"] == {"A": "1", "B": None, "C": "true"}
@@ -128,17 +139,27 @@ def test_a_plus_adds_to_an_inherited_list(folder: Path) -> None:
     assert tests["_base"].config["variables"]["names"] == ["x"]
 
 
-@pytest.mark.parametrize("parent, added, merged", [
-    ("one", "two", ["one", "two"]), ("[]", "[x, y]", ["x", "y"]), ("", "x", ["x"]),
-    ("{k: 1}", "[{k: 2}, {k: 3}]", [{"k": "1"}, {"k": "2"}, {"k": "3"}])])
-def test_a_plus_adds_to_a_variable_of_any_shape(folder: Path, parent: str, added: str,
-                                                merged: list[Any]) -> None:
-    config = _config(folder, f"""
+@pytest.mark.parametrize(
+    "parent, added, merged",
+    [
+        ("one", "two", ["one", "two"]),
+        ("[]", "[x, y]", ["x", "y"]),
+        ("", "x", ["x"]),
+        ("{k: 1}", "[{k: 2}, {k: 3}]", [{"k": "1"}, {"k": "2"}, {"k": "3"}]),
+    ],
+)
+def test_a_plus_adds_to_a_variable_of_any_shape(
+    folder: Path, parent: str, added: str, merged: list[Any]
+) -> None:
+    config = _config(
+        folder,
+        f"""
         base: {{variables: {{v: {parent}}}}}
         a:
           inherits_from: base
           variables: {{v+: {added}}}
-        """)
+        """,
+    )
     assert config["variables"]["v"] == merged
 
 
@@ -160,10 +181,13 @@ def test_a_plus_without_anything_inherited_is_a_list(folder: Path) -> None:
     assert _config(folder, "a: {run: {cmds+: [one]}}")["run"]["cmds"] == ["one"]
 
 
-@pytest.mark.parametrize("text, circle", [
-    ("a: {inherits_from: a}", "a -> a"),
-    ("a: {inherits_from: b}\nb: {inherits_from: c}\nc: {inherits_from: a}", "a -> b -> c -> a"),
-])
+@pytest.mark.parametrize(
+    "text, circle",
+    [
+        ("a: {inherits_from: a}", "a -> a"),
+        ("a: {inherits_from: b}\nb: {inherits_from: c}\nc: {inherits_from: a}", "a -> b -> c -> a"),
+    ],
+)
 def test_a_circle_is_an_error_that_shows_it(folder: Path, text: str, circle: str) -> None:
     file = _suite(folder, text)
     message = _error(file)
@@ -172,12 +196,15 @@ def test_a_circle_is_an_error_that_shows_it(folder: Path, text: str, circle: str
 
 
 def test_a_common_ancestor_is_no_circle(folder: Path) -> None:
-    config = _config(folder, """
+    config = _config(
+        folder,
+        """
         root: {run: {cmds: [root]}}
         left: {inherits_from: root}
         right: {inherits_from: root}
         a: {inherits_from: [left, right]}
-        """)
+        """,
+    )
     assert config["run"]["cmds"] == ["root"]
 
 
@@ -190,30 +217,34 @@ def test_an_unknown_parent_gets_its_near_match(folder: Path) -> None:
 
 # ----------------------------------------------------------------------------------- bad suites
 
-@pytest.mark.parametrize("text, parts", [
-    ("a:\n  run:\n    comds: [x]", [":3", "a.run.comds", "'cmds'"]),
-    ("a:\n  schedul:\n    nodes: 1", [":2", "schedul", "'schedule'"]),
-    ("a:\n  run: {}\n  schedule:\n    node: 1", [":4", "schedule.node", "'nodes'"]),
-    ("a:\n  schedule:\n    raw:\n      concurent: 1", [":4", "concurent", "'concurrent'"]),
-    ("a:\n  schedule:\n    rwa: {concurrent: 1}", [":3", "rwa", "'raw'"]),
-    ("a:\n  run: {}\n  run: {}", [":3", "run"]),
-    ("a: {}\nb: {}\na: {}", [":3", "a"]),
-    ("a:\n  run:\n    env: {A: 1, A: 2}", [":3", "A"]),
-    ("a:\n  run:\n    cmds: {x: y}", [":3", "a.run.cmds"]),
-    ("a:\n  run:\n    cmds: [[x]]", [":3", "a.run.cmds"]),
-    ("a:\n  run: [x]", [":2", "a.run"]),
-    ("a:\n  run:\n    env:\n      1X: y", [":4", "1X", "not starting with a digit"]),
-    ("a:\n  run:\n    env:\n      A-B: y", [":4", "A-B"]),
-    ("a:\n  variables:\n    x: [[1]]", [":3", "variables.x"]),
-    ("a:\n  variables:\n    1x: 1", [":3", "1x", "starting with a letter"]),
-    ("a b: {}", [":1", "a b", "the name of a test"]),
-    ("1: {}", [":1"]),
-    ("a: text", [":1", "a"]),
-    ("- a", []),
-    ("a: {run: {cmds: [x}}", [":1"]),
-    ("a: !!python/object/apply:os.system [exit]", [":1"]),
-    ("a: &x {run: *y}", [":1"]),
-])
+
+@pytest.mark.parametrize(
+    "text, parts",
+    [
+        ("a:\n  run:\n    comds: [x]", [":3", "a.run.comds", "'cmds'"]),
+        ("a:\n  schedul:\n    nodes: 1", [":2", "schedul", "'schedule'"]),
+        ("a:\n  run: {}\n  schedule:\n    node: 1", [":4", "schedule.node", "'nodes'"]),
+        ("a:\n  schedule:\n    raw:\n      concurent: 1", [":4", "concurent", "'concurrent'"]),
+        ("a:\n  schedule:\n    rwa: {concurrent: 1}", [":3", "rwa", "'raw'"]),
+        ("a:\n  run: {}\n  run: {}", [":3", "run"]),
+        ("a: {}\nb: {}\na: {}", [":3", "a"]),
+        ("a:\n  run:\n    env: {A: 1, A: 2}", [":3", "A"]),
+        ("a:\n  run:\n    cmds: {x: y}", [":3", "a.run.cmds"]),
+        ("a:\n  run:\n    cmds: [[x]]", [":3", "a.run.cmds"]),
+        ("a:\n  run: [x]", [":2", "a.run"]),
+        ("a:\n  run:\n    env:\n      1X: y", [":4", "1X", "not starting with a digit"]),
+        ("a:\n  run:\n    env:\n      A-B: y", [":4", "A-B"]),
+        ("a:\n  variables:\n    x: [[1]]", [":3", "variables.x"]),
+        ("a:\n  variables:\n    1x: 1", [":3", "1x", "starting with a letter"]),
+        ("a b: {}", [":1", "a b", "the name of a test"]),
+        ("1: {}", [":1"]),
+        ("a: text", [":1", "a"]),
+        ("- a", []),
+        ("a: {run: {cmds: [x}}", [":1"]),
+        ("a: !!python/object/apply:os.system [exit]", [":1"]),
+        ("a: &x {run: *y}", [":1"]),
+    ],
+)
 def test_mistakes_name_file_line_and_key(folder: Path, text: str, parts: list[str]) -> None:
     file = _suite(folder, text)
     message = _error(file)
@@ -249,13 +280,16 @@ def test_a_suite_that_cannot_be_read_is_an_error(folder: Path, make: str) -> Non
 
 
 def test_sections_of_schedulers_that_are_not_loaded_pass(folder: Path) -> None:
-    config = _config(folder, """
+    config = _config(
+        folder,
+        """
         a:
           schedule:
             nodes: 2
             flux: {queue: [{anything: goes}]}
             raw: {concurrent: 3}
-        """)
+        """,
+    )
     assert "flux" not in config["schedule"]
     assert config["schedule"]["raw"] == {"concurrent": "3"}
 
@@ -266,13 +300,19 @@ def test_a_foreign_section_must_be_a_section(folder: Path) -> None:
 
 def _lines(message: str) -> list[tuple[int, str]]:
     """The lines and keys of the problems that a message reports."""
-    return [(int(line), key) for line, key in
-            re.findall(r"^  \S+\.yaml:(\d+): (?:column \d+: )?([\w.+?-]+(?:\[\d+\])?)", message,
-                       re.MULTILINE)]
+    return [
+        (int(line), key)
+        for line, key in re.findall(
+            r"^  \S+\.yaml:(\d+): (?:column \d+: )?([\w.+?-]+(?:\[\d+\])?)", message, re.MULTILINE
+        )
+    ]
 
 
 def test_all_problems_of_a_file_are_reported_at_once(folder: Path) -> None:
-    message = _error(_suite(folder, """
+    message = _error(
+        _suite(
+            folder,
+            """
         _base:
           run:
             comds: [x]
@@ -293,14 +333,29 @@ def test_all_problems_of_a_file_are_reported_at_once(folder: Path) -> None:
         e: text
         f: {inherits_from: g}
         g: {inherits_from: f}
-        """))
+        """,
+        )
+    )
     assert "17 problems were found" in message
     assert _lines(message) == [
-        (4, "_base.run.comds"), (5, "_base.schedule.node"), (7, "a.inherits_from"),
-        (8, "a.schedul"), (9, "a.run"), (11, "b.summary"), (12, "b.variables.1x"),
-        (12, "b.variables.y[1]"), (12, "b.variables.z.k"), (14, "b.run.env.A-B"),
-        (14, "b.run.env.C"), (15, "b.run.timeout+"), (16, "b.run.cmds[1]"), (17, "the"),
-        (18, "c"), (19, "e"), (20, "f.inherits_from")]
+        (4, "_base.run.comds"),
+        (5, "_base.schedule.node"),
+        (7, "a.inherits_from"),
+        (8, "a.schedul"),
+        (9, "a.run"),
+        (11, "b.summary"),
+        (12, "b.variables.1x"),
+        (12, "b.variables.y[1]"),
+        (12, "b.variables.z.k"),
+        (14, "b.run.env.A-B"),
+        (14, "b.run.env.C"),
+        (15, "b.run.timeout+"),
+        (16, "b.run.cmds[1]"),
+        (17, "the"),
+        (18, "c"),
+        (19, "e"),
+        (20, "f.inherits_from"),
+    ]
 
 
 def test_of_very_many_problems_the_first_are_shown_and_the_others_counted(folder: Path) -> None:
@@ -312,7 +367,10 @@ def test_of_very_many_problems_the_first_are_shown_and_the_others_counted(folder
 
 def test_what_is_wrong_is_told_where_it_stands(folder: Path) -> None:
     """In another line than its key, or at an anchor."""
-    message = _error(_suite(folder, """
+    message = _error(
+        _suite(
+            folder,
+            """
         x:
           variables: {ok: &list [[1]]}
           summary:
@@ -322,9 +380,16 @@ def test_what_is_wrong_is_told_where_it_stands(folder: Path) -> None:
             v: *list
           doc: &d {b: c}
         c: {doc: *d}
-        """))
-    assert _lines(message) == [(3, "x.variables.ok[0]"), (3, "a.variables.v[0]"),
-                               (4, "x.summary"), (9, "a.doc"), (9, "c.doc")]
+        """,
+        )
+    )
+    assert _lines(message) == [
+        (3, "x.variables.ok[0]"),
+        (3, "a.variables.v[0]"),
+        (4, "x.summary"),
+        (9, "a.doc"),
+        (9, "c.doc"),
+    ]
 
 
 @pytest.mark.parametrize("key", INSTEAD)
@@ -344,7 +409,10 @@ def test_default_values_are_refused_as_something_that_pavilion_has(folder: Path)
 
 
 def test_what_pavilion_has_elsewhere_is_taken_from_there(folder: Path) -> None:
-    tests = load_suite(_suite(folder, """
+    tests = load_suite(
+        _suite(
+            folder,
+            """
         a: {shebang: '#!/bin/sh', run: {concurrent: 3, cmds: [x]}}
         b: {inherits_from: a}
         c: {inherits_from: a, run: {shebang: '#!/bin/ksh'}, concurrent: 4}
@@ -352,31 +420,44 @@ def test_what_pavilion_has_elsewhere_is_taken_from_there(folder: Path) -> None:
         e: {inherits_from: d, shebang: }
         f: {shebang: '#!/bin/sh'}
         g: {inherits_from: a, run: , shebang: '#!/bin/csh'}
-        """))
-    found = {name: (test.config["run"]["shebang"], test.config["concurrent"])
-             for name, test in tests.items()}
+        """,
+        )
+    )
+    found = {
+        name: (test.config["run"]["shebang"], test.config["concurrent"])
+        for name, test in tests.items()
+    }
     assert found == {
-        "a": ("#!/bin/sh", "3"), "b": ("#!/bin/sh", "3"), "c": ("#!/bin/ksh", "4"),
-        "d": ("#!/bin/zsh", "5"), "e": ("#!/bin/bash", "5"), "f": ("#!/bin/sh", None),
-        "g": ("#!/bin/csh", "3")}
+        "a": ("#!/bin/sh", "3"),
+        "b": ("#!/bin/sh", "3"),
+        "c": ("#!/bin/ksh", "4"),
+        "d": ("#!/bin/zsh", "5"),
+        "e": ("#!/bin/bash", "5"),
+        "f": ("#!/bin/sh", None),
+        "g": ("#!/bin/csh", "3"),
+    }
     assert tests["g"].config["run"]["cmds"] == []
     assert "concurrent" not in tests["a"].config["run"]
 
 
 def test_a_key_in_both_of_its_places_is_an_error(folder: Path) -> None:
-    message = _error(_suite(folder, """
+    message = _error(
+        _suite(
+            folder,
+            """
         a:
           shebang: '#!/bin/sh'
           concurrent: 1
           run:
             shebang: '#!/bin/sh'
             concurrent: 2
-        """))
+        """,
+        )
+    )
     assert _lines(message) == [(3, "a.shebang"), (7, "a.run.concurrent")]
 
 
-def test_a_key_of_a_section_that_stands_in_the_test_is_told_where_it_belongs(folder: Path
-                                                                             ) -> None:
+def test_a_key_of_a_section_that_stands_in_the_test_is_told_where_it_belongs(folder: Path) -> None:
     message = _error(_suite(folder, "a:\n  cmds: [x]\n  nodes: 3\n  raw: {concurrent: 2}\n"))
     for place in ("run.cmds", "schedule.nodes", "schedule.raw"):
         assert f"did you mean '{place}'?" in message
@@ -388,13 +469,16 @@ def test_a_test_without_a_name_is_one_problem(folder: Path) -> None:
     assert message.count("\n") == 1
 
 
-@pytest.mark.parametrize("content, parts", [
-    (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: bad YAML", "not with tabs"]),
-    (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
-    (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
-    (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
-    (b"just text\n", ["'just text' where a mapping"]),
-])
+@pytest.mark.parametrize(
+    "content, parts",
+    [
+        (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: bad YAML", "not with tabs"]),
+        (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
+        (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
+        (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
+        (b"just text\n", ["'just text' where a mapping"]),
+    ],
+)
 def test_what_is_not_a_suite_at_all(folder: Path, content: bytes, parts: list[str]) -> None:
     file = folder / "suite.yaml"
     file.write_bytes(content)
@@ -411,20 +495,23 @@ def test_a_byte_order_mark_is_not_a_part_of_the_first_name(folder: Path) -> None
 
 # --------------------------------------------------------------------------- adding to a default
 
+
 def _states(folder: Path, text: str, *overrides: str) -> dict[str, list[str]]:
     """The up_states of each test, '*' for the default ones."""
     default = list(CONFIG_DEFAULTS["slurm"]["up_states"])
     found = {}
     for name, test in load_suite(_suite(folder, text), overrides).items():
         states = test.config["schedule"]["slurm"]["up_states"]
-        starts = states[:len(default)] == default
-        found[name] = ["*", *states[len(default):]] if starts else states
+        starts = states[: len(default)] == default
+        found[name] = ["*", *states[len(default) :]] if starts else states
     assert list(CONFIG_DEFAULTS["slurm"]["up_states"]) == default
     return found
 
 
 def test_a_plus_adds_to_the_default_where_nothing_is_inherited(folder: Path) -> None:
-    found = _states(folder, """
+    found = _states(
+        folder,
+        """
         plain: {}
         added: {schedule: {slurm: {up_states+: [POWERED_DOWN]}}}
         twice: {inherits_from: added, schedule: {slurm: {up_states+: DRAIN}}}
@@ -435,11 +522,20 @@ def test_a_plus_adds_to_the_default_where_nothing_is_inherited(folder: Path) -> 
         emptied: {schedule: {slurm: {up_states: []}}}
         to_emptied: {inherits_from: emptied, schedule: {slurm: {up_states+: DRAIN}}}
         both: {schedule: {slurm: {up_states+: [B], up_states: [A]}}}
-        """)
+        """,
+    )
     assert found == {
-        "plain": [], "added": ["*", "POWERED_DOWN"], "twice": ["*", "POWERED_DOWN", "DRAIN"],
-        "given": ["IDLE"], "to_given": ["IDLE", "DRAIN"], "reset": [], "to_reset": ["*", "DRAIN"],
-        "emptied": [], "to_emptied": ["*", "DRAIN"], "both": ["A", "B"]}
+        "plain": [],
+        "added": ["*", "POWERED_DOWN"],
+        "twice": ["*", "POWERED_DOWN", "DRAIN"],
+        "given": ["IDLE"],
+        "to_given": ["IDLE", "DRAIN"],
+        "reset": [],
+        "to_reset": ["*", "DRAIN"],
+        "emptied": [],
+        "to_emptied": ["*", "DRAIN"],
+        "both": ["A", "B"],
+    }
 
 
 def test_so_does_an_override(folder: Path) -> None:
@@ -450,10 +546,20 @@ def test_so_does_an_override(folder: Path) -> None:
 
 # ------------------------------------------------------------------------------------- overrides
 
+
 def test_overrides_go_before_what_the_tests_say(folder: Path) -> None:
-    config = _config(folder, FAMILY, "grandchild", "schedule.nodes=9", "run.timeout=1",
-                     "variables.message=a: b".replace(": ", ":"), "scheduler=raw",
-                     "schedule.raw.concurrent=2", "variables.names=[p, q]", "run.env.NEW=x=y")
+    config = _config(
+        folder,
+        FAMILY,
+        "grandchild",
+        "schedule.nodes=9",
+        "run.timeout=1",
+        "variables.message=a: b".replace(": ", ":"),
+        "scheduler=raw",
+        "schedule.raw.concurrent=2",
+        "variables.names=[p, q]",
+        "run.env.NEW=x=y",
+    )
     assert config["schedule"]["nodes"] == "9"
     assert config["schedule"]["time_limit"] == "3"
     assert config["schedule"]["raw"]["concurrent"] == "2"
@@ -463,8 +569,12 @@ def test_overrides_go_before_what_the_tests_say(folder: Path) -> None:
 
 
 def test_the_last_of_several_overrides_counts(folder: Path) -> None:
-    assert _config(folder, FAMILY, "child", "schedule.nodes=1",
-                   "schedule.nodes=2")["schedule"]["nodes"] == "2"
+    assert (
+        _config(folder, FAMILY, "child", "schedule.nodes=1", "schedule.nodes=2")["schedule"][
+            "nodes"
+        ]
+        == "2"
+    )
 
 
 def test_an_override_may_add_to_a_list(folder: Path) -> None:
@@ -484,21 +594,24 @@ def test_an_override_without_a_value_changes_nothing_else(folder: Path) -> None:
     assert config["run"]["cmds"] == ["base", "child"]
 
 
-@pytest.mark.parametrize("override, parts", [
-    ("nonsense", ["schedule.nodes=4"]),
-    ("=4", ["schedule.nodes=4"]),
-    ("schedule.node=4", ["schedule.node=4", "'nodes'"]),
-    ("schedul.nodes=4", ["'schedule'"]),
-    ("schedule..nodes=4", ["schedule..nodes"]),
-    ("schedule=4", ["schedule=4"]),
-    ("run.cmds=[a", ["run.cmds=[a"]),
-    ("run.cmds={a: b}", ["run.cmds"]),
-    ("schedule.nodes.x=4", ["schedule.nodes.x"]),
-    ("run.env.1X=4", ["1X"]),
-    ("variables.names.0=4", ["variables.names.0=4"]),
-    ("schedule.flux.queue=a", ["flux"]),
-    ("build.cmds=make", ["build", "Pavilion has this key, this host does not"]),
-])
+@pytest.mark.parametrize(
+    "override, parts",
+    [
+        ("nonsense", ["schedule.nodes=4"]),
+        ("=4", ["schedule.nodes=4"]),
+        ("schedule.node=4", ["schedule.node=4", "'nodes'"]),
+        ("schedul.nodes=4", ["'schedule'"]),
+        ("schedule..nodes=4", ["schedule..nodes"]),
+        ("schedule=4", ["schedule=4"]),
+        ("run.cmds=[a", ["run.cmds=[a"]),
+        ("run.cmds={a: b}", ["run.cmds"]),
+        ("schedule.nodes.x=4", ["schedule.nodes.x"]),
+        ("run.env.1X=4", ["1X"]),
+        ("variables.names.0=4", ["variables.names.0=4"]),
+        ("schedule.flux.queue=a", ["flux"]),
+        ("build.cmds=make", ["build", "Pavilion has this key, this host does not"]),
+    ],
+)
 def test_a_bad_override_is_named(folder: Path, override: str, parts: list[str]) -> None:
     message = _error(_suite(folder, FAMILY), override)
     for part in parts:
@@ -506,6 +619,7 @@ def test_a_bad_override_is_named(folder: Path, override: str, parts: list[str]) 
 
 
 # ------------------------------------------------------------------------------------- selection
+
 
 def _names(pav_cfg: PavConfig, target: str) -> list[str]:
     return [f"{test.suite}.{test.name}" for test in select_tests(pav_cfg, target)]
@@ -516,16 +630,18 @@ def family(folder: Path) -> Path:
     return _suite(folder, FAMILY, "family.yaml")
 
 
-def test_a_suite_is_found_by_name_or_file(pav_cfg: PavConfig, family: Path, folder: Path,
-                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_is_found_by_name_or_file(
+    pav_cfg: PavConfig, family: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
     every = ["family.child", "family.grandchild", "family.both"]
     for target in ("family", str(family), "family.yaml", "./family.yaml", "../suites/family.yaml"):
         assert _names(pav_cfg, target) == every
 
 
-def test_a_test_is_found_by_name_or_file(pav_cfg: PavConfig, family: Path, folder: Path,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_is_found_by_name_or_file(
+    pav_cfg: PavConfig, family: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(folder)
     for target in ("family.child", f"{family}.child", "family.yaml.child"):
         assert _names(pav_cfg, target) == ["family.child"]
@@ -549,8 +665,9 @@ def test_names_may_hold_dots_and_both_suffixes_count(pav_cfg: PavConfig, folder:
     assert _names(pav_cfg, "io.v2.a") == ["io.v2.a"]
 
 
-def test_the_first_config_folder_goes_first(pav_cfg: PavConfig, family: Path,
-                                            tmp_path: Path) -> None:
+def test_the_first_config_folder_goes_first(
+    pav_cfg: PavConfig, family: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "home" / ".pavilion" / "suites"
     other.mkdir(parents=True)
     _suite(other, "only: {run: {cmds: [x]}}", "family.yaml")
@@ -558,18 +675,22 @@ def test_the_first_config_folder_goes_first(pav_cfg: PavConfig, family: Path,
     assert list_suites(pav_cfg) == {"family": family, "mine": other / "mine.yaml"}
 
 
-@pytest.mark.parametrize("target, parts", [
-    ("famly", ["'famly'", "Did you mean 'family'?", "/config/suites"]),
-    ("famly.child", ["'famly'", "Did you mean 'family'?"]),
-    ("family.chlid", ["'chlid'", "Did you mean 'child'?", "grandchild"]),
-    ("gone.yaml", ["gone.yaml does not exist"]),
-    ("dir/gone", ["dir/gone does not exist"]),
-    ("", ["There is no"]),
-    (".", ["There is no"]),
-    ("a\0b", ["There is no"]),
-])
-def test_an_unknown_target_gets_near_matches(pav_cfg: PavConfig, family: Path, target: str,
-                                             parts: list[str]) -> None:
+@pytest.mark.parametrize(
+    "target, parts",
+    [
+        ("famly", ["'famly'", "Did you mean 'family'?", "/config/suites"]),
+        ("famly.child", ["'famly'", "Did you mean 'family'?"]),
+        ("family.chlid", ["'chlid'", "Did you mean 'child'?", "grandchild"]),
+        ("gone.yaml", ["gone.yaml does not exist"]),
+        ("dir/gone", ["dir/gone does not exist"]),
+        ("", ["There is no"]),
+        (".", ["There is no"]),
+        ("a\0b", ["There is no"]),
+    ],
+)
+def test_an_unknown_target_gets_near_matches(
+    pav_cfg: PavConfig, family: Path, target: str, parts: list[str]
+) -> None:
     with pytest.raises(ConfigError) as caught:
         select_tests(pav_cfg, target)
     for part in parts:
@@ -587,8 +708,9 @@ def test_a_suite_with_nothing_to_run_is_an_error(pav_cfg: PavConfig, folder: Pat
         select_tests(pav_cfg, "bases")
 
 
-def test_a_test_without_commands_is_an_error_only_when_it_is_to_run(pav_cfg: PavConfig,
-                                                                    folder: Path) -> None:
+def test_a_test_without_commands_is_an_error_only_when_it_is_to_run(
+    pav_cfg: PavConfig, folder: Path
+) -> None:
     _suite(folder, "a: {run: {cmds: [x]}}\nb: {summary: nothing}", "part.yaml")
     assert _names(pav_cfg, "part.a") == ["part.a"]
     for target in ("part", "part.b"):

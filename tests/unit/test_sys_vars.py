@@ -50,11 +50,19 @@ def test_the_name_of_the_system_is_known_early() -> None:
     assert sys_vars.get_vars(True)["sys_name"] == sys_vars.get_vars(False)["sys_name"] != ""
 
 
-@pytest.mark.parametrize("host, name", [
-    ("tall", "tall"), ("tall12", "tall"), ("tall-login3.example.org", "tall-login"),
-    ("fe_02", "fe"), ("123", "123")])
-def test_the_name_of_the_system_is_that_of_its_hosts(monkeypatch: pytest.MonkeyPatch, host: str,
-                                                     name: str) -> None:
+@pytest.mark.parametrize(
+    "host, name",
+    [
+        ("tall", "tall"),
+        ("tall12", "tall"),
+        ("tall-login3.example.org", "tall-login"),
+        ("fe_02", "fe"),
+        ("123", "123"),
+    ],
+)
+def test_the_name_of_the_system_is_that_of_its_hosts(
+    monkeypatch: pytest.MonkeyPatch, host: str, name: str
+) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: host)
     assert sys_vars.get_vars(True)["sys_name"] == name
     assert sys_vars.get_vars(True)["sys_host"] == host.partition(".")[0]
@@ -98,8 +106,9 @@ def test_a_variable_is_asked_once_per_set_and_only_when_needed() -> None:
     assert plugin.asked == 1
 
 
-@pytest.mark.parametrize("value, normal", [
-    (3, "3"), ([1, 2], ["1", "2"]), ({"a": 1}, {"a": "1"}), (Path("/x"), "/x")])
+@pytest.mark.parametrize(
+    "value, normal", [(3, "3"), ([1, 2], ["1", "2"]), ({"a": 1}, {"a": "1"}), (Path("/x"), "/x")]
+)
 def test_values_become_text(value: Any, normal: Any) -> None:
     Counting(value=value).activate()
     assert sys_vars.get_vars(True)["counting"] == normal
@@ -165,7 +174,8 @@ def test_plugins_of_a_config_folder_are_used(tmp_path: Path) -> None:
         "    def __init__(self):\n"
         "        super().__init__('rack', 'The rack.', is_deferable=True)\n"
         "    def _get(self):\n"
-        "        return 'r7'\n")
+        "        return 'r7'\n"
+    )
     (folder / "rack.yapsy-plugin").write_text("[Core]\nName = rack\nModule = rack\n")
     report = load_plugins(load_config(working_dir=tmp_path, config_dirs=[tmp_path / "config"]))
     assert report.refused == []

@@ -20,15 +20,40 @@ from pavilion.schedulers.time_limits import (
     time_limit,
 )
 
-LIMITS = st.integers(min_value=1, max_value=10 ** 9)
+LIMITS = st.integers(min_value=1, max_value=10**9)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("1", 3600), (1, 3600), ("8", 28800), ("0.5", 1800), (0.5, 1800), (".25", 900), ("1.5", 5400),
-    ("30m", 1800), ("30 min", 1800), ("90m", 5400), ("1h30m", 5400), ("1h 30m", 5400), ("45s", 45),
-    ("2d", 172800), ("1 hour", 3600), ("2 hours 5 minutes", 7500), ("0:30:00", 1800),
-    ("1.5h", 5400), ("0.5 hours", 1800), ("1.5d 30.5m", 131430), ("0.1s", 1),
-    ("48:00:00", 172800), ("1-12:00:00", 129600), ("0.0001", 1), (" 2 ", 7200), ("1H30M", 5400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1", 3600),
+        (1, 3600),
+        ("8", 28800),
+        ("0.5", 1800),
+        (0.5, 1800),
+        (".25", 900),
+        ("1.5", 5400),
+        ("30m", 1800),
+        ("30 min", 1800),
+        ("90m", 5400),
+        ("1h30m", 5400),
+        ("1h 30m", 5400),
+        ("45s", 45),
+        ("2d", 172800),
+        ("1 hour", 3600),
+        ("2 hours 5 minutes", 7500),
+        ("0:30:00", 1800),
+        ("1.5h", 5400),
+        ("0.5 hours", 1800),
+        ("1.5d 30.5m", 131430),
+        ("0.1s", 1),
+        ("48:00:00", 172800),
+        ("1-12:00:00", 129600),
+        ("0.0001", 1),
+        (" 2 ", 7200),
+        ("1H30M", 5400),
+    ],
+)
 def test_what_may_be_written(text: Any, seconds: int) -> None:
     limit = time_limit(text)
     assert seconds_of(limit) == seconds
@@ -37,10 +62,39 @@ def test_what_may_be_written(text: Any, seconds: int) -> None:
     assert f"{limit}" == str(-(-seconds // 3600))
 
 
-@pytest.mark.parametrize("text", [
-    "0", "0.0", "-1", "", " ", "one", "1:30", "30:00", "1h-30m", "h", "30x", "1,5", "1_0", "\u0663",
-    "nan", "inf", True, False, [1], "0m", "0:61:00", "1e3", "9" * 5000, "m", "1m1h",
-    "1.h", "0.0h", ".h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "0.0",
+        "-1",
+        "",
+        " ",
+        "one",
+        "1:30",
+        "30:00",
+        "1h-30m",
+        "h",
+        "30x",
+        "1,5",
+        "1_0",
+        "\u0663",
+        "nan",
+        "inf",
+        True,
+        False,
+        [1],
+        "0m",
+        "0:61:00",
+        "1e3",
+        "9" * 5000,
+        "m",
+        "1m1h",
+        "1.h",
+        "0.0h",
+        ".h",
+    ],
+)
 def test_what_may_not(text: Any) -> None:
     with pytest.raises(SchedConfigError) as caught:
         time_limit(text)
@@ -57,9 +111,14 @@ def test_whole_hours_are_what_existing_plugins_expect() -> None:
 @given(LIMITS, LIMITS)
 def test_limits_are_ordered_by_their_seconds(one: int, other: int) -> None:
     first, second = from_seconds(one), from_seconds(other)
-    assert (first < second, first <= second, first == second, first >= second, first > second,
-            first != second) == (
-        one < other, one <= other, one == other, one >= other, one > other, one != other)
+    assert (
+        first < second,
+        first <= second,
+        first == second,
+        first >= second,
+        first > second,
+        first != second,
+    ) == (one < other, one <= other, one == other, one >= other, one > other, one != other)
     assert seconds_of(max(first, second)) == max(one, other)
     if first == second:
         assert hash(first) == hash(second)
@@ -75,6 +134,9 @@ def test_texts_can_be_read_again(seconds: int) -> None:
 
 def test_copies_keep_their_seconds() -> None:
     limit = TimeLimit(1800)
-    for made in (copy.copy(limit), copy.deepcopy({"a": limit})["a"],
-                 pickle.loads(pickle.dumps(limit))):  # noqa: S301 - our own bytes
+    for made in (
+        copy.copy(limit),
+        copy.deepcopy({"a": limit})["a"],
+        pickle.loads(pickle.dumps(limit)),  # noqa: S301 - our own bytes
+    ):
         assert (made.seconds, int(made)) == (1800, 1)

@@ -103,14 +103,21 @@ def test_it_is_a_read_only_dict_and_asking_for_keys_calls_nothing() -> None:
         assert other not in things
     assert "count" in repr(things)
     assert things.info("count") == {
-        "name": "count", "deferred": False, "help": "How many things.\n\nThere may be none."}
+        "name": "count",
+        "deferred": False,
+        "help": "How many things.\n\nThere may be none.",
+    }
     assert things.info("hosts")["deferred"] is True
     assert things.info("account")["help"] == ""
     assert things.calls == []
     assert dict(things) == dict(things.items())
     assert dict(things) == {
-        "count": "4", "hosts": ["b", "a"], "account": "", "first": "b",
-        "old_style": {"name": "x", "cpus": "2"}}
+        "count": "4",
+        "hosts": ["b", "a"],
+        "account": "",
+        "first": "b",
+        "old_style": {"name": "x", "cpus": "2"},
+    }
     assert next(iter(things.values())) == "4"
     assert things.get("count") == "4"
     assert things.get("nope") is None
@@ -122,8 +129,9 @@ def test_unknown_key_names_near_matches() -> None:
     with pytest.raises(KeyError) as caught:
         things["cont"]
     assert isinstance(caught.value, VariableError)
-    assert str(caught.value) == ("There is no variable 'things.cont'. "
-                                 "Did you mean 'count', 'account'?")
+    assert str(caught.value) == (
+        "There is no variable 'things.cont'. Did you mean 'count', 'account'?"
+    )
     with pytest.raises(KeyError, match="There are: 'count', 'hosts'"):
         things["zzz"]
     with pytest.raises(KeyError, match=r"'things\.helper'"):
@@ -294,25 +302,52 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
-@pytest.mark.parametrize(("value", "normal"), [
-    ("text", "text"), ("", ""), (None, ""), (7, "7"), (-1.5, "-1.5"), (True, "True"),
-    (False, "False"), (Path("/a/b"), "/a/b"), (Colour.RED, "red"), (Level.HIGH, "3"),
-    ([], []), (["a", 1, None], ["a", "1", ""]), (("a", "b"), ["a", "b"]),
-    ({3, 20, 1}, ["1", "3", "20"]), (frozenset({"b", "a"}), ["a", "b"]),
-    ({1, "a"}, ["1", "a"]), ({}, {}), ({"a": 1, 2: None}, {"a": "1", "2": ""}),
-    ([{"a": 1}, {}], [{"a": "1"}, {}]), (({"a": "b"},), [{"a": "b"}]),
-])
+@pytest.mark.parametrize(
+    ("value", "normal"),
+    [
+        ("text", "text"),
+        ("", ""),
+        (None, ""),
+        (7, "7"),
+        (-1.5, "-1.5"),
+        (True, "True"),
+        (False, "False"),
+        (Path("/a/b"), "/a/b"),
+        (Colour.RED, "red"),
+        (Level.HIGH, "3"),
+        ([], []),
+        (["a", 1, None], ["a", "1", ""]),
+        (("a", "b"), ["a", "b"]),
+        ({3, 20, 1}, ["1", "3", "20"]),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        ({1, "a"}, ["1", "a"]),
+        ({}, {}),
+        ({"a": 1, 2: None}, {"a": "1", "2": ""}),
+        ([{"a": 1}, {}], [{"a": "1"}, {}]),
+        (({"a": "b"},), [{"a": "b"}]),
+    ],
+)
 def test_normalized_values(value: Any, normal: Any) -> None:
     assert normalize_value(value) == normal
 
 
-@pytest.mark.parametrize(("value", "given_text"), [
-    ([["a"]], r"\['a'\] \(list\)"), ({"a": {"b": "c"}}, r"\{'b': 'c'\} \(dict\)"),
-    ({"a": ["b"]}, r"\['b'\] \(list\)"), ([{"a": ["b"]}], r"\(list\)"), (b"bytes", "bytes"),
-    (object(), "object"), (1 + 2j, "complex"), ([{"a": "b"}, "c"], r"both dicts and 'c'"),
-    ({(1, 2): "a"}, "tuple"), ({1: "a", "1": "b"}, "the same as text"),
-    ((x for x in "ab"), "generator"), (["x" * 500, b"y"], "bytes"),
-])
+@pytest.mark.parametrize(
+    ("value", "given_text"),
+    [
+        ([["a"]], r"\['a'\] \(list\)"),
+        ({"a": {"b": "c"}}, r"\{'b': 'c'\} \(dict\)"),
+        ({"a": ["b"]}, r"\['b'\] \(list\)"),
+        ([{"a": ["b"]}], r"\(list\)"),
+        (b"bytes", "bytes"),
+        (object(), "object"),
+        (1 + 2j, "complex"),
+        ([{"a": "b"}, "c"], r"both dicts and 'c'"),
+        ({(1, 2): "a"}, "tuple"),
+        ({1: "a", "1": "b"}, "the same as text"),
+        ((x for x in "ab"), "generator"),
+        (["x" * 500, b"y"], "bytes"),
+    ],
+)
 def test_values_that_are_not_allowed(value: Any, given_text: str) -> None:
     with pytest.raises(ValueError, match=given_text):
         normalize_value(value)
@@ -342,7 +377,9 @@ def test_normalizing_gives_text_and_twice_is_the_same(value: Any) -> None:
 
 ANYTHING = st.recursive(
     st.one_of(SCALARS, st.binary(), st.complex_numbers()),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)), max_leaves=8)
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=8,
+)
 
 
 @RELAXED

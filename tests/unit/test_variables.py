@@ -88,72 +88,83 @@ def make(deferred: bool = True, **more: Any) -> VariableSetManager:
     return manager
 
 
-@pytest.mark.parametrize(("text", "result"), [
-    ("", ""),
-    ("plain", "plain"),
-    ("{{name}}", "stream"),
-    ("{{var.name}}/{{sys.name}}", "stream/the sys set's"),
-    ("{{ name }}{{\tsched.nodes}}", "stream3"),
-    ("{{sizes}} {{sizes.0}} {{sizes.1}} {{sizes.01}}", "small small big big"),
-    ("{{sizes.*}}", "small big"),
-    ("{{name.0}} {{name.*}}", "stream stream"),
-    ("{{dims.x}}x{{var.dims.y}} {{dims.0.x}}", "4x8 4"),
-    ("{{cases.in}} {{cases.1.out}} {{cases.*.in}}", "a.in b.out a.in b.in"),
-    ("[{{empty.*}}] [{{empty.*.key}}] [{{sched.errors.*}}]", "[] [] []"),
-    ("{{greeting}}", "stream on tall with big"),
-    ("{{twice.1}} {{twice.*}}", "<stream on tall with big> stream on tall with big "
-                                "<stream on tall with big>"),
-    # Braces that are no references.
-    ("${HOME} {a,b} awk '{print}' }} {", "${HOME} {a,b} awk '{print}' }} {"),
-    ("${{{name}}}", "${stream}"),
-    ("{{name}}}", "stream}"),
-    (r"\{{name}}", r"\stream"),
-    (r"\{\{name}}", "{{name}}"),
-    (r"\{\{{{name}}}}", "{{stream}}"),
-    (r"\\{\{ \\\{\{ \\\\{\{", "\\{\\{ \\{{ \\\\{\\{"),
-    (r"\{ \} \\ \n {\{", r"\{ \} \\ \n {\{"),
-    # The text of a value is not looked at again.
-    ("{{odd}}", "{{name}}"),
-    ("line\n{{name}}\n", "line\nstream\n"),
-])
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("{{name}}", "stream"),
+        ("{{var.name}}/{{sys.name}}", "stream/the sys set's"),
+        ("{{ name }}{{\tsched.nodes}}", "stream3"),
+        ("{{sizes}} {{sizes.0}} {{sizes.1}} {{sizes.01}}", "small small big big"),
+        ("{{sizes.*}}", "small big"),
+        ("{{name.0}} {{name.*}}", "stream stream"),
+        ("{{dims.x}}x{{var.dims.y}} {{dims.0.x}}", "4x8 4"),
+        ("{{cases.in}} {{cases.1.out}} {{cases.*.in}}", "a.in b.out a.in b.in"),
+        ("[{{empty.*}}] [{{empty.*.key}}] [{{sched.errors.*}}]", "[] [] []"),
+        ("{{greeting}}", "stream on tall with big"),
+        (
+            "{{twice.1}} {{twice.*}}",
+            "<stream on tall with big> stream on tall with big <stream on tall with big>",
+        ),
+        # Braces that are no references.
+        ("${HOME} {a,b} awk '{print}' }} {", "${HOME} {a,b} awk '{print}' }} {"),
+        ("${{{name}}}", "${stream}"),
+        ("{{name}}}", "stream}"),
+        (r"\{{name}}", r"\stream"),
+        (r"\{\{name}}", "{{name}}"),
+        (r"\{\{{{name}}}}", "{{stream}}"),
+        (r"\\{\{ \\\{\{ \\\\{\{", "\\{\\{ \\{{ \\\\{\\{"),
+        (r"\{ \} \\ \n {\{", r"\{ \} \\ \n {\{"),
+        # The text of a value is not looked at again.
+        ("{{odd}}", "{{name}}"),
+        ("line\n{{name}}\n", "line\nstream\n"),
+    ],
+)
 def test_text_is_resolved(text: str, result: str) -> None:
     assert make().resolve_text(text) == result
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("{{sched.node}}", r"no variable 'sched\.node'. Did you mean 'sched\.nodes'"),
-    ("{{node}}", r"no variable 'node'. Did you mean 'sched\.nodes'"),
-    ("{{shced.nodes}}", r"no set or variable 'shced'. Did you mean 'sched\.nodes'"),
-    ("{{sys.nodes}}", r"no variable 'sys\.nodes'. Did you mean 'sched\.nodes'"),
-    ("{{sys.qqqq}}", r"no variable 'sys\.qqqq'. The set 'sys' has 'hostname', 'name', 'sys_name'"),
-    ("{{pav.qqqq}}", r"The set 'pav' has no variables here"),
-    ("{{qqqq}}", r"no variable 'qqqq'. There are: 'var\.cases'.* and \d+ more"),
-    ("{{qqqq.a}}", r"no set or variable 'qqqq'"),
-    ("{{sizes.2}}", r"no item 2: the list has 2 items"),
-    ("{{sizes.99999999999999999999999}}", r"the list has 2 items"),
-    ("{{name.1}}", r"the list has 1 item,"),
-    ("{{empty.0}}", r"no item 0: the list is empty"),
-    ("{{empty}}", r"the list is empty. 'empty\.\*' would give an empty text"),
-    ("{{dims}}", r"this is a dict; add one of its keys: 'x', 'y'"),
-    ("{{cases.*}}", r"this is a dict; add one of its keys: 'in', 'out'"),
-    ("{{dims.z}}", r"no key 'z'. There are: 'x', 'y'"),
-    ("{{cases.*.on}}", r"no key 'on'. There are: 'in', 'out'"),
-    ("{{dims.x.y}}", r"'\.y' is too much"),
-    ("{{name.x}}", r"'\.x' is too much"),
-    ("{{sizes.-1}}", r"An index is a number from 0 on"),
-    ("{{sizes.0.0}}", r"'\.0' is too much"),
-    ("{{sched.broken}}", r"'sched\.broken' has no usable value: .*no such thing"),
-    ("{{a + b}}", r"only a reference to a variable, '\[set\.\]name\[\.index\]\[\.key\]'"),
-    ("{{}}", r"Two literal braces are written \\\{\\\{"),
-    ("{{name|upper}}", "Pavilion has expressions, this host does not"),
-    ("{{.name}}", "only a reference"),
-    ("{{name.}}", "only a reference"),
-    ("{{é}}", "only a reference"),
-    ("ab\ncd {{name", r"line 2, column 4, has no '\}\}'.*'\{\{name'"),
-    ("{{name}", r"line 1, column 1, has no"),
-    ("{{na{x}me}}", r"has no '\}\}'"),
-    ("{{{{name}}}}", r"line 1, column 1, follows other braces"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{sched.node}}", r"no variable 'sched\.node'. Did you mean 'sched\.nodes'"),
+        ("{{node}}", r"no variable 'node'. Did you mean 'sched\.nodes'"),
+        ("{{shced.nodes}}", r"no set or variable 'shced'. Did you mean 'sched\.nodes'"),
+        ("{{sys.nodes}}", r"no variable 'sys\.nodes'. Did you mean 'sched\.nodes'"),
+        (
+            "{{sys.qqqq}}",
+            r"no variable 'sys\.qqqq'. The set 'sys' has 'hostname', 'name', 'sys_name'",
+        ),
+        ("{{pav.qqqq}}", r"The set 'pav' has no variables here"),
+        ("{{qqqq}}", r"no variable 'qqqq'. There are: 'var\.cases'.* and \d+ more"),
+        ("{{qqqq.a}}", r"no set or variable 'qqqq'"),
+        ("{{sizes.2}}", r"no item 2: the list has 2 items"),
+        ("{{sizes.99999999999999999999999}}", r"the list has 2 items"),
+        ("{{name.1}}", r"the list has 1 item,"),
+        ("{{empty.0}}", r"no item 0: the list is empty"),
+        ("{{empty}}", r"the list is empty. 'empty\.\*' would give an empty text"),
+        ("{{dims}}", r"this is a dict; add one of its keys: 'x', 'y'"),
+        ("{{cases.*}}", r"this is a dict; add one of its keys: 'in', 'out'"),
+        ("{{dims.z}}", r"no key 'z'. There are: 'x', 'y'"),
+        ("{{cases.*.on}}", r"no key 'on'. There are: 'in', 'out'"),
+        ("{{dims.x.y}}", r"'\.y' is too much"),
+        ("{{name.x}}", r"'\.x' is too much"),
+        ("{{sizes.-1}}", r"An index is a number from 0 on"),
+        ("{{sizes.0.0}}", r"'\.0' is too much"),
+        ("{{sched.broken}}", r"'sched\.broken' has no usable value: .*no such thing"),
+        ("{{a + b}}", r"only a reference to a variable, '\[set\.\]name\[\.index\]\[\.key\]'"),
+        ("{{}}", r"Two literal braces are written \\\{\\\{"),
+        ("{{name|upper}}", "Pavilion has expressions, this host does not"),
+        ("{{.name}}", "only a reference"),
+        ("{{name.}}", "only a reference"),
+        ("{{é}}", "only a reference"),
+        ("ab\ncd {{name", r"line 2, column 4, has no '\}\}'.*'\{\{name'"),
+        ("{{name}", r"line 1, column 1, has no"),
+        ("{{na{x}me}}", r"has no '\}\}'"),
+        ("{{{{name}}}}", r"line 1, column 1, follows other braces"),
+    ],
+)
 def test_mistakes_are_explained_with_their_place(text: str, message: str) -> None:
     with pytest.raises(VariableError, match=message) as caught:
         make().resolve_text(text, where="run.cmds.2")
@@ -165,8 +176,9 @@ def test_mistakes_are_explained_with_their_place(text: str, message: str) -> Non
 def test_mistakes_show_the_reference() -> None:
     with pytest.raises(VariableError) as caught:
         make().resolve_text("x {{ sched.node }}", where="run.cmds.2")
-    assert str(caught.value) == ("run.cmds.2: {{sched.node}}: no variable 'sched.node'. "
-                                 "Did you mean 'sched.nodes'?")
+    assert str(caught.value) == (
+        "run.cmds.2: {{sched.node}}: no variable 'sched.node'. Did you mean 'sched.nodes'?"
+    )
 
 
 def test_mistakes_inside_a_variable_name_it() -> None:
@@ -183,7 +195,8 @@ def test_odd_keys_and_indices() -> None:
     manager = make(digits={"0": "zero", "7": "seven"}, **{"with-dash_2": ["a"]})
     manager.add_set("pav", {1: "not a name", "ok": "yes"})  # type: ignore[dict-item]
     assert manager.resolve_text("{{digits.0}} {{digits.7}} {{with-dash_2.0}} {{pav.ok}}") == (
-        "zero seven a yes")
+        "zero seven a yes"
+    )
     with pytest.raises(VariableError, match=r"The set 'pav' has 'ok'$"):
         manager.get("pav.zzzzzz")
     with pytest.raises(VariableError, match="the list has 2 items"):
@@ -220,7 +233,9 @@ def test_only_what_is_referred_to_is_worked_out() -> None:
     manager = make(unused="{{sched.node_list}}")
     manager.add_set("sched", sched)
     assert manager.resolve_config({"a": "{{nodes}} {{nodes}}", "b": ["{{sched.nodes}}"]}) == {
-        "a": "3 3", "b": ["3"]}
+        "a": "3 3",
+        "b": ["3"],
+    }
     assert sched.asked == ["nodes"]
 
 
@@ -260,8 +275,11 @@ def test_a_marker_in_a_plain_dict_is_deferred_too() -> None:
     with pytest.raises(DeferredError, match=r"'var\.mark' can only"):
         manager.get("above")
     assert manager.export(["above"]) == {
-        "format": 1, "values": {}, "sets": {"above": "var", "mark": "var"},
-        "variables": {"above": "{{mark}}"}}
+        "format": 1,
+        "values": {},
+        "sets": {"above": "var", "mark": "var"},
+        "variables": {"above": "{{mark}}"},
+    }
 
 
 def test_cycles_are_shown() -> None:
@@ -303,9 +321,13 @@ def test_text_cannot_grow_without_end() -> None:
 CONFIG: dict[str, Any] = {
     "name": "{{name}}-{{nodes}}",
     "schedule": {"nodes": "{{nodes}}", "slurm": {"features": ["{{sys_name}}", "b"]}},
-    "run": {"cmds": ["{{sched.nodes}} of {{test_nodes}}", "echo {{sizes.*}}", "{{waits}}"],
-            "{{name}}": "key"},
-    "number": 5, "nothing": None, "flag": True,
+    "run": {
+        "cmds": ["{{sched.nodes}} of {{test_nodes}}", "echo {{sizes.*}}", "{{waits}}"],
+        "{{name}}": "key",
+    },
+    "number": 5,
+    "nothing": None,
+    "flag": True,
 }
 
 
@@ -315,18 +337,30 @@ def test_config_is_resolved_and_what_must_wait_is_kept() -> None:
     assert resolved == {
         "name": "stream-3",
         "schedule": {"nodes": "3", "slurm": {"features": ["tall", "b"]}},
-        "run": {"cmds": [CONFIG["run"]["cmds"][0], "echo small big", "{{waits}}"],
-                "{{name}}": "key"},
-        "number": 5, "nothing": None, "flag": True,
+        "run": {
+            "cmds": [CONFIG["run"]["cmds"][0], "echo small big", "{{waits}}"],
+            "{{name}}": "key",
+        },
+        "number": 5,
+        "nothing": None,
+        "flag": True,
     }
     assert json.dumps(CONFIG) == before
 
 
-@pytest.mark.parametrize(("allowed", "fails"), [
-    ((), "run.cmds.0"), (["schedule", "ru"], "run.cmds.0"), (["run.cmds.0"], "run.cmds.2"),
-    (lambda key: key == "run.cmds.0", "run.cmds.2"), (["run.cmds"], None), ("run", None),
-    (["run.cmds.0", "run.cmds.2"], None), (lambda key: True, None),
-])
+@pytest.mark.parametrize(
+    ("allowed", "fails"),
+    [
+        ((), "run.cmds.0"),
+        (["schedule", "ru"], "run.cmds.0"),
+        (["run.cmds.0"], "run.cmds.2"),
+        (lambda key: key == "run.cmds.0", "run.cmds.2"),
+        (["run.cmds"], None),
+        ("run", None),
+        (["run.cmds.0", "run.cmds.2"], None),
+        (lambda key: True, None),
+    ],
+)
 def test_where_strings_may_wait(allowed: Any, fails: str | None) -> None:
     if fails is None:
         assert make().resolve_config(CONFIG, allowed)["run"]["cmds"][2] == "{{waits}}"
@@ -337,10 +371,17 @@ def test_where_strings_may_wait(allowed: Any, fails: str | None) -> None:
     assert f"can only be known on the allocation, cannot be used in {fails}" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [
-    "{{test_nodes}} {{sizes.7}}", "{{test_nodes}} {{sched.broken}}", "{{test_nodes}} {{dims}}",
-    "{{waits.3}}", "{{waits_too.x}}", "{{test_nodes}} {{nope}}",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{test_nodes}} {{sizes.7}}",
+        "{{test_nodes}} {{sched.broken}}",
+        "{{test_nodes}} {{dims}}",
+        "{{waits.3}}",
+        "{{waits_too.x}}",
+        "{{test_nodes}} {{nope}}",
+    ],
+)
 def test_mistakes_in_a_kept_string_do_not_wait_for_the_allocation(text: str) -> None:
     with pytest.raises(VariableError, match=r"^run\.cmds\.0: \{\{") as caught:
         make().resolve_config({"run": {"cmds": [text]}}, deferred_ok=["run"])
@@ -365,8 +406,10 @@ def test_export_holds_what_is_needed_and_no_more() -> None:
         "format": 1,
         "values": {"sched.nodes": "3", "name": "stream", "node_list.9999": "n09999"},
         "sets": {"test_nodes": "sched", "waits": "var", "waits_too": "var"},
-        "variables": {"waits_too": ["plain", "{{waits}}!"],
-                      "waits": "-N {{sched.test_nodes}} {{name}}"},
+        "variables": {
+            "waits_too": ["plain", "{{waits}}!"],
+            "waits": "-N {{sched.test_nodes}} {{name}}",
+        },
     }
     assert manager.export([]) == {"format": 1, "values": {}, "sets": {}, "variables": {}}
     with pytest.raises(VariableError, match="no variable"):
@@ -382,10 +425,17 @@ def on_the_node(data: dict[str, Any]) -> VariableSetManager:
 
 
 def test_a_config_makes_its_way_to_the_node() -> None:
-    config = {"run": {"cmds": ["{{name}} {{sched.nodes}} {{test_nodes}} {{waits_too.*}}",
-                               "{{brace}} {{odd}}", r"\{\{keep}} {{test_node_list.*}}",
-                               "{{sched.test_nodes}} {{brace}}"]},
-              "note": r"\{\{test_nodes}}"}
+    config = {
+        "run": {
+            "cmds": [
+                "{{name}} {{sched.nodes}} {{test_nodes}} {{waits_too.*}}",
+                "{{brace}} {{odd}}",
+                r"\{\{keep}} {{test_node_list.*}}",
+                "{{sched.test_nodes}} {{brace}}",
+            ]
+        },
+        "note": r"\{\{test_nodes}}",
+    }
     manager = make(brace="{\\{test_nodes}}", odd=r"\{\{test_nodes}}")
     paths = manager.deferred_paths(config)
     kept = manager.resolve_config(config, deferred_ok=["run"])
@@ -395,11 +445,19 @@ def test_a_config_makes_its_way_to_the_node() -> None:
     kept, paths = json.loads(json.dumps([kept, paths]))
     final = on_the_node(data).resolve_config(kept, paths=paths)
     assert final == {
-        "run": {"cmds": ["stream 3 2 plain -N 2 stream!", "{\\{test_nodes}} {{test_nodes}}",
-                         "{{keep}} n00007 n00008", "2 {\\{test_nodes}}"]},
-        "note": "{{test_nodes}}"}
-    assert final == make(deferred=False, brace="{\\{test_nodes}}",
-                         odd=r"\{\{test_nodes}}").resolve_config(config)
+        "run": {
+            "cmds": [
+                "stream 3 2 plain -N 2 stream!",
+                "{\\{test_nodes}} {{test_nodes}}",
+                "{{keep}} n00007 n00008",
+                "2 {\\{test_nodes}}",
+            ]
+        },
+        "note": "{{test_nodes}}",
+    }
+    assert final == make(
+        deferred=False, brace="{\\{test_nodes}}", odd=r"\{\{test_nodes}}"
+    ).resolve_config(config)
 
 
 def test_saved_values_go_before_those_of_the_node() -> None:
@@ -417,10 +475,18 @@ def test_what_the_node_lacks_is_named_with_its_set() -> None:
         manager.get("test_nodes")
 
 
-@pytest.mark.parametrize("data", [
-    {}, {"format": 1}, {"format": 2, "values": {}, "sets": {}, "variables": {}},
-    {"format": 1, "values": [], "sets": {}, "variables": {}}, [], None, "text",
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"format": 1},
+        {"format": 2, "values": {}, "sets": {}, "variables": {}},
+        {"format": 1, "values": [], "sets": {}, "variables": {}},
+        [],
+        None,
+        "text",
+    ],
+)
 def test_saved_data_of_another_kind_is_refused(data: Any) -> None:
     with pytest.raises(VariableError, match="no saved variables of format 1"):
         VariableSetManager.load(data)
@@ -431,29 +497,39 @@ def test_permutations_are_one_manager_per_combination() -> None:
     text = "{{chunk_ids}} {{per.chunk_ids}} {{sched.chunk_ids}} {{sched.chunk_ids.*}} {{sizes}}"
     assert [manager.resolve_text(text) for manager in found] == [
         f"{chunk} {chunk} {chunk} {chunk} {size}"
-        for chunk in ("0", "1", "2") for size in ("small", "big")]
+        for chunk in ("0", "1", "2")
+        for size in ("small", "big")
+    ]
     with pytest.raises(VariableError, match=r"no item 1: the list has 1 item,"):
         found[0].get("sched.chunk_ids.1")
 
 
 def test_permutations_of_dicts_single_values_and_nothing() -> None:
-    assert [m.resolve_text("{{cases.in}} {{name}} {{var.cases.0.out}}")
-            for m in permutations(make(), ["name", "cases"])] == [
-                "a.in stream a.out", "b.in stream b.out"]
+    assert [
+        m.resolve_text("{{cases.in}} {{name}} {{var.cases.0.out}}")
+        for m in permutations(make(), ["name", "cases"])
+    ] == ["a.in stream a.out", "b.in stream b.out"]
     (only,) = permutations(make(), [])
     assert only.get("sizes.*") == "small big"
 
 
 def test_variables_follow_the_choice_of_their_permutation() -> None:
-    manager = make(label="{{sizes}}/{{sched.chunk_ids}}", flags=["-{{sizes}}", "--{{sizes}}"],
-                   later="{{chunk_ids}} {{test_nodes}}")
+    manager = make(
+        label="{{sizes}}/{{sched.chunk_ids}}",
+        flags=["-{{sizes}}", "--{{sizes}}"],
+        later="{{chunk_ids}} {{test_nodes}}",
+    )
     assert manager.get("label") == "small/0"
     found = permutations(manager, ["sizes", "flags", "chunk_ids"])
     assert [m.resolve_text("{{label}} {{flags}}") for m in found[::4]] == [
-        "small/0 -small", "small/1 --small", "big/2 -big"]
+        "small/0 -small",
+        "small/1 --small",
+        "big/2 -big",
+    ]
     data = found[4].export(["later", "sched.chunk_ids", "flags"])
     assert on_the_node(data).resolve_text("{{later}} {{sched.chunk_ids}} {{flags}}") == (
-        "1 2 1 --small")
+        "1 2 1 --small"
+    )
     # The manager they came from is as before.
     assert manager.get("label") == "small/0"
     assert manager.get("sizes.*") == "small big"
@@ -461,8 +537,9 @@ def test_variables_follow_the_choice_of_their_permutation() -> None:
 
 def test_permutations_of_a_permutation() -> None:
     (_, big) = permutations(make(), ["sizes"])
-    assert [m.resolve_text("{{sizes}} {{chunk_ids}}") for m in permutations(big, ["chunk_ids"])] \
-        == ["big 0", "big 1", "big 2"]
+    assert [
+        m.resolve_text("{{sizes}} {{chunk_ids}}") for m in permutations(big, ["chunk_ids"])
+    ] == ["big 0", "big 1", "big 2"]
     with pytest.raises(VariableError, match="chosen by a permutation already"):
         permutations(big, ["var.sizes"])
 
@@ -477,16 +554,22 @@ def test_a_list_that_got_shorter_after_the_choice() -> None:
         last.get("chunk_ids")
 
 
-@pytest.mark.parametrize(("names", "message"), [
-    (["sched.chunk_id"], r"^permute_on: .*Did you mean 'sched\.chunk_ids'"),
-    (["empty"], "the list is empty, so there is nothing to permute on"),
-    (["sched.test_node_list"], "can only be known on the allocation, cannot be used in permute_on"),
-    (["waits_too"], r"'sched\.test_nodes' can only be known"),
-    (["sizes.0"], "name a whole variable"),
-    (["sizes", "var.sizes"], "two variables of the name 'sizes'"),
-    (["var.name", "sys.name"], "two variables of the name 'name'"),
-    (["{{sizes}}"], "only a reference"),
-])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["sched.chunk_id"], r"^permute_on: .*Did you mean 'sched\.chunk_ids'"),
+        (["empty"], "the list is empty, so there is nothing to permute on"),
+        (
+            ["sched.test_node_list"],
+            "can only be known on the allocation, cannot be used in permute_on",
+        ),
+        (["waits_too"], r"'sched\.test_nodes' can only be known"),
+        (["sizes.0"], "name a whole variable"),
+        (["sizes", "var.sizes"], "two variables of the name 'sizes'"),
+        (["var.name", "sys.name"], "two variables of the name 'name'"),
+        (["{{sizes}}"], "only a reference"),
+    ],
+)
 def test_what_cannot_be_permuted_on(names: list[str], message: str) -> None:
     with pytest.raises(VariableError, match=message):
         permutations(make(), names)
@@ -503,10 +586,19 @@ def test_a_thousand_permutations_share_their_sets() -> None:
     assert sched.asked == ["node_list"]
 
 
-@pytest.mark.parametrize("text", [
-    "\\" * 100_000 + " {{name}}", "\\{" * 100_000 + "{", "{" * 3 + "name" + "}" * 200_000,
-    "{ " * 100_000 + "{{name}}", r"\{\{" * 50_000, "{{name}}" * 10_000, "{{name}}" + "}}" * 100_000,
-], ids=["backslashes", "half escapes", "closing", "single", "escapes", "references", "stray"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\" * 100_000 + " {{name}}",
+        "\\{" * 100_000 + "{",
+        "{" * 3 + "name" + "}" * 200_000,
+        "{ " * 100_000 + "{{name}}",
+        r"\{\{" * 50_000,
+        "{{name}}" * 10_000,
+        "{{name}}" + "}}" * 100_000,
+    ],
+    ids=["backslashes", "half escapes", "closing", "single", "escapes", "references", "stray"],
+)
 def test_long_texts_of_braces_are_resolved_or_refused(text: str) -> None:
     """Quadratic work on any of them would take minutes."""
     try:
@@ -516,8 +608,9 @@ def test_long_texts_of_braces_are_resolved_or_refused(text: str) -> None:
 
 
 # Text that is rich in what the language cares about.
-TRICKY = st.lists(st.sampled_from(
-    ["{{", "}}", "{\\{", "\\", "{", "}", "a", " ", ".", "\n"]), max_size=12).map("".join)
+TRICKY = st.lists(
+    st.sampled_from(["{{", "}}", "{\\{", "\\", "{", "}", "a", " ", ".", "\n"]), max_size=12
+).map("".join)
 TEXT = st.one_of(TRICKY, st.text())
 REFS = ["name", "sizes.1", "dims.x", "sched.nodes", "cases.*.in", "greeting", "odd", "empty.*"]
 MANAGER = make()
@@ -548,14 +641,40 @@ def test_substitution_is_like_joining_pieces(pieces: list[tuple[str, str]], end:
 
 
 @RELAXED
-@given(st.one_of(TEXT, st.lists(st.sampled_from(
-    ["{{", "}}", *REFS, ".", "*", "9", " ", "\\", "{", "sched.test_nodes", "sched.", "broken"],
-)).map("".join)))
+@given(
+    st.one_of(
+        TEXT,
+        st.lists(
+            st.sampled_from(
+                [
+                    "{{",
+                    "}}",
+                    *REFS,
+                    ".",
+                    "*",
+                    "9",
+                    " ",
+                    "\\",
+                    "{",
+                    "sched.test_nodes",
+                    "sched.",
+                    "broken",
+                ],
+            )
+        ).map("".join),
+    )
+)
 def test_no_text_raises_anything_but_a_variable_error(text: str) -> None:
-    for call in (MANAGER.resolve_text, MANAGER.get, MANAGER.references, MANAGER.deferred_paths,
-                 lambda t: MANAGER.resolve_config([t], ["0"]), lambda t: MANAGER.export([t]),
-                 lambda t: permutations(MANAGER, [t]),
-                 lambda t: make(x=t).resolve_config(["{{x}}"], ["0"])):
+    for call in (
+        MANAGER.resolve_text,
+        MANAGER.get,
+        MANAGER.references,
+        MANAGER.deferred_paths,
+        lambda t: MANAGER.resolve_config([t], ["0"]),
+        lambda t: MANAGER.export([t]),
+        lambda t: permutations(MANAGER, [t]),
+        lambda t: make(x=t).resolve_config(["{{x}}"], ["0"]),
+    ):
         try:
             call(text)
         except VariableError as exc:
@@ -572,14 +691,28 @@ def test_values_bring_no_references_in(value: str) -> None:
 
 
 @RELAXED
-@given(st.lists(st.lists(st.one_of(
-    TEXT.map(escape),
-    st.sampled_from([*REFS, "test_nodes", "sched.test_node_list.*", "waits", "waits_too.1", "v.0"])
-    .map("{{{{{}}}}}".format)), max_size=5).map("|".join), max_size=4),
-    st.lists(st.sampled_from(["{{waits}}", "{{name}}x", "{{sched.test_nodes}}", "lit"]),
-             min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.lists(
+            st.one_of(
+                TEXT.map(escape),
+                st.sampled_from(
+                    [*REFS, "test_nodes", "sched.test_node_list.*", "waits", "waits_too.1", "v.0"]
+                ).map("{{{{{}}}}}".format),
+            ),
+            max_size=5,
+        ).map("|".join),
+        max_size=4,
+    ),
+    st.lists(
+        st.sampled_from(["{{waits}}", "{{name}}x", "{{sched.test_nodes}}", "lit"]),
+        min_size=1,
+        max_size=3,
+    ),
+)
 def test_what_is_saved_and_loaded_resolves_as_if_all_had_been_known(
-        cmds: list[str], variable: list[str]) -> None:
+    cmds: list[str], variable: list[str]
+) -> None:
     config = {"run": cmds}
     before = make(v=variable)
     paths = before.deferred_paths(config)

@@ -17,8 +17,9 @@ from pavilion.waiting import LastWord, last_word
 
 def waiting_test(number: int, job: str, state: str = STATES.SCHEDULED) -> Any:
     status = SimpleNamespace(current=lambda: TestStatusInfo(state, "Handed over."))
-    return SimpleNamespace(id=f"s1.{number}", job=SimpleNamespace(name=job), status=status,
-                           complete=False)
+    return SimpleNamespace(
+        id=f"s1.{number}", job=SimpleNamespace(name=job), status=status, complete=False
+    )
 
 
 def test_each_reason_is_told_once() -> None:
@@ -39,8 +40,9 @@ def test_a_test_of_its_own_state_is_not_told_about() -> None:
     waits.hear(runs, TestStatusInfo(STATES.SCHED_STARTUP, "Runs."))
     assert waits.status_of(runs) is None
     # What is heard of a job is so of all its tests.
-    assert waits.status_of(starts) == TestStatusInfo(STATES.SCHED_STARTUP, "Runs.",
-                                                     waits.status_of(starts).when)  # type: ignore
+    assert waits.status_of(starts) == TestStatusInfo(
+        STATES.SCHED_STARTUP, "Runs.", waits.status_of(starts).when
+    )  # type: ignore
     assert waits.news([runs, starts]) == []
 
 
@@ -57,12 +59,15 @@ def test_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [1, 1]
 
 
-@pytest.mark.parametrize(("note", "shown"), [
-    ("One line.", "One line."),
-    ("Refused (x)\n  Disk full.\n  More.", "Refused (x): Disk full."),
-    ("Killed.\nThe log ends with:\nx", "Killed."),
-    ("", ""),
-])
+@pytest.mark.parametrize(
+    ("note", "shown"),
+    [
+        ("One line.", "One line."),
+        ("Refused (x)\n  Disk full.\n  More.", "Refused (x): Disk full."),
+        ("Killed.\nThe log ends with:\nx", "Killed."),
+        ("", ""),
+    ],
+)
 def test_a_note_in_a_table(note: str, shown: str) -> None:
     assert results._short(note) == shown
 
@@ -74,7 +79,8 @@ def test_an_end_that_is_not_recorded_is_told_with_its_tests() -> None:
         waits.hear(test, last_word(TestStatusInfo(STATES.SCHED_ERROR, "Burned\ndown.")))
     waits.hear(tests[2], TestStatusInfo(STATES.SCHEDULED, "Waits."))
     assert waits.unrecorded(tests) == [
-        "s1.1, s1.2: the end is not recorded, and is not waited for any longer. Burned down."]
+        "s1.1, s1.2: the end is not recorded, and is not waited for any longer. Burned down."
+    ]
     assert isinstance(waits.status_of(tests[0]), LastWord)
     # It may be recorded after all, or turn out to be alive.
     tests[0].complete = True

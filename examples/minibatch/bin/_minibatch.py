@@ -88,9 +88,17 @@ def save_job(path: Path, job: Job) -> None:
 # ---------------------------------------------------------------------------------- submitting
 
 # Options of scripts, in lines that begin with '#MB' -> key of the job, and how to read it.
-OPTIONS = {"--name": "name", "--nodes": "nodes", "--nodelist": "nodelist",
-           "--exclude": "exclude", "--partition": "partition", "--reservation": "reservation",
-           "--time": "time", "--account": "account", "--priority": "priority"}
+OPTIONS = {
+    "--name": "name",
+    "--nodes": "nodes",
+    "--nodelist": "nodelist",
+    "--exclude": "exclude",
+    "--partition": "partition",
+    "--reservation": "reservation",
+    "--time": "time",
+    "--account": "account",
+    "--priority": "priority",
+}
 
 
 def read_options(script: Path) -> dict[str, str]:
@@ -100,12 +108,13 @@ def read_options(script: Path) -> dict[str, str]:
         if not line.startswith("#MB "):
             continue
         try:
-            option, value = shlex.split(line[len("#MB "):])
+            option, value = shlex.split(line[len("#MB ") :])
         except ValueError:
             raise BatchError(f"{script}, line {number}: expected '#MB --option value'.") from None
         if option not in OPTIONS:
-            raise BatchError(f"{script}, line {number}: unknown option {option}. "
-                             f"Options: {', '.join(OPTIONS)}.")
+            raise BatchError(
+                f"{script}, line {number}: unknown option {option}. Options: {', '.join(OPTIONS)}."
+            )
         found[OPTIONS[option]] = value
     return found
 
@@ -115,9 +124,17 @@ def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
     options = read_options(script)
     job: Job = {
         "id": str(max((int(folder.name) for folder in (path / "jobs").iterdir()), default=0) + 1),
-        "state": "QUEUED", "reason": "Waiting for nodes.", "tag": tag, "script": str(script),
-        "log": str(log), "cwd": str(Path.cwd()), "nodes": [], "exit_code": None, "pid": None,
-        "name": options.get("name", script.name), "account": options.get("account", ""),
+        "state": "QUEUED",
+        "reason": "Waiting for nodes.",
+        "tag": tag,
+        "script": str(script),
+        "log": str(log),
+        "cwd": str(Path.cwd()),
+        "nodes": [],
+        "exit_code": None,
+        "pid": None,
+        "name": options.get("name", script.name),
+        "account": options.get("account", ""),
         "priority": _number("--priority", options.get("priority", "0")),
         "seconds": 3600 * _number("--time", options.get("time", "1")),
         "partition": options.get("partition", ""),
@@ -153,8 +170,10 @@ def _check(job: Job, nodes: dict[str, dict[str, Any]]) -> None:
     usable = [name for name, node in nodes.items() if _fits(job, node)]
     for name in job["nodelist"]:
         if name not in usable:
-            raise BatchError(f"node {name!r} cannot be used: it is down, excluded, reserved for "
-                             "others, or in another partition.")
+            raise BatchError(
+                f"node {name!r} cannot be used: it is down, excluded, reserved for "
+                "others, or in another partition."
+            )
     if not 1 <= job["least"] <= job["most"]:
         raise BatchError(f"--nodes {job['least']}-{job['most']} is no range.")
     if len(job["nodelist"]) > job["most"]:
@@ -165,12 +184,16 @@ def _check(job: Job, nodes: dict[str, dict[str, Any]]) -> None:
 
 def _fits(job: Job, node: dict[str, Any]) -> bool:
     """Whether a job may use a node once it is free."""
-    return (node.get("state", "UP") == "UP" and node["name"] not in job["exclude"]
-            and job["partition"] in ("", *node["partitions"])
-            and node.get("reservation", "") == job["reservation"])
+    return (
+        node.get("state", "UP") == "UP"
+        and node["name"] not in job["exclude"]
+        and job["partition"] in ("", *node["partitions"])
+        and node.get("reservation", "") == job["reservation"]
+    )
 
 
 # ------------------------------------------------------------------------------------- the queue
+
 
 def busy_nodes(jobs: list[Job]) -> set[str]:
     """The nodes that jobs run on."""
@@ -195,7 +218,7 @@ def update(path: Path) -> list[Job]:
         if len(free) < job["least"] or not set(job["nodelist"]) <= set(free):
             continue
         others = [name for name in free if name not in job["nodelist"]]
-        chosen = [*job["nodelist"], *others][:job["most"]]
+        chosen = [*job["nodelist"], *others][: job["most"]]
         job["nodes"] = [name for name in nodes if name in chosen]
         _start(path, job)
     return jobs
@@ -208,9 +231,15 @@ def _start(path: Path, job: Job) -> None:
     with (folder / "alive").open("w") as alive, (folder / "shepherd.log").open("w") as log:
         fcntl.flock(alive, fcntl.LOCK_EX)
         shepherd = subprocess.Popen(
-            [sys.executable, __file__, str(path), job["id"]], env=env, cwd="/",
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            pass_fds=[alive.fileno()], start_new_session=True)
+            [sys.executable, __file__, str(path), job["id"]],
+            env=env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[alive.fileno()],
+            start_new_session=True,
+        )
     job.update(state="RUNNING", reason="", pid=shepherd.pid)
     save_job(path, job)
     # It outlives us; nothing is to be said about that when we end.
@@ -241,6 +270,7 @@ def cancel(path: Path, job_id: str) -> None:
 
 # ---------------------------------------------------------------------------------- the shepherd
 
+
 def shepherd(path: Path, job_id: str) -> None:
     """Run a job's script, and see to it that the next job starts."""
     with locked():
@@ -253,9 +283,15 @@ def shepherd(path: Path, job_id: str) -> None:
     state, reason, code = "FAILED", "", None
     try:
         with Path(job["log"]).open("ab") as log:
-            script = subprocess.Popen([job["script"]], env=env, cwd=job["cwd"],
-                                      stdin=subprocess.DEVNULL, stdout=log,
-                                      stderr=subprocess.STDOUT, start_new_session=True)
+            script = subprocess.Popen(
+                [job["script"]],
+                env=env,
+                cwd=job["cwd"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
     except OSError as exc:
         reason = f"Its script could not be started: {exc}"
     else:
@@ -263,8 +299,11 @@ def shepherd(path: Path, job_id: str) -> None:
             time.sleep(0.02)
         code = script.poll()
         if code is None:
-            state, reason = (("CANCELLED", "Cancelled while it ran.") if told else
-                             ("TIMEOUT", "It ran longer than its time limit."))
+            state, reason = (
+                ("CANCELLED", "Cancelled while it ran.")
+                if told
+                else ("TIMEOUT", "It ran longer than its time limit.")
+            )
         else:
             state, reason = ("DONE" if code == 0 else "FAILED"), f"Exit code {code}."
         _end_processes(script)

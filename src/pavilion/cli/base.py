@@ -67,8 +67,11 @@ class Session:
     @cached_property
     def pav_cfg(self) -> PavConfig:
         """The settings.  :raises ConfigError: When they cannot be used."""
-        return load_config(config_file=self.args.config_file, working_dir=self.args.working_dir,
-                           config_dirs=self.args.config_dir)
+        return load_config(
+            config_file=self.args.config_file,
+            working_dir=self.args.working_dir,
+            config_dirs=self.args.config_dir,
+        )
 
     @cached_property
     def plugins(self) -> PluginReport:
@@ -78,8 +81,10 @@ class Session:
     def command_line(self, *words: str) -> str:
         """A command for the user to go on with: it finds the same series from any folder."""
         options: list[str] = []
-        for option, path in (("--config-file", self.args.config_file),
-                             ("--working-dir", self.args.working_dir)):
+        for option, path in (
+            ("--config-file", self.args.config_file),
+            ("--working-dir", self.args.working_dir),
+        ):
             if path is not None:
                 options += [option, str(absolute(path))]
         for path in self.args.config_dir:

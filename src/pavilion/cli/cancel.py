@@ -25,12 +25,25 @@ def _cancel(session: Session) -> int:
     reason = _reason()
     outcomes = patiently(lambda: cancel_tests(session.pav_cfg, selection.tests, reason))
     if session.args.json:
-        print_json({"tests": [{"id": test.id, "series": test.series, "name": test.name,
-                               "outcome": text, "failed": failed}
-                              for test, text, failed in outcomes]})
+        print_json(
+            {
+                "tests": [
+                    {
+                        "id": test.id,
+                        "series": test.series,
+                        "name": test.name,
+                        "outcome": text,
+                        "failed": failed,
+                    }
+                    for test, text, failed in outcomes
+                ]
+            }
+        )
     elif outcomes:
-        print_table([Column("ID"), Column("NAME", cut=True), Column("OUTCOME", wrap=True)],
-                    [[test.id, test.name, text] for test, text, _ in outcomes])
+        print_table(
+            [Column("ID"), Column("NAME", cut=True), Column("OUTCOME", wrap=True)],
+            [[test.id, test.name, text] for test, text, _ in outcomes],
+        )
     failed = any(outcome.failed for outcome in outcomes)
     return selection.report() or (base.FAILED if failed else base.OK)
 
@@ -44,10 +57,17 @@ def _reason() -> str:
     return f"Cancelled by {user} on {get_vars(True)['sys_host']}."
 
 
-COMMANDS = [Command(
-    name="cancel",
-    summary="cancel tests or whole series",
-    description=("Cancel tests or whole series, and say what came of it for each test.\n\n"
-                 "A job that tests share goes on until all of its tests are cancelled or over."),
-    examples=["cancel s3", "cancel s3.1 s3.2"],
-    run=_cancel, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="cancel",
+        summary="cancel tests or whole series",
+        description=(
+            "Cancel tests or whole series, and say what came of it for each test.\n\n"
+            "A job that tests share goes on until all of its tests are cancelled or over."
+        ),
+        examples=["cancel s3", "cancel s3.1 s3.2"],
+        run=_cancel,
+        arguments=_arguments,
+        json=True,
+    )
+]

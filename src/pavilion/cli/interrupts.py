@@ -36,8 +36,12 @@ class KickoffGuard:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -47,5 +51,7 @@ class KickoffGuard:
                 raise KeyboardInterrupt
             return
         self.number = number
-        tell("\nInterrupted. What is being handed to a scheduler just now gets some seconds to be "
-             "handed over. Press Ctrl-C again to give up on it.")
+        tell(
+            "\nInterrupted. What is being handed to a scheduler just now gets some seconds to be "
+            "handed over. Press Ctrl-C again to give up on it."
+        )

@@ -20,19 +20,32 @@ if TYPE_CHECKING:
 
 
 def _root_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, metavar="PAVILION_ROOT", help=(
-        "the Pavilion checkout: its root, or any directory in it"))
+    parser.add_argument(
+        "root",
+        type=Path,
+        metavar="PAVILION_ROOT",
+        help=("the Pavilion checkout: its root, or any directory in it"),
+    )
 
 
 def _python_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--python", type=Path, metavar="FILE", help=(
-        "the Python that this Pavilion runs with. Default: that of a virtual environment in the "
-        "checkout, the one that bin/pav names, or python3 in PATH"))
+    parser.add_argument(
+        "--python",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "the Python that this Pavilion runs with. Default: that of a virtual environment in the "
+            "checkout, the one that bin/pav names, or python3 in PATH"
+        ),
+    )
 
 
 def _copy_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--copy", action="store_true", help=(
-        "make a copy, not a link: for nodes that do not see this installation"))
+    parser.add_argument(
+        "--copy",
+        action="store_true",
+        help=("make a copy, not a link: for nodes that do not see this installation"),
+    )
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,21 +56,37 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 def _link_arguments(parser: argparse.ArgumentParser) -> None:
     _check_arguments(parser)
     _copy_argument(parser)
-    parser.add_argument("--force", action="store_true", help=(
-        "go on with another version than Pavilion 2.6, too; undone if it does not work"))
-    parser.add_argument("--without", action="append", metavar="NAME", help=(
-        "do without this scheduler of the checkout's own; may be given several times. All that we "
-        "do not bundle are kept otherwise. Default: those that were left out before"))
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help=("go on with another version than Pavilion 2.6, too; undone if it does not work"),
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        metavar="NAME",
+        help=(
+            "do without this scheduler of the checkout's own; may be given several times. All that we "
+            "do not bundle are kept otherwise. Default: those that were left out before"
+        ),
+    )
 
 
 def _check(session: Session) -> int:
     from pavilion.dropin import examine, find_checkout, find_python
+
     checkout = find_checkout(session.args.root)
     report = examine(checkout, find_python(checkout, session.args.python))
     if session.args.json:
-        print_json({"checkout": str(checkout.root), "state": report.state.kind,
-                    "current": report.state.current, "findings": _records(report.findings),
-                    "ok": not report.failures})
+        print_json(
+            {
+                "checkout": str(checkout.root),
+                "state": report.state.kind,
+                "current": report.state.current,
+                "findings": _records(report.findings),
+                "ok": not report.failures,
+            }
+        )
     else:
         _print_findings(report.findings)
     return base.FAILED if report.failures else base.OK
@@ -65,6 +94,7 @@ def _check(session: Session) -> int:
 
 def _link(session: Session) -> int:
     from pavilion.dropin import find_checkout, find_python, link
+
     args = session.args
     checkout = find_checkout(args.root)
     python = find_python(checkout, args.python)
@@ -89,6 +119,7 @@ def _agrees(outcome: Outcome) -> bool:
 
 def _unlink(session: Session) -> int:
     from pavilion.dropin import find_checkout, unlink
+
     checkout = find_checkout(session.args.root)
     outcome = unlink(checkout)
     return _tell_outcome(session, checkout, outcome, "Next: run one of your suites.")
@@ -96,24 +127,39 @@ def _unlink(session: Session) -> int:
 
 def _after_link(checkout: Checkout, copy: bool) -> str:
     from pavilion.dropin import SOURCE
+
     root = shlex.quote(str(checkout.root))
-    lines = ["Next:",
-             "  - Try 'pav show sched' and one of your suites, with your settings and plugins."]
+    lines = [
+        "Next:",
+        "  - Try 'pav show sched' and one of your suites, with your settings and plugins.",
+    ]
     if not copy:
-        lines.append(f"  - All hosts that run Pavilion, nodes included, must see {SOURCE}. "
-                     "'--copy' does without.")
+        lines.append(
+            f"  - All hosts that run Pavilion, nodes included, must see {SOURCE}. "
+            "'--copy' does without."
+        )
     if (checkout.root / ".git").exists():
         lines.append("  - 'git status' shows the change. Nothing in .git was touched.")
-    lines += [f"  - The old directory is kept as {checkout.backup.name}, beside the new one.",
-              f"Look again:  {PROGRAM} check {root}", f"Go back:     {PROGRAM} unlink {root}"]
+    lines += [
+        f"  - The old directory is kept as {checkout.backup.name}, beside the new one.",
+        f"Look again:  {PROGRAM} check {root}",
+        f"Go back:     {PROGRAM} unlink {root}",
+    ]
     return "\n".join(lines)
 
 
 def _tell_outcome(session: Session, checkout: Checkout, outcome: Outcome, after: str) -> int:
     if session.args.json:
-        print_json({"checkout": str(checkout.root), "done": outcome.done,
-                    "changed": outcome.changed, "summary": outcome.summary,
-                    "recovered": outcome.recovered, "findings": _records(outcome.findings)})
+        print_json(
+            {
+                "checkout": str(checkout.root),
+                "done": outcome.done,
+                "changed": outcome.changed,
+                "summary": outcome.summary,
+                "recovered": outcome.recovered,
+                "findings": _records(outcome.findings),
+            }
+        )
         return base.OK if outcome.done else base.FAILED
     if outcome.recovered is not None:
         tell(f"An earlier command was interrupted while {outcome.recovered}. That was put right.")
@@ -130,40 +176,63 @@ def _tell_outcome(session: Session, checkout: Checkout, outcome: Outcome, after:
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
-    print_table([Column("WHAT"), Column("FOUND", wrap=True), Column("VERDICT"),
-                 Column("REMARK", wrap=True)],
-                [[item.what, item.found, item.verdict, item.hint] for item in findings])
+    print_table(
+        [
+            Column("WHAT"),
+            Column("FOUND", wrap=True),
+            Column("VERDICT"),
+            Column("REMARK", wrap=True),
+        ],
+        [[item.what, item.found, item.verdict, item.hint] for item in findings],
+    )
 
 
 def _records(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in asdict(item).items() if key != "blocks"}
-            for item in findings]
+    return [
+        {key: value for key, value in asdict(item).items() if key != "blocks"} for item in findings
+    ]
 
 
 COMMANDS = [
     Command(
         name="check",
         summary="see whether a Pavilion checkout can use our schedulers",
-        description=("See whether our schedulers directory can take the place of the one of a\n"
-                     "Pavilion checkout, or whether it does. Changes nothing.\n\n"
-                     "Exit code 1 when something is marked FAIL."),
+        description=(
+            "See whether our schedulers directory can take the place of the one of a\n"
+            "Pavilion checkout, or whether it does. Changes nothing.\n\n"
+            "Exit code 1 when something is marked FAIL."
+        ),
         examples=["check /opt/pavilion2", "check /opt/pavilion2 --json"],
-        run=_check, arguments=_check_arguments, json=True),
+        run=_check,
+        arguments=_check_arguments,
+        json=True,
+    ),
     Command(
         name="link",
         summary="use our schedulers in a Pavilion checkout",
-        description=("Put our schedulers directory in the place of the one of a Pavilion\n"
-                     "checkout, and try it there. Everything is undone when it does not work.\n"
-                     "The old directory is kept beside the new one, and so are built-in\n"
-                     "schedulers that we do not bundle."),
-        examples=["link /opt/pavilion2", "link /opt/pavilion2 --copy",
-                  "link /opt/pavilion2 --without flux",
-                  "link . --python /opt/pavilion-env/bin/python3"],
-        run=_link, arguments=_link_arguments, json=True),
+        description=(
+            "Put our schedulers directory in the place of the one of a Pavilion\n"
+            "checkout, and try it there. Everything is undone when it does not work.\n"
+            "The old directory is kept beside the new one, and so are built-in\n"
+            "schedulers that we do not bundle."
+        ),
+        examples=[
+            "link /opt/pavilion2",
+            "link /opt/pavilion2 --copy",
+            "link /opt/pavilion2 --without flux",
+            "link . --python /opt/pavilion-env/bin/python3",
+        ],
+        run=_link,
+        arguments=_link_arguments,
+        json=True,
+    ),
     Command(
         name="unlink",
         summary="give a Pavilion checkout its own schedulers back",
         description="Undo 'link': the checkout gets its own schedulers directory back.",
         examples=["unlink /opt/pavilion2"],
-        run=_unlink, arguments=_root_argument, json=True),
+        run=_unlink,
+        arguments=_root_argument,
+        json=True,
+    ),
 ]

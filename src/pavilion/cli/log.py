@@ -30,6 +30,7 @@ def _job_file(name: str) -> Callable[[TestRun], Path | None]:
     def path_of(test: TestRun) -> Path | None:
         job = test.job
         return None if job is None else Path(getattr(job, name))
+
     return path_of
 
 
@@ -41,14 +42,22 @@ LOGS: dict[str, Callable[[TestRun], Path | None]] = {
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("which", choices=list(LOGS), metavar="LOG", nargs="?", default="run",
-                        help=(
-                            "'run' (default): what the test printed; 'kickoff': what the kickoff "
-                            "script of its job printed; 'sched': what the scheduler printed"))
+    parser.add_argument(
+        "which",
+        choices=list(LOGS),
+        metavar="LOG",
+        nargs="?",
+        default="run",
+        help=(
+            "'run' (default): what the test printed; 'kickoff': what the kickoff "
+            "script of its job printed; 'sched': what the scheduler printed"
+        ),
+    )
     parser.add_argument("id", metavar="ID", help="a test (s1.1)")
     parser.add_argument("--tail", type=_lines, metavar="N", help="the last N lines only")
-    parser.add_argument("--follow", "-f", action="store_true",
-                        help="go on printing until the test is over")
+    parser.add_argument(
+        "--follow", "-f", action="store_true", help="go on printing until the test is over"
+    )
 
 
 def _lines(text: str) -> int:
@@ -79,8 +88,10 @@ def _log(session: Session) -> int:
 def _no_log(test: TestRun, which: str) -> str:
     state = test.status.current()
     yet = "" if test.complete else " yet"
-    return (f"There is no {which} log of test {test.id}{yet}. The test's state is {state.state}: "
-            f"{state.note}")
+    return (
+        f"There is no {which} log of test {test.id}{yet}. The test's state is {state.state}: "
+        f"{state.note}"
+    )
 
 
 def _load(session: Session) -> TestRun:
@@ -92,8 +103,10 @@ def _load(session: Session) -> TestRun:
     if not tests:
         raise ConfigError(f"Series {test_id} has no tests that can be read.")
     if len(tests) != 1:
-        raise ConfigError(f"Series {test_id} has {len(tests)} tests, {tests[0].id} to "
-                          f"{tests[-1].id}: name one of them.")
+        raise ConfigError(
+            f"Series {test_id} has {len(tests)} tests, {tests[0].id} to "
+            f"{tests[-1].id}: name one of them."
+        )
     return tests[0]
 
 
@@ -160,9 +173,13 @@ def _go_to_tail(file: IO[bytes], lines: int) -> None:
     file.seek(0 if lines else size)
 
 
-COMMANDS = [Command(
-    name="log",
-    summary="print a log of a test",
-    description="Print a log of a test.",
-    examples=["log run s1.1", "log kickoff s1.1 --tail 20", "log run s1.1 --follow"],
-    run=_log, arguments=_arguments)]
+COMMANDS = [
+    Command(
+        name="log",
+        summary="print a log of a test",
+        description="Print a log of a test.",
+        examples=["log run s1.1", "log kickoff s1.1 --tail 20", "log run s1.1 --follow"],
+        run=_log,
+        arguments=_arguments,
+    )
+]

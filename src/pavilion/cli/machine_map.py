@@ -33,10 +33,17 @@ OUT_STYLE = "white on grey23"
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    parser.add_argument("--by", choices=KINDS, help=(
-        "what to colour nodes by. Default: chunk where tests use chunking, else job"))
-    parser.add_argument("--svg", type=Path, metavar="FILE",
-                        help="write a picture to a file; several get numbers in their names")
+    parser.add_argument(
+        "--by",
+        choices=KINDS,
+        help=("what to colour nodes by. Default: chunk where tests use chunking, else job"),
+    )
+    parser.add_argument(
+        "--svg",
+        type=Path,
+        metavar="FILE",
+        help="write a picture to a file; several get numbers in their names",
+    )
 
 
 def _run(session: Session) -> int:
@@ -58,13 +65,15 @@ def _run(session: Session) -> int:
 
 def _write(path: Path, maps: list[MachineMap]) -> None:
     from .map_svg import render
+
     for number, drawn in enumerate(maps, 1):
         target = path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
         try:
             target.write_text(render(drawn), encoding="utf-8")
         except OSError as exc:
-            raise ConfigError(f"The picture cannot be written to {target}",
-                              prior_error=exc) from exc
+            raise ConfigError(
+                f"The picture cannot be written to {target}", prior_error=exc
+            ) from exc
         tell(f"Wrote {target}: {drawn.title}.")
 
 
@@ -81,6 +90,7 @@ def _print(drawn: MachineMap) -> None:
             print(f"  {mark:1}  {text}")
         return
     from rich.text import Text
+
     for label, cells in rows:
         drawing = Text(label, style="dim")
         for text, cell in cells:
@@ -110,8 +120,9 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
     rows = []
     for start in range(0, len(cells), per_row):
         label = f"{names[start]:<{label_width}}" if label_width else ""
-        rows.append((label, list(zip(texts[start:start + per_row],
-                                     cells[start:start + per_row]))))
+        rows.append(
+            (label, list(zip(texts[start : start + per_row], cells[start : start + per_row])))
+        )
     return rows
 
 
@@ -132,8 +143,13 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
     lines = []
     for number, group in enumerate(drawn.groups[:LEGEND_LINES]):
         detail = f"; {group.detail}" if group.detail else ""
-        lines.append((mark_of(number), _group_style(drawn, number),
-                      f"{group.label}: {group.node_list}{detail}"))
+        lines.append(
+            (
+                mark_of(number),
+                _group_style(drawn, number),
+                f"{group.label}: {group.node_list}{detail}",
+            )
+        )
     if len(drawn.groups) > LEGEND_LINES:
         again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
         lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
@@ -141,18 +157,28 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
     if FREE_MARK in marks:
         lines.append((FREE_MARK, "dim", "usable, and in none of these"))
     if OUT_MARK in marks:
-        lines.append((OUT_MARK, OUT_STYLE, "left out; 'pav-sched show nodes "
-                      f"{drawn.scheduler} --test TEST' says why"))
+        lines.append(
+            (
+                OUT_MARK,
+                OUT_STYLE,
+                f"left out; 'pav-sched show nodes {drawn.scheduler} --test TEST' says why",
+            )
+        )
     lines += [("", "", remark) for remark in drawn.remarks]
     return [(mark, style, one_line(text)) for mark, style, text in lines]
 
 
-COMMANDS = [Command(
-    name="map",
-    summary="draw the machine: nodes by chunk, job or state",
-    description=(
-        "Draw the machine that tests would run on, a cell for each node, coloured by chunk, job\n"
-        "or state. Jobs have the numbers that 'plan' gives them with the same arguments. Nothing\n"
-        "is started."),
-    examples=["map nightly", "map nightly --by state", "map nightly --seed 7 --svg chunks.svg"],
-    run=_run, arguments=_arguments)]
+COMMANDS = [
+    Command(
+        name="map",
+        summary="draw the machine: nodes by chunk, job or state",
+        description=(
+            "Draw the machine that tests would run on, a cell for each node, coloured by chunk, job\n"
+            "or state. Jobs have the numbers that 'plan' gives them with the same arguments. Nothing\n"
+            "is started."
+        ),
+        examples=["map nightly", "map nightly --by state", "map nightly --seed 7 --svg chunks.svg"],
+        run=_run,
+        arguments=_arguments,
+    )
+]

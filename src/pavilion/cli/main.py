@@ -60,8 +60,13 @@ class _AddTo(argparse.Action):
         super().__init__(option_strings, dest, **kwargs)
         self._values: list[Any] = []
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
-                 values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         self._values.append(values)
         setattr(namespace, self.dest, list(self._values))
 
@@ -69,9 +74,15 @@ class _AddTo(argparse.Action):
 class _Version(argparse.Action):
     """Prints the version.  Finding it out takes time, so it is done on demand only."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
-                 values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         from importlib.metadata import PackageNotFoundError, version
+
         try:
             print(f"{PROGRAM} {version('pavilion-schedulers')}")
         except PackageNotFoundError:
@@ -82,9 +93,14 @@ class _Version(argparse.Action):
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     common = _common_options()
-    parser = _Parser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG, parents=[common],
-                     allow_abbrev=False,
-                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        prog=PROGRAM,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        parents=[common],
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     _add_commands(parser, [command for module in MODULES for command in module.COMMANDS], common)
     return parser
@@ -94,30 +110,52 @@ def _common_options() -> argparse.ArgumentParser:
     """The options that may stand before and after the command."""
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("global options")
-    group.add_argument("--config-file", type=Path, metavar="FILE", help=(
-        "the settings to use. Default: $PAV_CONFIG_FILE, pavilion.yaml in $PAV_CONFIG_DIR, or "
-        "~/.pavilion/pavilion.yaml"))
-    group.add_argument("--config-dir", type=Path, metavar="DIR", action=_AddTo, help=(
-        "a folder with suites/ and plugins/, besides those of the settings; may be repeated"))
-    group.add_argument("--working-dir", type=Path, metavar="DIR", help=(
-        "where test runs are kept; goes before working_dir of the settings"))
+    group.add_argument(
+        "--config-file",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "the settings to use. Default: $PAV_CONFIG_FILE, pavilion.yaml in $PAV_CONFIG_DIR, or "
+            "~/.pavilion/pavilion.yaml"
+        ),
+    )
+    group.add_argument(
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        action=_AddTo,
+        help=("a folder with suites/ and plugins/, besides those of the settings; may be repeated"),
+    )
+    group.add_argument(
+        "--working-dir",
+        type=Path,
+        metavar="DIR",
+        help=("where test runs are kept; goes before working_dir of the settings"),
+    )
     group.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     return common
 
 
-def _add_commands(parser: argparse.ArgumentParser, commands: Sequence[Command],
-                  common: argparse.ArgumentParser) -> None:
+def _add_commands(
+    parser: argparse.ArgumentParser, commands: Sequence[Command], common: argparse.ArgumentParser
+) -> None:
     title = "commands" if parser.prog == PROGRAM else "topics"
     visible = [command for command in commands if not command.hidden]
-    choices = parser.add_subparsers(title=title, metavar=title[:-1].upper(),
-                                    required=True, dest=title[:-1])
+    choices = parser.add_subparsers(
+        title=title, metavar=title[:-1].upper(), required=True, dest=title[:-1]
+    )
     for command in commands:
         # A command without help is left out of the list.
         kwargs: Any = {"help": command.summary} if command in visible else {}
         sub = choices.add_parser(
-            command.name, description=command.description or command.summary, parents=[common],
-            allow_abbrev=False, epilog=_examples(command),
-            formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+            command.name,
+            description=command.description or command.summary,
+            parents=[common],
+            allow_abbrev=False,
+            epilog=_examples(command),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
+        )
         if command.topics:
             _add_commands(sub, command.topics, common)
             continue
@@ -162,8 +200,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exc()
         hint = "" if args.debug else " 'pav-sched --debug ...' shows where it comes from."
-        tell(f"{PROGRAM}: error: {type(exc).__name__}: {exc}\nThis should not have happened: it "
-             f"is a bug of pavilion-schedulers. Please report it.{hint}")
+        tell(
+            f"{PROGRAM}: error: {type(exc).__name__}: {exc}\nThis should not have happened: it "
+            f"is a bug of pavilion-schedulers. Please report it.{hint}"
+        )
         return base.INTERNAL
 
 

@@ -43,8 +43,10 @@ class _Layout(NamedTuple):
 
     def corner(self, number: int) -> tuple[int, int]:
         """The upper left corner of a cell."""
-        return (self.left + number % self.columns * self.width,
-                self.top + number // self.columns * self.height)
+        return (
+            self.left + number % self.columns * self.width,
+            self.top + number // self.columns * self.height,
+        )
 
     @property
     def named(self) -> bool:
@@ -80,8 +82,15 @@ def render(drawn: MachineMap) -> str:
         *(_cell(drawn, cell, layout, number) for number, cell in enumerate(drawn.cells)),
     ]
     for number, (color, mark, text) in enumerate(legend):
-        lines.append(_legend_item(MARGIN + number // legend_rows * column,
-                                  legend_top + number % legend_rows * LINE, color, mark, text))
+        lines.append(
+            _legend_item(
+                MARGIN + number // legend_rows * column,
+                legend_top + number % legend_rows * LINE,
+                color,
+                mark,
+                text,
+            )
+        )
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
@@ -99,8 +108,9 @@ def _layout(drawn: MachineMap) -> _Layout:
         left = MARGIN
     else:
         width = height = next((size for limit, size in SIZES if count <= limit), SMALLEST)
-        left = MARGIN + 6 + max(_text_width(one_line(cell.name), SMALL_FONT)
-                                for cell in drawn.cells)
+        left = (
+            MARGIN + 6 + max(_text_width(one_line(cell.name), SMALL_FONT) for cell in drawn.cells)
+        )
     return _Layout(width, height, _columns(count, width, height), left, top)
 
 
@@ -121,9 +131,11 @@ def _row_labels(drawn: MachineMap, layout: _Layout, rows: int) -> list[str]:
     for row in range(0, rows, math.ceil(LABEL_DISTANCE / layout.height)):
         number = row * layout.columns
         _, y = layout.corner(number)
-        labels.append(f'<text x="{layout.left - 6}" y="{y + layout.height / 2 + 3:g}" '
-                      f'text-anchor="end" font-size="{SMALL_FONT}" fill="#606060">'
-                      f"{escape(one_line(drawn.cells[number].name))}</text>")
+        labels.append(
+            f'<text x="{layout.left - 6}" y="{y + layout.height / 2 + 3:g}" '
+            f'text-anchor="end" font-size="{SMALL_FONT}" fill="#606060">'
+            f"{escape(one_line(drawn.cells[number].name))}</text>"
+        )
     return labels
 
 
@@ -134,23 +146,29 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
     x, y = layout.corner(number)
     gap = 2 if layout.width >= 14 else 1
     color = _color(drawn, cell)
-    text = (f'<g><title>{escape(one_line(title))}</title><rect x="{x}" y="{y}" '
-            f'width="{layout.width - gap}" height="{layout.height - gap}" '
-            f'fill="{_hex(color)}"/>')
+    text = (
+        f'<g><title>{escape(one_line(title))}</title><rect x="{x}" y="{y}" '
+        f'width="{layout.width - gap}" height="{layout.height - gap}" '
+        f'fill="{_hex(color)}"/>'
+    )
     if layout.named:
         room = int((layout.width - 8) / (SMALL_FONT * CHARACTER))
         for line, words in enumerate((cell.name, _label(drawn, cell))):
             shown = escape(_fitting(one_line(words), room))
-            text += (f'<text x="{x + 4}" y="{y + 13 + 13 * line}" font-size="{SMALL_FONT}" '
-                     f'fill="{_hex(ink_on(color))}">{shown}</text>')
+            text += (
+                f'<text x="{x + 4}" y="{y + 13 + 13 * line}" font-size="{SMALL_FONT}" '
+                f'fill="{_hex(ink_on(color))}">{shown}</text>'
+            )
     elif layout.marked:
         text += _mark(x, y, layout.width - gap, color, cell.mark)
     return text + "</g>"
 
 
 def _mark(x: int, y: int, size: int, color: Color, mark: str) -> str:
-    return (f'<text x="{x + size / 2:g}" y="{y + size / 2 + 4:g}" text-anchor="middle" '
-            f'fill="{_hex(ink_on(color))}">{mark}</text>')
+    return (
+        f'<text x="{x + size / 2:g}" y="{y + size / 2 + 4:g}" text-anchor="middle" '
+        f'fill="{_hex(ink_on(color))}">{mark}</text>'
+    )
 
 
 def _fitting(text: str, room: int) -> str:
@@ -183,8 +201,13 @@ def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str,
     items: list[tuple[Color | None, str, str]] = []
     for number, group in enumerate(drawn.groups[:LEGEND_ITEMS]):
         detail = f"; {_fitting(group.detail, 80)}" if group.detail else ""
-        items.append((group.color, mark_of(number) if layout.marked else "",
-                      f"{group.label}: {group.node_list}{detail}"))
+        items.append(
+            (
+                group.color,
+                mark_of(number) if layout.marked else "",
+                f"{group.label}: {group.node_list}{detail}",
+            )
+        )
     if len(drawn.groups) > LEGEND_ITEMS:
         items.append((None, "", f"... and {len(drawn.groups) - LEGEND_ITEMS} more"))
     if any(not cell.groups and cell.usable for cell in drawn.cells):

@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 
 # How words of results and states stand out on a terminal.
 STYLES = {
-    "PASS": "green", "FAIL": "red", "ERROR": "bold red", "CANCELLED": "yellow",
-    "SCHED_CANCELLED": "yellow", "SCHED_ERROR": "bold red", "RUN_ERROR": "bold red",
-    "SCHED_WARNING": "yellow", "RUNNING": "cyan", "refused": "bold red",
+    "PASS": "green",
+    "FAIL": "red",
+    "ERROR": "bold red",
+    "CANCELLED": "yellow",
+    "SCHED_CANCELLED": "yellow",
+    "SCHED_ERROR": "bold red",
+    "RUN_ERROR": "bold red",
+    "SCHED_WARNING": "yellow",
+    "RUNNING": "cyan",
+    "refused": "bold red",
 }
 
 # Blanks between columns, and what a column that may be narrower keeps at least.
@@ -67,6 +74,7 @@ def terminal(stream: TextIO) -> Console | None:
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         return None
     from rich.console import Console
+
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
@@ -81,16 +89,27 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
+
     cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = _fit(columns, [max(map(cell_len, (column.title, *(row[number] for row in cells))))
-                            for number, column in enumerate(columns)], console.width)
+    widths = _fit(
+        columns,
+        [
+            max(map(cell_len, (column.title, *(row[number] for row in cells))))
+            for number, column in enumerate(columns)
+        ],
+        console.width,
+    )
     # What does not fit at all is wrapped by the terminal; no column is dropped.
     console.width = max(console.width, sum(widths) + GAP * len(widths))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths):
-        table.add_column(column.title, width=width, no_wrap=not column.wrap,
-                         overflow="fold" if column.wrap else "ellipsis",
-                         justify="right" if column.right else "left")
+        table.add_column(
+            column.title,
+            width=width,
+            no_wrap=not column.wrap,
+            overflow="fold" if column.wrap else "ellipsis",
+            justify="right" if column.right else "left",
+        )
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console.print(table)
@@ -172,9 +191,12 @@ def show_error(error: BaseException) -> None:
 
 def printable(text: str) -> str:
     """The text without what could make a terminal do things; lines and tabs stay."""
-    return "".join(char if char.isprintable() or char in "\n\t" else
-                   char.encode("unicode_escape", "surrogatepass").decode("ascii")
-                   for char in text)
+    return "".join(
+        char
+        if char.isprintable() or char in "\n\t"
+        else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
 
 
 def one_line(text: str) -> str:

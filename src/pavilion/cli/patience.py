@@ -50,10 +50,13 @@ class SlowCalls:
 
     def news(self) -> list[str]:
         """'Still waiting for gridengine: _job_status', for each that is slow and was not told."""
-        slow = [(call.scheduler, call.method) for call in calls_at_work()
-                if time.monotonic() - call.began >= SLOW
-                # Those that say what they wait for are heard anyway.
-                and (call.handover is None or not call.handover.text)]
+        slow = [
+            (call.scheduler, call.method)
+            for call in calls_at_work()
+            if time.monotonic() - call.began >= SLOW
+            # Those that say what they wait for are heard anyway.
+            and (call.handover is None or not call.handover.text)
+        ]
         new = [call for call in dict.fromkeys(slow) if call not in self._told]
         self._told.update(new)
         # One that came to its end, and hangs anew, is told anew.

@@ -19,8 +19,14 @@ from .targets import add_targets, resolve_targets, show_warnings
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    parser.add_argument("--script", type=int, metavar="JOB", action="append", default=[], help=(
-        "print the kickoff script of a job, by its number in the plan; may be repeated"))
+    parser.add_argument(
+        "--script",
+        type=int,
+        metavar="JOB",
+        action="append",
+        default=[],
+        help=("print the kickoff script of a job, by its number in the plan; may be repeated"),
+    )
 
 
 def _run(session: Session) -> int:
@@ -31,32 +37,48 @@ def _run(session: Session) -> int:
         tell(f"{PROGRAM}: error: {error}")
     show_warnings(resolved, {test.name for error in plan.errors for test in error.tests})
     if unknown:
-        raise ConfigError(f"There is no job {unknown[0]} in this plan; it has "
-                          f"{plural(len(plan.jobs), 'job')}.")
+        raise ConfigError(
+            f"There is no job {unknown[0]} in this plan; it has {plural(len(plan.jobs), 'job')}."
+        )
     if session.args.json:
-        print_json({"seed": seed, "jobs": [_record(session, job) for job in plan.jobs],
-                    "errors": [{"tests": [test.name for test in error.tests],
-                                "error": error.text} for error in plan.errors]})
+        print_json(
+            {
+                "seed": seed,
+                "jobs": [_record(session, job) for job in plan.jobs],
+                "errors": [
+                    {"tests": [test.name for test in error.tests], "error": error.text}
+                    for error in plan.errors
+                ],
+            }
+        )
     elif session.args.script:
         for number in session.args.script:
-            print("\n".join(kickoff_script(session.pav_cfg,
-                                           plan.jobs[number - 1]).get_lines()))
+            print("\n".join(kickoff_script(session.pav_cfg, plan.jobs[number - 1]).get_lines()))
     else:
         _print(plan, seed)
     return base.FAILED if plan.errors else base.OK
 
 
 def _print(plan: Preview, seed: int) -> None:
-    columns = [Column("JOB", right=True), Column("SCHEDULER"), Column("MODE"),
-               Column("CHUNK", right=True), Column("SIZE", right=True),
-               Column("NODES", cut=True), Column("LIMIT", right=True),
-               Column("TESTS", right=True), Column("NAMES", cut=True)]
+    columns = [
+        Column("JOB", right=True),
+        Column("SCHEDULER"),
+        Column("MODE"),
+        Column("CHUNK", right=True),
+        Column("SIZE", right=True),
+        Column("NODES", cut=True),
+        Column("LIMIT", right=True),
+        Column("TESTS", right=True),
+        Column("NAMES", cut=True),
+    ]
     print_table(columns, [_row(job) for job in plan.jobs])
     left = sum(len(error.tests) for error in plan.errors)
-    print(f"{plural(sum(len(job.tests) for job in plan.jobs), 'test')} in "
-          f"{plural(len(plan.jobs), 'job')}"
-          + (f", {plural(left, 'test')} in none" if left else "")
-          + f". Seed {seed}. Nothing was started.")
+    print(
+        f"{plural(sum(len(job.tests) for job in plan.jobs), 'test')} in "
+        f"{plural(len(plan.jobs), 'job')}"
+        + (f", {plural(left, 'test')} in none" if left else "")
+        + f". Seed {seed}. Nothing was started."
+    )
 
 
 def _row(job: PreviewJob) -> list[str]:
@@ -66,19 +88,31 @@ def _row(job: PreviewJob) -> list[str]:
     else:
         assert planned.node_range is not None
         size, nodes = node_range_text(planned.node_range), "any"
-    return [str(job.number), job.scheduler, planned.mode,
-            "" if planned.chunk is None else str(planned.chunk), size, nodes,
-            short_text(planned.config["time_limit"]), str(len(planned.tests)),
-            ", ".join(job.test_names)]
+    return [
+        str(job.number),
+        job.scheduler,
+        planned.mode,
+        "" if planned.chunk is None else str(planned.chunk),
+        size,
+        nodes,
+        short_text(planned.config["time_limit"]),
+        str(len(planned.tests)),
+        ", ".join(job.test_names),
+    ]
 
 
 def _record(session: Session, job: PreviewJob) -> dict[str, Any]:
     planned = job.planned
     record: dict[str, Any] = {
-        "job": job.number, "scheduler": job.scheduler, "name": job.name, "mode": planned.mode,
-        "chunk": planned.chunk, "nodes": planned.nodes,
+        "job": job.number,
+        "scheduler": job.scheduler,
+        "name": job.name,
+        "mode": planned.mode,
+        "chunk": planned.chunk,
+        "nodes": planned.nodes,
         "node_list": None if planned.nodes is None else hostlists.fold(planned.nodes),
-        "node_range": planned.node_range, "time_limit": _hours(planned.config["time_limit"]),
+        "node_range": planned.node_range,
+        "time_limit": _hours(planned.config["time_limit"]),
         "tests": job.test_names,
     }
     if job.number in session.args.script:
@@ -93,12 +127,21 @@ def _hours(limit: int) -> int | float | None:
     return limit if type(limit) is int else seconds_of(limit) / HOUR
 
 
-COMMANDS = [Command(
-    name="plan",
-    summary="show what 'run' would start, without starting it",
-    description=(
-        "Show the jobs that 'run' would start with the same arguments: which tests share which,\n"
-        "on which nodes ('any': the scheduler picks), for how long. Nothing is started."),
-    examples=["plan nightly", "plan nightly -c schedule.chunking.size=16 --seed 7",
-              "plan nightly --script 1"],
-    run=_run, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="plan",
+        summary="show what 'run' would start, without starting it",
+        description=(
+            "Show the jobs that 'run' would start with the same arguments: which tests share which,\n"
+            "on which nodes ('any': the scheduler picks), for how long. Nothing is started."
+        ),
+        examples=[
+            "plan nightly",
+            "plan nightly -c schedule.chunking.size=16 --seed 7",
+            "plan nightly --script 1",
+        ],
+        run=_run,
+        arguments=_arguments,
+        json=True,
+    )
+]

@@ -79,8 +79,10 @@ def is_cancelled(record: dict[str, Any]) -> bool:
 def summary_line(records: Sequence[dict[str, Any]]) -> str:
     """'12 tests: 10 passed, 2 failed, 0 errors. Series s3.'"""
     counts = summary(records)
-    text = (f"{plural(counts['tests'], 'test')}: {counts['passed']} passed, "
-            f"{counts['failed']} failed, {plural(counts['errors'], 'error')}")
+    text = (
+        f"{plural(counts['tests'], 'test')}: {counts['passed']} passed, "
+        f"{counts['failed']} failed, {plural(counts['errors'], 'error')}"
+    )
     if counts["cancelled"]:
         text += f" ({counts['cancelled']} cancelled)"
     if counts["unfinished"]:
@@ -101,8 +103,14 @@ def exit_code(records: Sequence[dict[str, Any]]) -> int:
 
 def print_results(records: Sequence[dict[str, Any]]) -> None:
     """Print the table of results and the line below it."""
-    columns = [Column("ID"), Column("NAME", cut=True), Column("SCHEDULER"), Column("RESULT"),
-               Column("TIME", right=True), Column("NOTE", cut=True)]
+    columns = [
+        Column("ID"),
+        Column("NAME", cut=True),
+        Column("SCHEDULER"),
+        Column("RESULT"),
+        Column("TIME", right=True),
+        Column("NOTE", cut=True),
+    ]
     print_table(columns, [_row(record) for record in records])
     print(summary_line(records))
 
@@ -124,5 +132,11 @@ def _row(record: dict[str, Any]) -> list[str]:
     elif is_cancelled(record):
         note = f"{record['state']}: {note}"
     duration = record["duration"]
-    return [record["id"], record["name"], record["scheduler"],
-            result or record["state"], "" if duration is None else f"{duration:.1f}s", note]
+    return [
+        record["id"],
+        record["name"],
+        record["scheduler"],
+        result or record["state"],
+        "" if duration is None else f"{duration:.1f}s",
+        note,
+    ]

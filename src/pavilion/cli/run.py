@@ -24,8 +24,9 @@ from .waiting import Waits, add_timeout, hints, report, wait_and_report
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_targets(parser)
-    parser.add_argument("--detach", action="store_true",
-                        help="do not wait for results: print the series and return")
+    parser.add_argument(
+        "--detach", action="store_true", help="do not wait for results: print the series and return"
+    )
     add_timeout(parser)
 
 
@@ -40,9 +41,15 @@ def _run(session: Session) -> int:
         return base.TIMED_OUT
     session.pav_cfg.make_working_dir()
     try:
-        series = Series.create(session.pav_cfg, resolved, record={
-            "targets": session.args.targets, "overrides": overrides(session.args),
-            "seed": seed})
+        series = Series.create(
+            session.pav_cfg,
+            resolved,
+            record={
+                "targets": session.args.targets,
+                "overrides": overrides(session.args),
+                "seed": seed,
+            },
+        )
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
@@ -88,24 +95,30 @@ def _cut_short(session: Session, series: Series, number: int, over: bool) -> int
     :param number: The signal.
     :param over: Whether no job is in hand any more.
     """
-    tell(f"Interrupted while the tests of series {series.id} were handed to their schedulers. "
-         f"{_what_is_left(session, series, over)}")
+    tell(
+        f"Interrupted while the tests of series {series.id} were handed to their schedulers. "
+        f"{_what_is_left(session, series, over)}"
+    )
     return 128 + number
 
 
 def _out_of_time(session: Session, series: Series, over: bool) -> int:
     """Say what came of a --timeout while tests were handed over; see _cut_short."""
     report(session, series.tests, {"series": series.id}, Waits())
-    tell(f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
-         f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}")
+    tell(
+        f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
+        f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}"
+    )
     return base.TIMED_OUT
 
 
 def _what_is_left(session: Session, series: Series, over: bool) -> str:
     left = [test for test in series.tests if not test.complete]
     number = sum(test.status.current().state in CANCELLED for test in series.tests)
-    text = (f"{plural(number, 'test')} not handed over yet "
-            f"{'was' if number == 1 else 'were'} cancelled. ")
+    text = (
+        f"{plural(number, 'test')} not handed over yet "
+        f"{'was' if number == 1 else 'were'} cancelled. "
+    )
     if not left:
         return text + "No test goes on."
     goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
@@ -129,15 +142,23 @@ def _detach(session: Session, series: Series) -> int:
     return base.FAILED if counts["errors"] else base.OK
 
 
-COMMANDS = [Command(
-    name="run",
-    summary="run tests and wait for their results",
-    description=(
-        "Run tests and wait for their results.\n\n"
-        "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
-        "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
-        "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."),
-    examples=["run mytests.yaml",
-              "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
-              "run nightly --scheduler slurm --detach"],
-    run=_run, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="run",
+        summary="run tests and wait for their results",
+        description=(
+            "Run tests and wait for their results.\n\n"
+            "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
+            "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
+            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."
+        ),
+        examples=[
+            "run mytests.yaml",
+            "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
+            "run nightly --scheduler slurm --detach",
+        ],
+        run=_run,
+        arguments=_arguments,
+        json=True,
+    )
+]

@@ -33,8 +33,9 @@ class Selection:
 
 def add_ids(parser: argparse.ArgumentParser) -> None:
     """The argument ID, which may be left out."""
-    parser.add_argument("ids", nargs="*", metavar="ID",
-                        help=f"{IDS_HELP}; default: the latest series")
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help=f"{IDS_HELP}; default: the latest series"
+    )
 
 
 def select(session: Session, ids: Sequence[str]) -> Selection:
@@ -48,8 +49,10 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
     if not ids:
         latest = latest_series(pav_cfg)
         if latest is None:
-            raise ConfigError(f"There is no series yet in {pav_cfg.working_dir / 'series'}. "
-                              f"'{session.command_line('run', 'FILE')}' starts one.")
+            raise ConfigError(
+                f"There is no series yet in {pav_cfg.working_dir / 'series'}. "
+                f"'{session.command_line('run', 'FILE')}' starts one."
+            )
         ids = [latest]
     found: dict[str, TestRun] = {}
     selection = Selection()
@@ -69,8 +72,9 @@ def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun
     if "." in item:
         return [TestRun.load(session.pav_cfg, item)]
     if not item.startswith("s"):
-        raise ConfigError(f"{quoted(item)} is no id. Ids of series look like 's1', those of tests "
-                          "like 's1.1'.")
+        raise ConfigError(
+            f"{quoted(item)} is no id. Ids of series look like 's1', those of tests like 's1.1'."
+        )
     series = Series.load(session.pav_cfg, item)
     selection.errors += series.damaged
     return series.tests

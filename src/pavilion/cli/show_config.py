@@ -20,8 +20,14 @@ Setting = tuple[str, Any, str]
 def _show(session: Session) -> int:
     settings = effective_settings(session)
     if session.args.json:
-        print_json({"settings": [{"name": name, "value": value, "source": source}
-                                 for name, value, source in settings]})
+        print_json(
+            {
+                "settings": [
+                    {"name": name, "value": value, "source": source}
+                    for name, value, source in settings
+                ]
+            }
+        )
         return base.OK
     rows = []
     for name, value, source in settings:
@@ -46,15 +52,22 @@ def effective_settings(session: Session) -> list[Setting]:
         return str(cfg.pav_cfg_file) + (f":{place.line}" if place else "")
 
     settings: list[Setting] = [
-        ("config_file", None if cfg.pav_cfg_file is None else str(cfg.pav_cfg_file),
-         _file_source(session)),
-        ("working_dir", str(cfg.working_dir),
-         "--working-dir" if session.args.working_dir else source("working_dir")),
+        (
+            "config_file",
+            None if cfg.pav_cfg_file is None else str(cfg.pav_cfg_file),
+            _file_source(session),
+        ),
+        (
+            "working_dir",
+            str(cfg.working_dir),
+            "--working-dir" if session.args.working_dir else source("working_dir"),
+        ),
     ]
     sources = _folder_sources(session, source("config_dirs"))
     for item in cfg.configs.values():
-        settings.append(("config_dirs", str(item["path"]), sources.get(item["path"], source(
-            "config_dirs"))))
+        settings.append(
+            ("config_dirs", str(item["path"]), sources.get(item["path"], source("config_dirs")))
+        )
     own = [line for line in cfg.env_setup if line.startswith(f"export {PYTHON_VARIABLE}=")]
     rest = [line for line in cfg.env_setup if line not in own]
     settings += [("env_setup", line, "this program") for line in own]
@@ -86,17 +99,21 @@ def _folder_sources(session: Session, listed: str) -> dict[Path, str]:
     for folder in session.args.config_dir:
         sources.setdefault(absolute(folder), "--config-dir")
     if "PAV_CONFIG_DIR" in os.environ:
-        sources.setdefault(absolute(os.environ["PAV_CONFIG_DIR"]),
-                           "$PAV_CONFIG_DIR")
+        sources.setdefault(absolute(os.environ["PAV_CONFIG_DIR"]), "$PAV_CONFIG_DIR")
     last = list(session.pav_cfg.configs.values())[-1]["path"]
-    sources.setdefault(last, "default" if path is None or path.parent != last
-                       else "the folder of the config file")
+    sources.setdefault(
+        last, "default" if path is None or path.parent != last else "the folder of the config file"
+    )
     return sources
 
 
-COMMANDS = [Command(
-    name="config",
-    summary="the settings, and where each comes from",
-    description="Show the settings in effect, and where each comes from.",
-    examples=["show config", "--config-file site.yaml show config --json"],
-    run=_show, json=True)]
+COMMANDS = [
+    Command(
+        name="config",
+        summary="the settings, and where each comes from",
+        description="Show the settings in effect, and where each comes from.",
+        examples=["show config", "--config-file site.yaml show config --json"],
+        run=_show,
+        json=True,
+    )
+]

@@ -17,25 +17,53 @@ def _show(session: Session) -> int:
     found: list[dict[str, Any]] = []
     for plugin in report.loaded:
         winner = _overridden_by(plugin)
-        found.append(_record(plugin, "loaded" if winner is None else "overridden",
-                             None if winner is None else
-                             f"{winner} has the same name and a higher priority."))
-    found += [_record(plugin, "disabled", "disable_plugins of the settings lists it.")
-              for plugin in report.disabled]
-    found += [{"state": "refused", "category": None, "name": None, "priority": None,
-               "file": str(refused.file), "reason": refused.reason}
-              for refused in report.refused]
-    found += [{"state": "not used", "category": foreign.category, "name": None, "priority": None,
-               "file": str(foreign.file),
-               "reason": f"Pavilion has {foreign.category} plugins; this host does not."}
-              for foreign in report.foreign]
+        found.append(
+            _record(
+                plugin,
+                "loaded" if winner is None else "overridden",
+                None if winner is None else f"{winner} has the same name and a higher priority.",
+            )
+        )
+    found += [
+        _record(plugin, "disabled", "disable_plugins of the settings lists it.")
+        for plugin in report.disabled
+    ]
+    found += [
+        {
+            "state": "refused",
+            "category": None,
+            "name": None,
+            "priority": None,
+            "file": str(refused.file),
+            "reason": refused.reason,
+        }
+        for refused in report.refused
+    ]
+    found += [
+        {
+            "state": "not used",
+            "category": foreign.category,
+            "name": None,
+            "priority": None,
+            "file": str(foreign.file),
+            "reason": f"Pavilion has {foreign.category} plugins; this host does not.",
+        }
+        for foreign in report.foreign
+    ]
     if session.args.json:
         print_json({"plugins": found})
         return base.OK
-    columns = [Column("STATE"), Column("CATEGORY"), Column("NAME"), Column("PRIORITY", right=True),
-               Column("FILE", wrap=True), Column("REASON", wrap=True)]
-    print_table(columns, [[_text(item[column.title.lower()]) for column in columns]
-                          for item in found])
+    columns = [
+        Column("STATE"),
+        Column("CATEGORY"),
+        Column("NAME"),
+        Column("PRIORITY", right=True),
+        Column("FILE", wrap=True),
+        Column("REASON", wrap=True),
+    ]
+    print_table(
+        columns, [[_text(item[column.title.lower()]) for column in columns] for item in found]
+    )
     return base.OK
 
 
@@ -48,17 +76,27 @@ def _overridden_by(found: LoadedPlugin) -> Any:
 
 
 def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:
-    return {"state": state, "category": found.category, "name": found.plugin.name,
-            "priority": found.plugin.priority, "file": str(found.file), "reason": reason}
+    return {
+        "state": state,
+        "category": found.category,
+        "name": found.plugin.name,
+        "priority": found.plugin.priority,
+        "file": str(found.file),
+        "reason": reason,
+    }
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-COMMANDS = [Command(
-    name="plugins",
-    summary="plugins: loaded, overridden, disabled, refused and not used",
-    description="Show the plugins that were found, and why those are not used that are not.",
-    examples=["show plugins", "show plugins --json"],
-    run=_show, json=True)]
+COMMANDS = [
+    Command(
+        name="plugins",
+        summary="plugins: loaded, overridden, disabled, refused and not used",
+        description="Show the plugins that were found, and why those are not used that are not.",
+        examples=["show plugins", "show plugins --json"],
+        run=_show,
+        json=True,
+    )
+]

@@ -18,12 +18,17 @@ from .output import Column, print_json, print_table
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--list", action="store_true",
-                       help="all schedulers (what is done without an option)")
-    group.add_argument("--config", metavar="NAME", help=(
-        "an example of the schedule section, with the keys of that scheduler"))
-    group.add_argument("--vars", metavar="NAME",
-                       help="the variables that the scheduler gives to tests")
+    group.add_argument(
+        "--list", action="store_true", help="all schedulers (what is done without an option)"
+    )
+    group.add_argument(
+        "--config",
+        metavar="NAME",
+        help=("an example of the schedule section, with the keys of that scheduler"),
+    )
+    group.add_argument(
+        "--vars", metavar="NAME", help="the variables that the scheduler gives to tests"
+    )
 
 
 def _show(session: Session) -> int:
@@ -43,19 +48,39 @@ def _show_list(as_json: bool) -> None:
     for name in schedulers.list_plugins():
         plugin = require_plugin(name)
         available = plugin.available()
-        found.append({
-            "name": name, "available": available,
-            "reason": None if available else plugin.unavailable_reason,
-            "priority": plugin.priority, "description": plugin.description,
-            "file": str(plugin.path)})
+        found.append(
+            {
+                "name": name,
+                "available": available,
+                "reason": None if available else plugin.unavailable_reason,
+                "priority": plugin.priority,
+                "description": plugin.description,
+                "file": str(plugin.path),
+            }
+        )
     if as_json:
         print_json({"schedulers": found})
         return
-    columns = [Column("NAME"), Column("AVAILABLE", wrap=True), Column("PRIORITY", right=True),
-               Column("DESCRIPTION", wrap=True), Column("FILE", wrap=True)]
-    print_table(columns, [
-        [item["name"], "yes" if item["available"] else f"no: {item['reason']}",
-         str(item["priority"]), item["description"], item["file"]] for item in found])
+    columns = [
+        Column("NAME"),
+        Column("AVAILABLE", wrap=True),
+        Column("PRIORITY", right=True),
+        Column("DESCRIPTION", wrap=True),
+        Column("FILE", wrap=True),
+    ]
+    print_table(
+        columns,
+        [
+            [
+                item["name"],
+                "yes" if item["available"] else f"no: {item['reason']}",
+                str(item["priority"]),
+                item["description"],
+                item["file"],
+            ]
+            for item in found
+        ],
+    )
 
 
 def example_config(name: str) -> str:
@@ -70,11 +95,11 @@ def example_config(name: str) -> str:
     class Example(yc.YamlConfigLoader):
         """The section alone, as it would stand in a test."""
 
-        ELEMENTS = [yc.KeyedElem("schedule", elements=elements,
-                                 help_text="What to ask of the scheduler.")]
+        ELEMENTS = [
+            yc.KeyedElem("schedule", elements=elements, help_text="What to ask of the scheduler.")
+        ]
 
-    defaults = {key: value for key, value in _as_text(CONFIG_DEFAULTS).items()
-                if key not in others}
+    defaults = {key: value for key, value in _as_text(CONFIG_DEFAULTS).items() if key not in others}
     file = io.StringIO()
     Example().dump(file, {"schedule": defaults})
     return file.getvalue()
@@ -106,11 +131,24 @@ def _show_vars(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"scheduler": name, "variables": found})
         return
-    columns = [Column("NAME"), Column("DEFERRED"), Column("EXAMPLE", wrap=True),
-               Column("HELP", wrap=True)]
-    print_table(columns, [
-        [item["name"], "yes" if item["deferred"] else "no", _example(item["example"]),
-         item["help"] or ""] for item in found])
+    columns = [
+        Column("NAME"),
+        Column("DEFERRED"),
+        Column("EXAMPLE", wrap=True),
+        Column("HELP", wrap=True),
+    ]
+    print_table(
+        columns,
+        [
+            [
+                item["name"],
+                "yes" if item["deferred"] else "no",
+                _example(item["example"]),
+                item["help"] or "",
+            ]
+            for item in found
+        ],
+    )
 
 
 def _example(value: Any) -> str:
@@ -119,11 +157,18 @@ def _example(value: Any) -> str:
     return str(value)
 
 
-COMMANDS = [Command(
-    name="sched",
-    summary="schedulers, their config and their variables",
-    description=("Show the schedulers; or an example of the schedule section for one of them; or\n"
-                 "the variables it gives to tests. Deferred variables are known inside the\n"
-                 "allocation only."),
-    examples=["show sched", "show sched --config raw", "show sched --vars raw --json"],
-    run=_show, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="sched",
+        summary="schedulers, their config and their variables",
+        description=(
+            "Show the schedulers; or an example of the schedule section for one of them; or\n"
+            "the variables it gives to tests. Deferred variables are known inside the\n"
+            "allocation only."
+        ),
+        examples=["show sched", "show sched --config raw", "show sched --vars raw --json"],
+        run=_show,
+        arguments=_arguments,
+        json=True,
+    )
+]

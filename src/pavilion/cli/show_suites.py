@@ -28,9 +28,14 @@ def _show(session: Session) -> int:
             errors.append(exc)
             continue
         suite["tests"] = [
-            {"name": test.name, "summary": test.config["summary"],
-             "scheduler": test.config["scheduler"]}
-            for test in tests.values() if not test.name.startswith("_")]
+            {
+                "name": test.name,
+                "summary": test.config["summary"],
+                "scheduler": test.config["scheduler"],
+            }
+            for test in tests.values()
+            if not test.name.startswith("_")
+        ]
     if session.args.json:
         print_json({"suites": found})
     elif found:
@@ -44,21 +49,34 @@ def _show(session: Session) -> int:
 
 
 def _print(found: list[dict[str, Any]]) -> None:
-    columns = [Column("SUITE"), Column("TEST"), Column("SCHEDULER"), Column("SUMMARY", wrap=True),
-               Column("FILE", wrap=True)]
+    columns = [
+        Column("SUITE"),
+        Column("TEST"),
+        Column("SCHEDULER"),
+        Column("SUMMARY", wrap=True),
+        Column("FILE", wrap=True),
+    ]
     rows = []
     for suite in found:
         if suite["error"] is not None:
             rows.append([suite["name"], "", "", "It cannot be used; see below.", suite["file"]])
-        rows += [[suite["name"], test["name"], test["scheduler"], test["summary"] or "",
-                  suite["file"]] for test in suite["tests"]]
+        rows += [
+            [suite["name"], test["name"], test["scheduler"], test["summary"] or "", suite["file"]]
+            for test in suite["tests"]
+        ]
     print_table(columns, rows)
 
 
-COMMANDS = [Command(
-    name="suites",
-    summary="the suites in the config folders, and their tests",
-    description=("Show the suites in suites/ of the config folders, and their tests. The exit\n"
-                 "code is 2 when one of them has mistakes."),
-    examples=["show suites", "show suites --json"],
-    run=_show, json=True)]
+COMMANDS = [
+    Command(
+        name="suites",
+        summary="the suites in the config folders, and their tests",
+        description=(
+            "Show the suites in suites/ of the config folders, and their tests. The exit\n"
+            "code is 2 when one of them has mistakes."
+        ),
+        examples=["show suites", "show suites --json"],
+        run=_show,
+        json=True,
+    )
+]

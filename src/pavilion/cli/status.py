@@ -29,8 +29,12 @@ from .selection import Selection, add_ids, select
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_ids(parser)
-    parser.add_argument("-v", "--verbose", action="store_true",
-                        help="all states of each test, with their whole notes")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="all states of each test, with their whole notes",
+    )
 
 
 def _status(session: Session) -> int:
@@ -41,8 +45,9 @@ def _status(session: Session) -> int:
         selection = select(session, session.args.ids)
     found = _ask(session, selection.tests)
     if session.args.json:
-        print_json({"tests": [_record(test, status, session.args.verbose)
-                              for test, status in found]})
+        print_json(
+            {"tests": [_record(test, status, session.args.verbose) for test, status in found]}
+        )
     elif session.args.verbose:
         for test, status in found:
             _print_history(test, status)
@@ -66,11 +71,28 @@ def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, A
 
 
 def _print_table(found: list[tuple[TestRun, TestStatusInfo]]) -> None:
-    columns = [Column("ID"), Column("NAME", cut=True), Column("STATE"), Column("RESULT"),
-               Column("AGE", right=True), Column("NOTE", cut=True)]
-    print_table(columns, [[test.id, test.name, status.state, result_of(test, status) or "",
-                           age(status.when), first_line(status.note)]
-                          for test, status in found])
+    columns = [
+        Column("ID"),
+        Column("NAME", cut=True),
+        Column("STATE"),
+        Column("RESULT"),
+        Column("AGE", right=True),
+        Column("NOTE", cut=True),
+    ]
+    print_table(
+        columns,
+        [
+            [
+                test.id,
+                test.name,
+                status.state,
+                result_of(test, status) or "",
+                age(status.when),
+                first_line(status.note),
+            ]
+            for test, status in found
+        ],
+    )
 
 
 def _print_history(test: TestRun, status: TestStatusInfo) -> None:
@@ -78,8 +100,7 @@ def _print_history(test: TestRun, status: TestStatusInfo) -> None:
     history = test.status.history()
     if status not in history:
         history.append(status)
-    print(one_line(f"{test.id} {test.name} ({test.scheduler}) "
-                   f"{result_of(test, status) or ''}"))
+    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {result_of(test, status) or ''}"))
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")
@@ -87,11 +108,18 @@ def _print_history(test: TestRun, status: TestStatusInfo) -> None:
             print(f"  {'':<36} {line}")
 
 
-COMMANDS = [Command(
-    name="status",
-    summary="show the states of tests",
-    description=("Show the states of tests: those of the latest series, or of the given ids.\n\n"
-                 "Schedulers are asked about tests that are not over. On a terminal, notes are\n"
-                 "cut to its width; -v shows them whole."),
-    examples=["status", "status s3 s4.1", "status s3.2 --verbose", "status --json"],
-    run=_status, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="status",
+        summary="show the states of tests",
+        description=(
+            "Show the states of tests: those of the latest series, or of the given ids.\n\n"
+            "Schedulers are asked about tests that are not over. On a terminal, notes are\n"
+            "cut to its width; -v shows them whole."
+        ),
+        examples=["status", "status s3 s4.1", "status s3.2 --verbose", "status --json"],
+        run=_status,
+        arguments=_arguments,
+        json=True,
+    )
+]

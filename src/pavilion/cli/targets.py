@@ -18,24 +18,44 @@ from .output import plural, warn
 
 def add_targets(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which tests are meant, and how they are to differ."""
-    parser.add_argument("targets", nargs="+", metavar="TARGET", help=(
-        "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
-        "it, that test of the suite only"))
-    parser.add_argument("-c", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-                        help=("set a key of all tests, whatever their suites say: "
-                              "schedule.nodes=4, run.timeout=10; may be repeated"))
-    parser.add_argument("--scheduler", metavar="NAME",
-                        help="the scheduler to use, whatever the suites say")
-    parser.add_argument("--seed", type=_seed, metavar="NUMBER", help=(
-        "where chunks of nodes are drawn at random: equal numbers give equal chunks"))
+    parser.add_argument(
+        "targets",
+        nargs="+",
+        metavar="TARGET",
+        help=(
+            "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
+            "it, that test of the suite only"
+        ),
+    )
+    parser.add_argument(
+        "-c",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=(
+            "set a key of all tests, whatever their suites say: "
+            "schedule.nodes=4, run.timeout=10; may be repeated"
+        ),
+    )
+    parser.add_argument(
+        "--scheduler", metavar="NAME", help="the scheduler to use, whatever the suites say"
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="NUMBER",
+        help=("where chunks of nodes are drawn at random: equal numbers give equal chunks"),
+    )
 
 
 def _seed(text: str) -> int:
     # Not int(): it takes ' 1_0'.
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else -1
-    if not 0 <= number < 2 ** 32:
+    if not 0 <= number < 2**32:
         raise argparse.ArgumentTypeError(
-            f"{quoted(text)} is not a whole number between 0 and {2 ** 32 - 1}")
+            f"{quoted(text)} is not a whole number between 0 and {2**32 - 1}"
+        )
     return number
 
 
@@ -53,8 +73,11 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
     set_seed(seed)
     changes = overrides(session.args)
     problems = Problems()
-    tests = [test for target in session.args.targets
-             for test in select_tests(session.pav_cfg, target, changes, problems)]
+    tests = [
+        test
+        for target in session.args.targets
+        for test in select_tests(session.pav_cfg, target, changes, problems)
+    ]
     resolved = [run for test in tests for run in resolve_test(test, problems)]
     if not problems:
         check_sections(resolved, problems)

@@ -40,15 +40,24 @@ def _check_schedulers(tests: Sequence[TestRun]) -> None:
         try:
             require_plugin(name)
         except PavilionError as exc:
-            raise ConfigError("The tests cannot be waited for without the plugin of their "
-                              "scheduler; --config-dir names the folder with its plugins/",
-                              prior_error=exc) from exc
+            raise ConfigError(
+                "The tests cannot be waited for without the plugin of their "
+                "scheduler; --config-dir names the folder with its plugins/",
+                prior_error=exc,
+            ) from exc
 
 
-COMMANDS = [Command(
-    name="wait",
-    summary="wait for tests and show their results",
-    description=("Wait for tests that were started before, and show their results.\n\n"
-                 "The exit code is as with 'run'; 3 when --timeout is over first."),
-    examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json"],
-    run=_wait, arguments=_arguments, json=True)]
+COMMANDS = [
+    Command(
+        name="wait",
+        summary="wait for tests and show their results",
+        description=(
+            "Wait for tests that were started before, and show their results.\n\n"
+            "The exit code is as with 'run'; 3 when --timeout is over first."
+        ),
+        examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json"],
+        run=_wait,
+        arguments=_arguments,
+        json=True,
+    )
+]

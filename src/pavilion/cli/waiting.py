@@ -32,8 +32,12 @@ _NUMBER = re.compile(r"[0-9.]+")
 
 def add_timeout(parser: argparse.ArgumentParser) -> None:
     """The option --timeout."""
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=(
-        "stop waiting after so long, with exit code 3; the tests go on"))
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=("stop waiting after so long, with exit code 3; the tests go on"),
+    )
 
 
 def _seconds(text: str) -> float:
@@ -46,8 +50,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def wait_and_report(session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None,
-                    deadline: Deadline) -> int:
+def wait_and_report(
+    session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None, deadline: Deadline
+) -> int:
     """Wait until tests are over, and print their results.
 
     :param extra: What to add to the JSON.
@@ -70,13 +75,16 @@ def wait_and_report(session: Session, tests: Sequence[TestRun], extra: dict[str,
         tell(f"{PROGRAM}: error: {line}")
     if code == base.TIMED_OUT:
         left = [test for test in tests if not test.complete]
-        tell(f"The {session.args.timeout:g} seconds of --timeout are over. {_go_on(left)}\n"
-             f"{hints(session, tests)}")
+        tell(
+            f"The {session.args.timeout:g} seconds of --timeout are over. {_go_on(left)}\n"
+            f"{hints(session, tests)}"
+        )
     return code
 
 
-def report(session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None,
-           waits: Waits) -> list[dict[str, Any]]:
+def report(
+    session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None, waits: Waits
+) -> list[dict[str, Any]]:
     """Print the results of tests, as the user wants them."""
     records = [test_record(test, waits.status_of(test)) for test in tests]
     if session.args.json:
@@ -89,8 +97,10 @@ def report(session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | N
 def hints(session: Session, tests: Sequence[TestRun]) -> str:
     """How to go on with tests that are not over."""
     names = list(dict.fromkeys(test.series for test in tests))
-    return "\n".join(f"  {what:<14}{session.command_line(command, *names)}" for what, command in (
-        ("wait:", "wait"), ("look:", "status"), ("cancel:", "cancel")))
+    return "\n".join(
+        f"  {what:<14}{session.command_line(command, *names)}"
+        for what, command in (("wait:", "wait"), ("look:", "status"), ("cancel:", "cancel"))
+    )
 
 
 def _go_on(left: Sequence[TestRun]) -> str:
@@ -137,8 +147,13 @@ class Waits:
             if status is not None and not test.complete:
                 # Paths and numbers make no difference, but what is told is told whole.
                 ids.setdefault(status.note, []).append(test.id)
-        return [one_line(f"{name_list(found, 4)}: the end is not recorded, and is not waited for "
-                         f"any longer. {note}") for note, found in ids.items()]
+        return [
+            one_line(
+                f"{name_list(found, 4)}: the end is not recorded, and is not waited for "
+                f"any longer. {note}"
+            )
+            for note, found in ids.items()
+        ]
 
     def news(self, left: Sequence[TestRun]) -> list[str]:
         """Why tests have not started, each reason once."""
@@ -163,19 +178,35 @@ def _progress(tests: Sequence[TestRun], waits: Waits) -> Iterator[Progress]:
     """Something to call with the tests that are left: a bar on a terminal, else a few lines."""
     console = terminal(sys.stderr)
     if console is None:
-        now_and_then = _NowAndThen(lambda left: tell("\n".join([
-            f"{len(tests) - len(left)} of {plural(len(tests), 'test')} "
-            f"{'is' if len(tests) == 1 else 'are'} over.", *waits.news(left)])))
+        now_and_then = _NowAndThen(
+            lambda left: tell(
+                "\n".join(
+                    [
+                        f"{len(tests) - len(left)} of {plural(len(tests), 'test')} "
+                        f"{'is' if len(tests) == 1 else 'are'} over.",
+                        *waits.news(left),
+                    ]
+                )
+            )
+        )
 
         def tell_lines(left: Sequence[TestRun]) -> None:
             for line in waits.slow():
                 tell(line)
             now_and_then(left)
+
         yield tell_lines
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                  TimeElapsedColumn(), console=console, transient=True) as bar:
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
         task = bar.add_task("Waiting for tests", total=len(tests))
 
         def tell_news(left: Sequence[TestRun]) -> None:
@@ -189,6 +220,7 @@ def _progress(tests: Sequence[TestRun], waits: Waits) -> Iterator[Progress]:
             for line in waits.slow():
                 bar.console.print(line, markup=False, highlight=False)
             say(left)
+
         yield show
 
 

@@ -11,5 +11,16 @@ from .checkout import SOURCE, Checkout, DropinError, find_checkout, find_python
 from .checks import Finding, Report, examine
 from .link import Outcome, link, unlink
 
-__all__ = ["SOURCE", "Checkout", "DropinError", "Finding", "Outcome", "Report", "examine",
-           "find_checkout", "find_python", "link", "unlink"]
+__all__ = [
+    "SOURCE",
+    "Checkout",
+    "DropinError",
+    "Finding",
+    "Outcome",
+    "Report",
+    "examine",
+    "find_checkout",
+    "find_python",
+    "link",
+    "unlink",
+]

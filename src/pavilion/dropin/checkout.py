@@ -17,19 +17,31 @@ SUPPORTED = (2, 6)
 
 # Texts that may tell the version, the best first.  VERSION.txt is none of them: it says 2.0 for all
 # of Pavilion 2.
-VERSION_FILES = ("RELEASE.txt", "RELEASE.md", "VERSION", "lib/pavilion/VERSION",
-                 "lib/pavilion/version.py", "lib/pavilion/__init__.py", "pyproject.toml",
-                 "setup.py", "setup.cfg", "CHANGELOG.md")
+VERSION_FILES = (
+    "RELEASE.txt",
+    "RELEASE.md",
+    "VERSION",
+    "lib/pavilion/VERSION",
+    "lib/pavilion/version.py",
+    "lib/pavilion/__init__.py",
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "CHANGELOG.md",
+)
 _NUMBER = r"v?(\d+\.\d+(?:\.\d+)*)"
-_VERSIONS = [re.compile(text, re.MULTILINE | re.IGNORECASE) for text in (
-    # The history below that line may begin with what is not released yet.
-    rf"^[ ]*release[ ]*=[ ]*[\"']?{_NUMBER}\b",
-    # '## Pavilion 2.6.1', '# Release 2.6'; a heading such as '# Needs Python 3.9' is none.
-    rf"^\#+[ ]*(?:pavilion[ ]?2?)?[ :]*(?:release|version)?(?:[ ]notes)?[ :]*\[?{_NUMBER}\b",
-    rf"^[ ]*(?:__version__|version)\s*[:=]\s*[\"']?{_NUMBER}\b",
-    rf"\b(?:pavilion|release|version)[ :]+{_NUMBER}\b",
-    rf"\A\s*{_NUMBER}\s*\Z",
-)]
+_VERSIONS = [
+    re.compile(text, re.MULTILINE | re.IGNORECASE)
+    for text in (
+        # The history below that line may begin with what is not released yet.
+        rf"^[ ]*release[ ]*=[ ]*[\"']?{_NUMBER}\b",
+        # '## Pavilion 2.6.1', '# Release 2.6'; a heading such as '# Needs Python 3.9' is none.
+        rf"^\#+[ ]*(?:pavilion[ ]?2?)?[ :]*(?:release|version)?(?:[ ]notes)?[ :]*\[?{_NUMBER}\b",
+        rf"^[ ]*(?:__version__|version)\s*[:=]\s*[\"']?{_NUMBER}\b",
+        rf"\b(?:pavilion|release|version)[ :]+{_NUMBER}\b",
+        rf"\A\s*{_NUMBER}\s*\Z",
+    )
+]
 
 
 class DropinError(PavilionError):
@@ -101,12 +113,14 @@ def find_checkout(path: str | Path) -> Checkout:
         if any(map(os.path.lexists, (found.active, found.backup, found.record))):
             found = Checkout(folder.resolve())
             if found.active.parent.resolve() == SOURCE.parent:
-                raise DropinError(f"{found.package} is this package itself, not a Pavilion "
-                                  "checkout.")
+                raise DropinError(
+                    f"{found.package} is this package itself, not a Pavilion checkout."
+                )
             return found
     raise DropinError(
         f"{start} is not a Pavilion checkout: there is no lib/pavilion/schedulers in it or in a "
-        "directory above it. Give the directory that has 'lib' and 'bin'.")
+        "directory above it. Give the directory that has 'lib' and 'bin'."
+    )
 
 
 @dataclass(frozen=True)
@@ -180,8 +194,9 @@ def find_python(checkout: Checkout, given: str | Path | None = None) -> Interpre
         return Interpreter(named, "the first line of bin/pav")
     found = shutil.which("python3", path=outer_path()) or shutil.which("python3")
     if found is None:
-        raise DropinError("There is no python3 in PATH. Name the Python that runs this Pavilion "
-                          "with --python.")
+        raise DropinError(
+            "There is no python3 in PATH. Name the Python that runs this Pavilion with --python."
+        )
     return Interpreter(Path(found), "python3 in PATH")
 
 
@@ -215,8 +230,12 @@ def module_path(checkout: Checkout) -> list[Path]:
         if any((checkout.lib / entry).exists() for entry in (name, f"{name}.py")):
             continue
         for depth in ("*", "*/*", "*/*/*"):
-            hits = sorted([*checkout.lib.glob(f"sub_repos/{depth}/{name}/__init__.py"),
-                           *checkout.lib.glob(f"sub_repos/{depth}/{name}.py")])
+            hits = sorted(
+                [
+                    *checkout.lib.glob(f"sub_repos/{depth}/{name}/__init__.py"),
+                    *checkout.lib.glob(f"sub_repos/{depth}/{name}.py"),
+                ]
+            )
             if hits:
                 folder = hits[0].parent.parent if hits[0].name == "__init__.py" else hits[0].parent
                 if folder not in found:

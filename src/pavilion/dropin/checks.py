@@ -77,8 +77,13 @@ class Report:
         return [finding for finding in self.failures if finding.blocks in blocking]
 
 
-def examine(checkout: Checkout, python: Interpreter, copy: bool | None = None,
-            holds_lock: bool = False, without: Collection[str] | None = None) -> Report:
+def examine(
+    checkout: Checkout,
+    python: Interpreter,
+    copy: bool | None = None,
+    holds_lock: bool = False,
+    without: Collection[str] | None = None,
+) -> Report:
     """Look at everything, and try our directory out beside the checkout.
 
     Where it is in its place already, it is tried there.
@@ -90,9 +95,14 @@ def examine(checkout: Checkout, python: Interpreter, copy: bool | None = None,
     """
     report = Report(read_state(checkout))
     copy = report.state.kind == "copy" if copy is None else copy
-    report.findings += [Finding("checkout", str(checkout.root)), _version(checkout),
-                        _directory(checkout, report.state, holds_lock),
-                        *_backup(checkout, report.state), _writable(checkout), *_git(checkout)]
+    report.findings += [
+        Finding("checkout", str(checkout.root)),
+        _version(checkout),
+        _directory(checkout, report.state, holds_lock),
+        *_backup(checkout, report.state),
+        _writable(checkout),
+        *_git(checkout),
+    ]
     report.findings += _dependencies(checkout, python)
     if not report.blocked(force=True):
         _start(checkout, python, report, without)
@@ -110,69 +120,115 @@ def examine(checkout: Checkout, python: Interpreter, copy: bool | None = None,
 def _version(checkout: Checkout) -> Finding:
     version = find_version(checkout)
     if version.text is None or version.file is None:
-        return Finding("version", "unknown", WARN, "No text of the checkout tells it; 2.6 is "
-                       "expected.")
+        return Finding(
+            "version", "unknown", WARN, "No text of the checkout tells it; 2.6 is expected."
+        )
     found = f"{version.text} ({version.file.relative_to(checkout.root)})"
     if version.supported:
         return Finding("version", found)
-    return Finding("version", found, FAIL, "It is not supported: our directory is made for "
-                   "Pavilion 2.6. --force tries it all the same; nothing is changed if it does "
-                   "not work.", UNFORCED)
+    return Finding(
+        "version",
+        found,
+        FAIL,
+        "It is not supported: our directory is made for "
+        "Pavilion 2.6. --force tries it all the same; nothing is changed if it does "
+        "not work.",
+        UNFORCED,
+    )
 
 
 def _directory(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
     what = "schedulers directory"
     if not holds_lock and is_locked(checkout):
-        return Finding(what, "being changed by another pav-sched", WARN, "Look again when that "
-                       "is done.")
+        return Finding(
+            what, "being changed by another pav-sched", WARN, "Look again when that is done."
+        )
     if state.kind == "interrupted":
-        return Finding(what, state.text, FAIL, f"'pav-sched link {checkout.root}' or 'unlink' "
-                       "puts it right.", NEVER)
+        return Finding(
+            what,
+            state.text,
+            FAIL,
+            f"'pav-sched link {checkout.root}' or 'unlink' puts it right.",
+            NEVER,
+        )
     if state.kind == "missing":
-        hint = (f"'pav-sched unlink {checkout.root}' puts the backup there."
-                if os.path.lexists(checkout.backup) else _restore_hint(checkout))
+        hint = (
+            f"'pav-sched unlink {checkout.root}' puts the backup there."
+            if os.path.lexists(checkout.backup)
+            else _restore_hint(checkout)
+        )
         return Finding(what, "missing", FAIL, hint)
     if state.kind == "link" and not checkout.active.exists():
-        return Finding(what, state.text, FAIL, "Pavilion does not work. 'pav-sched link' links "
-                       "this installation, 'pav-sched unlink' goes back.", NEVER)
+        return Finding(
+            what,
+            state.text,
+            FAIL,
+            "Pavilion does not work. 'pav-sched link' links "
+            "this installation, 'pav-sched unlink' goes back.",
+            NEVER,
+        )
     if state.kind == "link" and not state.current:
-        return Finding(what, state.text, WARN, "That is another installation; 'pav-sched link' "
-                       "changes to this one.")
+        return Finding(
+            what,
+            state.text,
+            WARN,
+            "That is another installation; 'pav-sched link' changes to this one.",
+        )
     return Finding(what, state.text)
 
 
 def _backup(checkout: Checkout, state: State) -> list[Finding]:
     there = os.path.lexists(checkout.backup)
     if state.ours and not there:
-        return [Finding("backup", "none", WARN, "unlink cannot go back. "
-                        + _restore_hint(checkout))]
+        return [
+            Finding("backup", "none", WARN, "unlink cannot go back. " + _restore_hint(checkout))
+        ]
     if not there:
         return []
     found = str(checkout.backup.relative_to(checkout.root))
     if state.kind != "original" or same_tree(checkout.active, checkout.backup):
         return [Finding("backup", found)]
-    return [Finding("backup", f"{found}, and it differs", FAIL,
-                    "It is of an earlier link, and the directory was changed since, by git for "
-                    "example. Compare them, and remove or rename the backup.")]
+    return [
+        Finding(
+            "backup",
+            f"{found}, and it differs",
+            FAIL,
+            "It is of an earlier link, and the directory was changed since, by git for "
+            "example. Compare them, and remove or rename the backup.",
+        )
+    ]
 
 
 def _restore_hint(checkout: Checkout) -> str:
-    return (f"In a git checkout, 'git checkout -- {checkout.active.relative_to(checkout.root)}' "
-            "brings back Pavilion's own.")
+    return (
+        f"In a git checkout, 'git checkout -- {checkout.active.relative_to(checkout.root)}' "
+        "brings back Pavilion's own."
+    )
 
 
 def _writable(checkout: Checkout) -> Finding:
     if os.access(checkout.package, os.W_OK | os.X_OK):
         return Finding("access", f"{checkout.package} can be changed")
-    return Finding("access", f"{checkout.package} cannot be written to", FAIL,
-                   "link and unlink need the owner of the checkout.")
+    return Finding(
+        "access",
+        f"{checkout.package} cannot be written to",
+        FAIL,
+        "link and unlink need the owner of the checkout.",
+    )
 
 
 def _git(checkout: Checkout) -> list[Finding]:
     if not (checkout.root / ".git").exists():
         return []
-    return [Finding("git", "a git checkout", OK, "'git status' shows the change once it is "
-                    "linked; unlink before 'git pull' and the like. Nothing in .git is touched.")]
+    return [
+        Finding(
+            "git",
+            "a git checkout",
+            OK,
+            "'git status' shows the change once it is "
+            "linked; unlink before 'git pull' and the like. Nothing in .git is touched.",
+        )
+    ]
 
 
 def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
@@ -184,16 +240,29 @@ def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
     text = f"{'.'.join(map(str, version))}, {python.path}: {python.how}"
     findings = [Finding("Python", text)]
     if version[:2] < OLDEST_PYTHON:
-        findings = [Finding("Python", text, FAIL, "3.9 or newer is needed. --python names "
-                            "another one.")]
+        findings = [
+            Finding("Python", text, FAIL, "3.9 or newer is needed. --python names another one.")
+        ]
     modules = found["modules"]
     findings.append(_module(modules, "yapsy", FAIL, "It is needed."))
     if "manager_error" in modules["yapsy"]:
         findings[-1] = _manager_error(modules["yapsy"]["manager_error"])
-    findings.append(_module(modules, "yaml_config", FAIL, "It is needed. In a git checkout, 'git "
-                            "submodule update --init' brings it."))
-    findings.append(_module(modules, "hostlist", WARN, "Our directory does without; other parts of "
-                            "Pavilion may need it (python-hostlist)."))
+    findings.append(
+        _module(
+            modules,
+            "yaml_config",
+            FAIL,
+            "It is needed. In a git checkout, 'git submodule update --init' brings it.",
+        )
+    )
+    findings.append(
+        _module(
+            modules,
+            "hostlist",
+            WARN,
+            "Our directory does without; other parts of Pavilion may need it (python-hostlist).",
+        )
+    )
     findings.append(_module(modules, "yaml", OK, "Only our yaml_config needs it (PyYAML)."))
     return findings
 
@@ -208,14 +277,20 @@ def _module(modules: dict[str, Any], name: str, verdict: str, hint: str) -> Find
 def _manager_error(error: str) -> Finding:
     what = f"its PluginManager cannot be imported: {error}"
     if "'imp'" in error or "'distutils" in error:
-        return Finding("yapsy", what, WARN, "Python 3.12 took that out. Our directory does "
-                       "without; the rest of Pavilion may not: use a Python up to 3.11, or install "
-                       "zombie-imp and setuptools beside yapsy.")
+        return Finding(
+            "yapsy",
+            what,
+            WARN,
+            "Python 3.12 took that out. Our directory does "
+            "without; the rest of Pavilion may not: use a Python up to 3.11, or install "
+            "zombie-imp and setuptools beside yapsy.",
+        )
     return Finding("yapsy", what, WARN, "Pavilion finds its plugins with it.")
 
 
-def _start(checkout: Checkout, python: Interpreter, report: Report,
-           without: Collection[str] | None) -> None:
+def _start(
+    checkout: Checkout, python: Interpreter, report: Report, without: Collection[str] | None
+) -> None:
     """Start Pavilion with its own directory, and note which schedulers it has then."""
     own = checkout.active if report.state.kind == "original" else checkout.backup
     own = own if os.path.lexists(own) else checkout.active
@@ -230,8 +305,10 @@ def _start(checkout: Checkout, python: Interpreter, report: Report,
     unknown = set(without or ()) - names
     if unknown:
         known = ", ".join(sorted(names)) or "there are none"
-        raise DropinError(f"--without {sorted(unknown)[0]}: this Pavilion has no such scheduler "
-                          f"that we do not bundle. Those are: {known}.")
+        raise DropinError(
+            f"--without {sorted(unknown)[0]}: this Pavilion has no such scheduler "
+            f"that we do not bundle. Those are: {known}."
+        )
     if without is None:
         record = read_record(checkout)
         without = [] if record is None else record["without"]
@@ -241,8 +318,12 @@ def _start(checkout: Checkout, python: Interpreter, report: Report,
 def _host_modules(found: Start) -> Finding:
     if not found.lacking:
         return Finding("host modules", "they have all that our directory uses")
-    return Finding("host modules", f"this Pavilion lacks {', '.join(found.lacking)}", FAIL,
-                   "It is not supported: our directory cannot work without. Pavilion 2.6 has it.")
+    return Finding(
+        "host modules",
+        f"this Pavilion lacks {', '.join(found.lacking)}",
+        FAIL,
+        "It is not supported: our directory cannot work without. Pavilion 2.6 has it.",
+    )
 
 
 def _started(found: Start) -> Finding:
@@ -250,8 +331,9 @@ def _started(found: Start) -> Finding:
         return Finding("start", f"schedulers: {', '.join(item.name for item in found.schedulers)}")
     hint = "This Pavilion does not work as it is now."
     if found.error.startswith("ModuleNotFoundError"):
-        hint += (" In a git checkout, 'git submodule update --init' brings what is missing below "
-                 "lib.")
+        hint += (
+            " In a git checkout, 'git submodule update --init' brings what is missing below lib."
+        )
     return Finding("start", f"'import pavilion.plugins' fails: {found.error}", FAIL, hint)
 
 
@@ -263,55 +345,87 @@ def _builtin(checkout: Checkout, found: Start, state: State) -> list[Kept]:
         place = checkout.active / "plugins" if state.kind == "copy" else checkout.kept
         plugins = {plugin.name: plugin for plugin in kept_in(place)}
     if not state.ours or os.path.lexists(checkout.backup):
-        plugins.update((item.name, Kept(item.name, item.file, item.broken))
-                       for item in found.schedulers)
+        plugins.update(
+            (item.name, Kept(item.name, item.file, item.broken)) for item in found.schedulers
+        )
     return [plugin for name, plugin in sorted(plugins.items()) if name not in bundled()]
 
 
 def _outdated(state: State) -> list[Finding]:
     if state.kind == "copy":
-        return [Finding("copy", "it differs from this installation", WARN,
-                        "'pav-sched link --copy' renews it.")]
+        return [
+            Finding(
+                "copy",
+                "it differs from this installation",
+                WARN,
+                "'pav-sched link --copy' renews it.",
+            )
+        ]
     if state.kind == "link" and state.current:
-        return [Finding("kept schedulers", "they differ from the checkout's own", WARN,
-                        "'pav-sched link' renews them.")]
+        return [
+            Finding(
+                "kept schedulers",
+                "they differ from the checkout's own",
+                WARN,
+                "'pav-sched link' renews them.",
+            )
+        ]
     return []
 
 
-def _try_out(checkout: Checkout, python: Interpreter, report: Report, copy: bool, current: bool
-             ) -> None:
+def _try_out(
+    checkout: Checkout, python: Interpreter, report: Report, copy: bool, current: bool
+) -> None:
     """Try our directory with the schedulers that are kept, in its place when it is *current*."""
     try:
         steps, broken = (inside.smoke if current else inside.rehearse)(
-            checkout, python, report.kept)
+            checkout, python, report.kept
+        )
     except (PavilionError, OSError) as exc:
         report.findings.append(_not_done("try-out", exc))
         return
     reasons = unusable(report.kept, broken)
     report.unusable = sorted(reasons)
-    report.findings += [_kept_finding(plugin, report.without, reasons, copy)
-                        for plugin in report.builtin]
+    report.findings += [
+        _kept_finding(plugin, report.without, reasons, copy) for plugin in report.builtin
+    ]
     report.findings += map(smoke_finding, steps)
 
 
 def _not_done(what: str, exc: BaseException) -> Finding:
-    return Finding(what, "could not be done", FAIL,
-                   exc.pformat() if isinstance(exc, PavilionError) else str(exc))
+    return Finding(
+        what,
+        "could not be done",
+        FAIL,
+        exc.pformat() if isinstance(exc, PavilionError) else str(exc),
+    )
 
 
-def _kept_finding(plugin: Kept, without: Collection[str], reasons: dict[str, str], copy: bool
-                  ) -> Finding:
+def _kept_finding(
+    plugin: Kept, without: Collection[str], reasons: dict[str, str], copy: bool
+) -> Finding:
     what, found = f"scheduler {plugin.name}", "built into this Pavilion, not one of ours"
     if plugin.name in without:
-        return Finding(what, found, WARN, "Left out (--without): tests that use it do not run "
-                       "until 'unlink'.")
+        return Finding(
+            what, found, WARN, "Left out (--without): tests that use it do not run until 'unlink'."
+        )
     if plugin.name in reasons:
-        return Finding(what, f"{found}; cannot be used with our directory: {reasons[plugin.name]}",
-                       FAIL, f"'link --without {plugin.name}' does without it.", UNLESS_LEFT_OUT)
+        return Finding(
+            what,
+            f"{found}; cannot be used with our directory: {reasons[plugin.name]}",
+            FAIL,
+            f"'link --without {plugin.name}' does without it.",
+            UNLESS_LEFT_OUT,
+        )
     place = "A copy has it, too." if copy else "A link keeps it."
     if plugin.broken:
-        return Finding(what, found, WARN, f"{place} It does not work with the checkout's own "
-                       f"directory either: {' '.join(plugin.broken.values())}")
+        return Finding(
+            what,
+            found,
+            WARN,
+            f"{place} It does not work with the checkout's own "
+            f"directory either: {' '.join(plugin.broken.values())}",
+        )
     return Finding(what, found, OK, place)
 
 
@@ -327,8 +441,12 @@ def _show_sched(result: PavResult | None) -> Finding:
     if result.shows("raw"):
         return Finding(what, "works as it is now")
     last = result.plain.splitlines()[-1:] or ["it printed nothing"]
-    return Finding(what, f"exit code {result.code}: {last[0]}", WARN, "It does not work as it is "
-                   "now, so it cannot tell whether it will with our directory.")
+    return Finding(
+        what,
+        f"exit code {result.code}: {last[0]}",
+        WARN,
+        "It does not work as it is now, so it cannot tell whether it will with our directory.",
+    )
 
 
 def is_current(checkout: Checkout, report: Report) -> bool:
@@ -341,4 +459,5 @@ def is_current(checkout: Checkout, report: Report) -> bool:
     theirs = tree_files(checkout.active)
     return holds(checkout.active / "plugins", report.kept) and all(
         name in theirs and filecmp.cmp(path, theirs[name], shallow=False)
-        for name, path in tree_files(SOURCE).items())
+        for name, path in tree_files(SOURCE).items()
+    )

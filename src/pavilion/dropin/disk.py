@@ -47,8 +47,16 @@ class Disk:
         renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if renameat2 is None:
             return False
-        if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other),
-                     ctypes.c_uint(_RENAME_EXCHANGE)) == 0:
+        if (
+            renameat2(
+                _AT_FDCWD,
+                os.fsencode(one),
+                _AT_FDCWD,
+                os.fsencode(other),
+                ctypes.c_uint(_RENAME_EXCHANGE),
+            )
+            == 0
+        ):
             self.sync(one.parent)
             return True
         code = ctypes.get_errno()

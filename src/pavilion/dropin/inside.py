@@ -113,18 +113,28 @@ def start(checkout: Checkout, python: Interpreter, folder: Path) -> Start:
 
         def original(text: str) -> str:
             return text.replace(str(place), str(folder))
-        schedulers = [item._replace(
-            file=item.file and Path(original(str(item.file))).resolve(),
-            broken={step: original(reason) for step, reason in item.broken.items()})
-            for item in found.schedulers]
+
+        schedulers = [
+            item._replace(
+                file=item.file and Path(original(str(item.file))).resolve(),
+                broken={step: original(reason) for step, reason in item.broken.items()},
+            )
+            for item in found.schedulers
+        ]
         return found._replace(schedulers=schedulers, error=original(found.error))
 
 
 def _start(python: Interpreter, path: Sequence[Path]) -> Start:
     found = _run_python("inside_start.py", [], python, path)
-    schedulers = [Scheduler(item["name"], item["module"],
-                            Path(item["file"]) if item["file"] else None, item["broken"])
-                  for item in found["schedulers"]]
+    schedulers = [
+        Scheduler(
+            item["name"],
+            item["module"],
+            Path(item["file"]) if item["file"] else None,
+            item["broken"],
+        )
+        for item in found["schedulers"]
+    ]
     return Start(found["error"], schedulers, found["lacking"])
 
 
@@ -137,8 +147,9 @@ def smoke(checkout: Checkout, python: Interpreter, kept: Iterable[Kept] = ()) ->
     return _smoke(checkout.active, module_path(checkout), python, kept)
 
 
-def rehearse(checkout: Checkout, python: Interpreter, kept: Sequence[Kept] = (),
-             folder: Path = SOURCE) -> Smoke:
+def rehearse(
+    checkout: Checkout, python: Interpreter, kept: Sequence[Kept] = (), folder: Path = SOURCE
+) -> Smoke:
     """Test a directory as if it were in its place, in a copy of the checkout made of links.
 
     :param kept: The checkout's own schedulers that it is to have.
@@ -155,14 +166,18 @@ def rehearse(checkout: Checkout, python: Interpreter, kept: Sequence[Kept] = (),
                 if plugin.module is not None:
                     text = text.replace(str(copy.kept / plugin.module.name), str(plugin.module))
             return text.replace(str(copy.root), str(checkout.root))
-        return Smoke([step._replace(found=original(step.found)) for step in found.steps],
-                     {name: {step: original(reason) for step, reason in reasons.items()}
-                      for name, reasons in found.broken.items()})
+
+        return Smoke(
+            [step._replace(found=original(step.found)) for step in found.steps],
+            {
+                name: {step: original(reason) for step, reason in reasons.items()}
+                for name, reasons in found.broken.items()
+            },
+        )
 
 
 @contextmanager
-def _in_place(checkout: Checkout, folder: Path, kept: Files
-              ) -> Iterator[tuple[Path, list[Path]]]:
+def _in_place(checkout: Checkout, folder: Path, kept: Files) -> Iterator[tuple[Path, list[Path]]]:
     """A copy of the checkout made of links, with another schedulers directory.
 
     :returns: That directory; the path of the modules.
@@ -182,15 +197,19 @@ def _in_place(checkout: Checkout, folder: Path, kept: Files
         if kept:
             copy.kept.mkdir()
             add_files(copy.kept, kept)
-        yield copy.active, [copy.lib if item == checkout.lib else item
-                            for item in module_path(checkout)]
+        yield (
+            copy.active,
+            [copy.lib if item == checkout.lib else item for item in module_path(checkout)],
+        )
 
 
 def _smoke(folder: Path, path: Sequence[Path], python: Interpreter, kept: Iterable[Kept]) -> Smoke:
     argv = [str(folder), *(plugin.name for plugin in kept)]
     found = _run_python("inside_smoke.py", argv, python, path)
-    return Smoke([Step(item["step"], item["passed"], item["found"]) for item in found["steps"]],
-                 found["kept"])
+    return Smoke(
+        [Step(item["step"], item["passed"], item["found"]) for item in found["steps"]],
+        found["kept"],
+    )
 
 
 def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:
@@ -199,18 +218,31 @@ def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:
         return None
     with _empty_folder() as folder:
         settings = folder / "pavilion.yaml"
-        settings.write_text(f"working_dir: {json.dumps(str(folder / 'working_dir'))}\n",
-                            encoding="utf-8")
+        settings.write_text(
+            f"working_dir: {json.dumps(str(folder / 'working_dir'))}\n", encoding="utf-8"
+        )
         path = outer_path()
         if python.how.startswith("given"):
             path = os.pathsep.join([str(python.path.parent), path])
-        env = dict(_environment(), PATH=path, PAV_CONFIG_FILE=str(settings),
-                   PAV_CONFIG_DIR=str(folder), TERM="dumb", COLUMNS="200")
+        env = dict(
+            _environment(),
+            PATH=path,
+            PAV_CONFIG_FILE=str(settings),
+            PAV_CONFIG_DIR=str(folder),
+            TERM="dumb",
+            COLUMNS="200",
+        )
         env.pop("VIRTUAL_ENV", None)
         try:
-            done = subprocess.run([checkout.pav, "show", "sched"], cwd=folder, env=env,
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=TIMEOUT)
+            done = subprocess.run(
+                [checkout.pav, "show", "sched"],
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+            )
         except subprocess.TimeoutExpired:
             return PavResult(None, f"It did not end in {TIMEOUT:.0f} seconds.")
         except OSError as exc:
@@ -218,33 +250,42 @@ def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:
         return PavResult(done.returncode, done.stdout.decode("utf-8", "replace").strip())
 
 
-def _run_python(script: str, argv: Sequence[str], python: Interpreter, path: Sequence[Path]
-                ) -> Any:
+def _run_python(script: str, argv: Sequence[str], python: Interpreter, path: Sequence[Path]) -> Any:
     """Run one of the inside_* scripts, and give what it printed as JSON."""
     # As text: beside the script there are modules that must not be found.
     source = Path(__file__).with_name(script).read_text(encoding="utf-8")
     env = dict(_environment(), PYTHONPATH=os.pathsep.join(map(str, path)))
     with _empty_folder() as folder:
         try:
-            done = subprocess.run([python.path, "-c", source, *argv], cwd=folder, env=env,
-                                  stdin=subprocess.DEVNULL, capture_output=True,
-                                  timeout=TIMEOUT)
+            done = subprocess.run(
+                [python.path, "-c", source, *argv],
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=TIMEOUT,
+            )
         except (OSError, subprocess.TimeoutExpired) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else f"no end in {TIMEOUT:.0f} s"
-            raise DropinError(f"{python.path} ({python.how}) cannot be run: {reason}. Name the "
-                              "Python of this Pavilion with --python.") from exc
+            raise DropinError(
+                f"{python.path} ({python.how}) cannot be run: {reason}. Name the "
+                "Python of this Pavilion with --python."
+            ) from exc
     for line in reversed(done.stdout.decode("utf-8", "replace").splitlines()):
         if line.startswith(MARK):
-            return json.loads(line[len(MARK):])
+            return json.loads(line[len(MARK) :])
     tail = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
-    raise DropinError(f"{shlex.quote(str(python.path))} ({python.how}) ended with code "
-                      f"{done.returncode} and told nothing. {' '.join(tail)}")
+    raise DropinError(
+        f"{shlex.quote(str(python.path))} ({python.how}) ended with code "
+        f"{done.returncode} and told nothing. {' '.join(tail)}"
+    )
 
 
 def _environment() -> dict[str, str]:
     """The environment without what leads Python or Pavilion elsewhere, or has caches written."""
-    env = {name: value for name, value in os.environ.items()
-           if not name.startswith(("PAV_", "PYTHON"))}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PAV_", "PYTHON"))
+    }
     return dict(env, PYTHONDONTWRITEBYTECODE="1")
 
 

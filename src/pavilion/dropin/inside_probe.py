@@ -18,8 +18,10 @@ def _look(name: str) -> Dict[str, Any]:  # noqa: UP006
         module = importlib.import_module(name)
     except BaseException as exc:
         return {"error": "%s: %s" % (type(exc).__name__, exc)}  # noqa: UP031
-    return {"file": getattr(module, "__file__", None) or str(getattr(module, "__path__", "?")),
-            "version": str(getattr(module, "__version__", ""))}
+    return {
+        "file": getattr(module, "__file__", None) or str(getattr(module, "__path__", "?")),
+        "version": str(getattr(module, "__version__", "")),
+    }
 
 
 def main() -> None:

@@ -23,8 +23,19 @@ MARK = "@pavilion-schedulers "
 
 BUNDLED = {"raw", "slurm"}
 # Every scheduler has these variables.
-VARIABLES = {"account", "chunk_ids", "errors", "min_cpus", "node_list", "nodes", "partition",
-             "tasks_per_node", "tasks_total", "test_cmd", "test_nodes"}
+VARIABLES = {
+    "account",
+    "chunk_ids",
+    "errors",
+    "min_cpus",
+    "node_list",
+    "nodes",
+    "partition",
+    "tasks_per_node",
+    "tasks_total",
+    "test_cmd",
+    "test_nodes",
+}
 CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit": "1"}
 
 # The checkout's own schedulers -> the steps that they fail at -> why.
@@ -44,6 +55,7 @@ def check_start() -> str:
 def check_import() -> str:
     """The directory is imported, and it is ours."""
     from pavilion import schedulers
+
     folder = Path(schedulers.__file__).parent
     if folder != Path(sys.argv[1]):
         raise Failed(f"pavilion.schedulers is {folder} here, not {sys.argv[1]}")
@@ -68,6 +80,7 @@ class _Warnings(logging.Handler):
 def check_discovery() -> str:
     """The bundled plugins are found, and none beside them is broken."""
     from pavilion.schedulers import SchedulerPlugin, list_plugins
+
     handler = _Warnings()
     logger = logging.getLogger("pavilion.schedulers")
     logger.addHandler(handler)
@@ -93,6 +106,7 @@ def check_config() -> str:
     """The schedule section is validated: what is right passes, what is wrong does not."""
     from pavilion.errors import SchedConfigError
     from pavilion.schedulers import validate_config
+
     config = validate_config(dict(CONFIG))
     if config["nodes"] != 2 or config["partition"] != "smoke":
         raise Failed(f"nodes and partition came out as {config['nodes']}, {config['partition']}")
@@ -121,6 +135,7 @@ def _of_each(step: str, check: Callable[[str, Any], int]) -> Iterator[tuple[str,
     :raises Failed: For a bundled one; what is wrong with another one is noted.
     """
     from pavilion.schedulers import get_plugin, list_plugins
+
     for name in list_plugins():
         try:
             yield name, check(name, get_plugin(name))
@@ -134,12 +149,24 @@ def _of_each(step: str, check: Callable[[str, Any], int]) -> Iterator[tuple[str,
 def _header_lines(name: str, plugin: Any) -> int:
     from pavilion.schedulers import validate_config
     from pavilion.schedulers.kickoff import compose_stub, make_header
-    pav_cfg: Any = _Settings(pav_root=Path("/pavilion"), pav_cfg_file=Path("/pavilion.yaml"),
-                             working_dir=Path("/working_dir"), env_setup=["module load smoke"])
+
+    pav_cfg: Any = _Settings(
+        pav_root=Path("/pavilion"),
+        pav_cfg_file=Path("/pavilion.yaml"),
+        working_dir=Path("/working_dir"),
+        env_setup=["module load smoke"],
+    )
     config = validate_config(dict(CONFIG))
     # Not through the plugin, which may query its scheduler about the configuration.
-    header = make_header(plugin.KICKOFF_SCRIPT_HEADER_CLASS, "smoke", config,
-                         plugin.VAR_CLASS(config), None, (2, 2), "#!/bin/bash")
+    header = make_header(
+        plugin.KICKOFF_SCRIPT_HEADER_CLASS,
+        "smoke",
+        config,
+        plugin.VAR_CLASS(config),
+        None,
+        (2, 2),
+        "#!/bin/bash",
+    )
     lines = header.get_lines()
     if not lines or not lines[0].startswith("#!"):
         raise Failed(f"the script starts with {lines[:1]}")
@@ -151,6 +178,7 @@ def _header_lines(name: str, plugin: Any) -> int:
 
 def _variables(name: str, plugin: Any) -> int:
     from pavilion.schedulers import validate_config
+
     variables = plugin.VAR_CLASS(validate_config(dict(CONFIG)))
     # Not by iterating: a host's VarDict gives nothing then.
     keys = list(variables.keys())
@@ -173,8 +201,12 @@ class _Settings(SimpleNamespace):
 
 
 STEPS: list[tuple[str, Callable[[], str]]] = [
-    ("start", check_start), ("import", check_import), ("discovery", check_discovery),
-    ("config", check_config), ("kickoff scripts", check_scripts), ("variables", check_variables),
+    ("start", check_start),
+    ("import", check_import),
+    ("discovery", check_discovery),
+    ("config", check_config),
+    ("kickoff scripts", check_scripts),
+    ("variables", check_variables),
 ]
 
 

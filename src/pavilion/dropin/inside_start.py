@@ -31,9 +31,16 @@ CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit
 HOST = {
     "pavilion.errors": ["PavilionError", "SchedulerPluginError", "SchedConfigError"],
     "pavilion.types": ["NodeInfo", "Nodes", "NodeList", "NodeSet", "NodeRange", "PickedNodes"],
-    "pavilion.status_file": ["STATES", "TestStatusInfo", "STATES.SCHEDULED", "STATES.SCHED_ERROR",
-                             "STATES.SCHED_CANCELLED", "STATES.SCHED_STARTUP",
-                             "STATES.SCHED_RUNNING", "STATES.SCHED_WARNING"],
+    "pavilion.status_file": [
+        "STATES",
+        "TestStatusInfo",
+        "STATES.SCHEDULED",
+        "STATES.SCHED_ERROR",
+        "STATES.SCHED_CANCELLED",
+        "STATES.SCHED_STARTUP",
+        "STATES.SCHED_RUNNING",
+        "STATES.SCHED_WARNING",
+    ],
     "pavilion.jobs": ["Job", "JobInfo", "JobError", "Job.new"],
     "pavilion.deferred": ["DeferredVariable"],
     "pavilion.var_dict": ["VarDict", "var_method", "dfr_var_method", "normalize_value"],
@@ -63,14 +70,34 @@ def _make_error(errors: Any) -> Any:
 # Attributes that are set when an object is made: module, what to call the object, how it is made,
 # and what it must have.
 OBJECTS: list[tuple[str, str, Callable[[Any], Any], list[str]]] = [
-    ("pavilion.jobs", "a Job", _make_job,
-     ["name", "path", "kickoff_path", "kickoff_log", "sched_log", "tests_path", "save_node_data",
-      "load_sched_data", "get_test_id_pairs"]),
-    ("pavilion.status_file", "a TestStatusInfo",
-     lambda status_file: status_file.TestStatusInfo("SCHEDULED", "note"),
-     ["state", "note", "when"]),
-    ("pavilion.errors", "a SchedulerPluginError", _make_error,
-     ["msg", "tests", "prior_error", "data", "pformat"]),
+    (
+        "pavilion.jobs",
+        "a Job",
+        _make_job,
+        [
+            "name",
+            "path",
+            "kickoff_path",
+            "kickoff_log",
+            "sched_log",
+            "tests_path",
+            "save_node_data",
+            "load_sched_data",
+            "get_test_id_pairs",
+        ],
+    ),
+    (
+        "pavilion.status_file",
+        "a TestStatusInfo",
+        lambda status_file: status_file.TestStatusInfo("SCHEDULED", "note"),
+        ["state", "note", "when"],
+    ),
+    (
+        "pavilion.errors",
+        "a SchedulerPluginError",
+        _make_error,
+        ["msg", "tests", "prior_error", "data", "pformat"],
+    ),
 ]
 
 
@@ -88,9 +115,15 @@ def start() -> list[dict[str, Any]]:
         module = type(plugin).__module__
         if module.startswith(PLUGINS):
             # A plugin may be a package.
-            module = PLUGINS + module[len(PLUGINS):].partition(".")[0]
-        found.append({"name": name, "module": module, "file": _file(sys.modules.get(module)),
-                      "broken": dict(_find_broken(schedulers, plugin))})
+            module = PLUGINS + module[len(PLUGINS) :].partition(".")[0]
+        found.append(
+            {
+                "name": name,
+                "module": module,
+                "file": _file(sys.modules.get(module)),
+                "broken": dict(_find_broken(schedulers, plugin)),
+            }
+        )
     return found
 
 
@@ -104,8 +137,9 @@ def _find_broken(schedulers: Any, plugin: Any) -> Iterator[tuple[str, str]]:
 
 
 def _use_header(plugin: Any, config: Any) -> None:
-    plugin.KICKOFF_SCRIPT_HEADER_CLASS("smoke", config, plugin.VAR_CLASS(config), None, (2, 2),
-                                       "#!/bin/bash").get_lines()
+    plugin.KICKOFF_SCRIPT_HEADER_CLASS(
+        "smoke", config, plugin.VAR_CLASS(config), None, (2, 2), "#!/bin/bash"
+    ).get_lines()
 
 
 def _use_variables(plugin: Any, config: Any) -> None:
@@ -147,15 +181,19 @@ def _has(item: Any, path: str) -> bool:
     return True
 
 
-def _lacking_in_object(module: Any, what: str, make: Callable[[Any], Any],
-                       attributes: list[str]) -> Iterator[str]:
+def _lacking_in_object(
+    module: Any, what: str, make: Callable[[Any], Any], attributes: list[str]
+) -> Iterator[str]:
     try:
         item = make(module)
     except Exception as exc:
         yield f"{module.__name__}: {what} cannot be made ({_describe(exc)})"
         return
-    yield from (f"{module.__name__}: {what} without {name!r}" for name in attributes
-                if not hasattr(item, name))
+    yield from (
+        f"{module.__name__}: {what} without {name!r}"
+        for name in attributes
+        if not hasattr(item, name)
+    )
 
 
 def _forget() -> bool:

@@ -53,8 +53,11 @@ def unusable(plugins: Iterable[Kept], broken: Mapping[str, Mapping[str, str]]) -
     """
     found = {}
     for plugin in plugins:
-        reasons = [reason for step, reason in broken.get(plugin.name, {}).items()
-                   if step not in plugin.broken]
+        reasons = [
+            reason
+            for step, reason in broken.get(plugin.name, {}).items()
+            if step not in plugin.broken
+        ]
         if reasons:
             found[plugin.name] = " ".join(reasons)
     return found
@@ -93,7 +96,8 @@ def holds(folder: Path, plugins: Iterable[Kept]) -> bool:
     wanted = files_of(plugins)
     infos = {path.name for path in folder.glob(f"*{INFO_SUFFIX}") if path.stem not in bundled()}
     return infos == {name for name in wanted if name.endswith(INFO_SUFFIX)} and all(
-        _same(folder / name, item) for name, item in wanted.items())
+        _same(folder / name, item) for name, item in wanted.items()
+    )
 
 
 def _same(path: Path, item: Path | str) -> bool:
@@ -110,13 +114,17 @@ def same_tree(one: Path, other: Path) -> bool:
     """Whether two directories have the same files with the same content."""
     first, second = tree_files(one), tree_files(other)
     return first.keys() == second.keys() and all(
-        filecmp.cmp(path, second[name], shallow=False) for name, path in first.items())
+        filecmp.cmp(path, second[name], shallow=False) for name, path in first.items()
+    )
 
 
 def tree_files(folder: Path) -> dict[str, Path]:
     """The files below a directory, without caches."""
-    return {str(path.relative_to(folder)): path for path in folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts}
+    return {
+        str(path.relative_to(folder)): path
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 class KeptDirectory:
@@ -130,7 +138,8 @@ class KeptDirectory:
         self._disk = disk
         self._place = checkout.kept
         self._new, self._aside, self.making, self._trash = map(
-            checkout.hidden, ("kept-new", "kept-aside", "kept-making", "trash"))
+            checkout.hidden, ("kept-new", "kept-aside", "kept-making", "trash")
+        )
 
     @property
     def token(self) -> str | None:

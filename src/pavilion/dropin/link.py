@@ -45,8 +45,14 @@ class Outcome:
     unusable: list[str] = field(default_factory=list)
 
 
-def link(checkout: Checkout, python: Interpreter, copy: bool = False, force: bool = False,
-         disk: Disk | None = None, without: Collection[str] | None = None) -> Outcome:
+def link(
+    checkout: Checkout,
+    python: Interpreter,
+    copy: bool = False,
+    force: bool = False,
+    disk: Disk | None = None,
+    without: Collection[str] | None = None,
+) -> Outcome:
     """Put our directory in the place of the checkout's, test it there, and undo that if it fails.
 
     The checkout's own schedulers that we do not bundle are kept.
@@ -64,23 +70,45 @@ def link(checkout: Checkout, python: Interpreter, copy: bool = False, force: boo
         blocking = report.blocking(force)
         if blocking:
             only = all(finding.blocks == UNLESS_LEFT_OUT for finding in blocking)
-            return Outcome(False, False, "Nothing was changed.", report.findings, recovered,
-                           report.unusable if only else [])
+            return Outcome(
+                False,
+                False,
+                "Nothing was changed.",
+                report.findings,
+                recovered,
+                report.unusable if only else [],
+            )
         if report.state.kind == ("copy" if copy else "link") and is_current(checkout, report):
-            return Outcome(True, False, f"It was linked already: {report.state.text}.",
-                           report.findings, recovered)
+            return Outcome(
+                True,
+                False,
+                f"It was linked already: {report.state.text}.",
+                report.findings,
+                recovered,
+            )
         problems = _install(checkout, swap, python, report, copy)
         if problems:
-            return Outcome(False, False, "It did not work in its place. Everything was undone.",
-                           [*report.findings, *problems], recovered)
+            return Outcome(
+                False,
+                False,
+                "It did not work in its place. Everything was undone.",
+                [*report.findings, *problems],
+                recovered,
+            )
         kept = ", ".join(plugin.name for plugin in report.kept)
         more = f" It keeps {kept}, of the checkout's own." if kept else ""
-        return Outcome(True, True, f"{checkout.active} is now {read_state(checkout).text}.{more}",
-                       report.findings, recovered)
+        return Outcome(
+            True,
+            True,
+            f"{checkout.active} is now {read_state(checkout).text}.{more}",
+            report.findings,
+            recovered,
+        )
 
 
-def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report, copy: bool
-             ) -> list[Finding]:
+def _install(
+    checkout: Checkout, swap: Swap, python: Interpreter, report: Report, copy: bool
+) -> list[Finding]:
     """Make the change; what was wrong with it, after undoing it."""
     try:
         if report.state.kind == "original" and os.path.lexists(checkout.backup):
@@ -97,7 +125,9 @@ def _install(checkout: Checkout, swap: Swap, python: Interpreter, report: Report
         except (PavilionError, OSError) as second:
             raise DropinError(
                 f"{checkout.active} could not be changed ({exc}), and could not be put back: "
-                f"'pav-sched unlink {checkout.root}' tries again", prior_error=second) from exc
+                f"'pav-sched unlink {checkout.root}' tries again",
+                prior_error=second,
+            ) from exc
         raise
     return problems
 
@@ -106,18 +136,29 @@ def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[F
     """What does not work with our directory in its place."""
     steps, broken = inside.smoke(checkout, python, report.kept)
     problems = [smoke_finding(step) for step in steps if not step.passed]
-    problems += [Finding(f"scheduler {name}", reason, FAIL)
-                 for name, reason in unusable(report.kept, broken).items()]
+    problems += [
+        Finding(f"scheduler {name}", reason, FAIL)
+        for name, reason in unusable(report.kept, broken).items()
+    ]
     if problems or report.pav is None or not report.pav.shows("raw"):
         return problems
     # What it showed before it must show now.
-    names = [name for name in ("raw", "slurm", *(plugin.name for plugin in report.kept))
-             if report.pav.shows(name)]
+    names = [
+        name
+        for name in ("raw", "slurm", *(plugin.name for plugin in report.kept))
+        if report.pav.shows(name)
+    ]
     now = inside.show_sched(checkout, python)
     if now is None or not now.shows(*names):
         text = "there is none" if now is None else f"exit code {now.code}: {now.plain}"
-        problems.append(Finding("pav show sched", text, FAIL, f"It showed {', '.join(names)} with "
-                                "the old directory."))
+        problems.append(
+            Finding(
+                "pav show sched",
+                text,
+                FAIL,
+                f"It showed {', '.join(names)} with the old directory.",
+            )
+        )
     return problems
 
 
@@ -137,25 +178,32 @@ def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
                 swap.forget_kept()
             if os.path.lexists(checkout.backup):
                 same = same_tree(checkout.active, checkout.backup)
-                note = (f" {checkout.backup} is left from an earlier link; it "
-                        + ("is the same, and may be removed." if same else "differs."))
-            return Outcome(True, recovered is not None,
-                           f"It is not linked: {checkout.active} is {state.text}.{note}",
-                           recovered=recovered)
+                note = f" {checkout.backup} is left from an earlier link; it " + (
+                    "is the same, and may be removed." if same else "differs."
+                )
+            return Outcome(
+                True,
+                recovered is not None,
+                f"It is not linked: {checkout.active} is {state.text}.{note}",
+                recovered=recovered,
+            )
         if not os.path.lexists(checkout.backup):
             raise DropinError(
                 f"{checkout.active} is {state.text}, but there is no {checkout.backup.name} to go "
                 "back to. Nothing was changed. In a git checkout, remove "
                 f"{checkout.active.relative_to(checkout.root)} and 'git checkout -- "
-                f"{checkout.active.relative_to(checkout.root)}' brings back Pavilion's own.")
+                f"{checkout.active.relative_to(checkout.root)}' brings back Pavilion's own."
+            )
         swap.restore()
-        return Outcome(True, True, f"{checkout.active} is Pavilion's own again.",
-                       recovered=recovered)
+        return Outcome(
+            True, True, f"{checkout.active} is Pavilion's own again.", recovered=recovered
+        )
 
 
 def installed_version() -> str:
     """The version of this package."""
     from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("pavilion-schedulers")
     except PackageNotFoundError:

@@ -74,7 +74,8 @@ def read_record(checkout: Checkout) -> dict[str, Any] | None:
         raise DropinError(
             f"{checkout.record} cannot be understood. Look at {checkout.active} and "
             f"{checkout.backup}, put in place what is right, and delete that file",
-            prior_error=exc) from exc
+            prior_error=exc,
+        ) from exc
     assert isinstance(data, dict)
     return data
 
@@ -131,10 +132,14 @@ def locked(checkout: Checkout) -> Iterator[None]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
-            raise DropinError(f"{path} is a link, which pav-sched never makes. Find out where it "
-                              "came from, and remove it.") from exc
-        raise DropinError(f"{checkout.package} cannot be written to ({exc.strerror}). Do this as "
-                          "the owner of the checkout.") from exc
+            raise DropinError(
+                f"{path} is a link, which pav-sched never makes. Find out where it "
+                "came from, and remove it."
+            ) from exc
+        raise DropinError(
+            f"{checkout.package} cannot be written to ({exc.strerror}). Do this as "
+            "the owner of the checkout."
+        ) from exc
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,8 +153,10 @@ def locked(checkout: Checkout) -> Iterator[None]:
                 raise
             free = True
         if not free:
-            raise DropinError(f"{checkout.root} is being changed by another pav-sched right now. "
-                              "Try again when that is done.")
+            raise DropinError(
+                f"{checkout.root} is being changed by another pav-sched right now. "
+                "Try again when that is done."
+            )
         try:
             yield
         finally:
@@ -192,8 +199,14 @@ class Swap:
         self._trash = checkout.hidden("trash")
         self._kept = KeptDirectory(checkout, self._disk)
 
-    def install(self, source: Path, version: str, copy: bool, kept: Files | None = None,
-                without: Iterable[str] = ()) -> None:
+    def install(
+        self,
+        source: Path,
+        version: str,
+        copy: bool,
+        kept: Files | None = None,
+        without: Iterable[str] = (),
+    ) -> None:
         """Put a link to a directory, or a copy of it, in the place of what is there.
 
         It is used from then on, and stays for good with :meth:`commit`.
@@ -208,9 +221,17 @@ class Swap:
         if before is None and os.path.lexists(self._backup):
             raise DropinError(f"{self._backup} is in the way.")
         token = uuid.uuid4().hex if kept and not copy else None
-        self._write(LINKING if before is None else RELINKING, goner=piece, installed=piece,
-                    replaced=before, version=version, previous=_plain(record), kept=token,
-                    kept_before=self._kept.token, without=sorted(without))
+        self._write(
+            LINKING if before is None else RELINKING,
+            goner=piece,
+            installed=piece,
+            replaced=before,
+            version=version,
+            previous=_plain(record),
+            kept=token,
+            kept_before=self._kept.token,
+            without=sorted(without),
+        )
         if token is not None:
             self._kept.build(token, kept)
             self._kept.put(token)
@@ -227,8 +248,12 @@ class Swap:
         """Keep what was installed."""
         record = read_record(self._checkout)
         assert record is not None
-        self._write(LINKED, goner=None, previous=None, **{
-            key: record[key] for key in ("installed", "replaced", "version", "kept", "without")})
+        self._write(
+            LINKED,
+            goner=None,
+            previous=None,
+            **{key: record[key] for key in ("installed", "replaced", "version", "kept", "without")},
+        )
         self._tidy()
 
     def forget_backup(self) -> None:
@@ -248,8 +273,14 @@ class Swap:
             self._kept.discard_others(None)
             self._disk.remove(self._checkout.record)
             return
-        self._write(UNLINKING, goner=identify(self._active), installed=None, replaced=None,
-                    version=None, previous=None)
+        self._write(
+            UNLINKING,
+            goner=identify(self._active),
+            installed=None,
+            replaced=None,
+            version=None,
+            previous=None,
+        )
         self._exchange(self._backup)
         self.recover()
 
@@ -266,9 +297,11 @@ class Swap:
             return None
         state, goner = record["state"], record["goner"]
         # Where the directory that belongs in the place may be, if it is not there.
-        homes = {LINKING: (self._new, self._aside, self._backup),
-                 RELINKING: (self._new, self._aside),
-                 UNLINKING: (self._backup, self._new, self._aside)}[state]
+        homes = {
+            LINKING: (self._new, self._aside, self._backup),
+            RELINKING: (self._new, self._aside),
+            UNLINKING: (self._backup, self._new, self._aside),
+        }[state]
         if not os.path.lexists(self._active) or identify(self._active) == goner:
             self._put_back(homes, goner)
         for path in (self._new, self._aside, self._backup):
@@ -276,8 +309,10 @@ class Swap:
                 self._discard(path)
         for path in (self._new, self._aside):
             if os.path.lexists(path):
-                raise DropinError(f"{path} is left from a change that was interrupted, and is "
-                                  f"not ours. Compare it with {self._active}, and remove it.")
+                raise DropinError(
+                    f"{path} is left from a change that was interrupted, and is "
+                    f"not ours. Compare it with {self._active}, and remove it."
+                )
         # The directory comes first: without it, nobody looks at what it keeps.
         self._kept.put(record["kept_before"])
         self._kept.discard_others(record["kept_before"])
@@ -303,7 +338,8 @@ class Swap:
             f"A change of {self._active} was interrupted, and the directory that was there before "
             f"is not to be found: it should be {self._backup}. Nothing was changed. Get it back, "
             f"with 'git checkout -- {self._active.relative_to(self._checkout.root)}' for "
-            f"example, and delete {self._checkout.record}.")
+            f"example, and delete {self._checkout.record}."
+        )
 
     def _exchange(self, other: Path) -> None:
         """Let the active directory and another one change places."""
@@ -334,8 +370,9 @@ class Swap:
         """Remove what is never of use, once nobody works on it."""
         record = self._checkout.record
         # Records that were being written.
-        self._clear(self._making, self._kept.making, self._trash,
-                    *record.parent.glob(f".{record.name}.*"))
+        self._clear(
+            self._making, self._kept.making, self._trash, *record.parent.glob(f".{record.name}.*")
+        )
 
     def _clear(self, *paths: Path) -> None:
         for path in paths:
@@ -351,5 +388,6 @@ def _plain(record: dict[str, Any] | None) -> dict[str, Any] | None:
     """A record as JSON has it."""
     if record is None:
         return None
-    return {key: asdict(value) if isinstance(value, Piece) else value
-            for key, value in record.items()}
+    return {
+        key: asdict(value) if isinstance(value, Piece) else value for key, value in record.items()
+    }

@@ -34,15 +34,31 @@ SchedulerError = SchedulerPluginError
 
 __all__ = [
     # The families of plugins.
-    "SchedulerPlugin", "SchedulerPluginBasic", "BasicSchedulerPlugin",
-    "SchedulerPluginAdvanced", "AdvancedSchedulerPlugin",
+    "SchedulerPlugin",
+    "SchedulerPluginBasic",
+    "BasicSchedulerPlugin",
+    "SchedulerPluginAdvanced",
+    "AdvancedSchedulerPlugin",
     # What a plugin is made of.
-    "KickoffScriptHeader", "SchedulerVariables", "var_method", "dfr_var_method",
-    "NodeInfo", "Nodes", "NodeList", "NodeSet",
+    "KickoffScriptHeader",
+    "SchedulerVariables",
+    "var_method",
+    "dfr_var_method",
+    "NodeInfo",
+    "Nodes",
+    "NodeList",
+    "NodeSet",
     # Configuration.
-    "ScheduleConfig", "validate_config",
+    "ScheduleConfig",
+    "validate_config",
     # Errors.
-    "SchedulerPluginError", "SchedulerError", "SchedConfigError",
+    "SchedulerPluginError",
+    "SchedulerError",
+    "SchedConfigError",
     # Bundled plugins, and finding plugins by name.
-    "Raw", "Slurm", "register_core_plugins", "get_plugin", "list_plugins",
+    "Raw",
+    "Slurm",
+    "register_core_plugins",
+    "get_plugin",
+    "list_plugins",
 ]

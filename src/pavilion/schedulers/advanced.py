@@ -82,9 +82,11 @@ def pause_after(least: float, took: float) -> float:
 
 
 def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
-    return (f"{problem.rstrip('. ')}. The test depends on the nodes, because of "
-            f"{' and '.join(needs)}. Without these, and with a plain number of nodes, the "
-            "scheduler would pick them.")
+    return (
+        f"{problem.rstrip('. ')}. The test depends on the nodes, because of "
+        f"{' and '.join(needs)}. Without these, and with a plain number of nodes, the "
+        "scheduler would pick them."
+    )
 
 
 class SchedulerPluginAdvanced(SchedulerPlugin):
@@ -135,8 +137,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # nodes in, for messages.
     LEFT_OUT_ADVICE: Mapping[str, str] = {}
 
-    def __init__(self, name: str, description: str,
-                 priority: int = SchedulerPlugin.PRIO_COMMON) -> None:
+    def __init__(
+        self, name: str, description: str, priority: int = SchedulerPlugin.PRIO_COMMON
+    ) -> None:
         super().__init__(name, description, priority)
         # Where chunks are drawn at random: equal seeds give equal chunks.
         self.seed: int = int.from_bytes(os.urandom(4), "big")
@@ -172,14 +175,17 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """See the class docstring."""
         raise self._missing("_get_raw_node_data", "how the scheduler is asked for its nodes")
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Any) -> NodeInfo:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> NodeInfo:
         """See the class docstring."""
-        raise self._missing("_transform_raw_node_data", "what the scheduler's data about a node "
-                            "means")
+        raise self._missing(
+            "_transform_raw_node_data", "what the scheduler's data about a node means"
+        )
 
-    def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
-                       ) -> str | None:
+    def _filter_custom(
+        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+    ) -> str | None:
         """See the class docstring."""
         return None
 
@@ -187,8 +193,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """See the class docstring."""
         return 0
 
-    def _placement_problem(self, sched_config: dict[str, Any], filtered: FilteredNodes
-                           ) -> str | None:
+    def _placement_problem(
+        self, sched_config: dict[str, Any], filtered: FilteredNodes
+    ) -> str | None:
         """Why no job can have as many of these nodes as a test asks for, although there are as
         many; None when one can."""
         return None
@@ -236,9 +243,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         with self._inventory_lock:
             # A thousand tests must not wait for a thousand time-outs.
             return self._answers.get(
-                sched_config, self._ask_for_nodes,
-                lambda known: (known.failure is None or time.monotonic() - known.when
-                               < pause_after(self.INVENTORY_RETRY, known.when - known.began)))
+                sched_config,
+                self._ask_for_nodes,
+                lambda known: (
+                    known.failure is None
+                    or time.monotonic() - known.when
+                    < pause_after(self.INVENTORY_RETRY, known.when - known.began)
+                ),
+            )
 
     def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
         began = time.monotonic()
@@ -256,14 +268,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             data, extra = answer
             # A list of two nodes, with nothing beside it, must not pass for the two.
             if not isinstance(data, (str, bytes)) and not (
-                    isinstance(answer, list) and isinstance(data, Mapping)):
+                isinstance(answer, list) and isinstance(data, Mapping)
+            ):
                 return list(data), extra
         except (TypeError, ValueError):
             pass
         raise SchedulerPluginError(
             f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must give a "
             "list with an item per node, and extra data (or None): 'return nodes, None'. It gave "
-            f"{inventory.shown(answer)}.")
+            f"{inventory.shown(answer)}."
+        )
 
     def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
         transform = self._transform_raw_node_data
@@ -276,7 +290,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             except (Exception, SystemExit) as exc:
                 raise SchedulerPluginError(
                     f"{blame(self, '_transform_raw_node_data', exc)}; for the raw data "
-                    f"{inventory.shown(raw)}") from exc
+                    f"{inventory.shown(raw)}"
+                ) from exc
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
@@ -291,10 +306,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return self._filter(sched_config, self._assigned_nodes, ordered=False)
         return self._filter(sched_config, self._get_system_inventory(sched_config), ordered=True)
 
-    def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
-                ) -> tuple[NodeList, dict[str, list[str]]]:
-        return inventory.filter_nodes(nodes, sched_config, self._custom(sched_config),
-                                      ordered=ordered, advice=self.LEFT_OUT_ADVICE)
+    def _filter(
+        self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
+    ) -> tuple[NodeList, dict[str, list[str]]]:
+        return inventory.filter_nodes(
+            nodes,
+            sched_config,
+            self._custom(sched_config),
+            ordered=ordered,
+            advice=self.LEFT_OUT_ADVICE,
+        )
 
     def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
         if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
@@ -307,12 +328,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 raise SchedulerPluginError(
                     f"The scheduler plugin {self.name!r} ({self.path}) failed with "
                     f"{type(exc).__name__} in _filter_custom() for node {name!r}",
-                    prior_error=exc) from exc
+                    prior_error=exc,
+                ) from exc
             if reason is None or (reason and isinstance(reason, str)):
                 return reason
             raise SchedulerPluginError(
                 f"_filter_custom() of scheduler plugin {self.name!r} ({self.path}) must give None, "
-                f"or the reason to leave a node out as text; for node {name!r} it gave {reason!r}.")
+                f"or the reason to leave a node out as text; for node {name!r} it gave {reason!r}."
+            )
 
         return custom
 
@@ -332,8 +355,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
         if list_id == len(self._node_lists):
             self._node_lists.append(names)
-        return FilteredNodes(list_id, {name: nodes[name] for name in names},
-                             self._node_lists[list_id], reasons)
+        return FilteredNodes(
+            list_id, {name: nodes[name] for name in names}, self._node_lists[list_id], reasons
+        )
 
     def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
         """The chunks that tests with this configuration are placed in; one without chunking.
@@ -352,35 +376,48 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         size = sched_config["chunking"]["size"]
         problem = inventory.include_problem(filtered.reasons) or error
         if isinstance(size, int) and size > len(filtered.names):
-            problem += " " + inventory.insufficient_message(size, len(filtered.names),
-                                                            filtered.reasons)
+            problem += " " + inventory.insufficient_message(
+                size, len(filtered.names), filtered.reasons
+            )
         return problem
 
     def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
         """The chunks of the usable nodes; one with all of them without chunking."""
         config = sched_config["chunking"]
         include = tuple(sched_config["include_nodes"])
-        key = (filtered.list_id, config["size"], config["node_selection"], config["extra"],
-               include)
+        key = (filtered.list_id, config["size"], config["node_selection"], config["extra"], include)
         with self._inventory_lock:
             found = self._chunk_sets.get(key)
             if found is None:
                 found = self._chunk_sets[key] = self._make_chunks(key, filtered, config, include)
         return found
 
-    def _make_chunks(self, key: Hashable, filtered: FilteredNodes, config: Mapping[str, Any],
-                     include: Sequence[str]) -> _Chunks:
+    def _make_chunks(
+        self,
+        key: Hashable,
+        filtered: FilteredNodes,
+        config: Mapping[str, Any],
+        include: Sequence[str],
+    ) -> _Chunks:
         chunked = bool(config["size"])
         if not filtered.names:
             return _Chunks(key, [], chunked)
         try:
             size = chunking.chunk_size(config["size"], len(filtered.names))
             chunks = chunking.make_chunks(
-                filtered.names, size, config["node_selection"], config["extra"], include,
+                filtered.names,
+                size,
+                config["node_selection"],
+                config["extra"],
+                include,
                 # The seed and what is drawn from decide, not what was drawn before: no list id.
                 node_selection.new_rng(
-                    f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}")
-                if size else None, self.NODE_SELECTION)
+                    f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}"
+                )
+                if size
+                else None,
+                self.NODE_SELECTION,
+            )
         except chunking.ChunkError as exc:
             return _Chunks(key, [], chunked, str(exc))
         except (Exception, SystemExit) as exc:
@@ -398,9 +435,13 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         without being run.
         """
         return self.VAR_CLASS(
-            sched_config, deferred=True,
-            nodes=LaterNodes(lambda: self._guarded(lambda: self._view(sched_config), "_view"),
-                             needed=bool(inventory.node_needs(sched_config))))
+            sched_config,
+            deferred=True,
+            nodes=LaterNodes(
+                lambda: self._guarded(lambda: self._view(sched_config), "_view"),
+                needed=bool(inventory.node_needs(sched_config)),
+            ),
+        )
 
     def _view(self, sched_config: dict[str, Any]) -> NodeView:
         """What the variables of a test say about nodes."""
@@ -410,33 +451,40 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
         else:
             wrong = self._section_problem(sched_config)
-            problem = str(wrong) if wrong is not None else self._shortage(
-                sched_config, filtered, chunks)
-        return NodeView(filtered.nodes, chunks.chunks, filtered.list_id,
-                        [problem] if problem else [])
+            problem = (
+                str(wrong) if wrong is not None else self._shortage(sched_config, filtered, chunks)
+            )
+        return NodeView(
+            filtered.nodes, chunks.chunks, filtered.list_id, [problem] if problem else []
+        )
 
-    def _shortage(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
-                  ) -> str | None:
+    def _shortage(
+        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+    ) -> str | None:
         """That a test does not get the nodes that it asks for; None when it does, or when the
         scheduler decides that."""
-        problem = (inventory.include_problem(filtered.reasons)
-                   or self._too_few(sched_config, filtered, chunks))
+        problem = inventory.include_problem(filtered.reasons) or self._too_few(
+            sched_config, filtered, chunks
+        )
         try:
             unknown = bool(problem) and self._nodes_for(sched_config)[0] is UNKNOWN_NODES
         except PavilionError:
             unknown = False
         return None if unknown else problem
 
-    def _too_few(self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
-                 ) -> str | None:
+    def _too_few(
+        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+    ) -> str | None:
         """That a test gets fewer nodes than it asks for; None when it does not."""
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, _ = calc_node_range(sched_config, usable)
         if usable >= least:
             return None
         if usable < len(filtered.names):
-            return (f"Insufficient nodes. Asked for at least {least}, but the chunks have "
-                    f"{usable} nodes.")
+            return (
+                f"Insufficient nodes. Asked for at least {least}, but the chunks have "
+                f"{usable} nodes."
+            )
         return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
 
     def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
@@ -449,8 +497,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         job = test.job
         if job is None:
-            raise SchedulerPluginError(f"Test {test.id} has no job, so it has no allocation.",
-                                       tests=[test])
+            raise SchedulerPluginError(
+                f"Test {test.id} has no job, so it has no allocation.", tests=[test]
+            )
         try:
             names = self._checked_alloc_nodes(test, job)
             known = job.load_sched_data()
@@ -459,9 +508,13 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
-                f"test {test.id}", tests=[test], prior_error=exc) from exc
-        nodes = {name: known.get(name) or {"name": name, "up": True, "available": True}
-                 for name in names}
+                f"test {test.id}",
+                tests=[test],
+                prior_error=exc,
+            ) from exc
+        nodes = {
+            name: known.get(name) or {"name": name, "up": True, "available": True} for name in names
+        }
         return self.VAR_CLASS(sched_config, nodes=nodes, chunks=[names], deferred=False)
 
     # -------------------------------------------------------------------------- the placement
@@ -473,6 +526,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         # Here, because it is only needed by those who start tests.
         from . import planning
+
         plan = TestPlan()
         requests: list[planning.TestRequest] = []
         filtered: dict[Hashable, FilteredNodes] = {}
@@ -490,23 +544,32 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         for job in placed.jobs:
             found = filtered[job.tests[0]]
             store = stores.setdefault(id(found), _NodeData(found.nodes))
-            plan.jobs.append(PlannedJob(
-                [tests[number] for number in job.tests],  # type: ignore[call-overload]
-                job.config, nodes=None if job.nodes is None else list(job.nodes),
-                node_range=job.node_range, chunk=job.chunk,
-                prepare=store.saver(job.nodes)))
+            plan.jobs.append(
+                PlannedJob(
+                    [tests[number] for number in job.tests],  # type: ignore[call-overload]
+                    job.config,
+                    nodes=None if job.nodes is None else list(job.nodes),
+                    node_range=job.node_range,
+                    chunk=job.chunk,
+                    prepare=store.saver(job.nodes),
+                )
+            )
         for keys, message in placed.errors:
-            plan.errors.append(SchedulerPluginError(
-                message, tests=[tests[number] for number in keys]))  # type: ignore[call-overload]
+            plan.errors.append(
+                SchedulerPluginError(
+                    message,
+                    tests=[tests[number] for number in keys],  # type: ignore[call-overload]
+                )
+            )
         return plan
 
-    def _request(self, number: int, test: TestRun
-                 ) -> tuple[planning.TestRequest, FilteredNodes]:
+    def _request(self, number: int, test: TestRun) -> tuple[planning.TestRequest, FilteredNodes]:
         """What a test asks of the planner.
 
         :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
         """
         from . import planning
+
         config = self._validated(test.config["schedule"])
         problem = self._section_problem(config)
         if problem is not None:
@@ -515,12 +578,20 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
         return planning.TestRequest(
-            key=number, name=str(test.name), config=config, chunks_id=chunks.chunks_id,
-            chunks=chunks.chunks, min_nodes=least, max_nodes=most,
-            chunk=test.config.get("chunk") or planning.ANY_CHUNK, chunked=chunks.chunked,
-            flexible=config["flex_scheduled"], share=config["share_allocation"],
+            key=number,
+            name=str(test.name),
+            config=config,
+            chunks_id=chunks.chunks_id,
+            chunks=chunks.chunks,
+            min_nodes=least,
+            max_nodes=most,
+            chunk=test.config.get("chunk") or planning.ANY_CHUNK,
+            chunked=chunks.chunked,
+            flexible=config["flex_scheduled"],
+            share=config["share_allocation"],
             share_key=self.gen_job_share_key(config, least, most),
-            time_limit=config["time_limit"], left_out=filtered.reasons,
+            time_limit=config["time_limit"],
+            left_out=filtered.reasons,
         ), filtered
 
     def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, _Chunks]:
@@ -537,34 +608,47 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             problem = self._nodes_problem(config, filtered, chunks)
         except NodesUnknownError as exc:
             if needs:
-                raise SchedulerPluginError(_needs_nodes(exc.msg, needs), data=exc.data,
-                                           prior_error=exc.prior_error) from exc
+                raise SchedulerPluginError(
+                    _needs_nodes(exc.msg, needs), data=exc.data, prior_error=exc.prior_error
+                ) from exc
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
-        short = (problem or inventory.include_problem(filtered.reasons)
-                 or self._too_few(config, filtered, chunks))
+        short = (
+            problem
+            or inventory.include_problem(filtered.reasons)
+            or self._too_few(config, filtered, chunks)
+        )
         missing = self._missing_nodes(config) if short else 0
-        if missing and not needs and (
-                calc_node_range(config, 0)[0] <= len(filtered.names) + missing):
+        if (
+            missing
+            and not needs
+            and (calc_node_range(config, 0)[0] <= len(filtered.names) + missing)
+        ):
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
         if missing and needs:
-            raise SchedConfigError(_needs_nodes(
-                f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
-                "here", needs))
+            raise SchedConfigError(
+                _needs_nodes(
+                    f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
+                    "here",
+                    needs,
+                )
+            )
         # The planner says so where there are too few.
         problem = problem or (None if short else self._placement_problem(config, filtered))
         if problem is not None:
             raise SchedConfigError(problem)
         return filtered, chunks
 
-    def _nodes_problem(self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
-                       ) -> str | None:
+    def _nodes_problem(
+        self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+    ) -> str | None:
         """Why a test cannot be planned at all; None when it can."""
         if chunks.error is not None:
             return self._chunk_problem(filtered, config, chunks.error)
         if not filtered.names:
             # To the planner, no chunks are nodes that are not known; the scheduler may know some.
-            return (inventory.include_problem(filtered.reasons)
-                    or self._too_few(config, filtered, chunks))
+            return inventory.include_problem(filtered.reasons) or self._too_few(
+                config, filtered, chunks
+            )
         return None
 
     def _job_node_range(self, sched_config: dict[str, Any]) -> NodeRange:
@@ -572,11 +656,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return calc_node_range(sched_config, 0)
         return calc_node_range(sched_config, len(self.filtered_nodes(sched_config).names))
 
-    def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None
-                     ) -> SchedulerVariables:
+    def _header_vars(
+        self, sched_config: dict[str, Any], nodes: NodeList | None
+    ) -> SchedulerVariables:
         # A header that reads no variable of nodes asks the scheduler nothing.
-        return self.VAR_CLASS(sched_config, deferred=True,
-                              nodes=LaterNodes(lambda: self._header_view(sched_config, nodes)))
+        return self.VAR_CLASS(
+            sched_config,
+            deferred=True,
+            nodes=LaterNodes(lambda: self._header_view(sched_config, nodes)),
+        )
 
     def _header_view(self, sched_config: dict[str, Any], nodes: NodeList | None) -> NodeView:
         filtered = self.filtered_nodes(sched_config)

@@ -29,8 +29,10 @@ def why_unavailable(plugin: SchedulerPlugin) -> str:
     if commands:
         reasons.append(f"there is no command {', '.join(map(repr, commands))} in PATH")
     if not reasons:
-        return ("Its plugin says so, without a reason: its commands or modules are missing, or its "
-                "scheduler does not answer.")
+        return (
+            "Its plugin says so, without a reason: its commands or modules are missing, or its "
+            "scheduler does not answer."
+        )
     text = ", and ".join(reasons)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -62,7 +64,10 @@ def _commands(tree: ast.AST) -> list[str]:
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         argument = node.args[0]
-        if name in ("which", "find_executable") and isinstance(argument, ast.Constant) and (
-                isinstance(argument.value, str)):
+        if (
+            name in ("which", "find_executable")
+            and isinstance(argument, ast.Constant)
+            and (isinstance(argument.value, str))
+        ):
             found.append(argument.value)
     return found

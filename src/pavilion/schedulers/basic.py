@@ -59,7 +59,10 @@ class SchedulerPluginBasic(SchedulerPlugin):
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
-                f"test {test.id}", tests=[test], prior_error=exc) from exc
+                f"test {test.id}",
+                tests=[test],
+                prior_error=exc,
+            ) from exc
         return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
@@ -92,8 +95,9 @@ class SchedulerPluginBasic(SchedulerPlugin):
         plan.jobs += groups.values()
         return plan
 
-    def _share_key(self, sched_config: dict[str, Any], node_range: NodeRange, number: int
-                   ) -> tuple[Hashable, ...]:
+    def _share_key(
+        self, sched_config: dict[str, Any], node_range: NodeRange, number: int
+    ) -> tuple[Hashable, ...]:
         """Equal for tests that go into one job."""
         if not self.IS_CONCURRENT or not sched_config["share_allocation"]:
             return ("own job", number)

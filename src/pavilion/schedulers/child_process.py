@@ -64,9 +64,14 @@ class ChildProcess:
     :raises ValueError: When an argument or variable holds what no command can be given.
     """
 
-    def __init__(self, args: tuple[str, ...], env: Mapping[str, str] | None,
-                 stdin: bytes | None, cwd: str | os.PathLike[str] | None,
-                 max_output: int) -> None:
+    def __init__(
+        self,
+        args: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        stdin: bytes | None,
+        cwd: str | os.PathLike[str] | None,
+        max_output: int,
+    ) -> None:
         self.returncode: int | None = None
         self.pid = 0
         self._handle: int | None = None
@@ -133,57 +138,88 @@ class ChildProcess:
 
     # ------------------------------------------------------------------------------- starting
 
-    def _spawn(self, args: tuple[str, ...], env: Mapping[str, str] | None, has_input: bool,
-               cwd: str | os.PathLike[str] | None) -> bool:
+    def _spawn(
+        self,
+        args: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        has_input: bool,
+        cwd: str | os.PathLike[str] | None,
+    ) -> bool:
         """Start it by posix_spawn, in two thirds of the time that a fork takes.
 
         :returns: False when that cannot be done as a fork would do it.
         """
-        if _CLOSE_FROM is None or cwd is not None or (
+        if (
+            _CLOSE_FROM is None
+            or cwd is not None
+            or (
                 # The command would be looked up in this process's PATH.
-                env is not None and env.get("PATH") != os.environ.get("PATH")):
+                env is not None and env.get("PATH") != os.environ.get("PATH")
+            )
+        ):
             return False
         ours: list[tuple[int, bytearray | None]] = []
         theirs: list[int] = []
         try:
-            for number in (0, 1, 2)[not has_input:]:
+            for number in (0, 1, 2)[not has_input :]:
                 read, write = os.pipe()
                 buffer = (None, self._stdout, self._stderr)[number]
                 ours.append((read if number else write, buffer))
                 theirs.append(write if number else read)
             actions: list[tuple[Any, ...]] = [
                 (os.POSIX_SPAWN_DUP2, end, number)
-                for end, number in zip(reversed(theirs), (2, 1, 0))]
+                for end, number in zip(reversed(theirs), (2, 1, 0))
+            ]
             if not has_input:
                 actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
             actions.append((_CLOSE_FROM, 3))
             if min(theirs) > 2:  # else this process lacks one of its own, and copies would collide
                 try:
                     self.pid = os.posix_spawnp(
-                        args[0], args, env,  # type: ignore[arg-type]
-                        file_actions=actions, setsid=True,
+                        args[0],
+                        args,
+                        env,  # type: ignore[arg-type]
+                        file_actions=actions,
+                        setsid=True,
                         # Python ignores these, and what it starts would go on to do so.
-                        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ))
+                        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+                    )
                 except (OSError, ValueError):
                     # It gives up at folders of PATH, and at variables, that a fork passes over.
                     return False
-                self._pipes = {end: _Pipe(functools.partial(os.close, end), buffer)
-                               for end, buffer in ours}
+                self._pipes = {
+                    end: _Pipe(functools.partial(os.close, end), buffer) for end, buffer in ours
+                }
             return bool(self._pipes)
         finally:
             for end in theirs if self._pipes else [*theirs, *(end for end, _ in ours)]:
                 os.close(end)
 
-    def _fork(self, args: tuple[str, ...], env: Mapping[str, str] | None, has_input: bool,
-              cwd: str | os.PathLike[str] | None) -> None:
+    def _fork(
+        self,
+        args: tuple[str, ...],
+        env: Mapping[str, str] | None,
+        has_input: bool,
+        cwd: str | os.PathLike[str] | None,
+    ) -> None:
         import subprocess
+
         popen = self._popen = subprocess.Popen(
-            args, stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, cwd=cwd, env=env,
-            start_new_session=True)
+            args,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+        )
         self.pid = popen.pid
-        for stream, buffer in ((popen.stdin, None), (popen.stdout, self._stdout),
-                               (popen.stderr, self._stderr)):
+        for stream, buffer in (
+            (popen.stdin, None),
+            (popen.stdout, self._stdout),
+            (popen.stderr, self._stderr),
+        ):
             if stream is not None:
                 self._pipes[stream.fileno()] = _Pipe(stream.close, buffer)
 
@@ -246,7 +282,7 @@ class ChildProcess:
         """Write or read once.  False when there is no more to come."""
         if buffer is None:
             try:
-                self._input = self._input[os.write(end, self._input[:_WRITE_SIZE]):]
+                self._input = self._input[os.write(end, self._input[:_WRITE_SIZE]) :]
             except BrokenPipeError:
                 # It does not want to read all of it, which is its own affair.
                 return False

@@ -187,6 +187,7 @@ def _check_choice(key: str, value: str, choices: list[str]) -> None:
     if value in choices:
         return
     import difflib
+
     near = difflib.get_close_matches(str(value), choices, 1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise ChunkError(f"Unknown {key} '{value}'.{hint} Allowed are: {', '.join(choices)}.")

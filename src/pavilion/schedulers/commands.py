@@ -70,6 +70,7 @@ class CommandResult(NamedTuple):
     def describe(self) -> str:
         """One readable line: the command, what came of it, and why (shortened)."""
         import shlex
+
         command = _shorten(" ".join(shlex.quote(arg) for arg in self.argv), 300)
         text = f"'{command}' {self._outcome()}"
         if self.tries > 1:
@@ -104,13 +105,19 @@ class CommandRunner:
     :param max_output: The bytes that a command may print.
     """
 
-    def __init__(self, *, drop: Iterable[str] = (), keep: Iterable[str] = (),
-                 set: Mapping[str, str] | None = None,  # the name that reads best in a call
-                 timeout: float = 60.0, clock: Callable[[], float] = time.monotonic,
-                 sleep: Callable[[float], object] = time.sleep,
-                 rng: Callable[[], float] | None = None,
-                 environ: Mapping[str, str] | None = None,
-                 max_output: int = MAX_OUTPUT) -> None:
+    def __init__(
+        self,
+        *,
+        drop: Iterable[str] = (),
+        keep: Iterable[str] = (),
+        set: Mapping[str, str] | None = None,  # the name that reads best in a call
+        timeout: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        rng: Callable[[], float] | None = None,
+        environ: Mapping[str, str] | None = None,
+        max_output: int = MAX_OUTPUT,
+    ) -> None:
         # The prefix '' would drop everything, and one string would be taken letter by letter.
         self._drop = _names("drop", drop)
         self._keep = frozenset(_names("keep", keep))
@@ -153,16 +160,26 @@ class CommandRunner:
     def _own_environment(self) -> dict[str, str] | None:
         """What differs from this process's environment; None when nothing does, and then a
         command inherits it.  With a hundred variables, a quarter of the time."""
-        if self._environ is None and not self._set and not any(
+        if (
+            self._environ is None
+            and not self._set
+            and not any(
                 name.startswith(self._drop_raw) and name not in self._keep_raw
-                for name in list(os.environb)):
+                for name in list(os.environb)
+            )
+        ):
             return None
         return self.environment()
 
-    def run(self, argv: Sequence[str | os.PathLike[str]], timeout: float | None = None,
-            stdin: str | None = None, cwd: str | os.PathLike[str] | None = None,
-            output: Path | None = None,
-            watch: Callable[[str], bool] | None = None) -> CommandResult:
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        timeout: float | None = None,
+        stdin: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        output: Path | None = None,
+        watch: Callable[[str], bool] | None = None,
+    ) -> CommandResult:
         """Run a command, once.  Whatever it does is in the result.
 
         :param argv: The command and its arguments, as a list.
@@ -202,12 +219,20 @@ class CommandRunner:
             result = result._replace(stderr=result.stderr + problem)
         return result
 
-    def run_retrying(self, argv: Sequence[str | os.PathLike[str]],
-                     classify: Callable[[CommandResult], Failure | None], attempts: int = 4, *,
-                     first_delay: float = 1.0, max_delay: float = 30.0, total: float = 120.0,
-                     timeout: float | None = None, stdin: str | None = None,
-                     cwd: str | os.PathLike[str] | None = None,
-                     output: Path | None = None) -> CommandResult:
+    def run_retrying(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        classify: Callable[[CommandResult], Failure | None],
+        attempts: int = 4,
+        *,
+        first_delay: float = 1.0,
+        max_delay: float = 30.0,
+        total: float = 120.0,
+        timeout: float | None = None,
+        stdin: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        output: Path | None = None,
+    ) -> CommandResult:
         """Run a command, again after transient failures.  For commands that may be repeated:
         whether a failed submission may be, only the scheduler's own list of jobs can tell.
 
@@ -246,27 +271,43 @@ class CommandRunner:
     def _random(self) -> float:
         if self._rng is None:
             import random
+
             self._rng = random.random
         return self._rng()
 
-    def _start(self, args: tuple[str, ...], stdin: str | None,
-               cwd: str | os.PathLike[str] | None) -> ChildProcess:
+    def _start(
+        self, args: tuple[str, ...], stdin: str | None, cwd: str | os.PathLike[str] | None
+    ) -> ChildProcess:
         from .child_process import ChildProcess
+
         with self._lock:
             name = os.path.basename(args[0])  # noqa: PTH119 (as text: it need not be a path)
             self._calls[name] = self._calls.get(name, 0) + 1
         data = None if stdin is None else stdin.encode("utf-8", "surrogateescape")
         return ChildProcess(args, self._own_environment(), data, cwd, self._max_output)
 
-    def _finish(self, process: ChildProcess, args: tuple[str, ...], timeout: float,
-                watch: Callable[[str], bool] | None) -> CommandResult:
+    def _finish(
+        self,
+        process: ChildProcess,
+        args: tuple[str, ...],
+        timeout: float,
+        watch: Callable[[str], bool] | None,
+    ) -> CommandResult:
         duration = process.finish(timeout, watch)
         if process.printed_too_much:
-            note = (f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
-                    "Nothing of its output is used.")
+            note = (
+                f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
+                "Nothing of its output is used."
+            )
             return CommandResult(args, None, "", note, duration, False)
-        return CommandResult(args, process.returncode, process.stdout, process.stderr, duration,
-                             process.returncode is None)
+        return CommandResult(
+            args,
+            process.returncode,
+            process.stdout,
+            process.stderr,
+            duration,
+            process.returncode is None,
+        )
 
 
 class _CommandLog:
@@ -274,6 +315,7 @@ class _CommandLog:
 
     def __init__(self, path: Path, args: tuple[str, ...]) -> None:
         import shlex
+
         self._path = path
         self._append("$ " + " ".join(shlex.quote(arg) for arg in args) + "\n")
 
@@ -283,14 +325,20 @@ class _CommandLog:
         :return: '', or a line about why that was not possible.
         """
         try:
-            self._append("".join(text if text.endswith("\n") else f"{text}\n"
-                                 for text in (stdout, stderr) if text))
+            self._append(
+                "".join(
+                    text if text.endswith("\n") else f"{text}\n"
+                    for text in (stdout, stderr)
+                    if text
+                )
+            )
         except OSError as exc:
             return f"\n(This could not be added to {self._path}: {exc.strerror}.)\n"
         return ""
 
     def _append(self, text: str) -> None:
         from . import safe_files
+
         log, _ = safe_files.open_to_append(self._path)
         try:
             safe_files.write_all(log, text.encode("utf-8", "backslashreplace"))
@@ -300,8 +348,10 @@ class _CommandLog:
 
 def _checked_argv(argv: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
     if isinstance(argv, (str, bytes)) or not isinstance(argv, Sequence):
-        raise TypeError(f"A command must be a list of arguments and not {argv!r}: there is no "
-                        "shell to take text apart.")
+        raise TypeError(
+            f"A command must be a list of arguments and not {argv!r}: there is no "
+            "shell to take text apart."
+        )
     args = tuple(os.fspath(arg) for arg in argv)
     for arg in args:
         if not isinstance(arg, str):
@@ -345,9 +395,11 @@ def _why_not_started(command: str, exc: Exception) -> str:
 
 def _shorten(text: str, limit: int) -> str:
     """Text on one line, without control characters, its middle left out when it is too long."""
-    lines = [" ".join("".join(c if c.isprintable() else " " for c in line).split())
-             for line in text[:limit * 20].splitlines() + text[limit * 20:][-limit:].splitlines()]
+    lines = [
+        " ".join("".join(c if c.isprintable() else " " for c in line).split())
+        for line in text[: limit * 20].splitlines() + text[limit * 20 :][-limit:].splitlines()
+    ]
     line = " / ".join(line for line in lines if line)
     if len(line) <= limit:
         return line
-    return f"{line[:limit * 2 // 3]} ... {line[-(limit // 3):]}"
+    return f"{line[: limit * 2 // 3]} ... {line[-(limit // 3) :]}"

@@ -22,10 +22,27 @@ from . import hostlists
 from .time_limits import time_limit
 
 __all__ = [
-    "ScheduleConfig", "SchedConfigError", "CONFIG_VALIDATORS", "CONFIG_DEFAULTS",
-    "validate_config", "calc_node_range", "parse_node_range", "validate_list", "min_int",
-    "UP", "AVAILABLE", "CONTIGUOUS", "RANDOM", "DISTRIBUTED", "RAND_DIST", "BACKFILL", "DISCARD",
-    "NODE_STATE_OPTIONS", "NODE_SELECT_OPTIONS", "NODE_EXTRA_OPTIONS", "MPIRUN_BIND_OPTS",
+    "ScheduleConfig",
+    "SchedConfigError",
+    "CONFIG_VALIDATORS",
+    "CONFIG_DEFAULTS",
+    "validate_config",
+    "calc_node_range",
+    "parse_node_range",
+    "validate_list",
+    "min_int",
+    "UP",
+    "AVAILABLE",
+    "CONTIGUOUS",
+    "RANDOM",
+    "DISTRIBUTED",
+    "RAND_DIST",
+    "BACKFILL",
+    "DISCARD",
+    "NODE_STATE_OPTIONS",
+    "NODE_SELECT_OPTIONS",
+    "NODE_EXTRA_OPTIONS",
+    "MPIRUN_BIND_OPTS",
 ]
 
 UP = "up"
@@ -42,8 +59,18 @@ BACKFILL = "backfill"
 DISCARD = "discard"
 NODE_EXTRA_OPTIONS = (BACKFILL, DISCARD)
 
-MPIRUN_BIND_OPTS = ("slot", "hwthread", "core", "L1cache", "L2cache", "L3cache", "socket", "numa",
-                    "board", "node")
+MPIRUN_BIND_OPTS = (
+    "slot",
+    "hwthread",
+    "core",
+    "L1cache",
+    "L2cache",
+    "L3cache",
+    "socket",
+    "numa",
+    "board",
+    "node",
+)
 
 Validator = Union[None, Callable[[Any], Any], Sequence[str], Mapping[str, Any]]
 
@@ -52,65 +79,129 @@ class ScheduleConfig(yc.KeyedElem):
     """The keys of the ``schedule`` section.  All values are text; validate_config converts."""
 
     ELEMENTS = [
-        yc.StrElem("nodes", help_text=(
-            "How many nodes to run on: a number, a percentage of the usable nodes ('50%'), or "
-            "'all'. One node when neither nodes nor tasks is given.")),
-        yc.StrElem("min_nodes", help_text=(
-            "The fewest nodes to settle for, given like 'nodes'. Equal to 'nodes' when left "
-            "out.")),
-        yc.StrElem("tasks", help_text=(
-            "The total number of tasks. Without it: tasks_per_node times the number of nodes.")),
-        yc.StrElem("tasks_per_node", help_text=(
-            "How many tasks on each node: a number, 'all' (a task per CPU), 'min' (one), or a "
-            "percentage of the CPUs. CPUs are counted on the node that has the fewest.")),
-        yc.StrElem("min_tasks_per_node", help_text=(
-            "The fewest tasks per node; a smaller tasks_per_node is raised to it.")),
-        yc.StrElem("node_state", help_text=(
-            "Which nodes to use: those that are 'up', or only those that are 'available', that "
-            "is up and free right now.")),
-        yc.StrElem("share_allocation", help_text=(
-            "Whether tests that ask for the same allocation may share one. 'true': tests are "
-            "spread over as many shared allocations as the machine has room for. 'max': as few "
-            "allocations as possible. 'false': each test gets its own.")),
+        yc.StrElem(
+            "nodes",
+            help_text=(
+                "How many nodes to run on: a number, a percentage of the usable nodes ('50%'), or "
+                "'all'. One node when neither nodes nor tasks is given."
+            ),
+        ),
+        yc.StrElem(
+            "min_nodes",
+            help_text=(
+                "The fewest nodes to settle for, given like 'nodes'. Equal to 'nodes' when left "
+                "out."
+            ),
+        ),
+        yc.StrElem(
+            "tasks",
+            help_text=(
+                "The total number of tasks. Without it: tasks_per_node times the number of nodes."
+            ),
+        ),
+        yc.StrElem(
+            "tasks_per_node",
+            help_text=(
+                "How many tasks on each node: a number, 'all' (a task per CPU), 'min' (one), or a "
+                "percentage of the CPUs. CPUs are counted on the node that has the fewest."
+            ),
+        ),
+        yc.StrElem(
+            "min_tasks_per_node",
+            help_text=("The fewest tasks per node; a smaller tasks_per_node is raised to it."),
+        ),
+        yc.StrElem(
+            "node_state",
+            help_text=(
+                "Which nodes to use: those that are 'up', or only those that are 'available', that "
+                "is up and free right now."
+            ),
+        ),
+        yc.StrElem(
+            "share_allocation",
+            help_text=(
+                "Whether tests that ask for the same allocation may share one. 'true': tests are "
+                "spread over as many shared allocations as the machine has room for. 'max': as few "
+                "allocations as possible. 'false': each test gets its own."
+            ),
+        ),
         yc.StrElem("partition", help_text="The partition (queue) to use."),
         yc.StrElem("qos", help_text="The quality of service to ask for."),
         yc.StrElem("account", help_text="The account to charge."),
         yc.StrElem("reservation", help_text="The reservation to use."),
-        yc.StrElem("wrapper", help_text=(
-            "A command to put between the launch command and the test's command in test_cmd, "
-            "such as a debugger.")),
+        yc.StrElem(
+            "wrapper",
+            help_text=(
+                "A command to put between the launch command and the test's command in test_cmd, "
+                "such as a debugger."
+            ),
+        ),
         yc.StrElem("core_spec", help_text="How many cores per node to leave to the system."),
-        yc.StrElem("time_limit", help_text=(
-            "The allocation's time limit: a number of hours ('2', '0.5'), or with units ('30m', "
-            "'1h30m'), or as H:MM:SS.")),
-        yc.ListElem("across_nodes", sub_elem=yc.StrElem(), help_text=(
-            "Use only these nodes. Host lists such as 'node[09-20]' are fine.")),
-        yc.ListElem("include_nodes", sub_elem=yc.StrElem(), help_text=(
-            "Every allocation must include these nodes. They count towards its size.")),
-        yc.ListElem("exclude_nodes", sub_elem=yc.StrElem(), help_text=(
-            "Never use these nodes.")),
-        yc.KeyedElem("chunking", elements=[
-            yc.StrElem("size", help_text=(
-                "The number of nodes in each chunk, given like 'nodes'. 0: no chunking.")),
-            yc.StrElem("node_selection", help_text=(
-                "How nodes are picked for each chunk: contiguous, random, distributed (evenly "
-                "spaced) or rand_dist (at random, but spread).")),
-            yc.StrElem("extra", help_text=(
-                "What to do with nodes that do not fill a chunk: 'backfill' makes one more chunk "
-                "and fills it with nodes of others, 'discard' leaves them out.")),
-        ], help_text="Split the machine into chunks of nodes of equal size."),
-        yc.KeyedElem("cluster_info", elements=[
-            yc.StrElem("node_count", help_text="The number of nodes."),
-            yc.StrElem("mem", help_text="The memory of each node in bytes."),
-            yc.StrElem("cpus", help_text="The number of CPUs of each node."),
-        ], help_text=(
-            "What to assume about the cluster, for schedulers that cannot tell.")),
-        yc.KeyedElem("mpirun_opts", elements=[
-            yc.StrElem("bind_to", help_text="What to bind processes to."),
-            yc.StrElem("rank_by", help_text="What to assign ranks by."),
-            yc.ListElem("mca", sub_elem=yc.StrElem(), help_text="MCA parameters, 'name value'."),
-            yc.ListElem("extra", sub_elem=yc.StrElem(), help_text="More options, as they are."),
-        ], help_text="Options for mpirun, where it starts the tasks."),
+        yc.StrElem(
+            "time_limit",
+            help_text=(
+                "The allocation's time limit: a number of hours ('2', '0.5'), or with units ('30m', "
+                "'1h30m'), or as H:MM:SS."
+            ),
+        ),
+        yc.ListElem(
+            "across_nodes",
+            sub_elem=yc.StrElem(),
+            help_text=("Use only these nodes. Host lists such as 'node[09-20]' are fine."),
+        ),
+        yc.ListElem(
+            "include_nodes",
+            sub_elem=yc.StrElem(),
+            help_text=("Every allocation must include these nodes. They count towards its size."),
+        ),
+        yc.ListElem("exclude_nodes", sub_elem=yc.StrElem(), help_text=("Never use these nodes.")),
+        yc.KeyedElem(
+            "chunking",
+            elements=[
+                yc.StrElem(
+                    "size",
+                    help_text=(
+                        "The number of nodes in each chunk, given like 'nodes'. 0: no chunking."
+                    ),
+                ),
+                yc.StrElem(
+                    "node_selection",
+                    help_text=(
+                        "How nodes are picked for each chunk: contiguous, random, distributed (evenly "
+                        "spaced) or rand_dist (at random, but spread)."
+                    ),
+                ),
+                yc.StrElem(
+                    "extra",
+                    help_text=(
+                        "What to do with nodes that do not fill a chunk: 'backfill' makes one more chunk "
+                        "and fills it with nodes of others, 'discard' leaves them out."
+                    ),
+                ),
+            ],
+            help_text="Split the machine into chunks of nodes of equal size.",
+        ),
+        yc.KeyedElem(
+            "cluster_info",
+            elements=[
+                yc.StrElem("node_count", help_text="The number of nodes."),
+                yc.StrElem("mem", help_text="The memory of each node in bytes."),
+                yc.StrElem("cpus", help_text="The number of CPUs of each node."),
+            ],
+            help_text=("What to assume about the cluster, for schedulers that cannot tell."),
+        ),
+        yc.KeyedElem(
+            "mpirun_opts",
+            elements=[
+                yc.StrElem("bind_to", help_text="What to bind processes to."),
+                yc.StrElem("rank_by", help_text="What to assign ranks by."),
+                yc.ListElem(
+                    "mca", sub_elem=yc.StrElem(), help_text="MCA parameters, 'name value'."
+                ),
+                yc.ListElem("extra", sub_elem=yc.StrElem(), help_text="More options, as they are."),
+            ],
+            help_text="Options for mpirun, where it starts the tasks.",
+        ),
     ]
 
     def __init__(self, **kwargs: Any) -> None:
@@ -125,10 +216,12 @@ class ScheduleConfig(yc.KeyedElem):
         """
         if not isinstance(elem, yc.ConfigElement):
             raise SchedConfigError(
-                f"A schedule section must be a yaml_config element, not {type(elem).__name__}.")
+                f"A schedule section must be a yaml_config element, not {type(elem).__name__}."
+            )
         if any(known.name == elem.name for known in cls.ELEMENTS):
             raise SchedConfigError(
-                f"The schedule section has a key {elem.name!r} already; choose another name.")
+                f"The schedule section has a key {elem.name!r} already; choose another name."
+            )
         cls.check_leaves(elem)
         cls.ELEMENTS.append(elem)
 
@@ -155,18 +248,19 @@ class ScheduleConfig(yc.KeyedElem):
             raise SchedConfigError(
                 f"Config element {elem.name!r} is a {type(elem).__name__}; only StrElem, "
                 "ListElem, KeyedElem and CategoryElem may be used in the schedule section. Use "
-                "a validator to convert the text.")
+                "a validator to convert the text."
+            )
 
 
 # ------------------------------------------------------------------------------- validators
+
 
 class HostListError(SchedConfigError, ValueError):
     """A bad host list.  A ValueError too, because that is what hosts catch around
     :func:`parse_node_range`, and their SchedConfigError is not one."""
 
 
-def min_int(name: str, min_val: int = 0, required: bool = True
-            ) -> Callable[[Any], int | None]:
+def min_int(name: str, min_val: int = 0, required: bool = True) -> Callable[[Any], int | None]:
     """Make a validator for whole numbers of at least ``min_val``.
 
     :param name: The key, for messages.
@@ -180,13 +274,14 @@ def min_int(name: str, min_val: int = 0, required: bool = True
         number = _whole_number(value)
         if number is None or number < min_val:
             raise SchedConfigError(
-                f"{name} must be a whole number of at least {min_val}, not {value!r}.")
+                f"{name} must be a whole number of at least {min_val}, not {value!r}."
+            )
         return number
 
     return validator
 
 
-LARGEST_NUMBER = 10 ** 18
+LARGEST_NUMBER = 10**18
 
 
 def _whole_number(value: Any) -> int | None:
@@ -219,7 +314,8 @@ def _node_count(name: str, zero_ok: bool = False) -> Callable[[Any], None | int 
             also = ", or 0 for none" if zero_ok else ""
             raise SchedConfigError(
                 f"{name} must be a number of nodes (at least 1), a percentage above 0% and up "
-                f"to 100%, or 'all'{also}; not {value!r}.")
+                f"to 100%, or 'all'{also}; not {value!r}."
+            )
         return count
 
     return validator
@@ -250,7 +346,8 @@ def _tasks_per_node(value: Any) -> None | int | float:
     if count is None or count <= 0 or (isinstance(count, float) and count > 1.0):
         raise SchedConfigError(
             "tasks_per_node must be a number of tasks (at least 1), a percentage of the CPUs "
-            f"above 0% and up to 100%, 'all' or 'min'; not {value!r}.")
+            f"above 0% and up to 100%, 'all' or 'min'; not {value!r}."
+        )
     return count
 
 
@@ -358,9 +455,11 @@ CONFIG_DEFAULTS: dict[str, Any] = {
 DERIVED_KEYS = ("flex_scheduled",)
 
 
-def validate_config(config: Mapping[str, Any] | None,
-                    validators: Mapping[str, Any] | None = None,
-                    defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def validate_config(
+    config: Mapping[str, Any] | None,
+    validators: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Check a ``schedule`` section and convert its values.
 
     :param config: The section, with variables filled in.  One that was validated before comes
@@ -382,19 +481,22 @@ def validate_config(config: Mapping[str, Any] | None,
     return result
 
 
-def _validate_section(where: str, config: Any, validators: Mapping[str, Any],
-                      defaults: Any) -> dict[str, Any]:
+def _validate_section(
+    where: str, config: Any, validators: Mapping[str, Any], defaults: Any
+) -> dict[str, Any]:
     if config is None:
         config = {}
     if not isinstance(config, Mapping):
-        raise SchedConfigError(f"{where or 'The section'} must be a section of keys and values, "
-                               f"not {config!r}.")
+        raise SchedConfigError(
+            f"{where or 'The section'} must be a section of keys and values, not {config!r}."
+        )
     if not isinstance(defaults, Mapping):
         defaults = {}
     _check_keys(where, config, validators)
     return {
-        key: _validate_value(f"{where}.{key}" if where else key, config.get(key), validator,
-                             defaults.get(key))
+        key: _validate_value(
+            f"{where}.{key}" if where else key, config.get(key), validator, defaults.get(key)
+        )
         for key, validator in validators.items()
     }
 
@@ -404,13 +506,16 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
         if key in validators or key in DERIVED_KEYS:
             continue
         import difflib
+
         near = difflib.get_close_matches(str(key), list(validators), n=3, cutoff=0.75)
         if where == "schedule" and not near and (value is None or isinstance(value, Mapping)):
             # The section of a scheduler that is not loaded here.
             continue
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise SchedConfigError(f"Unknown key {key!r} in {where or 'the section'}. {hint}"
-                               f"Known keys: {', '.join(sorted(validators))}.")
+        raise SchedConfigError(
+            f"Unknown key {key!r} in {where or 'the section'}. {hint}"
+            f"Known keys: {', '.join(sorted(validators))}."
+        )
 
 
 def _validate_value(where: str, value: Any, validator: Validator, default: Any) -> Any:
@@ -431,7 +536,8 @@ def _validate_value(where: str, value: Any, validator: Validator, default: Any) 
         return _validate_choice(where, value, validator)
     raise SchedConfigError(
         f"The validator of {where} is of a kind that cannot be used: {validator!r}. It must be a "
-        "function, a tuple or list of choices, a dictionary for a sub-section, or None.")
+        "function, a tuple or list of choices, a dictionary for a sub-section, or None."
+    )
 
 
 def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> Any:
@@ -440,8 +546,9 @@ def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> 
     try:
         return validator(value)
     except (Exception, SystemExit) as exc:
-        raise SchedConfigError(f"Bad value {value!r} for {where}", prior_error=exc,
-                               data={"key": where}) from exc
+        raise SchedConfigError(
+            f"Bad value {value!r} for {where}", prior_error=exc, data={"key": where}
+        ) from exc
 
 
 def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
@@ -452,13 +559,17 @@ def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
         if str(choice).lower() == text:
             return choice
     import difflib
+
     near = difflib.get_close_matches(text, [str(choice) for choice in choices], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise SchedConfigError(f"Bad value {value!r} for {where}.{hint} "
-                           f"Allowed: {', '.join(map(str, choices))}.", data={"key": where})
+    raise SchedConfigError(
+        f"Bad value {value!r} for {where}.{hint} Allowed: {', '.join(map(str, choices))}.",
+        data={"key": where},
+    )
 
 
 # ------------------------------------------------------------------------------ node counts
+
 
 def calc_node_range(config: Mapping[str, Any], node_count: int) -> NodeRange:
     """The least and the most nodes that a test asks for.
@@ -471,8 +582,9 @@ def calc_node_range(config: Mapping[str, Any], node_count: int) -> NodeRange:
     """
     nodes, min_nodes = config["nodes"], config["min_nodes"]
     if isinstance(nodes, int) and isinstance(min_nodes, int) and min_nodes > nodes:
-        raise SchedConfigError(f"schedule.min_nodes is {min_nodes}, which is more than "
-                               f"schedule.nodes, {nodes}.")
+        raise SchedConfigError(
+            f"schedule.min_nodes is {min_nodes}, which is more than schedule.nodes, {nodes}."
+        )
     least = _of_nodes(min_nodes, node_count)
     most = _of_nodes(nodes, node_count)
     if most is None:

@@ -100,8 +100,12 @@ class ConfigCache(Generic[T]):
         self._reads: list[tuple[str, ...]] = []
         self._results: dict[tuple[Hashable, ...], T] = {}
 
-    def get(self, config: Mapping[str, Any], work_out: Callable[[dict[str, Any]], T],
-            holds: Callable[[T], bool] = lambda _: True) -> T:
+    def get(
+        self,
+        config: Mapping[str, Any],
+        work_out: Callable[[dict[str, Any]], T],
+        holds: Callable[[T], bool] = lambda _: True,
+    ) -> T:
         """The result for a configuration.
 
         :param work_out: Called where it is not known yet, with the configuration.

@@ -25,10 +25,13 @@ OVER = frozenset([STATES.SCHED_ERROR, STATES.SCHED_CANCELLED])
 ALIVE = frozenset([STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_STARTUP])
 
 
-def cancel_confirmed(plugin: SchedulerPlugin, pav_cfg: PavConfig,
-                     jobs: Sequence[tuple[Job, JobInfo]],
-                     sleep: Callable[[float], object] = time.sleep,
-                     clock: Callable[[], float] = time.monotonic) -> list[str | None]:
+def cancel_confirmed(
+    plugin: SchedulerPlugin,
+    pav_cfg: PavConfig,
+    jobs: Sequence[tuple[Job, JobInfo]],
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[str | None]:
     """Cancel jobs, and wait until their scheduler shows that they go.
 
     :param jobs: Each with what identifies it to its scheduler.
@@ -60,7 +63,11 @@ def cancel_confirmed(plugin: SchedulerPlugin, pav_cfg: PavConfig,
 def _not_seen_to_go(plugin: SchedulerPlugin, info: JobInfo, status: TestStatusInfo) -> str:
     name = info.get("id") or info.get("pid") or "its job"
     if status.state in ALIVE:
-        return (f"The {plugin.name} scheduler accepted the cancel of {name}, but "
-                f"{plugin.CONFIRM_CANCEL:g} seconds later still shows it: {status.note}")
-    return (f"The {plugin.name} scheduler accepted the cancel of {name}, but whether it went "
-            f"cannot be seen: {status.note}")
+        return (
+            f"The {plugin.name} scheduler accepted the cancel of {name}, but "
+            f"{plugin.CONFIRM_CANCEL:g} seconds later still shows it: {status.note}"
+        )
+    return (
+        f"The {plugin.name} scheduler accepted the cancel of {name}, but whether it went "
+        f"cannot be seen: {status.note}"
+    )

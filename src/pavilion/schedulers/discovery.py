@@ -67,9 +67,13 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
     After :meth:`find`, ``loaded`` and ``refused`` tell what came out.
     """
 
-    def __init__(self, folders: Iterable[Path], categories: Mapping[str, type],
-                 packages: Mapping[Path, str] | None = None,
-                 guard: Callable[[Path], str] = lambda path: "") -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        categories: Mapping[str, type],
+        packages: Mapping[Path, str] | None = None,
+        guard: Callable[[Path], str] = lambda path: "",
+    ) -> None:
         self.loaded: list[LoadedPlugin] = []
         self.refused: list[RefusedPlugin] = []
         # Info file, module path and yapsy's PluginInfo of each; between locate and load.
@@ -80,19 +84,28 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
         # Its own walk follows links in circles, and passes over what it cannot read in silence.
         locator.disableRecursiveScan()
-        super().__init__(categories_filter=dict(categories), plugin_locator=locator,
-                         directories_list=[os.fspath(folder) for folder in self._folders])
+        super().__init__(
+            categories_filter=dict(categories),
+            plugin_locator=locator,
+            directories_list=[os.fspath(folder) for folder in self._folders],
+        )
 
     def find(self) -> PluginFinder:
         """Search the folders and make the plugins.  Never raises for a broken plugin."""
         seen: set[Path] = set()
-        self.setPluginPlaces([os.fspath(found) for folder in self._folders
-                              for found in self._walk(folder, seen)])
+        self.setPluginPlaces(
+            [os.fspath(found) for folder in self._folders for found in self._walk(folder, seen)]
+        )
         self.collectPlugins()
         return self
 
-    def refuse(self, file: Path, reason: str, error: BaseException | None = None,
-               module: Path | None = None) -> None:
+    def refuse(
+        self,
+        file: Path,
+        reason: str,
+        error: BaseException | None = None,
+        module: Path | None = None,
+    ) -> None:
         """Record that a plugin cannot be used."""
         self.refused.append(RefusedPlugin(file, reason, error, module))
 
@@ -101,8 +114,9 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         try:
             problem = self._guard(path)
         except (OSError, RuntimeError) as exc:
-            raise _Refusal(f"{path} cannot be read: "
-                           f"{getattr(exc, 'strerror', None) or exc}.") from exc
+            raise _Refusal(
+                f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}."
+            ) from exc
         if problem:
             raise _Refusal(problem)
 
@@ -169,8 +183,9 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             at = exc.__traceback__
             by_call = isinstance(exc, TypeError) and at is not None and at.tb_next is None
             hint = " A plugin's __init__ takes no arguments." if by_call else ""
-            raise _Refusal(f"Making an object of its class {cls.__name__} failed: "
-                           f"{_describe(exc)}.{hint}") from exc
+            raise _Refusal(
+                f"Making an object of its class {cls.__name__} failed: {_describe(exc)}.{hint}"
+            ) from exc
 
     def _import(self, path: Path) -> ModuleType:
         """Import a plugin's module.  yapsy gives its path without '.py'."""
@@ -208,23 +223,31 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         found: dict[type, str] = {}
         for value in vars(module).values():
             for category, base in self.categories_interfaces.items():
-                if (isinstance(value, type) and issubclass(value, base)
-                        and not _is_base(value, base)):
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, base)
+                    and not _is_base(value, base)
+                ):
                     found[value] = category
         # Classes made here come before imported ones; one that others derive from is a base.
         own = [cls for cls in found if cls.__module__ == module.__name__]
         classes = own or list(found)
-        classes = [cls for cls in classes
-                   if not any(other is not cls and issubclass(other, cls) for other in classes)]
+        classes = [
+            cls
+            for cls in classes
+            if not any(other is not cls and issubclass(other, cls) for other in classes)
+        ]
         if not classes:
-            bases = ", ".join(sorted(base.__name__ for base in
-                                     self.categories_interfaces.values()))
-            raise _Refusal(f"No plugin class in {module.__file__}: it needs a class derived "
-                           f"from {bases}.")
+            bases = ", ".join(sorted(base.__name__ for base in self.categories_interfaces.values()))
+            raise _Refusal(
+                f"No plugin class in {module.__file__}: it needs a class derived from {bases}."
+            )
         if len(classes) > 1:
             names = ", ".join(sorted(cls.__name__ for cls in classes))
-            raise _Refusal(f"More than one plugin class in {module.__file__}: {names}. Put each "
-                           "into a module and .yapsy-plugin file of its own.")
+            raise _Refusal(
+                f"More than one plugin class in {module.__file__}: {names}. Put each "
+                "into a module and .yapsy-plugin file of its own."
+            )
         return found[classes[0]], classes[0]
 
 
@@ -244,8 +267,9 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         super().__init__("info_ext", INFO_EXTENSION)
         self._finder = finder
 
-    def getInfosDictFromPlugin(self, dirpath: str, filename: str
-                               ) -> tuple[dict[str, str] | None, ConfigParser | None]:
+    def getInfosDictFromPlugin(
+        self, dirpath: str, filename: str
+    ) -> tuple[dict[str, str] | None, ConfigParser | None]:
         """Name and module path of a plugin.  (None, None) makes yapsy pass over it."""
         path = Path(dirpath) / filename
         try:
@@ -260,9 +284,11 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             return None, None
         infos = {"name": name, "path": os.fspath(target)}
         if parser.has_section("Documentation"):
-            infos.update((key, parser.get("Documentation", key, raw=True))
-                         for key in ("author", "version", "website", "description")
-                         if parser.has_option("Documentation", key))
+            infos.update(
+                (key, parser.get("Documentation", key, raw=True))
+                for key in ("author", "version", "website", "description")
+                if parser.has_option("Documentation", key)
+            )
         return infos, parser
 
     @staticmethod
@@ -280,8 +306,10 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             raise _Refusal(f"The file is no valid INI file: {exc.message}.") from exc
         for key in ("Name", "Module"):
             if not parser.has_option("Core", key) or not parser.get("Core", key).strip():
-                raise _Refusal(f"There is no '{key}' in a section [Core]. Needed are [Core] with "
-                               "Name and Module (the Python file beside it, without '.py').")
+                raise _Refusal(
+                    f"There is no '{key}' in a section [Core]. Needed are [Core] with "
+                    "Name and Module (the Python file beside it, without '.py')."
+                )
         return parser
 
     @staticmethod
@@ -300,8 +328,10 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
                 return source
         except OSError as exc:
             raise _Refusal(f"Its Module {module!r} cannot be read: {exc.strerror}.") from exc
-        raise _Refusal(f"Its Module {module!r} does not exist: expected the file {source} or a "
-                       f"package, {target}/__init__.py.")
+        raise _Refusal(
+            f"Its Module {module!r} does not exist: expected the file {source} or a "
+            f"package, {target}/__init__.py."
+        )
 
 
 def _import_file(source: Path) -> ModuleType:

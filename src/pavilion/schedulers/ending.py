@@ -25,9 +25,18 @@ if TYPE_CHECKING:
 
 # States that say nothing about the test itself having started.  The last two are what hosts make of
 # a status file that cannot be used, with the present time: a test must not seem alive by that.
-NOT_STARTED = frozenset([STATES.CREATED, STATES.SCHEDULED, STATES.SCHED_STARTUP,
-                         STATES.SCHED_RUNNING, STATES.SCHED_WARNING, STATES.UNKNOWN,
-                         "INVALID", "STATUS_ERROR"])
+NOT_STARTED = frozenset(
+    [
+        STATES.CREATED,
+        STATES.SCHEDULED,
+        STATES.SCHED_STARTUP,
+        STATES.SCHED_RUNNING,
+        STATES.SCHED_WARNING,
+        STATES.UNKNOWN,
+        "INVALID",
+        "STATUS_ERROR",
+    ]
+)
 # States that a test does not leave.  Hosts have some of them only; these are their names.
 ENDED = frozenset(["CANCELLED", "COMPLETE", STATES.SCHED_CANCELLED, STATES.SCHED_ERROR])
 # Hosts ask from several threads, and a test ends once.
@@ -83,20 +92,34 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     if own.state not in NOT_STARTED and own.when > status.when:
         return own
     if status.state != STATES.SCHED_CANCELLED:
-        quiet = _quiet_for([test.path, test.path / "status", test.path / RESULTS_FN, job.path,
-                            job.kickoff_log, job.sched_log])
+        quiet = _quiet_for(
+            [
+                test.path,
+                test.path / "status",
+                test.path / RESULTS_FN,
+                job.path,
+                job.kickoff_log,
+                job.sched_log,
+            ]
+        )
         if quiet < grace:
             return TestStatusInfo(
                 STATES.SCHED_STARTUP if own.state in NOT_STARTED else own.state,
                 f"The job is over ({status.note}); waiting {grace:g} seconds for the test's own "
-                "record.")
+                "record.",
+            )
     result = _own_result(test)
     if result:
         # It was stopped between two writes, or its last ones cannot be seen here.
         status = TestStatusInfo(STATES.COMPLETE, result)
     if others:
-        return own if _is_fatal(own.state) else TestStatusInfo(
-            status.state, f"{status.note} (Not recorded: this test belongs to another user.)")
+        return (
+            own
+            if _is_fatal(own.state)
+            else TestStatusInfo(
+                status.state, f"{status.note} (Not recorded: this test belongs to another user.)"
+            )
+        )
     if result:
         return end(test, status.state, status.note)
     if _is_fatal(own.state):

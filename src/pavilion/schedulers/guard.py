@@ -95,7 +95,7 @@ def _read_process(pid: int) -> Process | None:
     except OSError:
         return None
     # The command stands in parentheses, and may itself hold blanks and ')'.
-    fields = text[text.rindex(b")") + 1:].split()
+    fields = text[text.rindex(b")") + 1 :].split()
     # 'Z' with several threads: the main thread has ended, and others go on.
     if fields[0] in (b"X", b"x") or (fields[0] == b"Z" and int(fields[17]) <= 1):
         return None
@@ -120,8 +120,9 @@ def read_environment(pid: int) -> dict[bytes, bytes]:
             entries = environ_file.read().split(b"\0")
     except OSError:
         return {}
-    return {key: value for key, equals, value in (entry.partition(b"=") for entry in entries)
-            if equals}
+    return {
+        key: value for key, equals, value in (entry.partition(b"=") for entry in entries) if equals
+    }
 
 
 def is_guard(pid: int) -> bool:
@@ -155,15 +156,20 @@ def with_descendants(processes: Mapping[int, Process], roots: Iterable[int]) -> 
 
 def _below_this_process() -> list[Process]:
     processes, here = all_processes(), os.getpid()
-    return with_descendants(processes, [process.pid for process in processes.values()
-                                        if process.ppid == here])
+    return with_descendants(
+        processes, [process.pid for process in processes.values() if process.ppid == here]
+    )
 
 
 # --- Ending ---
 
 
-def end_all(find: Callable[[], Sequence[Process]], term_wait: float, kill_wait: float,
-            hurry: Callable[[float], bool]) -> list[Process]:
+def end_all(
+    find: Callable[[], Sequence[Process]],
+    term_wait: float,
+    kill_wait: float,
+    hurry: Callable[[float], bool],
+) -> list[Process]:
     """End processes: TERM, and after a while KILL; also those that appear meanwhile.
 
     :param find: Which they are now.
@@ -210,8 +216,9 @@ class _Watcher:
     :param lifeline: A handle that becomes readable when the leader is gone.
     """
 
-    def __init__(self, child: int, pass_on: Callable[[int], None], patience: float,
-                 lifeline: int | None) -> None:
+    def __init__(
+        self, child: int, pass_on: Callable[[int], None], patience: float, lifeline: int | None
+    ) -> None:
         self.child = child
         self.pass_on = pass_on
         self.patience = patience
@@ -301,6 +308,7 @@ def _say(text: str) -> None:
 def _adopt_orphans() -> None:
     try:
         import ctypes
+
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
         pass  # A Python without ctypes: what loses its parent cannot be found then.

@@ -46,8 +46,12 @@ class Handover:
     :ivar text: What it waits for; '' while it waits for nothing in particular.
     """
 
-    def __init__(self, tests: Sequence[TestRun] = (), stop: threading.Event | None = None,
-                 folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        tests: Sequence[TestRun] = (),
+        stop: threading.Event | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.tests = list(tests)
         self.text = ""
         self._stop = threading.Event() if stop is None else stop

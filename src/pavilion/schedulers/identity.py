@@ -45,7 +45,8 @@ def checked_info(plugin: SchedulerPlugin, info: Any) -> JobInfo:
         raise SchedulerPluginError(
             f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a JobInfo "
             f"(a dictionary of strings that identifies the job), {problem}. The job may have been "
-            "started; nobody can find it.")
+            "started; nobody can find it."
+        )
     return JobInfo({key: str(value) for key, value in info.items()})
 
 

@@ -75,8 +75,11 @@ def node_needs(sched_config: Mapping[str, Any]) -> list[str]:
     if sched_config["chunking"]["size"]:
         needs.append("chunking.size")
     needs += [key for key in ("across_nodes",) if sched_config[key]]
-    needs += [key for key in ("nodes", "min_nodes", "tasks_per_node")
-              if isinstance(sched_config[key], float)]
+    needs += [
+        key
+        for key in ("nodes", "min_nodes", "tasks_per_node")
+        if isinstance(sched_config[key], float)
+    ]
     if sched_config["node_state"] == AVAILABLE:
         needs.append("node_state")
     if sched_config["reservation"] == ANY_RESERVATION:
@@ -105,8 +108,12 @@ def check_node(plugin_name: str, raw: Any, info: Any) -> None:
 def _is_plain(info: NodeInfo) -> bool:
     """Whether everything is as it should be; quick, as it nearly always is."""
     get = info.get
-    if not (type(get("name")) is str and info["name"] and type(get("up")) is bool
-            and type(get("available")) is bool):
+    if not (
+        type(get("name")) is str
+        and info["name"]
+        and type(get("up")) is bool
+        and type(get("available")) is bool
+    ):
         return False
     for key in _NUMBERS:
         if type(get(key, 0)) is not int:
@@ -253,12 +260,14 @@ def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
     for reason, names in reasons.items():
         if reason.startswith(INCLUDE_PREFIX):
             causes = ", ".join(_causes(reasons, reason))
-            why = reason[len(INCLUDE_PREFIX):] + (f": {causes}" if causes else "")
+            why = reason[len(INCLUDE_PREFIX) :] + (f": {causes}" if causes else "")
             problems.append(f"{hostlists.fold_short(names)} ({why})")
     if not problems:
         return None
-    return (f"include_nodes names nodes that cannot be used: {'; '.join(problems)}."
-            f"{advice_for(reasons, INCLUDE_PREFIX)}")
+    return (
+        f"include_nodes names nodes that cannot be used: {'; '.join(problems)}."
+        f"{advice_for(reasons, INCLUDE_PREFIX)}"
+    )
 
 
 def insufficient_message(
@@ -280,8 +289,9 @@ def insufficient_message(
         if names:
             shown = hostlists.fold_short(names, count=False)
             causes = [f"{cause}: {count}" for cause, count in _causes(reasons, reason).items()]
-            parts.append(f"{reason}: {len(names)} ({shown})"
-                         + (f": {', '.join(causes)}" if causes else ""))
+            parts.append(
+                f"{reason}: {len(names)} ({shown})" + (f": {', '.join(causes)}" if causes else "")
+            )
     if parts:
         message += f" Left out: {'; '.join(parts)}."
     return message + advice_for(reasons)
@@ -299,13 +309,22 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
     """
     if not isinstance(reasons, Reasons):
         return ""
-    words = [word for reason, names in reasons.items() if names and reason.startswith(prefix)
-             for word in (reason[len(INCLUDE_PREFIX):] if reason.startswith(INCLUDE_PREFIX)
-                          else reason, *_causes(reasons, reason))]
+    words = [
+        word
+        for reason, names in reasons.items()
+        if names and reason.startswith(prefix)
+        for word in (
+            reason[len(INCLUDE_PREFIX) :] if reason.startswith(INCLUDE_PREFIX) else reason,
+            *_causes(reasons, reason),
+        )
+    ]
     texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
     # The name of a key stays as it is written.
-    return "".join(f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
-                   for text in texts if text)
+    return "".join(
+        f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
+        for text in texts
+        if text
+    )
 
 
 def filter_key(
@@ -354,8 +373,9 @@ def frozen(value: Any) -> Hashable:
 class _Selection:
     """The nodes that are still in, and where the others went."""
 
-    def __init__(self, names: list[str], infos: list[NodeInfo], include: frozenset[str],
-                 reasons: Reasons) -> None:
+    def __init__(
+        self, names: list[str], infos: list[NodeInfo], include: frozenset[str], reasons: Reasons
+    ) -> None:
         self.names = names
         # What is known of each, in the same order. Two lists side by side are several times as
         # fast to go through as a look-up by name.

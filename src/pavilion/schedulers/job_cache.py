@@ -115,15 +115,19 @@ class CacheFile:
     def write(self, shared: Snapshot) -> None:
         """Replace it."""
         content = {
-            "format": FORMAT, "source": self._source, "asked": shared.asked,
+            "format": FORMAT,
+            "source": self._source,
+            "asked": shared.asked,
             "listed": {i: list(record) for i, record in shared.listed.items()},
             "past": {i: [*seen.record, seen.when] for i, seen in shared.past.items()},
-            "absent": shared.absent, "new": shared.new, "failure": shared.failure,
-            "took": shared.took}
+            "absent": shared.absent,
+            "new": shared.new,
+            "failure": shared.failure,
+            "took": shared.took,
+        }
         # No two writers have the same name for it: a process that waited in vain for the lock
         # writes as well.
-        new = self._path.with_name(
-            f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
+        new = self._path.with_name(f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             data = json.dumps(content, separators=(",", ":")).encode()
             new.unlink(missing_ok=True)  # left by a process that was killed
@@ -235,12 +239,15 @@ def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
     return Snapshot(
         asked,
         {i: record(*row) for i, row in _table(content["listed"]).items()},
-        {i: Seen(record(*row), stamp(when))
-         for i, (*row, when) in _table(content["past"]).items()},
-        {i: Absence(stamp(first), stamp(last), number(count))
-         for i, (first, last, count) in _table(content["absent"]).items()},
+        {i: Seen(record(*row), stamp(when)) for i, (*row, when) in _table(content["past"]).items()},
+        {
+            i: Absence(stamp(first), stamp(last), number(count))
+            for i, (first, last, count) in _table(content["absent"]).items()
+        },
         {i: stamp(when) for i, when in _table(content["new"]).items()},
-        failure, seconds(content["took"]))
+        failure,
+        seconds(content["took"]),
+    )
 
 
 def _table(value: Any) -> dict[str, Any]:

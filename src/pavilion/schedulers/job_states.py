@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 # What a plugin may say of a job.  SCHED_STARTUP is what SCHED_RUNNING is called today, and
 # SCHED_WARNING means that the scheduler could not be queried.
-STATES_OF_JOBS = frozenset([STATES.SCHEDULED, STATES.SCHED_RUNNING, STATES.SCHED_STARTUP,
-                            STATES.SCHED_ERROR, STATES.SCHED_CANCELLED, STATES.SCHED_WARNING])
+STATES_OF_JOBS = frozenset(
+    [
+        STATES.SCHEDULED,
+        STATES.SCHED_RUNNING,
+        STATES.SCHED_STARTUP,
+        STATES.SCHED_ERROR,
+        STATES.SCHED_CANCELLED,
+        STATES.SCHED_WARNING,
+    ]
+)
 
 
 class NotListed(TestStatusInfo):
@@ -75,8 +83,10 @@ class Polling:
         until = max(self._blocked.get(None, now), self._blocked.get(job_name, now))
         if until <= now:
             return None
-        return (f"The scheduler could not be queried just now, and is again in "
-                f"{math.ceil(until - now)} s. {self._note}")
+        return (
+            f"The scheduler could not be queried just now, and is again in "
+            f"{math.ceil(until - now)} s. {self._note}"
+        )
 
     def answered(self, jobs: Iterable[str], seconds: float) -> None:
         """Note an answer about some jobs, which serves for some seconds."""
@@ -124,12 +134,16 @@ def _known_status(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo | None:
         return None
     try:
         asked, status = entry
-        fresh = (0 <= time.time() - asked < plugin.JOB_STATUS_TIMEOUT
-                 or plugin._polling.serves(job.name))
+        fresh = 0 <= time.time() - asked < plugin.JOB_STATUS_TIMEOUT or plugin._polling.serves(
+            job.name
+        )
     except (TypeError, ValueError):
-        return TestStatusInfo(STATES.SCHED_WARNING, f"The scheduler plugin {plugin.name!r} "
-                              f"({plugin.path}) put {entry!r} into _job_statuses for job "
-                              f"{job.name}; it must be (seconds since the epoch, TestStatusInfo).")
+        return TestStatusInfo(
+            STATES.SCHED_WARNING,
+            f"The scheduler plugin {plugin.name!r} "
+            f"({plugin.path}) put {entry!r} into _job_statuses for job "
+            f"{job.name}; it must be (seconds since the epoch, TestStatusInfo).",
+        )
     return _checked_status(plugin, job, status) if fresh else None
 
 
@@ -158,8 +172,9 @@ def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestSt
         plugin._polling.failed(job.name, status.note, serves)
         return status
     # All that the plugin learned in this call is fresh together.
-    learned = [name for name, entry in plugin._job_statuses.items()
-               if before.get(name) is not entry]
+    learned = [
+        name for name, entry in plugin._job_statuses.items() if before.get(name) is not entry
+    ]
     plugin._polling.answered(learned, serves)
     return status
 
@@ -173,16 +188,18 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> tuple[TestSta
         if is_missing(exc):
             return _without_identity(plugin, pav_cfg, job, "")
         if not is_damaged(exc):
-            return TestStatusInfo(STATES.SCHED_WARNING, f"The record of job {job.name} cannot be "
-                                  f"read: {exc}", when), Trouble.NONE
+            return TestStatusInfo(
+                STATES.SCHED_WARNING, f"The record of job {job.name} cannot be read: {exc}", when
+            ), Trouble.NONE
         return _without_identity(plugin, pav_cfg, job, f"its record is damaged ({exc})")
     if not info:
         return _without_identity(plugin, pav_cfg, job, "")
     return _ask_about(plugin, pav_cfg, job, info)
 
 
-def query_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
-              ) -> TestStatusInfo:
+def query_job(
+    plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
+) -> TestStatusInfo:
     """The state of a job of this identity: the last answer while it is fresh, otherwise a new
     one.  Never raises; SCHED_WARNING when it cannot be found out."""
     with plugin._status_lock:
@@ -209,18 +226,24 @@ def find_identity(plugin: SchedulerPlugin, job: Job) -> JobInfo | None:
     return info or plugin._recover_identity(job)
 
 
-def _ask_about(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
-               ) -> tuple[TestStatusInfo, Trouble]:
+def _ask_about(
+    plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
+) -> tuple[TestStatusInfo, Trouble]:
     when = time.time()
     try:
         status: Any = plugin._job_status(pav_cfg, info)
     except (Exception, SystemExit) as exc:
-        note = (f"The scheduler could not be queried about job {job.name}: "
-                f"{blame(plugin, '_job_status', exc)}")
+        note = (
+            f"The scheduler could not be queried about job {job.name}: "
+            f"{blame(plugin, '_job_status', exc)}"
+        )
         return TestStatusInfo(STATES.SCHED_WARNING, note, when), Trouble.OF_SCHEDULER
     if status is None:
-        return TestStatusInfo(STATES.SCHED_WARNING, f"The {plugin.name} scheduler cannot tell "
-                              f"the state of job {job.name}.", when), Trouble.OF_JOB
+        return TestStatusInfo(
+            STATES.SCHED_WARNING,
+            f"The {plugin.name} scheduler cannot tell the state of job {job.name}.",
+            when,
+        ), Trouble.OF_JOB
     status = _checked_status(plugin, job, status)
     return status, (Trouble.OF_JOB if status.state == STATES.SCHED_WARNING else Trouble.NONE)
 
@@ -230,22 +253,29 @@ def _checked_status(plugin: SchedulerPlugin, job: Job, status: Any) -> TestStatu
     that names plugin and state."""
     problem = ""
     if not isinstance(status, TestStatusInfo):
-        problem = f"gave {status!r} as the state of job {job.name}; it must give a " \
-                  "TestStatusInfo or None"
+        problem = (
+            f"gave {status!r} as the state of job {job.name}; it must give a TestStatusInfo or None"
+        )
     elif not isinstance(status.state, str) or not isinstance(status.note, str):
-        problem = f"gave the state {status.state!r} with the note {status.note!r} for job " \
-                  f"{job.name}; both must be strings"
+        problem = (
+            f"gave the state {status.state!r} with the note {status.note!r} for job "
+            f"{job.name}; both must be strings"
+        )
     elif status.state not in STATES_OF_JOBS:
-        problem = f"gave the state {status.state!r} for job {job.name}; allowed are SCHEDULED, " \
-                  "SCHED_RUNNING, SCHED_CANCELLED, SCHED_ERROR and SCHED_WARNING"
+        problem = (
+            f"gave the state {status.state!r} for job {job.name}; allowed are SCHEDULED, "
+            "SCHED_RUNNING, SCHED_CANCELLED, SCHED_ERROR and SCHED_WARNING"
+        )
     if not problem:
         return cast(TestStatusInfo, status)
-    return TestStatusInfo(STATES.SCHED_WARNING,
-                          f"The scheduler plugin {plugin.name!r} ({plugin.path}) {problem}.")
+    return TestStatusInfo(
+        STATES.SCHED_WARNING, f"The scheduler plugin {plugin.name!r} ({plugin.path}) {problem}."
+    )
 
 
-def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, damage: str
-                      ) -> tuple[TestStatusInfo, Trouble]:
+def _without_identity(
+    plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, damage: str
+) -> tuple[TestStatusInfo, Trouble]:
     """The state of a job that has a folder and no more: on its way, or forgotten on it.
 
     :param damage: What is wrong with its record; '' when there is none.
@@ -260,16 +290,22 @@ def _without_identity(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, dam
     try:
         recovered = plugin._recover_identity(job)
     except (Exception, SystemExit) as exc:
-        note = (f"What became of job {job.name} cannot be found out: "
-                f"{blame(plugin, '_recover_identity', exc)}")
+        note = (
+            f"What became of job {job.name} cannot be found out: "
+            f"{blame(plugin, '_recover_identity', exc)}"
+        )
         return TestStatusInfo(STATES.SCHED_WARNING, note), Trouble.OF_SCHEDULER
     if recovered:
         return _ask_about(plugin, pav_cfg, job, recovered)
     if damage:
-        return TestStatusInfo(STATES.SCHED_ERROR, f"What became of job {job.name} cannot be found "
-                              f"out any more: {damage}."), Trouble.NONE
-    note = (f"Job {job.name} was never handed to the {plugin.name} scheduler: whoever did so was "
-            "stopped half-way.")
+        return TestStatusInfo(
+            STATES.SCHED_ERROR,
+            f"What became of job {job.name} cannot be found out any more: {damage}.",
+        ), Trouble.NONE
+    note = (
+        f"Job {job.name} was never handed to the {plugin.name} scheduler: whoever did so was "
+        "stopped half-way."
+    )
     return TestStatusInfo(STATES.SCHED_ERROR, note), Trouble.NONE
 
 
@@ -286,8 +322,10 @@ def blame(plugin: SchedulerPlugin, method: str, exc: BaseException) -> str:
     if isinstance(exc, NotImplementedError) and str(exc):
         # Such as the base class raises.
         return str(exc)
-    return (f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-            f"{describe(exc)}")
+    return (
+        f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
+        f"{describe(exc)}"
+    )
 
 
 def describe(exc: BaseException) -> str:

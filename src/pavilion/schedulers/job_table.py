@@ -107,11 +107,20 @@ class JobTable:
     :param clock: Gives seconds since the epoch.
     """
 
-    def __init__(self, query: Callable[[], Mapping[str, JobRecord]], *,
-                 is_over: Callable[[JobRecord], bool], max_age: float = 5.0,
-                 cache_file: Path | None = None, source: str = "", grace: float = 30.0,
-                 absences: int = 2, absence_gap: float = 10.0, lock_wait: float = 5.0,
-                 clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        query: Callable[[], Mapping[str, JobRecord]],
+        *,
+        is_over: Callable[[JobRecord], bool],
+        max_age: float = 5.0,
+        cache_file: Path | None = None,
+        source: str = "",
+        grace: float = 30.0,
+        absences: int = 2,
+        absence_gap: float = 10.0,
+        lock_wait: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         if not max_age >= 0:
             raise ValueError(f"max_age is {max_age!r}; it must be 0 or more seconds.")
         self._query = query
@@ -241,8 +250,9 @@ class JobTable:
             self._retire_answer(now)
             self._failure = None
             self._absent.clear()
-            self._past = {i: Seen(seen.record, min(seen.when, now))
-                          for i, seen in self._past.items()}
+            self._past = {
+                i: Seen(seen.record, min(seen.when, now)) for i, seen in self._past.items()
+            }
             self._new = {i: min(when, now) for i, when in self._new.items()}
             self._void_before = min(self._void_before, now)
             self._forgotten_before = min(self._forgotten_before, now)
@@ -270,8 +280,11 @@ class JobTable:
         """Whether there is nothing to ask the scheduler, or no use in asking now."""
         with self._state:
             now = self._read_clock()
-            return (self._is_fresh(oldest) or self._is_backing_off(now)
-                    or all(self._ended(job_id) for job_id in wanted))
+            return (
+                self._is_fresh(oldest)
+                or self._is_backing_off(now)
+                or all(self._ended(job_id) for job_id in wanted)
+            )
 
     def _is_fresh(self, oldest: float) -> bool:
         if self._asked is None:
@@ -287,14 +300,17 @@ class JobTable:
 
     def _back_off(self) -> float:
         count = 0 if self._failure is None else min(self._failure.times, 10)
-        return min(max(self._max_age, 1.0) * 2.0 ** count, LONGEST_BACK_OFF)
+        return min(max(self._max_age, 1.0) * 2.0**count, LONGEST_BACK_OFF)
 
     def _last(self, job_id: str) -> Seen | None:
         """The newest record of a job, of the one that was last submitted under this id."""
         seen = self._past.get(job_id)
         record = self._listed.get(job_id)
-        if record is not None and self._asked is not None and (
-                seen is None or seen.when <= self._asked):
+        if (
+            record is not None
+            and self._asked is not None
+            and (seen is None or seen.when <= self._asked)
+        ):
             seen = Seen(record, self._asked)
         if seen is not None and seen.when < self._new.get(job_id, -math.inf):
             return None
@@ -344,8 +360,15 @@ class JobTable:
     def _snapshot(self) -> Snapshot:
         with self._state:
             self._unshared = False
-            return Snapshot(self._asked, dict(self._listed), dict(self._past),
-                            dict(self._absent), dict(self._new), self._failure, self._took)
+            return Snapshot(
+                self._asked,
+                dict(self._listed),
+                dict(self._past),
+                dict(self._absent),
+                dict(self._new),
+                self._failure,
+                self._took,
+            )
 
     def _settled_by_file(self, wanted: list[str], oldest: float) -> bool:
         self._merge_file()
@@ -405,22 +428,25 @@ class JobTable:
                 self._new[job_id] = max(when, self._new.get(job_id, when))
             for job_id, seen in shared.past.items():
                 known = self._last(job_id)
-                if seen.when > self._forgotten_before and (
-                        known is None or known.when < seen.when):
+                if seen.when > self._forgotten_before and (known is None or known.when < seen.when):
                     self._past[job_id] = seen
             for job_id, absence in shared.absent.items():
                 # One that was broken since is found out when it is looked at.
                 own = self._absent.get(job_id)
                 if absence.first > self._forgotten_before and (
-                        own is None or own.first > absence.first):
+                    own is None or own.first > absence.first
+                ):
                     self._absent[job_id] = absence
             current = -math.inf if self._asked is None else self._asked
             if shared.asked is not None and shared.asked > max(current, self._forgotten_before):
                 self._take(shared.listed, shared.asked, shared.took)
             failure = shared.failure
-            if failure is not None and failure.when > self._forgotten_before and (
-                    self._failure is None or failure.when > self._failure.when) and (
-                    not self._is_fresh(self._now - self._max_age)):
+            if (
+                failure is not None
+                and failure.when > self._forgotten_before
+                and (self._failure is None or failure.when > self._failure.when)
+                and (not self._is_fresh(self._now - self._max_age))
+            ):
                 self._failure = failure
 
     # --- Judging ---
@@ -440,16 +466,24 @@ class JobTable:
         absence = self._absent.get(job_id)
         if absence is None:
             ago = self._age(self._new.get(job_id, self._now))
-            return self._cannot_tell(f"The job was submitted {ago:.0f} s ago, and the scheduler "
-                                     "does not list it yet.", last)
+            return self._cannot_tell(
+                f"The job was submitted {ago:.0f} s ago, and the scheduler does not list it yet.",
+                last,
+            )
         span = absence.last - absence.first
-        note = (f"The scheduler does not list the job: {absence.times} answers in {span:.0f} s "
-                "lacked it.")
+        note = (
+            f"The scheduler does not list the job: {absence.times} answers in {span:.0f} s "
+            "lacked it."
+        )
         if absence.times < self._absences or span < self._gap:
             return self._cannot_tell(f"{note} That is too little to call it gone.", last)
         self._watched.discard(job_id)
-        return Lookup(Presence.ABSENT, None if last is None else last.record,
-                      note + self._last_seen(last), self._age(absence.last))
+        return Lookup(
+            Presence.ABSENT,
+            None if last is None else last.record,
+            note + self._last_seen(last),
+            self._age(absence.last),
+        )
 
     def _count_absence(self, job_id: str) -> None:
         """Count the current answer, once, if it lacks the job and may be counted."""
@@ -459,35 +493,49 @@ class JobTable:
         counts_from = self._new.get(job_id, -math.inf) + self._grace
         absence = self._absent.get(job_id)
         last = self._last(job_id)
-        if absence is not None and (absence.first < counts_from
-                                    or (last is not None and last.when >= absence.first)):
+        if absence is not None and (
+            absence.first < counts_from or (last is not None and last.when >= absence.first)
+        ):
             # Another process may have seen it since, in an answer that did not come by here.
             del self._absent[job_id]
             absence = None
         if asked < counts_from or (absence is not None and absence.last >= asked):
             return
         self._unchanged = 0
-        self._absent[job_id] = Absence(asked, asked, 1) if absence is None else Absence(
-            absence.first, asked, absence.times + 1)
+        self._absent[job_id] = (
+            Absence(asked, asked, 1)
+            if absence is None
+            else Absence(absence.first, asked, absence.times + 1)
+        )
 
     def _why_no_answer(self) -> str:
         if self._failure is None:
             return "There is no recent answer of the scheduler."
         times = f", {self._failure.times} times in a row" if self._failure.times > 1 else ""
         note = self._failure.note.rstrip(". ")
-        return (f"The scheduler could not be asked{times}, last "
-                f"{self._age(self._failure.when):.0f} s ago: {note}.")
+        return (
+            f"The scheduler could not be asked{times}, last "
+            f"{self._age(self._failure.when):.0f} s ago: {note}."
+        )
 
     def _cannot_tell(self, why: str, last: Seen | None, answered: bool = True) -> Lookup:
         age = math.inf if last is None else self._age(last.when)
         if last is None and answered and self._asked is not None:
             age = self._age(self._asked)
-        return Lookup(Presence.CANNOT_TELL, None if last is None else last.record,
-                      why + self._last_seen(last), age, answered)
+        return Lookup(
+            Presence.CANNOT_TELL,
+            None if last is None else last.record,
+            why + self._last_seen(last),
+            age,
+            answered,
+        )
 
     def _last_seen(self, last: Seen | None) -> str:
-        return "" if last is None else (f" It was seen last {self._age(last.when):.0f} s ago, "
-                                        f"{last.record.state}.")
+        return (
+            ""
+            if last is None
+            else (f" It was seen last {self._age(last.when):.0f} s ago, {last.record.state}.")
+        )
 
     def _age(self, when: float) -> float:
         return max(self._now - when, 0.0)
@@ -509,18 +557,24 @@ def _checked(answer: object) -> dict[str, JobRecord]:
         raise QueryFailed(f"The query gave {type(answer).__name__} and no table of jobs.")
     for job_id, record in answer.items():
         if not isinstance(job_id, str) or not isinstance(record, JobRecord):
-            raise QueryFailed(f"The query gave {job_id!r}: {record!r}, which is no record of a "
-                              "job under its id.")
+            raise QueryFailed(
+                f"The query gave {job_id!r}: {record!r}, which is no record of a job under its id."
+            )
     return dict(answer)
 
 
 def _drop_older(times: dict[str, Any], oldest: float) -> None:
     """Drop entries from before a time, and the oldest ones of too many."""
+
     def when(job_id: str) -> float:
         entry = times[job_id]
-        time_of: float = entry if isinstance(entry, float) else (
-            entry.when if isinstance(entry, Seen) else entry.last)
+        time_of: float = (
+            entry
+            if isinstance(entry, float)
+            else (entry.when if isinstance(entry, Seen) else entry.last)
+        )
         return time_of
+
     for job_id in [job_id for job_id in times if when(job_id) < oldest]:
         del times[job_id]
     if len(times) > MAX_REMEMBERED:

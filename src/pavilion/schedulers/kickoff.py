@@ -43,9 +43,15 @@ class KickoffScriptHeader(ScriptHeader):
     :param shebang: The script's interpreter line.
     """
 
-    def __init__(self, job_name: str, sched_config: Mapping[str, Any],
-                 sched_vars: Any = None, nodes: Any = None, node_range: Any = None,
-                 shebang: str | None = None) -> None:
+    def __init__(
+        self,
+        job_name: str,
+        sched_config: Mapping[str, Any],
+        sched_vars: Any = None,
+        nodes: Any = None,
+        node_range: Any = None,
+        shebang: str | None = None,
+    ) -> None:
         if _without_vars(sched_vars, nodes, node_range):
             # A subclass from before sched_vars was there passes its arguments on by position.
             shebang = shebang or node_range
@@ -85,44 +91,62 @@ def _checked_lines(header: KickoffScriptHeader) -> list[str]:
     except SchedulerPluginError:
         raise
     except (Exception, SystemExit) as exc:
-        raise SchedulerPluginError(f"{where} failed with {type(exc).__name__}",
-                                   prior_error=exc) from exc
+        raise SchedulerPluginError(
+            f"{where} failed with {type(exc).__name__}", prior_error=exc
+        ) from exc
     if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
         raise SchedulerPluginError(f"{where} must give a list of lines, not {lines!r}.")
     for line in lines:
         # A value with a line end in it would go on as a command.
         rest = [part for part in line.splitlines()[1:] if part and not part.startswith("#")]
         if rest and line.startswith("#"):
-            raise SchedulerPluginError(f"{where} gave a line with a line end in it, after which "
-                                       f"{rest[0]!r} would be a command of its own: {line!r}.")
+            raise SchedulerPluginError(
+                f"{where} gave a line with a line end in it, after which "
+                f"{rest[0]!r} would be a command of its own: {line!r}."
+            )
     return list(lines)
 
 
 def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
     """Whether these are really (nodes, node_range, shebang)."""
-    return (isinstance(sched_vars, (list, set, frozenset, tuple))
-            or isinstance(node_range, str)
-            or (isinstance(nodes, tuple) and len(nodes) == 2 and isinstance(nodes[0], int)))
+    return (
+        isinstance(sched_vars, (list, set, frozenset, tuple))
+        or isinstance(node_range, str)
+        or (isinstance(nodes, tuple) and len(nodes) == 2 and isinstance(nodes[0], int))
+    )
 
 
 @functools.cache
 def _takes_vars(init: Callable[..., None]) -> bool:
     """Whether a header class, of which this is the __init__, can be made with sched_vars."""
     import inspect
+
     params = inspect.signature(init).parameters
     return "sched_vars" in params or any(
-        param.kind is param.VAR_KEYWORD for param in params.values())
+        param.kind is param.VAR_KEYWORD for param in params.values()
+    )
 
 
-def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Mapping[str, Any],
-                sched_vars: SchedulerVariables, nodes: Sequence[str] | None,
-                node_range: NodeRange | None, shebang: str | None) -> KickoffScriptHeader:
+def make_header(
+    cls: type[KickoffScriptHeader],
+    job_name: str,
+    sched_config: Mapping[str, Any],
+    sched_vars: SchedulerVariables,
+    nodes: Sequence[str] | None,
+    node_range: NodeRange | None,
+    shebang: str | None,
+) -> KickoffScriptHeader:
     """Make a header object, also of a class that knows nothing of sched_vars.
 
     :raises SchedulerPluginError: When the class cannot be made with these arguments.
     """
-    kwargs: dict[str, Any] = {"job_name": job_name, "sched_config": sched_config,
-                              "nodes": nodes, "node_range": node_range, "shebang": shebang}
+    kwargs: dict[str, Any] = {
+        "job_name": job_name,
+        "sched_config": sched_config,
+        "nodes": nodes,
+        "node_range": node_range,
+        "shebang": shebang,
+    }
     takes_vars = _takes_vars(cls.__init__)
     if takes_vars:
         kwargs["sched_vars"] = sched_vars
@@ -130,15 +154,17 @@ def make_header(cls: type[KickoffScriptHeader], job_name: str, sched_config: Map
         header = cls(**kwargs)
     except (Exception, SystemExit) as exc:
         raise SchedulerPluginError(
-            f"The kickoff script header class {cls.__name__} failed", prior_error=exc) from exc
+            f"The kickoff script header class {cls.__name__} failed", prior_error=exc
+        ) from exc
     if getattr(header, "_sched_vars", None) is None:
         # An old class does not pass them on, whether it takes them or not.
         header._sched_vars = sched_vars
     return header
 
 
-def compose_stub(pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str | Path,
-                 isolate: bool = False) -> ScriptComposer:
+def compose_stub(
+    pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str | Path, isolate: bool = False
+) -> ScriptComposer:
     """The part of a kickoff script that stands before its job: header, log, environment.
 
     :param log_path: The kickoff log; with ``isolate`` its name alone counts, and it is written
@@ -190,4 +216,4 @@ def add_run_command(script: ScriptComposer, test_ids: Sequence[str]) -> None:
     script.command(f"set -- {shlex.join(words)}")
     script.command('[ -x "$1" ] && [ -r "$4" ] || set --')
     # The command has a line of its own, for those who look for it.
-    script.command(["exec ${1+\"$@\"} \\", "pav _run " + " ".join(test_ids)])
+    script.command(['exec ${1+"$@"} \\', "pav _run " + " ".join(test_ids)])

@@ -22,6 +22,7 @@ def new_rng(seed: str | None = None) -> std_random.Random:
     """A source of random numbers; the same one for equal seeds, on every Python and host."""
     # Imported here: it takes a while, and few draw anything at random.
     import random
+
     return random.Random(seed)
 
 

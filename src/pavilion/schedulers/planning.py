@@ -288,8 +288,15 @@ def _group_key(settled: _Settled, number: int) -> Hashable:
     if not request.share:
         return number
     return (
-        request.share, request.share_key, request.min_nodes, request.max_nodes,
-        request.chunks_id, settled.chunk, settled.include, request.chunked, request.flexible,
+        request.share,
+        request.share_key,
+        request.min_nodes,
+        request.max_nodes,
+        request.chunks_id,
+        settled.chunk,
+        settled.include,
+        request.chunked,
+        request.flexible,
     )
 
 
@@ -359,7 +366,8 @@ class _Pools:
             names = hostlists.natural_sorted(set(request.chunks[chunk]))
             place = {name: number for number, name in enumerate(names)} if include else {}
             pool = self._pools[pool_id] = _Pool(
-                pool_id, names,
+                pool_id,
+                names,
                 include=[name for name in names if name in include],
                 others=[name for name in names if name not in include] if include else names,
                 place=place,

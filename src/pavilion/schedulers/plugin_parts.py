@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 # Class attributes that are numbers: the least that is allowed, and whether it must be whole.
 _NUMBERS: dict[str, tuple[float, bool]] = {
-    "priority": (-math.inf, True), "JOB_STATUS_TIMEOUT": (0, False), "JOB_END_GRACE": (0, False),
+    "priority": (-math.inf, True),
+    "JOB_STATUS_TIMEOUT": (0, False),
+    "JOB_END_GRACE": (0, False),
     "CONFIRM_CANCEL": (0, False),
-    "KICKOFF_GRACE": (0, False), "KICKOFFS_AT_ONCE": (1, True), "INVENTORY_RETRY": (0, False),
+    "KICKOFF_GRACE": (0, False),
+    "KICKOFFS_AT_ONCE": (1, True),
+    "INVENTORY_RETRY": (0, False),
 }
 # Those that are lists of strings.
 _LISTS = ("JOB_SHARE_KEY_ATTRS", "JOB_INFO_KEYS")
@@ -31,17 +35,22 @@ def check_parts(plugin: SchedulerPlugin) -> None:
     :raises SchedulerPluginError: Naming what is wrong.
     """
     if not hasattr(plugin, "_job_statuses"):
-        raise SchedulerPluginError(f"__init__() of its class {type(plugin).__name__} does not call "
-                                   "super().__init__(name, description).")
+        raise SchedulerPluginError(
+            f"__init__() of its class {type(plugin).__name__} does not call "
+            "super().__init__(name, description)."
+        )
     if not plugin.name or not isinstance(plugin.name, str):
-        raise SchedulerPluginError(f"The name of the scheduler plugin in {plugin.path} must be a "
-                                   f"text, not {plugin.name!r}.")
+        raise SchedulerPluginError(
+            f"The name of the scheduler plugin in {plugin.path} must be a "
+            f"text, not {plugin.name!r}."
+        )
     for attribute, base in _CLASSES.items():
         value = getattr(plugin, attribute)
         if not (isinstance(value, type) and issubclass(value, base)):
             raise SchedulerPluginError(
                 f"{attribute} of scheduler plugin {plugin.name!r} ({plugin.path}) must be a class "
-                f"that is derived from {base.__name__}, not {value!r}.")
+                f"that is derived from {base.__name__}, not {value!r}."
+            )
     for attribute, (least, whole) in _NUMBERS.items():
         value = getattr(plugin, attribute, least)
         number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
@@ -51,12 +60,14 @@ def check_parts(plugin: SchedulerPlugin) -> None:
             raise _unusable(plugin, attribute, f"{kind}{at_least}")
     for attribute in _LISTS:
         value = getattr(plugin, attribute)
-        if value is not None and not (isinstance(value, (list, tuple))
-                                      and all(isinstance(item, str) for item in value)):
+        if value is not None and not (
+            isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+        ):
             raise _unusable(plugin, attribute, "a list of strings")
 
 
 def _unusable(plugin: SchedulerPlugin, attribute: str, must_be: str) -> SchedulerPluginError:
     return SchedulerPluginError(
         f"{attribute} of scheduler plugin {plugin.name!r} ({plugin.path}) must be {must_be}, not "
-        f"{getattr(plugin, attribute)!r}.")
+        f"{getattr(plugin, attribute)!r}."
+    )

@@ -26,14 +26,20 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
         if not elems:
             return None, {}, {}
         validators, defaults = dict(validators or {}), dict(defaults or {})
-        section = yc.KeyedElem(plugin.name, elements=list(elems),
-                               help_text=f"Options of the {plugin.name} scheduler only.")
+        section = yc.KeyedElem(
+            plugin.name,
+            elements=list(elems),
+            help_text=f"Options of the {plugin.name} scheduler only.",
+        )
         ScheduleConfig.check_leaves(section)
     except PavilionError as exc:
         raise section_error(plugin, "", exc) from exc
     except (Exception, SystemExit) as exc:
-        raise section_error(plugin, "_get_config_elems() must give (list of yaml_config elements, "
-                     "validators, defaults). ", exc) from exc
+        raise section_error(
+            plugin,
+            "_get_config_elems() must give (list of yaml_config elements, validators, defaults). ",
+            exc,
+        ) from exc
     _check_tables(plugin, [str(elem.name) for elem in elems], validators, defaults)
     try:
         validate_config({}, validators, defaults)
@@ -42,23 +48,32 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
     return section, validators, defaults
 
 
-def _check_tables(plugin: SchedulerPlugin, names: list[str], validators: dict[str, Any],
-                  defaults: dict[str, Any]) -> None:
+def _check_tables(
+    plugin: SchedulerPlugin, names: list[str], validators: dict[str, Any], defaults: dict[str, Any]
+) -> None:
     """Check that both tables are about the section's keys."""
     for name in names:
         if name not in validators:
-            raise section_error(plugin, f"There is no validator for its key {name!r}; use None "
-                                "to take values as they are.")
+            raise section_error(
+                plugin,
+                f"There is no validator for its key {name!r}; use None to take values as they are.",
+            )
     for table, keys in (("validator", validators), ("default", defaults)):
         for key in keys:
             if key not in names:
-                raise section_error(plugin, f"There is a {table} for {key!r}, which is none of "
-                                    f"its keys ({', '.join(names)}).")
+                raise section_error(
+                    plugin,
+                    f"There is a {table} for {key!r}, which is none of "
+                    f"its keys ({', '.join(names)}).",
+                )
 
 
-def section_error(plugin: SchedulerPlugin, why: str, exc: BaseException | None = None
-                  ) -> SchedulerPluginError:
+def section_error(
+    plugin: SchedulerPlugin, why: str, exc: BaseException | None = None
+) -> SchedulerPluginError:
     """The error that a plugin's section cannot be used, and why."""
     return SchedulerPluginError(
         f"The config section of scheduler plugin {plugin.name!r} ({plugin.path}) cannot be used. "
-        f"{why}".rstrip(), prior_error=exc)
+        f"{why}".rstrip(),
+        prior_error=exc,
+    )

@@ -32,6 +32,7 @@ def require_plugin(name: str) -> SchedulerPlugin:
     plugin = get_plugin(name)
     if plugin is None:
         import difflib
+
         near = difflib.get_close_matches(str(name), list(_SCHEDULER_PLUGINS), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         known = ", ".join(list_plugins()) or "none; no scheduler plugin was loaded"

@@ -80,15 +80,22 @@ def check_mine(directory: AnyPath) -> None:
     if not stat.S_ISDIR(info.st_mode):
         raise UnsafeFileError(directory, f"it must be a directory and is {kind_of(info)}")
     if info.st_uid != os.geteuid():
-        raise UnsafeFileError(directory, f"it belongs to another user (number {info.st_uid}), and "
-                              "only that user may write there")
+        raise UnsafeFileError(
+            directory,
+            f"it belongs to another user (number {info.st_uid}), and "
+            "only that user may write there",
+        )
 
 
 def kind_of(info: os.stat_result) -> str:
     """What a path leads to, in words."""
-    for is_kind, name in ((stat.S_ISREG, "a regular file"), (stat.S_ISDIR, "a directory"),
-                          (stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a named pipe"),
-                          (stat.S_ISSOCK, "a socket")):
+    for is_kind, name in (
+        (stat.S_ISREG, "a regular file"),
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISLNK, "a link"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    ):
         if is_kind(info.st_mode):
             return name
     return "a device"
@@ -97,8 +104,9 @@ def kind_of(info: os.stat_result) -> str:
 # --- Reading ---
 
 
-def open_regular(path: AnyPath, flags: int = os.O_RDONLY, mode: int = FILE_MODE
-                 ) -> tuple[int, os.stat_result]:
+def open_regular(
+    path: AnyPath, flags: int = os.O_RDONLY, mode: int = FILE_MODE
+) -> tuple[int, os.stat_result]:
     """Open a regular file, without following a link or waiting for anything.
 
     :param flags: Those of ``os.open``.  Do not pass O_TRUNC: it acts before the file is checked.
@@ -151,8 +159,10 @@ def open_to_read(path: AnyPath) -> tuple[int, os.stat_result]:
 def _check_reader(path: AnyPath, info: os.stat_result) -> None:
     owner = os.lstat(os.path.dirname(os.path.abspath(path))).st_uid  # noqa: PTH100, PTH120
     if info.st_uid != owner:
-        raise UnsafeFileError(path, f"it belongs to user number {info.st_uid}, and its directory "
-                              f"to user number {owner}")
+        raise UnsafeFileError(
+            path,
+            f"it belongs to user number {info.st_uid}, and its directory to user number {owner}",
+        )
 
 
 def read_bytes(path: AnyPath, limit: int = MAX_FILE_SIZE, owners: bool = True) -> bytes:
@@ -172,8 +182,9 @@ def read_bytes(path: AnyPath, limit: int = MAX_FILE_SIZE, owners: bool = True) -
     finally:
         os.close(fd)
     if len(data) > limit or info.st_size > limit:
-        raise UnsafeFileError(path, f"it has {max(info.st_size, len(data))} bytes, and at most "
-                              f"{limit} are read")
+        raise UnsafeFileError(
+            path, f"it has {max(info.st_size, len(data))} bytes, and at most {limit} are read"
+        )
     return data
 
 
@@ -290,19 +301,21 @@ def _check_own(path: AnyPath, info: os.stat_result) -> None:
     if info.st_uid != os.geteuid():
         raise UnsafeFileError(path, f"it belongs to another user (number {info.st_uid})")
     if info.st_nlink > 1:
-        raise UnsafeFileError(path, f"it has {info.st_nlink} names (hard links), so it may be a "
-                              "file from elsewhere")
+        raise UnsafeFileError(
+            path, f"it has {info.st_nlink} names (hard links), so it may be a file from elsewhere"
+        )
 
 
 def write_all(fd: int, data: bytes) -> None:
     """Write to an open file.  :raises OSError: When not all of it can be written."""
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view):]
+        view = view[os.write(fd, view) :]
 
 
-def write_new(path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_MODE,
-              anywhere: bool = False) -> None:
+def write_new(
+    path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_MODE, anywhere: bool = False
+) -> None:
     """Write a file that does not exist yet.
 
     :param sync: Wait until the content is on disk.  For what must survive a crash of the
@@ -324,8 +337,9 @@ def write_new(path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_M
         os.close(fd)
 
 
-def write_atomic(path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_MODE,
-                 anywhere: bool = False) -> None:
+def write_atomic(
+    path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_MODE, anywhere: bool = False
+) -> None:
     """Replace a file's content in one step.  A link in its place is replaced, not followed.
 
     :param sync, anywhere: As in :func:`write_new`.
@@ -369,6 +383,9 @@ def make_directory(path: AnyPath, mode: int = DIRECTORY_MODE) -> None:
         check_mine(path)
     except UnsafeFileError as exc:
         os.rmdir(path)  # noqa: PTH106
-        raise UnsafeFileError(path, f"it was just made by user number {os.geteuid()}, but "
-                              f"{exc.strerror}. The file system changes the owners of files; "
-                              "use another one") from exc
+        raise UnsafeFileError(
+            path,
+            f"it was just made by user number {os.geteuid()}, but "
+            f"{exc.strerror}. The file system changes the owners of files; "
+            "use another one",
+        ) from exc

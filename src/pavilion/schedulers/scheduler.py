@@ -53,8 +53,13 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["SchedulerPlugin", "KickoffScriptHeader", "_SCHEDULER_PLUGINS", "get_plugin",
-           "list_plugins"]
+__all__ = [
+    "SchedulerPlugin",
+    "KickoffScriptHeader",
+    "_SCHEDULER_PLUGINS",
+    "get_plugin",
+    "list_plugins",
+]
 
 
 class SchedulerPlugin(IPlugin):  # type: ignore[misc]
@@ -144,10 +149,22 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     # Tests may share a job when these keys of their schedule sections, and their numbers of
     # nodes, are equal.  Dotted names reach into sub-sections, 'slurm.features'.
     JOB_SHARE_KEY_ATTRS: list[str] = [
-        "partition", "qos", "account", "reservation", "core_spec", "node_state",
-        "across_nodes", "include_nodes", "exclude_nodes", "share_allocation",
-        "tasks", "tasks_per_node", "min_tasks_per_node",
-        "chunking.size", "chunking.node_selection", "chunking.extra",
+        "partition",
+        "qos",
+        "account",
+        "reservation",
+        "core_spec",
+        "node_state",
+        "across_nodes",
+        "include_nodes",
+        "exclude_nodes",
+        "share_allocation",
+        "tasks",
+        "tasks_per_node",
+        "min_tasks_per_node",
+        "chunking.size",
+        "chunking.node_selection",
+        "chunking.extra",
     ]
 
     # How old, in seconds, the known status of a job may be before the scheduler is asked again.
@@ -195,14 +212,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         available = vars(cls).get("available")
         if isinstance(available, FunctionType):
             cls.available = _asked_once(  # type: ignore[method-assign, assignment]
-                available)
+                available
+            )
         cancel = vars(cls).get("cancel")
         if isinstance(cancel, FunctionType):
             cls.cancel = _giving_a_message(cancel)  # type: ignore[method-assign]
         # The guide for plugin authors calls the method that asks about one job 'job_status'.
         own = vars(cls).get("job_status")
         if isinstance(own, FunctionType) and "_job_status" not in vars(cls):
-            params = own.__code__.co_varnames[:own.__code__.co_argcount]
+            params = own.__code__.co_varnames[: own.__code__.co_argcount]
             if len(params) == 3 and "test" not in params[2]:
                 cls._job_status = own  # type: ignore[method-assign]
                 del cls.job_status
@@ -213,9 +231,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring."""
         raise self._missing("_available", "whether the scheduler can be used here")
 
-    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
-                 job_name: str, nodes: NodeList | None = None,
-                 node_range: NodeRange | None = None) -> JobInfo:
+    def _kickoff(
+        self,
+        pav_cfg: PavConfig,
+        job: Job,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+    ) -> JobInfo:
         """See the class docstring."""
         raise self._missing("_kickoff", "how a job is handed to the scheduler")
 
@@ -283,14 +307,17 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
                 f"The nodes of the allocation of test {test.id} are not known: "
-                f"{blame(self, '_get_alloc_nodes', exc)}", tests=[test]) from exc
+                f"{blame(self, '_get_alloc_nodes', exc)}",
+                tests=[test],
+            ) from exc
         if isinstance(names, (list, tuple, set, frozenset)):
             listed = list(names)
             if listed and all(name and isinstance(name, str) for name in listed):
                 return listed
         raise SchedulerPluginError(
             f"_get_alloc_nodes() of scheduler plugin {self.name!r} ({self.path}) must give the "
-            f"names of the allocation's nodes as a list of text; it gave {names!r}.")
+            f"names of the allocation's nodes as a list of text; it gave {names!r}."
+        )
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """See the class docstring.  No section of its own by default."""
@@ -339,7 +366,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def _missing(self, method: str, what: str) -> NotImplementedError:
         return NotImplementedError(
             f"The scheduler plugin {self.name!r} ({type(self).__name__} in {self.path}) does not "
-            f"define {method}(), which says {what}.")
+            f"define {method}(), which says {what}."
+        )
 
     # -------------------------------------------------------------------------- what a family
     # provides
@@ -349,16 +377,22 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :param sched_config: The validated schedule section.
         """
-        raise self._missing("get_initial_vars", "the variables; derive from "
-                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+        raise self._missing(
+            "get_initial_vars",
+            "the variables; derive from "
+            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it",
+        )
 
     def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation.
 
         :param sched_config: The validated schedule section.
         """
-        raise self._missing("get_final_vars", "the variables inside an allocation; derive from "
-                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+        raise self._missing(
+            "get_final_vars",
+            "the variables inside an allocation; derive from "
+            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it",
+        )
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
         """Place tests into jobs, without starting anything.
@@ -366,8 +400,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :returns: Every test in exactly one job, or in exactly one error.
         :raises NotImplementedError: In a class of neither family.
         """
-        raise self._missing("plan_tests", "how tests become jobs; derive from "
-                            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it")
+        raise self._missing(
+            "plan_tests",
+            "how tests become jobs; derive from "
+            "SchedulerPluginBasic or SchedulerPluginAdvanced, which have it",
+        )
 
     def refresh(self) -> None:
         """Forget what was learned from the scheduler (nodes, jobs, availability).  Never raises."""
@@ -394,6 +431,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                     self.unavailable_reason = None
                 elif not self.unavailable_reason:
                     from .availability import why_unavailable
+
                     self.unavailable_reason = why_unavailable(self)
             except (Exception, SystemExit) as exc:
                 answer = False
@@ -408,8 +446,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
             prior error: hosts catch this class only), or the variables cannot be worked out.
         """
-        return self._guarded(lambda: self._get_initial_vars(self._validated(raw_sched_config)),
-                             "_get_initial_vars")
+        return self._guarded(
+            lambda: self._get_initial_vars(self._validated(raw_sched_config)), "_get_initial_vars"
+        )
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
@@ -418,10 +457,13 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         return self._guarded(
             lambda: self._get_final_vars(self._validated(test.config["schedule"]), test),
-            "_get_final_vars", [test])
+            "_get_final_vars",
+            [test],
+        )
 
-    def _guarded(self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
-                 ) -> _T:
+    def _guarded(
+        self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
+    ) -> _T:
         """What a function gives; what it raises as the one error that hosts catch.
 
         :param method: The plugin's method to name for what nobody foresaw.
@@ -481,7 +523,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             raise SchedulerPluginError(
                 f"Two scheduler plugins are called {self.name!r} and have the same priority "
                 f"({self.priority}): {other.path} and {self.path}. Rename one, or give the one "
-                "to be used a higher priority.")
+                "to be used a higher priority."
+            )
         if other.priority > self.priority:
             return False
         other.deactivate()
@@ -508,13 +551,17 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When none can be used.
         """
         from .plugins import register_core_plugins
+
         for refused in register_core_plugins():
             import logging
-            logging.getLogger("pavilion.schedulers").warning(
-                "The scheduler plugin %s cannot be used. %s", refused.file, refused.reason)
 
-    def schedule_tests(self, pav_cfg: PavConfig, tests: list[TestRun]
-                       ) -> list[SchedulerPluginError]:
+            logging.getLogger("pavilion.schedulers").warning(
+                "The scheduler plugin %s cannot be used. %s", refused.file, refused.reason
+            )
+
+    def schedule_tests(
+        self, pav_cfg: PavConfig, tests: list[TestRun]
+    ) -> list[SchedulerPluginError]:
         """Place tests into jobs, and hand these to the scheduler.  Never raises.
 
         :returns: An error for every failure, whose ``tests`` are exactly those that were not
@@ -556,8 +603,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         job = test.job
         if job is None:
-            return TestStatusInfo(STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not "
-                                  "kicked off.")
+            return TestStatusInfo(
+                STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not kicked off."
+            )
         if test.complete:
             # The scheduler has nothing to add.
             return test.status.current()
@@ -576,10 +624,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     # ------------------------------------------------------------------------- for the families
 
-    def create_kickoff_script(self, pav_cfg: PavConfig, tests: TestRun | Sequence[TestRun],
-                              log_path: None | str | Path = None,
-                              nodes: NodeList | None = None, isolate: bool = False
-                              ) -> ScriptComposer:
+    def create_kickoff_script(
+        self,
+        pav_cfg: PavConfig,
+        tests: TestRun | Sequence[TestRun],
+        log_path: None | str | Path = None,
+        nodes: NodeList | None = None,
+        isolate: bool = False,
+    ) -> ScriptComposer:
         """The kickoff script for a test, or for tests that share a job.
 
         :param log_path: Where its output goes.
@@ -595,19 +647,40 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             sched_config = self._job_config(listed)
             node_range = None if nodes is not None else self._job_node_range(sched_config)
             return self._compose_kickoff_script(
-                pav_cfg, listed, sched_config, self._job_name(listed), log_path=log_path,
-                nodes=nodes, node_range=node_range, isolate=isolate)
+                pav_cfg,
+                listed,
+                sched_config,
+                self._job_name(listed),
+                log_path=log_path,
+                nodes=nodes,
+                node_range=node_range,
+                isolate=isolate,
+            )
 
         return self._guarded(compose, "create_kickoff_script", listed)
 
-    def _compose_kickoff_script(self, pav_cfg: PavConfig, tests: Sequence[TestRun],
-                                sched_config: dict[str, Any], job_name: str, *,
-                                log_path: None | str | Path, nodes: NodeList | None,
-                                node_range: NodeRange | None, isolate: bool = False
-                                ) -> ScriptComposer:
+    def _compose_kickoff_script(
+        self,
+        pav_cfg: PavConfig,
+        tests: Sequence[TestRun],
+        sched_config: dict[str, Any],
+        job_name: str,
+        *,
+        log_path: None | str | Path,
+        nodes: NodeList | None,
+        node_range: NodeRange | None,
+        isolate: bool = False,
+    ) -> ScriptComposer:
         script = self._create_kickoff_script_stub(
-            pav_cfg=pav_cfg, job_name=job_name, log_path=log_path, sched_config=sched_config,
-            nodes=nodes, node_range=node_range, shebang=tests[0].shebang, isolate=isolate)
+            pav_cfg=pav_cfg,
+            job_name=job_name,
+            log_path=log_path,
+            sched_config=sched_config,
+            nodes=nodes,
+            node_range=node_range,
+            shebang=tests[0].shebang,
+            isolate=isolate,
+        )
         if isolate:
             for test in tests:
                 script = test.make_script(script, "run", isolate=True) or script
@@ -619,32 +692,56 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         """What a family adds before the tests are started."""
 
-    def _create_kickoff_script_stub(self, pav_cfg: PavConfig, job_name: str,
-                                    log_path: None | str | Path,
-                                    sched_config: dict[str, Any],
-                                    nodes: NodeList | None = None,
-                                    node_range: NodeRange | None = None,
-                                    shebang: str | None = None, isolate: bool = False
-                                    ) -> ScriptComposer:
+    def _create_kickoff_script_stub(
+        self,
+        pav_cfg: PavConfig,
+        job_name: str,
+        log_path: None | str | Path,
+        sched_config: dict[str, Any],
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+        shebang: str | None = None,
+        isolate: bool = False,
+    ) -> ScriptComposer:
         """The script up to where its job begins: shebang, header, log, environment."""
         if isolate:
             job_name += self.ISOLATE_KICKOFF_SUFFIX
         header = self._get_kickoff_script_header(
-            job_name=job_name, sched_config=sched_config, nodes=nodes, node_range=node_range,
-            shebang=shebang)
-        return compose_stub(pav_cfg, header, log_path or self.KICKOFF_LOG_DEFAULT_FN
-                            if isolate else log_path, isolate)
+            job_name=job_name,
+            sched_config=sched_config,
+            nodes=nodes,
+            node_range=node_range,
+            shebang=shebang,
+        )
+        return compose_stub(
+            pav_cfg,
+            header,
+            log_path or self.KICKOFF_LOG_DEFAULT_FN if isolate else log_path,
+            isolate,
+        )
 
-    def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
-                                   nodes: NodeList | None = None,
-                                   node_range: NodeRange | None = None,
-                                   shebang: str | None = None) -> KickoffScriptHeader:
+    def _get_kickoff_script_header(
+        self,
+        job_name: str,
+        sched_config: dict[str, Any],
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+        shebang: str | None = None,
+    ) -> KickoffScriptHeader:
         """The header object for a job's script."""
-        return make_header(self.KICKOFF_SCRIPT_HEADER_CLASS, job_name, sched_config,
-                           self._header_vars(sched_config, nodes), nodes, node_range, shebang)
+        return make_header(
+            self.KICKOFF_SCRIPT_HEADER_CLASS,
+            job_name,
+            sched_config,
+            self._header_vars(sched_config, nodes),
+            nodes,
+            node_range,
+            shebang,
+        )
 
-    def _header_vars(self, sched_config: dict[str, Any], nodes: NodeList | None
-                     ) -> SchedulerVariables:
+    def _header_vars(
+        self, sched_config: dict[str, Any], nodes: NodeList | None
+    ) -> SchedulerVariables:
         return self.VAR_CLASS(sched_config)
 
     def _job_name(self, tests: TestRun | Sequence[TestRun]) -> str:
@@ -669,8 +766,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def _job_node_range(self, sched_config: dict[str, Any]) -> NodeRange:
         return calc_node_range(sched_config, sched_config["cluster_info"]["node_count"])
 
-    def gen_job_share_key(self, sched_config: Mapping[str, Any], min_nodes: int | None,
-                          max_nodes: int | None) -> tuple[Hashable, ...]:
+    def gen_job_share_key(
+        self, sched_config: Mapping[str, Any], min_nodes: int | None, max_nodes: int | None
+    ) -> tuple[Hashable, ...]:
         """What must be equal for tests to share a job: the numbers of nodes, then the values of
         JOB_SHARE_KEY_ATTRS.
 
@@ -683,7 +781,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 if not isinstance(value, Mapping) or part not in value:
                     raise SchedulerPluginError(
                         f"JOB_SHARE_KEY_ATTRS of scheduler plugin {self.name!r} names {attr!r}, "
-                        "which is not in the schedule section.")
+                        "which is not in the schedule section."
+                    )
                 value = value[part]
             key.append(frozen(value))
         return tuple(key)
@@ -691,15 +790,18 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
 def _asked_once(own: Callable[[Any], Any]) -> Callable[[Any], bool]:
     """An available() that keeps its answer until refresh()."""
+
     @functools.wraps(own)
     def available(self: SchedulerPlugin) -> bool:
         return self._ask_once(own, own)
+
     return available
 
 
 def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
     """A cancel() that says what went wrong in place of raising: hosts call it unguarded, for one
     job after the other."""
+
     @functools.wraps(own)
     def cancel(self: SchedulerPlugin, *args: Any, **kwargs: Any) -> str | None:
         try:
@@ -707,6 +809,7 @@ def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
         except (Exception, SystemExit) as exc:
             return blame(self, "cancel", exc)
         return message if message is None or isinstance(message, str) else str(message)
+
     return cancel
 
 

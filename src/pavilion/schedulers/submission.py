@@ -42,9 +42,16 @@ class PlannedJob:
     :param prepare: Called with the new job before it is kicked off.
     """
 
-    def __init__(self, tests: list[TestRun], config: dict[str, Any], *,
-                 nodes: NodeList | None = None, node_range: NodeRange | None = None,
-                 chunk: int | None = None, prepare: Callable[[Job], None] | None = None) -> None:
+    def __init__(
+        self,
+        tests: list[TestRun],
+        config: dict[str, Any],
+        *,
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+        chunk: int | None = None,
+        prepare: Callable[[Job], None] | None = None,
+    ) -> None:
         self.tests = tests
         self.config = config
         self.nodes = nodes
@@ -68,8 +75,13 @@ class TestPlan:
         self.errors: list[SchedulerPluginError] = []
 
 
-def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[PlannedJob],
-               at_once: int, stop: threading.Event | None = None) -> list[SchedulerPluginError]:
+def start_jobs(
+    plugin: SchedulerPlugin,
+    pav_cfg: PavConfig,
+    jobs: Sequence[PlannedJob],
+    at_once: int,
+    stop: threading.Event | None = None,
+) -> list[SchedulerPluginError]:
     """Hand jobs to their scheduler, in order.
 
     :param at_once: How many may be under way at the same time.
@@ -96,9 +108,12 @@ def start_jobs(plugin: SchedulerPlugin, pav_cfg: PavConfig, jobs: Sequence[Plann
     return [error for error in results if error is not None]
 
 
-def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
-                jobs: Sequence[PlannedJob], at_once: int, stop: threading.Event
-                ) -> list[SchedulerPluginError | None]:
+def _in_threads(
+    start: Callable[[PlannedJob], SchedulerPluginError | None],
+    jobs: Sequence[PlannedJob],
+    at_once: int,
+    stop: threading.Event,
+) -> list[SchedulerPluginError | None]:
     """The results of starting jobs, some at the same time.
 
     An interrupt ends it soon.  A pool of concurrent.futures would wait for what its threads
@@ -141,8 +156,9 @@ def _in_threads(start: Callable[[PlannedJob], SchedulerPluginError | None],
     return results
 
 
-def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob,
-               stop: threading.Event) -> SchedulerPluginError | None:
+def _start_job(
+    plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob, stop: threading.Event
+) -> SchedulerPluginError | None:
     # Some may have been cancelled while others were handed over.
     tests = [test for test in planned.tests if not test.complete]
     if not tests:
@@ -150,13 +166,20 @@ def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob,
     job = None
     try:
         if stop.is_set():
-            raise HandoverStopped(f"Handing jobs to the {plugin.name} scheduler was ended before "
-                                  "it came to this one.")
+            raise HandoverStopped(
+                f"Handing jobs to the {plugin.name} scheduler was ended before it came to this one."
+            )
         job = Job.new(pav_cfg, list(tests), plugin.KICKOFF_FN)
         job_name = plugin._job_name(tests)
         script = plugin._compose_kickoff_script(
-            pav_cfg, tests, planned.config, job_name, log_path=job.kickoff_log,
-            nodes=planned.nodes, node_range=planned.node_range)
+            pav_cfg,
+            tests,
+            planned.config,
+            job_name,
+            log_path=job.kickoff_log,
+            nodes=planned.nodes,
+            node_range=planned.node_range,
+        )
         script.write(job.kickoff_path)
         if planned.prepare is not None:
             planned.prepare(job)
@@ -175,8 +198,9 @@ def _start_job(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob,
     return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
 
 
-def _is_there_after_all(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job,
-                        exc: BaseException) -> bool:
+def _is_there_after_all(
+    plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, exc: BaseException
+) -> bool:
     """Whether a job exists although handing it over failed; then its identity is stored.
 
     A command that times out may have done its work.  One about whose job nothing can be said now
@@ -203,13 +227,25 @@ def handed_over(plugin: SchedulerPlugin, job: Job) -> str:
     return f"Handed to the {plugin.name} scheduler as job {job.name}."
 
 
-def _kick_off(plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob, job: Job,
-              job_name: str, handover: Handover) -> JobInfo:
+def _kick_off(
+    plugin: SchedulerPlugin,
+    pav_cfg: PavConfig,
+    planned: PlannedJob,
+    job: Job,
+    job_name: str,
+    handover: Handover,
+) -> JobInfo:
     plugin._handovers[job.name] = handover
     try:
         with calling(plugin.name, "_kickoff", handover):
-            return plugin._kickoff(pav_cfg, job, planned.config, job_name, nodes=planned.nodes,
-                                   node_range=planned.node_range)
+            return plugin._kickoff(
+                pav_cfg,
+                job,
+                planned.config,
+                job_name,
+                nodes=planned.nodes,
+                node_range=planned.node_range,
+            )
     finally:
         plugin._handovers.pop(job.name, None)
 
@@ -224,8 +260,10 @@ def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | N
             return
     except (Exception, SystemExit):
         pass
-    note = (f"Interrupted while it was handed to the {plugin.name} scheduler. Should that have "
-            "started its job, the job does not run the test.")
+    note = (
+        f"Interrupted while it was handed to the {plugin.name} scheduler. Should that have "
+        "started its job, the job does not run the test."
+    )
     for test in tests:
         if not test.complete:
             end(test, STATES.SCHED_ERROR, note)
@@ -235,12 +273,16 @@ def _end_unstarted(tests: Sequence[TestRun]) -> None:
     """After an interrupt: end those of a job's tests that it did not come to."""
     for test in tests:
         if not test.complete and test.job is None:
-            end(test, STATES.SCHED_CANCELLED, "Not handed to its scheduler: that was interrupted "
-                "before.")
+            end(
+                test,
+                STATES.SCHED_CANCELLED,
+                "Not handed to its scheduler: that was interrupted before.",
+            )
 
 
-def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobInfo
-                  ) -> SchedulerPluginError | None:
+def _end_unwanted(
+    plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobInfo
+) -> SchedulerPluginError | None:
     """Cancel a job all of whose tests were cancelled while it was handed over.
 
     Who cancels tests looks for the job's identity afterwards, and this is called when it was
@@ -254,13 +296,16 @@ def _end_unwanted(plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobIn
         message = blame(plugin, "cancel", exc)
     if message is None:
         return None
-    return SchedulerPluginError("The tests were cancelled while they were handed to the "
-                                f"{plugin.name} scheduler, but their job may go on: {message}",
-                                tests=list(tests))
+    return SchedulerPluginError(
+        "The tests were cancelled while they were handed to the "
+        f"{plugin.name} scheduler, but their job may go on: {message}",
+        tests=list(tests),
+    )
 
 
-def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
-                   ) -> SchedulerPluginError | None:
+def _save_identity(
+    plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
+) -> SchedulerPluginError | None:
     """Store what identifies a job; a job that nobody could find again is cancelled."""
     try:
         save_identity(plugin, job, checked_info(plugin, info))
@@ -271,11 +316,19 @@ def _save_identity(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, 
             cancelled = plugin.cancel(info)
         except (Exception, SystemExit) as cancel_exc:
             cancelled = blame(plugin, "cancel", cancel_exc)
-        outcome = "It was cancelled." if cancelled is None else (
-            f"Cancelling it failed ({cancelled}), so it may still run.")
-        return refuse(plugin, tests, SchedulerPluginError(
-            f"The job {info!r} was started, but its identity could not be stored. {outcome}",
-            prior_error=exc))
+        outcome = (
+            "It was cancelled."
+            if cancelled is None
+            else (f"Cancelling it failed ({cancelled}), so it may still run.")
+        )
+        return refuse(
+            plugin,
+            tests,
+            SchedulerPluginError(
+                f"The job {info!r} was started, but its identity could not be stored. {outcome}",
+                prior_error=exc,
+            ),
+        )
     return None
 
 
@@ -286,8 +339,9 @@ def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPl
     return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
 
 
-def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
-           ) -> SchedulerPluginError:
+def refuse(
+    plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
+) -> SchedulerPluginError:
     """Give tests that could not be started a final state.
 
     :returns: The error to report, with these tests.
@@ -302,21 +356,31 @@ def refuse(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
     return error
 
 
-def as_plugin_error(plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
-                    ) -> SchedulerPluginError:
+def as_plugin_error(
+    plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
+) -> SchedulerPluginError:
     """An exception as the error that says which tests it concerns."""
     if isinstance(exc, SchedulerPluginError):
-        return SchedulerPluginError(exc.msg, tests=list(tests), data=exc.data,
-                                    prior_error=exc.prior_error or misplaced_prior(exc))
+        return SchedulerPluginError(
+            exc.msg,
+            tests=list(tests),
+            data=exc.data,
+            prior_error=exc.prior_error or misplaced_prior(exc),
+        )
     if isinstance(exc, SchedConfigError):
         # It says what is wrong with the tests, and first of all: some show one line only.
-        return SchedulerPluginError(exc.msg, tests=list(tests), data=exc.data,
-                                    prior_error=exc.prior_error)
+        return SchedulerPluginError(
+            exc.msg, tests=list(tests), data=exc.data, prior_error=exc.prior_error
+        )
     more = ", ..." if len(tests) > 4 else ""
     names = ", ".join(str(test.name) for test in tests[:4]) + more
     if isinstance(exc, (PavilionError, OSError)):
-        return SchedulerPluginError(f"Tests could not be started ({names})", tests=list(tests),
-                                    prior_error=exc)
+        return SchedulerPluginError(
+            f"Tests could not be started ({names})", tests=list(tests), prior_error=exc
+        )
     return SchedulerPluginError(
         f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-        f"{type(exc).__name__} while it started {names}", tests=list(tests), prior_error=exc)
+        f"{type(exc).__name__} while it started {names}",
+        tests=list(tests),
+        prior_error=exc,
+    )

@@ -15,15 +15,24 @@ from pavilion.errors import SchedConfigError
 
 HOUR = 3600
 # More is a mistake, and later on no float.
-_MOST_SECONDS = 10 ** 18 * HOUR
+_MOST_SECONDS = 10**18 * HOUR
 _UNITS = {"d": 24 * HOUR, "h": HOUR, "m": 60, "s": 1}
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", re.ASCII)
-_PARTS = re.compile(r"\s*".join(
-    rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]+)?)\s*{words})?" for unit, words in (
-        ("d", "d(?:ays?)?"), ("h", "h(?:ours?|rs?)?"), ("m", "m(?:in(?:ute)?s?)?"),
-        ("s", "s(?:ec(?:ond)?s?)?"))), re.ASCII)
-_CLOCK = re.compile(r"(?:(?P<d>[0-9]+)-)?(?P<h>[0-9]+):(?P<m>[0-5]?[0-9]):(?P<s>[0-5]?[0-9])",
-                    re.ASCII)
+_PARTS = re.compile(
+    r"\s*".join(
+        rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]+)?)\s*{words})?"
+        for unit, words in (
+            ("d", "d(?:ays?)?"),
+            ("h", "h(?:ours?|rs?)?"),
+            ("m", "m(?:in(?:ute)?s?)?"),
+            ("s", "s(?:ec(?:ond)?s?)?"),
+        )
+    ),
+    re.ASCII,
+)
+_CLOCK = re.compile(
+    r"(?:(?P<d>[0-9]+)-)?(?P<h>[0-9]+):(?P<m>[0-5]?[0-9]):(?P<s>[0-5]?[0-9])", re.ASCII
+)
 
 
 class TimeLimit(int):
@@ -111,7 +120,8 @@ def time_limit(value: Any) -> int:
     if seconds is None or not 0 < seconds <= _MOST_SECONDS:
         raise SchedConfigError(
             f"time_limit must be a number of hours above 0 ('2' or '0.5'), or have units ('30m', "
-            f"'1h30m') or the form H:MM:SS ('0:30:00'); not {value!r}.")
+            f"'1h30m') or the form H:MM:SS ('0:30:00'); not {value!r}."
+        )
     return from_seconds(seconds)
 
 
@@ -128,10 +138,11 @@ def _seconds(value: Any) -> int | None:
     match = _CLOCK.fullmatch(text) or (_PARTS.fullmatch(text) if text else None)
     if match is None:
         return None
-    return _up(sum(float(number) * _UNITS[unit]
-                   for unit, number in match.groupdict().items() if number))
+    return _up(
+        sum(float(number) * _UNITS[unit] for unit, number in match.groupdict().items() if number)
+    )
 
 
 def _up(seconds: float) -> int:
     # 0.07 * 3600 is 252.00000000000003, which is 252.
-    return math.ceil(round(seconds, 6)) if seconds < 2 ** 53 else int(seconds)
+    return math.ceil(round(seconds, 6)) if seconds < 2**53 else int(seconds)

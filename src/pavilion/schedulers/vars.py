@@ -42,7 +42,7 @@ _NOT_INERT = r"[^\w .,:/@%+=-]"
 
 __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
 
-GIB = 1024 ** 3
+GIB = 1024**3
 
 
 class NodeView(NamedTuple):
@@ -155,9 +155,14 @@ class SchedulerVariables(VarDict):
             if isinstance(attr, FunctionType) and hasattr(attr, "__wrapped__"):
                 setattr(cls, key, _blank_if_unset(key, attr))
 
-    def __init__(self, sched_config: Mapping[str, Any],
-                 nodes: Nodes | LaterNodes | None = None, chunks: Sequence[NodeList] | None = None,
-                 node_list_id: int | None = None, deferred: bool = True) -> None:
+    def __init__(
+        self,
+        sched_config: Mapping[str, Any],
+        nodes: Nodes | LaterNodes | None = None,
+        chunks: Sequence[NodeList] | None = None,
+        node_list_id: int | None = None,
+        deferred: bool = True,
+    ) -> None:
         self._sched_config = sched_config
         self._later = nodes if isinstance(nodes, LaterNodes) else None
         known = {} if nodes is None or isinstance(nodes, LaterNodes) else nodes
@@ -234,8 +239,10 @@ class SchedulerVariables(VarDict):
                 return self._empty(key)
             if not self._uses_later(key, value):
                 return value
-            failure = ValueError("it uses a variable that is known inside the allocation only; "
-                                 "mark it with @dfr_var_method too")
+            failure = ValueError(
+                "it uses a variable that is known inside the allocation only; "
+                "mark it with @dfr_var_method too"
+            )
         if self._is_unset(key):
             return self._empty(key)
         if self._later is not None and self._later.failure is not None and not self._reads_all:
@@ -244,8 +251,12 @@ class SchedulerVariables(VarDict):
         if not type(self).DEFER_ERRORS:
             raise failure
         cause = getattr(failure, "prior_error", None) or failure
-        self.add_errors([f"Scheduler variable '{key}'{self._where(key)} failed: "
-                         f"{type(cause).__name__}: {cause}"])
+        self.add_errors(
+            [
+                f"Scheduler variable '{key}'{self._where(key)} failed: "
+                f"{type(cause).__name__}: {cause}"
+            ]
+        )
         # It may get into a script, and a scheduler's messages hold what users wrote.
         text = re.sub(_NOT_INERT, "_", f"{failure}")
         self._failed[key] = f"<no value for {key}: {text}>"
@@ -263,8 +274,11 @@ class SchedulerVariables(VarDict):
 
     def _uses_later(self, key: str, value: Any) -> bool:
         """Whether a plugin's own variable is text made from one that is not known yet."""
-        if not self._deferred or isinstance(value, DeferredVariable) or (
-                getattr(type(self), key) is getattr(SchedulerVariables, key, None)):
+        if (
+            not self._deferred
+            or isinstance(value, DeferredVariable)
+            or (getattr(type(self), key) is getattr(SchedulerVariables, key, None))
+        ):
             return False
         return _placeholder().search(str(value)) is not None
 
@@ -448,9 +462,13 @@ class SchedulerVariables(VarDict):
     @dfr_var_method
     def srun_args(self) -> str:
         """The allocation's options in the form that srun takes them; those that are set."""
-        options = [("account", self.account()), ("partition", self.partition()),
-                   ("qos", self.qos()), ("reservation", self.reservation()),
-                   ("nodes", self.test_nodes() if self._nodes else self.nodes())]
+        options = [
+            ("account", self.account()),
+            ("partition", self.partition()),
+            ("qos", self.qos()),
+            ("reservation", self.reservation()),
+            ("nodes", self.test_nodes() if self._nodes else self.nodes()),
+        ]
         return " ".join(f'--{name}="{value}"' for name, value in options if value)
 
     # --------------------------------------------------------------------------- for subclasses
@@ -493,6 +511,7 @@ def _blank_if_unset(key: str, method: Any) -> Callable[..., Any]:
 
     Headers call variables as methods, and one that is unset must not stop a kickoff.
     """
+
     @functools.wraps(method)
     def variable(self: SchedulerVariables, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -78,8 +78,9 @@ def _stand_ins() -> dict[str, ModuleType]:
     modules: dict[str, ModuleType] = {}
     if sys.version_info >= (3, 12) and importlib.util.find_spec("imp") is None:
         modules["imp"] = ModuleType("imp")
-        vars(modules["imp"]).update(load_module=_load_module, PY_SOURCE=_PY_SOURCE,
-                                    PKG_DIRECTORY=_PKG_DIRECTORY)
+        vars(modules["imp"]).update(
+            load_module=_load_module, PY_SOURCE=_PY_SOURCE, PKG_DIRECTORY=_PKG_DIRECTORY
+        )
     if "distutils" not in sys.modules:
         # Where setuptools is installed it is setuptools that brings it, and all of itself: that
         # takes longer than everything else together.
@@ -109,5 +110,10 @@ from yapsy.IPlugin import IPlugin  # noqa: E402
 from yapsy.PluginFileLocator import PluginFileAnalyzerWithInfoFile, PluginFileLocator  # noqa: E402
 from yapsy.PluginManager import PluginManager  # noqa: E402
 
-__all__ = ["load_file", "IPlugin", "PluginFileAnalyzerWithInfoFile", "PluginFileLocator",
-           "PluginManager"]
+__all__ = [
+    "load_file",
+    "IPlugin",
+    "PluginFileAnalyzerWithInfoFile",
+    "PluginFileLocator",
+    "PluginManager",
+]

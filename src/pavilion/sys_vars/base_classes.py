@@ -36,8 +36,14 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
     PRIO_COMMON = 10
     PRIO_USER = 20
 
-    def __init__(self, name: str, description: str, priority: int = PRIO_COMMON,
-                 is_deferable: bool = False, sub_keys: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        priority: int = PRIO_COMMON,
+        is_deferable: bool = False,
+        sub_keys: Any = None,
+    ) -> None:
         super().__init__()
         self.name = name
         self.description = description
@@ -56,10 +62,12 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
         other = _PLUGINS.get(self.name)
         if other is not None and other is not self:
             if other.priority == self.priority and type(other) is not type(self):
-                raise PluginError(f"Two system variables are called {self.name!r} and have the "
-                                  f"same priority ({self.priority}): {_file_of(other)} and "
-                                  f"{_file_of(self)}. Rename one, or give the one to be used a "
-                                  "higher priority.")
+                raise PluginError(
+                    f"Two system variables are called {self.name!r} and have the "
+                    f"same priority ({self.priority}): {_file_of(other)} and "
+                    f"{_file_of(self)}. Rename one, or give the one to be used a "
+                    "higher priority."
+                )
             if other.priority > self.priority:
                 return
         _PLUGINS[self.name] = self
@@ -91,6 +99,7 @@ class SysVars(Mapping[str, Any]):
         plugin = self._plugin(key)
         if plugin is None:
             import difflib
+
             near = difflib.get_close_matches(str(key), list(_PLUGINS), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise KeyError(f"There is no system variable {key!r}.{hint}")
@@ -100,8 +109,9 @@ class SysVars(Mapping[str, Any]):
             try:
                 self._values[key] = normalize_value(plugin._get())
             except Exception as exc:
-                raise VariableError(f"System variable {key!r} cannot be worked out",
-                                    prior_error=exc) from exc
+                raise VariableError(
+                    f"System variable {key!r} cannot be worked out", prior_error=exc
+                ) from exc
         return self._values[key]
 
     def info(self, key: str) -> dict[str, Any]:
@@ -141,6 +151,7 @@ def register_core_plugins() -> None:
         if _CORE_LOADED:
             return
         from .core import CORE_PLUGINS
+
         for cls in CORE_PLUGINS:
             if cls.NAME not in _PLUGINS:
                 cls().activate()

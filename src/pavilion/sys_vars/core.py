@@ -110,10 +110,19 @@ def _os_release() -> dict[str, str]:
     for line in lines:
         key, _, value = line.partition("=")
         found[key] = value.strip().strip("\"'")
-    return {"name": found.get("ID", platform.system().lower()),
-            "version": found.get("VERSION_ID", platform.release())}
+    return {
+        "name": found.get("ID", platform.system().lower()),
+        "version": found.get("VERSION_ID", platform.release()),
+    }
 
 
 CORE_PLUGINS: list[type[CorePlugin]] = [
-    SysName, SysHost, SysArch, SysOS, HostName, HostArch, HostOS, HostCpus,
+    SysName,
+    SysHost,
+    SysArch,
+    SysOS,
+    HostName,
+    HostArch,
+    HostOS,
+    HostCpus,
 ]

@@ -50,8 +50,14 @@ from pavilion.variables.template import (
 )
 from pavilion.variables.values import VariableSource, items_of, listed
 
-__all__ = ["DeferredError", "SET_ORDER", "VariableError", "VariableSetManager", "escape",
-           "permutations"]
+__all__ = [
+    "DeferredError",
+    "SET_ORDER",
+    "VariableError",
+    "VariableSetManager",
+    "escape",
+    "permutations",
+]
 
 _EXPORT_FORMAT = 1
 # The most test runs that one test may become.
@@ -73,8 +79,9 @@ class VariableSetManager(Resolver):
         :raises VariableError: for another name.
         """
         if name not in SET_ORDER:
-            raise VariableError(f"There is no set of variables '{name}'. The sets are "
-                                f"{listed(SET_ORDER)}.")
+            raise VariableError(
+                f"There is no set of variables '{name}'. The sets are {listed(SET_ORDER)}."
+            )
         self._sources[name] = VariableSource(name, values, templates=name == "var")
         self._facts.clear()
         self._resolved.clear()
@@ -113,8 +120,9 @@ class VariableSetManager(Resolver):
                 self._must_be_known(piece, where)
         return self._fill(template, where)
 
-    def resolve_config(self, config: Any, deferred_ok: DeferredOk = (),
-                       paths: Iterable[ConfigPath] | None = None) -> Any:
+    def resolve_config(
+        self, config: Any, deferred_ok: DeferredOk = (), paths: Iterable[ConfigPath] | None = None
+    ) -> Any:
         """Resolve every string in a nested config; keys stay as they are.
 
         A string that needs a deferred variable is kept as it is, where that is allowed.
@@ -188,8 +196,11 @@ class VariableSetManager(Resolver):
 
         def look(text: str, path: tuple[str | int, ...]) -> str:
             if is_template(text) and wanted(path):
-                found.update(ref.text for ref in parse_template(text, dotted(path))
-                             if isinstance(ref, Reference))
+                found.update(
+                    ref.text
+                    for ref in parse_template(text, dotted(path))
+                    if isinstance(ref, Reference)
+                )
             return text
 
         map_texts(config, look)
@@ -235,11 +246,14 @@ class VariableSetManager(Resolver):
 
         :raises VariableError: if the data is not from ``export``.
         """
-        if (not isinstance(data, Mapping) or data.get("format") != _EXPORT_FORMAT
-                or not all(isinstance(data.get(key), dict)
-                           for key in ("values", "sets", "variables"))):
-            raise VariableError(f"These are no saved variables of format {_EXPORT_FORMAT}: "
-                                f"{str(data)[:80]}")
+        if (
+            not isinstance(data, Mapping)
+            or data.get("format") != _EXPORT_FORMAT
+            or not all(isinstance(data.get(key), dict) for key in ("values", "sets", "variables"))
+        ):
+            raise VariableError(
+                f"These are no saved variables of format {_EXPORT_FORMAT}: {str(data)[:80]}"
+            )
         manager = cls()
         manager._known = {ref: str(text) for ref, text in data["values"].items()}
         manager._bound = {name: str(set_name) for name, set_name in data["sets"].items()}
@@ -272,8 +286,9 @@ class VariableSetManager(Resolver):
         return (set_name, name), len(items_of(value))
 
 
-def permutations(manager: VariableSetManager, permute_on: Sequence[str],
-                 limit: int = MAX_PERMUTATIONS) -> list[VariableSetManager]:
+def permutations(
+    manager: VariableSetManager, permute_on: Sequence[str], limit: int = MAX_PERMUTATIONS
+) -> list[VariableSetManager]:
     """One manager for each combination of items of some variables; the first varies slowest.
 
     In each of them ``{{chunk_ids}}``, ``{{per.chunk_ids}}`` and the full reference
@@ -293,13 +308,17 @@ def permutations(manager: VariableSetManager, permute_on: Sequence[str],
         key, count = manager._items(ref)
         if any(name == key[1] for _, name in (*counts, *manager._chosen)):
             raise Place("permute_on", ref.text).error(
-                f"two variables of the name '{key[1]}' cannot both be permuted on")
+                f"two variables of the name '{key[1]}' cannot both be permuted on"
+            )
         counts[key] = count
     total = math.prod(counts.values())
     if total > limit:
         factors = " * ".join(map(str, counts.values()))
-        raise VariableError(f"permute_on: there are {total} combinations of the items ({factors} "
-                            f"of {listed([name for _, name in counts])}), and a test may have "
-                            f"{MAX_PERMUTATIONS}", data={"where": "permute_on"})
+        raise VariableError(
+            f"permute_on: there are {total} combinations of the items ({factors} "
+            f"of {listed([name for _, name in counts])}), and a test may have "
+            f"{MAX_PERMUTATIONS}",
+            data={"where": "permute_on"},
+        )
     combinations = itertools.product(*(range(count) for count in counts.values()))
     return [manager._permuted(dict(zip(counts, indices))) for indices in combinations]

@@ -12,8 +12,9 @@ ConfigPath = Sequence[Union[str, int]]
 DeferredOk = Union[Collection[str], Callable[[str], bool]]
 
 
-def map_texts(config: Any, func: Callable[[str, tuple[str | int, ...]], str],
-              path: tuple[str | int, ...] = ()) -> Any:
+def map_texts(
+    config: Any, func: Callable[[str, tuple[str | int, ...]], str], path: tuple[str | int, ...] = ()
+) -> Any:
     """A copy of a config in which each string is what the function makes of it and its path."""
     if isinstance(config, str):
         return func(config, path)

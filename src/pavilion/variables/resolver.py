@@ -21,8 +21,7 @@ SET_ORDER = ("per", "var", "pav", "sys", "sched")
 # Variables that refer to variables, and so on: more levels than this are a mistake.
 MAX_DEPTH = 64
 # The most characters that a text may grow to; variables that double each other get there soon.
-MAX_LENGTH = 2 ** 24
-
+MAX_LENGTH = 2**24
 
 
 class _Facts(NamedTuple):
@@ -67,16 +66,18 @@ class Resolver:
         return self._sources[set_name]
 
     def _has(self, set_name: str, name: str) -> bool:
-        return (name in self._sources.get(set_name, ())
-                or (set_name == "per" and name in self._chosen_names)
-                or (set_name == "var" and name in self._loaded))
+        return (
+            name in self._sources.get(set_name, ())
+            or (set_name == "per" and name in self._chosen_names)
+            or (set_name == "var" and name in self._loaded)
+        )
 
     def _find(self, ref: Reference, place: Place) -> Target:
         """The variable that a reference means; a list that was permuted on is its chosen item."""
         parts = ref.parts
         if not names_set(parts) and parts[0] in self._bound:
             parts = (self._bound[parts[0]], *parts)
-        sets, (name, *path) = ((parts[:1], parts[1:]) if names_set(parts) else (SET_ORDER, parts))
+        sets, (name, *path) = (parts[:1], parts[1:]) if names_set(parts) else (SET_ORDER, parts)
         for set_name in sets:
             if self._has(set_name, name):
                 if (set_name, name) in self._chosen:
@@ -92,10 +93,16 @@ class Resolver:
 
     def _unknown(self, parts: tuple[str, ...], place: Place) -> VariableError:
         """The error for a name that no set has: with near matches, else with what there is."""
-        names = {set_name: sorted({*self._sources.get(set_name, ()),
-                                   *(self._chosen_names if set_name == "per" else ()),
-                                   *(self._loaded if set_name == "var" else ())})
-                 for set_name in SET_ORDER}
+        names = {
+            set_name: sorted(
+                {
+                    *self._sources.get(set_name, ()),
+                    *(self._chosen_names if set_name == "per" else ()),
+                    *(self._loaded if set_name == "var" else ()),
+                }
+            )
+            for set_name in SET_ORDER
+        }
         full = [f"{set_name}.{name}" for set_name in SET_ORDER for name in names[set_name]]
         given, first = ".".join(parts[:2]), parts[0]
         in_set = names_set(parts)
@@ -122,8 +129,9 @@ class Resolver:
         todo = [text]
         while todo and len(found) < MAX_DEPTH:
             try:
-                references = [piece for piece in parse_template(todo.pop())
-                              if isinstance(piece, Reference)]
+                references = [
+                    piece for piece in parse_template(todo.pop()) if isinstance(piece, Reference)
+                ]
                 for ref in references:
                     for where, value in self._texts_of(ref):
                         if (ref.text, where) not in found:
@@ -147,8 +155,11 @@ class Resolver:
             given = path.pop(0) if path and (path[0] == "*" or path[0].isdigit()) else "0"
             index = str(self._chosen[owner]) if target.set_name == "per" else given
             if index == "*":
-                return [(f"{where}.{number}", text) for number, text in enumerate(value)
-                        if isinstance(text, str)]
+                return [
+                    (f"{where}.{number}", text)
+                    for number, text in enumerate(value)
+                    if isinstance(text, str)
+                ]
             where, value = f"{where}.{index}", value[int(index)]
         if isinstance(value, dict) and path:
             where, value = f"{where}.{path[0]}", value.get(path[0], "")
@@ -188,18 +199,26 @@ class Resolver:
         :param chain: The variables of 'var' that led here.
         """
         if name in chain:
-            names = [f"var.{link}" for link in (*chain[chain.index(name):], name)]
+            names = [f"var.{link}" for link in (*chain[chain.index(name) :], name)]
             raise place.error(f"the variables refer to each other: {' -> '.join(names)}")
         if name not in self._facts:
             if len(chain) >= MAX_DEPTH:
                 raise self._too_deep(place)
             source = self._source("var", name)
             is_marker = isinstance(source.value(name, place), DeferredVariable)
-            below = [] if is_marker else [
-                self._ref_facts(use.reference, _through(place.where, use.where), (*chain, name))
-                for use in source.uses(name, place)]
-            deferred_by = f"var.{name}" if is_marker else next(
-                (facts.deferred_by for facts in below if facts.deferred_by), None)
+            below = (
+                []
+                if is_marker
+                else [
+                    self._ref_facts(use.reference, _through(place.where, use.where), (*chain, name))
+                    for use in source.uses(name, place)
+                ]
+            )
+            deferred_by = (
+                f"var.{name}"
+                if is_marker
+                else next((facts.deferred_by for facts in below if facts.deferred_by), None)
+            )
             depth = 1 + max((facts.depth for facts in below), default=0)
             self._facts[name] = _Facts(deferred_by, depth)
         # The same limit whether the variables below were looked at before or not.
@@ -236,8 +255,10 @@ class Resolver:
         if target.set_name == "per" and owner in self._chosen:
             items = items_of(value)
             if self._chosen[owner] >= len(items):
-                raise place.error(f"item {self._chosen[owner]} was chosen by a permutation, but "
-                                  f"there are {len(items)} now")
+                raise place.error(
+                    f"item {self._chosen[owner]} was chosen by a permutation, but "
+                    f"there are {len(items)} now"
+                )
             value = items[self._chosen[owner]]
         texts = pick(value, target.path, place)
         if source.templates:
@@ -254,8 +275,10 @@ class Resolver:
         return self._resolved[text]
 
     def _fill(self, template: Template, where: str) -> str:
-        pieces = [self._value(piece, where) if isinstance(piece, Reference) else piece
-                  for piece in template]
+        pieces = [
+            self._value(piece, where) if isinstance(piece, Reference) else piece
+            for piece in template
+        ]
         return _joined("", pieces, where)
 
 
@@ -273,8 +296,9 @@ def _near_matches(given: str, name: str, full: tuple[str, ...]) -> list[str]:
     Kept for the permutations of a test, which have the same mistakes.
     """
     bare = {other: other.partition(".")[2] for other in full}
-    near = ([other for other in full if bare[other] == name]
-            or difflib.get_close_matches(given, full, cutoff=0.85))
+    near = [other for other in full if bare[other] == name] or difflib.get_close_matches(
+        given, full, cutoff=0.85
+    )
     if not near:
         similar = difflib.get_close_matches(name, sorted(set(bare.values())), cutoff=0.7)
         near = [other for other in full if bare[other] in similar]
@@ -288,6 +312,9 @@ def names_set(parts: Sequence[str]) -> bool:
 
 def _joined(separator: str, texts: Sequence[str], where: str) -> str:
     if sum(map(len, texts)) > MAX_LENGTH:
-        raise VariableError(f"{where or 'A text'}: with its variables' values it would have "
-                            f"more than {MAX_LENGTH} characters", data={"where": where})
+        raise VariableError(
+            f"{where or 'A text'}: with its variables' values it would have "
+            f"more than {MAX_LENGTH} characters",
+            data={"where": where},
+        )
     return separator.join(texts)

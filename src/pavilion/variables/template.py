@@ -18,8 +18,10 @@ from pavilion.errors import VariableError
 
 # Backslashes before an escape only count from the first of a row; the look-behind also keeps the
 # search linear in a long row of them.
-_TOKEN = re.compile(r"(?<!\\)(?P<slashes>\\+)\{\\\{"
-                    r"|(?P<open>\{{2,})(?P<inner>[^{}]*)(?P<close>\}\})?")
+_TOKEN = re.compile(
+    r"(?<!\\)(?P<slashes>\\+)\{\\\{"
+    r"|(?P<open>\{{2,})(?P<inner>[^{}]*)(?P<close>\}\})?"
+)
 _UNESCAPED = re.compile(r"(?<!\\)(?:(?P<before>\\*)\{\{|(?P<slashes>\\+)\{\\\{)")
 _REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.(?:[A-Za-z0-9_-]+|\*))*")
 
@@ -42,11 +44,15 @@ class Place(NamedTuple):
     where: str
     reference: str
 
-    def error(self, msg: str, prior: BaseException | None = None,
-              cls: type[VariableError] = VariableError) -> VariableError:
+    def error(
+        self, msg: str, prior: BaseException | None = None, cls: type[VariableError] = VariableError
+    ) -> VariableError:
         """An error with this place in front of the message."""
-        return cls(f"{_prefix(self.where)}{{{{{self.reference}}}}}: {msg}", prior_error=prior,
-                   data={"where": self.where, "reference": self.reference})
+        return cls(
+            f"{_prefix(self.where)}{{{{{self.reference}}}}}: {msg}",
+            prior_error=prior,
+            data={"where": self.where, "reference": self.reference},
+        )
 
 
 # A parsed text: literal pieces and references, in order.
@@ -73,7 +79,7 @@ def parse_template(text: str, where: str = "") -> Template:
     literal = ""
     end = 0
     for match in _TOKEN.finditer(text):
-        literal += text[end:match.start()]
+        literal += text[end : match.start()]
         end = match.end()
         if match["slashes"]:
             literal += _unescape(len(match["slashes"]))
@@ -87,9 +93,12 @@ def parse_template(text: str, where: str = "") -> Template:
         literal = ""
     literal += text[end:]
     if _is_iteration(text):
-        raise VariableError(f"{_prefix(where)}Pavilion has iterations ('[~ ... ~]'), this host "
-                            "does not: '{{name.*}}' is all items of a variable, and 'permute_on' "
-                            "makes a test of each", data={"where": where})
+        raise VariableError(
+            f"{_prefix(where)}Pavilion has iterations ('[~ ... ~]'), this host "
+            "does not: '{{name.*}}' is all items of a variable, and 'permute_on' "
+            "makes a test of each",
+            data={"where": where},
+        )
     return [*template, literal] if literal else template
 
 
@@ -114,7 +123,8 @@ def parse_reference(text: str, where: str = "") -> Reference:
         raise Place(where, text).error(
             "only a reference to a variable, '[set.]name[.index][.key]', is allowed between "
             "the braces. Pavilion has expressions, this host does not: compute in the shell, with "
-            f"'$((...))'. {_ESCAPE_HINT}")
+            f"'$((...))'. {_ESCAPE_HINT}"
+        )
     return Reference(name, tuple(name.split(".")))
 
 
@@ -138,14 +148,16 @@ def _unescape(slashes: int) -> str:
 
 
 def _bad_braces(text: str, start: int, count: int, where: str) -> VariableError:
-    shown = text[start:start + 40].splitlines()[0]
+    shown = text[start : start + 40].splitlines()[0]
     shown += "..." if len(shown) < len(text) - start else ""
     line = text.count("\n", 0, start) + 1
     column = start - text.rfind("\n", 0, start)
-    what = ("has no '}}' right after its reference" if count <= 3
-            else "follows other braces")
-    return VariableError(f"{_prefix(where)}the '{{{{' at line {line}, column {column}, {what}: "
-                         f"{shown!r}. {_ESCAPE_HINT}", data={"where": where})
+    what = "has no '}}' right after its reference" if count <= 3 else "follows other braces"
+    return VariableError(
+        f"{_prefix(where)}the '{{{{' at line {line}, column {column}, {what}: "
+        f"{shown!r}. {_ESCAPE_HINT}",
+        data={"where": where},
+    )
 
 
 def _prefix(where: str) -> str:

@@ -57,8 +57,9 @@ class VariableSource:
         if name not in self._values:
             try:
                 value = self._mapping[name]
-                self._values[name] = (value if isinstance(value, DeferredVariable)
-                                      else normalize_value(value))
+                self._values[name] = (
+                    value if isinstance(value, DeferredVariable) else normalize_value(value)
+                )
             # A set may be any mapping, and its values may come from a plugin's code.
             except Exception as exc:
                 raise place.error(f"'{self.name}.{name}' has no usable value", prior=exc) from exc
@@ -127,8 +128,11 @@ def _item(items: Sequence[Item], index: str, place: Place) -> Item:
 def _text(item: Item, path: Sequence[str], place: Place) -> str:
     if isinstance(item, dict):
         if not path:
-            raise place.error("this is a dict, and it is empty" if not item else
-                              f"this is a dict; add one of its keys: {listed(list(item))}")
+            raise place.error(
+                "this is a dict, and it is empty"
+                if not item
+                else f"this is a dict; add one of its keys: {listed(list(item))}"
+            )
         if path[0] not in item:
             raise place.error(f"there is no key '{path[0]}'. There are: {listed(list(item))}")
         if len(path) == 1:
@@ -136,8 +140,10 @@ def _text(item: Item, path: Sequence[str], place: Place) -> str:
         path = path[1:]
     elif not path:
         return item
-    raise place.error(f"'.{'.'.join(path)}' is too much: what stands before it is a text. An "
-                      "index is a number from 0 on, or '*'; only a dict has keys")
+    raise place.error(
+        f"'.{'.'.join(path)}' is too much: what stands before it is a text. An "
+        "index is a number from 0 on, or '*'; only a dict has keys"
+    )
 
 
 def _texts(name: str, value: VarValue | DeferredVariable) -> Iterator[tuple[str, str]]:

@@ -11,8 +11,16 @@ from pavilion.schedulers import SchedulerPluginBasic, get_plugin
 from pavilion.status_file import STATES, TestStatusInfo
 
 # What says nothing of a test itself having started.
-NOT_STARTED = {"CREATED", "SCHEDULED", "SCHED_STARTUP", "SCHED_RUNNING", "SCHED_WARNING",
-               "UNKNOWN", "INVALID", "STATUS_ERROR"}
+NOT_STARTED = {
+    "CREATED",
+    "SCHEDULED",
+    "SCHED_STARTUP",
+    "SCHED_RUNNING",
+    "SCHED_WARNING",
+    "UNKNOWN",
+    "INVALID",
+    "STATUS_ERROR",
+}
 
 
 class Told(SchedulerPluginBasic):
@@ -56,8 +64,10 @@ def cancel_as_a_host_does(site, tests):
     for test in tests:
         test.cancel("Cancelled via cmdline by user 'me'")
     for test in tests:
-        members = [type(test).host_load(site.pav_cfg, str(test_id))
-                   for _, test_id in test.job.get_test_id_pairs()]
+        members = [
+            type(test).host_load(site.pav_cfg, str(test_id))
+            for _, test_id in test.job.get_test_id_pairs()
+        ]
         if all(member.cancelled or member.complete for member in members):
             assert get_plugin(test.scheduler).cancel(test.job.info) is None
 
@@ -73,8 +83,10 @@ def cancelled_by_the_user(site):
     cancel_as_a_host_does(site, tests)
     for test in tests:
         assert test.cancelled and not test.complete
-        until(lambda test=test: plugin.job_status(site.pav_cfg, test).state == STATES.CANCELLED,
-              "it is seen")
+        until(
+            lambda test=test: plugin.job_status(site.pav_cfg, test).state == STATES.CANCELLED,
+            "it is seen",
+        )
         assert test.complete
         assert states_of(test)[-1] == STATES.CANCELLED, states_of(test)
         assert STATES.SCHED_ERROR not in states_of(test)
@@ -88,7 +100,7 @@ def cancelled_while_it_waits(site):
     """Whether the scheduler calls the end of the job a cancellation or not."""
     for says in (STATES.SCHED_CANCELLED, STATES.SCHED_ERROR):
         plugin = told(site)
-        test, = started(site, plugin)
+        (test,) = started(site, plugin)
         plugin.says = STATES.SCHEDULED
         cancel_as_a_host_does(site, [test])
         # Its job is there still.
@@ -103,7 +115,7 @@ def cancelled_twice(site):
     """A grace time does not keep a cancelled test waiting."""
     plugin = told(site)
     plugin.JOB_END_GRACE = 1000.0
-    test, = started(site, plugin)
+    (test,) = started(site, plugin)
     for _ in range(2):
         cancel_as_a_host_does(site, [test])
     plugin.says = STATES.SCHED_ERROR
@@ -119,7 +131,7 @@ def states_of_their_own(site):
     for own in STATES.list():
         for says in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
             plugin.says = STATES.SCHED_RUNNING
-            test, = started(site, plugin)
+            (test,) = started(site, plugin)
             test.status.set(own, "Its own words.")
             # A state that is newer than the scheduler's answer is believed until the next one.
             time.sleep(0.001)
@@ -134,15 +146,16 @@ def states_of_their_own(site):
                 assert (f"in state {own} then" in status.note) == (own not in NOT_STARTED)
     expected = {own for own in STATES.list() if STATES.is_fatal(own)} | {"COMPLETE"}
     assert {"ENV_FAILED", "RUN_ERROR", "CANCELLED", "BUILD_FAILED", "RESULTS_ERROR"} < expected
-    assert kept == {(own, says) for own in expected
-                    for says in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED)}
+    assert kept == {
+        (own, says) for own in expected for says in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED)
+    }
 
 
 def job_is_gone_without_a_word(site):
     """The logs are reached by the link of the test, and their ends are in the note."""
     plugin = told(site)
     plugin.says = STATES.SCHED_ERROR
-    test, = started(site, plugin)
+    (test,) = started(site, plugin)
     test.job.kickoff_log.write_text("no such command: srun\n")
     again = type(test).host_load(site.pav_cfg, str(test.id))
     assert again.job.kickoff_log != test.job.kickoff_log
@@ -151,11 +164,13 @@ def job_is_gone_without_a_word(site):
     assert "no such command: srun" in status.note
     # A status file that cannot be used is no exception here, but a state of this moment.
     for damage in (lambda path: path.mkdir(), lambda path: path.touch(), lambda path: None):
-        lost, = started(site, plugin)
+        (lost,) = started(site, plugin)
         (lost.path / "status").unlink()
         damage(lost.path / "status")
-        assert plugin.job_status(site.pav_cfg, lost).state in (STATES.SCHED_ERROR,
-                                                               STATES.STATUS_ERROR)
+        assert plugin.job_status(site.pav_cfg, lost).state in (
+            STATES.SCHED_ERROR,
+            STATES.STATUS_ERROR,
+        )
         assert lost.complete
 
 

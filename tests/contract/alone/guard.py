@@ -13,8 +13,19 @@ from importlib.machinery import PathFinder
 
 HOME = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
 ALLOWED_TOPS = ("yaml_config", "yaml", "yapsy", "hostlist")
-ALLOWED_MODULES = ("errors", "types", "status_file", "jobs", "deferred", "var_dict",
-                   "scriptcomposer", "sys_vars", "test_run", "config", "schedulers")
+ALLOWED_MODULES = (
+    "errors",
+    "types",
+    "status_file",
+    "jobs",
+    "deferred",
+    "var_dict",
+    "scriptcomposer",
+    "sys_vars",
+    "test_run",
+    "config",
+    "schedulers",
+)
 # What the host's own modules import.  That the folder imports none of it is in its text; see
 # test_the_folder_imports_what_it_may_and_nothing_else.
 HOSTS_OWN = ("test_ids", "result", "result_parsers")

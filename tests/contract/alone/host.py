@@ -24,16 +24,22 @@ HERE = Path(__file__).resolve().parent
 def load_pav_cfg(file):
     """The settings that a file tells of."""
     record = json.loads(Path(file).read_text())
-    return PavConfig({
-        "pav_root": Path(record["pav_root"]), "pav_cfg_file": Path(file),
-        "working_dir": Path(record["working_dir"]), "env_setup": record["env_setup"],
-        "configs": {label: {"path": Path(path)} for label, path in record["configs"].items()}})
+    return PavConfig(
+        {
+            "pav_root": Path(record["pav_root"]),
+            "pav_cfg_file": Path(file),
+            "working_dir": Path(record["working_dir"]),
+            "env_setup": record["env_setup"],
+            "configs": {label: {"path": Path(path)} for label, path in record["configs"].items()},
+        }
+    )
 
 
 def load_plugins(pav_cfg):
     """The bundled plugins, and those of each config folder through plain yapsy."""
     # Not at the top: what newer Pythons lack for yapsy is there once the folder was imported.
     from yapsy.PluginManager import PluginManager
+
     sys_vars.host_register()
     SchedulerPlugin.register_core_plugins()
     manager = PluginManager(categories_filter={"sched": SchedulerPlugin})
@@ -54,10 +60,16 @@ class Site:
         for name in ("pav_root/bin", "working_dir/jobs", "config/plugins"):
             (folder / name).mkdir(parents=True)
         file = folder / "pavilion.json"
-        file.write_text(json.dumps({
-            "pav_root": str(folder / "pav_root"), "working_dir": str(folder / "working_dir"),
-            "env_setup": ["export FROM_ENV_SETUP=yes"],
-            "configs": {"main": str(folder / "config")}}))
+        file.write_text(
+            json.dumps(
+                {
+                    "pav_root": str(folder / "pav_root"),
+                    "working_dir": str(folder / "working_dir"),
+                    "env_setup": ["export FROM_ENV_SETUP=yes"],
+                    "configs": {"main": str(folder / "config")},
+                }
+            )
+        )
         self.pav_cfg = load_pav_cfg(file)
         self._count = 0
         self.pav(f'exec "{sys.executable}" "{HERE / "pav.py"}" "$@"')
@@ -80,8 +92,9 @@ class Site:
         """A new test."""
         self._count += 1
         config = {"schedule": dict(schedule or {}), "chunk": chunk, "run": {"cmds": list(cmds)}}
-        return TestRun.host_new(self.pav_cfg, self._count, config,
-                                name or f"suite.test{self._count}", scheduler)
+        return TestRun.host_new(
+            self.pav_cfg, self._count, config, name or f"suite.test{self._count}", scheduler
+        )
 
     def final(self, test):
         """The variables that a test had on its allocation."""
@@ -92,6 +105,7 @@ class Site:
 def slurm_plugin(site):
     """The Slurm plugin, on the fake Slurm of the copied folder."""
     from pavilion.schedulers.testkit import FakeSlurm
+
     with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
         os.environ.update(cluster.env())
         load_plugins(site.pav_cfg)
@@ -127,6 +141,7 @@ def run_tests(ids):
     import subprocess
 
     from pavilion.deferred import DeferredVariable
+
     pav_cfg = load_pav_cfg(os.environ["PAV_CONFIG_FILE"])
     load_plugins(pav_cfg)
     for text in ids:

@@ -46,7 +46,7 @@ def shown_of_raw(site):
     """Hosts show all values of the record; what else identifies a job is beside it, and is used."""
     plugin = quick_raw(site)
     limited = site.test({"raw": {"concurrent": "1"}}, scheduler="raw")
-    test, = started(site, plugin)
+    (test,) = started(site, plugin)
     assert plugin.schedule_tests(site.pav_cfg, [limited]) == []
     for one, more in ((test, set()), (limited, {"ticket", "queue"})):
         info = one.job.info
@@ -59,8 +59,10 @@ def shown_of_raw(site):
     told_there = beside(test.job)
     file.write_text(json.dumps({**told_there, "start_time": "1"}))
     plugin.refresh()
-    assert "another process has its pid now" in plugin._job_status(
-        site.pav_cfg, JobInfo({**test.job.info, **beside(test.job)})).note
+    assert (
+        "another process has its pid now"
+        in plugin._job_status(site.pav_cfg, JobInfo({**test.job.info, **beside(test.job)})).note
+    )
     file.write_text(json.dumps(told_there))
     # Hosts cancel by their record alone.
     for one in (test, limited):
@@ -71,7 +73,7 @@ def shown_of_raw(site):
 def shown_of_slurm(site):
     with slurm_plugin(site) as plugin:
         site.pav("sleep 60")
-        test, = started(site, plugin)
+        (test,) = started(site, plugin)
         info = test.job.info
         assert set(info) == {"id", "sys_name"} and info["sys_name"] == "host26"
         assert str(test.job) == f"{info['id']}_host26"
@@ -85,14 +87,14 @@ def shown_of_plugins(site):
     """A plugin that does not say what to show has all of it in the record."""
     plugin = told(site)
     plugin._kickoff = lambda *args, **kwargs: JobInfo({"id": 7, "server": "here"})
-    test, = started(site, plugin)
+    (test,) = started(site, plugin)
     assert test.job.info == {"id": "7", "server": "here"} and beside(test.job) is None
     assert str(test.job) == "7_here"
     asked = []
     plugin._job_status = lambda pav_cfg, info: asked.append(info)
     plugin.job_status(site.pav_cfg, test)
     plugin.JOB_INFO_KEYS = ("id",)
-    other, = started(site, plugin)
+    (other,) = started(site, plugin)
     assert other.job.info == {"id": "7"} and beside(other.job) == {"server": "here"}
     plugin.job_status(site.pav_cfg, again(site, other))
     assert asked == [{"id": "7", "server": "here"}] * 2
@@ -113,8 +115,7 @@ def earlier_records_of_raw(site):
     waits = site.test({"raw": {"concurrent": "1"}, "share_allocation": "false"}, scheduler="raw")
     assert plugin.schedule_tests(site.pav_cfg, [test, waits]) == []
     for one in (test, waits):
-        put_together(one.job, "pid", "uniq_id", "host", "boot_id", "start_time", "ticket",
-                     "queue")
+        put_together(one.job, "pid", "uniq_id", "host", "boot_id", "start_time", "ticket", "queue")
     over(site, plugin, again(site, test), STATES.SCHED_STARTUP)
     over(site, plugin, again(site, waits), STATES.SCHEDULED)
     for one in (waits, test):
@@ -129,8 +130,9 @@ def earlier_records_of_slurm(site):
         site.pav("sleep 60")
         tests = [site.test({"share_allocation": "false"}, scheduler="slurm") for _ in range(4)]
         assert plugin.schedule_tests(site.pav_cfg, tests) == []
-        records = [put_together(test.job, "id", "sys_name", "token", "user", "when")
-                   for test in tests]
+        records = [
+            put_together(test.job, "id", "sys_name", "token", "user", "when") for test in tests
+        ]
         tests[1].job.info = JobInfo({**records[1], "cluster": ""})
         tests[2].job.info = JobInfo({**records[2], "id": ""})
         # As other programs write it, and hosts of before.
@@ -177,10 +179,12 @@ def no_record(site):
     status = plugin.job_status(site.pav_cfg, test)
     assert status.state == STATES.SCHED_ERROR and "never handed" in status.note
     assert test.complete
+
     # A host looks whether it is there, and then opens it: it may be gone by then.  What a host
     # makes of that says so in its second argument.
     def gone(job):
         raise JobError("Could not load job id", FileNotFoundError(2, "gone"))
+
     Job.info = property(gone)
     late = without_record(site, plugin)
     plugin.KICKOFF_GRACE = 100.0
@@ -221,10 +225,11 @@ def unreadable_record(site):
     def kickoff(pav_cfg, job, *args, **kwargs):
         (job.path / "info").mkdir()
         return JobInfo({"id": "1"})
+
     plugin._kickoff = kickoff
     Told.cancel = lambda self, info: cancelled.append(info)
     lost = site.test(scheduler="told")
-    error, = plugin.schedule_tests(site.pav_cfg, [lost])
+    (error,) = plugin.schedule_tests(site.pav_cfg, [lost])
     assert error.tests == [lost] and "could not be stored" in error.pformat(), error.pformat()
     assert cancelled == [{"id": "1"}] and lost.complete
 
@@ -234,7 +239,7 @@ def files_of_a_job(site):
     plugin = told(site)
     for name in (None, "kickoff.told"):
         plugin.KICKOFF_FN = name
-        test, = started(site, plugin)
+        (test,) = started(site, plugin)
         job = again(site, test).job
         assert job.kickoff_path.read_text().startswith(test.shebang)
         assert job.kickoff_path.is_symlink() == (name is not None)

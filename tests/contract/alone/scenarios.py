@@ -39,8 +39,10 @@ def refuses(errors, call, *args):
 
 class DummyHeader(KickoffScriptHeader):
     def _kickoff_lines(self):
-        return [f"#DUMMY {self._job_name} {self._node_min}-{self._node_max} "
-                f"{','.join(self._include_nodes)} {self._sched_vars.partition()}"]
+        return [
+            f"#DUMMY {self._job_name} {self._node_min}-{self._node_max} "
+            f"{','.join(self._include_nodes)} {self._sched_vars.partition()}"
+        ]
 
 
 class Dummy(SchedulerPluginAdvanced):
@@ -61,14 +63,24 @@ class Dummy(SchedulerPluginAdvanced):
         return list(range(1, 9)), "n"
 
     def _transform_raw_node_data(self, sched_config, node_data, extra):
-        return {"name": f"{extra}{node_data}", "up": node_data != 3, "available": node_data != 3,
-                "cpus": 4, "mem": 2 ** 30 * node_data, "partitions": ["main"]}
+        return {
+            "name": f"{extra}{node_data}",
+            "up": node_data != 3,
+            "available": node_data != 3,
+            "cpus": 4,
+            "mem": 2**30 * node_data,
+            "partitions": ["main"],
+        }
 
     def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
         names = nodes or ["n1", "n2"]
         with job.sched_log.open("wb") as log:
-            process = subprocess.Popen([str(job.kickoff_path)], stdout=log, stderr=log,
-                                       env={**os.environ, "DUMMY": ",".join(names)})
+            process = subprocess.Popen(
+                [str(job.kickoff_path)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "DUMMY": ",".join(names)},
+            )
         self.processes[str(process.pid)] = process
         return JobInfo({"id": str(process.pid)})
 
@@ -123,8 +135,14 @@ def add_dummy(site):
 def config(site):
     """Bad sections are an error of the host's kind, which is no ValueError."""
     load_plugins(site.pav_cfg)
-    for bad in ({"nodes": "0"}, {"time_limit": "x"}, {"nodse": "1"}, {"chunking": {"extra": "x"}},
-                {"slurm": {"mpi_cmd": "x"}}, {"include_nodes": "a["}):
+    for bad in (
+        {"nodes": "0"},
+        {"time_limit": "x"},
+        {"nodse": "1"},
+        {"chunking": {"extra": "x"}},
+        {"slurm": {"mpi_cmd": "x"}},
+        {"include_nodes": "a["},
+    ):
         error = refuses(SchedConfigError, validate_config, bad)
         assert not isinstance(error, ValueError)
         assert error.pformat()
@@ -135,8 +153,10 @@ def raw(site):
     """A job of two tests, as real processes, from the kickoff to the end."""
     load_plugins(site.pav_cfg)
     plugin = get_plugin("raw")
-    tests = [site.test({"time_limit": "2"}, scheduler="raw",
-                       cmds=["echo $FROM_ENV_SETUP"]) for _ in range(2)]
+    tests = [
+        site.test({"time_limit": "2"}, scheduler="raw", cmds=["echo $FROM_ENV_SETUP"])
+        for _ in range(2)
+    ]
     assert plugin.job_status(site.pav_cfg, tests[0]).state == STATES.SCHED_ERROR
     assert plugin.schedule_tests(site.pav_cfg, tests) == []
     job = tests[0].job
@@ -159,8 +179,14 @@ def raw_queue(site):
     load_plugins(site.pav_cfg)
     plugin = get_plugin("raw")
     (site.folder.parent / "queue").mkdir(mode=0o700)
-    tests = [site.test({"raw": {"concurrent": "1"}, "share_allocation": "false"},
-                       scheduler="raw", cmds=["sleep 0.3"]) for _ in range(2)]
+    tests = [
+        site.test(
+            {"raw": {"concurrent": "1"}, "share_allocation": "false"},
+            scheduler="raw",
+            cmds=["sleep 0.3"],
+        )
+        for _ in range(2)
+    ]
     assert plugin.schedule_tests(site.pav_cfg, tests) == []
     until(lambda: all(test.complete for test in tests), "both are over")
     assert tests[1].status.current().when - tests[0].status.current().when >= 0.25
@@ -185,6 +211,7 @@ def raw_cancel(site):
 def raw_refused(site):
     """Errors carry exactly their tests, whatever their ids are made of."""
     from pavilion.jobs import Job
+
     load_plugins(site.pav_cfg)
     plugin = get_plugin("raw")
     bad = site.test({"nodes": "-1"}, scheduler="raw")
@@ -209,10 +236,13 @@ def dummy(site):
     assert isinstance(values["tasks_total"], DeferredVariable)
     assert plugin._node_lists[int(values["node_list_id"])] == values["node_list"]
     assert set(values.info("nodes")) == {"name", "deferred", "help", "example"}
-    chunked = [site.test({"nodes": "2", "chunking": {"size": "3"}}, scheduler="dummy",
-                         chunk=str(number % 3)) for number in range(3)]
-    flexible = [site.test({"nodes": "2", "partition": "main"}, scheduler="dummy")
-                for _ in range(4)]
+    chunked = [
+        site.test(
+            {"nodes": "2", "chunking": {"size": "3"}}, scheduler="dummy", chunk=str(number % 3)
+        )
+        for number in range(3)
+    ]
+    flexible = [site.test({"nodes": "2", "partition": "main"}, scheduler="dummy") for _ in range(4)]
     too_many = site.test({"nodes": "70"}, scheduler="dummy")
     no_chunk = site.test({"chunking": {"size": "3"}}, scheduler="dummy", chunk="7")
     tests = [*chunked, *flexible]
@@ -254,14 +284,16 @@ def scripts(site):
     plugin.create_kickoff_script(site.pav_cfg, test, isolate=True).write(path)
     assert subprocess.run([str(path)], env={"PATH": os.environ["PATH"]}).returncode == 0
     assert (site.folder / "kickoff.log").read_text() == "the body\n"
-    plugin.create_kickoff_script(site.pav_cfg, [test], log_path=site.folder / "log",
-                                 nodes=["n1"]).write(path)
+    plugin.create_kickoff_script(
+        site.pav_cfg, [test], log_path=site.folder / "log", nodes=["n1"]
+    ).write(path)
     assert "#DUMMY pav_suite.test1 1-1 n1 " in path.read_text().splitlines()
 
 
 def unstarted(site):
     """A job whose identity was never stored: the host says so with an error of its own."""
     from pavilion.jobs import Job
+
     load_plugins(site.pav_cfg)
     plugin = get_plugin("raw")
     test = site.test(scheduler="raw")
@@ -299,6 +331,7 @@ def slurm(site):
         def over():
             plugin.job_status(site.pav_cfg, test)
             return test.complete
+
         until(over, "the job is over", 40)
         assert states_of(test)[-1] == "COMPLETE", test.status.current().note
         final = site.final(test)
@@ -307,15 +340,23 @@ def slurm(site):
         site.pav("sleep 60")
         other = site.test({"nodes": "1"}, scheduler="slurm")
         assert plugin.schedule_tests(site.pav_cfg, [other]) == []
-        until(lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_STARTUP,
-              "it runs", 40)
+        until(
+            lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_STARTUP,
+            "it runs",
+            40,
+        )
         assert plugin.cancel(other.job.info) is None
-        until(lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_CANCELLED,
-              "it is cancelled", 40)
+        until(
+            lambda: plugin.job_status(site.pav_cfg, other).state == STATES.SCHED_CANCELLED,
+            "it is cancelled",
+            40,
+        )
         assert other.complete
         assert "host26" in plugin.cancel({"id": "1", "sys_name": "elsewhere"})
-        assert plugin._job_status(site.pav_cfg, {"id": "1", "sys_name": "elsewhere"}
-                                  ).state == STATES.SCHEDULED
+        assert (
+            plugin._job_status(site.pav_cfg, {"id": "1", "sys_name": "elsewhere"}).state
+            == STATES.SCHEDULED
+        )
 
 
 def pbs(site):
@@ -326,9 +367,13 @@ def pbs(site):
     values = plugin.get_initial_vars({"nodes": "2", "chunking": {"size": "2"}})
     assert values["node_list"] == ["pbs1", "pbs2", "pbs3", "pbs4"]
     assert values["server"] == "" and isinstance(values["job_id"], DeferredVariable)
-    assert values["chunk_ids"] == ["0", "1"] and values["min_mem"] == str(8 * 2 ** 30)
-    test = site.test({"nodes": "2", "chunking": {"size": "2"}}, scheduler="pbs", chunk="1",
-                     cmds=["echo $FROM_ENV_SETUP"])
+    assert values["chunk_ids"] == ["0", "1"] and values["min_mem"] == str(8 * 2**30)
+    test = site.test(
+        {"nodes": "2", "chunking": {"size": "2"}},
+        scheduler="pbs",
+        chunk="1",
+        cmds=["echo $FROM_ENV_SETUP"],
+    )
     bad = site.test({"pbs": {"qsub_extra": "-Z"}}, scheduler="pbs")
     errors = plugin.schedule_tests(site.pav_cfg, [test, bad])
     assert [error.tests for error in errors] == [[bad]]
@@ -353,6 +398,7 @@ def pbs(site):
 def imported(site):
     """Every module of the folder can be imported."""
     import importlib
+
     root = LIB / "pavilion" / "schedulers"
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(LIB).with_suffix("").parts

@@ -74,9 +74,16 @@ def unknown_schedulers(site):
 
 
 def numbers_of_tasks(site):
-    for given, least, expected in (("5", "6", "6"), ("6", "5", "6"), ("5", None, "5"),
-                                   ("all", "6", "8"), ("all", "9", "9"), ("50%", "3", "4"),
-                                   ("min", "2", "2"), (None, "3", "3")):
+    for given, least, expected in (
+        ("5", "6", "6"),
+        ("6", "5", "6"),
+        ("5", None, "5"),
+        ("all", "6", "8"),
+        ("all", "9", "9"),
+        ("50%", "3", "4"),
+        ("min", "2", "2"),
+        (None, "3", "3"),
+    ):
         section = {"tasks_per_node": given, "min_tasks_per_node": least}
         values = variables(section, {"n1": {"cpus": 8}})
         assert values["tasks_per_node"] == expected, (given, least)
@@ -104,8 +111,11 @@ def without_chunks(site):
 
 def without_nodes(site):
     """What is known then is what the configuration says of the cluster."""
-    section = {"cluster_info": {"node_count": "7", "mem": "1234", "cpus": "3"}, "account": "a",
-               "partition": "p"}
+    section = {
+        "cluster_info": {"node_count": "7", "mem": "1234", "cpus": "3"},
+        "account": "a",
+        "partition": "p",
+    }
     values = read(variables(section, deferred=False))
     assert values["test_nodes"] == "0" and values["test_node_list"] == []
     assert values["min_mem"] == values["test_min_mem"] == "1234"
@@ -131,10 +141,15 @@ def examples(site):
     keys = sorted(values.keys())
     assert set(keys) == set(SchedulerVariables.EXAMPLE) | {"depth"}
     shown = {key: values.info(key) for key in keys}
-    assert shown["depth"] == {"name": "depth", "deferred": False, "help": "How deep it is.",
-                              "example": "12"}
-    assert all(info["example"] not in (None, "") or key in ("test_cmd",)
-               for key, info in shown.items())
+    assert shown["depth"] == {
+        "name": "depth",
+        "deferred": False,
+        "help": "How deep it is.",
+        "example": "12",
+    }
+    assert all(
+        info["example"] not in (None, "") or key in ("test_cmd",) for key, info in shown.items()
+    )
     assert shown["test_nodes"]["deferred"] is True
     load_plugins(site.pav_cfg)
     for name in ("raw", "slurm"):
@@ -202,8 +217,12 @@ def bad_sections(site):
     """The one kind of error that hosts catch, with what is wrong behind it."""
     load_plugins(site.pav_cfg)
     for plugin in (get_plugin("raw"), add_dummy(site)):
-        for section in ({"nodes": "0"}, {"nodse": "1"}, {"time_limit": "x"},
-                        {"raw": {"concurrent": "x"}}):
+        for section in (
+            {"nodes": "0"},
+            {"nodse": "1"},
+            {"time_limit": "x"},
+            {"raw": {"concurrent": "x"}},
+        ):
             error = resolve(plugin, section)
             assert isinstance(error, SchedulerPluginError)
             assert isinstance(error.prior_error, SchedConfigError), error.prior_error
@@ -255,6 +274,7 @@ def a_scheduler_is_down(site):
 
     def down(sched_config):
         raise SchedulerPluginError("The scheduler does not answer.")
+
     plugin._get_raw_node_data = down
     error = resolve(plugin, {"nodes": "2"})
     assert isinstance(error, SchedulerPluginError) and "does not answer" in error.pformat()

@@ -8,8 +8,14 @@ from pathlib import Path
 class PavConfig:
     """Settings can be had as attributes and as items."""
 
-    __slots__ = ("configs", "disable_plugins", "env_setup", "pav_cfg_file", "pav_root",
-                 "working_dir")
+    __slots__ = (
+        "configs",
+        "disable_plugins",
+        "env_setup",
+        "pav_cfg_file",
+        "pav_root",
+        "working_dir",
+    )
 
     def __init__(self, set_attrs=None):
         self.configs = {}

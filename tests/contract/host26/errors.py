@@ -44,8 +44,9 @@ class PavilionError(RuntimeError):
 class VariableError(PavilionError):
     """A variable cannot be worked out."""
 
-    def __init__(self, message="", var_set=None, var=None, index=None, sub_var=None,
-                 prior_error=None):
+    def __init__(
+        self, message="", var_set=None, var=None, index=None, sub_var=None, prior_error=None
+    ):
         super().__init__(message, prior_error=prior_error)
 
 

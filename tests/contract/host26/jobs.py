@@ -79,8 +79,11 @@ class Job:
 
     def __str__(self):
         """The job id as users see it: all values of the record."""
-        return "" if self.info is None else "_".join(
-            str(self.info[key]) for key in sorted(self.info.keys()))
+        return (
+            ""
+            if self.info is None
+            else "_".join(str(self.info[key]) for key in sorted(self.info.keys()))
+        )
 
     def save_node_data(self, nodes):
         """Keep what is known of the nodes."""
@@ -101,8 +104,11 @@ class Job:
 
     def get_test_id_pairs(self):
         """(working directory, id) of each test that is still there."""
-        return [(link.resolve().parents[1], TestID(link.resolve().name))
-                for link in self.tests_path.iterdir() if link.is_symlink() and link.exists()]
+        return [
+            (link.resolve().parents[1], TestID(link.resolve().name))
+            for link in self.tests_path.iterdir()
+            if link.is_symlink() and link.exists()
+        ]
 
     # With this, and without a hash of its own, a job cannot be a key or in a set.
     def __eq__(self, other):

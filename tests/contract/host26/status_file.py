@@ -9,17 +9,64 @@ class _States:
     """Each state's value is its own name."""
 
     _NAMES = (
-        "ABORTED", "BUILDING", "BUILD_COPIED", "BUILD_CREATED", "BUILD_DEFERRED", "BUILD_DONE",
-        "BUILD_ERROR", "BUILD_FAILED", "BUILD_REUSED", "BUILD_SKIPPED", "BUILD_SUCCESS",
-        "BUILD_TIMEOUT", "BUILD_WAIT", "CANCELLED", "COMPLETE", "CREATED", "CREATION_ERROR",
-        "ENV_FAILED", "FINALIZED", "INFO", "INVALID", "PREPPING_RUN", "RESULTS", "RESULTS_ERROR",
-        "RUNNING", "RUN_DONE", "RUN_ERROR", "RUN_READY", "RUN_TIMEOUT", "RUN_USER", "SCHEDULED",
-        "SCHED_CANCELLED", "SCHED_ERROR", "SCHED_RUNNING", "SCHED_STARTUP", "SCHED_WARNING",
-        "SKIPPED", "STATUS_CREATED", "STATUS_ERROR", "UNKNOWN", "WARNING")
-    _FATAL = frozenset([
-        "ABORTED", "BUILD_ERROR", "BUILD_FAILED", "BUILD_TIMEOUT", "CANCELLED", "CREATION_ERROR",
-        "ENV_FAILED", "RESULTS_ERROR", "RUN_ERROR", "RUN_TIMEOUT", "SCHED_CANCELLED",
-        "SCHED_ERROR"])
+        "ABORTED",
+        "BUILDING",
+        "BUILD_COPIED",
+        "BUILD_CREATED",
+        "BUILD_DEFERRED",
+        "BUILD_DONE",
+        "BUILD_ERROR",
+        "BUILD_FAILED",
+        "BUILD_REUSED",
+        "BUILD_SKIPPED",
+        "BUILD_SUCCESS",
+        "BUILD_TIMEOUT",
+        "BUILD_WAIT",
+        "CANCELLED",
+        "COMPLETE",
+        "CREATED",
+        "CREATION_ERROR",
+        "ENV_FAILED",
+        "FINALIZED",
+        "INFO",
+        "INVALID",
+        "PREPPING_RUN",
+        "RESULTS",
+        "RESULTS_ERROR",
+        "RUNNING",
+        "RUN_DONE",
+        "RUN_ERROR",
+        "RUN_READY",
+        "RUN_TIMEOUT",
+        "RUN_USER",
+        "SCHEDULED",
+        "SCHED_CANCELLED",
+        "SCHED_ERROR",
+        "SCHED_RUNNING",
+        "SCHED_STARTUP",
+        "SCHED_WARNING",
+        "SKIPPED",
+        "STATUS_CREATED",
+        "STATUS_ERROR",
+        "UNKNOWN",
+        "WARNING",
+    )
+    _FATAL = frozenset(
+        [
+            "ABORTED",
+            "BUILD_ERROR",
+            "BUILD_FAILED",
+            "BUILD_TIMEOUT",
+            "CANCELLED",
+            "CREATION_ERROR",
+            "ENV_FAILED",
+            "RESULTS_ERROR",
+            "RUN_ERROR",
+            "RUN_TIMEOUT",
+            "SCHED_CANCELLED",
+            "SCHED_ERROR",
+        ]
+    )
 
     def __init__(self):
         self._help = {name: f"The state {name}." for name in self._NAMES}
@@ -65,7 +112,7 @@ class TestStatusInfo:
         state, note = self.state, self.note
         if not STATES.validate(state):
             state, note = STATES.INVALID, f"({state}) {note}"
-        note = note.replace("\n", "\\n").encode()[:self.NOTE_MAX].decode("utf-8", "ignore")
+        note = note.replace("\n", "\\n").encode()[: self.NOTE_MAX].decode("utf-8", "ignore")
         return f"{self.when:0.6f} {state} {note}\n".encode()
 
     def as_dict(self):

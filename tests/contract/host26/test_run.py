@@ -26,8 +26,19 @@ class TestRun(Mapping):
     """A test run.  As an attribute there is what the contract lists, and no more."""
 
     __test__ = False
-    __slots__ = ("_complete", "_job", "config", "id", "name", "path", "saved", "scheduler",
-                 "shebang", "status", "var_man")
+    __slots__ = (
+        "_complete",
+        "_job",
+        "config",
+        "id",
+        "name",
+        "path",
+        "saved",
+        "scheduler",
+        "shebang",
+        "status",
+        "var_man",
+    )
 
     CANCEL_FN = "cancel"
     COMPLETE_FN = "RUN_COMPLETE"

@@ -63,9 +63,13 @@ class VarDict(collections.UserDict):
         self._name = name
         self._deferred = deferred
         # This reads every attribute, properties included.
-        self._keys = {key for key, member in inspect.getmembers(self)
-                      if not key.startswith("_") and callable(member)
-                      and getattr(member, "_is_var_method", False)}
+        self._keys = {
+            key
+            for key, member in inspect.getmembers(self)
+            if not key.startswith("_")
+            and callable(member)
+            and getattr(member, "_is_var_method", False)
+        }
         self._errors = []
 
     def __getitem__(self, key):
@@ -109,5 +113,8 @@ class VarDict(collections.UserDict):
         if key not in self._keys:
             raise KeyError(f"Key '{key}' does not exist in vardict '{self._name}'")
         func = getattr(self, key)
-        return {"name": key, "deferred": func._is_deferable,
-                "help": " ".join((func.__doc__ or "").split())}
+        return {
+            "name": key,
+            "deferred": func._is_deferable,
+            "help": " ".join((func.__doc__ or "").split()),
+        }

@@ -7,9 +7,8 @@ from pavilion.schedulers import scheduler
 
 
 class OnlyAvailable(scheduler.SchedulerPlugin):
-
     def __init__(self):
-        super().__init__('only_available', "Can nothing.")
+        super().__init__("only_available", "Can nothing.")
 
     def available(self):
         return True

@@ -12,13 +12,15 @@ class OwnVars(SchedulerVariables):
     """Adds some."""
 
     EXAMPLE = SchedulerVariables.EXAMPLE.copy()
-    EXAMPLE.update({
-        'queue_depth': '12',
-        'limits': [{'name': 'a', 'value': '1'}],
-    })
+    EXAMPLE.update(
+        {
+            "queue_depth": "12",
+            "limits": [{"name": "a", "value": "1"}],
+        }
+    )
 
     def __init__(self, *args, **kwargs):
-        self._limits = {'nodes': 5, 'hours': 1.5}
+        self._limits = {"nodes": 5, "hours": 1.5}
         self._nodes = {}
         self.asked = 0
         super().__init__(*args, **kwargs)
@@ -33,7 +35,7 @@ class OwnVars(SchedulerVariables):
     @var_method
     def limits(self):
         """The limits of the queue."""
-        return [{'name': key, 'value': value} for key, value in self._limits.items()]
+        return [{"name": key, "value": value} for key, value in self._limits.items()]
 
     @dfr_var_method
     def first_node(self):
@@ -46,7 +48,7 @@ class OwnVars(SchedulerVariables):
         return self.ready
 
     def _test_cmd(self):
-        return 'mpiexec -n {}'.format(self._sched_config['nodes'] or 1)
+        return "mpiexec -n {}".format(self._sched_config["nodes"] or 1)
 
 
 class OwnVarsSched(SchedulerPluginBasic):
@@ -55,13 +57,13 @@ class OwnVarsSched(SchedulerPluginBasic):
     VAR_CLASS = OwnVars
 
     def __init__(self):
-        super().__init__('own_vars', "Has variables of its own.")
+        super().__init__("own_vars", "Has variables of its own.")
 
     def _available(self):
         return True
 
     def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
-        return JobInfo({'id': '1'})
+        return JobInfo({"id": "1"})
 
     def _get_alloc_nodes(self, job):
-        return ['host1', 'host2']
+        return ["host1", "host2"]

@@ -9,18 +9,17 @@ from pavilion.status_file import STATES, TestStatusInfo
 
 
 class Statuses(SchedulerPluginBasic):
-
     JOB_STATUS_TIMEOUT = 0
 
     def __init__(self):
-        super().__init__('statuses', "Says what it is told to.")
+        super().__init__("statuses", "Says what it is told to.")
         self.says = None
 
     def available(self):
         return True
 
     def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
-        return JobInfo({'id': 'x', 'sys_name': 'here'})
+        return JobInfo({"id": "x", "sys_name": "here"})
 
     def _job_status(self, pav_cfg, job_info):
         if self.says is None:
@@ -31,4 +30,4 @@ class Statuses(SchedulerPluginBasic):
         return None
 
     def _get_alloc_nodes(self, job):
-        return ['host1']
+        return ["host1"]

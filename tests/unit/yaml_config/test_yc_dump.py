@@ -220,9 +220,7 @@ ODD = [
 
 @pytest.mark.parametrize("text", ODD)
 def test_odd_text_survives_as_value_item_and_key(text):
-    loader = yc.YamlConfigLoader(
-        elements=[yc.StrElem("a"), yc.ListElem("b"), yc.CategoryElem("c")]
-    )
+    loader = yc.YamlConfigLoader(elements=[yc.StrElem("a"), yc.ListElem("b"), yc.CategoryElem("c")])
     values = {"a": text, "b": [text, text]}
     if text and not any(char.isspace() or char in ".+" for char in text):
         values["c"] = {text: text}

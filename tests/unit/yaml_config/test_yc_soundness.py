@@ -55,10 +55,23 @@ free: {a: 1, 'b c': 2, d: e}
 other: 1
 """)
     assert [(error.line, error.key) for error in problems] == [
-        (1, "text"), (3, "list[1]"), (3, "list[3]"), (4, "lists[0][1]"), (6, "section.size"),
-        (8, "section.nmae"), (9, "free.b c"), (9, "free.d"), (10, "other")]
-    assert value == {"number": 3, "list": [1, 3], "lists": [[1], [2]], "section": {"name": "ok"},
-                     "free": {"a": 1}}
+        (1, "text"),
+        (3, "list[1]"),
+        (3, "list[3]"),
+        (4, "lists[0][1]"),
+        (6, "section.size"),
+        (8, "section.nmae"),
+        (9, "free.b c"),
+        (9, "free.d"),
+        (10, "other"),
+    ]
+    assert value == {
+        "number": 3,
+        "list": [1, 3],
+        "lists": [[1], [2]],
+        "section": {"name": "ok"},
+        "free": {"a": 1},
+    }
 
 
 def test_a_plus_where_there_is_no_list_is_a_problem() -> None:
@@ -87,8 +100,11 @@ def test_the_place_of_a_value_is_where_its_text_stands() -> None:
     data = parse_yaml("a:\n  &x many\nb: *x\nc: one\nd:\n  - *x\n", "f.yaml")
     places = {key: key_place(data, key) for key in data}
     assert {key: place and place.of_value for key, place in places.items()} == {
-        "a": Place("f.yaml", 2), "b": Place("f.yaml", 2), "c": Place("f.yaml", 4),
-        "d": Place("f.yaml", 5)}
+        "a": Place("f.yaml", 2),
+        "b": Place("f.yaml", 2),
+        "c": Place("f.yaml", 4),
+        "d": Place("f.yaml", 5),
+    }
     assert [place and place.line for place in places.values()] == [1, 3, 4, 5]
     assert data["d"].places[0].of_value.line == 2
 
@@ -99,4 +115,5 @@ def test_duplicate_keys_may_be_collected() -> None:
     assert yc.plain(data) == {"a": 1, "b": {"c": 2}}
     assert [str(error) for error in problems] == [
         "f.yaml:2:11: the key 'c' is given twice, in lines 2 and 2",
-        "f.yaml:3:1: the key 'a' is given twice, in lines 1 and 3"]
+        "f.yaml:3:1: the key 'a' is given twice, in lines 1 and 3",
+    ]

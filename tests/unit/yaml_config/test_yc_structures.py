@@ -317,7 +317,7 @@ class TestConfigDict:
         assert dict(config.items()) == {"items": 5}
 
     @pytest.mark.parametrize(
-        "duplicate", [copy.copy, copy.deepcopy, yc.ConfigDict.copy, lambda c: pickle.loads(pickle.dumps(c))]  # noqa: S301, E501
+        "duplicate", [copy.copy, copy.deepcopy, yc.ConfigDict.copy, lambda c: pickle.loads(pickle.dumps(c))]  # noqa: S301
     )  # fmt: skip
     def test_copies_keep_the_class(self, duplicate):
         config = yc.ConfigDict(a=yc.ConfigDict(b=[1]))

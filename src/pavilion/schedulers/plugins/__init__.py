@@ -25,12 +25,15 @@ def find_core_plugins() -> PluginFinder:
     bundled plugin takes precedence over a kept one of the same name.
     """
     from ..scheduler import SchedulerPlugin
-    finder = PluginFinder([FOLDER, KEPT], {"sched": SchedulerPlugin},
-                          packages={FOLDER: __name__, KEPT: __name__}).find()
+
+    finder = PluginFinder(
+        [FOLDER, KEPT], {"sched": SchedulerPlugin}, packages={FOLDER: __name__, KEPT: __name__}
+    ).find()
     kept = [found for found in finder.loaded if found.file.parent == KEPT]
     bundled = {found.plugin.name for found in finder.loaded if found not in kept}
-    finder.loaded = [found for found in finder.loaded
-                     if found not in kept or found.plugin.name not in bundled]
+    finder.loaded = [
+        found for found in finder.loaded if found not in kept or found.plugin.name not in bundled
+    ]
     return finder
 
 
@@ -63,6 +66,7 @@ def register_core_plugins() -> list[RefusedPlugin]:
     finder = find_core_plugins()
     if not activate_plugins(finder):
         reasons = "\n".join(f"{refused.file}: {refused.reason}" for refused in finder.refused)
-        raise SchedulerPluginError(f"No bundled scheduler plugin in {FOLDER} could be loaded. "
-                                   f"{reasons}")
+        raise SchedulerPluginError(
+            f"No bundled scheduler plugin in {FOLDER} could be loaded. {reasons}"
+        )
     return finder.refused

@@ -34,8 +34,13 @@ SHOWN_PIDS = 8
 class RawVars(SchedulerVariables):
     """The variables of the raw scheduler."""
 
-    EXAMPLE = dict(SchedulerVariables.EXAMPLE, concurrent_default="100", test_cmd="",
-                   test_min_mem="62", test_nodes="1")
+    EXAMPLE = dict(
+        SchedulerVariables.EXAMPLE,
+        concurrent_default="100",
+        test_cmd="",
+        test_min_mem="62",
+        test_nodes="1",
+    )
 
     @var_method
     def concurrent_default(self) -> str:
@@ -79,10 +84,16 @@ class Raw(SchedulerPluginBasic):
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """One key: the limit of simultaneous jobs."""
         return (
-            [yc.StrElem("concurrent", help_text=(
-                "How many raw jobs that set this limit may run at the same time on this host. "
-                "1: one after the other, in the order of their kickoff. Without it a job starts "
-                "at once."))],
+            [
+                yc.StrElem(
+                    "concurrent",
+                    help_text=(
+                        "How many raw jobs that set this limit may run at the same time on this host. "
+                        "1: one after the other, in the order of their kickoff. Without it a job starts "
+                        "at once."
+                    ),
+                )
+            ],
             {"concurrent": min_int("schedule.raw.concurrent", 1, required=False)},
             {"concurrent": None},
         )
@@ -91,13 +102,18 @@ class Raw(SchedulerPluginBasic):
         """Processes are there always; telling them apart needs Linux's /proc."""
         if Path("/proc/self/stat").exists():
             return True
-        self.unavailable_reason = ("It needs Linux's /proc to tell its jobs from other "
-                                   "processes.")
+        self.unavailable_reason = "It needs Linux's /proc to tell its jobs from other processes."
         return False
 
-    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
-                 job_name: str, nodes: NodeList | None = None,
-                 node_range: NodeRange | None = None) -> JobInfo:
+    def _kickoff(
+        self,
+        pav_cfg: PavConfig,
+        job: Job,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+    ) -> JobInfo:
         """Start the kickoff script, or a process that waits for its turn to become it."""
         uniq_id = os.urandom(5).hex()
         limit = sched_config["raw"]["concurrent"]
@@ -114,12 +130,15 @@ class Raw(SchedulerPluginBasic):
                 info[TICKET], info[QUEUE] = ticket.number, ticket.folder
                 return info
         except RawError as exc:
-            raise SchedulerPluginError(f"The raw scheduler could not start job {job.name}",
-                                       prior_error=exc) from exc
+            raise SchedulerPluginError(
+                f"The raw scheduler could not start job {job.name}", prior_error=exc
+            ) from exc
 
-    def _start(self, argv: list[str], job: Job, uniq_id: str,
-               pass_fds: tuple[int, ...] = ()) -> JobInfo:
+    def _start(
+        self, argv: list[str], job: Job, uniq_id: str, pass_fds: tuple[int, ...] = ()
+    ) -> JobInfo:
         from .raw_processes import Reaper, start_job
+
         identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
         self._reaper = self._reaper or Reaper()
         self._reaper.add(process)
@@ -131,38 +150,50 @@ class Raw(SchedulerPluginBasic):
         From another host: SCHED_WARNING, cannot tell.
         """
         from .raw_processes import Liveness, look
+
         identity = _identity(job_info)
         found = look(identity)
         if found.liveness is Liveness.CANNOT_TELL:
-            return TestStatusInfo(STATES.SCHED_WARNING, f"Cannot tell whether the raw job "
-                                  f"{identity.pid} runs. {found.note}")
+            return TestStatusInfo(
+                STATES.SCHED_WARNING,
+                f"Cannot tell whether the raw job {identity.pid} runs. {found.note}",
+            )
         if found.liveness is Liveness.OVER:
             how = f"{found.note}{self._exit_note(identity.pid)}"
             left = self._survivors(identity)
             if left:
-                return TestStatusInfo(STATES.SCHED_RUNNING, f"The raw job is not over. {how} These "
-                                      f"of its processes go on: {_listed(left)}. Cancelling the "
-                                      "job ends them.")
+                return TestStatusInfo(
+                    STATES.SCHED_RUNNING,
+                    f"The raw job is not over. {how} These "
+                    f"of its processes go on: {_listed(left)}. Cancelling the "
+                    "job ends them.",
+                )
             return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job is over. {how}")
         note = self._waiting_note(job_info)
         if note is not None:
             return TestStatusInfo(STATES.SCHEDULED, note)
-        return TestStatusInfo(STATES.SCHED_RUNNING, f"The raw job runs as process "
-                              f"{identity.pid} of {identity.host}.")
+        return TestStatusInfo(
+            STATES.SCHED_RUNNING, f"The raw job runs as process {identity.pid} of {identity.host}."
+        )
 
     def _survivors(self, identity: ProcessIdentity) -> list[int]:
         """The pids of processes of a job whose first process is gone."""
         from .raw_processes import Snapshot, survivors
+
         # One look at all processes serves all jobs of a poll, unless they have ended since.
         taken, snapshot = self._snapshot or (0.0, None)
-        if (snapshot is None or not 0 <= time.monotonic() - taken < self.JOB_STATUS_TIMEOUT
-                or not snapshot.shows_end_of(identity)):
+        if (
+            snapshot is None
+            or not 0 <= time.monotonic() - taken < self.JOB_STATUS_TIMEOUT
+            or not snapshot.shows_end_of(identity)
+        ):
             taken = time.monotonic()
             try:
                 snapshot = Snapshot()
             except RawError as exc:
-                raise SchedulerPluginError("Whether processes of a raw job are left cannot be told",
-                                           prior_error=exc) from exc
+                raise SchedulerPluginError(
+                    "Whether processes of a raw job are left cannot be told", prior_error=exc
+                ) from exc
             self._snapshot = taken, snapshot
         return survivors(identity, snapshot)
 
@@ -185,8 +216,9 @@ class Raw(SchedulerPluginBasic):
             try:
                 view = read_queue(folder)
             except RawError as exc:
-                raise SchedulerPluginError("The queue of raw jobs cannot be read",
-                                           prior_error=exc) from exc
+                raise SchedulerPluginError(
+                    "The queue of raw jobs cannot be read", prior_error=exc
+                ) from exc
             self._queue_views[folder] = seen, view
         return view.note(str(ticket))
 
@@ -196,9 +228,11 @@ class Raw(SchedulerPluginBasic):
         :returns: None when none is left, those of a job that was over already included.
         """
         from .raw_processes import end_job
+
         try:
-            result = end_job(_identity(job_info), term_wait=self.TERM_WAIT,
-                             kill_wait=self.KILL_WAIT)
+            result = end_job(
+                _identity(job_info), term_wait=self.TERM_WAIT, kill_wait=self.KILL_WAIT
+            )
         except (RawError, SchedulerPluginError) as exc:
             return str(exc)
         return None if result.success else result.note
@@ -212,7 +246,7 @@ class Raw(SchedulerPluginBasic):
         pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
         return {
             "cpus": len(os.sched_getaffinity(0)),
-            "mem": pages * page_size // 1024 ** 3,
+            "mem": pages * page_size // 1024**3,
         }
 
 
@@ -223,6 +257,7 @@ def _listed(pids: list[int]) -> str:
 
 def _identity(job_info: JobInfo) -> ProcessIdentity:
     from .raw_processes import ProcessIdentity
+
     try:
         return ProcessIdentity.from_info(job_info)
     except RawError as exc:

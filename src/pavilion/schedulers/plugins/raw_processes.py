@@ -27,12 +27,24 @@ from .. import safe_files
 from .raw_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
 
 __all__ = [
-    'EndOutcome', 'EndResult', 'JobProcess', 'JOB_VARIABLE', 'Liveness', 'Look',
-    'ProcessIdentity', 'RawError', 'Reaper', 'Snapshot', 'end_job', 'look', 'members',
-    'start_job', 'survivors',
+    "EndOutcome",
+    "EndResult",
+    "JobProcess",
+    "JOB_VARIABLE",
+    "Liveness",
+    "Look",
+    "ProcessIdentity",
+    "RawError",
+    "Reaper",
+    "Snapshot",
+    "end_job",
+    "look",
+    "members",
+    "start_job",
+    "survivors",
 ]
 
-JOB_VARIABLE = 'PAV_RAW_JOB'
+JOB_VARIABLE = "PAV_RAW_JOB"
 # Pauses, in seconds, between looks at processes that were told to end, and at children.
 END_PAUSES = (0.01, 0.2)
 REAP_PAUSES = (0.05, 0.5)
@@ -57,8 +69,13 @@ class ProcessIdentity:
 
     def to_info(self) -> dict[str, str]:
         """As text values for a JobInfo; what is not known is left out."""
-        values = {'pid': self.pid, 'uniq_id': self.uniq_id, 'host': self.host,
-                  'boot_id': self.boot_id, 'start_time': self.start_time}
+        values = {
+            "pid": self.pid,
+            "uniq_id": self.uniq_id,
+            "host": self.host,
+            "boot_id": self.boot_id,
+            "start_time": self.start_time,
+        }
         return {key: str(value) for key, value in values.items() if value is not None}
 
     @classmethod
@@ -67,40 +84,46 @@ class ProcessIdentity:
 
         :raises RawError: When a value is missing or makes no sense.
         """
-        pid = _info_number(info, 'pid')
+        pid = _info_number(info, "pid")
         # kill() gives 0 and -1 a meaning of their own, and 1 is never a job.
         if pid is None or pid <= 1:
-            raise RawError(f'The job record has the pid {info.get("pid")!r}; a job\'s pid is a '
-                           f'number greater than 1.')
+            raise RawError(
+                f"The job record has the pid {info.get('pid')!r}; a job's pid is a "
+                f"number greater than 1."
+            )
         texts = {}
-        for key in ('uniq_id', 'host'):
+        for key in ("uniq_id", "host"):
             value = info.get(key)
-            if not isinstance(value, (str, int)) or isinstance(value, bool) or value == '':
-                raise RawError(f'The job record of pid {pid} has no {key!r} (found {value!r}).')
+            if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
+                raise RawError(f"The job record of pid {pid} has no {key!r} (found {value!r}).")
             texts[key] = str(value)
-        boot_id = info.get('boot_id')
-        return cls(pid, texts['uniq_id'], texts['host'],
-                   None if boot_id in (None, '') else str(boot_id),
-                   _info_number(info, 'start_time'))
+        boot_id = info.get("boot_id")
+        return cls(
+            pid,
+            texts["uniq_id"],
+            texts["host"],
+            None if boot_id in (None, "") else str(boot_id),
+            _info_number(info, "start_time"),
+        )
 
 
 def _info_number(info: Mapping[str, object], key: str) -> int | None:
     """A whole number of a job record; None when the key is missing or empty."""
     value = info.get(key)
-    if value is None or value == '':
+    if value is None or value == "":
         return None
-    text = str(value).strip() if isinstance(value, (str, int)) else ''
+    text = str(value).strip() if isinstance(value, (str, int)) else ""
     if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
-        raise RawError(f'The job record has {key!r} {value!r}, which is not a whole number.')
+        raise RawError(f"The job record has {key!r} {value!r}, which is not a whole number.")
     return int(text)
 
 
 def _is_this_host(host: str) -> bool:
     """Whether a recorded name is this host's; the short and the full form count as the same."""
     recorded, here = host.lower(), socket.gethostname().lower()
-    if '.' in recorded and '.' in here:
+    if "." in recorded and "." in here:
         return recorded == here
-    return recorded.split('.')[0] == here.split('.')[0]
+    return recorded.split(".")[0] == here.split(".")[0]
 
 
 def _marker(pid: int) -> str | None:
@@ -110,14 +133,14 @@ def _marker(pid: int) -> str | None:
 
     :raises OSError: When the environment cannot be read.
     """
-    prefix = JOB_VARIABLE.encode('ascii') + b'='
+    prefix = JOB_VARIABLE.encode("ascii") + b"="
     try:
-        environment = Path(f'/proc/{pid}/environ').read_bytes()
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
     except ProcessLookupError:
         return None
-    for entry in environment.split(b'\0'):
+    for entry in environment.split(b"\0"):
         if entry.startswith(prefix):
-            return entry[len(prefix):].decode('utf-8', 'replace')
+            return entry[len(prefix) :].decode("utf-8", "replace")
     return None
 
 
@@ -131,9 +154,9 @@ LOOK_PAUSES = (0.0, 0.01, 0.05)
 class Liveness(Enum):
     """Whether a job's first process runs."""
 
-    RUNNING = 'running'
-    OVER = 'over'
-    CANNOT_TELL = 'cannot tell'
+    RUNNING = "running"
+    OVER = "over"
+    CANNOT_TELL = "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -147,12 +170,15 @@ class Look:
 def look(identity: ProcessIdentity) -> Look:
     """Tell whether the first process of a job runs. Never raises, and signals nothing."""
     if not _is_this_host(identity.host):
-        return Look(Liveness.CANNOT_TELL, f'The job runs on the host {identity.host}, and this is '
-                                          f'{socket.gethostname()}.')
+        return Look(
+            Liveness.CANNOT_TELL,
+            f"The job runs on the host {identity.host}, and this is {socket.gethostname()}.",
+        )
     try:
         if identity.boot_id is not None and identity.boot_id != read_boot_id():
-            return Look(Liveness.OVER, f'The host {identity.host} was rebooted since the job '
-                                       f'was started.')
+            return Look(
+                Liveness.OVER, f"The host {identity.host} was rebooted since the job was started."
+            )
         for pause in LOOK_PAUSES:
             time.sleep(pause)
             found = read_stat(identity.pid)
@@ -163,42 +189,46 @@ def look(identity: ProcessIdentity) -> Look:
                 break
         return seen
     except (OSError, ValueError) as err:
-        return Look(Liveness.CANNOT_TELL, f'Cannot read about the process {identity.pid} in /proc: '
-                                          f'{err}')
+        return Look(
+            Liveness.CANNOT_TELL, f"Cannot read about the process {identity.pid} in /proc: {err}"
+        )
 
 
 def _look_at_missing(pid: int) -> Look:
     """A process that /proc does not show may be over, or hidden (mount option hidepid)."""
     if read_stat(os.getpid()) is None:
-        return Look(Liveness.CANNOT_TELL, '/proc does not show the processes of this host.')
+        return Look(Liveness.CANNOT_TELL, "/proc does not show the processes of this host.")
     try:
         os.kill(pid, 0)  # Signal 0 only asks.
     except ProcessLookupError:
-        return Look(Liveness.OVER, f'The process {pid} has ended.')
+        return Look(Liveness.OVER, f"The process {pid} has ended.")
     except PermissionError:
         pass
     if read_stat(pid) is None:
-        return Look(Liveness.CANNOT_TELL, f'/proc does not show the process {pid}, which exists.')
-    return Look(Liveness.CANNOT_TELL, f'The process {pid} started a moment ago.')
+        return Look(Liveness.CANNOT_TELL, f"/proc does not show the process {pid}, which exists.")
+    return Look(Liveness.CANNOT_TELL, f"The process {pid} started a moment ago.")
 
 
 def _compare(identity: ProcessIdentity, found: ProcessStat) -> Look:
     """Compare a record with the process that has its pid now."""
     pid = identity.pid
     if identity.start_time is not None and identity.start_time != found.start_time:
-        return Look(Liveness.OVER, f'The process {pid} has ended; another process has its pid now.')
+        return Look(Liveness.OVER, f"The process {pid} has ended; another process has its pid now.")
     if not found.alive:
         # Whoever it was: a job with this pid is over.
-        return Look(Liveness.OVER, f'The process {pid} has ended.')
+        return Look(Liveness.OVER, f"The process {pid} has ended.")
     if identity.start_time is not None and identity.boot_id is not None:
-        return Look(Liveness.RUNNING, f'The process {pid} runs.')
+        return Look(Liveness.RUNNING, f"The process {pid} runs.")
     marker = _marker(pid)
     if marker == identity.uniq_id:
-        return Look(Liveness.RUNNING, f'The process {pid} runs.')
+        return Look(Liveness.RUNNING, f"The process {pid} runs.")
     if marker is not None:
-        return Look(Liveness.OVER, f'The process {pid} has ended; another job has its pid now.')
-    return Look(Liveness.CANNOT_TELL, f'The job record has no start time, and the process {pid} '
-                                      f'does not carry the job\'s id ({JOB_VARIABLE}).')
+        return Look(Liveness.OVER, f"The process {pid} has ended; another job has its pid now.")
+    return Look(
+        Liveness.CANNOT_TELL,
+        f"The job record has no start time, and the process {pid} "
+        f"does not carry the job's id ({JOB_VARIABLE}).",
+    )
 
 
 # --- Members ---
@@ -250,15 +280,21 @@ class Snapshot:
             self.boot_id = read_boot_id()
             self.processes = _scan()
         except OSError as err:
-            raise RawError(f'Cannot read the list of processes in /proc: {err}') from err
-        self.markers = {process.pid: _marker_or_none(process.pid)
-                        for process in self.processes.values() if process.alive}
+            raise RawError(f"Cannot read the list of processes in /proc: {err}") from err
+        self.markers = {
+            process.pid: _marker_or_none(process.pid)
+            for process in self.processes.values()
+            if process.alive
+        }
 
     def shows_end_of(self, identity: ProcessIdentity) -> bool:
         """Whether it was taken when the job's first process was gone."""
         leader = self.processes.get(identity.pid)
-        return (leader is None or not leader.alive
-                or identity.start_time not in (None, leader.start_time))
+        return (
+            leader is None
+            or not leader.alive
+            or identity.start_time not in (None, leader.start_time)
+        )
 
 
 def _take_census(identity: ProcessIdentity, group_proven: bool) -> _Census:
@@ -274,8 +310,11 @@ def _census_of(identity: ProcessIdentity, snapshot: Snapshot, group_proven: bool
         return _Census((), (), False)
     processes, markers = snapshot.processes, snapshot.markers
     earliest = identity.start_time or 0
-    candidates = [process for process in processes.values()
-                  if process.alive and process.start_time >= earliest]
+    candidates = [
+        process
+        for process in processes.values()
+        if process.alive and process.start_time >= earliest
+    ]
     marked = [process for process in candidates if markers[process.pid] == identity.uniq_id]
 
     leader = processes.get(identity.pid)
@@ -285,17 +324,23 @@ def _census_of(identity: ProcessIdentity, snapshot: Snapshot, group_proven: bool
         group_proven = any(identity.pid in (process.session, process.pgrp) for process in marked)
     found = {process.pid: process for process in marked}
     if group_proven:
-        found.update((process.pid, process) for process in candidates
-                     if identity.pid in (process.session, process.pgrp))
+        found.update(
+            (process.pid, process)
+            for process in candidates
+            if identity.pid in (process.session, process.pgrp)
+        )
     kin = _self_and_ancestors(processes)
     ordered = [found[pid] for pid in sorted(found)]
-    return _Census(tuple(process for process in ordered if process.pid not in kin),
-                   tuple(process for process in ordered if process.pid in kin), group_proven)
+    return _Census(
+        tuple(process for process in ordered if process.pid not in kin),
+        tuple(process for process in ordered if process.pid in kin),
+        group_proven,
+    )
 
 
 def _scan() -> dict[int, ProcessStat]:
     processes = {}
-    for entry in os.scandir('/proc'):
+    for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
                 found = read_stat(int(entry.name))
@@ -334,12 +379,12 @@ def _self_and_ancestors(processes: Mapping[int, ProcessStat]) -> set[int]:
 class EndOutcome(Enum):
     """What came of ending a job."""
 
-    ENDED = 'ended'
-    ALREADY_OVER = 'already over'
-    ELSEWHERE = 'on another host'
-    CANNOT_TELL = 'cannot tell'
-    DENIED = 'denied'
-    SURVIVED = 'survived'
+    ENDED = "ended"
+    ALREADY_OVER = "already over"
+    ELSEWHERE = "on another host"
+    CANNOT_TELL = "cannot tell"
+    DENIED = "denied"
+    SURVIVED = "survived"
 
 
 @dataclass(frozen=True)
@@ -359,8 +404,9 @@ class EndResult:
 class _Ending:
     """Signals to one job's processes, and the memory of what was sent to whom."""
 
-    def __init__(self, identity: ProcessIdentity, clock: Callable[[], float],
-                 sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, identity: ProcessIdentity, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
         self.identity = identity
         self.clock = clock
         self.sleep = sleep
@@ -373,8 +419,11 @@ class _Ending:
         deadline = self.clock() + wait
         pause, longest = END_PAUSES
         while True:
-            fresh = [process for process in self.census.members
-                     if (process.pid, process.start_time) not in sent]
+            fresh = [
+                process
+                for process in self.census.members
+                if (process.pid, process.start_time) not in sent
+            ]
             self._send(fresh, signum)
             sent.update((process.pid, process.start_time) for process in fresh)
             remaining = deadline - self.clock()
@@ -386,15 +435,19 @@ class _Ending:
 
     def done(self) -> bool:
         """Whether none is left that we may signal."""
-        return all((process.pid, process.start_time) in self.denied
-                   for process in self.census.members)
+        return all(
+            (process.pid, process.start_time) in self.denied for process in self.census.members
+        )
 
     def _send(self, processes: Sequence[ProcessStat], signum: signal.Signals) -> None:
         group = self.identity.pid
         # One signal to the whole group leaves no gap for a fork. Not when we are in it ourselves.
         safe = self.census.group_proven and not any(p.pgrp == group for p in self.census.spared)
-        told = (safe and any(process.pgrp == group for process in processes)
-                and self._signal_group(group, signum))
+        told = (
+            safe
+            and any(process.pgrp == group for process in processes)
+            and self._signal_group(group, signum)
+        )
         for process in processes:
             # A group signal succeeds when it reached one process, so KILL goes to each one too.
             if not told or process.pgrp != group or signum is signal.SIGKILL:
@@ -427,9 +480,13 @@ class _Ending:
             self.denied.add((process.pid, process.start_time))
 
 
-def end_job(identity: ProcessIdentity, term_wait: float = 5.0, kill_wait: float = 5.0,
-            clock: Callable[[], float] = time.monotonic,
-            sleep: Callable[[float], None] = time.sleep) -> EndResult:
+def end_job(
+    identity: ProcessIdentity,
+    term_wait: float = 5.0,
+    kill_wait: float = 5.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> EndResult:
     """End all processes of a job: TERM, and after a while KILL.
 
     :param identity: The job. Nothing is signalled unless it is proven to be the job's.
@@ -445,7 +502,7 @@ def end_job(identity: ProcessIdentity, term_wait: float = 5.0, kill_wait: float 
     if not ending.census.members and not ending.census.spared:
         if view.liveness is Liveness.RUNNING:
             # It ended between the look and the scan.
-            return EndResult(EndOutcome.ALREADY_OVER, f'The process {identity.pid} has ended.')
+            return EndResult(EndOutcome.ALREADY_OVER, f"The process {identity.pid} has ended.")
         return EndResult(EndOutcome.ALREADY_OVER, view.note)
     ending.drive(signal.SIGTERM, term_wait)
     if ending.census.members:
@@ -456,18 +513,29 @@ def end_job(identity: ProcessIdentity, term_wait: float = 5.0, kill_wait: float 
 def _result(ending: _Ending) -> EndResult:
     left, spared = ending.census.members, ending.census.spared
     pids = tuple(sorted(process.pid for process in (*left, *spared)))
-    listed = ', '.join(str(pid) for pid in pids)
+    listed = ", ".join(str(pid) for pid in pids)
     if not pids:
-        return EndResult(EndOutcome.ENDED, f'All processes of the job {ending.identity.pid} are '
-                                           f'ended.')
+        return EndResult(
+            EndOutcome.ENDED, f"All processes of the job {ending.identity.pid} are ended."
+        )
     if left and ending.done():
-        return EndResult(EndOutcome.DENIED, f'You may not signal these processes of the job: '
-                                            f'{listed}. Are they another user\'s?', pids)
+        return EndResult(
+            EndOutcome.DENIED,
+            f"You may not signal these processes of the job: {listed}. Are they another user's?",
+            pids,
+        )
     if not left:
-        return EndResult(EndOutcome.SURVIVED, f'This command runs inside the job; its own process '
-                                              f'and those above it are left alone: {listed}.', pids)
-    return EndResult(EndOutcome.SURVIVED, f'These processes of the job did not end even after '
-                                          f'SIGKILL: {listed}.', pids)
+        return EndResult(
+            EndOutcome.SURVIVED,
+            f"This command runs inside the job; its own process "
+            f"and those above it are left alone: {listed}.",
+            pids,
+        )
+    return EndResult(
+        EndOutcome.SURVIVED,
+        f"These processes of the job did not end even after SIGKILL: {listed}.",
+        pids,
+    )
 
 
 # --- Start ---
@@ -480,10 +548,14 @@ class JobProcess(subprocess.Popen[bytes]):
         """Do nothing. The `Reaper` waits for jobs; Popen would warn that this one still runs."""
 
 
-def start_job(argv: Sequence[str | os.PathLike[str]], log_path: Path,
-              env: Mapping[str, str] | None = None, cwd: Path | None = None,
-              pass_fds: Iterable[int] = (), uniq_id: str | None = None,
-              ) -> tuple[ProcessIdentity, JobProcess]:
+def start_job(
+    argv: Sequence[str | os.PathLike[str]],
+    log_path: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Iterable[int] = (),
+    uniq_id: str | None = None,
+) -> tuple[ProcessIdentity, JobProcess]:
     """Start a job in a session of its own; its output is appended to a log.
 
     Give the returned process to a `Reaper`, or wait for it: else it stays a zombie until this
@@ -500,22 +572,31 @@ def start_job(argv: Sequence[str | os.PathLike[str]], log_path: Path,
     uniq_id = uniq_id or uuid.uuid4().hex
     command = [os.fspath(part) for part in argv]
     if not command:
-        raise RawError('A raw job needs a command, and was given an empty list.')
+        raise RawError("A raw job needs a command, and was given an empty list.")
     try:
         boot_id = read_boot_id()
     except OSError as err:
-        raise RawError(f'Cannot start the job: /proc is needed to identify it: {err}') from err
+        raise RawError(f"Cannot start the job: /proc is needed to identify it: {err}") from err
     environment = {**(os.environ if env is None else env), JOB_VARIABLE: uniq_id}
     with _open_log(Path(log_path)) as log_file:
         try:
             process = JobProcess(
-                command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=subprocess.STDOUT,
-                env=environment, cwd=cwd, pass_fds=tuple(pass_fds), close_fds=True,
-                start_new_session=True, restore_signals=True)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=cwd,
+                pass_fds=tuple(pass_fds),
+                close_fds=True,
+                start_new_session=True,
+                restore_signals=True,
+            )
         except (OSError, ValueError, subprocess.SubprocessError) as err:
             raise RawError(_start_failure(command[0], cwd, err)) from err
-    return ProcessIdentity(process.pid, uniq_id, socket.gethostname(), boot_id,
-                           _start_time_of_child(process.pid)), process
+    return ProcessIdentity(
+        process.pid, uniq_id, socket.gethostname(), boot_id, _start_time_of_child(process.pid)
+    ), process
 
 
 def _open_log(path: Path) -> BinaryIO:
@@ -523,13 +604,15 @@ def _open_log(path: Path) -> BinaryIO:
         fd, _ = safe_files.open_to_append(path)
         # The job gets it as it is.
         os.set_blocking(fd, True)
-        return os.fdopen(fd, 'ab')
+        return os.fdopen(fd, "ab")
     except OSError as err:
         if not path.parent.is_dir():
-            raise RawError(f'Cannot start the job: the folder for its log, {path.parent}, does not '
-                           f'exist.') from err
-        raise RawError(f'Cannot start the job: cannot write its log {path}: '
-                       f'{err.strerror}.') from err
+            raise RawError(
+                f"Cannot start the job: the folder for its log, {path.parent}, does not exist."
+            ) from err
+        raise RawError(
+            f"Cannot start the job: cannot write its log {path}: {err.strerror}."
+        ) from err
 
 
 def _start_time_of_child(pid: int) -> int | None:
@@ -543,21 +626,23 @@ def _start_time_of_child(pid: int) -> int | None:
 
 def _start_failure(program: str, cwd: Path | None, err: Exception) -> str:
     """Say in words why a process could not be started."""
-    reason = f'Cannot start the job: {program}: '
+    reason = f"Cannot start the job: {program}: "
     if not isinstance(err, OSError):
-        return f'{reason}{err}'
+        return f"{reason}{err}"
     if cwd is not None and not Path(cwd).is_dir():
-        return f'Cannot start the job: its working folder {cwd} does not exist.'
+        return f"Cannot start the job: its working folder {cwd} does not exist."
     if err.errno == errno.ENOENT and Path(program).is_file():
-        return f'{reason}the file is there, but the interpreter in its first line is not.'
+        return f"{reason}the file is there, but the interpreter in its first line is not."
     if err.errno == errno.EACCES and Path(program).is_file():
-        return f'{reason}the file is not executable (chmod +x), or its disk forbids it (noexec).'
+        return f"{reason}the file is not executable (chmod +x), or its disk forbids it (noexec)."
     if err.errno == errno.ENOEXEC:
-        return f'{reason}not a program, and no script with an interpreter in its first line (#!).'
+        return f"{reason}not a program, and no script with an interpreter in its first line (#!)."
     if err.errno in (errno.EAGAIN, errno.ENOMEM):
-        return (f'{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of '
-                f'memory is reached.')
-    return f'{reason}{err.strerror}.'
+        return (
+            f"{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of "
+            f"memory is reached."
+        )
+    return f"{reason}{err.strerror}."
 
 
 # --- Reap ---
@@ -594,7 +679,7 @@ class Reaper:
             self._codes.pop(process.pid, None)
             self._running[process.pid] = process
             if self._thread is None:
-                thread = threading.Thread(target=self._reap, name='raw-job-reaper', daemon=True)
+                thread = threading.Thread(target=self._reap, name="raw-job-reaper", daemon=True)
                 try:
                     thread.start()
                     self._thread = thread
@@ -613,8 +698,11 @@ class Reaper:
 
     def _poll(self) -> bool:
         """Reap what has ended, and tell whether something had. The lock must be held."""
-        ended = {pid: code for pid, process in self._running.items()
-                 if (code := process.poll()) is not None}
+        ended = {
+            pid: code
+            for pid, process in self._running.items()
+            if (code := process.poll()) is not None
+        }
         for pid, code in ended.items():
             del self._running[pid]
             self._codes[pid] = code

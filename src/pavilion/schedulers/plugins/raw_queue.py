@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-QUEUE_DIR_VARIABLE = 'PAV_RAW_QUEUE_DIR'
+QUEUE_DIR_VARIABLE = "PAV_RAW_QUEUE_DIR"
 POLL_SECONDS = 0.05
 # How long `enqueue` waits for the queue's lock. It is held for milliseconds; only a stopped
 # process can hold it longer.
@@ -60,16 +60,16 @@ class RawError(Exception):
 class ProcessStat:
     """One line of /proc/PID/stat, as far as it is needed here."""
 
-    __slots__ = ('pgrp', 'pid', 'ppid', 'session', 'start_time', 'state', 'threads')
+    __slots__ = ("pgrp", "pid", "ppid", "session", "start_time", "state", "threads")
 
     def __init__(self, pid: int, text: bytes) -> None:
         """:raises ValueError: When the line is not what proc(5) describes."""
         # The second field is the command in parentheses, and may itself hold blanks and ')'.
-        fields = text[text.rindex(b')') + 1:].split()
+        fields = text[text.rindex(b")") + 1 :].split()
         if len(fields) < 20:
-            raise ValueError(f'/proc/{pid}/stat has only {len(fields) + 2} fields')
+            raise ValueError(f"/proc/{pid}/stat has only {len(fields) + 2} fields")
         self.pid = pid
-        self.state = fields[0].decode('ascii')
+        self.state = fields[0].decode("ascii")
         self.ppid = int(fields[1])
         self.pgrp = int(fields[2])
         self.session = int(fields[3])
@@ -80,7 +80,7 @@ class ProcessStat:
     def alive(self) -> bool:
         """Whether the process still runs. One that only waits to be reaped does not."""
         # 'Z' with more than one thread: the main thread has ended and others go on.
-        return self.state not in ('Z', 'X', 'x') or (self.state == 'Z' and self.threads > 1)
+        return self.state not in ("Z", "X", "x") or (self.state == "Z" and self.threads > 1)
 
 
 def read_stat(pid: int) -> ProcessStat | None:
@@ -89,7 +89,7 @@ def read_stat(pid: int) -> ProcessStat | None:
     :raises OSError: When it cannot be read for another reason.
     """
     try:
-        with open(f'/proc/{pid}/stat', 'rb') as stat_file:
+        with open(f"/proc/{pid}/stat", "rb") as stat_file:
             return ProcessStat(pid, stat_file.read())
     except (FileNotFoundError, ProcessLookupError):
         return None
@@ -106,7 +106,7 @@ def read_boot_id() -> str:
 
     :raises OSError: When it cannot be read.
     """
-    with open('/proc/sys/kernel/random/boot_id', encoding='ascii') as boot_file:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot_file:
         return boot_file.read().strip()
 
 
@@ -115,12 +115,12 @@ def read_boot_id() -> str:
 
 def queue_folder() -> str:
     """The folder of this user's queue on this host."""
-    return os.environ.get(QUEUE_DIR_VARIABLE) or f'/tmp/pavilion-raw-{os.getuid()}'
+    return os.environ.get(QUEUE_DIR_VARIABLE) or f"/tmp/pavilion-raw-{os.getuid()}"
 
 
 def _parse(text: bytes) -> dict[str, str]:
     """Ticket text, 'key value' per line, to a dictionary."""
-    pairs = (line.partition(' ') for line in text.decode('utf-8', 'replace').splitlines())
+    pairs = (line.partition(" ") for line in text.decode("utf-8", "replace").splitlines())
     return {key: value for key, _, value in pairs}
 
 
@@ -131,7 +131,7 @@ def _number(text: str | None) -> int:
 
 def _before_line(number: int) -> bytes:
     # Always of one length, and always first: it is overwritten in place.
-    return f'before {number:020d}\n'.encode('ascii')
+    return f"before {number:020d}\n".encode("ascii")
 
 
 def _read_all(fd: int) -> bytes:
@@ -156,8 +156,9 @@ class _Lock:
 
     def __enter__(self) -> _Lock:
         while True:
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-                              0o600)
+            self.fd = os.open(
+                self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
             try:
                 self._acquire()
                 # Somebody may have removed the folder while we waited; that lock is worth nothing.
@@ -180,13 +181,18 @@ class _Lock:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise RawError(
-                        f'The raw queue is locked by another process for more than '
-                        f'{self.seconds:g} seconds ({self.path}). Is a process of yours stopped '
-                        f'(state T)? Continue or end it.') from None
+                        f"The raw queue is locked by another process for more than "
+                        f"{self.seconds:g} seconds ({self.path}). Is a process of yours stopped "
+                        f"(state T)? Continue or end it."
+                    ) from None
                 time.sleep(0.005)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         # Explicitly, because a process forked in this moment may hold a copy of the handle.
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
@@ -197,12 +203,12 @@ class _Queue:
 
     def __init__(self, folder: str | None = None) -> None:
         self.folder = os.path.abspath(folder or queue_folder())
-        self.waiting = os.path.join(self.folder, 'waiting')
-        self.running = os.path.join(self.folder, 'running')
+        self.waiting = os.path.join(self.folder, "waiting")
+        self.running = os.path.join(self.folder, "running")
 
     def lock(self, seconds: float | None = None) -> _Lock:
         """The lock for changes; a limit of seconds raises RawError when it passes."""
-        return _Lock(os.path.join(self.folder, 'lock'), seconds)
+        return _Lock(os.path.join(self.folder, "lock"), seconds)
 
     def ticket_path(self, number: int) -> str:
         return os.path.join(self.waiting, str(number))
@@ -215,15 +221,17 @@ class _Queue:
         """
         found = os.lstat(self.folder)
         if not stat.S_ISDIR(found.st_mode):
-            problem = 'is not a folder'
+            problem = "is not a folder"
         elif found.st_uid != os.geteuid():
-            problem = f'belongs to another user (uid {found.st_uid})'
+            problem = f"belongs to another user (uid {found.st_uid})"
         elif found.st_mode & 0o022:
-            problem = f'can be written by others (mode {stat.S_IMODE(found.st_mode):o})'
+            problem = f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
         else:
             return
-        raise RawError(f'The folder of the raw queue, {self.folder}, {problem}. Remove it, or set '
-                       f'{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host.')
+        raise RawError(
+            f"The folder of the raw queue, {self.folder}, {problem}. Remove it, or set "
+            f"{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host."
+        )
 
     def prepare(self) -> None:
         """Make the folder where it is missing, and check it.
@@ -237,12 +245,13 @@ class _Queue:
             _make_folder(self.running)
         except OSError as err:
             raise RawError(
-                f'Cannot make the folder of the raw queue, {self.folder}: {err.strerror}. Set '
-                f'{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host.') from err
+                f"Cannot make the folder of the raw queue, {self.folder}: {err.strerror}. Set "
+                f"{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host."
+            ) from err
 
     def last_number(self, lock: _Lock) -> int:
         """The last number given out. The lock must be held."""
-        known = _number(os.pread(lock.fd, 64, 0).decode('ascii', 'replace').strip())
+        known = _number(os.pread(lock.fd, 64, 0).decode("ascii", "replace").strip())
         if known:
             return known
         # A new queue, or a cleaner of old files took the lock file.
@@ -260,12 +269,15 @@ class _Queue:
         for name in names:
             path = os.path.join(self.running, name)
             try:
-                with open(path, 'rb') as record_file:
+                with open(path, "rb") as record_file:
                     record = _parse(record_file.read(4096))
-                pid = _number(record.get('pid'))
-                found = read_stat(pid) if pid and record.get('boot_id') == boot_id else None
-                if (found is not None and found.alive
-                        and str(found.start_time) == record.get('start_time')):
+                pid = _number(record.get("pid"))
+                found = read_stat(pid) if pid and record.get("boot_id") == boot_id else None
+                if (
+                    found is not None
+                    and found.alive
+                    and str(found.start_time) == record.get("start_time")
+                ):
                     pids.append(pid)
                 else:
                     os.unlink(path)
@@ -351,7 +363,7 @@ class Ticket:
         :raises RawError: When the ticket is closed.
         """
         if not self.is_open:
-            raise RawError(f'Ticket {self.number} of the raw queue is closed already.')
+            raise RawError(f"Ticket {self.number} of the raw queue is closed already.")
         return (self._fd,)
 
     def command(self, argv: Sequence[str]) -> list[str]:
@@ -363,11 +375,22 @@ class Ticket:
             its Python interpreter.
         """
         if not sys.executable:
-            raise RawError('The raw queue needs a Python interpreter, and sys.executable is empty.')
+            raise RawError("The raw queue needs a Python interpreter, and sys.executable is empty.")
         if not argv:
-            raise RawError('The raw queue was given no command to start.')
-        return [sys.executable, '-I', '-S', os.path.abspath(__file__), 'wait', self.folder,
-                self.number, str(self.limit), str(self.pass_fds[0]), '--', *argv]
+            raise RawError("The raw queue was given no command to start.")
+        return [
+            sys.executable,
+            "-I",
+            "-S",
+            os.path.abspath(__file__),
+            "wait",
+            self.folder,
+            self.number,
+            str(self.limit),
+            str(self.pass_fds[0]),
+            "--",
+            *argv,
+        ]
 
     def close(self) -> None:
         """Close this process's handle, once the job's process is started. May be repeated."""
@@ -386,8 +409,12 @@ class Ticket:
     def __enter__(self) -> Ticket:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         # Not abandon(): the error may have come after the job's process was started.
         self.close()
 
@@ -404,35 +431,35 @@ def enqueue(limit: int, uniq_id: str, folder: str | None = None) -> Ticket:
     :raises RawError: When the arguments are wrong or the queue's folder cannot be used.
     """
     if limit < 1:
-        raise RawError(f'The limit of simultaneous raw jobs is {limit}; it must be at least 1.')
+        raise RawError(f"The limit of simultaneous raw jobs is {limit}; it must be at least 1.")
     if not (uniq_id.isascii() and uniq_id.isalnum()):
-        raise RawError(f'The job id {uniq_id!r} may hold only letters and digits.')
+        raise RawError(f"The job id {uniq_id!r} may hold only letters and digits.")
     queue = _Queue(folder)
     queue.prepare()
     try:
         with queue.lock(LOCK_SECONDS) as lock:
             number = queue.last_number(lock) + 1
-            fd = _new_ticket(queue, number, f'limit {limit}\nuniq_id {uniq_id}\n')
+            fd = _new_ticket(queue, number, f"limit {limit}\nuniq_id {uniq_id}\n")
             ticket = Ticket(number, limit, uniq_id, queue.folder, fd)
             try:
                 # After the ticket: were we killed in between, the next one takes this number again.
-                os.pwrite(lock.fd, f'{number:020d}\n'.encode('ascii'), 0)
+                os.pwrite(lock.fd, f"{number:020d}\n".encode("ascii"), 0)
             except OSError:
                 ticket.abandon()
                 raise
     except OSError as err:
-        raise RawError(f'Cannot write to the raw queue, {queue.folder}: {err.strerror}.') from err
+        raise RawError(f"Cannot write to the raw queue, {queue.folder}: {err.strerror}.") from err
     return ticket
 
 
 def _new_ticket(queue: _Queue, number: int, text: str) -> int:
     """Make a ticket file, which nobody sees before it is whole and locked; return its handle."""
-    path = os.path.join(queue.waiting, 'new')
+    path = os.path.join(queue.waiting, "new")
     _unlink(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        _write(fd, _before_line(number - 1) + text.encode('ascii'), 0)
+        _write(fd, _before_line(number - 1) + text.encode("ascii"), 0)
         os.rename(path, queue.ticket_path(number))
         if fd > 2:
             return fd
@@ -457,21 +484,27 @@ class QueueView:
     def __init__(self, waiting: list[dict[str, str]], running: list[int]) -> None:
         self.waiting = waiting
         self.running = running
-        self._place = {entry[key]: place for place, entry in enumerate(waiting)
-                       for key in ('number', 'uniq_id') if key in entry}
+        self._place = {
+            entry[key]: place
+            for place, entry in enumerate(waiting)
+            for key in ("number", "uniq_id")
+            if key in entry
+        }
 
     def note(self, job: str) -> str | None:
         """What a job waits for, by ticket number or uniq_id; None when it does not wait."""
         place = self._place.get(job)
         if place is None:
             return None
-        before = {0: 'first in line', 1: '1 job before it'}.get(place, f'{place} jobs before it')
-        pids = ', '.join(str(pid) for pid in self.running[:SHOWN_PIDS])
+        before = {0: "first in line", 1: "1 job before it"}.get(place, f"{place} jobs before it")
+        pids = ", ".join(str(pid) for pid in self.running[:SHOWN_PIDS])
         if len(self.running) > SHOWN_PIDS:
-            pids += f', ... ({len(self.running)} in all)'
-        running = f'running pids {pids}' if pids else 'none running'
-        return (f'Waiting in the raw queue: {before}, limit {self.waiting[place].get("limit")}, '
-                f'{running}')
+            pids += f", ... ({len(self.running)} in all)"
+        running = f"running pids {pids}" if pids else "none running"
+        return (
+            f"Waiting in the raw queue: {before}, limit {self.waiting[place].get('limit')}, "
+            f"{running}"
+        )
 
 
 def read_queue(folder: str | None = None) -> QueueView:
@@ -486,13 +519,13 @@ def read_queue(folder: str | None = None) -> QueueView:
         for name in sorted(os.listdir(queue.waiting), key=_number):
             path = os.path.join(queue.waiting, name)
             if _number(name) and _is_locked(path):
-                with open(path, 'rb') as ticket_file:
-                    waiting.append({**_parse(ticket_file.read(4096)), 'number': name})
+                with open(path, "rb") as ticket_file:
+                    waiting.append({**_parse(ticket_file.read(4096)), "number": name})
         return QueueView(waiting, queue.running_pids())
     except FileNotFoundError:
         return QueueView(waiting, [])
     except OSError as err:
-        raise RawError(f'Cannot read the raw queue, {queue.folder}: {err.strerror}.') from err
+        raise RawError(f"Cannot read the raw queue, {queue.folder}: {err.strerror}.") from err
 
 
 def waiting_note(job: str, folder: str | None = None) -> str | None:
@@ -508,7 +541,7 @@ def waiting_note(job: str, folder: str | None = None) -> str | None:
 
 def _await_predecessors(queue: _Queue, number: int, fd: int) -> None:
     """Block until every job queued before this ticket has started or ended."""
-    before = _number(_parse(_read_all(fd)).get('before'))
+    before = _number(_parse(_read_all(fd)).get("before"))
     while 0 < before < number:
         path = queue.ticket_path(before)
         try:
@@ -520,7 +553,7 @@ def _await_predecessors(queue: _Queue, number: int, fd: int) -> None:
             if not _is_file(path, other):
                 return  # It started while we waited.
             # It died in the queue. Take over its place before removing the only trace of it.
-            before = min(_number(_parse(_read_all(other)).get('before')), before - 1)
+            before = min(_number(_parse(_read_all(other)).get("before")), before - 1)
             _write(fd, _before_line(before), 0)
             _unlink(path)
         finally:
@@ -545,24 +578,26 @@ def _start_if_allowed(queue: _Queue, number: int, limit: int, fd: int) -> str | 
 def _record_as_running(queue: _Queue, number: int, fd: int) -> str:
     """Turn the ticket into the record of a running job; return its path. The lock must be held."""
     text = _read_all(fd)
-    record = (f'pid {os.getpid()}\nstart_time {process_start_time(os.getpid())}\n'
-              f'boot_id {read_boot_id()}\n').encode('ascii')
+    record = (
+        f"pid {os.getpid()}\nstart_time {process_start_time(os.getpid())}\n"
+        f"boot_id {read_boot_id()}\n"
+    ).encode("ascii")
     if _is_file(queue.ticket_path(number), fd):
         path = os.path.join(queue.running, str(number))
         _write(fd, record, len(text))
         os.rename(queue.ticket_path(number), path)
         return path
     # Somebody removed our ticket, and its number may be in use again.
-    path = os.path.join(queue.running, f'{number}-{os.getpid()}')
-    with open(path, 'wb') as record_file:
+    path = os.path.join(queue.running, f"{number}-{os.getpid()}")
+    with open(path, "wb") as record_file:
         record_file.write(text + record)
     return path
 
 
 def _original_environment() -> dict[bytes, bytes]:
     """The environment as this process got it: Python itself sets LC_CTYPE in a C locale."""
-    with open('/proc/self/environ', 'rb') as environ_file:
-        pairs = (entry.partition(b'=') for entry in environ_file.read().split(b'\0'))
+    with open("/proc/self/environ", "rb") as environ_file:
+        pairs = (entry.partition(b"=") for entry in environ_file.read().split(b"\0"))
         return {key: value for key, equals, value in pairs if key and equals}
 
 
@@ -572,6 +607,7 @@ def _become(argv: Sequence[str], record_path: str) -> None:
     :raises OSError: When that fails; the job is then no longer recorded as running.
     """
     import signal
+
     environment = _original_environment()
     # Python ignores these, and what is ignored stays so through exec.
     for name in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -602,26 +638,27 @@ def wait_and_become(folder: str, number: int, limit: int, fd: int, argv: Sequenc
 def main(arguments: Sequence[str]) -> int:
     """Run the script: wait FOLDER NUMBER LIMIT FD -- COMMAND [ARGUMENT ...]."""
     import signal
+
     # A job that waits has nothing to clean up, and no traceback to show.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if len(arguments) < 7 or arguments[0] != 'wait' or arguments[5] != '--':
-        sys.stderr.write('usage: raw_queue.py wait FOLDER NUMBER LIMIT FD -- COMMAND ...\n')
+    if len(arguments) < 7 or arguments[0] != "wait" or arguments[5] != "--":
+        sys.stderr.write("usage: raw_queue.py wait FOLDER NUMBER LIMIT FD -- COMMAND ...\n")
         return EXIT_QUEUE_FAILED
     folder, number, limit, fd = arguments[1:5]
     argv = arguments[6:]
     try:
         wait_and_become(folder, int(number), int(limit), int(fd), argv)
     except (RawError, ValueError) as err:
-        sys.stderr.write(f'raw queue: {err}\n')
+        sys.stderr.write(f"raw queue: {err}\n")
     except OSError as err:
         where = err.filename or folder
-        sys.stderr.write(f'raw queue: cannot start {argv[0]}: {err.strerror} ({where})\n')
+        sys.stderr.write(f"raw queue: cannot start {argv[0]}: {err.strerror} ({where})\n")
         if err.filename == argv[0]:
             return EXIT_EXEC_FAILED
     return EXIT_QUEUE_FAILED
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 else:
     os.register_at_fork(after_in_child=_close_inherited_tickets)

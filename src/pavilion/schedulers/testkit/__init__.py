@@ -10,5 +10,12 @@ from .cluster import Call, FakeSlurm, FakeSlurmError
 from .description import Description, DescriptionError
 from .fake_slurm.faults import FAULTS, BadFault
 
-__all__ = ["BadFault", "Call", "Description", "DescriptionError", "FAULTS", "FakeSlurm",
-           "FakeSlurmError"]
+__all__ = [
+    "BadFault",
+    "Call",
+    "Description",
+    "DescriptionError",
+    "FAULTS",
+    "FakeSlurm",
+    "FakeSlurmError",
+]

@@ -32,22 +32,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pavilion.schedulers.testkit", description="A fake Slurm that runs jobs.")
+        prog="python -m pavilion.schedulers.testkit", description="A fake Slurm that runs jobs."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fake = commands.add_parser("fake-slurm", help="run a command against a fake cluster")
     fake.add_argument("--nodes", type=int, default=8, help="so many equal nodes (default 8)")
     fake.add_argument("--cpus", type=int, default=4, help="CPUs of each node (default 4)")
     fake.add_argument("--cluster", type=Path, help="a YAML file that describes the cluster")
-    fake.add_argument("--dir", type=Path, help="the cluster's folder, kept afterwards (default: "
-                                               "one that is removed)")
+    fake.add_argument(
+        "--dir",
+        type=Path,
+        help="the cluster's folder, kept afterwards (default: one that is removed)",
+    )
     fake.add_argument("command", nargs="+", help="what to run, behind '--'")
     fake.set_defaults(function=_run)
-    listed = "\n".join(f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
-                       for name, (text, settings) in faults.FAULTS.items())
+    listed = "\n".join(
+        f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
+        for name, (text, settings) in faults.FAULTS.items()
+    )
     fault = commands.add_parser(
-        "fault", help="switch a fault of a running cluster on or off",
+        "fault",
+        help="switch a fault of a running cluster on or off",
         description=f"Faults, and their settings with defaults:\n{listed}",
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     fault.add_argument("dir", type=Path, help="the cluster's folder")
     fault.add_argument("name", help="a fault, or 'none' to switch all off")
     fault.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="values are JSON, or text")
@@ -59,8 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     folder = options.dir or Path(tempfile.mkdtemp(prefix="fake-slurm-"))
     try:
-        cluster = FakeSlurm(folder, nodes=options.nodes, cpus=options.cpus,
-                            cluster=options.cluster)
+        cluster = FakeSlurm(folder, nodes=options.nodes, cpus=options.cpus, cluster=options.cluster)
         with cluster:
             return _run_command(cluster, options.command)
     finally:
@@ -98,8 +105,9 @@ def _fault(options: argparse.Namespace) -> int:
         faults.checked(options.name, {})
         held.pop(options.name, None)
     else:
-        held[options.name] = faults.checked(options.name, dict(
-            _pair(text) for text in options.settings))
+        held[options.name] = faults.checked(
+            options.name, dict(_pair(text) for text in options.settings)
+        )
     faults.write(folder, held)
     wakeup.ensure_controller(folder)
     return 0

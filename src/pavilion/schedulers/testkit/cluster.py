@@ -57,17 +57,26 @@ class FakeSlurm:
 
     kind = "fake"
 
-    def __init__(self, folder: Path, *, nodes: int = 8, cpus: int = 4,
-                 cluster: Path | None = None,
-                 description: descriptions.Description | None = None,
-                 **settings: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nodes: int = 8,
+        cpus: int = 4,
+        cluster: Path | None = None,
+        description: descriptions.Description | None = None,
+        **settings: float,
+    ) -> None:
         unknown = set(settings) - set(descriptions.SETTINGS)
         if unknown:
-            raise FakeSlurmError(f"no such setting: {', '.join(sorted(unknown))}; there are: "
-                                 f"{', '.join(descriptions.SETTINGS)}")
+            raise FakeSlurmError(
+                f"no such setting: {', '.join(sorted(unknown))}; there are: "
+                f"{', '.join(descriptions.SETTINGS)}"
+            )
         if description is None:
-            description = descriptions.of_size(nodes, cpus) if cluster is None \
-                else descriptions.load(cluster)
+            description = (
+                descriptions.of_size(nodes, cpus) if cluster is None else descriptions.load(cluster)
+            )
         description.cluster["settings"].update(settings)
         self.folder = folder.absolute()
         self.bin = self.folder / "bin"
@@ -151,20 +160,38 @@ class FakeSlurm:
         """``base`` (the present environment if None) with the fake's commands first in PATH."""
         environment = dict(os.environ if base is None else base)
         path = environment.get("PATH", os.defpath)
-        return {**environment, "PATH": f"{self.bin}{os.pathsep}{path}",
-                "SLURM_CONF": str(self.folder / "slurm.conf"), "LC_ALL": "C"}
+        return {
+            **environment,
+            "PATH": f"{self.bin}{os.pathsep}{path}",
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "LC_ALL": "C",
+        }
 
-    def run(self, *argv: str, user: str | None = None, env: Mapping[str, str] | None = None,
-            cwd: Path | None = None, input: str | None = None,
-            timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        *argv: str,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        input: str | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; as another user of the fake if one is named."""
         environment = {**self.env(), **(env or {})}
         if user is not None:
             environment["FAKE_SLURM_USER"] = user
         command = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
-        return subprocess.run([command, *argv[1:]], env=environment, cwd=cwd, input=input,
-                              capture_output=True, text=True, errors="replace", timeout=timeout,
-                              check=False)
+        return subprocess.run(
+            [command, *argv[1:]],
+            env=environment,
+            cwd=cwd,
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
 
     def calls(self, command: str | None = None) -> list[Call]:
         """The commands that were run, oldest first; only those of one name if it is given."""
@@ -173,9 +200,18 @@ class FakeSlurm:
         except FileNotFoundError:
             return []
         records = [json.loads(line) for line in text.splitlines()]
-        return [Call(each["command"], tuple(each["args"]), each["env"], each["time"],
-                     each["user"], each["pid"])
-                for each in records if command in (None, each["command"])]
+        return [
+            Call(
+                each["command"],
+                tuple(each["args"]),
+                each["env"],
+                each["time"],
+                each["user"],
+                each["pid"],
+            )
+            for each in records
+            if command in (None, each["command"])
+        ]
 
     def rpcs(self) -> dict[str, int]:
         """How often the controller was asked, by kind of call."""
@@ -211,8 +247,14 @@ class FakeSlurm:
             row = self._node(store, name)
             base, flags = changed_state(row["base"], row["flags"].split(), wish)
             owner = self._description.cluster["owner"]
-            store.update_node(name, base=base, flags=" ".join(flags), reason=reason,
-                              reason_user=reason and owner, reason_time=reason and time.time())
+            store.update_node(
+                name,
+                base=base,
+                flags=" ".join(flags),
+                reason=reason,
+                reason_user=reason and owner,
+                reason_time=reason and time.time(),
+            )
         store.close()
         wakeup.ensure_controller(str(self.folder))
 
@@ -222,9 +264,15 @@ class FakeSlurm:
         store = self._store()
         with store.transaction():
             self._node(store, node)
-            store.update_node(node, base=base, flags=" ".join(flags), reason=reason,
-                              changed=time.time(),
-                              reason_user=reason and "root", reason_time=reason and time.time())
+            store.update_node(
+                node,
+                base=base,
+                flags=" ".join(flags),
+                reason=reason,
+                changed=time.time(),
+                reason_user=reason and "root",
+                reason_time=reason and time.time(),
+            )
         store.close()
         wakeup.ensure_controller(str(self.folder))
 
@@ -242,11 +290,24 @@ class FakeSlurm:
         finally:
             store.close()
 
-    def reserve(self, name: str, nodes: Sequence[str], *, flags: Sequence[str] = (),
-                start: str = "now", minutes: int = 60, users: str = "root") -> None:
+    def reserve(
+        self,
+        name: str,
+        nodes: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        start: str = "now",
+        minutes: int = 60,
+        users: str = "root",
+    ) -> None:
         """Make a reservation of nodes, for a list of users."""
-        words = [f"reservationname={name}", f"nodes={','.join(nodes)}", f"starttime={start}",
-                 f"duration={minutes}", f"users={users}"]
+        words = [
+            f"reservationname={name}",
+            f"nodes={','.join(nodes)}",
+            f"starttime={start}",
+            f"duration={minutes}",
+            f"users={users}",
+        ]
         if flags:
             words.append(f"flags={','.join(flags)}")
         self.ok("scontrol", "create", "reservation", *words)
@@ -318,7 +379,10 @@ class FakeSlurm:
 
     def clear_fault(self, *names: str) -> None:
         """Switch faults off, all of them if none is named."""
-        left = {name: fault for name, fault in faults.read(str(self.folder)).items()
-                if names and name not in names}
+        left = {
+            name: fault
+            for name, fault in faults.read(str(self.folder)).items()
+            if names and name not in names
+        }
         faults.write(str(self.folder), left)
         wakeup.ensure_controller(str(self.folder))

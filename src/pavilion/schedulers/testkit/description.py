@@ -66,15 +66,47 @@ SETTINGS: dict[str, float] = {
 }
 _PRIVATE = ("cloud", "nodes")
 _KEYS: dict[str, dict[str, Any]] = {
-    "cluster": {"name": "fake", "release": releases.DEFAULT, "nodes": [], "partitions": [],
-                "reservations": [], "settings": {}, "private_data": [], "switches": [],
-                "accounting": False},
-    "nodes": {"names": "", "cpus": 4, "memory": 2000, "features": [], "gres": "", "state": "IDLE",
-              "reason": "", "power": "", "cloud": False, "resume_time": 2.0},
-    "partitions": {"name": "", "nodes": "", "default": False, "hidden": False, "max_time": 0,
-                   "default_time": 0, "max_nodes": 0, "state": "UP"},
-    "reservations": {"name": "", "nodes": "", "users": [], "accounts": [], "flags": [],
-                     "minutes": 60},
+    "cluster": {
+        "name": "fake",
+        "release": releases.DEFAULT,
+        "nodes": [],
+        "partitions": [],
+        "reservations": [],
+        "settings": {},
+        "private_data": [],
+        "switches": [],
+        "accounting": False,
+    },
+    "nodes": {
+        "names": "",
+        "cpus": 4,
+        "memory": 2000,
+        "features": [],
+        "gres": "",
+        "state": "IDLE",
+        "reason": "",
+        "power": "",
+        "cloud": False,
+        "resume_time": 2.0,
+    },
+    "partitions": {
+        "name": "",
+        "nodes": "",
+        "default": False,
+        "hidden": False,
+        "max_time": 0,
+        "default_time": 0,
+        "max_nodes": 0,
+        "state": "UP",
+    },
+    "reservations": {
+        "name": "",
+        "nodes": "",
+        "users": [],
+        "accounts": [],
+        "flags": [],
+        "minutes": 60,
+    },
     "switches": {"name": "", "nodes": "", "switches": "", "speed": 1},
 }
 
@@ -105,17 +137,25 @@ def of_size(nodes: int, cpus: int = 4, **settings: float) -> Description:
     def names(first: int, last: int) -> str:
         return f"node[{first:0{width}d}-{last:0{width}d}]"
 
-    return parse({
-        "name": "t",
-        "nodes": [{"names": f"node{number:0{width}d}", "cpus": cpus,
-                   "features": ["a", "odd"] if number % 2 else ["a"]}
-                  for number in range(1, nodes + 1)],
-        "partitions": [
-            {"name": "main", "nodes": names(1, nodes - 2), "default": True, "max_time": 60},
-            {"name": "alt", "nodes": names(nodes - 3, nodes)},
-            {"name": "secret", "nodes": names(nodes - 1, nodes), "hidden": True}],
-        "settings": settings,
-    })
+    return parse(
+        {
+            "name": "t",
+            "nodes": [
+                {
+                    "names": f"node{number:0{width}d}",
+                    "cpus": cpus,
+                    "features": ["a", "odd"] if number % 2 else ["a"],
+                }
+                for number in range(1, nodes + 1)
+            ],
+            "partitions": [
+                {"name": "main", "nodes": names(1, nodes - 2), "default": True, "max_time": 60},
+                {"name": "alt", "nodes": names(nodes - 3, nodes)},
+                {"name": "secret", "nodes": names(nodes - 1, nodes), "hidden": True},
+            ],
+            "settings": settings,
+        }
+    )
 
 
 def load(path: Path) -> Description:
@@ -126,8 +166,10 @@ def load(path: Path) -> Description:
     try:
         import yaml
     except ImportError as error:
-        raise DescriptionError(f"{path}: PyYAML, which reads such files, is not installed. "
-                               "Install it with 'pip install PyYAML'.") from error
+        raise DescriptionError(
+            f"{path}: PyYAML, which reads such files, is not installed. "
+            "Install it with 'pip install PyYAML'."
+        ) from error
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -148,26 +190,45 @@ def parse(data: object) -> Description:
     if not nodes:
         raise DescriptionError("nodes: there must be at least one")
     known = {node["name"] for node in nodes}
-    partitions = [_partition(each, number, known)
-                  for number, each in enumerate(cluster["partitions"], start=1)]
+    partitions = [
+        _partition(each, number, known)
+        for number, each in enumerate(cluster["partitions"], start=1)
+    ]
     if not partitions:
-        partitions = [{**_KEYS["partitions"], "name": "main", "default": True,
-                       "nodes": [node["name"] for node in nodes]}]
+        partitions = [
+            {
+                **_KEYS["partitions"],
+                "name": "main",
+                "default": True,
+                "nodes": [node["name"] for node in nodes],
+            }
+        ]
     settings = _checked_keys(cluster["settings"], SETTINGS, "settings")
     for key, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
             raise DescriptionError(f"settings: {key} is a number from 0 on, not {value!r}")
-    reservations = [_reservation(each, number, known)
-                    for number, each in enumerate(cluster["reservations"], start=1)]
-    return Description({
-        "name": cluster["name"], "release": _release(cluster["release"]),
-        "partitions": partitions, "accounting": cluster["accounting"],
-        "private_data": _private(cluster["private_data"]),
-        "switches": _switches(cluster["switches"], known),
-        "saves_power": any(node["power"] for node in nodes), "owner": getpass.getuser(),
-        "settings": {**SETTINGS, **settings}, "started": time.time(),
-        "host": socket.gethostname().split(".")[0] or "localhost", "uid": os.getuid()},
-        nodes, reservations)
+    reservations = [
+        _reservation(each, number, known)
+        for number, each in enumerate(cluster["reservations"], start=1)
+    ]
+    return Description(
+        {
+            "name": cluster["name"],
+            "release": _release(cluster["release"]),
+            "partitions": partitions,
+            "accounting": cluster["accounting"],
+            "private_data": _private(cluster["private_data"]),
+            "switches": _switches(cluster["switches"], known),
+            "saves_power": any(node["power"] for node in nodes),
+            "owner": getpass.getuser(),
+            "settings": {**SETTINGS, **settings},
+            "started": time.time(),
+            "host": socket.gethostname().split(".")[0] or "localhost",
+            "uid": os.getuid(),
+        },
+        nodes,
+        reservations,
+    )
 
 
 def _release(text: str) -> str:
@@ -185,8 +246,9 @@ def _checked_keys(data: object, known: Mapping[str, object], where: str) -> Row:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f" (did you mean '{near[0]}'?)" if near else ""
-            raise DescriptionError(f"{where}: there is no key '{key}'{hint}; there are: "
-                                   f"{', '.join(sorted(known))}")
+            raise DescriptionError(
+                f"{where}: there is no key '{key}'{hint}; there are: {', '.join(sorted(known))}"
+            )
     return dict(data)
 
 
@@ -199,7 +261,8 @@ def _section(data: object, kind: str, where: str) -> Row:
         if isinstance(default, list) and isinstance(value, str):
             given[key] = value.split(",")
         elif type(value) is not type(default) and not (
-                type(value) is int and isinstance(default, float)):
+            type(value) is int and isinstance(default, float)
+        ):
             raise DescriptionError(f"{where}: {key} is like {default!r}, not {value!r}")
     return {**defaults, **given}
 
@@ -232,14 +295,21 @@ def _nodes(groups: Sequence[object]) -> list[Row]:
             if name in rows:
                 raise DescriptionError(f"{where}: {name} is there twice")
             rows[name] = {
-                "name": name, "cpus": given["cpus"], "memory": given["memory"],
+                "name": name,
+                "cpus": given["cpus"],
+                "memory": given["memory"],
                 "features": ",".join(given["features"]),
-                "gpus": ",".join(gpus) if gpus else None, "base": base, "flags": " ".join(flags),
+                "gpus": ",".join(gpus) if gpus else None,
+                "base": base,
+                "flags": " ".join(flags),
                 "reason": given["reason"] or None,
                 "reason_user": "root" if given["reason"] else None,
                 "reason_time": time.time() if given["reason"] else None,
-                "power": given["power"], "cloud": int(given["cloud"]),
-                "resume_time": float(given["resume_time"]), "changed": time.time()}
+                "power": given["power"],
+                "cloud": int(given["cloud"]),
+                "resume_time": float(given["resume_time"]),
+                "changed": time.time(),
+            }
     return list(rows.values())
 
 
@@ -256,17 +326,23 @@ def _reservation(data: object, number: int, known: set[str]) -> Row:
     where = f"reservations, entry {number}"
     row = _section(data, "reservations", where)
     now = time.time()
-    return {"name": row["name"] or f"reservation{number}",
-            "nodes": _expand(row["nodes"], where, known), "users": row["users"] or ["root"],
-            "accounts": row["accounts"], "flags": [str(flag).upper() for flag in row["flags"]],
-            "start": now, "end": now + 60 * row["minutes"]}
+    return {
+        "name": row["name"] or f"reservation{number}",
+        "nodes": _expand(row["nodes"], where, known),
+        "users": row["users"] or ["root"],
+        "accounts": row["accounts"],
+        "flags": [str(flag).upper() for flag in row["flags"]],
+        "start": now,
+        "end": now + 60 * row["minutes"],
+    }
 
 
 def _private(words: Sequence[object]) -> list[str]:
     for word in words:
         if word not in _PRIVATE:
-            raise DescriptionError(f"private_data: {', '.join(_PRIVATE)} are known to the fake, "
-                                   f"not {word!r}")
+            raise DescriptionError(
+                f"private_data: {', '.join(_PRIVATE)} are known to the fake, not {word!r}"
+            )
     return [str(word) for word in words]
 
 
@@ -279,9 +355,16 @@ def _switches(entries: Sequence[object], known: set[str]) -> list[Row]:
         if not given["name"] or bool(given["nodes"]) == bool(given["switches"]):
             raise DescriptionError(f"{where}: it has a name, and either nodes or switches")
         below = _expand(given["switches"], where, set(rows)) if given["switches"] else []
-        nodes = _expand(given["nodes"], where, known) if given["nodes"] else list(dict.fromkeys(
-            name for switch in below for name in rows[switch]["nodes"]))
+        nodes = (
+            _expand(given["nodes"], where, known)
+            if given["nodes"]
+            else list(dict.fromkeys(name for switch in below for name in rows[switch]["nodes"]))
+        )
         rows[given["name"]] = {
-            "name": given["name"], "speed": given["speed"], "nodes": nodes, "switches": below,
-            "level": max((rows[switch]["level"] + 1 for switch in below), default=0)}
+            "name": given["name"],
+            "speed": given["speed"],
+            "nodes": nodes,
+            "switches": below,
+            "level": max((rows[switch]["level"] + 1 for switch in below), default=0),
+        }
     return list(rows.values())

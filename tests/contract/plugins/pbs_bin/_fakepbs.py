@@ -19,8 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4] / "examples" / "minib
 import _minibatch as mb
 
 SERVER = "fakepbs"
-STATES = {"QUEUED": "Q", "RUNNING": "R", "CANCELLED": "F", "DONE": "F", "FAILED": "F",
-          "TIMEOUT": "F"}
+STATES = {
+    "QUEUED": "Q",
+    "RUNNING": "R",
+    "CANCELLED": "F",
+    "DONE": "F",
+    "FAILED": "F",
+    "TIMEOUT": "F",
+}
 # What the real one gives for a job that was deleted: 256 and the signal's number.
 DELETED = 271
 RUN = """\
@@ -40,7 +46,7 @@ def directives(script: Path) -> list[tuple[str, str]]:
     found = []
     for line in script.read_text().splitlines()[1:]:
         if line.startswith("#PBS "):
-            option, _, value = line[len("#PBS "):].strip().partition(" ")
+            option, _, value = line[len("#PBS ") :].strip().partition(" ")
             found.append((option, value.strip()))
         elif line.strip() and not line.startswith("#"):
             break
@@ -68,8 +74,9 @@ def options_of(script: Path) -> dict[str, str]:
                 raise PbsError(f"qsub: illegal -N value {value!r}", 2)
             found["--name"] = value
         elif option == "-q":
-            if value not in {queue for node in mb.load_nodes().values()
-                             for queue in node["partitions"]}:
+            if value not in {
+                queue for node in mb.load_nodes().values() for queue in node["partitions"]
+            }:
                 raise PbsError("qsub: Unknown queue", 170)
             found["--partition"] = value
         elif option == "-A":
@@ -101,9 +108,19 @@ def qsub(argv: list[str]) -> None:
         # PBS keeps a copy, too.
         wrapper = folder / f"{len(list(folder.iterdir()))}.sh"
         lines = [f"#MB {key} {shlex.quote(value)}" for key, value in options.items() if value]
-        wrapper.write_text("\n".join(["#!/bin/bash", *lines, RUN.format(
-            server=SERVER, name=shlex.quote(options["--name"]),
-            script=shlex.quote(str(args.script.absolute())))]))
+        wrapper.write_text(
+            "\n".join(
+                [
+                    "#!/bin/bash",
+                    *lines,
+                    RUN.format(
+                        server=SERVER,
+                        name=shlex.quote(options["--name"]),
+                        script=shlex.quote(str(args.script.absolute())),
+                    ),
+                ]
+            )
+        )
         wrapper.chmod(0o700)
         job = mb.new_job(spool, wrapper, args.o.absolute(), "")
         mb.update(spool)
@@ -127,9 +144,14 @@ def qstat(argv: list[str]) -> None:
         state = STATES[job["state"]]
         if (state == "F" and not args.x) or (args.ids and job_id not in args.ids):
             continue
-        shown[job_id] = {"Job_Name": job["name"], "job_state": state, "Account_Name":
-                         job["account"], "queue": job["partition"], "comment": job["reason"],
-                         "exec_host": "+".join(f"{name}/0" for name in job["nodes"])}
+        shown[job_id] = {
+            "Job_Name": job["name"],
+            "job_state": state,
+            "Account_Name": job["account"],
+            "queue": job["partition"],
+            "comment": job["reason"],
+            "exec_host": "+".join(f"{name}/0" for name in job["nodes"]),
+        }
         if state == "F":
             deleted = job["state"] == "CANCELLED"
             shown[job_id]["Exit_status"] = DELETED if deleted else job["exit_code"]
@@ -158,12 +180,22 @@ def pbsnodes(argv: list[str]) -> None:
         nodes = mb.load_nodes()
     shown = {}
     for name, node in nodes.items():
-        state = "offline,down" if node.get("state", "UP") != "UP" else (
-            "job-exclusive" if name in busy else "free")
-        shown[name] = {"Mom": name, "ntype": "PBS", "state": state, "queue":
-                       ",".join(node["partitions"]), "resources_available": {
-                           "ncpus": node["cpus"], "mem": f"{node['mem_mb'] * 1024}kb",
-                           "host": name}}
+        state = (
+            "offline,down"
+            if node.get("state", "UP") != "UP"
+            else ("job-exclusive" if name in busy else "free")
+        )
+        shown[name] = {
+            "Mom": name,
+            "ntype": "PBS",
+            "state": state,
+            "queue": ",".join(node["partitions"]),
+            "resources_available": {
+                "ncpus": node["cpus"],
+                "mem": f"{node['mem_mb'] * 1024}kb",
+                "host": name,
+            },
+        }
     print(json.dumps({"pbs_server": SERVER, "nodes": shown}, indent=4))
 
 

@@ -107,8 +107,11 @@ def parse_rows(text: str, fields: Sequence[str]) -> list[dict[str, str]]:
     names = {field: name for name, field in ACCOUNTING_FIELDS.items()}
     keys = [names[field] for field in fields]
     rows = [record.split(FIELD_END) for record in records[1:]]
-    return [{key: "" if value in _NOTHING else value for key, value in zip(keys, row)}
-            for row in rows if len(row) == len(keys)]
+    return [
+        {key: "" if value in _NOTHING else value for key, value in zip(keys, row)}
+        for row in rows
+        if len(row) == len(keys)
+    ]
 
 
 def find_job(rows: Iterable[Mapping[str, str]], record: SlurmRecord) -> JobRecord | None:
@@ -129,8 +132,9 @@ def find_job(rows: Iterable[Mapping[str, str]], record: SlurmRecord) -> JobRecor
         return None
     # Of an unclear submission that was repeated, the oldest job is ours (see submit).
     first = min(parts, key=_base_id)
-    return _join([_newest(found) for job_id, found in parts.items()
-                  if _base_id(job_id) == _base_id(first)])
+    return _join(
+        [_newest(found) for job_id, found in parts.items() if _base_id(job_id) == _base_id(first)]
+    )
 
 
 def _base_id(job_id: str) -> int:
@@ -142,8 +146,9 @@ def _has_token(row: Mapping[str, str], token: str) -> bool:
     if not token:
         return False
     line = f" {row.get('submit_line', '')} "
-    return (row.get("comment") == token or row["name"].endswith(token)
-            or f" --comment={token} " in line)
+    return (
+        row.get("comment") == token or row["name"].endswith(token) or f" --comment={token} " in line
+    )
 
 
 def _is_named(row: Mapping[str, str], record: SlurmRecord) -> bool:
@@ -162,15 +167,20 @@ def _is_named(row: Mapping[str, str], record: SlurmRecord) -> bool:
         return False
     before, after = SUBMIT_WITHIN
     # The database may keep names in lower case.
-    return (row["name"].lower() == record.job_name.lower()
-            and record.when - before <= submitted <= record.when + after)
+    return (
+        row["name"].lower() == record.job_name.lower()
+        and record.when - before <= submitted <= record.when + after
+    )
 
 
 def _newest(runs: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """The last run of a job, of the rows with one id in sacct's order."""
     number, row = max(enumerate(runs), key=lambda run: (run[1]["submit"], run[0]))
-    requeued = sum(parse_job_state(run["state"]).name == "REQUEUED"
-                   for place, run in enumerate(runs) if place != number)
+    requeued = sum(
+        parse_job_state(run["state"]).name == "REQUEUED"
+        for place, run in enumerate(runs)
+        if place != number
+    )
     return {**row, "restarts": str(requeued)}
 
 
@@ -200,8 +210,9 @@ def ran_too_long(data: Mapping[str, str]) -> bool:
 # --- Records of other jobs ---
 
 
-def records_beside(record: SlurmRecord, sys_name: str, seconds: float = SEARCH_SECONDS
-                   ) -> Iterator[SlurmRecord]:
+def records_beside(
+    record: SlurmRecord, sys_name: str, seconds: float = SEARCH_SECONDS
+) -> Iterator[SlurmRecord]:
     """The records of the jobs whose directories lie beside that of a job, which the same user
     submitted on the same system within a day of it.
 
@@ -219,8 +230,11 @@ def records_beside(record: SlurmRecord, sys_name: str, seconds: float = SEARCH_S
             if time.monotonic() > give_up:
                 return
             found = _load(path, sys_name)
-            if (found is not None and found.user == record.user
-                    and abs(found.when - record.when) < DAY):
+            if (
+                found is not None
+                and found.user == record.user
+                and abs(found.when - record.when) < DAY
+            ):
                 yield found
     except OSError:
         return
@@ -249,9 +263,12 @@ class Accounting:
     :param now: Gives seconds since the epoch.
     """
 
-    def __init__(self, run: Callable[[list[str], float], CommandResult],
-                 clock: Callable[[], float] = time.monotonic,
-                 now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[str], float], CommandResult],
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._run = run
         self._clock = clock
         self._now = now
@@ -270,8 +287,9 @@ class Accounting:
         """Whether nothing is looked up any more in this process."""
         return self._again == math.inf
 
-    def look_up(self, record: SlurmRecord, cluster: str,
-                others: Callable[[], Iterable[SlurmRecord]] = tuple) -> Accounted:
+    def look_up(
+        self, record: SlurmRecord, cluster: str, others: Callable[[], Iterable[SlurmRecord]] = tuple
+    ) -> Accounted:
         """What is known of a job that squeue does not list.
 
         :param cluster: Another cluster than the one of this host; '' for that.
@@ -281,14 +299,16 @@ class Accounting:
         key = _key(record, cluster)
         with self._lock:
             if self._is_due(key) and _can_be_known(record) and self._clock() >= self._again:
-                further = {_key(other, cluster): other for other in others()
-                           if _can_be_known(other)}
+                further = {
+                    _key(other, cluster): other for other in others() if _can_be_known(other)
+                }
                 further.pop(key, None)
                 # Those that were submitted together come together.
-                near = sorted((other for its_key, other in further.items()
-                               if self._is_due(its_key)),
-                              key=lambda other: abs(other.when - record.when))
-                self._query([record, *near[:MOST - 1]], cluster)
+                near = sorted(
+                    (other for its_key, other in further.items() if self._is_due(its_key)),
+                    key=lambda other: abs(other.when - record.when),
+                )
+                self._query([record, *near[: MOST - 1]], cluster)
             if self._is_due(key):
                 return Accounted(None, self._problem)
             return self._known[key][0]
@@ -303,8 +323,11 @@ class Accounting:
         if result.returncode is None or _DISABLED.search(result.stderr):
             # Not there, or none behind it; or it hangs, and nobody is to wait for that again.
             self._again = math.inf
-            self._problem = ("" if not result.timed_out else
-                             f"Slurm's accounting gave no answer within {TIMEOUT:.0f} s.")
+            self._problem = (
+                ""
+                if not result.timed_out
+                else f"Slurm's accounting gave no answer within {TIMEOUT:.0f} s."
+            )
             return
         problem = "" if result.ok else summary(result.stderr) or f"rc {result.returncode}"
         rows: list[dict[str, str]] = []
@@ -333,8 +356,9 @@ class Accounting:
         # A job whose id is not known can only be looked for among all of its user's: of some time.
         if all(whens) or not all(ids):
             since = math.ceil(self._now() - min(filter(None, whens)) + MARGIN)
-        argv_of = queries.accounting(ids if all(ids) else [],
-                                     queries.named_user(records[0].user), cluster, since)
+        argv_of = queries.accounting(
+            ids if all(ids) else [], queries.named_user(records[0].user), cluster, since
+        )
         result = self._run(argv_of(self._fields), TIMEOUT)
         if not result.ok and _NO_FIELD.search(result.stderr):
             # A release before 21.08.
@@ -346,8 +370,13 @@ class Accounting:
     def _note(self, key: tuple[str, str, str], job: JobRecord | None) -> None:
         now = self._clock()
         if job is None:
-            self._known[key] = Accounted(None, "Slurm's accounting does not have it, or not in a "
-                                         "way that shows whose it is."), now + PAUSE
+            self._known[key] = (
+                Accounted(
+                    None,
+                    "Slurm's accounting does not have it, or not in a way that shows whose it is.",
+                ),
+                now + PAUSE,
+            )
         elif parse_job_state(job.data["state"]).is_over:
             self._known[key] = Accounted(job), math.inf
         else:
@@ -368,8 +397,19 @@ def _can_be_known(record: SlurmRecord) -> bool:
 
 
 # Signals that often end a command. Those whose numbers are common exit codes are not among them.
-_SIGNALS = frozenset([signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGKILL,
-                      signal.SIGSEGV, signal.SIGTERM, signal.SIGXCPU, signal.SIGXFSZ])
+_SIGNALS = frozenset(
+    [
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGKILL,
+        signal.SIGSEGV,
+        signal.SIGTERM,
+        signal.SIGXCPU,
+        signal.SIGXFSZ,
+    ]
+)
 
 
 def _or_signal(data: Mapping[str, str]) -> str:
@@ -378,8 +418,10 @@ def _or_signal(data: Mapping[str, str]) -> str:
     ended = parse_exit_code(data.get("exit_code", ""))
     if ended is None or ended.signal or ended.code not in _SIGNALS:
         return ""
-    return (f" Up to Slurm 25.05, sacct writes {ended.code + 128} (a command of it got "
-            f"{signal.Signals(ended.code).name}) in the same way.")
+    return (
+        f" Up to Slurm 25.05, sacct writes {ended.code + 128} (a command of it got "
+        f"{signal.Signals(ended.code).name}) in the same way."
+    )
 
 
 def absent_status(name: str, note: str, accounted: Accounted) -> TestStatusInfo:
@@ -394,15 +436,23 @@ def absent_status(name: str, note: str, accounted: Accounted) -> TestStatusInfo:
         return TestStatusInfo(STATES.SCHED_ERROR, f"{gone} {accounted.note}".rstrip())
     state = parse_job_state(job.data["state"])
     if state.is_over:
-        return TestStatusInfo(state.pavilion_state, f"{job_note(job.job_id, job.data)}"
-                              f"{_or_signal(job.data)} (By Slurm's accounting; its controller "
-                              "does not list the job any more.)")
+        return TestStatusInfo(
+            state.pavilion_state,
+            f"{job_note(job.job_id, job.data)}"
+            f"{_or_signal(job.data)} (By Slurm's accounting; its controller "
+            "does not list the job any more.)",
+        )
     # Not job_note(): of what a job waits for, the accounting does not know.
     nodes = job.data.get("nodes")
     still = f"{state.name} on {nodes}" if nodes else state.name
     if accounted.is_lost:
-        return TestStatusInfo(STATES.SCHED_ERROR, f"{gone} In Slurm's accounting it is {still} "
-                              "and never ended, as jobs that Slurm lost ('sacctmgr show "
-                              "runawayjobs' lists such).")
-    return TestStatusInfo(STATES.SCHED_WARNING, f"{gone} But in Slurm's accounting, which may be "
-                          f"late, it is still {still}.")
+        return TestStatusInfo(
+            STATES.SCHED_ERROR,
+            f"{gone} In Slurm's accounting it is {still} "
+            "and never ended, as jobs that Slurm lost ('sacctmgr show "
+            "runawayjobs' lists such).",
+        )
+    return TestStatusInfo(
+        STATES.SCHED_WARNING,
+        f"{gone} But in Slurm's accounting, which may be late, it is still {still}.",
+    )

@@ -34,9 +34,15 @@ class CancelOutcome(NamedTuple):
     message: str | None
 
 
-def cancel_jobs(client: SlurmClient, table: JobTable, jobs: Mapping[str, str], wait: float,
-                cluster: str = "", sleep: Callable[[float], object] = time.sleep,
-                clock: Callable[[], float] = time.monotonic) -> dict[str, CancelOutcome]:
+def cancel_jobs(
+    client: SlurmClient,
+    table: JobTable,
+    jobs: Mapping[str, str],
+    wait: float,
+    cluster: str = "",
+    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, CancelOutcome]:
     """Cancel jobs, and wait until the job table shows it.
 
     scancel says nothing about jobs that are unknown or over, so the table is asked before and
@@ -51,8 +57,11 @@ def cancel_jobs(client: SlurmClient, table: JobTable, jobs: Mapping[str, str], w
     results = client.cancel(list(dict.fromkeys(jobs.values())), cluster)
     by_id = _failures(results, set(jobs.values()))
     failures = {key: by_id[job_id] for key, job_id in jobs.items() if job_id in by_id}
-    outcomes = {key: outcome for key, outcome in failures.items()
-                if outcome.what is not Cancelled.UNREACHABLE}
+    outcomes = {
+        key: outcome
+        for key, outcome in failures.items()
+        if outcome.what is not Cancelled.UNREACHABLE
+    }
     # An unclear answer says nothing: those are looked at as well, once.
     left = [key for key in jobs if key not in outcomes]
     deadline = clock() + wait
@@ -75,8 +84,7 @@ def cancel_jobs(client: SlurmClient, table: JobTable, jobs: Mapping[str, str], w
     return {key: outcomes[key] for key in jobs}
 
 
-def _failures(results: Sequence[CommandResult], ids: Collection[str]
-              ) -> dict[str, CancelOutcome]:
+def _failures(results: Sequence[CommandResult], ids: Collection[str]) -> dict[str, CancelOutcome]:
     """The jobs that scancel could not cancel, by id."""
     found: dict[str, CancelOutcome] = {}
     for result in results:
@@ -98,8 +106,10 @@ def _failure(kind: Failure | None, job_id: str, result: CommandResult) -> Cancel
     if kind is Failure.DENIED:
         return CancelOutcome(Cancelled.DENIED, f"You may not cancel job {job_id}: {said}.")
     if kind is Failure.TRANSIENT:
-        return CancelOutcome(Cancelled.UNREACHABLE, f"Slurm did not answer, so job {job_id} may "
-                             f"go on: {said}. Try again later.")
+        return CancelOutcome(
+            Cancelled.UNREACHABLE,
+            f"Slurm did not answer, so job {job_id} may go on: {said}. Try again later.",
+        )
     return CancelOutcome(Cancelled.STILL_THERE, f"Job {job_id} could not be cancelled: {said}.")
 
 
@@ -124,11 +134,15 @@ def _seen(before: Lookup, after: Lookup, job_id: str) -> CancelOutcome | None:
 def _not_seen_to_go(after: Lookup, job_id: str, wait: float) -> CancelOutcome:
     if after.presence is Presence.FOUND and after.answered:
         return CancelOutcome(
-            Cancelled.STILL_THERE, f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
-            f"seconds later still shows it. {_shown(after)}".rstrip())
+            Cancelled.STILL_THERE,
+            f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
+            f"seconds later still shows it. {_shown(after)}".rstrip(),
+        )
     return CancelOutcome(
-        Cancelled.UNREACHABLE, f"Slurm accepted the cancel of job {job_id}, but whether it went "
-        f"cannot be seen: {after.note}".rstrip())
+        Cancelled.UNREACHABLE,
+        f"Slurm accepted the cancel of job {job_id}, but whether it went "
+        f"cannot be seen: {after.note}".rstrip(),
+    )
 
 
 def _shown(lookup: Lookup) -> str:

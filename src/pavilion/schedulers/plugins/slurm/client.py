@@ -39,8 +39,11 @@ LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
 # Of commands that no controller listens to, or that do not get as far: sbatch would not, either.
-_NOTHING_GOES = re.compile("Unable to contact slurm controller|Munge encode failed|"
-                           "Failed to connect to authentication agent", re.IGNORECASE)
+_NOTHING_GOES = re.compile(
+    "Unable to contact slurm controller|Munge encode failed|"
+    "Failed to connect to authentication agent",
+    re.IGNORECASE,
+)
 # Seconds before nodes are asked for again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -50,11 +53,19 @@ class SlurmClient:
 
     def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
         self._sleep = sleep
-        self.querying = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
-                                      set=queries.QUERY_SET, timeout=QUERY_TIMEOUT)
+        self.querying = CommandRunner(
+            drop=queries.DROP_PREFIXES,
+            keep=queries.KEEP_NAMES,
+            set=queries.QUERY_SET,
+            timeout=QUERY_TIMEOUT,
+        )
         # Jobs inherit the environment of sbatch, so nothing is set for it.
-        self.submitting = CommandRunner(drop=queries.DROP_PREFIXES, keep=queries.KEEP_NAMES,
-                                        set=queries.SUBMIT_SET, timeout=SUBMIT_TIMEOUT)
+        self.submitting = CommandRunner(
+            drop=queries.DROP_PREFIXES,
+            keep=queries.KEEP_NAMES,
+            set=queries.SUBMIT_SET,
+            timeout=SUBMIT_TIMEOUT,
+        )
         self._config_text = ""
         self._ask_config_at = -math.inf
         self._scripts: dict[tuple[str | None, str], dict[str, str]] = {}
@@ -99,10 +110,12 @@ class SlurmClient:
         if kind is Failure.DENIED:
             raise NodesUnknownError(
                 f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
-                "show (PrivateData in slurm.conf)")
+                "show (PrivateData in slurm.conf)"
+            )
         problem = failed("Slurm could not be asked", result).msg
-        raise NodesUnknownError(problem if command in problem else
-                                f"{problem.rstrip('.')} ('{command}').")
+        raise NodesUnknownError(
+            problem if command in problem else f"{problem.rstrip('.')} ('{command}')."
+        )
 
     def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation], str]:
         """All nodes, all reservations, and the name of the default partition ('' for none).
@@ -127,8 +140,9 @@ class SlurmClient:
                 self._sleep(pause)
                 nodes, refused, default = self._nodes()
         except parsing.UnreadableAnswer as exc:
-            raise NodesUnknownError("Slurm's answer about its nodes cannot be used",
-                                    prior_error=exc) from exc
+            raise NodesUnknownError(
+                "Slurm's answer about its nodes cannot be used", prior_error=exc
+            ) from exc
         for row in refused:
             # A node that is not understood is a node that tests do not get; no more than that.
             raise_if_nothing_left(row, nodes)
@@ -144,8 +158,9 @@ class SlurmClient:
         try:
             reservations, refused = parsing.parse_reservations(text)
         except parsing.UnreadableAnswer as exc:
-            raise NodesUnknownError("Slurm's answer about its reservations cannot be used",
-                                    prior_error=exc) from exc
+            raise NodesUnknownError(
+                "Slurm's answer about its reservations cannot be used", prior_error=exc
+            ) from exc
         for row in refused:
             raise_if_nothing_left(row, reservations)
         return reservations
@@ -165,8 +180,10 @@ class SlurmClient:
             if "format specification" not in str(exc):
                 raise
             # A sinfo that lacks a field, of a release before 21.08.
-            return (*parsing.parse_scontrol_nodes(self.ask(queries.inventory_in_full())),
-                    parsing.default_of_partitions(self.ask(queries.partitions())))
+            return (
+                *parsing.parse_scontrol_nodes(self.ask(queries.inventory_in_full())),
+                parsing.default_of_partitions(self.ask(queries.partitions())),
+            )
         return (*parsing.parse_nodes(text), parsing.default_partition(text))
 
     def local_cluster(self) -> str:
@@ -214,8 +231,10 @@ class SlurmClient:
             raise QueryFailed(str(exc)) from exc
         if any(not row.job_id for row in refused):
             # It may be about any job, so nobody is known to be absent.
-            raise QueryFailed(f"squeue printed a row that cannot be read: {refused[0].text} "
-                              f"({refused[0].problem}).")
+            raise QueryFailed(
+                f"squeue printed a row that cannot be read: {refused[0].text} "
+                f"({refused[0].problem})."
+            )
         for row in refused:
             rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
         return parsing.by_identity(rows)
@@ -257,12 +276,19 @@ class SlurmClient:
             self._scripts.clear()
             self._scripts_again = 0.0
 
-    def job_table(self, user: str | None, cache_file: Path | None, max_age: float,
-                  cluster: str = "") -> JobTable:
+    def job_table(
+        self, user: str | None, cache_file: Path | None, max_age: float, cluster: str = ""
+    ) -> JobTable:
         """A table of a user's jobs on a cluster."""
         source = f"slurm {os.environ.get('SLURM_CONF', '')} {user} {cluster}".rstrip()
-        return JobTable(lambda: self.jobs(user, cluster), is_over=is_over, cache_file=cache_file,
-                        max_age=max_age, source=source, lock_wait=LOCK_WAIT)
+        return JobTable(
+            lambda: self.jobs(user, cluster),
+            is_over=is_over,
+            cache_file=cache_file,
+            max_age=max_age,
+            source=source,
+            lock_wait=LOCK_WAIT,
+        )
 
     def cancel(self, job_ids: list[str], cluster: str = "") -> list[CommandResult]:
         """Tell Slurm to cancel jobs; the results of the commands that took.
@@ -291,13 +317,17 @@ def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPlugin
     text = what + where
     if said:
         text += f": {said if said.endswith('...') else said.rstrip('.')}"
-    text += f" [{result.describe()}]" if not said or classify_result(result) in (
-        Failure.TRANSIENT, None) else ""
+    text += (
+        f" [{result.describe()}]"
+        if not said or classify_result(result) in (Failure.TRANSIENT, None)
+        else ""
+    )
     return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
 def raise_if_nothing_left(row: parsing.RefusedRow, nodes: Sequence[object]) -> None:
     """One row that cannot be read is passed over; when it is all there is, nothing is known."""
     if not nodes:
-        raise NodesUnknownError("Slurm's answer about its nodes cannot be read: "
-                                   f"{row.text} ({row.problem}).")
+        raise NodesUnknownError(
+            f"Slurm's answer about its nodes cannot be read: {row.text} ({row.problem})."
+        )

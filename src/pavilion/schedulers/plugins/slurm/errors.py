@@ -158,17 +158,22 @@ _CLIENT_REFUSED = re.compile(
     r"Unable to process configuration file|.*format specification)|"
     r"fatal: (?:.*mutually exclusive|\S+: line [0-9]+: Un(?:matched|expected)|"
     r"Script .* too (?:large|big)|Inconsistent values|You can not have))",
-    re.MULTILINE | re.IGNORECASE)
+    re.MULTILINE | re.IGNORECASE,
+)
 # What comes with an answer that lacks what was asked for, although the command returns 0: squeue
 # for a user without a name, sinfo and squeue for a field that they do not have.
 _EMPTY_ANSWER = re.compile(r"Invalid user: |format specification", re.IGNORECASE)
 # Of sbatch: the queue takes no more jobs now. sbatch retries for 120 seconds by itself, after it
 # said so, and what it says at last tells how that ended.
-_RETRIES = re.compile(r"temporarily unable to accept job|job queue full|"
-                      r"Job creation temporarily disabled", re.IGNORECASE)
+_RETRIES = re.compile(
+    r"temporarily unable to accept job|job queue full|"
+    r"Job creation temporarily disabled",
+    re.IGNORECASE,
+)
 _AT_LAST = re.compile(r"Batch job submission failed: (.*)")
-_STILL_FULL = re.compile(rf"Resource temporarily unavailable|MaxJobCount|{_RETRIES.pattern}",
-                         re.IGNORECASE)
+_STILL_FULL = re.compile(
+    rf"Resource temporarily unavailable|MaxJobCount|{_RETRIES.pattern}", re.IGNORECASE
+)
 _STILL_BUSY = re.compile(r"nodes are busy|ports are in use", re.IGNORECASE)
 # The limits of accounting are named on a line of their own ('AssocMaxSubmitJobLimit') before the
 # general 'Job violates accounting/QOS policy', which may as well be about the job's size.
@@ -178,7 +183,8 @@ _HAS_ID = re.compile(r"^(?:Submitted batch job )?[0-9]+(?:;\S+)?\s*$", re.MULTIL
 # An error line of a command that went on nevertheless and returned 0. Most are harmless: sites'
 # slurm.conf have blemishes that every call complains about.
 _IGNORED_ERROR = re.compile(
-    r"^(?:squeue|sinfo|scontrol|scancel): (?:error|fatal): (?!.*retrying)", re.MULTILINE)
+    r"^(?:squeue|sinfo|scontrol|scancel): (?:error|fatal): (?!.*retrying)", re.MULTILINE
+)
 # scancel's return code is Slurm's error number modulo 256: 2002 for 'Access/permission denied'.
 _SCANCEL_CODES = {210: Failure.DENIED, 140: Failure.TRANSIENT, 8: Failure.TRANSIENT}
 
@@ -221,9 +227,11 @@ def _is_full(stderr: str) -> bool:
     if not lasts:
         return retried or "MaxJobCount" in stderr
     last = lasts[-1]
-    return (_STILL_FULL.search(last) is not None
-            or (retried and _STILL_BUSY.search(last) is not None)
-            or (_POLICY in last and _SUBMIT_LIMIT.search(stderr) is not None))
+    return (
+        _STILL_FULL.search(last) is not None
+        or (retried and _STILL_BUSY.search(last) is not None)
+        or (_POLICY in last and _SUBMIT_LIMIT.search(stderr) is not None)
+    )
 
 
 def classify_result(result: CommandResult) -> Failure | None:
@@ -234,8 +242,12 @@ def classify_result(result: CommandResult) -> Failure | None:
 
 def _despite_success(stderr: str) -> Failure | None:
     """What is wrong with the answer of a command that returned 0; None when it is whole."""
-    errors = "\n".join(line for line in stderr.splitlines() if _IGNORED_ERROR.match(line)
-                       and (line.startswith("scancel:") or not _CONNECTION.search(line)))
+    errors = "\n".join(
+        line
+        for line in stderr.splitlines()
+        if _IGNORED_ERROR.match(line)
+        and (line.startswith("scancel:") or not _CONNECTION.search(line))
+    )
     if not errors:
         return None
     if _EMPTY_ANSWER.search(errors):
@@ -264,8 +276,7 @@ _CANCEL_LINE = re.compile(r"^scancel: error: .*?\bjob(?: id)? ([0-9]+\S*?): (.*)
 
 def cancel_errors(stderr: str) -> dict[str, Failure]:
     """The kind of failure of each job id that scancel complains about."""
-    return {match[1]: _of_text(match[2])
-            for match in _CANCEL_LINE.finditer(stderr)}
+    return {match[1]: _of_text(match[2]) for match in _CANCEL_LINE.finditer(stderr)}
 
 
 _NOISE = re.compile(r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: )?")
@@ -283,22 +294,32 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("invalid partition", "'sinfo -a' lists the partitions (schedule.partition)"),
     ("Invalid partition name", "'sinfo -a' lists the partitions (schedule.partition)"),
     ("Required partition not available", "the partition takes no jobs (schedule.partition)"),
-    ("Requested reservation is invalid",
-     "'scontrol show reservation' lists the reservations (schedule.reservation)"),
-    ("Access denied to requested reservation",
-     "the reservation is for other users or accounts (schedule.reservation)"),
-    ("Invalid feature specification",
-     "'sinfo -a -O Features' lists the features (schedule.slurm.features)"),
+    (
+        "Requested reservation is invalid",
+        "'scontrol show reservation' lists the reservations (schedule.reservation)",
+    ),
+    (
+        "Access denied to requested reservation",
+        "the reservation is for other users or accounts (schedule.reservation)",
+    ),
+    (
+        "Invalid feature specification",
+        "'sinfo -a -O Features' lists the features (schedule.slurm.features)",
+    ),
     ("Invalid node name specified", "see include_nodes and exclude_nodes"),
-    ("Requested node configuration is not available",
-     "no nodes of that partition, reservation and those features have as many CPUs or tasks, or "
-     "include_nodes are not among them"),
+    (
+        "Requested node configuration is not available",
+        "no nodes of that partition, reservation and those features have as many CPUs or tasks, or "
+        "include_nodes are not among them",
+    ),
     ("invalid number of nodes", "include_nodes holds more nodes than the job asks for"),
     ("Invalid account", "see schedule.account"),
     ("Invalid qos", "see schedule.qos"),
     ("Requested time limit is invalid", "see schedule.time_limit"),
-    ("Job violates accounting/QOS policy",
-     "a limit of your account or QOS; 'sacctmgr show assoc user=$USER' lists them"),
+    (
+        "Job violates accounting/QOS policy",
+        "a limit of your account or QOS; 'sacctmgr show assoc user=$USER' lists them",
+    ),
     ("Invalid directive found", "see schedule.slurm.sbatch_extra"),
     ("unrecognized option", "see schedule.slurm.sbatch_extra"),
     ("Unmatched", "see schedule.slurm.sbatch_extra"),

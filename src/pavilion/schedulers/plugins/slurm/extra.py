@@ -23,7 +23,7 @@ KEY = "schedule.slurm.sbatch_extra"
 # Options that cannot be used -> why, and what to do.
 REFUSED: dict[str, str] = {
     "array": "a test is one job, and of an array only one part would run it. Use permute_on for "
-             "several runs of a test",
+    "several runs of a test",
     "test-only": "no job would come of it. 'pav-sched plan' shows what would be submitted",
     "wait": "sbatch would not return before the job ends",
     "wrap": "the job's script is the kickoff script",
@@ -34,8 +34,9 @@ REFUSED: dict[str, str] = {
     "nodefile": "name the nodes in schedule.include_nodes",
 }
 # Those that say which, or how many, nodes a job gets.
-PLACING = frozenset(["partition", "reservation", "constraint", "nodelist", "exclude", "clusters",
-                     "nodes"])
+PLACING = frozenset(
+    ["partition", "reservation", "constraint", "nodelist", "exclude", "clusters", "nodes"]
+)
 # Those that say how many tasks there are, in a way that Slurm works out.
 COUNTED_BY_SLURM = frozenset(["ntasks-per-socket", "ntasks-per-core", "ntasks-per-gpu"])
 
@@ -51,11 +52,15 @@ def checked_options(items: Sequence[Any]) -> list[Option]:
         except StrayWordError as exc:
             word = str(exc)
             if word == ":" or "hetjob" in str(item).split() or "packjob" in str(item).split():
-                raise _refused(item, "a heterogeneous job cannot be asked for: a test is one job "
-                               "of one kind") from exc
-            raise _refused(item, f"{word!r} is not an option, nor the value of one. Each item has "
-                           "one or more whole options, such as '--mem 4G', without "
-                           "'#SBATCH'") from exc
+                raise _refused(
+                    item, "a heterogeneous job cannot be asked for: a test is one job of one kind"
+                ) from exc
+            raise _refused(
+                item,
+                f"{word!r} is not an option, nor the value of one. Each item has "
+                "one or more whole options, such as '--mem 4G', without "
+                "'#SBATCH'",
+            ) from exc
         except ValueError:
             # Its quotes; the header's own check says so.
             continue
@@ -94,8 +99,9 @@ def given_names(config: Mapping[str, Any]) -> frozenset[str]:
 
 def value_of(items: Sequence[Any], name: str) -> str | None:
     """The value of an option in a user's list: the last one, as sbatch takes it."""
-    return next((option.value for option in reversed(options_of(items)) if option.name == name),
-                None)
+    return next(
+        (option.value for option in reversed(options_of(items)) if option.name == name), None
+    )
 
 
 # --- Each option, and the keys that it stands for ---
@@ -106,7 +112,7 @@ def _text(key: str) -> Callable[[dict[str, Any], str], None]:
 
 
 _COUNT = re.compile(r"([0-9]{1,9})([kKmM]?)", re.ASCII)
-_FACTORS = {"": 1, "k": 1024, "m": 1024 ** 2}
+_FACTORS = {"": 1, "k": 1024, "m": 1024**2}
 
 
 def _count(text: str) -> int | None:
@@ -137,12 +143,16 @@ def _names(key: str, option: str) -> Callable[[dict[str, Any], str], None]:
         if "/" in value:
             raise _refused(f"--{option}={value}", f"a file cannot be used: {REFUSED['nodefile']}")
         config[key] = parse_node_range(value)
+
     return settle
 
 
 # minutes, minutes:seconds, hours:minutes:seconds, days-hours[:minutes[:seconds]]
-_TIME = re.compile(r"(?:([0-9]+)-([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?"
-                   r"|(?:([0-9]+):)?([0-9]+):([0-9]+)|([0-9]+))", re.ASCII)
+_TIME = re.compile(
+    r"(?:([0-9]+)-([0-9]+)(?::([0-9]+)(?::([0-9]+))?)?"
+    r"|(?:([0-9]+):)?([0-9]+):([0-9]+)|([0-9]+))",
+    re.ASCII,
+)
 
 
 def slurm_seconds(text: str) -> int | None:
@@ -152,9 +162,13 @@ def slurm_seconds(text: str) -> int | None:
     if match is None or len(text) > 40:
         return None
     days, day_hours, day_minutes, day_seconds, hours, minutes, seconds, alone = (
-        int(part or 0) for part in match.groups())
-    total = (((days * 24 + day_hours + hours) * 60 + day_minutes + minutes + alone) * 60
-             + day_seconds + seconds)
+        int(part or 0) for part in match.groups()
+    )
+    total = (
+        ((days * 24 + day_hours + hours) * 60 + day_minutes + minutes + alone) * 60
+        + day_seconds
+        + seconds
+    )
     return -(-total // 60) * 60 or None
 
 
@@ -171,25 +185,39 @@ _TERM = re.compile(r"\(?([\w.:@+-]+(?:\|[\w.:@+-]+)*)\)?", re.ASCII)
 
 def _features(config: dict[str, Any], value: str) -> None:
     terms = [_TERM.fullmatch(term.strip()) for term in value.replace(",", "&").split("&")]
-    simple = all(terms) and (len(terms) == 1 or all(
-        term is not None and ("|" not in term[1] or term[0].startswith("(")) for term in terms))
+    simple = all(terms) and (
+        len(terms) == 1
+        or all(
+            term is not None and ("|" not in term[1] or term[0].startswith("(")) for term in terms
+        )
+    )
     # What more such an expression may hold (counts, brackets) is left to Slurm: then any node
     # may do.
-    config["slurm"] = {**config["slurm"], "features": [
-        term[1] for term in terms if term is not None] if simple else []}
+    config["slurm"] = {
+        **config["slurm"],
+        "features": [term[1] for term in terms if term is not None] if simple else [],
+    }
 
 
 _SETTLE: dict[str, Callable[[dict[str, Any], str], None]] = {
-    "partition": _text("partition"), "qos": _text("qos"), "account": _text("account"),
-    "reservation": _text("reservation"), "core-spec": _text("core_spec"), "time": _time,
-    "nodes": _nodes, "ntasks": _tasks, "ntasks-per-node": _tasks_per_node,
-    "nodelist": _names("include_nodes", "nodelist"), "exclude": _names("exclude_nodes", "exclude"),
+    "partition": _text("partition"),
+    "qos": _text("qos"),
+    "account": _text("account"),
+    "reservation": _text("reservation"),
+    "core-spec": _text("core_spec"),
+    "time": _time,
+    "nodes": _nodes,
+    "ntasks": _tasks,
+    "ntasks-per-node": _tasks_per_node,
+    "nodelist": _names("include_nodes", "nodelist"),
+    "exclude": _names("exclude_nodes", "exclude"),
     "constraint": _features,
 }
 
 
-def _settle_counts(config: dict[str, Any], given: Mapping[str, str | None],
-                   tasks_before: int | None) -> None:
+def _settle_counts(
+    config: dict[str, Any], given: Mapping[str, str | None], tasks_before: int | None
+) -> None:
     """How many nodes there are, where the user named them.
 
     :param tasks_before: ``schedule.tasks``.
@@ -204,8 +232,10 @@ def _settle_counts(config: dict[str, Any], given: Mapping[str, str | None],
         config["nodes"] = config["min_nodes"] = len(names)
     elif isinstance(config["nodes"], int) and config["nodes"] < len(names):
         where = f"--nodes={given['nodes']}" if "nodes" in given else "schedule.nodes"
-        raise _refused(f"--nodelist={given['nodelist']}",
-                       f"it names {len(names)} nodes, and {where} asks for {config['nodes']}")
+        raise _refused(
+            f"--nodelist={given['nodelist']}",
+            f"it names {len(names)} nodes, and {where} asks for {config['nodes']}",
+        )
 
 
 def _check_tasks(config: Mapping[str, Any]) -> None:
@@ -223,7 +253,9 @@ def refuse_fewer_tasks(tasks: int | None, nodes: int) -> None:
         raise SchedConfigError(
             f"schedule.tasks is {tasks}, which is less than the number of nodes, {nodes}: Slurm "
             "gives each node of a job a task at least. Ask for fewer nodes (schedule.nodes, or "
-            "schedule.min_nodes), or for more tasks.", data={"key": "schedule.tasks"})
+            "schedule.min_nodes), or for more tasks.",
+            data={"key": "schedule.tasks"},
+        )
 
 
 def _refused(item: Any, problem: str) -> SchedConfigError:

@@ -77,8 +77,12 @@ def quoted(key: str, value: Any) -> str | None:
     text = str(value).strip()
     if not text.isprintable() or not _QUOTING.isdisjoint(text):
         bad = next(char for char in text if char in _QUOTING or not char.isprintable())
-        raise _refuse(key, value, f"it holds {_char(bad)}, which cannot be handed to Slurm. "
-                      "Quotes, backslashes, line ends and control characters are not allowed")
+        raise _refuse(
+            key,
+            value,
+            f"it holds {_char(bad)}, which cannot be handed to Slurm. "
+            "Quotes, backslashes, line ends and control characters are not allowed",
+        )
     if len(text.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
         raise _refuse(key, value, f"it is longer than {VALUE_LIMIT} bytes")
     return f'"{text}"'
@@ -98,7 +102,7 @@ def safe_job_name(name: str, token: str = "") -> str:
     if safe.startswith("-"):
         safe = f"_{safe[1:]}"
     suffix = f"-{token}" if token else ""
-    return (safe[:NAME_LIMIT - len(suffix)] or "pav") + suffix
+    return (safe[: NAME_LIMIT - len(suffix)] or "pav") + suffix
 
 
 def constraint(features: Iterable[str]) -> str | None:
@@ -113,8 +117,12 @@ def constraint(features: Iterable[str]) -> str | None:
         names = [name.strip() for name in str(feature).split("|")]
         for name in names:
             if not re.fullmatch(_FEATURE, name):
-                raise _refuse("slurm.features", feature, "each item must be a feature's name, or "
-                              "several with '|' between them, any of which will do")
+                raise _refuse(
+                    "slurm.features",
+                    feature,
+                    "each item must be a feature's name, or "
+                    "several with '|' between them, any of which will do",
+                )
         terms.append("|".join(dict.fromkeys(names)))
     terms = list(dict.fromkeys(terms))
     if len(terms) > 1:
@@ -138,8 +146,9 @@ def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
         key = "slurm.sbatch_extra"
         bad = next((char for char in text if not char.isprintable()), None)
         if bad is not None:
-            raise _refuse(key, option, f"it holds {_char(bad)}. Write each option as an item of "
-                          "its own")
+            raise _refuse(
+                key, option, f"it holds {_char(bad)}. Write each option as an item of its own"
+            )
         if not text.startswith("-"):
             hint = " (without '#SBATCH')" if text.startswith("#") else ""
             raise _refuse(key, option, f"an option must start with '-'{hint}")
@@ -157,8 +166,11 @@ def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
 def _without_nodelist(text: str, nodes: frozenset[str]) -> str:
     try:
         options = read_options(text)
-        others = [option for option in options if option.name != "nodelist"
-                  or not nodes.issuperset(hostlists.expand(option.value))]
+        others = [
+            option
+            for option in options
+            if option.name != "nodelist" or not nodes.issuperset(hostlists.expand(option.value))
+        ]
     except ValueError:
         # sbatch says what is wrong with it.
         return text
@@ -197,41 +209,83 @@ def _comma_list(key: str, value: Any) -> str | None:
 
 # The header, in this order.
 DIRECTIVES: tuple[Directive, ...] = (
-    Directive("--job-name", (), lambda request: quoted(
-        "job name", safe_job_name(request.job_name, request.token)), ("job-name",)),
+    Directive(
+        "--job-name",
+        (),
+        lambda request: quoted("job name", safe_job_name(request.job_name, request.token)),
+        ("job-name",),
+    ),
     Directive("--comment", (), lambda request: quoted("token", request.token), ("comment",)),
     # A kickoff script must not run twice: its tests would.
     Directive("--no-requeue", (), lambda request: "", ("requeue", "no-requeue")),
-    Directive("--core-spec", ("core_spec",), lambda request: _core_spec(request.config),
-              ("core-spec", "thread-spec")),
-    Directive("-p", ("partition",), lambda request: _comma_list(
-        "partition", request.config.get("partition")), ("partition",)),
-    Directive("--reservation", ("reservation",), lambda request: _reservation(request.config),
-              ("reservation",)),
-    Directive("--qos", ("qos",), lambda request: _comma_list("qos", request.config.get("qos")),
-              ("qos",)),
+    Directive(
+        "--core-spec",
+        ("core_spec",),
+        lambda request: _core_spec(request.config),
+        ("core-spec", "thread-spec"),
+    ),
+    Directive(
+        "-p",
+        ("partition",),
+        lambda request: _comma_list("partition", request.config.get("partition")),
+        ("partition",),
+    ),
+    Directive(
+        "--reservation",
+        ("reservation",),
+        lambda request: _reservation(request.config),
+        ("reservation",),
+    ),
+    Directive(
+        "--qos", ("qos",), lambda request: _comma_list("qos", request.config.get("qos")), ("qos",)
+    ),
     Directive("--account", ("account",), _text("account"), ("account",)),
-    Directive("--constraint", ("slurm.features",), lambda request: constraint(
-        (request.config.get("slurm") or {}).get("features") or ()), ("constraint",)),
-    Directive("-t", ("time_limit",), lambda request: clock_text(request.config["time_limit"]),
-              ("time",)),
+    Directive(
+        "--constraint",
+        ("slurm.features",),
+        lambda request: constraint((request.config.get("slurm") or {}).get("features") or ()),
+        ("constraint",),
+    ),
+    Directive(
+        "-t", ("time_limit",), lambda request: clock_text(request.config["time_limit"]), ("time",)
+    ),
     # A list of the user's own is in the nodes that were chosen, see extra_lines().
-    Directive("-w", ("include_nodes", "across_nodes", "chunking"),
-              lambda request: _host_list("include_nodes", request.include_nodes)),
-    Directive("-x", ("exclude_nodes",),
-              lambda request: _host_list("exclude_nodes", request.exclude_nodes), ("exclude",)),
+    Directive(
+        "-w",
+        ("include_nodes", "across_nodes", "chunking"),
+        lambda request: _host_list("include_nodes", request.include_nodes),
+    ),
+    Directive(
+        "-x",
+        ("exclude_nodes",),
+        lambda request: _host_list("exclude_nodes", request.exclude_nodes),
+        ("exclude",),
+    ),
     Directive("--nodes", ("nodes", "min_nodes"), _nodes, ("nodes",)),
     Directive("--ntasks", ("tasks",), _tasks, ("ntasks",)),
-    Directive("--ntasks-per-node", ("tasks_per_node", "min_tasks_per_node"), _tasks_per_node,
-              ("ntasks", "ntasks-per-node", *sorted(COUNTED_BY_SLURM))),
+    Directive(
+        "--ntasks-per-node",
+        ("tasks_per_node", "min_tasks_per_node"),
+        _tasks_per_node,
+        ("ntasks", "ntasks-per-node", *sorted(COUNTED_BY_SLURM)),
+    ),
 )
 EXTRA_KEY = "slurm.sbatch_extra"
 
 # The other keys of the schedule section, and who uses them. Together with those of DIRECTIVES and
 # EXTRA_KEY this is all of them; a test sees to that.
 LAUNCH_KEYS = frozenset(["slurm.srun_extra", "slurm.mpi_cmd", "wrapper", "mpirun_opts"])
-PLACEMENT_KEYS = frozenset(["node_state", "share_allocation", "cluster_info", "flex_scheduled",
-                            "slurm.up_states", "slurm.avail_states", "slurm.reserved_states"])
+PLACEMENT_KEYS = frozenset(
+    [
+        "node_state",
+        "share_allocation",
+        "cluster_info",
+        "flex_scheduled",
+        "slurm.up_states",
+        "slurm.avail_states",
+        "slurm.reserved_states",
+    ]
+)
 
 
 def render(request: Request) -> list[str]:
@@ -243,7 +297,8 @@ def render(request: Request) -> list[str]:
         raise SchedulerPluginError(
             f"A job of at most {request.node_max} nodes cannot have all "
             f"{len(request.include_nodes)} of include_nodes "
-            f"({hostlists.fold_short(request.include_nodes, count=False)}).")
+            f"({hostlists.fold_short(request.include_nodes, count=False)})."
+        )
     lines = []
     given = given_names(request.config)
     for directive in DIRECTIVES:
@@ -267,8 +322,11 @@ def _core_spec(config: Mapping[str, Any]) -> str | None:
 
 def _reservation(config: Mapping[str, Any]) -> str | None:
     # 'any' is a filter on nodes; there is no reservation of that name to ask for.
-    return None if config.get("reservation") == "any" else _comma_list(
-        "reservation", config.get("reservation"))
+    return (
+        None
+        if config.get("reservation") == "any"
+        else _comma_list("reservation", config.get("reservation"))
+    )
 
 
 def _host_list(key: str, names: Iterable[str]) -> str | None:
@@ -280,8 +338,7 @@ def _host_list(key: str, names: Iterable[str]) -> str | None:
 
 def _refuse(key: str, value: Any, problem: str) -> SchedulerPluginError:
     where = key if key in ("token", "job name") else f"schedule.{key}"
-    return SchedulerPluginError(f"Bad value {value!r} for {where}: {problem}.",
-                                data={"key": key})
+    return SchedulerPluginError(f"Bad value {value!r} for {where}: {problem}.", data={"key": key})
 
 
 def _char(char: str) -> str:
@@ -309,10 +366,15 @@ class SbatchHeader(KickoffScriptHeader):
         """
         refuse_fewer_tasks(self._config.get("tasks"), self._node_min)
         return Request(
-            job_name=self._job_name, config=self._config, node_min=self._node_min,
-            node_max=self._node_max, include_nodes=tuple(self._include_nodes),
-            exclude_nodes=tuple(self._exclude_nodes), tasks_per_node=self._tasks_per_node(),
-            token=self.token)
+            job_name=self._job_name,
+            config=self._config,
+            node_min=self._node_min,
+            node_max=self._node_max,
+            include_nodes=tuple(self._include_nodes),
+            exclude_nodes=tuple(self._exclude_nodes),
+            tasks_per_node=self._tasks_per_node(),
+            token=self.token,
+        )
 
     def _tasks_per_node(self) -> int:
         configured = self._config.get("tasks_per_node")
@@ -325,4 +387,5 @@ class SbatchHeader(KickoffScriptHeader):
         except (TypeError, ValueError) as exc:
             raise SchedulerPluginError(
                 f"The number of tasks per node is not known for tasks_per_node {configured!r}",
-                prior_error=exc) from exc
+                prior_error=exc,
+            ) from exc

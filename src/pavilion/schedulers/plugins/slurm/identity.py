@@ -50,8 +50,9 @@ class FoundJob(NamedTuple):
         return self.lookup.presence is Presence.FOUND
 
 
-def find_job(table: JobTable, record: SlurmRecord,
-             script_of: Callable[[str], str | None]) -> FoundJob:
+def find_job(
+    table: JobTable, record: SlurmRecord, script_of: Callable[[str], str | None]
+) -> FoundJob:
     """What a table knows of the job that a record is about.  May query Slurm.
 
     :param script_of: Gives the path of the script that a job of this id came from; None when
@@ -76,14 +77,16 @@ def find_job(table: JobTable, record: SlurmRecord,
         if script in (None, record.script):
             # Where Slurm does not say which script it is, nothing speaks against the job: it is
             # shown, and not cancelled.
-            return FoundJob(record.job_id, record.name, table.lookup(record.job_id),
-                            certain=script is not None)
+            return FoundJob(
+                record.job_id, record.name, table.lookup(record.job_id), certain=script is not None
+            )
     note = f"{found.note} Slurm's job {record.job_id} is another one by now."
     return result._replace(lookup=found._replace(note=note), other=other)
 
 
-def _without_token(table: JobTable, record: SlurmRecord, result: FoundJob,
-                   script_of: Callable[[str], str | None]) -> FoundJob:
+def _without_token(
+    table: JobTable, record: SlurmRecord, result: FoundJob, script_of: Callable[[str], str | None]
+) -> FoundJob:
     """A job of which only the id is known, and that is not in the table under its id: the one
     that has this id carries a token."""
     job = table.with_id(record.job_id)
@@ -94,8 +97,10 @@ def _without_token(table: JobTable, record: SlurmRecord, result: FoundJob,
     claimed = _is_claimed(script, record.job_id, token)
     if claimed is not False:
         return FoundJob(token, record.name, table.lookup(token), certain=claimed is True)
-    note = (f"Slurm's job {record.job_id} is another one, or cannot be told from another one: "
-            f"{script or 'its script'} is not known to be of this record.")
+    note = (
+        f"Slurm's job {record.job_id} is another one, or cannot be told from another one: "
+        f"{script or 'its script'} is not known to be of this record."
+    )
     return result._replace(lookup=result.lookup._replace(note=note), other=job)
 
 
@@ -119,11 +124,15 @@ def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
     """The message for a job that is not listed; None when there is nothing (more) to cancel."""
     lookup = found.lookup
     if not found.certain and record.token:
-        return (f"Nothing was cancelled: Slurm's {record.name} shows no token of ours, and Slurm "
-                "does not say which script it came from.")
+        return (
+            f"Nothing was cancelled: Slurm's {record.name} shows no token of ours, and Slurm "
+            "does not say which script it came from."
+        )
     if not found.certain:
-        return (f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
-                "cannot be told. The directory of its script is gone, or holds no record.")
+        return (
+            f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
+            "cannot be told. The directory of its script is gone, or holds no record."
+        )
     if not lookup.answered:
         return f"Slurm did not answer, so {record.name} may go on: {lookup.note} Try again later."
     if found.other is not None and not record.token:
@@ -132,8 +141,10 @@ def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
         # Gone; who has its id now is none of our business.
         return None
     if not record.job_id:
-        return ("It is not known whether Slurm has this job: nothing was found with the token "
-                f"{record.token}. Try again later. {lookup.note}".rstrip())
+        return (
+            "It is not known whether Slurm has this job: nothing was found with the token "
+            f"{record.token}. Try again later. {lookup.note}".rstrip()
+        )
     if lookup.record is None and time.time() - record.when < NOT_YET:
         return f"Slurm does not list {record.name} yet. Try again in a moment."
     return None

@@ -20,16 +20,21 @@ class Inventory:
     :param usable: The reservations that this user's jobs may use.
     """
 
-    def __init__(self, reservations: Sequence[parsing.Reservation],
-                 default_partition: str = "",
-                 usable: Sequence[parsing.Reservation] | None = None) -> None:
+    def __init__(
+        self,
+        reservations: Sequence[parsing.Reservation],
+        default_partition: str = "",
+        usable: Sequence[parsing.Reservation] | None = None,
+    ) -> None:
         self._reservations = reservations
-        self._usable = [each for each in reservations if each.is_active] if usable is None else (
-            usable)
+        self._usable = (
+            [each for each in reservations if each.is_active] if usable is None else (usable)
+        )
         # Where jobs go that name no partition.
         self.default_partition = default_partition
         self._active = parsing.reservations_by_node(
-            reservation for reservation in reservations if reservation.is_active)
+            reservation for reservation in reservations if reservation.is_active
+        )
         # The same, with those that the configuration names and that have not begun.
         self._by_node = self._active
         self._maintained: frozenset[str] = frozenset()
@@ -57,15 +62,25 @@ class Inventory:
             named = self._reach.reservations if self._reach else ()
             flexible = tuple(each.name for each in named if each.is_flexible)
             self._flexible = flexible if flexible and not node_needs(config) else ()
-            self._default = tuple(dict.fromkeys(
-                each.partition for each in named if each.partition)) or (
-                    (self.default_partition,) if self.default_partition else ())
-            self._by_node = self._active if all(each.is_active for each in named) else (
-                parsing.reservations_by_node(each for each in self._reservations
-                                             if each.is_active or each in named))
+            self._default = tuple(
+                dict.fromkeys(each.partition for each in named if each.partition)
+            ) or ((self.default_partition,) if self.default_partition else ())
+            self._by_node = (
+                self._active
+                if all(each.is_active for each in named)
+                else (
+                    parsing.reservations_by_node(
+                        each for each in self._reservations if each.is_active or each in named
+                    )
+                )
+            )
             self._maintained = frozenset(each.name for each in named if each.is_maintenance)
-            self._rules = NodeRules(slurm["up_states"], slurm["avail_states"],
-                                    slurm["reserved_states"], wakes=config["flex_scheduled"])
+            self._rules = NodeRules(
+                slurm["up_states"],
+                slurm["avail_states"],
+                slurm["reserved_states"],
+                wakes=config["flex_scheduled"],
+            )
             self._alike = {}
         held = self._by_node.get(node.name, ()) or self._flexible
         key = (held, *node[1:])
@@ -79,8 +94,9 @@ class Inventory:
 
     def _work_out(self, node: parsing.Node, held: Sequence[str]) -> NodeInfo:
         """What is said of all nodes like this one."""
-        usability = self._rules.judge(node.state, self._reach is not None,
-                                      not self._maintained.isdisjoint(held))
+        usability = self._rules.judge(
+            node.state, self._reach is not None, not self._maintained.isdisjoint(held)
+        )
         info = parsing.node_info(node, usability, held)
         if self._reach is not None and self._reach.names.isdisjoint(held):
             info["out_of_reach"] = self._reach.why_not
@@ -110,16 +126,20 @@ class Inventory:
         """What a job with ``reservation: any`` asks for: the reservations that this user may use,
         those that hold all of the nodes where they were chosen; None when there are none.
         """
-        names = [each.name for each in self._usable
-                 if nodes is None or set(each.nodes).issuperset(nodes)]
+        names = [
+            each.name for each in self._usable if nodes is None or set(each.nodes).issuperset(nodes)
+        ]
         return ",".join(names) or None
 
     def most_in_one(self, reservation: str | None, names: Sequence[str]) -> int | None:
         """How many of these nodes a job can have at most, which runs in one of several
         reservations; None where it asks for fewer than two, or for one that is no limit."""
         reach = self._reach_of(reservation)
-        if reach is None or len(reach.reservations) < 2 or any(
-                each.is_flexible for each in reach.reservations):
+        if (
+            reach is None
+            or len(reach.reservations) < 2
+            or any(each.is_flexible for each in reach.reservations)
+        ):
             return None
         return max(len(set(each.nodes).intersection(names)) for each in reach.reservations)
 

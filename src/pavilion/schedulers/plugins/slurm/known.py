@@ -41,8 +41,9 @@ class Known:
     :param nodes: Gives the nodes that Slurm lists; None where it does not list them.
     """
 
-    def __init__(self, client: SlurmClient, nodes: Callable[[], Sequence[parsing.Node] | None]
-                 ) -> None:
+    def __init__(
+        self, client: SlurmClient, nodes: Callable[[], Sequence[parsing.Node] | None]
+    ) -> None:
         self._client = client
         self._nodes = nodes
         self._lock = threading.RLock()
@@ -64,9 +65,11 @@ class Known:
 
     def partitions(self) -> dict[str, Partition] | None:
         """All partitions, those included whose nodes are hidden; None where Slurm does not say."""
+
         def ask() -> dict[str, Partition] | None:
             result = self._client.querying.run(queries.partitions(), _QUICK)
             return parse_partitions(result.stdout) if classify_result(result) is None else None
+
         return self._once("partitions", ask)
 
     def reservations(self) -> list[parsing.Reservation]:
@@ -123,12 +126,19 @@ class Known:
         user = own_name()
         if not user:
             return nothing
-        listed = [line.split("|") for line in self._quick(queries.associations(
-            user, parsing.cluster_name(settings))).splitlines()]
+        listed = [
+            line.split("|")
+            for line in self._quick(
+                queries.associations(user, parsing.cluster_name(settings))
+            ).splitlines()
+        ]
         rows = [row for row in listed if len(row) == len(queries.ASSOCIATION_FIELDS) and row[0]]
-        return (frozenset(row[0] for row in rows),
-                frozenset(name for row in rows for name in row[1].split(",") if name)
-                if "qos" in enforced else frozenset())
+        return (
+            frozenset(row[0] for row in rows),
+            frozenset(name for row in rows for name in row[1].split(",") if name)
+            if "qos" in enforced
+            else frozenset(),
+        )
 
     def _quick(self, argv: list[str]) -> str:
         """What a command prints; '' when it fails."""
@@ -146,10 +156,12 @@ class Known:
         # What the user told sbatch itself, sbatch judges.
         given = given_names(config)
         for option, key, find in (
-                ("partition", "partition", self._partition_problem),
-                ("reservation", "reservation", self._reservation_problem),
-                ("constraint", "slurm.features", self._feature_problem),
-                ("account", "account", self._account_problem), ("qos", "qos", self._qos_problem)):
+            ("partition", "partition", self._partition_problem),
+            ("reservation", "reservation", self._reservation_problem),
+            ("constraint", "slurm.features", self._feature_problem),
+            ("account", "account", self._account_problem),
+            ("qos", "qos", self._qos_problem),
+        ):
             problem = None if option in given else find(config)
             if problem:
                 return SchedConfigError(problem, data={"key": f"schedule.{key}"})
@@ -174,16 +186,18 @@ class Known:
         except SchedulerPluginError:
             return None
         names = {reservation.name for reservation in found}
-        problem = next((parsing.reservation_problem(name, found) for name in wanted
-                        if name not in names), None)
+        problem = next(
+            (parsing.reservation_problem(name, found) for name in wanted if name not in names), None
+        )
         if problem and self._client.hides("reservations"):
             # Those that this user's jobs cannot use.
             problem += " The site shows you those alone that you may use (PrivateData)."
         return problem
 
     def _feature_problem(self, config: Mapping[str, Any]) -> str | None:
-        wanted = {part.strip() for feature in config["slurm"]["features"]
-                  for part in feature.split("|")}
+        wanted = {
+            part.strip() for feature in config["slurm"]["features"] for part in feature.split("|")
+        }
         if not wanted or not self._nodes():
             return None
         known = self._counts("features").keys()
@@ -215,8 +229,14 @@ class Known:
         else:
             names = _names(partition) or [name for name, each in known.items() if each.is_default]
         listed = self._counts("partitions")
-        return max((max(0, (known[name].nodes or 0) - listed.get(name, 0)) for name in names
-                    if name in known), default=0)
+        return max(
+            (
+                max(0, (known[name].nodes or 0) - listed.get(name, 0))
+                for name in names
+                if name in known
+            ),
+            default=0,
+        )
 
     def _counts(self, key: str) -> Mapping[str, int]:
         """How many of the nodes that are listed are in each partition, or have each feature."""
@@ -224,8 +244,10 @@ class Known:
         if nodes is None:
             return {}
         # Thousands of tests may ask.
-        return self._once(f"{key} of nodes", lambda: Counter(
-            name for node in nodes for name in getattr(node, key)))
+        return self._once(
+            f"{key} of nodes",
+            lambda: Counter(name for node in nodes for name in getattr(node, key)),
+        )
 
 
 # --- Reservations that a user may use ---
@@ -247,9 +269,10 @@ def open_reservations(text: str, user: str, groups: Iterable[str]) -> frozenset[
         if not line.startswith("ReservationName="):
             continue
         whose = {key: _list(value) for key, value in reversed(_OF_WHOM.findall(line))}
-        if ((_admits(whose.get("Users", ()), {user}) or _admits(whose.get("Groups", ()), mine))
-                and not whose.get("Accounts")):
-            found.add(line[len("ReservationName="):].partition(" ")[0])
+        if (
+            _admits(whose.get("Users", ()), {user}) or _admits(whose.get("Groups", ()), mine)
+        ) and not whose.get("Accounts"):
+            found.add(line[len("ReservationName=") :].partition(" ")[0])
     return frozenset(found)
 
 
@@ -268,6 +291,7 @@ def own_name() -> str:
     """The name of this process's user, as Slurm knows it; '' for an id without a name.  Variables
     such as LOGNAME may tell of somebody else."""
     import pwd
+
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -277,6 +301,7 @@ def own_name() -> str:
 def own_groups() -> list[str]:
     """The names of this process's groups."""
     import grp
+
     found = []
     for number in {os.getgid(), *os.getgroups()}:
         try:
@@ -302,8 +327,7 @@ def reservation_names(text: str | None) -> list[str]:
     return [] if text == "any" else _names(text)
 
 
-def _missing(kind: str, wanted: Iterable[str], known: Iterable[str], which: str = ""
-             ) -> str | None:
+def _missing(kind: str, wanted: Iterable[str], known: Iterable[str], which: str = "") -> str | None:
     """The message about the first name that does not exist; None when all do."""
     there = sorted(known)
     name = next((name for name in wanted if name not in set(there)), None)

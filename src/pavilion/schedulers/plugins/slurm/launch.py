@@ -48,8 +48,10 @@ def launch_note(record: SlurmRecord, job: JobRecord, drained: Mapping[str, str])
         note += f": {said}"
     for node, reason in sorted(drained.items()):
         note += f"; {node} is drained now ({reason or 'no reason given'})"
-    return (f"{note}. Slurm cancelled it, because it was not to be requeued (--no-requeue). An "
-            "administrator has to look at the node.")
+    return (
+        f"{note}. Slurm cancelled it, because it was not to be requeued (--no-requeue). An "
+        "administrator has to look at the node."
+    )
 
 
 def _last_complaint(path: Path) -> str:

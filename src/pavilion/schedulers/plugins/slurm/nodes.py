@@ -37,11 +37,13 @@ def _check_states(section: Mapping[str, Any]) -> None:
         if not _DEFAULT_STATES.issuperset(section[key]):
             # Not imported for the defaults: plugins are loaded quickly.
             from .states import unknown_state
+
             problem = next(filter(None, map(unknown_state, map(str, section[key]))), None)
             if problem:
                 where = f"schedule.slurm.{key}"
-                raise SchedConfigError(f"Bad value {section[key]!r} for {where}: {problem}",
-                                       data={"key": where})
+                raise SchedConfigError(
+                    f"Bad value {section[key]!r} for {where}: {problem}", data={"key": where}
+                )
 
 
 class SlurmNodes(SchedulerPluginAdvanced):
@@ -51,11 +53,17 @@ class SlurmNodes(SchedulerPluginAdvanced):
 
     LEFT_OUT_ADVICE = {
         **dict.fromkeys(
-            ("powered down", "about to be powered down", "powering down", "powering up",
-             "about to be powered up"),
+            (
+                "powered down",
+                "about to be powered down",
+                "powering down",
+                "powering up",
+                "about to be powered up",
+            ),
             "nodes that are powered down, or on the way, are used where schedule.slurm.up_states "
             "lists POWERED_DOWN, POWERING_DOWN and POWERING_UP; where Slurm picks the nodes (no "
-            "chunking, no across_nodes) they are used anyway"),
+            "chunking, no across_nodes) they are used anyway",
+        ),
         "reserved": "schedule.reservation names the reservation to use",
         "in maintenance": "schedule.reservation names the maintenance reservation to use",
     }
@@ -74,6 +82,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
         with self._client_lock:
             if self._client_made is None:
                 from .client import SlurmClient
+
                 self._client_made = SlurmClient()
             return self._client_made
 
@@ -81,19 +90,41 @@ class SlurmNodes(SchedulerPluginAdvanced):
         """The section ``schedule.slurm``."""
         text = yc.StrElem
         elems = [
-            yc.ListElem("up_states", sub_elem=text(), help_text=(
-                "States of nodes that can be used, now or later.")),
-            yc.ListElem("avail_states", sub_elem=text(), help_text=(
-                "States of nodes that are free right now.")),
-            yc.ListElem("reserved_states", sub_elem=text(), help_text=(
-                "States of nodes that can be used when a reservation is given.")),
-            yc.ListElem("features", sub_elem=text(), help_text=(
-                "Features (constraints) that nodes must have; 'a|b' is either of the two.")),
-            yc.ListElem("srun_extra", sub_elem=text(), help_text=(
-                "More options for srun, as part of test_cmd.")),
-            yc.ListElem("sbatch_extra", sub_elem=text(), help_text=(
-                "More options for sbatch, each a line of the kickoff script's header, without "
-                "'#SBATCH'.")),
+            yc.ListElem(
+                "up_states",
+                sub_elem=text(),
+                help_text=("States of nodes that can be used, now or later."),
+            ),
+            yc.ListElem(
+                "avail_states",
+                sub_elem=text(),
+                help_text=("States of nodes that are free right now."),
+            ),
+            yc.ListElem(
+                "reserved_states",
+                sub_elem=text(),
+                help_text=("States of nodes that can be used when a reservation is given."),
+            ),
+            yc.ListElem(
+                "features",
+                sub_elem=text(),
+                help_text=(
+                    "Features (constraints) that nodes must have; 'a|b' is either of the two."
+                ),
+            ),
+            yc.ListElem(
+                "srun_extra",
+                sub_elem=text(),
+                help_text=("More options for srun, as part of test_cmd."),
+            ),
+            yc.ListElem(
+                "sbatch_extra",
+                sub_elem=text(),
+                help_text=(
+                    "More options for sbatch, each a line of the kickoff script's header, without "
+                    "'#SBATCH'."
+                ),
+            ),
             text("mpi_cmd", help_text="What starts a test's tasks: srun or mpirun."),
         ]
         validators: dict[str, Any] = {str(elem.name): validate_list for elem in elems}
@@ -102,7 +133,10 @@ class SlurmNodes(SchedulerPluginAdvanced):
             "up_states": list(_UP_STATES),
             "avail_states": ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"],
             "reserved_states": ["RESERVED"],
-            "features": [], "srun_extra": [], "sbatch_extra": [], "mpi_cmd": "srun",
+            "features": [],
+            "srun_extra": [],
+            "sbatch_extra": [],
+            "mpi_cmd": "srun",
         }
         return elems, validators, defaults
 
@@ -130,6 +164,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
         with self._client_lock:
             if self._known_made is None:
                 from .known import Known
+
                 self._known_made = Known(client, self._listed_nodes)
             return self._known_made
 
@@ -151,13 +186,16 @@ class SlurmNodes(SchedulerPluginAdvanced):
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Inventory]:
         """All nodes, and the reservations over them; two commands."""
         from .inventory import Inventory
+
         nodes, default_partition = self._client.nodes()
         known = self._known
-        return nodes, Inventory(known.reservations(), default_partition,
-                                known.usable_reservations())
+        return nodes, Inventory(
+            known.reservations(), default_partition, known.usable_reservations()
+        )
 
-    def _transform_raw_node_data(self, sched_config: dict[str, Any], node_data: Any,
-                                 extra: Inventory) -> NodeInfo:
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Inventory
+    ) -> NodeInfo:
         """A node as this configuration sees it."""
         return extra.node_info(node_data, sched_config)
 
@@ -169,8 +207,10 @@ class SlurmNodes(SchedulerPluginAdvanced):
         """
         cluster = self._other_cluster(sched_config)
         if cluster:
-            raise NodesUnknownError("The nodes of the cluster that slurm.sbatch_extra sends jobs "
-                                    f"to ({cluster}) are not known here")
+            raise NodesUnknownError(
+                "The nodes of the cluster that slurm.sbatch_extra sends jobs "
+                f"to ({cluster}) are not known here"
+            )
         return super().filtered_nodes(sched_config)
 
     def _other_cluster(self, sched_config: dict[str, Any]) -> str:
@@ -193,23 +233,32 @@ class SlurmNodes(SchedulerPluginAdvanced):
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
         return super()._nodes_for(config)
 
-    def _placement_problem(self, sched_config: dict[str, Any], filtered: FilteredNodes
-                           ) -> str | None:
+    def _placement_problem(
+        self, sched_config: dict[str, Any], filtered: FilteredNodes
+    ) -> str | None:
         """A job that asks for several reservations, or partitions, runs in one of them."""
         inventory: Inventory | None = self._raw_answer({}).extra
         least, _ = calc_node_range(sched_config, len(filtered.names))
-        in_reservation = None if inventory is None else inventory.most_in_one(
-            sched_config["reservation"], filtered.names)
-        for key, most in (("reservation", in_reservation),
-                          ("partition", _most_in_one(sched_config["partition"], filtered))):
+        in_reservation = (
+            None
+            if inventory is None
+            else inventory.most_in_one(sched_config["reservation"], filtered.names)
+        )
+        for key, most in (
+            ("reservation", in_reservation),
+            ("partition", _most_in_one(sched_config["partition"], filtered)),
+        ):
             if most is not None and least > most:
-                return (f"Insufficient nodes. Asked for at least {least}, and the {key}s "
-                        f"(schedule.{key}: {sched_config[key]}) have no more than {most} each. A "
-                        "job runs in one of them.")
+                return (
+                    f"Insufficient nodes. Asked for at least {least}, and the {key}s "
+                    f"(schedule.{key}: {sched_config[key]}) have no more than {most} each. A "
+                    "job runs in one of them."
+                )
         return None
 
-    def _filter(self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
-                ) -> tuple[NodeList, dict[str, list[str]]]:
+    def _filter(
+        self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
+    ) -> tuple[NodeList, dict[str, list[str]]]:
         """The nodes that can be used: where they are counted or chosen here, of several partitions
         or reservations those of the one that has the most.  A job runs in one of them."""
         with self._inventory_lock:
@@ -237,31 +286,43 @@ class SlurmNodes(SchedulerPluginAdvanced):
             found.pop("reservation", None)
         return found if needs else {}
 
-    def _get_kickoff_script_header(self, job_name: str, sched_config: dict[str, Any],
-                                   nodes: NodeList | None = None,
-                                   node_range: NodeRange | None = None,
-                                   shebang: str | None = None) -> KickoffScriptHeader:
+    def _get_kickoff_script_header(
+        self,
+        job_name: str,
+        sched_config: dict[str, Any],
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+        shebang: str | None = None,
+    ) -> KickoffScriptHeader:
         """The header object for a job's script; 'any' reservation has names there."""
         if sched_config["reservation"] == "any":
             inventory: Inventory | None = self._raw_answer({}).extra
-            sched_config = dict(sched_config, reservation=None if inventory is None else (
-                inventory.reservations_for(nodes)))
-        return super()._get_kickoff_script_header(job_name, sched_config, nodes, node_range,
-                                                  shebang)
+            sched_config = dict(
+                sched_config,
+                reservation=None if inventory is None else (inventory.reservations_for(nodes)),
+            )
+        return super()._get_kickoff_script_header(
+            job_name, sched_config, nodes, node_range, shebang
+        )
 
-    def _filter_custom(self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
-                       ) -> str | None:
+    def _filter_custom(
+        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+    ) -> str | None:
         """Leave out nodes without the features that are asked for, and such that a job without a
         partition, or in these reservations, cannot get."""
         if "out_of_reach" in node:
             return str(node["out_of_reach"])
         for key, name in self._one_of.items():
             if name not in node[f"{key}s"]:
-                return (f'not in "{name}", the {key} of several that has the most usable nodes (a '
-                        "job runs in one of them)")
+                return (
+                    f'not in "{name}", the {key} of several that has the most usable nodes (a '
+                    "job runs in one of them)"
+                )
         if not sched_config["partition"] and "not_in_default" in node:
-            return (f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
-                    "names another)")
+            return (
+                f'not in the default partition "{node["not_in_default"]}" (schedule.partition '
+                "names another)"
+            )
         for feature in sched_config["slurm"]["features"]:
             if not {part.strip() for part in feature.split("|")}.intersection(node["features"]):
                 return f"no feature {feature!r}"

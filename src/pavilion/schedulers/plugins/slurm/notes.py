@@ -45,8 +45,15 @@ def parse_exit_code(text: str) -> Exit | None:
 _LAUNCH_SIGNAL = 53
 # And 125 where it ran out of memory (SIG_OOM in Slurm's code).
 _OOM_SIGNAL = 125
-_SIGNAL_NAMES = {1: "SIGHUP", 2: "SIGINT", 6: "SIGABRT", 7: "SIGBUS", 9: "SIGKILL",
-                 11: "SIGSEGV", 15: "SIGTERM"}
+_SIGNAL_NAMES = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+    15: "SIGTERM",
+}
 
 _ENDINGS: dict[str, str] = {
     "COMPLETED": "ended in order",
@@ -116,9 +123,11 @@ def _pending_note(job_id: str, data: Mapping[str, str], now: float | None) -> st
     start = _expected_start(data, now)
     # Whatever Slurm has planned a start for needs nobody's help.
     kind = Wait.WAITING if start else reason.kind
-    what = {Wait.WAITING: "is waiting",
-            Wait.ADMIN: "is waiting and needs an administrator",
-            Wait.NEVER: "is waiting but can never run as it is"}[kind]
+    what = {
+        Wait.WAITING: "is waiting",
+        Wait.ADMIN: "is waiting and needs an administrator",
+        Wait.NEVER: "is waiting but can never run as it is",
+    }[kind]
     note = f"Job {job_id} {what}: {reason.words} ({reason.text})."
     return f"{note} Expected start: {start}." if start else note
 
@@ -141,8 +150,7 @@ def _expected_start(data: Mapping[str, str], now: float | None) -> str:
     return start if due + _START_GRACE > (time.time() if now is None else now) else ""
 
 
-def _active_note(job_id: str, state: JobState, data: Mapping[str, str],
-                 now: float | None) -> str:
+def _active_note(job_id: str, state: JobState, data: Mapping[str, str], now: float | None) -> str:
     start = _known_time(data.get("start", ""))
     doing = _DOINGS.get(state.name, "is in a state that is not known here")
     if state.name in _HELD and not _expected_start(data, now):
@@ -217,8 +225,10 @@ def _exit_words(state: JobState, data: Mapping[str, str]) -> str:
         if state.name in _WITHOUT_SIGNAL or ended == _BARE_ONE or unstarted:
             return ""
     if ended.signal == _LAUNCH_SIGNAL:
-        return (f" Slurm could not start its script (exit {ended.code}:{ended.signal}); most often "
-                "the directory of its output file is not there or cannot be written to.")
+        return (
+            f" Slurm could not start its script (exit {ended.code}:{ended.signal}); most often "
+            "the directory of its output file is not there or cannot be written to."
+        )
     if ended.signal:
         name = _SIGNAL_NAMES.get(ended.signal)
         return f" Killed by signal {ended.signal}{f' ({name})' if name else ''}."

@@ -14,43 +14,186 @@ from typing import NamedTuple
 
 # Short options, and the long ones they stand for.
 _SHORT = {
-    "a": "array", "A": "account", "b": "begin", "B": "extra-node-info", "c": "cpus-per-task",
-    "C": "constraint", "d": "dependency", "D": "chdir", "e": "error", "F": "nodefile",
-    "G": "gpus", "h": "help", "H": "hold", "i": "input", "J": "job-name", "k": "no-kill",
-    "L": "licenses", "m": "distribution", "M": "clusters", "n": "ntasks", "N": "nodes",
-    "o": "output", "O": "overcommit", "p": "partition", "q": "qos", "Q": "quiet",
-    "s": "oversubscribe", "S": "core-spec", "t": "time", "u": "usage", "v": "verbose",
-    "V": "version", "w": "nodelist", "W": "wait", "x": "exclude",
+    "a": "array",
+    "A": "account",
+    "b": "begin",
+    "B": "extra-node-info",
+    "c": "cpus-per-task",
+    "C": "constraint",
+    "d": "dependency",
+    "D": "chdir",
+    "e": "error",
+    "F": "nodefile",
+    "G": "gpus",
+    "h": "help",
+    "H": "hold",
+    "i": "input",
+    "J": "job-name",
+    "k": "no-kill",
+    "L": "licenses",
+    "m": "distribution",
+    "M": "clusters",
+    "n": "ntasks",
+    "N": "nodes",
+    "o": "output",
+    "O": "overcommit",
+    "p": "partition",
+    "q": "qos",
+    "Q": "quiet",
+    "s": "oversubscribe",
+    "S": "core-spec",
+    "t": "time",
+    "u": "usage",
+    "v": "verbose",
+    "V": "version",
+    "w": "nodelist",
+    "W": "wait",
+    "x": "exclude",
 }
-_WITHOUT_VALUE = frozenset([
-    "help", "usage", "version", "hold", "overcommit", "quiet", "verbose", "wait", "parsable",
-    "contiguous", "requeue", "no-requeue", "reboot", "test-only", "ignore-pbs", "spread-job",
-    "use-min-nodes", "oversubscribe", "share", "external"])
+_WITHOUT_VALUE = frozenset(
+    [
+        "help",
+        "usage",
+        "version",
+        "hold",
+        "overcommit",
+        "quiet",
+        "verbose",
+        "wait",
+        "parsable",
+        "contiguous",
+        "requeue",
+        "no-requeue",
+        "reboot",
+        "test-only",
+        "ignore-pbs",
+        "spread-job",
+        "use-min-nodes",
+        "oversubscribe",
+        "share",
+        "external",
+    ]
+)
 # The value of these comes in the same word, or not at all.
-_VALUE_MAY_BE = frozenset([
-    "no-kill", "exclusive", "nice", "propagate", "get-user-env", "resv-ports", "oom-kill-step",
-    "stepmgr", "consolidate-segments", "spread-segments"])
-_WITH_VALUE = frozenset([
-    "array", "account", "bb", "bbf", "begin", "cluster-constraint", "clusters", "cluster",
-    "comment", "constraint", "container", "container-id", "container-type", "context",
-    "cores-per-socket", "core-spec",
-    "cpu-freq", "cpus-per-gpu", "cpus-per-task", "deadline", "delay-boot", "dependency",
-    "chdir", "distribution", "error", "exclude", "export", "export-file", "extra",
-    "extra-node-info",
-    "gid", "gpu-bind", "gpu-freq", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task",
-    "gres", "gres-flags", "hint", "input", "job-name", "jobid", "kill-on-invalid-dep",
-    "licenses", "mail-type", "mail-user", "mcs-label", "mem", "mem-bind", "mem-per-cpu",
-    "mem-per-gpu", "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks",
-    "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "open-mode",
-    "output", "partition", "power", "prefer", "priority", "profile", "qos",
-    "reservation", "segment", "signal", "sockets-per-node", "switches", "tasks-per-node",
-    "thread-spec", "threads-per-core", "time", "time-min", "tmp", "tres-per-job",
-    "tres-per-node", "tres-per-socket", "tres-per-task", "tres-bind", "uid", "wait-all-nodes",
-    "wckey", "workdir", "wrap", "batch", "bcast"])
+_VALUE_MAY_BE = frozenset(
+    [
+        "no-kill",
+        "exclusive",
+        "nice",
+        "propagate",
+        "get-user-env",
+        "resv-ports",
+        "oom-kill-step",
+        "stepmgr",
+        "consolidate-segments",
+        "spread-segments",
+    ]
+)
+_WITH_VALUE = frozenset(
+    [
+        "array",
+        "account",
+        "bb",
+        "bbf",
+        "begin",
+        "cluster-constraint",
+        "clusters",
+        "cluster",
+        "comment",
+        "constraint",
+        "container",
+        "container-id",
+        "container-type",
+        "context",
+        "cores-per-socket",
+        "core-spec",
+        "cpu-freq",
+        "cpus-per-gpu",
+        "cpus-per-task",
+        "deadline",
+        "delay-boot",
+        "dependency",
+        "chdir",
+        "distribution",
+        "error",
+        "exclude",
+        "export",
+        "export-file",
+        "extra",
+        "extra-node-info",
+        "gid",
+        "gpu-bind",
+        "gpu-freq",
+        "gpus",
+        "gpus-per-node",
+        "gpus-per-socket",
+        "gpus-per-task",
+        "gres",
+        "gres-flags",
+        "hint",
+        "input",
+        "job-name",
+        "jobid",
+        "kill-on-invalid-dep",
+        "licenses",
+        "mail-type",
+        "mail-user",
+        "mcs-label",
+        "mem",
+        "mem-bind",
+        "mem-per-cpu",
+        "mem-per-gpu",
+        "mincpus",
+        "network",
+        "nodefile",
+        "nodelist",
+        "nodes",
+        "ntasks",
+        "ntasks-per-core",
+        "ntasks-per-gpu",
+        "ntasks-per-node",
+        "ntasks-per-socket",
+        "open-mode",
+        "output",
+        "partition",
+        "power",
+        "prefer",
+        "priority",
+        "profile",
+        "qos",
+        "reservation",
+        "segment",
+        "signal",
+        "sockets-per-node",
+        "switches",
+        "tasks-per-node",
+        "thread-spec",
+        "threads-per-core",
+        "time",
+        "time-min",
+        "tmp",
+        "tres-per-job",
+        "tres-per-node",
+        "tres-per-socket",
+        "tres-per-task",
+        "tres-bind",
+        "uid",
+        "wait-all-nodes",
+        "wckey",
+        "workdir",
+        "wrap",
+        "batch",
+        "bcast",
+    ]
+)
 _NAMES = sorted(_WITHOUT_VALUE | _VALUE_MAY_BE | _WITH_VALUE)
 # One thing, two names.
-_SAME = {"tasks-per-node": "ntasks-per-node", "cluster": "clusters", "workdir": "chdir",
-         "share": "oversubscribe"}
+_SAME = {
+    "tasks-per-node": "ntasks-per-node",
+    "cluster": "clusters",
+    "workdir": "chdir",
+    "share": "oversubscribe",
+}
 
 
 class Option(NamedTuple):
@@ -86,12 +229,13 @@ def read_options(text: str) -> list[Option]:
     options: list[Option] = []
     place = 0
     while place < len(words):
-        word, after = words[place], words[place + 1:place + 2]
+        word, after = words[place], words[place + 1 : place + 2]
         place += 1
         if word == "--" or not word.startswith("-") or word == "-":
             raise StrayWordError(word)
-        found, takes_next = _long(word[2:], after) if word.startswith("--") else _short(
-            word[1:], after)
+        found, takes_next = (
+            _long(word[2:], after) if word.startswith("--") else _short(word[1:], after)
+        )
         options += found
         place += takes_next
     return options
@@ -141,7 +285,7 @@ def _short(text: str, after: Sequence[str]) -> tuple[list[Option], int]:
     options: list[Option] = []
     for place, letter in enumerate(text):
         name = _SHORT.get(letter, letter)
-        rest = text[place + 1:]
+        rest = text[place + 1 :]
         if name in _VALUE_MAY_BE:
             return [*options, Option(name, rest or None)], 0
         if name in _WITH_VALUE:

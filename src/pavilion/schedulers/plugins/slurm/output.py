@@ -33,13 +33,16 @@ def output_options(log: Path, extra: Iterable[str] = ()) -> list[str]:
     path = os.fspath(log)
     if not _is_odd(path):
         return [f"--output={path.replace('%', '%%')}"]
-    other = next((item for item in extra
-                  if any(option.name in _OWN_PLACE for option in options_of([item]))), None)
+    other = next(
+        (item for item in extra if any(option.name in _OWN_PLACE for option in options_of([item]))),
+        None,
+    )
     if other is not None:
         raise SchedulerPluginError(
             f"Slurm cannot write the log {path} of a job with the option {other!r} "
             "(schedule.slurm.sbatch_extra), because there is a backslash in its path. Leave the "
-            "option out, or take a working directory without a backslash in its path.")
+            "option out, or take a working directory without a backslash in its path."
+        )
     return [f"--chdir={log.parent}"]
 
 

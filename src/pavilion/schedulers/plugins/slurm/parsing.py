@@ -30,7 +30,7 @@ from .queries import (
 )
 from .states import Phase, Usability, has_reason, node_state_names, parse_job_state
 
-MIB = 1024 ** 2
+MIB = 1024**2
 # What Slurm writes for 'nothing'.
 _NOTHING = frozenset(["", "(null)", "N/A", "NONE", "none", "n/a", "None"])
 
@@ -146,7 +146,8 @@ def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
 
 
 _DEFAULT_PARTITION = re.compile(
-    rf"^(?:[^{FIELD_END}]*{FIELD_END}){{4}}([^{FIELD_END}]*)\*{FIELD_END}", re.MULTILINE)
+    rf"^(?:[^{FIELD_END}]*{FIELD_END}){{4}}([^{FIELD_END}]*)\*{FIELD_END}", re.MULTILINE
+)
 
 
 def default_partition(text: str) -> str:
@@ -174,8 +175,9 @@ def parse_partitions(text: str) -> dict[str, Partition]:
         name = _PARTITION_NAME.match(line)
         if name:
             total = re.search(r" TotalNodes=([0-9]+)\b", line)
-            found[name[1]] = Partition(int(total[1]) if total else None,
-                                       "Default=YES" in line.split())
+            found[name[1]] = Partition(
+                int(total[1]) if total else None, "Default=YES" in line.split()
+            )
     return found
 
 
@@ -195,12 +197,17 @@ class _Group(NamedTuple):
     reason: str
 
 
-def _group(state: str, cpus: str, mem: str, features: str, partition: str,
-           reason: str) -> _Group:
+def _group(state: str, cpus: str, mem: str, features: str, partition: str, reason: str) -> _Group:
     """The fields that the nodes of a row have in common.  :raises ValueError:"""
     # In groups, sinfo writes '4+' for four or more.
-    return _Group(state, _number(cpus.rstrip("+")), _number(mem.rstrip("+")) * MIB, _list(features),
-                  _list(partition.rstrip("*")), "" if reason in _NOTHING else reason)
+    return _Group(
+        state,
+        _number(cpus.rstrip("+")),
+        _number(mem.rstrip("+")) * MIB,
+        _list(features),
+        _list(partition.rstrip("*")),
+        "" if reason in _NOTHING else reason,
+    )
 
 
 def _number(text: str) -> int:
@@ -218,8 +225,9 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 20
 
 
-def _add_partition(groups: dict[str, _Group], names: Iterable[str],
-                   partitions: tuple[str, ...]) -> None:
+def _add_partition(
+    groups: dict[str, _Group], names: Iterable[str], partitions: tuple[str, ...]
+) -> None:
     """Add partitions to nodes that were in a row before."""
     joined: dict[_Group, _Group] = {}
     for name in names:
@@ -266,8 +274,9 @@ def parse_scontrol_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     :raises UnreadableAnswer: for text without nodes, or one that is cut off.
     """
     if text and not text.endswith("\n"):
-        raise UnreadableAnswer("The output of scontrol is cut off: its last line is "
-                               f"{_shown(_last_line(text))}.")
+        raise UnreadableAnswer(
+            f"The output of scontrol is cut off: its last line is {_shown(_last_line(text))}."
+        )
     nodes: list[Node] = []
     refused: list[RefusedRow] = []
     for line in text.splitlines():
@@ -300,23 +309,30 @@ def _scontrol_node(line: str) -> Node:
         raise ValueError("NodeName= or State= is missing")
     if any(key == "State" and value != state for key, value in found):
         raise ValueError("State= is there more than once")
-    cpus, mem = (_number(value) if value not in _NOTHING else 0
-                 for value in (values.get("CPUTot", ""), values.get("RealMemory", "")))
+    cpus, mem = (
+        _number(value) if value not in _NOTHING else 0
+        for value in (values.get("CPUTot", ""), values.get("RealMemory", ""))
+    )
     features = values.get("AvailableFeatures", values.get("Features", ""))
-    return Node(name, state, cpus, mem * MIB, _list(features),
-                _list(values.get("Partitions", "")), reason)
+    return Node(
+        name, state, cpus, mem * MIB, _list(features), _list(values.get("Partitions", "")), reason
+    )
 
 
-_NODE_KEYS = re.compile(r"(?:^| )(NodeName|State|CPUTot|RealMemory|(?:Available)?Features|"
-                        r"Partitions)=(\S*)")
+_NODE_KEYS = re.compile(
+    r"(?:^| )(NodeName|State|CPUTot|RealMemory|(?:Available)?Features|"
+    r"Partitions)=(\S*)"
+)
 # The kernel's name of itself, with blanks, and what follows it in all releases.
 _OS = " OS="
 _AFTER_OS = re.compile(r" RealMemory=[0-9]+ AllocMem=")
 _WRITTEN = re.compile(r" (Reason|Comment|Extra)=")
 # Who set the reason, and when. Its further lines come behind that, indented; then other keys.
 _REASON_BY = re.compile(r" \[[^\[\]\s]+@(?:[0-9]{4}-[^\[\]\s]+\]|[^\[\]]+\]$)")
-_REASON_END = re.compile(r" \[[^\[\]\s@]+@[^\[\]\s]+\]| (?:Comment|Extra|Instance(?:Id|Type)|"
-                         "ReservationName|TLSCert[A-Za-z]+|Topology|Parameters)=")
+_REASON_END = re.compile(
+    r" \[[^\[\]\s@]+@[^\[\]\s]+\]| (?:Comment|Extra|Instance(?:Id|Type)|"
+    "ReservationName|TLSCert[A-Za-z]+|Topology|Parameters)="
+)
 _REASON_INDENT = " " * 8
 
 
@@ -329,37 +345,36 @@ def _head(line: str) -> tuple[str, str]:
     start = line.find(_OS, 0, written.start() if written else len(line))
     after = _AFTER_OS.search(line, start) if start >= 0 else None
     if after:
-        system = line[start:after.start()]
+        system = line[start : after.start()]
         if " State=" in system and _WRITTEN.search(system):
             raise ValueError("what users wrote cannot be told from the rest")
         again = _AFTER_OS.search(line, after.end())
-        line = line[:start] + line[after.start():]
+        line = line[:start] + line[after.start() :]
         written = _WRITTEN.search(line)
-        if again and written and " BootTime=" not in line[:written.start()]:
+        if again and written and " BootTime=" not in line[: written.start()]:
             # What looks like the rest of the line stands in the name of the system.
             raise ValueError("the name of the system cannot be told from the rest")
     if written is None:
         return line, ""
     if written[1] != "Reason":
-        return line[:written.start()], ""
-    return line[:written.start()], _reason(line[written.end():])
+        return line[: written.start()], ""
+    return line[: written.start()], _reason(line[written.end() :])
 
 
 def _reason(text: str) -> str:
     """A reason, at the start of the rest of a node's line."""
     by = _REASON_BY.search(text)
     end = by or _REASON_END.search(text)
-    lines = [text[:end.start()] if end else text]
-    rest = text[end.end():] if end else ""
+    lines = [text[: end.start()] if end else text]
+    rest = text[end.end() :] if end else ""
     if by and rest.startswith(_REASON_INDENT):
         next_key = _REASON_END.search(rest)
-        rest = rest[:next_key.start()] if next_key else rest
+        rest = rest[: next_key.start()] if next_key else rest
         lines += rest.split(_REASON_INDENT)[1:]
     return "" if lines[0] in _NOTHING else "\n".join(lines)
 
 
-def node_info(node: Node, usability: Usability,
-              reservations: Sequence[str] = ()) -> dict[str, Any]:
+def node_info(node: Node, usability: Usability, reservations: Sequence[str] = ()) -> dict[str, Any]:
     """A NodeInfo dictionary. 'states' are base and flags by their names here. 'why' says why the
     node is not up or not available, otherwise ''; 'cause' (where there is one) says so in few
     words, without what an administrator wrote."""
@@ -368,9 +383,17 @@ def node_info(node: Node, usability: Usability,
     if reason and why and has_reason(state):
         why = f"{why}: {_each_once(reason)}"
     info: dict[str, Any] = {
-        "name": name, "up": up, "available": available, "cpus": cpus, "mem": mem,
-        "partitions": list(partitions), "reservations": list(reservations),
-        "features": list(features), "states": list(node_state_names(state)), "why": why}
+        "name": name,
+        "up": up,
+        "available": available,
+        "cpus": cpus,
+        "mem": mem,
+        "partitions": list(partitions),
+        "reservations": list(reservations),
+        "features": list(features),
+        "states": list(node_state_names(state)),
+        "why": why,
+    }
     if why:
         info[CAUSE] = usability.cause
     return info
@@ -429,9 +452,16 @@ class ReservationOfPartition(Reservation):
 
 # Keys in their order; comments, which users write, come last. Newer releases have others between.
 _RESERVATION_NAME = "ReservationName="
-_RESERVATION_KEYS = [re.compile(key) for key in (
-    "ReservationName=", r" StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) ",
-    r"\bNodes=(?P<nodes>\S*) NodeCnt=", r" Flags=(?P<flags>\S*) ", r" State=(?P<state>\S+)")]
+_RESERVATION_KEYS = [
+    re.compile(key)
+    for key in (
+        "ReservationName=",
+        r" StartTime=(?P<start>\S+) EndTime=(?P<end>\S+) ",
+        r"\bNodes=(?P<nodes>\S*) NodeCnt=",
+        r" Flags=(?P<flags>\S*) ",
+        r" State=(?P<state>\S+)",
+    )
+]
 
 
 _RESERVATION_PARTITION = re.compile(r" PartitionName=(?!\(null\))(\S+) Flags=")
@@ -443,8 +473,9 @@ def parse_reservations(text: str) -> tuple[list[Reservation], list[RefusedRow]]:
     :raises UnreadableAnswer: for text that is cut off, or says nothing about reservations.
     """
     if not text.endswith("\n"):
-        raise UnreadableAnswer("The list of reservations is cut off: its last line is "
-                               f"{_shown(_last_line(text))}.")
+        raise UnreadableAnswer(
+            f"The list of reservations is cut off: its last line is {_shown(_last_line(text))}."
+        )
     found: list[Reservation] = []
     refused: list[RefusedRow] = []
     for line in text.splitlines():
@@ -465,11 +496,16 @@ def _reservation(line: str) -> Reservation:
     if keys is None:
         raise ValueError("keys are missing or in another order")
     values = {key: value or "" for key, value in keys.values.items()}
-    name = line[len(_RESERVATION_NAME):].partition(" StartTime=")[0]
+    name = line[len(_RESERVATION_NAME) :].partition(" StartTime=")[0]
     partition = _RESERVATION_PARTITION.search(line)
-    found = ReservationOfPartition(name, tuple(hostlists.expand(values["nodes"])),
-                                   frozenset(_list(values["flags"])), values["state"],
-                                   values["start"], values["end"])
+    found = ReservationOfPartition(
+        name,
+        tuple(hostlists.expand(values["nodes"])),
+        frozenset(_list(values["flags"])),
+        values["state"],
+        values["start"],
+        values["end"],
+    )
     found.of_partition = partition[1] if partition else ""
     return found
 
@@ -502,8 +538,10 @@ def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str |
         if reservation.name == name:
             if reservation.is_active:
                 return None
-            return (f"Reservation '{name}' is not active: it holds from {reservation.start} to "
-                    f"{reservation.end}.")
+            return (
+                f"Reservation '{name}' is not active: it holds from {reservation.start} to "
+                f"{reservation.end}."
+            )
     known = sorted(reservation.name for reservation in reservations)
     near = near_names(name, known, 0.7)
     if near:
@@ -655,10 +693,16 @@ def _order(job_id: str) -> tuple[int, str]:
 
 def with_token(jobs: Mapping[str, JobRecord], token: str) -> list[JobRecord]:
     """The jobs whose comment is the token, or whose name ends with it, the oldest first."""
-    found = [job for job in jobs.values()
-             if job.data.get("comment") == token or job.data.get("name", "").endswith(token)]
-    twins = [JobRecord(job_id, job.state, job.data) for job in found
-             for job_id in job.data.get(TWINS, "").split()]
+    found = [
+        job
+        for job in jobs.values()
+        if job.data.get("comment") == token or job.data.get("name", "").endswith(token)
+    ]
+    twins = [
+        JobRecord(job_id, job.state, job.data)
+        for job in found
+        for job_id in job.data.get(TWINS, "").split()
+    ]
     return sorted([*found, *twins], key=lambda job: _order(job.job_id))
 
 

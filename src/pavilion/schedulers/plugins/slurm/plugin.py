@@ -49,8 +49,7 @@ class Slurm(SlurmNodes):
     # Submitter tells refusals from unclear failures, cancel() waits until jobs go.
     KICKOFF_ERRORS_ARE_FINAL = True
     CONFIRM_CANCEL = 0.0
-    JOB_SHARE_KEY_ATTRS = [*SlurmNodes.JOB_SHARE_KEY_ATTRS, "slurm.features",
-                           "slurm.sbatch_extra"]
+    JOB_SHARE_KEY_ATTRS = [*SlurmNodes.JOB_SHARE_KEY_ATTRS, "slurm.features", "slurm.sbatch_extra"]
     # The job table has an age of its own.
     JOB_STATUS_TIMEOUT = 0.0
     # Seconds that an answer about jobs serves.
@@ -69,8 +68,9 @@ class Slurm(SlurmNodes):
         """Whether Slurm's commands are here, and its controller answers."""
         missing = self._client.missing_commands()
         if missing:
-            self.unavailable_reason = (f"Slurm's commands were not found in PATH: "
-                                       f"{', '.join(missing)}.")
+            self.unavailable_reason = (
+                f"Slurm's commands were not found in PATH: {', '.join(missing)}."
+            )
             return False
         self.unavailable_reason = self._client.problem()
         return self.unavailable_reason is None
@@ -83,19 +83,33 @@ class Slurm(SlurmNodes):
         for table in tables:
             table.expire()
 
-    def _kickoff(self, pav_cfg: PavConfig, job: Job, sched_config: dict[str, Any],
-                 job_name: str, nodes: NodeList | None = None,
-                 node_range: NodeRange | None = None) -> JobInfo:
+    def _kickoff(
+        self,
+        pav_cfg: PavConfig,
+        job: Job,
+        sched_config: dict[str, Any],
+        job_name: str,
+        nodes: NodeList | None = None,
+        node_range: NodeRange | None = None,
+    ) -> JobInfo:
         """Submit the kickoff script.  All options are in its header."""
         from .header import safe_job_name
         from .record import make_record, read_record
         from .submit import Submitter
+
         extra = sched_config["slurm"]["sbatch_extra"]
         job_name = value_of(extra, "job-name") or job_name
         done = Submitter(self._client, self._handover(job)).submit(
-            job.path, job.kickoff_path, job.sched_log, job_name, extra)
-        info = make_record(_sys_name(), done.job_id, done.cluster, done.token,
-                           os.fspath(job.kickoff_path), job_name=safe_job_name(job_name))
+            job.path, job.kickoff_path, job.sched_log, job_name, extra
+        )
+        info = make_record(
+            _sys_name(),
+            done.job_id,
+            done.cluster,
+            done.token,
+            os.fspath(job.kickoff_path),
+            job_name=safe_job_name(job_name),
+        )
         self._table(pav_cfg, read_record(info)).note_new(done.token)
         return info
 
@@ -103,9 +117,13 @@ class Slurm(SlurmNodes):
         """Find a job by the token that was stored before it was submitted."""
         from .record import make_record
         from .submit import read_token
+
         token, when = read_token(job.path)
-        return make_record(_sys_name(), "", "", token, os.fspath(job.kickoff_path),
-                           when) if token else None
+        return (
+            make_record(_sys_name(), "", "", token, os.fspath(job.kickoff_path), when)
+            if token
+            else None
+        )
 
     def _table(self, pav_cfg: PavConfig | None, record: SlurmRecord) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
@@ -140,6 +158,7 @@ class Slurm(SlurmNodes):
         from .output import settle_output
         from .record import read_record
         from .states import parse_job_state
+
         elsewhere = _elsewhere(job_info)
         if elsewhere:
             return TestStatusInfo(STATES.SCHEDULED, elsewhere)
@@ -156,8 +175,9 @@ class Slurm(SlurmNodes):
             failure = self._launch_failure(record, found.record)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
-            data = self._client.requested.explained(record, found.record.data,
-                                                    self._cluster(record))
+            data = self._client.requested.explained(
+                record, found.record.data, self._cluster(record)
+            )
             note = job_note(found.record.job_id, data)
             if data.get("reason") == "Reservation":
                 note += self._known.begin_note(record.script)
@@ -168,24 +188,29 @@ class Slurm(SlurmNodes):
             return NotListed(STATES.SCHEDULED, found.note)
         return TestStatusInfo(STATES.SCHED_WARNING, found.note)
 
-    def _status_of_absent(self, table: JobTable, record: SlurmRecord, name: str, note: str
-                          ) -> TestStatusInfo:
+    def _status_of_absent(
+        self, table: JobTable, record: SlurmRecord, name: str, note: str
+    ) -> TestStatusInfo:
         """What the accounting says of a job that Slurm does not list (any more).
 
         :param name: What to call it in messages.
         :param note: Why it is believed to be gone.
         """
         from .accounting import absent_status
+
         accounted = self._client.accounting.look_up(
-            record, self._cluster(record), lambda: self._also_absent(table, record))
+            record, self._cluster(record), lambda: self._also_absent(table, record)
+        )
         if accounted.job is not None:
             failure = self._launch_failure(record, accounted.job)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
         elif self._client.hides_jobs_of(record.user):
             return TestStatusInfo(
-                STATES.SCHED_WARNING, f"Slurm shows {name} to user {record.user} only, whose it is "
-                "(PrivateData=jobs), so whether it is there is not known.")
+                STATES.SCHED_WARNING,
+                f"Slurm shows {name} to user {record.user} only, whose it is "
+                "(PrivateData=jobs), so whether it is there is not known.",
+            )
         return absent_status(name, note, accounted)
 
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:
@@ -193,20 +218,29 @@ class Slurm(SlurmNodes):
         were asked about, and of those that were started together with this one."""
         from ...job_table import Presence
         from .accounting import records_beside
+
         group = record.user, self._cluster(record)
-        others = {other.key: other for other in records_beside(record, _sys_name())
-                  if (other.user, self._cluster(other)) == group}
+        others = {
+            other.key: other
+            for other in records_beside(record, _sys_name())
+            if (other.user, self._cluster(other)) == group
+        }
         others.update(self._pending.get(group, {}))
-        return [other for other in others.values()
-                if self._find(table, other).lookup.presence is Presence.ABSENT]
+        return [
+            other
+            for other in others.values()
+            if self._find(table, other).lookup.presence is Presence.ABSENT
+        ]
 
     def _launch_failure(self, record: SlurmRecord, job: JobRecord) -> str | None:
         """What kept a cancelled job from being launched; None when nothing did."""
         from .launch import launch_note, may_have_failed_to_launch
+
         if not may_have_failed_to_launch(record, job):
             return None
-        return launch_note(record, job, self._client.drained(job.data["nodes"],
-                                                             self._cluster(record)))
+        return launch_note(
+            record, job, self._client.drained(job.data["nodes"], self._cluster(record))
+        )
 
     def _look_up(self, table: JobTable, record: SlurmRecord) -> tuple[str, Lookup]:
         """A job in a table, and what to call it in messages."""
@@ -215,11 +249,13 @@ class Slurm(SlurmNodes):
 
     def _find(self, table: JobTable, record: SlurmRecord) -> FoundJob:
         from .identity import find_job
+
         # Also in processes that did not submit it: a new job may not be listed yet.
         table.note_new(record.key, record.when)
         cluster = self._cluster(record)
-        found = find_job(table, record, lambda job_id: self._client.script_of(
-            job_id, record.user, cluster))
+        found = find_job(
+            table, record, lambda job_id: self._client.script_of(job_id, record.user, cluster)
+        )
         if found.twins:
             # An unclear submission that was repeated after all.  Its tests must run once.
             self._client.cancel(list(found.twins), cluster)
@@ -236,6 +272,7 @@ class Slurm(SlurmNodes):
         """Cancel jobs with as few commands as can be; see cancel()."""
         from .cancel import cancel_jobs
         from .record import read_record
+
         messages: list[str | None] = [_elsewhere(info) for info in job_infos]
         # The jobs of each user on each cluster are in a table of their own.
         groups: dict[Any, dict[int, SlurmRecord]] = {}
@@ -261,13 +298,15 @@ class Slurm(SlurmNodes):
                 messages[number] = outcomes[key].message
         return messages
 
-    def _to_cancel(self, table: JobTable, record: SlurmRecord
-                   ) -> tuple[str | None, tuple[str, str] | None]:
+    def _to_cancel(
+        self, table: JobTable, record: SlurmRecord
+    ) -> tuple[str | None, tuple[str, str] | None]:
         """(a message, None); or (None, what the table has the job under and its id).
 
         A job that is not known to be this one is never cancelled.
         """
         from .identity import why_not_to_cancel
+
         found = self._find(table, record)
         job = found.lookup.record
         if found.certain and found.lookup.answered and job is not None and found.is_there:
@@ -278,24 +317,29 @@ class Slurm(SlurmNodes):
         """The nodes of the allocation we are in."""
         names = os.environ.get("SLURM_JOB_NODELIST") or os.environ.get("SLURM_NODELIST")
         if not names:
-            raise SchedulerPluginError("This is no Slurm allocation: SLURM_JOB_NODELIST is not "
-                                       "set.")
+            raise SchedulerPluginError(
+                "This is no Slurm allocation: SLURM_JOB_NODELIST is not set."
+            )
         from ... import hostlists
+
         try:
             return hostlists.expand(names, unique=True)
         except ValueError as exc:
-            raise SchedulerPluginError(f"Bad host list in SLURM_JOB_NODELIST: {names!r}",
-                                       prior_error=exc) from exc
+            raise SchedulerPluginError(
+                f"Bad host list in SLURM_JOB_NODELIST: {names!r}", prior_error=exc
+            ) from exc
 
     @staticmethod
     def parse_node_list(text: str | None) -> NodeList:
         """The names in a node list; [] for None and ''.  :raises ValueError: on bad text."""
         from .parsing import parse_node_list
+
         return parse_node_list(text)
 
 
 def _sys_name() -> str:
     from pavilion import sys_vars
+
     return str(sys_vars.get_vars(True)["sys_name"])
 
 
@@ -304,5 +348,7 @@ def _elsewhere(job_info: JobInfo) -> str | None:
     name, here = job_info.get("sys_name"), _sys_name()
     if name is None or str(name) == here:
         return None
-    return (f"Job {job_info.get('id')} was started on the system {name!r}, and this is {here!r}: "
-            "nothing can be done about it here.")
+    return (
+        f"Job {job_info.get('id')} was started on the system {name!r}, and this is {here!r}: "
+        "nothing can be done about it here."
+    )

@@ -23,11 +23,22 @@ ROW_END = "\x1e"
 # --- The environment ---
 
 # Variables that change what commands ask, answer, or submit.
-DROP_PREFIXES = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SCONTROL_", "SCANCEL_", "SACCT_",
-                 "SALLOC_", "SRUN_", "SDIAG_", "SPRIO_", "SLURMD_")
+DROP_PREFIXES = (
+    "SLURM_",
+    "SBATCH_",
+    "SQUEUE_",
+    "SINFO_",
+    "SCONTROL_",
+    "SCANCEL_",
+    "SACCT_",
+    "SALLOC_",
+    "SRUN_",
+    "SDIAG_",
+    "SPRIO_",
+    "SLURMD_",
+)
 # Those that say where the controller is and who we are.
-KEEP_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_KEY",
-              "SLURM_SACK_SOCKET")
+KEEP_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_SOCKET")
 # For queries: SLURM_BITSTR_LEN=0 writes lists of array tasks whole, otherwise cut at 64 bytes.
 QUERY_SET = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard", "SLURM_BITSTR_LEN": "0"}
 # For sbatch, nothing: a job inherits the environment, and its tests are not to run with our
@@ -39,34 +50,69 @@ SUBMIT_SET: dict[str, str] = {}
 # 'StateComplete' (all flags) came with 21.08; see `inventory_in_full` for earlier releases.
 # 'Partition' has a '*' behind the name of the default partition.
 NODE_FIELDS = {
-    "state": "StateComplete", "cpus": "CPUs", "mem": "Memory", "features": "Features",
-    "partition": "Partition", "nodes": "NodeList", "reason": "Reason",
+    "state": "StateComplete",
+    "cpus": "CPUs",
+    "mem": "Memory",
+    "features": "Features",
+    "partition": "Partition",
+    "nodes": "NodeList",
+    "reason": "Reason",
 }
 REASON_FIELDS = {"state": "StateComplete", "nodes": "NodeList", "reason": "Reason"}
 JOB_FIELDS = {
-    "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "state": "State",
-    "exit_code": "exit_code", "nodes": "NodeList", "start": "StartTime", "end": "EndTime",
-    "restarts": "RestartCnt", "time_limit": "TimeLimit", "partition": "Partition",
-    "reason": "Reason", "name": "Name", "comment": "Comment",
+    "id": "JobID",
+    "array": "ArrayJobID",
+    "het": "HetJobID",
+    "state": "State",
+    "exit_code": "exit_code",
+    "nodes": "NodeList",
+    "start": "StartTime",
+    "end": "EndTime",
+    "restarts": "RestartCnt",
+    "time_limit": "TimeLimit",
+    "partition": "Partition",
+    "reason": "Reason",
+    "name": "Name",
+    "comment": "Comment",
 }
 # Where a job comes from; needed only where a site replaces the comments of jobs.
 SCRIPT_FIELDS = {"id": "JobID", "command": "Command"}
 # What Slurm made of a submission.
 RECORDED_FIELDS = {
-    "id": "JobID", "array": "ArrayJobID", "het": "HetJobID", "num_nodes": "NumNodes",
-    "num_tasks": "NumTasks", "ntasks_per_node": "NTPerNode", "time_limit": "TimeLimit",
-    "partition": "Partition", "reservation": "Reservation", "qos": "QOS", "account": "Account",
-    "core_spec": "CoreSpec", "include_nodes": "ReqNodes", "features": "Feature",
-    "name": "Name", "comment": "Comment",
+    "id": "JobID",
+    "array": "ArrayJobID",
+    "het": "HetJobID",
+    "num_nodes": "NumNodes",
+    "num_tasks": "NumTasks",
+    "ntasks_per_node": "NTPerNode",
+    "time_limit": "TimeLimit",
+    "partition": "Partition",
+    "reservation": "Reservation",
+    "qos": "QOS",
+    "account": "Account",
+    "core_spec": "CoreSpec",
+    "include_nodes": "ReqNodes",
+    "features": "Feature",
+    "name": "Name",
+    "comment": "Comment",
 }
 
 # Of sacct.  Free text comes last, and its own separator ends each row: command lines may hold line
 # ends.  'SubmitLine' came with 21.08.
 ACCOUNTING_FIELDS = {
-    "id": "JobID", "state": "State", "exit_code": "ExitCode", "nodes": "NodeList",
-    "start": "Start", "end": "End", "submit": "Submit", "elapsed": "ElapsedRaw",
-    "limit_minutes": "TimelimitRaw", "time_limit": "Timelimit", "name": "JobName",
-    "comment": "Comment", "submit_line": "SubmitLine",
+    "id": "JobID",
+    "state": "State",
+    "exit_code": "ExitCode",
+    "nodes": "NodeList",
+    "start": "Start",
+    "end": "End",
+    "submit": "Submit",
+    "elapsed": "ElapsedRaw",
+    "limit_minutes": "TimelimitRaw",
+    "time_limit": "Timelimit",
+    "name": "JobName",
+    "comment": "Comment",
+    "submit_line": "SubmitLine",
 }
 
 # Ids in one scancel: well below the limit on the length of a command line.
@@ -94,8 +140,14 @@ def node_reasons(nodes: str, cluster: str = "") -> list[str]:
     :param cluster: Another cluster than the one of this host.
     """
     of_nodes = ["-n", nodes] if nodes else []
-    return ["sinfo", "-a", *of_nodes, *_of_cluster(cluster), "-O",
-            format_option(REASON_FIELDS.values())]
+    return [
+        "sinfo",
+        "-a",
+        *of_nodes,
+        *_of_cluster(cluster),
+        "-O",
+        format_option(REASON_FIELDS.values()),
+    ]
 
 
 def inventory_in_full() -> list[str]:
@@ -114,9 +166,17 @@ ASSOCIATION_FIELDS = ("Account", "QOS")
 def associations(user: str, cluster: str) -> list[str]:
     """The accounts and QOS of a user, a row 'account|qos,qos' for each association (one request to
     slurmdbd)."""
-    return ["sacctmgr", "--noheader", "--parsable2", "show", "associations", "where",
-            f"user={user}", *([f"cluster={cluster}"] if cluster else []),
-            f"format={','.join(ASSOCIATION_FIELDS)}"]
+    return [
+        "sacctmgr",
+        "--noheader",
+        "--parsable2",
+        "show",
+        "associations",
+        "where",
+        f"user={user}",
+        *([f"cluster={cluster}"] if cluster else []),
+        f"format={','.join(ASSOCIATION_FIELDS)}",
+    ]
 
 
 def reservations() -> list[str]:
@@ -136,8 +196,16 @@ def jobs(user: str | int | None, cluster: str = "") -> list[str]:
     :param cluster: Another cluster than the one of this host.
     """
     of_user = [] if user is None else ["-u", str(user)]
-    return ["squeue", "-a", "-t", "all", *of_user, *_of_cluster(cluster), "-O",
-            format_option(JOB_FIELDS.values())]
+    return [
+        "squeue",
+        "-a",
+        "-t",
+        "all",
+        *of_user,
+        *_of_cluster(cluster),
+        "-O",
+        format_option(JOB_FIELDS.values()),
+    ]
 
 
 def scripts(user: str | int | None, cluster: str = "") -> list[str]:
@@ -147,12 +215,21 @@ def scripts(user: str | int | None, cluster: str = "") -> list[str]:
 
 def recorded(job_ids: Iterable[str]) -> list[str]:
     """What Slurm recorded of these jobs' options (two requests)."""
-    return ["squeue", "-a", "-t", "all", "-j", ",".join(map(_checked, job_ids)), "-O",
-            format_option(RECORDED_FIELDS.values())]
+    return [
+        "squeue",
+        "-a",
+        "-t",
+        "all",
+        "-j",
+        ",".join(map(_checked, job_ids)),
+        "-O",
+        format_option(RECORDED_FIELDS.values()),
+    ]
 
 
-def accounting(job_ids: Sequence[str], user: str | None, cluster: str, since: int | None
-               ) -> Callable[[Iterable[str]], list[str]]:
+def accounting(
+    job_ids: Sequence[str], user: str | None, cluster: str, since: int | None
+) -> Callable[[Iterable[str]], list[str]]:
     """What the accounting has of jobs: all rows of their ids, without those of steps (one request
     to slurmdbd, none to the controller).
 
@@ -169,8 +246,16 @@ def accounting(job_ids: Sequence[str], user: str | None, cluster: str, since: in
         options += ["-j", ",".join(map(_checked, job_ids))]
     if since is not None:
         options += ["-S", f"now-{since}seconds"]
-    return lambda fields: ["sacct", "--allocations", "--duplicates", "--parsable",
-                           f"--delimiter={FIELD_END}", *options, "-o", ",".join(fields)]
+    return lambda fields: [
+        "sacct",
+        "--allocations",
+        "--duplicates",
+        "--parsable",
+        f"--delimiter={FIELD_END}",
+        *options,
+        "-o",
+        ",".join(fields),
+    ]
 
 
 def submit(script: str | os.PathLike[str], options: Sequence[str] = ()) -> list[str]:
@@ -185,8 +270,7 @@ def submit(script: str | os.PathLike[str], options: Sequence[str] = ()) -> list[
     return ["sbatch", "--parsable", *options, path]
 
 
-def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH
-           ) -> list[list[str]]:
+def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH) -> list[list[str]]:
     """Cancel jobs: the commands, each for up to ``batch`` ids.
 
     :param cluster: Another cluster than the one of this host.
@@ -194,8 +278,9 @@ def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH
     """
     options = _of_cluster(cluster)
     ids = [_checked(job_id) for job_id in job_ids]
-    return [["scancel", *options, *ids[start:start + batch]]
-            for start in range(0, len(ids), batch)]
+    return [
+        ["scancel", *options, *ids[start : start + batch]] for start in range(0, len(ids), batch)
+    ]
 
 
 def ping() -> list[str]:
@@ -227,6 +312,7 @@ def named_user(user: str | None) -> str | None:
     in containers and where the directory service is away: for such an id squeue gives an error, or
     (25.11) an empty list."""
     import pwd
+
     try:
         if user is not None:
             pwd.getpwuid(int(user))

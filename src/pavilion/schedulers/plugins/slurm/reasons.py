@@ -85,7 +85,9 @@ _REASONS: dict[str, tuple[Wait, str]] = {
     "systemfailure": (_A, "Slurm, the file system or the network failed"),
     "invalidburstbuffer": (_A, "its burst buffer request is not valid"),
     "partitionnodelimit": (
-        _N, "it asks for more (or fewer) nodes than its partition allows, or those nodes are down"),
+        _N,
+        "it asks for more (or fewer) nodes than its partition allows, or those nodes are down",
+    ),
     "partitiontimelimit": (_N, "its time limit is over that of its partition"),
     "partitionconfig": (_N, "its partition does not have what it asks for"),
     "maxmemperlimit": (_N, "it asks for more memory than a CPU or node may give to a job"),
@@ -108,39 +110,81 @@ _REASONS: dict[str, tuple[Wait, str]] = {
 
 # Free texts; '{}' stands for anything, and the words may repeat the first such part.
 _TEXTS: tuple[tuple[str, Wait, str], ...] = (
-    ("ReqNodeNotAvail, UnavailableNodes:{}", _A,
-     "nodes it asks for are down, drained or not responding: {}"),
-    ("ReqNodeNotAvail(Unavailable:{})", _A,
-     "nodes it asks for are down, drained or not responding: {}"),
-    ("ReqNodeNotAvail, May be reserved for other job", _W,
-     "nodes it asks for are in use, drained, or reserved for other jobs"),
-    ("ReqNodeNotAvail, Reserved for maintenance", _W,
-     "nodes it asks for are reserved for maintenance"),
-    ("Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
-     _W, "the nodes it needs are down, drained or reserved for jobs of higher priority"),
-    ("Nodes required for job are DOWN, DRAINED or reserved", _W,
-     "the nodes it needs are down, drained or reserved for jobs of higher priority"),
+    (
+        "ReqNodeNotAvail, UnavailableNodes:{}",
+        _A,
+        "nodes it asks for are down, drained or not responding: {}",
+    ),
+    (
+        "ReqNodeNotAvail(Unavailable:{})",
+        _A,
+        "nodes it asks for are down, drained or not responding: {}",
+    ),
+    (
+        "ReqNodeNotAvail, May be reserved for other job",
+        _W,
+        "nodes it asks for are in use, drained, or reserved for other jobs",
+    ),
+    (
+        "ReqNodeNotAvail, Reserved for maintenance",
+        _W,
+        "nodes it asks for are reserved for maintenance",
+    ),
+    (
+        "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
+        _W,
+        "the nodes it needs are down, drained or reserved for jobs of higher priority",
+    ),
+    (
+        "Nodes required for job are DOWN, DRAINED or reserved",
+        _W,
+        "the nodes it needs are down, drained or reserved for jobs of higher priority",
+    ),
     ("Reservation {} was deleted", _A, "its reservation '{}' was deleted"),
     ("Reservation {} is invalid", _A, "its reservation '{}' is not valid any more"),
-    ("launch failed requeued held", _A,
-     "it could not be started on its node (a failing prolog, often) and is held"),
-    ("launch failure limit exceeded requeued held", _A,
-     "it could not be started on its nodes too often and is held"),
-    ("user env retrieval failed requeued held", _A,
-     "its user's environment could not be had on its node, and it is held"),
+    (
+        "launch failed requeued held",
+        _A,
+        "it could not be started on its node (a failing prolog, often) and is held",
+    ),
+    (
+        "launch failure limit exceeded requeued held",
+        _A,
+        "it could not be started on its nodes too often and is held",
+    ),
+    (
+        "user env retrieval failed requeued held",
+        _A,
+        "its user's environment could not be had on its node, and it is held",
+    ),
     ("job requeued in held state", _A, "it was requeued and is held"),
     ("job requeued in special exit state", _A, "it was requeued for its exit code and is held"),
-    ("License request '{}' is no longer valid, holding job", _A,
-     "there are no licenses '{}' any more, and it is held"),
-    ("Job's account not permitted to use this partition {}", _N,
-     "its account may not use the partition"),
-    ("Job's account not known, so it can't use this partition {}", _N,
-     "its account may not use the partition"),
+    (
+        "License request '{}' is no longer valid, holding job",
+        _A,
+        "there are no licenses '{}' any more, and it is held",
+    ),
+    (
+        "Job's account not permitted to use this partition {}",
+        _N,
+        "its account may not use the partition",
+    ),
+    (
+        "Job's account not known, so it can't use this partition {}",
+        _N,
+        "its account may not use the partition",
+    ),
     ("Job's QOS not permitted to use this partition {}", _N, "its QOS may not use the partition"),
-    ("Job's QOS not known, so it can't use this partition {}", _N,
-     "its QOS may not use the partition"),
-    ("uid {} not in group permitted to use this partition {}", _N,
-     "its user's group may not use the partition"),
+    (
+        "Job's QOS not known, so it can't use this partition {}",
+        _N,
+        "its QOS may not use the partition",
+    ),
+    (
+        "uid {} not in group permitted to use this partition {}",
+        _N,
+        "its user's group may not use the partition",
+    ),
     ("Job is at or exceeds QOS {}", _W, "its QOS has reached a limit"),
     ("Job is at or exceeds association {}", _W, "its account has reached a limit"),
     ("burst_buffer/{}: Stage-out in progress", _W, "its data are being staged out"),
@@ -156,8 +200,9 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(words, re.DOTALL)
 
 
-_TEXT_PATTERNS = tuple((_pattern(template), template, kind, words)
-                       for template, kind, words in _TEXTS)
+_TEXT_PATTERNS = tuple(
+    (_pattern(template), template, kind, words) for template, kind, words in _TEXTS
+)
 
 _LIMIT = re.compile(r"(Assoc|Association|QOS)(Grp|Max|Min)(\w*)")
 # Limits that a QOS sets on all jobs of an account or user.
@@ -204,8 +249,9 @@ def _of_text(text: str) -> Reason | None:
         match = pattern.fullmatch(text)
         if match:
             found = match.groups()
-            return Reason(template.format(*found), kind,
-                          words.format(*found) if "{}" in words else words)
+            return Reason(
+                template.format(*found), kind, words.format(*found) if "{}" in words else words
+            )
     return None
 
 
@@ -220,8 +266,12 @@ def _of_name(name: str) -> Reason | None:
         return _explain_limit(name, *match.groups())
     match = _TOTAL.fullmatch(key)
     if match:
-        return Reason(name, _W, f"the jobs of its {match[2].lower()} have reached a limit of its "
-                      f"QOS ({_split(match[1])})")
+        return Reason(
+            name,
+            _W,
+            f"the jobs of its {match[2].lower()} have reached a limit of its "
+            f"QOS ({_split(match[1])})",
+        )
     return None
 
 

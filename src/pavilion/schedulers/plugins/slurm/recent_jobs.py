@@ -32,9 +32,12 @@ class RecentJobs:
     :param clock: Gives seconds.
     """
 
-    def __init__(self, query: Callable[[str], Mapping[str, JobRecord]],
-                 sleep: Callable[[float], object] = time.sleep,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        query: Callable[[str], Mapping[str, JobRecord]],
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._query = query
         self._sleep = sleep
         self._clock = clock

@@ -51,12 +51,25 @@ class SlurmRecord(NamedTuple):
         return f"job {self.job_id}" if self.job_id else f"a job with the token {self.token}"
 
 
-def make_record(sys_name: str, job_id: str, cluster: str, token: str, script: str,
-                when: float | None = None, job_name: str = "") -> JobInfo:
+def make_record(
+    sys_name: str,
+    job_id: str,
+    cluster: str,
+    token: str,
+    script: str,
+    when: float | None = None,
+    job_name: str = "",
+) -> JobInfo:
     """The JobInfo of a job of this user."""
     shown = ";".join(filter(None, (job_id, cluster))) if job_id else token
-    info = {"id": shown, "sys_name": sys_name, "token": token, "user": str(os.getuid()),
-            "when": str(time.time() if when is None else when), "script": script}
+    info = {
+        "id": shown,
+        "sys_name": sys_name,
+        "token": token,
+        "user": str(os.getuid()),
+        "when": str(time.time() if when is None else when),
+        "script": script,
+    }
     if job_name:
         info["name"] = job_name
     if cluster and not job_id:
@@ -79,8 +92,12 @@ def read_record(info: Mapping[str, object]) -> SlurmRecord:
         when = float(text.get("when") or 0)
     except ValueError:
         when = -1.0
-    if (not (is_job_id(shown) or (not shown and token)) or when < 0
-            or (cluster and not is_cluster_name(cluster))):
+    if (
+        not (is_job_id(shown) or (not shown and token))
+        or when < 0
+        or (cluster and not is_cluster_name(cluster))
+    ):
         raise JobRecordError(f"The record of a Slurm job is damaged: {dict(info)!r}.")
-    return SlurmRecord(shown, cluster, token, text.get("user"), when, text.get("script", ""),
-                       text.get("name", ""))
+    return SlurmRecord(
+        shown, cluster, token, text.get("user"), when, text.get("script", ""), text.get("name", "")
+    )

@@ -34,16 +34,20 @@ class RequestedNodes:
     :param clock: Gives seconds.
     """
 
-    def __init__(self, drained: Callable[[str], Mapping[str, str]],
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        drained: Callable[[str], Mapping[str, str]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._drained = drained
         self._clock = clock
         self._lock = threading.Lock()
         # Cluster -> (until when it serves, its drained nodes).
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
-    def explained(self, record: SlurmRecord, data: Mapping[str, str], cluster: str = ""
-                  ) -> Mapping[str, str]:
+    def explained(
+        self, record: SlurmRecord, data: Mapping[str, str], cluster: str = ""
+    ) -> Mapping[str, str]:
         """What is known of a job; its reason in Slurm's older words where these say more.
 
         :param data: What ``parsing.parse_jobs`` gives of it.
@@ -96,4 +100,4 @@ def _header_options(script: str) -> list[str]:
         text = safe_files.read_start(Path(script), _HEADER_BYTES)[0].decode("utf-8", "replace")
     except OSError:
         return []
-    return [line[len(PREFIX):] for line in text.splitlines() if line.startswith(f"{PREFIX} ")]
+    return [line[len(PREFIX) :] for line in text.splitlines() if line.startswith(f"{PREFIX} ")]

@@ -39,8 +39,7 @@ def reset_warnings() -> None:
 
 # --- Nodes ---
 
-NODE_BASES = frozenset(
-    ["UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "ERROR", "MIXED", "FUTURE"])
+NODE_BASES = frozenset(["UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "ERROR", "MIXED", "FUTURE"])
 # Flags, and what they mean for the node in plain words.
 NODE_FLAGS: dict[str, str] = {
     "DRAIN": "drained by an administrator",
@@ -70,8 +69,9 @@ NODE_FLAGS: dict[str, str] = {
 }
 # These say nothing against giving a job to the node, now or later.  A node that waits for a reboot
 # is busy until then, and one that is blocked until the job on its hardware ends.
-HARMLESS_FLAGS = frozenset(["PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM", "REBOOT_REQUESTED",
-                            "BLOCKED"])
+HARMLESS_FLAGS = frozenset(
+    ["PLANNED", "COMPLETING", "CLOUD", "DYNAMIC_NORM", "REBOOT_REQUESTED", "BLOCKED"]
+)
 # And these nothing against giving it a job right now.
 HARMLESS_NOW_FLAGS = frozenset(["CLOUD", "DYNAMIC_NORM"])
 # Of power saving: Slurm wakes such a node for a job.
@@ -93,9 +93,16 @@ _BASE_WORDS: dict[str, str] = {
 
 # sinfo's marks behind a word (man sinfo, NODE STATE CODES).
 _MARKS: dict[str, str] = {
-    "*": "NOT_RESPONDING", "~": "POWERED_DOWN", "#": "POWERING_UP", "!": "POWER_DOWN",
-    "%": "POWERING_DOWN", "$": "MAINTENANCE", "@": "REBOOT_REQUESTED", "^": "REBOOT_ISSUED",
-    "-": "PLANNED", "+": "COMPLETING",
+    "*": "NOT_RESPONDING",
+    "~": "POWERED_DOWN",
+    "#": "POWERING_UP",
+    "!": "POWER_DOWN",
+    "%": "POWERING_DOWN",
+    "$": "MAINTENANCE",
+    "@": "REBOOT_REQUESTED",
+    "^": "REBOOT_ISSUED",
+    "-": "PLANNED",
+    "+": "COMPLETING",
 }
 
 # Words that stand for something else: a name of their own for a flag, short forms, and words of
@@ -184,7 +191,7 @@ def parse_node_state(text: str) -> NodeState:
         flags.add(_MARKS["+"])
     for word in words:
         name = word.rstrip("*~#!%$@^-").strip()
-        flags.update(_MARKS[mark] for mark in word.strip()[len(name):] if mark in _MARKS)
+        flags.update(_MARKS[mark] for mark in word.strip()[len(name) :] if mark in _MARKS)
         if name:
             word_base, flag = _node_word(name)
             base = base or word_base or ""
@@ -207,8 +214,19 @@ def node_state_names(text: str) -> tuple[str, ...]:
 
 # What comes with a reason for it: somebody, or the controller, set it and said why. On any other
 # node a reason is an old one: 25.11 keeps it when the node is resumed.
-_WITH_REASON = frozenset(["DOWN", "ERROR", "DRAIN", "FAIL", "INVALID_REG", "REBOOT_REQUESTED",
-                          "REBOOT_ISSUED", "CANCEL_REBOOT", "UNDRAIN"])
+_WITH_REASON = frozenset(
+    [
+        "DOWN",
+        "ERROR",
+        "DRAIN",
+        "FAIL",
+        "INVALID_REG",
+        "REBOOT_REQUESTED",
+        "REBOOT_ISSUED",
+        "CANCEL_REBOOT",
+        "UNDRAIN",
+    ]
+)
 
 
 @lru_cache(maxsize=4096)
@@ -238,9 +256,15 @@ def _state_names(words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
 
 
-def node_usable(state: NodeState, up_states: Iterable[str], avail_states: Iterable[str],
-                reserved_states: Iterable[str], in_reservation: bool = False,
-                in_maintenance: bool = False, wakes: bool = False) -> Usability:
+def node_usable(
+    state: NodeState,
+    up_states: Iterable[str],
+    avail_states: Iterable[str],
+    reserved_states: Iterable[str],
+    in_reservation: bool = False,
+    in_maintenance: bool = False,
+    wakes: bool = False,
+) -> Usability:
     """Decide whether a node can be used.
 
     A node is up when its base and each of its flags is in ``up_states``, or the flag is harmless
@@ -306,10 +330,13 @@ def unknown_state(name: str) -> str | None:
     if word in known:
         return None
     import difflib
+
     near = difflib.get_close_matches(word, sorted(known), n=2, cutoff=0.6)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return (f"Slurm has no node state {name!r}.{hint} Known states: "
-            f"{', '.join(sorted({*NODE_BASES, *NODE_FLAGS}))}.")
+    return (
+        f"Slurm has no node state {name!r}.{hint} Known states: "
+        f"{', '.join(sorted({*NODE_BASES, *NODE_FLAGS}))}."
+    )
 
 
 class NodeRules:
@@ -318,22 +345,35 @@ class NodeRules:
     :param up_states: See :func:`node_usable`, as for the others.
     """
 
-    def __init__(self, up_states: Iterable[str], avail_states: Iterable[str],
-                 reserved_states: Iterable[str], wakes: bool = False) -> None:
+    def __init__(
+        self,
+        up_states: Iterable[str],
+        avail_states: Iterable[str],
+        reserved_states: Iterable[str],
+        wakes: bool = False,
+    ) -> None:
         self._wakes = wakes
         self._lists = (tuple(up_states), tuple(avail_states), tuple(reserved_states))
         self._known: dict[tuple[str, bool, bool], Usability] = {}
 
-    def judge(self, state: str, in_reservation: bool = False,
-              in_maintenance: bool = False) -> Usability:
+    def judge(
+        self, state: str, in_reservation: bool = False, in_maintenance: bool = False
+    ) -> Usability:
         """Judge a node by its state as Slurm writes it."""
         key = (state, in_reservation, in_maintenance)
         try:
             return self._known[key]
         except KeyError:
             up, avail, reserved = self._lists
-            result = node_usable(parse_node_state(state), up, avail, reserved,
-                                 in_reservation, in_maintenance, self._wakes)
+            result = node_usable(
+                parse_node_state(state),
+                up,
+                avail,
+                reserved,
+                in_reservation,
+                in_maintenance,
+                self._wakes,
+            )
             self._known[key] = result
             return result
 
@@ -398,13 +438,35 @@ JOB_STATES = tuple(_JOB_PHASES)
 _SIDE_FLAGS = frozenset(["UPDATE_DB", "LAUNCH_FAILED", "RECONFIG_FAIL", "POWER_UP_NODE"])
 
 JOB_CODES: dict[str, str] = {
-    "BF": "BOOT_FAIL", "CA": "CANCELLED", "CD": "COMPLETED", "CF": "CONFIGURING",
-    "CG": "COMPLETING", "DL": "DEADLINE", "EX": "EXPEDITING", "F": "FAILED", "LF": "LAUNCH_FAILED",
-    "NF": "NODE_FAIL", "OOM": "OUT_OF_MEMORY", "PD": "PENDING", "PR": "PREEMPTED",
-    "PU": "POWER_UP_NODE", "R": "RUNNING", "RC": "RECONFIG_FAIL", "RD": "RESV_DEL_HOLD",
-    "RF": "REQUEUE_FED", "RH": "REQUEUE_HOLD", "RQ": "REQUEUED", "RS": "RESIZING",
-    "RV": "REVOKED", "S": "SUSPENDED", "SE": "SPECIAL_EXIT", "SI": "SIGNALING",
-    "SO": "STAGE_OUT", "ST": "STOPPED", "TO": "TIMEOUT", "UD": "UPDATE_DB",
+    "BF": "BOOT_FAIL",
+    "CA": "CANCELLED",
+    "CD": "COMPLETED",
+    "CF": "CONFIGURING",
+    "CG": "COMPLETING",
+    "DL": "DEADLINE",
+    "EX": "EXPEDITING",
+    "F": "FAILED",
+    "LF": "LAUNCH_FAILED",
+    "NF": "NODE_FAIL",
+    "OOM": "OUT_OF_MEMORY",
+    "PD": "PENDING",
+    "PR": "PREEMPTED",
+    "PU": "POWER_UP_NODE",
+    "R": "RUNNING",
+    "RC": "RECONFIG_FAIL",
+    "RD": "RESV_DEL_HOLD",
+    "RF": "REQUEUE_FED",
+    "RH": "REQUEUE_HOLD",
+    "RQ": "REQUEUED",
+    "RS": "RESIZING",
+    "RV": "REVOKED",
+    "S": "SUSPENDED",
+    "SE": "SPECIAL_EXIT",
+    "SI": "SIGNALING",
+    "SO": "STAGE_OUT",
+    "ST": "STOPPED",
+    "TO": "TIMEOUT",
+    "UD": "UPDATE_DB",
 }
 
 

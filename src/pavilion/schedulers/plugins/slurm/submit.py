@@ -36,8 +36,10 @@ from .parsing import parse_submitted, with_token
 
 LOG_FN = "sbatch.log"
 # The log begins with the command, which has the token before anything that a user wrote.
-_SUBMITTED = re.compile(r"\$ sbatch --parsable '?--(?:comment=|job-name=[^\s']*-)"
-                        r"(pav-[0-9a-f]{16})'?\s")
+_SUBMITTED = re.compile(
+    r"\$ sbatch --parsable '?--(?:comment=|job-name=[^\s']*-)"
+    r"(pav-[0-9a-f]{16})'?\s"
+)
 _TOKEN_WITHIN = 1024
 
 ATTEMPTS = 3
@@ -56,12 +58,16 @@ STOP_PATIENCE = 2.0
 # Seconds between two looks whether to give up, while other submissions are under way.
 TURN_POLL = 1.0
 
-FULL = ("Slurm takes no more jobs at the moment: its queue is full, or a limit of submitted jobs "
-        "is reached. It is tried again, for 10 minutes.")
+FULL = (
+    "Slurm takes no more jobs at the moment: its queue is full, or a limit of submitted jobs "
+    "is reached. It is tried again, for 10 minutes."
+)
 SILENT = "sbatch was started and has not answered yet."
 TURN = "Waits for its turn: other jobs are being submitted."
-UNCLEAR = ("What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
-           "Slurm's list.")
+UNCLEAR = (
+    "What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
+    "Slurm's list."
+)
 # What sbatch prints at once, before it tries again for two minutes.
 _RETRYING = re.compile(r"(?:sleeping and|disabled,) retrying", re.IGNORECASE)
 
@@ -82,16 +88,21 @@ class Submitter:
     :param clock: Gives seconds, for the patience with a full queue.
     """
 
-    def __init__(self, client: SlurmClient, way: Handover | None = None,
-                 sleep: Callable[[float], object] = time.sleep,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: SlurmClient,
+        way: Handover | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._way = Handover() if way is None else way
         self._sleep = sleep
         self._clock = clock
 
-    def submit(self, folder: Path, script: Path, output: Path, job_name: str,
-               extra: Sequence[str] = ()) -> Submission:
+    def submit(
+        self, folder: Path, script: Path, output: Path, job_name: str, extra: Sequence[str] = ()
+    ) -> Submission:
         """Submit a script.
 
         :param folder: The job's folder.
@@ -105,8 +116,9 @@ class Submitter:
         # Where the job may be.
         clusters = named_clusters(extra)
         token = f"pav-{os.urandom(8).hex()}"
-        argv = queries.submit(script, [*_token_options(token, job_name, extra),
-                                       *output_options(output, extra)])
+        argv = queries.submit(
+            script, [*_token_options(token, job_name, extra), *output_options(output, extra)]
+        )
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:
@@ -143,8 +155,9 @@ class Submitter:
             if self._clock() - came >= SLOW:
                 self._way.report(TURN)
             if self._way.stopped:
-                raise HandoverStopped("The job was not submitted: other jobs were before it when "
-                                      "that was to end.")
+                raise HandoverStopped(
+                    "The job was not submitted: other jobs were before it when that was to end."
+                )
         try:
             return self._client.submitting.run(argv, output=log, watch=self._watch())
         finally:
@@ -166,13 +179,17 @@ class Submitter:
             # It may be done any moment, unless it just sleeps.
             stop_at.append(self._clock() + STOP_PATIENCE)
             return not retrying and self._clock() < stop_at[0]
+
         return goes_on
 
     def _wait_for_room(self, script: Path, result: CommandResult, until: float) -> None:
         """:raises SchedulerPluginError: When there is no room in the end, or it is given up."""
         if self._clock() >= until:
-            raise _refused(script, result, " after waiting for room in the queue for "
-                           f"{FULL_PATIENCE / 60:.0f} minutes")
+            raise _refused(
+                script,
+                result,
+                f" after waiting for room in the queue for {FULL_PATIENCE / 60:.0f} minutes",
+            )
         self._way.report(FULL)
         if not self._way.pause(FULL_PAUSE):
             raise _given_up(result)
@@ -205,8 +222,11 @@ class Submitter:
         """The jobs with a token, the oldest of each cluster first."""
         recent = self._client.recent
         now = recent.now()
-        return [Submission(job.job_id, cluster, token) for cluster in clusters
-                for job in with_token(recent.since(now, cluster), token)]
+        return [
+            Submission(job.job_id, cluster, token)
+            for cluster in clusters
+            for job in with_token(recent.since(now, cluster), token)
+        ]
 
     def _only_one(self, made: Submission, clusters: Sequence[str]) -> Submission:
         """After a repeated submission: keep the older job should there be two after all."""
@@ -260,5 +280,7 @@ def _refused(script: Path, result: CommandResult, after: str = "") -> SchedulerP
 
 def _given_up(result: CommandResult) -> HandoverStopped:
     said = summary(result.stderr)
-    return HandoverStopped("The job was not submitted: that was given up while Slurm did not take "
-                           f"it{f' ({said})' if said else ''}.")
+    return HandoverStopped(
+        "The job was not submitted: that was given up while Slurm did not take "
+        f"it{f' ({said})' if said else ''}."
+    )

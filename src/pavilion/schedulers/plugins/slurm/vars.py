@@ -14,8 +14,7 @@ from .extra import COUNTED_BY_SLURM, given_names, value_of
 class SlurmVars(SchedulerVariables):
     """The variables of the slurm scheduler."""
 
-    EXAMPLE = dict(SchedulerVariables.EXAMPLE,
-                   test_cmd="srun -N 2 -w 'node[01,04]' -n 8")
+    EXAMPLE = dict(SchedulerVariables.EXAMPLE, test_cmd="srun -N 2 -w 'node[01,04]' -n 8")
 
     @dfr_var_method
     def test_cmd(self) -> str:

@@ -44,9 +44,16 @@ def make(row: Row, text: str) -> None:
         step = int(by or 1)
         tasks.update(range(int(first), last + 1, step))
     ordered = sorted(tasks)
-    row.update(array_tasks=ordered, array_throttle=int(most) if most.isdigit() else 0, array={
-        "COUNT": len(ordered), "MAX": ordered[-1], "MIN": ordered[0],
-        "STEP": step if "," not in body else 1})
+    row.update(
+        array_tasks=ordered,
+        array_throttle=int(most) if most.isdigit() else 0,
+        array={
+            "COUNT": len(ordered),
+            "MAX": ordered[-1],
+            "MIN": ordered[0],
+            "STEP": step if "," not in body else 1,
+        },
+    )
 
 
 def is_array(job: Row) -> bool:
@@ -86,7 +93,7 @@ def task_text(job: Row, none: str, environment: Mapping[str, str]) -> str:
         wish = environment.get("SLURM_BITSTR_LEN", "")
         most = int(wish) if wish.isdigit() else _SHOWN_LIST
         if most and len(text) >= most:
-            text = text[:max(0, most - 4)] + "..."
+            text = text[: max(0, most - 4)] + "..."
         return text + (f"%{job['array_throttle']}" if job["array_throttle"] else "")
     return none if job["array_task"] is None else str(job["array_task"])
 
@@ -150,8 +157,7 @@ def records(store: Store, number: int) -> list[Row]:
     if job is not None and job["array_job"] != number:
         return [job]
     own = [] if job is None else [job]
-    others = [each for each in store.jobs() if each["array_job"] == number
-              and each["id"] != number]
+    others = [each for each in store.jobs() if each["array_job"] == number and each["id"] != number]
     return own + others[::-1]
 
 
@@ -209,8 +215,12 @@ def has_room(jobs: Iterable[Row], job: Row) -> bool:
     """Whether one more task of the array may run: the number behind '%'."""
     if not job["array_throttle"]:
         return True
-    busy = {other["id"] for other in jobs if other["array_job"] == job["array_job"]
-            and (other["state"] != "PENDING" or other["completing"])}
+    busy = {
+        other["id"]
+        for other in jobs
+        if other["array_job"] == job["array_job"]
+        and (other["state"] != "PENDING" or other["completing"])
+    }
     return len(busy) < int(job["array_throttle"])
 
 
@@ -219,5 +229,8 @@ def environment(job: Row) -> dict[str, str]:
     if not is_array(job):
         return {}
     values = {f"SLURM_ARRAY_TASK_{key}": str(value) for key, value in job["array"].items()}
-    return {**values, "SLURM_ARRAY_JOB_ID": str(job["array_job"]),
-            "SLURM_ARRAY_TASK_ID": str(job["array_task"])}
+    return {
+        **values,
+        "SLURM_ARRAY_JOB_ID": str(job["array_job"]),
+        "SLURM_ARRAY_TASK_ID": str(job["array_task"]),
+    }

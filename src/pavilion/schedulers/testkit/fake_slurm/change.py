@@ -9,8 +9,20 @@ from .options import Unsupported
 from .releases import MODERN
 from .store import Row
 
-_NODE_STATES = {"DRAIN", "DOWN", "RESUME", "UNDRAIN", "IDLE", "NORESP", "FAIL", "POWER_DOWN",
-                "POWER_UP", "POWER_DOWN_ASAP", "POWER_DOWN_FORCE", "FUTURE"}
+_NODE_STATES = {
+    "DRAIN",
+    "DOWN",
+    "RESUME",
+    "UNDRAIN",
+    "IDLE",
+    "NORESP",
+    "FAIL",
+    "POWER_DOWN",
+    "POWER_UP",
+    "POWER_DOWN_ASAP",
+    "POWER_DOWN_FORCE",
+    "FUTURE",
+}
 _PARTITION_STATES = {"UP", "DOWN", "DRAIN", "INACTIVE"}
 
 
@@ -38,8 +50,10 @@ def update(context: Context, words: list[str]) -> int:
     if {"partition", "partitionname"} & set(keys):
         return _update_partition(context, values)
     context.err("No valid entity in update command")
-    context.err('Input line must include "NodeName", "PartitionName", "Reservation", "JobId", '
-                'or "SlurmctldDebug"')
+    context.err(
+        'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", '
+        'or "SlurmctldDebug"'
+    )
     return 1
 
 
@@ -56,8 +70,7 @@ def _update_node(context: Context, values: list[tuple[str, str]]) -> int:
     if state and state not in _NODE_STATES:
         context.err(f"Invalid input: state={given['state']}")
         context.err("Request aborted")
-        context.err("Valid states are: NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP "
-                    "UNDRAIN")
+        context.err("Valid states are: NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP UNDRAIN")
         context.err("Not all states are valid given a node's prior state")
         return 1
     if state in ("DRAIN", "DOWN", "FAIL") and not reason:
@@ -67,8 +80,11 @@ def _update_node(context: Context, values: list[tuple[str, str]]) -> int:
         with context.change("REQUEST_UPDATE_NODE"):
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
-            names = [row["name"] for row in context.store.nodes()] \
-                if given["nodename"].upper() == "ALL" else hostlist.expand(given["nodename"])
+            names = (
+                [row["name"] for row in context.store.nodes()]
+                if given["nodename"].upper() == "ALL"
+                else hostlist.expand(given["nodename"])
+            )
             _change_nodes(context, names, state, reason)
     except SlurmError as error:
         context.err(f"slurm_update error: {error.text}")
@@ -108,8 +124,7 @@ def _change_power(context: Context, row: Row, state: str) -> None:
         flags = flags - {"POWERED_DOWN"} | {"POWER_DOWN"}
         if state == power.ASAP:
             flags.add("DRAIN")
-            values.update(reason=power.ASAP, reason_user=context.user[0],
-                          reason_time=context.now)
+            values.update(reason=power.ASAP, reason_user=context.user[0], reason_time=context.now)
         if state == "POWER_DOWN_FORCE":
             for job in context.store.jobs(active_only=True):
                 if row["name"] in job["alloc"] and job["state"] == "RUNNING":
@@ -156,8 +171,9 @@ def _update_partition(context: Context, values: list[tuple[str, str]]) -> int:
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
             description = context.store.description()
-            chosen = [each for each in description["partitions"]
-                      if each["name"] == given["partitionname"]]
+            chosen = [
+                each for each in description["partitions"] if each["name"] == given["partitionname"]
+            ]
             if not chosen:
                 raise SlurmError(errors.BAD_PARTITION)
             chosen[0]["state"] = given["state"].upper()

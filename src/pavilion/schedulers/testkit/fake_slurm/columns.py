@@ -25,13 +25,16 @@ class Column(NamedTuple):
     def text(self, value: str) -> str:
         if not self.width:
             return value + self.suffix
-        cut = value[:self.width]
+        cut = value[: self.width]
         padded = cut.rjust(self.width) if self.right else cut.ljust(self.width)
         return padded + self.suffix
 
 
-def parse_letters(form: str, known: Mapping[str, object], command: str,
-                  ) -> tuple[str, list[Column]]:
+def parse_letters(
+    form: str,
+    known: Mapping[str, object],
+    command: str,
+) -> tuple[str, list[Column]]:
     """The text before the first column, and the columns of an ``-o`` format.
 
     :raises Unsupported: for a letter that the fake does not know.

@@ -22,16 +22,30 @@ from .store import Row, Store
 CALL_FILE = "calls.jsonl"
 RPC_FILE = "rpcs.jsonl"
 # Variables that change what a command does; they are noted with each call.
-_NOTED = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SCANCEL_", "SCONTROL_", "SACCT_", "SRUN_",
-          "SALLOC_", "LC_ALL", "LANG", "TZ", "FAKE_SLURM_")
+_NOTED = (
+    "SLURM_",
+    "SBATCH_",
+    "SQUEUE_",
+    "SINFO_",
+    "SCANCEL_",
+    "SCONTROL_",
+    "SACCT_",
+    "SRUN_",
+    "SALLOC_",
+    "LC_ALL",
+    "LANG",
+    "TZ",
+    "FAKE_SLURM_",
+)
 _POLL = 0.02
 
 
 class Context:
     """One run of one command."""
 
-    def __init__(self, folder: str, command: str, words: list[str],
-                 environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: str, command: str, words: list[str], environment: dict[str, str]
+    ) -> None:
         self.folder = folder
         self.command = command
         self.words = words
@@ -79,6 +93,7 @@ class Context:
         except KeyError:
             return (name or str(os.getuid()), 99999 if name else os.getuid(), "nogroup", 99999)
         import grp  # only here: most commands never ask who the user is
+
         return (entry.pw_name, entry.pw_uid, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
 
     @property
@@ -136,7 +151,7 @@ class Context:
             os.write(1, b"")
             view = memoryview(data)
             while view:
-                view = view[os.write(1, view):]
+                view = view[os.write(1, view) :]
         except BrokenPipeError:
             pass  # the reader has seen enough
 
@@ -144,12 +159,20 @@ class Context:
 
     def note_call(self) -> None:
         """Write down that this command was called."""
-        noted = {name: value for name, value in self.environment.items()
-                 if name.startswith(_NOTED)}
-        _append(self.folder, CALL_FILE, {
-            "time": self.now, "command": self.command, "args": self.words, "env": noted,
-            "cwd": os.getcwd() if os.path.isdir(".") else "", "pid": os.getpid(),
-            "user": self.user[0]})
+        noted = {name: value for name, value in self.environment.items() if name.startswith(_NOTED)}
+        _append(
+            self.folder,
+            CALL_FILE,
+            {
+                "time": self.now,
+                "command": self.command,
+                "args": self.words,
+                "env": noted,
+                "cwd": os.getcwd() if os.path.isdir(".") else "",
+                "pid": os.getpid(),
+                "user": self.user[0],
+            },
+        )
 
     # -- the controller ----------------------------------------------------------------------
 
@@ -207,6 +230,7 @@ class Context:
         if fault is None:
             return
         from .rate_limit import take
+
         if not take(self.folder, self.user[0], fault):
             raise SlurmError(Error(UNEXPECTED.number, fault["text"]))
 
@@ -227,8 +251,10 @@ class Context:
             return True
         if "cluster" not in self.faults:
             self.err(f"{command}: error: Problem talking to database")
-        self.err(f"{command}: error: '{clusters}' can't be reached now, or it is an invalid entry "
-                 "for --cluster.  Use 'sacctmgr list clusters' to see available clusters.")
+        self.err(
+            f"{command}: error: '{clusters}' can't be reached now, or it is an invalid entry "
+            "for --cluster.  Use 'sacctmgr list clusters' to see available clusters."
+        )
         return False
 
     def hidden_by_fault(self, job: Row) -> bool:
@@ -245,7 +271,7 @@ def _spoil(name: str, fault: dict[str, Any], data: bytes) -> bytes:
     if name == "garbage":
         return b"\xff\xfe\x00 segv @ 0x7f|||\n=== {\x80\x81 \n"
     if name == "truncated":
-        return data[:int(len(data) * fault["keep"])]
+        return data[: int(len(data) * fault["keep"])]
     banner = (fault["text"] + "\n").encode()
     if fault["stream"] == "stderr":
         os.write(2, banner)

@@ -149,8 +149,9 @@ class Controller:
             active = self.store.jobs(active_only=True)
             moving = self._advance_power(active, now)
             down = self.store.down_nodes()
-            booted = [job for job in active if job["state"] != "PENDING"
-                      and self._advance(job, down, now)]
+            booted = [
+                job for job in active if job["state"] != "PENDING" and self._advance(job, down, now)
+            ]
             started = [*booted, *self._start(now)]
             if now - self._purged > _PURGE_EACH:
                 self._purged = now
@@ -232,8 +233,13 @@ class Controller:
 
     def _lose_node(self, job: Row, down: set[str], leader: int | None, now: float) -> None:
         """A job whose node went down ends at once: nobody waits for its processes."""
-        job.update(state="NODE_FAIL", reason="NodeDown", completing=True, end=now,
-                   failed_node=next(name for name in job["alloc"] if name in down))
+        job.update(
+            state="NODE_FAIL",
+            reason="NodeDown",
+            completing=True,
+            end=now,
+            failed_node=next(name for name in job["alloc"] if name in down),
+        )
         self._note_end(job, leader, now)
         if leader is not None:
             stepmanager.kill(leader)
@@ -252,8 +258,7 @@ class Controller:
             self._note_end(job, leader, now)
             stepmanager.terminate(leader)
         elif now - job["term_sent"] > self.settings["kill_wait"]:
-            if job["kill_sent"] and now - job["kill_sent"] > 1 \
-                    and not stepmanager.is_alive(leader):
+            if job["kill_sent"] and now - job["kill_sent"] > 1 and not stepmanager.is_alive(leader):
                 self._finish(job, stepmanager.Exit(0, 9, now), now)  # its manager was killed
             else:
                 job["kill_sent"] = job["kill_sent"] or now
@@ -261,13 +266,17 @@ class Controller:
 
     def _note_end(self, job: Row, leader: int | None, now: float) -> None:
         """The line that slurmstepd writes into the job's output."""
-        why = {"TIMEOUT": " DUE TO TIME LIMIT", "NODE_FAIL": " DUE TO NODE FAILURE, SEE SLURMCTLD "
-               "LOG FOR DETAILS"}.get(job["state"], "")
+        why = {
+            "TIMEOUT": " DUE TO TIME LIMIT",
+            "NODE_FAIL": " DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS",
+        }.get(job["state"], "")
         if job["requeuing"] and job["state"] != "NODE_FAIL":
             why = " DUE TO JOB REQUEUE"
         node = next(iter(job["alloc"]))
-        text = (f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
-                f"{stamp(now, {})}{why} ***\n")
+        text = (
+            f"slurmstepd-{node}: error: *** JOB {job['id']} ON {node} CANCELLED AT "
+            f"{stamp(now, {})}{why} ***\n"
+        )
         try:
             with open(stepmanager.log(job, leader), "a", encoding="utf-8") as file:
                 file.write(text)
@@ -290,8 +299,9 @@ class Controller:
             good = ended.code == 0 and ended.signal == 0
             job["state"] = "COMPLETED" if good else "FAILED"
             if not good:
-                job["reason"] = self._signal_reason(ended.signal) if ended.signal \
-                    else "NonZeroExitCode"
+                job["reason"] = (
+                    self._signal_reason(ended.signal) if ended.signal else "NonZeroExitCode"
+                )
         job["completing"] = False
 
     def _signal_reason(self, number: int) -> str:
@@ -347,9 +357,25 @@ class Controller:
     def _own_record(self, job: Row, trial: Row) -> Row:
         """The record of an array's task that starts as the trial did."""
         own = arrays.split(self.store, job, arrays.waiting(job)[0])
-        own.update({key: trial[key] for key in (
-            "state", "reason", "alloc", "gpus", "start", "end", "scheduled", "eligible",
-            "limit", "partition", "reservation_used", "configuring")})
+        own.update(
+            {
+                key: trial[key]
+                for key in (
+                    "state",
+                    "reason",
+                    "alloc",
+                    "gpus",
+                    "start",
+                    "end",
+                    "scheduled",
+                    "eligible",
+                    "limit",
+                    "partition",
+                    "reservation_used",
+                    "configuring",
+                )
+            }
+        )
         filenames.name(own, self.release)
         own["evaluated"] = own["start"]
         self.store.save_job(own)
@@ -382,17 +408,29 @@ class Controller:
             job["reason"] = reason
             return False
         job["limit"] = job["limit"] or _A_YEAR
-        job.update(state="RUNNING", reason="None", alloc=chosen, start=now, end=None,
-                   scheduled=now, eligible=job["eligible"] or now,
-                   configuring=any(machine.by_name[name].is_off for name in chosen))
+        job.update(
+            state="RUNNING",
+            reason="None",
+            alloc=chosen,
+            start=now,
+            end=None,
+            scheduled=now,
+            eligible=job["eligible"] or now,
+            configuring=any(machine.by_name[name].is_off for name in chosen),
+        )
         job["gpus"] = gres.assign(machine, job, placement.tasks_by_node(job))
         for name, numbers in job["gpus"].items():
             chosen[name] = max(chosen[name], job["gres"]["cpus"] * len(numbers))
         for name, cpus in chosen.items():
             machine.allocate(name, cpus)
         job["reservation_used"] = next(
-            (name for name in placement.reservation_names(job)
-             if set(chosen) <= set((machine.reservation(name) or {"nodes": ()})["nodes"])), "")
+            (
+                name
+                for name in placement.reservation_names(job)
+                if set(chosen) <= set((machine.reservation(name) or {"nodes": ()})["nodes"])
+            ),
+            "",
+        )
         filenames.name(job, self.release)
         return True
 
@@ -402,15 +440,26 @@ class Controller:
         node = next(iter(job["alloc"]))
         with self.store.transaction():
             flags = next(row["flags"] for row in self.store.nodes() if row["name"] == node)
-            self.store.update_node(node, flags=" ".join({*flags.split(), "DRAIN"}),
-                                   reason="Prolog error", reason_user="root", reason_time=now)
+            self.store.update_node(
+                node,
+                flags=" ".join({*flags.split(), "DRAIN"}),
+                reason="Prolog error",
+                reason_user="root",
+                reason_time=now,
+            )
             if job["requeue"]:
                 job.update(hold="admin", priority=0, restarts_after=job["restarts"] + 1)
                 put_back(job, now, self.settings["requeue_seconds"])
                 job["reason"] = "launch failed requeued held"
             else:
-                job.update(state="CANCELLED", reason="None", completing=False, end=now,
-                           exit_code=0, exit_signal=0)
+                job.update(
+                    state="CANCELLED",
+                    reason="None",
+                    completing=False,
+                    end=now,
+                    exit_code=0,
+                    exit_signal=0,
+                )
             self.store.save_job(job)
         if job["kind"] == "batch":
             try:
@@ -430,16 +479,29 @@ class Controller:
             environment.update(SLURM_TOPOLOGY_ADDR=place, SLURM_TOPOLOGY_ADDR_PATTERN=pattern)
         # A child must not share the open state file: it leaves by _exit and never uses it.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        self._managers.add(
-            stepmanager.launch(self.folder, job, script, environment, arguments))
+        self._managers.add(stepmanager.launch(self.folder, job, script, environment, arguments))
 
 
 def put_back(job: Row, now: float, delay: float) -> None:
     """Make a pending job of one that ran; ``delay`` in seconds until it may start again."""
-    job.update(state="PENDING", reason="BeginTime", completing=False, requeuing=False, alloc={},
-               gpus={}, start=None, end=None, begin=now + delay, eligible=now + delay, exit_code=0,
-               exit_signal=0, term_sent=0.0, kill_sent=0.0,
-               restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
-               restarts_after=None, configuring=False)
+    job.update(
+        state="PENDING",
+        reason="BeginTime",
+        completing=False,
+        requeuing=False,
+        alloc={},
+        gpus={},
+        start=None,
+        end=None,
+        begin=now + delay,
+        eligible=now + delay,
+        exit_code=0,
+        exit_signal=0,
+        term_sent=0.0,
+        kill_sent=0.0,
+        restarts=job["restarts"] if job["restarts_after"] is None else job["restarts_after"],
+        restarts_after=None,
+        configuring=False,
+    )
     if job["hold"]:
         job["reason"] = "job requeued in held state"

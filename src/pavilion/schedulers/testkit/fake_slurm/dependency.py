@@ -46,8 +46,7 @@ def _names(store: Store, word: str) -> list[str]:
         raise SlurmError(errors.BAD_DEPENDENCY)
     if target.tasks is not None:
         return [f"{target.number}_{task}" for task in target.tasks]
-    whole = any(each["array_job"] == target.number
-                for each in arrays.records(store, target.number))
+    whole = any(each["array_job"] == target.number for each in arrays.records(store, target.number))
     return [f"{target.number}_*" if whole else str(target.number)]
 
 
@@ -70,6 +69,7 @@ def reason(store: Store, job: Row) -> str:
 
 def shown(job: Row, none: str = "(null)") -> str:
     """As the commands write it: each part with what has become of it."""
+
     def mark(match: re.Match[str]) -> str:
         failed = match[0] in job["dependency_failed"]
         return f"{match[0]}({'failed' if failed else 'unfulfilled'})"
@@ -81,8 +81,11 @@ def _one(store: Store, job: Row, part: str) -> str:
     kind, _, name = part.partition(":")
     if kind == "singleton":
         earlier = (each for each in store.jobs(active_only=True) if each["id"] < job["id"])
-        return "Dependency" if any(each["name"] == job["name"] and each["user"] == job["user"]
-                                   for each in earlier) else ""
+        return (
+            "Dependency"
+            if any(each["name"] == job["name"] and each["user"] == job["user"] for each in earlier)
+            else ""
+        )
     number, _, task = name.partition("_")
     others = arrays.records(store, int(number))
     if task.isdigit():

@@ -20,27 +20,52 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "frozen": ("the controller does not answer; what it was sent is done all the same", {}),
     "down": ("there is no controller: connections are refused", {}),
     "slow": ("commands take longer", {"seconds": 1.0, "commands": []}),
-    "transient": ("the n-th calls of a command (counted from now) fail, the others do not",
-                  {"commands": [], "at": [1], "text": "Zero Bytes were transmitted or received"}),
+    "transient": (
+        "the n-th calls of a command (counted from now) fail, the others do not",
+        {"commands": [], "at": [1], "text": "Zero Bytes were transmitted or received"},
+    ),
     "garbage": ("commands print nonsense that is not even UTF-8, rc 0", {"commands": []}),
-    "truncated": ("commands print only the first part of their output, rc 0",
-                  {"commands": [], "keep": 0.5}),
-    "accepted_but_error": ("sbatch fails though its job was accepted",
-                           {"times": 0, "text": "Socket timed out on send/recv operation"}),
-    "rate_limit": ("a user's calls are held back: a bucket of calls that fills again slowly",
-                   {"bucket": 30, "per_second": 2.0, "patience": 5.0,
-                    "text": "Rate limit exceeded, please retry later"}),
-    "banner": ("commands print a site's banner around their output",
-               {"commands": ["sbatch"], "text": "*** Welcome to the machine! ***",
-                "where": "both", "stream": "stdout"}),
-    "cluster": ("there are two clusters: sbatch prints 'ID;cluster', -M is known",
-                {"name": "other"}),
+    "truncated": (
+        "commands print only the first part of their output, rc 0",
+        {"commands": [], "keep": 0.5},
+    ),
+    "accepted_but_error": (
+        "sbatch fails though its job was accepted",
+        {"times": 0, "text": "Socket timed out on send/recv operation"},
+    ),
+    "rate_limit": (
+        "a user's calls are held back: a bucket of calls that fills again slowly",
+        {
+            "bucket": 30,
+            "per_second": 2.0,
+            "patience": 5.0,
+            "text": "Rate limit exceeded, please retry later",
+        },
+    ),
+    "banner": (
+        "commands print a site's banner around their output",
+        {
+            "commands": ["sbatch"],
+            "text": "*** Welcome to the machine! ***",
+            "where": "both",
+            "stream": "stdout",
+        },
+    ),
+    "cluster": (
+        "there are two clusters: sbatch prints 'ID;cluster', -M is known",
+        {"name": "other"},
+    ),
     "release": ("words and fields of another Slurm release", {"version": "23.11"}),
-    "prolog_fails": ("jobs cannot be started on their node: they are held, the node is drained",
-                     {}),
+    "prolog_fails": (
+        "jobs cannot be started on their node: they are held, the node is drained",
+        {},
+    ),
     "queue_full": ("the job limit is reached: sbatch waits and tries again", {}),
-    "unknown_job": ("some jobs (all if none is named) are not known, as before they are visible "
-                    "or after they are purged", {"ids": [], "younger_than": 0.0}),
+    "unknown_job": (
+        "some jobs (all if none is named) are not known, as before they are visible "
+        "or after they are purged",
+        {"ids": [], "younger_than": 0.0},
+    ),
 }
 
 Faults = dict[str, dict[str, Any]]
@@ -79,8 +104,10 @@ def checked(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     defaults = FAULTS[name][1]
     for key, value in settings.items():
         if key not in defaults:
-            raise BadFault(f"fault '{name}' has no setting '{key}'; it has: "
-                           f"{', '.join(sorted(defaults)) or 'none'}")
+            raise BadFault(
+                f"fault '{name}' has no setting '{key}'; it has: "
+                f"{', '.join(sorted(defaults)) or 'none'}"
+            )
         default = defaults[key]
         number = isinstance(default, (int, float)) and isinstance(value, (int, float))
         if not number and type(value) is not type(default):

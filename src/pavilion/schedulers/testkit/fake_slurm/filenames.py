@@ -19,8 +19,13 @@ def asked(row: Row, kind: str) -> str:
 
 def _values(row: Row) -> dict[str, str]:
     whole = row["array_job"] if arrays.is_array(row) else row["id"]
-    return {"j": str(row["id"]), "A": str(whole), "a": str(arrays.task_number(row)),
-            "x": row["name"], "u": row["user"]}
+    return {
+        "j": str(row["id"]),
+        "A": str(whole),
+        "a": str(arrays.task_number(row)),
+        "x": row["name"],
+        "u": row["user"],
+    }
 
 
 def _in_workdir(row: Row, path: str) -> str:
@@ -33,8 +38,7 @@ def shown(row: Row, kind: str, release: Release) -> str:
     if release >= MODERN:
         return "" if kind == "std_err" and not row["std_err"] else written(row, kind, release)
     values = _values(row)
-    return _in_workdir(row, re.sub(r"%([jAaxu])", lambda match: values[match[1]],
-                                   asked(row, kind)))
+    return _in_workdir(row, re.sub(r"%([jAaxu])", lambda match: values[match[1]], asked(row, kind)))
 
 
 def listed(row: Row, kind: str) -> str:
@@ -47,8 +51,15 @@ def listed(row: Row, kind: str) -> str:
 def written(row: Row, kind: str, release: Release) -> str:
     """The path that is opened on the first node of a job that starts: %j, %J, %A, %a, %x, %u,
     %N, %n, %t, %s, %% and a width (%4j)."""
-    values = {**_values(row), "J": str(row["id"]), "n": "0", "t": "0", "s": "batch",
-              "N": next(iter(row["alloc"]), ""), "%": "%"}
+    values = {
+        **_values(row),
+        "J": str(row["id"]),
+        "n": "0",
+        "t": "0",
+        "s": "batch",
+        "N": next(iter(row["alloc"]), ""),
+        "%": "%",
+    }
 
     def value(match: re.Match[str]) -> str:
         text: str | None = values.get(match[2])
@@ -60,8 +71,11 @@ def written(row: Row, kind: str, release: Release) -> str:
     # With a backslash anywhere there are no patterns. A doubled one stands for itself, up to the
     # release that drops them all.
     kept = "" if release >= MODERN else r"\1"
-    path: str = re.sub(r"\\(\\?)", kept, pattern) if "\\" in pattern \
+    path: str = (
+        re.sub(r"\\(\\?)", kept, pattern)
+        if "\\" in pattern
         else re.sub(r"%(\d*)([a-zA-Z%])", value, pattern)
+    )
     return _in_workdir(row, path)
 
 

@@ -14,17 +14,26 @@ from .options import Option, Unsupported, Usage
 from .store import Row
 
 OPTIONS = (
-    Option("gres", "", "needed"), Option("gpus", "G", "needed"),
-    Option("gpus-per-node", "", "needed"), Option("gpus-per-task", "", "needed"),
+    Option("gres", "", "needed"),
+    Option("gpus", "G", "needed"),
+    Option("gpus-per-node", "", "needed"),
+    Option("gpus-per-task", "", "needed"),
     Option("cpus-per-gpu", "", "needed"),
 )
 # Variable -> option, as sbatch reads them.
 FROM_ENVIRONMENT = {
-    "SBATCH_GRES": "gres", "SBATCH_GPUS": "gpus", "SBATCH_GPUS_PER_NODE": "gpus-per-node",
-    "SBATCH_GPUS_PER_TASK": "gpus-per-task", "SBATCH_CPUS_PER_GPU": "cpus-per-gpu",
+    "SBATCH_GRES": "gres",
+    "SBATCH_GPUS": "gpus",
+    "SBATCH_GPUS_PER_NODE": "gpus-per-node",
+    "SBATCH_GPUS_PER_TASK": "gpus-per-task",
+    "SBATCH_CPUS_PER_GPU": "cpus-per-gpu",
 }
-_VISIBLE = ("CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ROCR_VISIBLE_DEVICES",
-            "ZE_AFFINITY_MASK")
+_VISIBLE = (
+    "CUDA_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",
+    "ROCR_VISIBLE_DEVICES",
+    "ZE_AFFINITY_MASK",
+)
 _INVALID = "Invalid generic resource (gres) specification"
 
 Wish = dict[str, int]  # GPUs by type, '' for any
@@ -52,28 +61,43 @@ def request(command: str, options: dict[str, str]) -> Row:
 
     :raises Usage: for what the client refuses.
     """
+
     def refuse(*lines: str) -> Usage:
         return Usage("".join(f"{command}: error: {line}\n" for line in lines), 1)
 
-    texts = {name: options[name] for name in ("gpus-per-node", "gres", "gpus", "gpus-per-task")
-             if options.get(name)}
+    texts = {
+        name: options[name]
+        for name in ("gpus-per-node", "gres", "gpus", "gpus-per-task")
+        if options.get(name)
+    }
     try:
-        per_node = {**_wish(texts.get("gpus-per-node", ""), named=False),
-                    **_wish(texts.get("gres", ""), named=True)}
+        per_node = {
+            **_wish(texts.get("gpus-per-node", ""), named=False),
+            **_wish(texts.get("gres", ""), named=True),
+        }
         per_job = _wish(texts.get("gpus", ""), named=False)
         per_task = _wish(texts.get("gpus-per-task", ""), named=False)
     except ValueError:
         raise refuse(_INVALID) from None
     if per_task and "gpus" not in texts and "ntasks" not in options:
-        raise refuse("Failed to validate job spec. --gpus-per-task used without either --gpus or "
-                     "-n/--ntasks is not allowed.", _INVALID)
+        raise refuse(
+            "Failed to validate job spec. --gpus-per-task used without either --gpus or "
+            "-n/--ntasks is not allowed.",
+            _INVALID,
+        )
     cpus = options.get("cpus-per-gpu", "0")
     if not cpus.isdigit():
         raise refuse(f'Invalid numeric value "{cpus}" for --cpus-per-gpu.')
     if cpus != "0" and not texts:
         raise refuse(_INVALID)
-    return {"node": per_node, "job": per_job, "task": per_task, "cpus": int(cpus),
-            "texts": texts, "none": options.get("gres") == ""}
+    return {
+        "node": per_node,
+        "job": per_job,
+        "task": per_task,
+        "cpus": int(cpus),
+        "texts": texts,
+        "none": options.get("gres") == "",
+    }
 
 
 def _wish(text: str, *, named: bool) -> Wish:
@@ -114,8 +138,9 @@ def shown(job: Row) -> dict[str, str]:
         per_node += [f"gres:{part}" for part in texts["gres"].split(",")]
     found = {"node": ",".join(per_node)}
     for kind, option in (("job", "gpus"), ("task", "gpus-per-task")):
-        found[kind] = ",".join(f"gres:gpu:{part}" for part in texts.get(option, "").split(",")
-                               if part)
+        found[kind] = ",".join(
+            f"gres:gpu:{part}" for part in texts.get(option, "").split(",") if part
+        )
     found["cpus"] = f"gres:gpu:{job['gres']['cpus']}" if job["gres"]["cpus"] else ""
     return {kind: text for kind, text in found.items() if text}
 
@@ -125,13 +150,17 @@ def shown(job: Row) -> dict[str, str]:
 
 def free(node: Node, kind: str = "") -> int:
     """The free GPUs of a type, of all if none is given."""
-    return sum(not kind or each == kind for number, each in enumerate(node.gpus)
-               if number not in node.gpus_taken)
+    return sum(
+        not kind or each == kind
+        for number, each in enumerate(node.gpus)
+        if number not in node.gpus_taken
+    )
 
 
 def _fits(node: Node, wish: Wish) -> bool:
     return all(free(node, kind) >= count for kind, count in wish.items()) and (
-        free(node) >= sum(wish.values()))
+        free(node) >= sum(wish.values())
+    )
 
 
 def has_room(node: Node, job: Row) -> bool:
@@ -148,8 +177,10 @@ def has_room(node: Node, job: Row) -> bool:
 
 def most_tasks(node: Node, job: Row, otherwise: int) -> int:
     """So many tasks find their GPUs on the node; ``otherwise`` when they want none."""
-    return min((free(node, kind) // count for kind, count in job["gres"]["task"].items() if count),
-               default=otherwise)
+    return min(
+        (free(node, kind) // count for kind, count in job["gres"]["task"].items() if count),
+        default=otherwise,
+    )
 
 
 def could_ever(node: Node, job: Row) -> bool:
@@ -164,24 +195,30 @@ def could_be_enough(nodes: Sequence[Node], job: Row) -> bool:
     empty = [node.emptied() for node in nodes]
     most = job["max_nodes"] or len(empty)
     empty = sorted(empty, key=lambda node: -len(node.gpus))[:most]
-    if job["ntasks"] and job["gres"]["task"] and sum(
-            most_tasks(node, job, node.cpus) for node in empty) < job["ntasks"]:
+    if (
+        job["ntasks"]
+        and job["gres"]["task"]
+        and sum(most_tasks(node, job, node.cpus) for node in empty) < job["ntasks"]
+    ):
         return False
     return is_enough(empty, job)
 
 
 def is_enough(nodes: Collection[Node], job: Row) -> bool:
     """Whether the nodes have the GPUs that the job wants in all."""
-    return all(sum(free(node, kind) for node in nodes) >= count
-               for kind, count in job["gres"]["job"].items())
+    return all(
+        sum(free(node, kind) for node in nodes) >= count
+        for kind, count in job["gres"]["job"].items()
+    )
 
 
 def _counted(kinds: Iterable[str]) -> str:
     numbers: dict[str, int] = {}
     for kind in kinds:
         numbers[kind] = numbers.get(kind, 0) + 1
-    return ",".join(f"gpu:{kind}:{number}" if kind else f"gpu:{number}"
-                    for kind, number in numbers.items())
+    return ",".join(
+        f"gpu:{kind}:{number}" if kind else f"gpu:{number}" for kind, number in numbers.items()
+    )
 
 
 def of_node(node: Node) -> str:
@@ -223,8 +260,11 @@ def assign(machine: Machine, job: Row, tasks_by_node: Sequence[int]) -> dict[str
 
     A job that has its nodes for itself has all their GPUs.
     """
-    nodes = [node for node in map(machine.by_name.__getitem__, job["alloc"])
-             if node.gpus or not job["exclusive"]]
+    nodes = [
+        node
+        for node in map(machine.by_name.__getitem__, job["alloc"])
+        if node.gpus or not job["exclusive"]
+    ]
     if not wants_any(job) and not job["exclusive"]:
         return {}
     shares = [dict.fromkeys(job["gres"]["node"], 0) for _ in nodes]
@@ -259,8 +299,9 @@ def _share_out(nodes: Sequence[Node], kind: str, total: int) -> list[int]:
 def _pick(node: Node, left: list[int], share: Wish) -> list[int]:
     taken: list[int] = []
     for kind, count in sorted(share.items(), reverse=True):  # those of a type first
-        fitting = [number for number in left
-                   if number not in taken and kind in ("", node.gpus[number])]
+        fitting = [
+            number for number in left if number not in taken and kind in ("", node.gpus[number])
+        ]
         taken += fitting[:count]
     return sorted(taken)
 
@@ -275,10 +316,14 @@ def _visible(numbers: Iterable[int]) -> dict[str, str]:
 
 def job_environment(job: Row) -> dict[str, str]:
     """The variables that sbatch sets for what it was asked."""
-    names = {"gpus": "SLURM_GPUS", "gpus-per-node": "SLURM_GPUS_PER_NODE",
-             "gpus-per-task": "SLURM_GPUS_PER_TASK"}
-    found = {names[option]: text for option, text in job["gres"]["texts"].items()
-             if option in names}
+    names = {
+        "gpus": "SLURM_GPUS",
+        "gpus-per-node": "SLURM_GPUS_PER_NODE",
+        "gpus-per-task": "SLURM_GPUS_PER_TASK",
+    }
+    found = {
+        names[option]: text for option, text in job["gres"]["texts"].items() if option in names
+    }
     if job["gres"]["cpus"]:
         found["SLURM_CPUS_PER_GPU"] = str(job["gres"]["cpus"])
     return found
@@ -290,12 +335,16 @@ def batch_environment(job: Row) -> dict[str, str]:
     if not numbers:
         return {}
     visible = _visible(numbers)
-    return {**visible, "SLURM_JOB_GPUS": visible[_VISIBLE[0]],
-            "SLURM_GPUS_ON_NODE": str(len(numbers))}
+    return {
+        **visible,
+        "SLURM_JOB_GPUS": visible[_VISIBLE[0]],
+        "SLURM_GPUS_ON_NODE": str(len(numbers)),
+    }
 
 
-def for_step(command: str, job: Row, options: dict[str, str], own: bool,
-             layout: dict[str, int]) -> dict[str, list[int]]:
+def for_step(
+    command: str, job: Row, options: dict[str, str], own: bool, layout: dict[str, int]
+) -> dict[str, list[int]]:
     """The GPUs of a step by node: those of the job unless the step wants fewer.
 
     :param own: Whether the allocation is the step's own, made with the same options.
@@ -314,10 +363,13 @@ def for_step(command: str, job: Row, options: dict[str, str], own: bool,
     least = min(len(numbers) for numbers in having.values())
     if max(per_node, per_job) > least:
         kind = "gres_per_node" if per_node else "gres_per_job"
-        raise Usage(f"{command}: error: Step requested {kind}=gpu:{per_node or per_job} is more "
-                    f"than the job's {kind}=gpu:{least}\n{command}: error: Unable to create step "
-                    f"for job {job['id']}: {_INVALID}\n", 1)
-    return {name: numbers[:max(per_node, per_job)] for name, numbers in having.items()}
+        raise Usage(
+            f"{command}: error: Step requested {kind}=gpu:{per_node or per_job} is more "
+            f"than the job's {kind}=gpu:{least}\n{command}: error: Unable to create step "
+            f"for job {job['id']}: {_INVALID}\n",
+            1,
+        )
+    return {name: numbers[: max(per_node, per_job)] for name, numbers in having.items()}
 
 
 def task_environment(job: Row, numbers: list[int], local: int) -> dict[str, str | None]:
@@ -328,8 +380,12 @@ def task_environment(job: Row, numbers: list[int], local: int) -> dict[str, str 
     found: dict[str, str | None] = {}
     per_task = sum(job["gres"]["task"].values())
     if per_task:
-        numbers = numbers[local * per_task:(local + 1) * per_task]
+        numbers = numbers[local * per_task : (local + 1) * per_task]
         found["SLURMD_TRES_BIND"] = f"gpu:per_task:{per_task}"
     visible = _visible(numbers)
-    return {**found, **visible, "SLURM_STEP_GPUS": visible[_VISIBLE[0]],
-            "SLURM_GPUS_ON_NODE": on_node}
+    return {
+        **found,
+        **visible,
+        "SLURM_STEP_GPUS": visible[_VISIBLE[0]],
+        "SLURM_GPUS_ON_NODE": on_node,
+    }

@@ -74,7 +74,7 @@ def fold(names: Iterable[str]) -> str:
     head, numbers = "", [""]
     for name in [*names, ""]:
         prefix = name.rstrip("0123456789")
-        number = name[len(prefix):]
+        number = name[len(prefix) :]
         if parts and prefix == head and number and numbers[0]:
             numbers.append(number)
             continue
@@ -105,5 +105,5 @@ def _follows(last: str, number: str) -> bool:
 def order(name: str) -> tuple[str, int, int]:
     """A key to sort names by: prefix, number, digits."""
     prefix = name.rstrip("0123456789")
-    number = name[len(prefix):]
+    number = name[len(prefix) :]
     return prefix, int(number or -1), len(number)

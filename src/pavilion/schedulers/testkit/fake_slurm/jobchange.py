@@ -21,8 +21,9 @@ _HELD = {"user": "JobHeldUser", "admin": "JobHeldAdmin"}
 # -- one job, or the records of an array ---------------------------------------------------------
 
 
-def _change_job(context: Context, text: str, rpc: str, change: Change,
-                denied: errors.Error = errors.BAD_USER) -> tuple[int, str]:
+def _change_job(
+    context: Context, text: str, rpc: str, change: Change, denied: errors.Error = errors.BAD_USER
+) -> tuple[int, str]:
     """Change a job, or what a word like '17_[1-2]' names of an array.
 
     The return code, and the error of a job that is not an array.
@@ -30,12 +31,19 @@ def _change_job(context: Context, text: str, rpc: str, change: Change,
     target = arrays.parse_target(text)
     try:
         with context.change(rpc):
-            records = [] if target is None else [
-                job for job in arrays.records(context.store, target.number)
-                if not context.hidden_by_fault(job)
-                and not is_purged(job, context.setting("min_job_age"), context.now)]
-            if target is not None and (target.tasks is not None or len(records) > 1
-                                       or any(map(arrays.waiting, records))):
+            records = (
+                []
+                if target is None
+                else [
+                    job
+                    for job in arrays.records(context.store, target.number)
+                    if not context.hidden_by_fault(job)
+                    and not is_purged(job, context.setting("min_job_age"), context.now)
+                ]
+            )
+            if target is not None and (
+                target.tasks is not None or len(records) > 1 or any(map(arrays.waiting, records))
+            ):
                 outcome = _change_tasks(context, target, records, change, denied)
                 lines = _outcome_lines(target, outcome)
             else:
@@ -63,8 +71,13 @@ def _change_record(context: Context, job: Row, change: Change, denied: errors.Er
     context.store.save_job(job)
 
 
-def _change_tasks(context: Context, target: arrays.Target, records: list[Row], change: Change,
-                  denied: errors.Error) -> dict[int, str]:
+def _change_tasks(
+    context: Context,
+    target: arrays.Target,
+    records: list[Row],
+    change: Change,
+    denied: errors.Error,
+) -> dict[int, str]:
     """Change tasks of an array; the error by task. Tasks that wait get records of their own when
     they are named."""
     outcome: dict[int, str] = {}
@@ -95,12 +108,19 @@ def _outcome_lines(target: arrays.Target, outcome: dict[int, str]) -> list[str]:
     by_text: dict[str, list[int]] = {}
     for task in sorted(outcome):
         by_text.setdefault(outcome[task], []).append(task)
-    return [f"{arrays.name_of({'array_job': target.number}, tasks)}: {text}"
-            for text, tasks in by_text.items()]
+    return [
+        f"{arrays.name_of({'array_job': target.number}, tasks)}: {text}"
+        for text, tasks in by_text.items()
+    ]
 
 
-def _each(context: Context, keyword: str, words: list[str],
-          function: Callable[[str], tuple[int, str]], also: str = "") -> int:
+def _each(
+    context: Context,
+    keyword: str,
+    words: list[str],
+    function: Callable[[str], tuple[int, str]],
+    also: str = "",
+) -> int:
     """Go through the ids of all words. ``also``: the call that one more line for each word names,
     with the last error."""
     if not words:
@@ -141,8 +161,7 @@ def update(context: Context, values: list[tuple[str, str]]) -> int:
         return 1
     for key, check in (("timelimit", _is_limit), ("priority", str.isdigit)):
         if key in changes and not check(changes[key]):
-            wrong = "TimeLimit value" if key == "timelimit" else \
-                f"Priority value: {changes[key]}"
+            wrong = "TimeLimit value" if key == "timelimit" else f"Priority value: {changes[key]}"
             context.err(f"scontrol: error: Invalid {wrong}")
             return 1
 
@@ -150,14 +169,18 @@ def update(context: Context, values: list[tuple[str, str]]) -> int:
         if _is_over(job):
             raise SlurmError(errors.FINISHED)
         for key, value in changes.items():
-            if key in _ONLY_WAITING.split() and job["state"] != "PENDING" \
-                    and (key != "partition" or value != job["partition"]):
+            if (
+                key in _ONLY_WAITING.split()
+                and job["state"] != "PENDING"
+                and (key != "partition" or value != job["partition"])
+            ):
                 raise SlurmError(errors.NOT_PENDING)
             _JOB_CHANGES[key](context, job, value)
         job["unchecked"] = job["state"] == "PENDING"
 
-    codes = [_change_job(context, each, "REQUEST_UPDATE_JOB", change)[0]
-             for each in hostlist.split(text)]
+    codes = [
+        _change_job(context, each, "REQUEST_UPDATE_JOB", change)[0] for each in hostlist.split(text)
+    ]
     return max(codes)
 
 
@@ -212,8 +235,7 @@ def _set_priority(context: Context, job: Row, value: str) -> None:
 
 def _set_nice(context: Context, job: Row, value: str) -> None:
     job["nice"] = int(value)
-    job["priority"] = 0 if job["hold"] else first_priority(job["id"], job["nice"],
-                                                           context.release)
+    job["priority"] = 0 if job["hold"] else first_priority(job["id"], job["nice"], context.release)
 
 
 def _set_partition(context: Context, job: Row, value: str) -> None:
@@ -224,8 +246,9 @@ def _set_partition(context: Context, job: Row, value: str) -> None:
 
 
 def _set_features(context: Context, job: Row, value: str) -> None:
-    known = {feature for row in context.store.nodes()
-             for feature in (row["features"] or "").split(",")}
+    known = {
+        feature for row in context.store.nodes() for feature in (row["features"] or "").split(",")
+    }
     if placement.feature_names(value) - known:
         raise SlurmError(errors.BAD_FEATURE)
     job["features"] = value
@@ -241,6 +264,7 @@ def _set_nodes(key: str) -> Callable[[Context, Row, str], None]:
         if not known.issuperset(names):
             raise SlurmError(errors.BAD_NODE)
         job[key] = names
+
     return change
 
 
@@ -280,16 +304,27 @@ _JOB_CHANGES: dict[str, Callable[[Context, Row, str], None]] = {
     "name": lambda context, job, value: job.update(name=value),
     "jobname": lambda context, job, value: job.update(name=value),
     # Without accounting neither is looked at.
-    "account": lambda context, job, value: None, "qos": lambda context, job, value: None,
+    "account": lambda context, job, value: None,
+    "qos": lambda context, job, value: None,
     "wckey": lambda context, job, value: job.update(wckey=value),
     "requeue": lambda context, job, value: job.update(requeue=value == "1"),
     "stdout": lambda context, job, value: job.update(std_out=value),
-    "partition": _set_partition, "timelimit": _set_limit, "endtime": _set_end,
-    "starttime": _set_begin, "eligibletime": _set_begin, "priority": _set_priority,
-    "nice": _set_nice, "features": _set_features, "reqnodelist": _set_nodes("req_nodes"),
-    "nodelist": _set_nodes("req_nodes"), "excnodelist": _set_nodes("exc_nodes"),
-    "numnodes": _set_node_count, "reservation": _set_reservation,
-    "dependency": _set_dependency, "workdir": _set_workdir, "arraytaskthrottle": _set_throttle,
+    "partition": _set_partition,
+    "timelimit": _set_limit,
+    "endtime": _set_end,
+    "starttime": _set_begin,
+    "eligibletime": _set_begin,
+    "priority": _set_priority,
+    "nice": _set_nice,
+    "features": _set_features,
+    "reqnodelist": _set_nodes("req_nodes"),
+    "nodelist": _set_nodes("req_nodes"),
+    "excnodelist": _set_nodes("exc_nodes"),
+    "numnodes": _set_node_count,
+    "reservation": _set_reservation,
+    "dependency": _set_dependency,
+    "workdir": _set_workdir,
+    "arraytaskthrottle": _set_throttle,
 }
 _ONLY_WAITING = """partition starttime eligibletime features dependency account wckey workdir
     stdout excnodelist reqnodelist nodelist"""
@@ -308,19 +343,35 @@ _OTHER_KEYS = """admincomment arrayjobid burstbuffer clusterfeatures clusters co
 
 def requeue(context: Context, words: list[str]) -> int:
     """``scontrol requeue ID[,ID...]``."""
-    return _each(context, "requeue", words, lambda text: _change_job(
-        context, text, "REQUEST_JOB_REQUEUE", lambda job: requeue_record(context, job),
-        errors.ACCESS_DENIED))
+    return _each(
+        context,
+        "requeue",
+        words,
+        lambda text: _change_job(
+            context,
+            text,
+            "REQUEST_JOB_REQUEUE",
+            lambda job: requeue_record(context, job),
+            errors.ACCESS_DENIED,
+        ),
+    )
 
 
 def requeue_hold(context: Context, words: list[str]) -> int:
     """``scontrol requeuehold ID[,ID...]``."""
+
     def change(job: Row) -> None:
         requeue_record(context, job)
         job.update(hold="user", priority=0, reason="job requeued in held state")
 
-    return _each(context, "requeuehold", words, lambda text: _change_job(
-        context, text, "REQUEST_JOB_REQUEUE", change, errors.ACCESS_DENIED))
+    return _each(
+        context,
+        "requeuehold",
+        words,
+        lambda text: _change_job(
+            context, text, "REQUEST_JOB_REQUEUE", change, errors.ACCESS_DENIED
+        ),
+    )
 
 
 def requeue_record(context: Context, job: Row) -> None:
@@ -348,23 +399,36 @@ def _hold(context: Context, job: Row, by: str) -> None:
 
 def hold(context: Context, words: list[str]) -> int:
     """``scontrol hold ID[,ID...]``."""
+
     def change(job: Row) -> None:
         if _is_over(job):
             raise SlurmError(errors.FINISHED)
         own = job["user"] == context.user[0] and context.user[1] != 0
         _hold(context, job, "user" if own else "admin")
 
-    return _each(context, "hold", words, lambda text: _change_job(
-        context, text, "REQUEST_UPDATE_JOB", change), also="slurm_suspend")
+    return _each(
+        context,
+        "hold",
+        words,
+        lambda text: _change_job(context, text, "REQUEST_UPDATE_JOB", change),
+        also="slurm_suspend",
+    )
 
 
 def release(context: Context, words: list[str]) -> int:
     """``scontrol release ID[,ID...]``."""
+
     def change(job: Row) -> None:
         if _is_over(job):
             raise SlurmError(errors.FINISHED)
-        job.update(hold="", priority=first_priority(job["id"], job["nice"], context.release),
-                   reason="None")
+        job.update(
+            hold="", priority=first_priority(job["id"], job["nice"], context.release), reason="None"
+        )
 
-    return _each(context, "release", words, lambda text: _change_job(
-        context, text, "REQUEST_UPDATE_JOB", change), also="slurm_suspend")
+    return _each(
+        context,
+        "release",
+        words,
+        lambda text: _change_job(context, text, "REQUEST_UPDATE_JOB", change),
+        also="slurm_suspend",
+    )

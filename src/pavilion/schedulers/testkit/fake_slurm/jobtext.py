@@ -8,16 +8,47 @@ from .store import Row
 from .times import stamp
 
 CODES = {
-    "PENDING": "PD", "RUNNING": "R", "SUSPENDED": "S", "COMPLETED": "CD", "CANCELLED": "CA",
-    "FAILED": "F", "TIMEOUT": "TO", "NODE_FAIL": "NF", "PREEMPTED": "PR", "BOOT_FAIL": "BF",
-    "DEADLINE": "DL", "OUT_OF_MEMORY": "OOM", "COMPLETING": "CG", "CONFIGURING": "CF",
-    "RESIZING": "RS", "RESV_DEL_HOLD": "RD", "REQUEUED": "RQ", "REQUEUE_FED": "RF",
-    "REQUEUE_HOLD": "RH", "REVOKED": "RV", "SIGNALING": "SI", "SPECIAL_EXIT": "SE",
-    "STAGE_OUT": "SO", "STOPPED": "ST",
+    "PENDING": "PD",
+    "RUNNING": "R",
+    "SUSPENDED": "S",
+    "COMPLETED": "CD",
+    "CANCELLED": "CA",
+    "FAILED": "F",
+    "TIMEOUT": "TO",
+    "NODE_FAIL": "NF",
+    "PREEMPTED": "PR",
+    "BOOT_FAIL": "BF",
+    "DEADLINE": "DL",
+    "OUT_OF_MEMORY": "OOM",
+    "COMPLETING": "CG",
+    "CONFIGURING": "CF",
+    "RESIZING": "RS",
+    "RESV_DEL_HOLD": "RD",
+    "REQUEUED": "RQ",
+    "REQUEUE_FED": "RF",
+    "REQUEUE_HOLD": "RH",
+    "REVOKED": "RV",
+    "SIGNALING": "SI",
+    "SPECIAL_EXIT": "SE",
+    "STAGE_OUT": "SO",
+    "STOPPED": "ST",
 }
-ACTIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "STAGE_OUT",
-          "SIGNALING", "RESIZING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT",
-          "STOPPED", "RESV_DEL_HOLD")
+ACTIVE = (
+    "PENDING",
+    "RUNNING",
+    "SUSPENDED",
+    "COMPLETING",
+    "CONFIGURING",
+    "STAGE_OUT",
+    "SIGNALING",
+    "RESIZING",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "SPECIAL_EXIT",
+    "STOPPED",
+    "RESV_DEL_HOLD",
+)
 
 
 def state(job: Row) -> str:
@@ -66,16 +97,18 @@ def node_count(job: Row) -> int:
 
 
 def task_count(job: Row) -> int:
-    return int(job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]),
-                                    1))
+    return int(
+        job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]), 1)
+    )
 
 
 def cpu_count(job: Row) -> int:
     """CPUs that the job has, or will have at least."""
     if job["alloc"]:
         return int(sum(job["alloc"].values()))
-    return int(max(task_count(job) * job["cpus_per_task"],
-                   job["min_nodes"] * placement.cpus_per_node(job)))
+    return int(
+        max(task_count(job) * job["cpus_per_task"], job["min_nodes"] * placement.cpus_per_node(job))
+    )
 
 
 def reason_or_nodes(job: Row) -> str:

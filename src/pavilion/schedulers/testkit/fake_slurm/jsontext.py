@@ -43,20 +43,36 @@ def write(context: Context, key: str, items: list[Value], error: Value = None) -
         user, _, group, _ = context.user
         document: Value = {
             key: items,
-            "meta": {"plugin": {"type": "", "name": "", "data_parser": "data_parser/v0.0.44",
-                                "accounting_storage": ""},
-                     "client": {"source": "", "user": user, "group": group},
-                     "slurm": {"version": {"major": str(year), "micro": patch,
-                                           "minor": str(month)},
-                               "release": full, "cluster": context.description["name"]}},
-            "errors": errors, "warnings": []}
+            "meta": {
+                "plugin": {
+                    "type": "",
+                    "name": "",
+                    "data_parser": "data_parser/v0.0.44",
+                    "accounting_storage": "",
+                },
+                "client": {"source": "", "user": user, "group": group},
+                "slurm": {
+                    "version": {"major": str(year), "micro": patch, "minor": str(month)},
+                    "release": full,
+                    "cluster": context.description["name"],
+                },
+            },
+            "errors": errors,
+            "warnings": [],
+        }
         context.line(_text(document, ""))
         return
     document = {
-        "meta": {"plugin": {"type": "openapi/v0.0.38", "name": "Slurm OpenAPI v0.0.38"},
-                 "Slurm": {"version": {"major": year, "micro": int(patch), "minor": month},
-                           "release": full}},
-        "errors": errors, key: items}
+        "meta": {
+            "plugin": {"type": "openapi/v0.0.38", "name": "Slurm OpenAPI v0.0.38"},
+            "Slurm": {
+                "version": {"major": year, "micro": int(patch), "minor": month},
+                "release": full,
+            },
+        },
+        "errors": errors,
+        key: items,
+    }
     context.out(_text(document, ""))
 
 

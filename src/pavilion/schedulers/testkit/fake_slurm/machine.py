@@ -13,8 +13,16 @@ from .store import NODE_COLUMNS, NodeValues, Row, Store
 
 _WORKING = {"IDLE", "MIXED", "ALLOCATED"}
 # Node flags that keep jobs away.
-_UNUSABLE = {"DRAIN", "FAIL", "NOT_RESPONDING", "POWERING_DOWN", "POWERED_DOWN",
-             "REBOOT_REQUESTED", "REBOOT_ISSUED", "INVALID_REG"}
+_UNUSABLE = {
+    "DRAIN",
+    "FAIL",
+    "NOT_RESPONDING",
+    "POWERING_DOWN",
+    "POWERED_DOWN",
+    "REBOOT_REQUESTED",
+    "REBOOT_ISSUED",
+    "INVALID_REG",
+}
 # They do not, of a node that Slurm wakes up.
 _WAKING = {"POWERED_DOWN", "POWERING_UP", "NOT_RESPONDING"}
 _NONE: list[str] = []  # not to be changed
@@ -24,8 +32,19 @@ _BASE = NODE_COLUMNS.index("base")
 class Node:
     """A node as it is now."""
 
-    __slots__ = ("_features", "_gpus", "_own", "_values", "allocated", "base", "cpus", "flags",
-                 "gpus_taken", "memory", "name")
+    __slots__ = (
+        "_features",
+        "_gpus",
+        "_own",
+        "_values",
+        "allocated",
+        "base",
+        "cpus",
+        "flags",
+        "gpus_taken",
+        "memory",
+        "name",
+    )
 
     def __init__(self, values: NodeValues) -> None:
         self._values = values
@@ -33,8 +52,9 @@ class Node:
         self.cpus: int
         self.memory: int  # MiB
         self.base: str
-        (_, self.name, self.cpus, self.memory, self._features, self._gpus, self.base,
-         self._own) = values[:8]
+        (_, self.name, self.cpus, self.memory, self._features, self._gpus, self.base, self._own) = (
+            values[:8]
+        )
         self.allocated = 0
         self.gpus_taken: set[int] = set()  # numbers in ``gpus``
         self.flags: list[str] = self._own.split() if self._own else _NONE
@@ -97,15 +117,24 @@ class Node:
 class Machine:
     """All of a cluster at the time ``now`` (seconds since the epoch)."""
 
-    def __init__(self, store: Store, now: float, description: Row | None = None,
-                 jobs: list[Row] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now: float,
+        description: Row | None = None,
+        jobs: list[Row] | None = None,
+    ) -> None:
         self._values = store.node_values()
         self.nodes = [Node(values) for values in self._values]
         self._by_name: dict[str, Node] | None = None
         self._occupied: set[str] = set()
         self._candidates: dict[tuple[str, str], list[Node]] = {}
-        self._update(store, now, store.description() if description is None else description,
-                     store.jobs(active_only=True) if jobs is None else jobs)
+        self._update(
+            store,
+            now,
+            store.description() if description is None else description,
+            store.jobs(active_only=True) if jobs is None else jobs,
+        )
 
     def later(self, store: Store, now: float, description: Row, jobs: list[Row]) -> Machine:
         """The machine at another time: this one, unless a node was changed meanwhile."""
@@ -133,8 +162,9 @@ class Machine:
                     flags[name].add("COMPLETING")
         for reservation in self.reservations:
             if reservation["start"] <= now:
-                names = {"MAINTENANCE", "RESERVED"} if "MAINT" in reservation["flags"] \
-                    else {"RESERVED"}
+                names = (
+                    {"MAINTENANCE", "RESERVED"} if "MAINT" in reservation["flags"] else {"RESERVED"}
+                )
                 for name in reservation["nodes"]:
                     flags[name] |= names
         occupied = {*allocated, *flags}
@@ -152,15 +182,17 @@ class Machine:
         self.by_name[name].allocated += cpus
         self._occupied.add(name)
 
-    def members(self, partition: str, features: str,
-                fits: Callable[[Node, str], bool]) -> list[Node]:
+    def members(
+        self, partition: str, features: str, fits: Callable[[Node, str], bool]
+    ) -> list[Node]:
         """The nodes of a partition that have these features, as ``fits`` says."""
         key = partition, features
         if key not in self._candidates:
             row = self.partition(partition)
             names = set(row["nodes"]) if row else set()
-            self._candidates[key] = [node for node in self.nodes
-                                     if node.name in names and fits(node, features)]
+            self._candidates[key] = [
+                node for node in self.nodes if node.name in names and fits(node, features)
+            ]
         return self._candidates[key]
 
     def memory_of(self, job: Row) -> int:
@@ -177,8 +209,11 @@ class Machine:
 
     def hides(self, node: Node) -> bool:
         """Whether the node is not listed, not even for an administrator."""
-        return (node.is_hidden and self.release < releases.CLOUD_SHOWN
-                and "cloud" not in self.description["private_data"])
+        return (
+            node.is_hidden
+            and self.release < releases.CLOUD_SHOWN
+            and "cloud" not in self.description["private_data"]
+        )
 
     def partition(self, name: str) -> Row | None:
         return next((each for each in self.partitions if each["name"] == name), None)

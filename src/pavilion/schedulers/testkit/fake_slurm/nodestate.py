@@ -14,22 +14,68 @@ from .releases import MODERN
 BASES = ("UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "ERROR", "MIXED", "FUTURE")
 
 # Mark behind sinfo's word, by flag; the first that is there wins.
-_MARKS = (("MAINTENANCE", "$"), ("REBOOT_REQUESTED", "@"), ("REBOOT_ISSUED", "^"),
-          ("POWERING_UP", "#"), ("POWERING_DOWN", "%"), ("POWERED_DOWN", "~"),
-          ("POWER_DOWN", "!"), ("NOT_RESPONDING", "*"))
+_MARKS = (
+    ("MAINTENANCE", "$"),
+    ("REBOOT_REQUESTED", "@"),
+    ("REBOOT_ISSUED", "^"),
+    ("POWERING_UP", "#"),
+    ("POWERING_DOWN", "%"),
+    ("POWERED_DOWN", "~"),
+    ("POWER_DOWN", "!"),
+    ("NOT_RESPONDING", "*"),
+)
 _MARKED_FLAGS = {"NOT_RESPONDING", "POWERED_DOWN", "POWERING_UP", "MAINTENANCE"}
 # Flags in the order in which they follow the base state; others come last.
-_ORDER = ("CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "INVALID_REG", "FAIL",
-          "MAINTENANCE", "POWER_DOWN", "POWER_UP", "POWERED_DOWN", "REBOOT_REQUESTED",
-          "REBOOT_ISSUED", "RESERVED", "NOT_RESPONDING", "POWERING_DOWN", "POWERING_UP", "PLANNED")
-_SHORT = {"allocated": "alloc", "completing": "comp", "draining": "drng", "drained": "drain",
-          "mixed": "mix", "reserved": "resv", "unknown": "unk", "failing": "failg",
-          "planned": "plnd", "reboot": "boot", "future": "futr", "error": "err"}
+_ORDER = (
+    "CLOUD",
+    "COMPLETING",
+    "DRAIN",
+    "DYNAMIC_FUTURE",
+    "DYNAMIC_NORM",
+    "INVALID_REG",
+    "FAIL",
+    "MAINTENANCE",
+    "POWER_DOWN",
+    "POWER_UP",
+    "POWERED_DOWN",
+    "REBOOT_REQUESTED",
+    "REBOOT_ISSUED",
+    "RESERVED",
+    "NOT_RESPONDING",
+    "POWERING_DOWN",
+    "POWERING_UP",
+    "PLANNED",
+)
+_SHORT = {
+    "allocated": "alloc",
+    "completing": "comp",
+    "draining": "drng",
+    "drained": "drain",
+    "mixed": "mix",
+    "reserved": "resv",
+    "unknown": "unk",
+    "failing": "failg",
+    "planned": "plnd",
+    "reboot": "boot",
+    "future": "futr",
+    "error": "err",
+}
 # Slurm sorts node states by number: the base below, the flags above.
-_WEIGHTS = {"RESERVED": 0x20, "CLOUD": 0x80, "DRAIN": 0x200, "COMPLETING": 0x400,
-            "NOT_RESPONDING": 0x800, "POWERED_DOWN": 0x1000, "FAIL": 0x2000,
-            "POWERING_UP": 0x4000, "MAINTENANCE": 0x8000, "REBOOT_REQUESTED": 0x10000,
-            "POWERING_DOWN": 0x40000, "REBOOT_ISSUED": 0x200000, "PLANNED": 0x800000}
+_WEIGHTS = {
+    "RESERVED": 0x20,
+    "CLOUD": 0x80,
+    "DRAIN": 0x200,
+    "COMPLETING": 0x400,
+    "NOT_RESPONDING": 0x800,
+    "POWERED_DOWN": 0x1000,
+    "FAIL": 0x2000,
+    "POWERING_UP": 0x4000,
+    "MAINTENANCE": 0x8000,
+    "REBOOT_REQUESTED": 0x10000,
+    "POWERING_DOWN": 0x40000,
+    "REBOOT_ISSUED": 0x200000,
+    "PLANNED": 0x800000,
+}
 
 
 def weight(base: str, flags: Iterable[str]) -> int:
@@ -43,8 +89,12 @@ def full(base: str, flags: Iterable[str], release: tuple[int, int] = (22, 5)) ->
     names = in_order(flags)
     if release < (21, 8):
         mark = next((mark for flag, mark in _MARKS if flag in names), "")
-        return "+".join([base + mark, *(name for name in names if name not in _MARKED_FLAGS
-                                        and name != "RESERVED")])
+        return "+".join(
+            [
+                base + mark,
+                *(name for name in names if name not in _MARKED_FLAGS and name != "RESERVED"),
+            ]
+        )
     return "+".join([base, *names])
 
 
@@ -90,7 +140,7 @@ def short_word(base: str, flags: Iterable[str]) -> str:
     """The short word and mark, as ``sinfo -o %t`` writes it."""
     text = word(base, flags)
     name = text.rstrip("$@^#%~!*+")
-    return _SHORT.get(name, name) + text[len(name):]
+    return _SHORT.get(name, name) + text[len(name) :]
 
 
 def parse(text: str) -> tuple[str, list[str]]:

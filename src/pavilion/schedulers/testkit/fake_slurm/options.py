@@ -37,16 +37,21 @@ class Parser:
     ``known`` holds names (and letters) that the real command has but the fake does not honour.
     """
 
-    def __init__(self, command: str, options: Sequence[Option], known: str = "",
-                 usage_code: int = 1) -> None:
+    def __init__(
+        self, command: str, options: Sequence[Option], known: str = "", usage_code: int = 1
+    ) -> None:
         self.command = command
         self.usage_code = usage_code
         self._names = {option.name: option for option in options}
         self._letters = {option.letter: option for option in options if option.letter}
         self._known = set(known.split())
 
-    def parse(self, words: Sequence[str], *, stop_at_operand: bool = False,
-              ) -> tuple[dict[str, str], list[str]]:
+    def parse(
+        self,
+        words: Sequence[str],
+        *,
+        stop_at_operand: bool = False,
+    ) -> tuple[dict[str, str], list[str]]:
         """Options by long name (a flag is ''), and operands.
 
         :raises Usage: for what the real command refuses.
@@ -77,8 +82,13 @@ class Parser:
         if option is None and name in self._known:
             raise Unsupported(f"{self.command}: option --{name}")
         if option is None:
-            starts = sorted({each for each in (*self._names, *self._known)
-                             if each.startswith(name) and len(each) > 1})
+            starts = sorted(
+                {
+                    each
+                    for each in (*self._names, *self._known)
+                    if each.startswith(name) and len(each) > 1
+                }
+            )
             if len(starts) != 1:
                 raise self._usage(f"unrecognized option '{word}'")
             if starts[0] in self._known:
@@ -113,5 +123,7 @@ class Parser:
             return
 
     def _usage(self, text: str) -> Usage:
-        return Usage(f"{self.command}: {text}\n"
-                     f'Try "{self.command} --help" for more information\n', self.usage_code)
+        return Usage(
+            f'{self.command}: {text}\nTry "{self.command} --help" for more information\n',
+            self.usage_code,
+        )

@@ -74,8 +74,10 @@ def has_features(node: Node, wanted: str) -> bool:
     if not wanted:
         return True
     text = wanted.replace("(", "").replace(")", "").replace("[", "").replace("]", "")
-    return all(any(name.partition("*")[0] in node.features for name in part.split("|"))
-               for part in text.replace(",", "&").split("&"))
+    return all(
+        any(name.partition("*")[0] in node.features for name in part.split("|"))
+        for part in text.replace(",", "&").split("&")
+    )
 
 
 def check_possible(machine: Machine, job: Row) -> None:
@@ -125,7 +127,8 @@ def never_reason(machine: Machine, job: Row) -> str:
     if partition["state"] == "INACTIVE":
         return "PartitionInactive"
     if job["min_nodes"] > len(partition["nodes"]) or (
-            partition["max_nodes"] and job["min_nodes"] > partition["max_nodes"]):
+        partition["max_nodes"] and job["min_nodes"] > partition["max_nodes"]
+    ):
         return "PartitionNodeLimit"
     if partition["max_time"] and (job["limit"] or float("inf")) > partition["max_time"]:
         return "PartitionTimeLimit"
@@ -174,16 +177,19 @@ def _held_by_others(machine: Machine, job: Row, own: str) -> set[str]:
     return barred
 
 
-def _unavailable(machine: Machine, job: Row, all_nodes: list[Node], usable: list[Node],
-                 open_nodes: list[Node]) -> str:
+def _unavailable(
+    machine: Machine, job: Row, all_nodes: list[Node], usable: list[Node], open_nodes: list[Node]
+) -> str:
     wanted = set(job["req_nodes"])
     lacks = _lacks(wanted, usable)
     if lacks or len(usable) < job["min_nodes"]:
-        bad = [node.name for node in all_nodes if not node.usable
-               and (machine.release < DOWN_NODES_ONLY or node.base == "DOWN")]
+        bad = [
+            node.name
+            for node in all_nodes
+            if not node.usable and (machine.release < DOWN_NODES_ONLY or node.base == "DOWN")
+        ]
         names = [name for name in bad if name in wanted] if lacks else bad
-        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}" if names \
-            else _RESERVED
+        return f"ReqNodeNotAvail, UnavailableNodes:{hostlist.fold(names)}" if names else _RESERVED
     if _lacks(wanted, open_nodes) or len(open_nodes) < job["min_nodes"]:
         return _RESERVED
     return ""
@@ -204,23 +210,30 @@ def _has_room(node: Node, job: Row) -> bool:
 def _choose(nodes: list[Node], job: Row) -> list[Node] | None:
     """The first nodes that are enough, the required ones first, in the order given."""
     wanted = set(job["req_nodes"])
-    chosen = {number: node for number, node in enumerate(nodes) if node.name in wanted} \
-        if wanted else {}
+    chosen = (
+        {number: node for number, node in enumerate(nodes) if node.name in wanted} if wanted else {}
+    )
     if len(chosen) < len(wanted) or not all(_has_room(node, job) for node in chosen.values()):
         return None
     needed = (job["ntasks"] or 0) * job["cpus_per_task"]
     capacity = sum(_capacity(node, job) for node in chosen.values())
     for number, node in enumerate(nodes):
-        if len(chosen) >= job["min_nodes"] and capacity >= needed \
-                and gres.is_enough(chosen.values(), job):
+        if (
+            len(chosen) >= job["min_nodes"]
+            and capacity >= needed
+            and gres.is_enough(chosen.values(), job)
+        ):
             break
         if job["max_nodes"] and len(chosen) >= job["max_nodes"]:
             break
         if number not in chosen and _has_room(node, job):
             chosen[number] = node
             capacity += _capacity(node, job)
-    if len(chosen) < job["min_nodes"] or capacity < needed \
-            or not gres.is_enough(chosen.values(), job):
+    if (
+        len(chosen) < job["min_nodes"]
+        or capacity < needed
+        or not gres.is_enough(chosen.values(), job)
+    ):
         return None
     return [chosen[number] for number in sorted(chosen)]
 

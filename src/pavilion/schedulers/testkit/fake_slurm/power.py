@@ -44,8 +44,11 @@ def advance(store: Store, settings: Row, started: float, jobs: list[Row], now: f
             row.update(changes)
         flags = set(row["flags"].split())
         awake = not OFF & flags and row["base"] != "DOWN"
-        waiting = waiting or bool(_MOVING & flags) or (
-            awake and settings["suspend_time"] > 0 and row["name"] not in used)
+        waiting = (
+            waiting
+            or bool(_MOVING & flags)
+            or (awake and settings["suspend_time"] > 0 and row["name"] not in used)
+        )
     return waiting
 
 
@@ -58,8 +61,9 @@ def _step(row: Row, settings: Row, started: float, is_used: bool, now: float) ->
     if "POWERED_DOWN" in flags:
         wanted = "POWER_UP" in flags or (is_used and row["base"] != "DOWN")
         if wanted and since >= _STEP:
-            return _moved(flags - {"POWERED_DOWN", "POWER_UP"} | {"POWERING_UP",
-                                                                 "NOT_RESPONDING"}, now)
+            return _moved(
+                flags - {"POWERED_DOWN", "POWER_UP"} | {"POWERING_UP", "NOT_RESPONDING"}, now
+            )
         return {}
     if "POWERING_DOWN" in flags:
         if since < settings["suspend_timeout"]:
@@ -78,13 +82,20 @@ def _step(row: Row, settings: Row, started: float, is_used: bool, now: float) ->
 
 def _wake_up(row: Row, flags: set[str], settings: Row, since: float, now: float) -> Row:
     if since >= row["resume_time"] and row["resume_time"] <= settings["resume_timeout"]:
-        return {**_moved(flags - {"POWERING_UP", "NOT_RESPONDING"}, now), "booted": now,
-                "busy": now}
+        return {
+            **_moved(flags - {"POWERING_UP", "NOT_RESPONDING"}, now),
+            "booted": now,
+            "busy": now,
+        }
     if since < settings["resume_timeout"]:
         return {}
-    return {**_moved(flags - {"POWERING_UP"} | {"POWERED_DOWN", "NOT_RESPONDING"}, now),
-            "base": "DOWN", "reason": "ResumeTimeout reached", "reason_user": "root",
-            "reason_time": now}
+    return {
+        **_moved(flags - {"POWERING_UP"} | {"POWERED_DOWN", "NOT_RESPONDING"}, now),
+        "base": "DOWN",
+        "reason": "ResumeTimeout reached",
+        "reason_user": "root",
+        "reason_time": now,
+    }
 
 
 def _moved(flags: Collection[str], now: float) -> Row:

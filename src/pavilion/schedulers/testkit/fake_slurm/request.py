@@ -15,18 +15,36 @@ from .releases import MODERN, Release
 from .store import Row
 
 REQUEST_OPTIONS = (
-    Option("account", "A", "needed"), Option("begin", "b", "needed"),
-    Option("comment", "", "needed"), Option("constraint", "C", "needed"),
-    Option("core-spec", "S", "needed"), Option("cpus-per-task", "c", "needed"),
-    Option("dependency", "d", "needed"), Option("exclude", "x", "needed"),
-    Option("exclusive", "", "optional"), Option("hold", "H"), Option("job-name", "J", "needed"),
-    Option("mem", "", "needed"), Option("nice", "", "optional"), Option("nodelist", "w", "needed"),
-    Option("nodes", "N", "needed"), Option("ntasks", "n", "needed"),
-    Option("ntasks-per-node", "", "needed"), Option("oversubscribe", "s"),
-    Option("partition", "p", "needed"), Option("qos", "q", "needed"), Option("quiet", "Q"),
-    Option("reservation", "", "needed"), Option("time", "t", "needed"), Option("verbose", "v"),
-    Option("wckey", "", "needed"), Option("chdir", "D", "needed"), Option("no-requeue", ""),
-    Option("requeue", ""), Option("test-only", ""), Option("thread-spec", "", "needed"),
+    Option("account", "A", "needed"),
+    Option("begin", "b", "needed"),
+    Option("comment", "", "needed"),
+    Option("constraint", "C", "needed"),
+    Option("core-spec", "S", "needed"),
+    Option("cpus-per-task", "c", "needed"),
+    Option("dependency", "d", "needed"),
+    Option("exclude", "x", "needed"),
+    Option("exclusive", "", "optional"),
+    Option("hold", "H"),
+    Option("job-name", "J", "needed"),
+    Option("mem", "", "needed"),
+    Option("nice", "", "optional"),
+    Option("nodelist", "w", "needed"),
+    Option("nodes", "N", "needed"),
+    Option("ntasks", "n", "needed"),
+    Option("ntasks-per-node", "", "needed"),
+    Option("oversubscribe", "s"),
+    Option("partition", "p", "needed"),
+    Option("qos", "q", "needed"),
+    Option("quiet", "Q"),
+    Option("reservation", "", "needed"),
+    Option("time", "t", "needed"),
+    Option("verbose", "v"),
+    Option("wckey", "", "needed"),
+    Option("chdir", "D", "needed"),
+    Option("no-requeue", ""),
+    Option("requeue", ""),
+    Option("test-only", ""),
+    Option("thread-spec", "", "needed"),
     *gres.OPTIONS,
 )
 _EXCLUSIVE = ("", "exclusive")
@@ -59,34 +77,81 @@ class Request:
         least, most = self._nodes()
         now = context.now
         row: Row = {
-            "name": options.get("job-name", ""), "user": name, "uid": uid, "group": group,
-            "gid": gid, "account": options.get("account"), "qos": options.get("qos"),
-            "wckey": options.get("wckey"), "comment": options.get("comment"),
-            "partition": options.get("partition", ""), "features": options.get("constraint", ""),
+            "name": options.get("job-name", ""),
+            "user": name,
+            "uid": uid,
+            "group": group,
+            "gid": gid,
+            "account": options.get("account"),
+            "qos": options.get("qos"),
+            "wckey": options.get("wckey"),
+            "comment": options.get("comment"),
+            "partition": options.get("partition", ""),
+            "features": options.get("constraint", ""),
             "reservation": options.get("reservation", ""),
             "unchecked": False,
             "req_nodes": self._node_names("nodelist", context.release),
             "exc_nodes": self._node_names("exclude", context.release),
-            "min_nodes": least, "max_nodes": most, "ntasks": self._number("ntasks"),
+            "min_nodes": least,
+            "max_nodes": most,
+            "ntasks": self._number("ntasks"),
             "ntasks_per_node": self._number("ntasks-per-node"),
-            "cpus_per_task": self._number("cpus-per-task") or 1, "memory": self._memory(),
-            "core_spec": None, "limit": self._limit(), "limit_given": self._limit(),
-            "exclusive": self._exclusive(), "oversubscribe": "oversubscribe" in options,
-            "requeue": "no-requeue" not in options, "nice": self._nice(),
-            "hold": "user" if "hold" in options else "", "begin": self._begin(now),
-            "dependency": options.get("dependency", ""), "dependency_failed": [],
-            "unlimited": "time" in options and not self._limit(), "reservation_used": "",
-            "gres": self._gres(context), "gpus": {}, "paths": {}, "array_job": None,
-            "array_task": None, "array_tasks": [], "array_throttle": 0, "array": {},
+            "cpus_per_task": self._number("cpus-per-task") or 1,
+            "memory": self._memory(),
+            "core_spec": None,
+            "limit": self._limit(),
+            "limit_given": self._limit(),
+            "exclusive": self._exclusive(),
+            "oversubscribe": "oversubscribe" in options,
+            "requeue": "no-requeue" not in options,
+            "nice": self._nice(),
+            "hold": "user" if "hold" in options else "",
+            "begin": self._begin(now),
+            "dependency": options.get("dependency", ""),
+            "dependency_failed": [],
+            "unlimited": "time" in options and not self._limit(),
+            "reservation_used": "",
+            "gres": self._gres(context),
+            "gpus": {},
+            "paths": {},
+            "array_job": None,
+            "array_task": None,
+            "array_tasks": [],
+            "array_throttle": 0,
+            "array": {},
             "workdir": self._workdir(),
-            "command": None, "std_out": None, "std_err": None, "std_in": "/dev/null",
-            "submit": now, "eligible": None, "start": None, "end": None, "evaluated": now,
-            "state": "PENDING", "completing": False, "reason": "None", "restarts": 0,
-            "exit_code": 0, "exit_signal": 0, "alloc": {}, "kind": "batch", "run": "",
-            "ending": "", "term_sent": 0.0, "kill_sent": 0.0, "requeuing": False, "umask": 0o22,
-            "append": False, "submit_line": "", "ntasks_default": None,
-            "priority": 0, "scheduled": 0.0, "end_wish": None,
-            "restarts_after": None, "configuring": False, "nodes_for_tasks": 1,
+            "command": None,
+            "std_out": None,
+            "std_err": None,
+            "std_in": "/dev/null",
+            "submit": now,
+            "eligible": None,
+            "start": None,
+            "end": None,
+            "evaluated": now,
+            "state": "PENDING",
+            "completing": False,
+            "reason": "None",
+            "restarts": 0,
+            "exit_code": 0,
+            "exit_signal": 0,
+            "alloc": {},
+            "kind": "batch",
+            "run": "",
+            "ending": "",
+            "term_sent": 0.0,
+            "kill_sent": 0.0,
+            "requeuing": False,
+            "umask": 0o22,
+            "append": False,
+            "submit_line": "",
+            "ntasks_default": None,
+            "priority": 0,
+            "scheduled": 0.0,
+            "end_wish": None,
+            "restarts_after": None,
+            "configuring": False,
+            "nodes_for_tasks": 1,
         }
         self._ignore_core_spec(context)
         row["ntasks"] = gres.tasks(row) or row["ntasks"]
@@ -110,8 +175,9 @@ class Request:
         least = int(match[1]) * units[match[2].lower()]
         most = int(match[3]) * units[match[4].lower()] if match[3] else least
         if most < least:
-            raise self._refuse(f"Maximum node count {most} is less than minimum node count "
-                               f"{least}", 255)
+            raise self._refuse(
+                f"Maximum node count {most} is less than minimum node count {least}", 255
+            )
         return least, most
 
     def _number(self, name: str, least: int = 1) -> int | None:
@@ -149,15 +215,20 @@ class Request:
         try:
             return times.parse_when(text, now)
         except ValueError:
-            raise Usage(f"Invalid time specification (pos=0): {text}\n"
-                        f"{self.command}: error: Invalid --begin specification\n", 255) from None
+            raise Usage(
+                f"Invalid time specification (pos=0): {text}\n"
+                f"{self.command}: error: Invalid --begin specification\n",
+                255,
+            ) from None
 
     def _ignore_core_spec(self, context: Context) -> None:
         """As the client does, aloud: it would need AllowSpecResourcesUsage."""
         for name, shown in (("core-spec", "-S"), ("thread-spec", "--thread-spec")):
             if self._number(name, least=0) is not None:
-                context.err(f"{self.command}: error: Ignoring {shown} since it's not allowed by "
-                            "configuration (AllowSpecResourcesUsage = No)")
+                context.err(
+                    f"{self.command}: error: Ignoring {shown} since it's not allowed by "
+                    "configuration (AllowSpecResourcesUsage = No)"
+                )
 
     def _nice(self) -> int:
         text = self.options.get("nice")
@@ -174,15 +245,19 @@ class Request:
 
     def _gres(self, context: Context) -> Row:
         found = gres.request(self.command, self.options)
-        if gres.wants_any({"gres": found}) and all(row["gpus"] is None
-                                                   for row in context.store.nodes()):
+        if gres.wants_any({"gres": found}) and all(
+            row["gpus"] is None for row in context.store.nodes()
+        ):
             raise self._refuse(errors.BAD_GRES.text, 1)
         return found
 
     def _node_names(self, name: str, release: Release) -> list[str]:
         try:
-            return list(dict.fromkeys(hostlist.expand(self.options.get(name, ""),
-                                                      suffixes=release >= MODERN)))
+            return list(
+                dict.fromkeys(
+                    hostlist.expand(self.options.get(name, ""), suffixes=release >= MODERN)
+                )
+            )
         except hostlist.HostlistError:
             raise self._refuse(f"Invalid --{name} specification", 255) from None
 
@@ -193,15 +268,20 @@ class Request:
         """Make number of nodes, node list and number of tasks fit, as the client does."""
         listed = len(row["req_nodes"])
         if listed > row["min_nodes"]:
-            if row["max_nodes"] is not None and listed > row["max_nodes"] \
-                    and context.release < MODERN:
+            if (
+                row["max_nodes"] is not None
+                and listed > row["max_nodes"]
+                and context.release < MODERN
+            ):
                 raise self._refuse(f"invalid number of nodes (-N {listed}-{row['max_nodes']})", 1)
             row["min_nodes"] = listed
             row["max_nodes"] = row["max_nodes"] and max(listed, row["max_nodes"])
         tasks = row["ntasks"]
         if self.command == "sbatch" and tasks is not None and tasks < row["min_nodes"]:
-            context.err(f"sbatch: Warning: can't run {tasks} processes on {row['min_nodes']} "
-                        f"nodes, setting nnodes to {tasks}")
+            context.err(
+                f"sbatch: Warning: can't run {tasks} processes on {row['min_nodes']} "
+                f"nodes, setting nnodes to {tasks}"
+            )
             row["min_nodes"] = row["max_nodes"] = tasks
             row["req_nodes"] = row["req_nodes"][:tasks]
         per_node = row["ntasks_per_node"]

@@ -17,10 +17,30 @@ from .times import clock, parse_limit, parse_when
 if TYPE_CHECKING:
     from .show import View
 
-_KEYS = {"reservation", "reservationname", "nodes", "users", "accounts", "starttime", "endtime",
-         "duration", "flags"}
-_FLAGS = {"MAINT", "IGNORE_JOBS", "OVERLAP", "FLEX", "DAILY", "WEEKLY", "SPEC_NODES", "ANY_NODES",
-          "NO_HOLD_JOBS_AFTER", "MAGNETIC", "STATIC_ALLOC"}
+_KEYS = {
+    "reservation",
+    "reservationname",
+    "nodes",
+    "users",
+    "accounts",
+    "starttime",
+    "endtime",
+    "duration",
+    "flags",
+}
+_FLAGS = {
+    "MAINT",
+    "IGNORE_JOBS",
+    "OVERLAP",
+    "FLEX",
+    "DAILY",
+    "WEEKLY",
+    "SPEC_NODES",
+    "ANY_NODES",
+    "NO_HOLD_JOBS_AFTER",
+    "MAGNETIC",
+    "STATIC_ALLOC",
+}
 
 
 def _given(words: list[str]) -> dict[str, str]:
@@ -42,8 +62,10 @@ def create(context: Context, words: list[str]) -> int:
         context.err("scontrol: error: A start time must be given.  No reservation created.")
         return 1
     if not given.get("users") and not given.get("accounts"):
-        context.err("scontrol: error: Either Users/Groups and/or Accounts must be specified.  "
-                    "No reservation created.")
+        context.err(
+            "scontrol: error: Either Users/Groups and/or Accounts must be specified.  "
+            "No reservation created."
+        )
         return 1
     try:
         with context.change("REQUEST_CREATE_RESERVATION"):
@@ -52,12 +74,15 @@ def create(context: Context, words: list[str]) -> int:
             name = _store_new(context, given)
     except SlurmError as error:
         unclear = error.number in (errors.TIMED_OUT.number, errors.NO_CONTACT.number)
-        context.err(f"Error creating the reservation: "
-                    f"{errors.UNEXPECTED.text if unclear else error.text}")
+        context.err(
+            f"Error creating the reservation: {errors.UNEXPECTED.text if unclear else error.text}"
+        )
         if error.number == errors.NODES_BUSY.number:
-            context.line("Note, unless nodes are directly requested a reservation must exist in a "
-                         "single partition.\nIf no partition is requested the default partition "
-                         "is assumed.")
+            context.line(
+                "Note, unless nodes are directly requested a reservation must exist in a "
+                "single partition.\nIf no partition is requested the default partition "
+                "is assumed."
+            )
         return 1
     context.line(f"Reservation created: {name}")
     return 0
@@ -69,16 +94,19 @@ def _store_new(context: Context, given: dict[str, str]) -> str:
     number = context.store.count_in_transaction("reservation")
     row: Row = {
         "name": given.get("reservationname") or f"{(users or ['root'])[0]}_{number}",
-        "users": users, "accounts": [name for name in given.get("accounts", "").split(",")
-                                     if name],
+        "users": users,
+        "accounts": [name for name in given.get("accounts", "").split(",") if name],
         "flags": [flag.upper() for flag in given.get("flags", "").split(",") if flag],
     }
     if not set(row["flags"]) <= _FLAGS:
         raise Unsupported(f"scontrol: reservation flags {given['flags']}")
     _set_times(context, row, given)
     wanted = given.get("nodes", "")
-    row["nodes"] = [node.name for node in machine.nodes] if wanted.upper() == "ALL" \
+    row["nodes"] = (
+        [node.name for node in machine.nodes]
+        if wanted.upper() == "ALL"
         else hostlist.expand(wanted)
+    )
     if any(name not in machine.by_name for name in row["nodes"]) or not row["nodes"]:
         raise SlurmError(errors.BAD_NODE)
     if machine.reservation(row["name"]) is not None:
@@ -155,8 +183,10 @@ def delete(context: Context, words: list[str]) -> int:
             if not context.is_administrator:
                 raise SlurmError(errors.BAD_USER)
             row = _find(context, name)
-            if any(name in job["reservation"].split(",")
-                   for job in context.store.jobs(active_only=True)):
+            if any(
+                name in job["reservation"].split(",")
+                for job in context.store.jobs(active_only=True)
+            ):
                 raise SlurmError(errors.RESERVATION_BUSY)
             context.store.delete_reservation(row["name"])
     except SlurmError as error:

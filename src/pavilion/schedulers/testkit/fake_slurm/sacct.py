@@ -13,15 +13,28 @@ from .store import Row
 from .times import parse_when, stamp
 
 _OPTIONS = (
-    Option("allocations", "X"), Option("allusers", "a"), Option("accounts", "A", "needed"),
-    Option("brief", "b"), Option("clusters", "M", "needed"), Option("delimiter", "", "needed"),
-    Option("duplicates", "D"), Option("endtime", "E", "needed"), Option("format", "o", "needed"),
-    Option("jobs", "j", "needed"), Option("name", "", "needed"), Option("noheader", "n"),
-    Option("noconvert", ""), Option("nodelist", "N", "needed"), Option("parsable", "p"),
-    Option("parsable2", "P"), Option("partition", "r", "needed"),
-    Option("starttime", "S", "needed"), Option("state", "s", "needed"), Option("uid", "u",
-                                                                             "needed"),
-    Option("user", "", "needed"), Option("verbose", "v"),
+    Option("allocations", "X"),
+    Option("allusers", "a"),
+    Option("accounts", "A", "needed"),
+    Option("brief", "b"),
+    Option("clusters", "M", "needed"),
+    Option("delimiter", "", "needed"),
+    Option("duplicates", "D"),
+    Option("endtime", "E", "needed"),
+    Option("format", "o", "needed"),
+    Option("jobs", "j", "needed"),
+    Option("name", "", "needed"),
+    Option("noheader", "n"),
+    Option("noconvert", ""),
+    Option("nodelist", "N", "needed"),
+    Option("parsable", "p"),
+    Option("parsable2", "P"),
+    Option("partition", "r", "needed"),
+    Option("starttime", "S", "needed"),
+    Option("state", "s", "needed"),
+    Option("uid", "u", "needed"),
+    Option("user", "", "needed"),
+    Option("verbose", "v"),
 )
 _KNOWN = """allclusters L array associations x batch-script B completion c env-vars federation f
     file flags F gid g group helpformat e help h json k timelimit-min K timelimit-max local long
@@ -39,7 +52,7 @@ class Column(NamedTuple):
 
     def text(self, value: str, *, cut_mark: str) -> str:
         if len(value) > self.width:
-            value = value[:self.width - len(cut_mark)] + cut_mark
+            value = value[: self.width - len(cut_mark)] + cut_mark
         return value.ljust(self.width) if self.left else value.rjust(self.width)
 
 
@@ -108,7 +121,8 @@ _OTHER_FIELDS = frozenset(
     systemcomment systemcpu totalcpu tresusageinave tresusageinmax tresusageinmaxnode
     tresusageinmaxtask tresusageinmin tresusageinminnode tresusageinmintask tresusageintot
     tresusageoutave tresusageoutmax tresusageoutmaxnode tresusageoutmaxtask tresusageoutmin
-    tresusageoutminnode tresusageoutmintask tresusageouttot usercpu wckey wckeyid all""".split())  # noqa: SIM905 - easier to read
+    tresusageoutminnode tresusageoutmintask tresusageouttot usercpu wckey wckeyid all""".split()
+)
 
 
 def _window(context: Context, options: dict[str, str]) -> Window:
@@ -125,11 +139,15 @@ def _window(context: Context, options: dict[str, str]) -> Window:
     if "state" in options and "starttime" not in given and "jobs" not in options:
         start = context.now
     # Without an end, those in a state are those that were in it at the start.
-    end = given.get("endtime", start if "state" in options and "jobs" not in options
-                    else context.now)
+    end = given.get(
+        "endtime", start if "state" in options and "jobs" not in options else context.now
+    )
     if int(start) > int(end):
-        raise Usage(f"sacct: error: Start time ({stamp(start, {})}) requested is after end time "
-                    f"({stamp(end, {})}).\n", 1)
+        raise Usage(
+            f"sacct: error: Start time ({stamp(start, {})}) requested is after end time "
+            f"({stamp(end, {})}).\n",
+            1,
+        )
     return Window(start, end)
 
 
@@ -152,8 +170,9 @@ def _is_named(job: Row, text: str) -> bool:
         if not re.match(r"\d+", word):
             raise Usage(f"sacct: fatal: Bad job/step specified: {word}\n", 1)
         if re.match(r"\d+_(?!\d)", word):
-            raise Usage("sacct: fatal: Bad job array element specified: "
-                        f"{word.partition('_')[0]}\n", 1)
+            raise Usage(
+                f"sacct: fatal: Bad job array element specified: {word.partition('_')[0]}\n", 1
+            )
     return any(_names(word, job) for word in ids)
 
 
@@ -204,8 +223,9 @@ def _states(text: str) -> set[str]:
     return found
 
 
-def _print(context: Context, rows: list[Record], columns: list[Column],
-           options: dict[str, str]) -> None:
+def _print(
+    context: Context, rows: list[Record], columns: list[Column], options: dict[str, str]
+) -> None:
     titles = [FIELDS[column.key][0] for column in columns]
     delimiter = options.get("delimiter", "|")
     if {"parsable", "parsable2"} & set(options):
@@ -217,9 +237,13 @@ def _print(context: Context, rows: list[Record], columns: list[Column],
             context.line(delimiter.join(values) + end)
         return
     if "noheader" not in options:
-        context.line("".join(column.text(title, cut_mark="") + " "
-                             for column, title in zip(columns, titles)))
+        context.line(
+            "".join(column.text(title, cut_mark="") + " " for column, title in zip(columns, titles))
+        )
         context.line("".join("-" * column.width + " " for column in columns))
     for row in rows:
-        context.line("".join(column.text(FIELDS[column.key][2](row), cut_mark="+") + " "
-                             for column in columns))
+        context.line(
+            "".join(
+                column.text(FIELDS[column.key][2](row), cut_mark="+") + " " for column in columns
+            )
+        )

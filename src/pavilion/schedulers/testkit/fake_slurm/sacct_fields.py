@@ -111,6 +111,7 @@ def _limit(raw: bool) -> Callable[[Record], str]:
         if job["limit"] is None:
             return "UNLIMITED"
         return str(job["limit"]) if raw else clock(job["limit"] * 60)
+
     return text
 
 
@@ -144,8 +145,12 @@ def _of_job(function: Callable[[Row], object]) -> Callable[[Record], str]:
 
 
 def _requested_cpus(job: Row) -> int:
-    return int(max(jobtext.task_count(job) * job["cpus_per_task"],
-                   job["min_nodes"] * placement.cpus_per_node(job)))
+    return int(
+        max(
+            jobtext.task_count(job) * job["cpus_per_task"],
+            job["min_nodes"] * placement.cpus_per_node(job),
+        )
+    )
 
 
 def _number(record: Record) -> str:
@@ -159,40 +164,54 @@ def _id(record: Record) -> str:
 
 # Title, width, what to write.
 FIELDS: dict[str, tuple[str, int, Callable[[Record], str]]] = {
-    title.lower(): (title, width, function) for title, width, function in (
-        ("JobID", 12, _id), ("JobIDRaw", 12, _number),
-        ("State", 10, _state), ("ExitCode", 8, _exit_code),
-        ("DerivedExitCode", 15, _of_job(lambda job: "0:0")), ("NodeList", 15, _nodes),
-        ("NNodes", 8, lambda record: str(record.nodes)), ("NTasks", 8, _tasks),
+    title.lower(): (title, width, function)
+    for title, width, function in (
+        ("JobID", 12, _id),
+        ("JobIDRaw", 12, _number),
+        ("State", 10, _state),
+        ("ExitCode", 8, _exit_code),
+        ("DerivedExitCode", 15, _of_job(lambda job: "0:0")),
+        ("NodeList", 15, _nodes),
+        ("NNodes", 8, lambda record: str(record.nodes)),
+        ("NTasks", 8, _tasks),
         ("NCPUS", 10, lambda record: str(record.cpus)),
         ("AllocCPUS", 10, lambda record: str(record.cpus)),
-        ("ReqCPUS", 8, lambda record: str(
-            record.cpus if record.is_step else _requested_cpus(record.job))),
+        (
+            "ReqCPUS",
+            8,
+            lambda record: str(record.cpus if record.is_step else _requested_cpus(record.job)),
+        ),
         ("ReqNodes", 8, lambda record: str(record.nodes)),
         ("AllocNodes", 10, lambda record: str(record.nodes if record.started else 0)),
         ("Start", 19, _time(lambda record: record.start)),
         ("End", 19, _time(lambda record: record.end)),
-        ("Submit", 19, _time(_submitted)), ("Eligible", 19, _time(_eligible)),
+        ("Submit", 19, _time(_submitted)),
+        ("Eligible", 19, _time(_eligible)),
         ("Elapsed", 10, lambda record: clock(record.elapsed)),
         ("ElapsedRaw", 10, lambda record: str(record.elapsed)),
         ("Timelimit", 10, lambda record: "" if record.is_step else _limit(False)(record)),
         ("TimelimitRaw", 10, lambda record: "" if record.is_step else _limit(True)(record)),
         ("JobName", 10, lambda record: "batch" if record.is_step else str(record.job["name"])),
         # Comments are kept only with AccountingStoreFlags.
-        ("Comment", 14, _of_job(lambda job: "")), ("User", 9, _of_job(lambda job: job["user"])),
-        ("UID", 6, _of_job(lambda job: job["uid"])), ("GID", 6, _of_job(lambda job: job["gid"])),
-        ("Group", 9, _of_job(lambda job: job["group"])), ("Account", 10, _account),
+        ("Comment", 14, _of_job(lambda job: "")),
+        ("User", 9, _of_job(lambda job: job["user"])),
+        ("UID", 6, _of_job(lambda job: job["uid"])),
+        ("GID", 6, _of_job(lambda job: job["gid"])),
+        ("Group", 9, _of_job(lambda job: job["group"])),
+        ("Account", 10, _account),
         ("Partition", 10, _of_job(lambda job: job["partition"])),
         ("QOS", 10, _of_job(lambda job: job["qos"] or "normal")),
         ("Reason", 22, _of_job(lambda job: "None" if job["alloc"] else job["reason"])),
         ("Cluster", 10, lambda record: str(record.context.description["name"])),
         ("Priority", 10, _of_job(lambda job: job["priority"])),
-        ("AllocTRES", 10, _allocated), ("WorkDir", 20, _of_job(lambda job: job["workdir"])),
+        ("AllocTRES", 10, _allocated),
+        ("WorkDir", 20, _of_job(lambda job: job["workdir"])),
         ("Reservation", 20, _of_job(lambda job: job["reservation"])),
         ("Constraints", 19, _of_job(lambda job: job["features"])),
         ("Suspended", 10, lambda record: "00:00:00"),
         ("CPUTime", 10, lambda record: clock(record.elapsed * record.cpus)),
         ("CPUTimeRAW", 10, lambda record: str(record.elapsed * record.cpus)),
         ("SubmitLine", 20, _of_job(lambda job: job["submit_line"])),
-    )}
+    )
+}
 LEFT = {"jobid", "jobidraw"}  # at the left side of their column

@@ -18,11 +18,17 @@ from .request import REQUEST_OPTIONS, Request
 from .store import Row
 
 _OPTIONS = (
-    *REQUEST_OPTIONS, Option("error", "e", "needed"), Option("export", "", "needed"),
-    Option("input", "i", "needed"), Option("open-mode", "", "needed"), Option("output", "o",
-                                                                             "needed"),
-    Option("parsable", ""), Option("wait", "W"), Option("wrap", "", "needed"),
-    Option("clusters", "M", "needed"), Option("array", "a", "needed"),
+    *REQUEST_OPTIONS,
+    Option("error", "e", "needed"),
+    Option("export", "", "needed"),
+    Option("input", "i", "needed"),
+    Option("open-mode", "", "needed"),
+    Option("output", "o", "needed"),
+    Option("parsable", ""),
+    Option("wait", "W"),
+    Option("wrap", "", "needed"),
+    Option("clusters", "M", "needed"),
+    Option("array", "a", "needed"),
 )
 # What the real one has besides.
 _KNOWN = """acctg-freq batch bb bbf burst-buffer cluster cluster-constraint
@@ -35,15 +41,31 @@ _KNOWN = """acctg-freq batch bb bbf burst-buffer cluster cluster-constraint
     threads-per-core time-min tmp uid usage use-min-nodes wait-all-nodes x11"""
 # Variable -> option.
 _FROM_ENVIRONMENT = {
-    **gres.FROM_ENVIRONMENT, "SBATCH_ARRAY_INX": "array", "SBATCH_MEM_PER_NODE": "mem",
-    "SLURM_CLUSTERS": "clusters", "SBATCH_CLUSTERS": "clusters",
-    "SBATCH_THREAD_SPEC": "thread-spec", "SBATCH_DEBUG": "verbose",
-    "SBATCH_ACCOUNT": "account", "SBATCH_CONSTRAINT": "constraint", "SBATCH_CORE_SPEC":
-    "core-spec", "SBATCH_ERROR": "error", "SBATCH_EXPORT": "export", "SBATCH_INPUT": "input",
-    "SBATCH_JOB_NAME": "job-name", "SBATCH_OPEN_MODE": "open-mode", "SBATCH_OUTPUT": "output",
-    "SBATCH_PARTITION": "partition", "SBATCH_QOS": "qos", "SBATCH_RESERVATION": "reservation",
-    "SBATCH_TIMELIMIT": "time", "SBATCH_WCKEY": "wckey", "SBATCH_EXCLUSIVE": "exclusive",
-    "SBATCH_NO_REQUEUE": "no-requeue", "SBATCH_REQUEUE": "requeue", "SBATCH_WAIT": "wait",
+    **gres.FROM_ENVIRONMENT,
+    "SBATCH_ARRAY_INX": "array",
+    "SBATCH_MEM_PER_NODE": "mem",
+    "SLURM_CLUSTERS": "clusters",
+    "SBATCH_CLUSTERS": "clusters",
+    "SBATCH_THREAD_SPEC": "thread-spec",
+    "SBATCH_DEBUG": "verbose",
+    "SBATCH_ACCOUNT": "account",
+    "SBATCH_CONSTRAINT": "constraint",
+    "SBATCH_CORE_SPEC": "core-spec",
+    "SBATCH_ERROR": "error",
+    "SBATCH_EXPORT": "export",
+    "SBATCH_INPUT": "input",
+    "SBATCH_JOB_NAME": "job-name",
+    "SBATCH_OPEN_MODE": "open-mode",
+    "SBATCH_OUTPUT": "output",
+    "SBATCH_PARTITION": "partition",
+    "SBATCH_QOS": "qos",
+    "SBATCH_RESERVATION": "reservation",
+    "SBATCH_TIMELIMIT": "time",
+    "SBATCH_WCKEY": "wckey",
+    "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_NO_REQUEUE": "no-requeue",
+    "SBATCH_REQUEUE": "requeue",
+    "SBATCH_WAIT": "wait",
 }
 # Others of the real one's, which the fake does not follow: it refuses to run when they are set.
 _OTHER_VARIABLES = """ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT CONTAINER CPU_FREQ_REQ
@@ -64,8 +86,9 @@ def run(context: Context) -> int:
     options = _from_script(parser, data, name)
     _later_wins(options, _from_environment(context))
     _later_wins(options, typed)
-    options.setdefault("job-name", os.path.basename(name) if command else
-                       "wrap" if "wrap" in typed else "sbatch")
+    options.setdefault(
+        "job-name", os.path.basename(name) if command else "wrap" if "wrap" in typed else "sbatch"
+    )
     if not context.is_reachable("sbatch", options.get("clusters", "")):
         return 1
     row = Request("sbatch", options).row(context)
@@ -119,8 +142,9 @@ def _from_script(parser: Parser, data: bytes, name: str) -> dict[str, str]:
             raise Unsupported(f"{_HETEROGENEOUS} ('#SBATCH {marks[0]}' in the script)")
         options, operands = parser.parse(words)
         if operands:
-            raise Usage(f"sbatch: error: Invalid directive found in batch script: "
-                        f"{operands[0]}\n", 255)
+            raise Usage(
+                f"sbatch: error: Invalid directive found in batch script: {operands[0]}\n", 255
+            )
         _later_wins(found, options)
     return found
 
@@ -137,8 +161,12 @@ def _from_environment(context: Context) -> dict[str, str]:
 
 
 def _later_wins(options: dict[str, str], more: dict[str, str]) -> None:
-    for one, other in (("requeue", "no-requeue"), ("no-requeue", "requeue"),
-                       ("exclusive", "oversubscribe"), ("oversubscribe", "exclusive")):
+    for one, other in (
+        ("requeue", "no-requeue"),
+        ("no-requeue", "requeue"),
+        ("exclusive", "oversubscribe"),
+        ("oversubscribe", "exclusive"),
+    ):
         if one in more:
             options.pop(other, None)
     options.update(more)
@@ -162,8 +190,14 @@ def _exported(environment: dict[str, str], wish: str) -> dict[str, str]:
     return kept
 
 
-def _submit(context: Context, options: dict[str, str], row: Row, data: bytes,
-            environment: dict[str, str], arguments: list[str]) -> int:
+def _submit(
+    context: Context,
+    options: dict[str, str],
+    row: Row,
+    data: bytes,
+    environment: dict[str, str],
+    arguments: list[str],
+) -> int:
     try:
         _wait_for_room(context)
         job_id = submission.submit(context, row, data, environment, arguments)
@@ -190,8 +224,11 @@ def _wait_for_room(context: Context) -> None:
         if not submission.queue_is_full(context):
             return
         if retry == 1:
-            why = "Slurm job queue full" if context.release >= NAMES_FULL_QUEUE \
+            why = (
+                "Slurm job queue full"
+                if context.release >= NAMES_FULL_QUEUE
                 else "Slurm temporarily unable to accept job"
+            )
             context.err(f"sbatch: error: {why}, sleeping and retrying")
         time.sleep(unit * retry)
         context.faults = faults.read(context.folder)
@@ -213,8 +250,9 @@ def _print_id(context: Context, job_id: int, parsable: bool) -> None:
     if parsable:
         context.line(f"{job_id};{cluster}" if cluster else str(job_id))
     else:
-        context.line(f"Submitted batch job {job_id}" + (f" on cluster {cluster}" if cluster
-                                                        else ""))
+        context.line(
+            f"Submitted batch job {job_id}" + (f" on cluster {cluster}" if cluster else "")
+        )
 
 
 def _wait_for_end(context: Context, job_id: int) -> int:
@@ -225,8 +263,9 @@ def _wait_for_end(context: Context, job_id: int) -> int:
         if not jobs:
             context.err(f"sbatch: error: {OVER.text}")
             return 1
-        if not any(job["state"] in ("PENDING", "RUNNING", "SUSPENDED") or job["completing"]
-                   for job in jobs):
+        if not any(
+            job["state"] in ("PENDING", "RUNNING", "SUSPENDED") or job["completing"] for job in jobs
+        ):
             return max(_exit_code(job) for job in jobs)
         time.sleep(_POLL)
 

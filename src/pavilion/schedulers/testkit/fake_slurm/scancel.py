@@ -12,17 +12,27 @@ from .options import Option, Parser, Unsupported, Usage
 from .store import Row
 
 _OPTIONS = (
-    Option("account", "A", "needed"), Option("name", "n", "needed"),
-    Option("jobname", "", "needed"), Option("partition", "p", "needed"),
-    Option("quiet", "Q"), Option("reservation", "R", "needed"), Option("state", "t", "needed"),
-    Option("user", "u", "needed"), Option("me", ""), Option("verbose", "v"),
+    Option("account", "A", "needed"),
+    Option("name", "n", "needed"),
+    Option("jobname", "", "needed"),
+    Option("partition", "p", "needed"),
+    Option("quiet", "Q"),
+    Option("reservation", "R", "needed"),
+    Option("state", "t", "needed"),
+    Option("user", "u", "needed"),
+    Option("me", ""),
+    Option("verbose", "v"),
     Option("clusters", "M", "needed"),
 )
 _KNOWN = """batch b ctld cron full f hurry H interactive i nodelist w qos q sibling signal s wckey
     help usage"""
 _FROM_ENVIRONMENT = {
-    "SCANCEL_ACCOUNT": "account", "SCANCEL_NAME": "name", "SCANCEL_PARTITION": "partition",
-    "SCANCEL_STATE": "state", "SCANCEL_USER": "user", "SCANCEL_VERBOSE": "verbose",
+    "SCANCEL_ACCOUNT": "account",
+    "SCANCEL_NAME": "name",
+    "SCANCEL_PARTITION": "partition",
+    "SCANCEL_STATE": "state",
+    "SCANCEL_USER": "user",
+    "SCANCEL_VERBOSE": "verbose",
 }
 _ACTIVE = ("PENDING", "RUNNING", "SUSPENDED")
 _CHOICES = ("account", "name", "partition", "reservation", "state", "user", "me")
@@ -43,8 +53,7 @@ def run(context: Context) -> int:
     if not context.is_reachable("scancel", options.get("clusters", "")):
         return 1
     if not choices:
-        codes = [_cancel(context, word, target, "verbose" in options)
-                 for word, target in targets]
+        codes = [_cancel(context, word, target, "verbose" in options) for word, target in targets]
         return next((code for code in codes if code), 0)
     try:
         context.ask("REQUEST_JOB_INFO")
@@ -75,11 +84,15 @@ def _check(options: dict[str, str]) -> None:
     """:raises Usage: for a user or a state that there is not; one of each may be named."""
     state = options.get("state", "pending").upper()
     if state not in {*jobtext.CODES, *jobtext.CODES.values()}:
-        raise Usage(f"Invalid job state specified: {options['state']}\n"
-                    "Valid job states are PENDING, RUNNING, and SUSPENDED\n", 1)
+        raise Usage(
+            f"Invalid job state specified: {options['state']}\n"
+            "Valid job states are PENDING, RUNNING, and SUSPENDED\n",
+            1,
+        )
     name = options.get("user")
     if name is not None:
         import pwd  # only here: most calls name no user
+
         try:
             entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
         except KeyError:
@@ -87,16 +100,19 @@ def _check(options: dict[str, str]) -> None:
         options["user"] = entry.pw_name
 
 
-def _cancel_chosen(context: Context, options: dict[str, str],
-                   targets: list[tuple[str, arrays.Target]]) -> int:
+def _cancel_chosen(
+    context: Context, options: dict[str, str], targets: list[tuple[str, arrays.Target]]
+) -> int:
     """End the jobs that pass all filters; of an array each task by itself."""
     codes = []
-    known = [job for job in visible_jobs(context.store, context.description, context.now)
-             if job["state"] in _ACTIVE or job["completing"]]
+    known = [
+        job
+        for job in visible_jobs(context.store, context.description, context.now)
+        if job["state"] in _ACTIVE or job["completing"]
+    ]
     for word, target in targets:
         if not any(_is_meant(job, target) for job in known):
-            context.err(f"scancel: error: Kill job error on job id {word}: "
-                        f"{errors.BAD_JOB.text}")
+            context.err(f"scancel: error: Kill job error on job id {word}: {errors.BAD_JOB.text}")
             codes.append(1)
     for job in arrays.expanded(known):
         meant = not targets or any(_is_meant(job, target) for _, target in targets)
@@ -192,6 +208,10 @@ def cancel_job(context: Context, job: Row | None) -> None:
         raise SlurmError(errors.OVER)
     ran = job["state"] != "PENDING"
     job["cancelled_by"] = context.user[1]
-    job.update(state="CANCELLED", completing=ran, end=context.now,
-               start=job["start"] if ran else context.now)
+    job.update(
+        state="CANCELLED",
+        completing=ran,
+        end=context.now,
+        start=job["start"] if ran else context.now,
+    )
     context.store.save_job(job)

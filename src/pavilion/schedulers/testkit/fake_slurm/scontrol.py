@@ -7,18 +7,29 @@ from .context import Context
 from .errors import SlurmError
 from .options import Option, Parser, Unsupported
 
-_OPTIONS = (Option("all", "a"), Option("oneliner", "o"), Option("quiet", "Q"),
-            Option("verbose", "v"))
+_OPTIONS = (
+    Option("all", "a"),
+    Option("oneliner", "o"),
+    Option("quiet", "Q"),
+    Option("verbose", "v"),
+)
 _KNOWN = "details d cluster clusters M federation F future help h hide local sibling uid u"
 # Words that the real one knows and the fake does not.
 _KNOWN_WORDS = set(
     """abort cancel_reboot cluster completing errnumstr fsdampeningfactor getaddrs help
     hide license listpids notify oneliner pidinfo power reboot reconfigure resume
     schedloglevel setdebug setdebugflags shutdown suspend takeover token top uhold wait_job
-    write""".split())  # noqa: SIM905 - easier to read and to add to
-_CHANGES = {"update": change.update, "create": reservations.create,
-            "delete": reservations.delete, "requeue": jobchange.requeue, "hold": jobchange.hold,
-            "release": jobchange.release, "requeuehold": jobchange.requeue_hold}
+    write""".split()
+)
+_CHANGES = {
+    "update": change.update,
+    "create": reservations.create,
+    "delete": reservations.delete,
+    "requeue": jobchange.requeue,
+    "hold": jobchange.hold,
+    "release": jobchange.release,
+    "requeuehold": jobchange.requeue_hold,
+}
 
 
 def run(context: Context) -> int:
@@ -47,8 +58,12 @@ def _ping(context: Context) -> int:
         context.ask("REQUEST_PING")
     except SlurmError:
         stars = "*" * 41
-        for line in (f"Slurmctld(primary) at {host} is DOWN", stars,
-                     "** RESTORE SLURMCTLD DAEMON TO SERVICE **", stars):
+        for line in (
+            f"Slurmctld(primary) at {host} is DOWN",
+            stars,
+            "** RESTORE SLURMCTLD DAEMON TO SERVICE **",
+            stars,
+        ):
             context.line(line)
         return 1
     context.line(f"Slurmctld(primary) at {host} is UP")
@@ -69,11 +84,18 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
         return 1
     view = show.View(context, "oneliner" in options, "all" in options)
     for full, least, function in (
-            ("nodes", 3, show.nodes), ("jobs", 3, show.jobs), ("partitions", 3, show.partitions),
-            ("reservations", 3, reservations.show), ("config", 3, show.config),
-            ("topology", 4, topology.show)):
+        ("nodes", 3, show.nodes),
+        ("jobs", 3, show.jobs),
+        ("partitions", 3, show.partitions),
+        ("reservations", 3, reservations.show),
+        ("config", 3, show.config),
+        ("topology", 4, topology.show),
+    ):
         if (full.startswith(entity) and len(entity) >= least) or entity in (
-                full + "name", full[:-1] + "name", full[:-1] + "id"):
+            full + "name",
+            full[:-1] + "name",
+            full[:-1] + "id",
+        ):
             return function(view, name)
     if entity == "hostnames":
         return _hostnames(context, name)
@@ -83,8 +105,20 @@ def _show(context: Context, words: list[str], options: dict[str, str]) -> int:
             names = sorted(set(names), key=hostlist.order)
         context.line(hostlist.fold(names))
         return 0
-    if entity in ("assoc_mgr", "bbstat", "burstbuffer", "daemons", "dwstat", "federation",
-                  "frontend", "licenses", "slurmd", "steps", "step", "aliases"):
+    if entity in (
+        "assoc_mgr",
+        "bbstat",
+        "burstbuffer",
+        "daemons",
+        "dwstat",
+        "federation",
+        "frontend",
+        "licenses",
+        "slurmd",
+        "steps",
+        "step",
+        "aliases",
+    ):
         raise Unsupported(f"scontrol: show {entity}")
     context.err(f"invalid entity:{entity} for keyword:show ")
     return 1

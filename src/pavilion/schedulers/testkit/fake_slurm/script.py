@@ -13,6 +13,7 @@ def check(data: bytes) -> None:
 
     :raises Usage: rc 1.
     """
+
     def refuse(*lines: str) -> Usage:
         return Usage("".join(f"sbatch: error: {line}\n" for line in lines), 1)
 
@@ -21,15 +22,20 @@ def check(data: bytes) -> None:
     if data.isspace():
         raise refuse("Batch script contains only whitespace!")
     if not data.startswith(b"#!"):
-        raise refuse("This does not look like a batch script.  The first",
-                     "line must start with #! followed by the path to an interpreter.",
-                     "For instance: #!/bin/sh")
+        raise refuse(
+            "This does not look like a batch script.  The first",
+            "line must start with #! followed by the path to an interpreter.",
+            "For instance: #!/bin/sh",
+        )
     if b"\0" in data:
-        raise refuse("The SLURM controller does not allow scripts that",
-                     "contain a NULL character '\\0'.")
+        raise refuse(
+            "The SLURM controller does not allow scripts that", "contain a NULL character '\\0'."
+        )
     if b"\r\n" in data:
-        raise refuse("Batch script contains DOS line breaks (\\r\\n)",
-                     "instead of expected UNIX line breaks (\\n).")
+        raise refuse(
+            "Batch script contains DOS line breaks (\\r\\n)",
+            "instead of expected UNIX line breaks (\\n).",
+        )
 
 
 def directives(data: bytes, name: str) -> list[list[str]]:
@@ -40,7 +46,7 @@ def directives(data: bytes, name: str) -> list[list[str]]:
     found = []
     for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), start=1):
         if line.startswith(_MAGIC):
-            found.append(split(line[len(_MAGIC):], name, number))
+            found.append(split(line[len(_MAGIC) :], name, number))
         elif line.strip() and not line.lstrip().startswith("#"):
             break  # the first command: what follows is not looked at
     return found
@@ -80,6 +86,8 @@ def split(text: str, name: str, number: int) -> list[str]:
     if quote:
         before = text[:start].rstrip() or text[:start]
         wrong = "Unexpected" if quote == ":" else "Unmatched"
-        raise Usage(f"sbatch: fatal: {name}: line {number}: {wrong} `{quote}` in "
-                    f"[{text[len(before):]}]\n", 1)
+        raise Usage(
+            f"sbatch: fatal: {name}: line {number}: {wrong} `{quote}` in [{text[len(before) :]}]\n",
+            1,
+        )
     return [word for word in words if word]

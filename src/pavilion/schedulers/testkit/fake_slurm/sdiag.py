@@ -14,21 +14,36 @@ from .errors import ACCESS_DENIED, SlurmError
 from .options import Option, Parser
 
 _NUMBERS = {
-    "REQUEST_JOB_INFO": 2003, "REQUEST_NODE_INFO": 2007, "REQUEST_PARTITION_INFO": 2009,
-    "REQUEST_JOB_INFO_SINGLE": 2021, "REQUEST_RESERVATION_INFO": 2024, "REQUEST_PING": 1008,
-    "REQUEST_TOPO_INFO": 2028, "REQUEST_STATS_INFO": 2035,
-    "REQUEST_SUBMIT_BATCH_JOB": 4003, "REQUEST_KILL_JOB": 5032,
-    "REQUEST_UPDATE_NODE": 3002, "REQUEST_UPDATE_JOB": 3001, "REQUEST_CREATE_RESERVATION": 3006,
-    "REQUEST_UPDATE_RESERVATION": 3009, "REQUEST_DELETE_RESERVATION": 3008,
-    "REQUEST_JOB_REQUEUE": 5023, "REQUEST_RESOURCE_ALLOCATION": 4001,
+    "REQUEST_JOB_INFO": 2003,
+    "REQUEST_NODE_INFO": 2007,
+    "REQUEST_PARTITION_INFO": 2009,
+    "REQUEST_JOB_INFO_SINGLE": 2021,
+    "REQUEST_RESERVATION_INFO": 2024,
+    "REQUEST_PING": 1008,
+    "REQUEST_TOPO_INFO": 2028,
+    "REQUEST_STATS_INFO": 2035,
+    "REQUEST_SUBMIT_BATCH_JOB": 4003,
+    "REQUEST_KILL_JOB": 5032,
+    "REQUEST_UPDATE_NODE": 3002,
+    "REQUEST_UPDATE_JOB": 3001,
+    "REQUEST_CREATE_RESERVATION": 3006,
+    "REQUEST_UPDATE_RESERVATION": 3009,
+    "REQUEST_DELETE_RESERVATION": 3008,
+    "REQUEST_JOB_REQUEUE": 5023,
+    "REQUEST_RESOURCE_ALLOCATION": 4001,
 }
-_OPTIONS = (Option("all", "a"), Option("reset", "r"), Option("sort-by-id", "i"),
-            Option("sort-by-time", "t"))
+_OPTIONS = (
+    Option("all", "a"),
+    Option("reset", "r"),
+    Option("sort-by-id", "i"),
+    Option("sort-by-time", "t"),
+)
 
 
 def run(context: Context) -> int:
     options, _ = Parser("sdiag", _OPTIONS, "cluster M help usage", usage_code=1).parse(
-        context.words)
+        context.words
+    )
     resetting = "reset" in options
     try:
         if resetting and not context.is_administrator:
@@ -77,8 +92,10 @@ def _print(context: Context) -> None:
     context.line("Remote Procedure Call statistics by message type")
     by_count = sorted(counts(context.folder, "rpc").items(), key=lambda pair: -pair[1])
     for name, number in by_count:
-        context.line(f"\t{name:<40}({_NUMBERS.get(name, 0):5d}) count:{number:<6d} "
-                     f"ave_time:0      total_time:0")
+        context.line(
+            f"\t{name:<40}({_NUMBERS.get(name, 0):5d}) count:{number:<6d} "
+            f"ave_time:0      total_time:0"
+        )
     context.line()
     context.line("Remote Procedure Call statistics by user")
     for name, number in sorted(counts(context.folder, "user").items()):

@@ -79,29 +79,42 @@ def _node_lines(view: View, node: Node, partitions: list[str], used: float | Non
         f"NodeName={node.name} {'Arch=x86_64 ' if known else ''}CoresPerSocket=1 ",
         f"CPUAlloc={node.allocated} {effective}CPUTot={node.cpus} "
         f"CPULoad={'0.10' if known else unknown_load}",
-        f"AvailableFeatures={features}", f"ActiveFeatures={features}", f"Gres={gres.of_node(node)}",
+        f"AvailableFeatures={features}",
+        f"ActiveFeatures={features}",
+        f"Gres={gres.of_node(node)}",
         f"NodeAddr=127.0.0.1 NodeHostName={view.context.description['host']} Port=6818 {version}",
-        *(["OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "]
-          if known else []),
+        *(
+            ["OS=Linux 6.1.0-18-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01) "]
+            if known
+            else []
+        ),
         f"RealMemory={node.memory} AllocMem=0 FreeMem={node.memory if known else 'N/A'} "
         f"Sockets={node.cpus} Boards=1",
-        f"State={node.state(release)} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A "
-        "MCS_label=N/A",
+        f"State={node.state(release)} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A",
     ]
     if partitions:
         lines.append(f"Partitions={','.join(partitions)} ")
     booted = row["booted"] or (view.context.description["started"] if known else None)
-    lines.append(f"BootTime={view.stamp(booted, 'None')} "
-                 f"SlurmdStartTime={view.stamp(booted, 'None')}")
+    lines.append(
+        f"BootTime={view.stamp(booted, 'None')} SlurmdStartTime={view.stamp(booted, 'None')}"
+    )
     if release >= (22, 5):
         busy = used or (None if node.is_off else booted)
-        lines.append(f"LastBusyTime={view.stamp(busy)}"
-                     + (" ResumeAfterTime=None" if release >= MODERN else ""))
+        lines.append(
+            f"LastBusyTime={view.stamp(busy)}"
+            + (" ResumeAfterTime=None" if release >= MODERN else "")
+        )
     lines.append(f"CfgTRES=cpu={node.cpus},mem={node.memory}M,billing={node.cpus}")
     lines.append(f"AllocTRES={f'cpu={node.allocated}' if node.allocated else ''}")
-    lines += ["CurrentWatts=0 AveWatts=0"] if release >= NO_WATTS else [
-        "CapWatts=n/a", "CurrentWatts=0 AveWatts=0",
-        "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s"]
+    lines += (
+        ["CurrentWatts=0 AveWatts=0"]
+        if release >= NO_WATTS
+        else [
+            "CapWatts=n/a",
+            "CurrentWatts=0 AveWatts=0",
+            "ExtSensorsJoules=n/s ExtSensorsWatts=0 ExtSensorsTemp=n/s",
+        ]
+    )
     if row["reason"]:
         first, *rest = row["reason"].split("\n")
         lines.append(f"Reason={first} [{row['reason_user']}@{view.stamp(row['reason_time'])}]")
@@ -113,8 +126,11 @@ def _node_lines(view: View, node: Node, partitions: list[str], used: float | Non
 
 
 def _reservations_of(view: View, node: str) -> list[Row]:
-    return [each for each in view.context.store.reservations()
-            if node in each["nodes"] and each["start"] <= view.context.now < each["end"]]
+    return [
+        each
+        for each in view.context.store.reservations()
+        if node in each["nodes"] and each["start"] <= view.context.now < each["end"]
+    ]
 
 
 # -- jobs ----------------------------------------------------------------------------------------
@@ -130,12 +146,16 @@ def jobs(view: View, name: str) -> int:
         return 1
     try:
         context.ask("REQUEST_JOB_INFO_SINGLE" if single else "REQUEST_JOB_INFO")
-        shown = [job for job in visible_jobs(context.store, context.description, context.now)
-                 if not context.hidden_by_fault(job)]
+        shown = [
+            job
+            for job in visible_jobs(context.store, context.description, context.now)
+            if not context.hidden_by_fault(job)
+        ]
         if single is not None:
             ids = [job["id"] for job in arrays.records(context.store, single.number)]
-            shown = sorted((job for job in shown if job["id"] in ids),
-                           key=lambda job: ids.index(job["id"]))
+            shown = sorted(
+                (job for job in shown if job["id"] in ids), key=lambda job: ids.index(job["id"])
+            )
         if single and not shown:
             raise SlurmError(BAD_JOB)
     except SlurmError as error:
@@ -176,8 +196,9 @@ def _array(view: View, job: Row) -> str:
         return ""
     throttle = job["array_throttle"]
     tasks = arrays.task_text(job, str(arrays.task_number(job)), view.context.environment)
-    return (f"ArrayJobId={job['array_job']} ArrayTaskId={tasks} "
-            + (f"ArrayTaskThrottle={throttle} " if throttle else ""))
+    return f"ArrayJobId={job['array_job']} ArrayTaskId={tasks} " + (
+        f"ArrayTaskThrottle={throttle} " if throttle else ""
+    )
 
 
 def _failed_node(view: View, job: Row) -> str:
@@ -218,10 +239,15 @@ def _place_lines(view: View, job: Row) -> list[str]:
     ]
     if job["alloc"]:
         lines.append(f"BatchHost={next(iter(job['alloc']))}")
-    lines.append(f"NumNodes={shown} NumCPUs={cpus} NumTasks={tasks} "
-                 f"CPUs/Task={job['cpus_per_task']} ReqB:S:C:T=0:0:*:*")
-    lines += ([f"ReqTRES={asked}", f"AllocTRES={allocated or '(null)'}"]
-              if release >= TRES_OF_BOTH else [f"TRES={allocated or asked}"])
+    lines.append(
+        f"NumNodes={shown} NumCPUs={cpus} NumTasks={tasks} "
+        f"CPUs/Task={job['cpus_per_task']} ReqB:S:C:T=0:0:*:*"
+    )
+    lines += (
+        [f"ReqTRES={asked}", f"AllocTRES={allocated or '(null)'}"]
+        if release >= TRES_OF_BOTH
+        else [f"TRES={allocated or asked}"]
+    )
     lines += [
         f"Socks/Node=* NtasksPerN:B:S:C={per_node}:0:*:* CoreSpec={spec}",
         f"MinCPUsNode={per_node * job['cpus_per_task'] or job['cpus_per_task']} "
@@ -231,8 +257,11 @@ def _place_lines(view: View, job: Row) -> list[str]:
     ]
     if job["reservation"]:
         lines.append(f"Reservation={job['reservation']}")
-    lines.append(f"OverSubscribe={jobtext.over_subscribe(job)} Contiguous=0 Licenses=(null) "
-                 + ("LicensesAlloc=(null) " if release >= MODERN else "") + "Network=(null)")
+    lines.append(
+        f"OverSubscribe={jobtext.over_subscribe(job)} Contiguous=0 Licenses=(null) "
+        + ("LicensesAlloc=(null) " if release >= MODERN else "")
+        + "Network=(null)"
+    )
     return lines
 
 
@@ -245,14 +274,23 @@ def _file_lines(view: View, job: Row) -> list[str]:
     if job["comment"]:
         lines.append(f"Comment={job['comment']}{context.gap}")
     if job["kind"] == "batch":
-        lines += [f"{title}={filenames.shown(job, kind, release)}" for title, kind in (
-            ("StdErr", "std_err"), ("StdIn", "std_in"), ("StdOut", "std_out"))]
+        lines += [
+            f"{title}={filenames.shown(job, kind, release)}"
+            for title, kind in (("StdErr", "std_err"), ("StdIn", "std_in"), ("StdOut", "std_out"))
+        ]
     if release < NO_WATTS:
         lines.append("Power=")
     wishes = gres.shown(job)
-    lines += [f"{title}={wishes[kind]}" for title, kind in (
-        ("CpusPerTres", "cpus"), ("TresPerJob", "job"), ("TresPerNode", "node"),
-        ("TresPerTask", "task")) if kind in wishes]
+    lines += [
+        f"{title}={wishes[kind]}"
+        for title, kind in (
+            ("CpusPerTres", "cpus"),
+            ("TresPerJob", "job"),
+            ("TresPerNode", "node"),
+            ("TresPerTask", "task"),
+        )
+        if kind in wishes
+    ]
     return lines if release >= NO_WATTS else [*lines, ""]
 
 
@@ -267,8 +305,11 @@ def partitions(view: View, name: str) -> int:
         context.err(f"slurm_load_partitions error: {error.text}")
         return 1
     machine = Machine(context.store, context.now, context.description)
-    shown = [each for each in machine.partitions
-             if each["name"] == name or (not name and (view.everything or not each["hidden"]))]
+    shown = [
+        each
+        for each in machine.partitions
+        if each["name"] == name or (not name and (view.everything or not each["hidden"]))
+    ]
     if name and not shown:
         context.line(f"Partition {name} not found")
         return 1
@@ -277,8 +318,7 @@ def partitions(view: View, name: str) -> int:
     return 0
 
 
-def _partition_lines(machine: Machine, partition: Row,
-                     release: releases.Release) -> list[str]:
+def _partition_lines(machine: Machine, partition: Row, release: releases.Release) -> list[str]:
     members = [machine.by_name[name] for name in partition["nodes"]]
     cpus, memory = sum(node.cpus for node in members), sum(node.memory for node in members)
     longest = clock(partition["max_time"] * 60) if partition["max_time"] else "UNLIMITED"
@@ -294,14 +334,14 @@ def _partition_lines(machine: Machine, partition: Row,
         f"DefaultTime={default} DisableRootJobs=NO ExclusiveUser=NO "
         f"{'ExclusiveTopo=NO ' if release >= MODERN else ''}GraceTime=0 Hidden={yes('hidden')}",
         f"MaxNodes={partition['max_nodes'] or 'UNLIMITED'} MaxTime={longest} MinNodes=0 LLN=NO "
-        "MaxCPUsPerNode=UNLIMITED"
-        + (" MaxCPUsPerSocket=UNLIMITED" if release >= MODERN else ""),
+        "MaxCPUsPerNode=UNLIMITED" + (" MaxCPUsPerSocket=UNLIMITED" if release >= MODERN else ""),
         f"Nodes={hostlist.fold(partition['nodes'])}",
         "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
         "OverTimeLimit=NONE PreemptMode=OFF",
         f"State={partition['state']} TotalCPUs={cpus} TotalNodes={len(members)} "
         "SelectTypeParameters=NONE",
-        "JobDefaults=(null)", "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED",
+        "JobDefaults=(null)",
+        "DefMemPerNode=UNLIMITED MaxMemPerNode=UNLIMITED",
         f"TRES=cpu={cpus},mem={memory}M,node={len(members)},billing={cpus}",
     ]
 
@@ -323,21 +363,27 @@ def config(view: View, name: str) -> int:
     settings = context.description["settings"]
     values = {
         "AccountingStorageType": "accounting_storage/slurmdbd"
-        if context.description["accounting"] else "(null)" if context.release >= MODERN
+        if context.description["accounting"]
+        else "(null)"
+        if context.release >= MODERN
         else "accounting_storage/none",
         "ClusterName": context.description["name"],
-        "GresTypes": "gpu" if any(row["gpus"] is not None for row in context.store.nodes())
+        "GresTypes": "gpu"
+        if any(row["gpus"] is not None for row in context.store.nodes())
         else "(null)",
         "KillWait": f"{settings['kill_wait']:g} sec",
-        "MaxArraySize": str(arrays.MAX_ARRAY_SIZE), "MaxJobCount": str(settings["max_job_count"]),
+        "MaxArraySize": str(arrays.MAX_ARRAY_SIZE),
+        "MaxJobCount": str(settings["max_job_count"]),
         "MessageTimeout": f"{settings['message_timeout']:g} sec",
         "MinJobAge": f"{settings['min_job_age']:g} sec",
         "PrivateData": ",".join(context.description["private_data"]) or "none",
         "ResumeTimeout": f"{settings['resume_timeout']:g} sec",
-        "SelectType": "select/cons_tres", "SelectTypeParameters": "CR_CORE",
+        "SelectType": "select/cons_tres",
+        "SelectTypeParameters": "CR_CORE",
         "SLURM_VERSION": releases.full(context.release),
         "SlurmUser": f"{context.description['owner']}(0)",
-        "SuspendTime": f"{settings['suspend_time']:g} sec" if settings["suspend_time"]
+        "SuspendTime": f"{settings['suspend_time']:g} sec"
+        if settings["suspend_time"]
         else "INFINITE",
         "SuspendTimeout": f"{settings['suspend_timeout']:g} sec",
         "TopologyPlugin": _topology_plugin(context),

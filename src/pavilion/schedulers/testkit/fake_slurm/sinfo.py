@@ -12,33 +12,53 @@ from .sinfo_fields import LETTERS, NAMES, SHARED_KEYS, Group
 from .store import Row
 
 _OPTIONS = (
-    Option("all", "a"), Option("exact", "e"), Option("noheader", "h"), Option("Node", "N"),
-    Option("nodes", "n", "needed"), Option("format", "o", "needed"),
-    Option("Format", "O", "needed"), Option("partition", "p", "needed"),
-    Option("list-reasons", "R"), Option("responding", "r"), Option("sort", "S", "needed"),
-    Option("summarize", "s"), Option("states", "t", "needed"), Option("verbose", "v"),
-    Option("long", "l"), Option("json", ""),
+    Option("all", "a"),
+    Option("exact", "e"),
+    Option("noheader", "h"),
+    Option("Node", "N"),
+    Option("nodes", "n", "needed"),
+    Option("format", "o", "needed"),
+    Option("Format", "O", "needed"),
+    Option("partition", "p", "needed"),
+    Option("list-reasons", "R"),
+    Option("responding", "r"),
+    Option("sort", "S", "needed"),
+    Option("summarize", "s"),
+    Option("states", "t", "needed"),
+    Option("verbose", "v"),
+    Option("long", "l"),
+    Option("json", ""),
 )
 _KNOWN = """clusters M dead d federation future F help hide iterate i yaml local
     reservation T usage"""
 _DEFAULT = "%#P %.5a %.10l %.6D %.6t %N"
 _FORMATS = {
-    "plain": "%9P %.5a %.10l %.6D %.6t %N", "Node": "%#N %.6D %#P %6t",
-    "list-reasons": "%20E %9u %19H %N", "summarize": "%9P %.5a %.10l %.16F %N",
+    "plain": "%9P %.5a %.10l %.6D %.6t %N",
+    "Node": "%#N %.6D %#P %6t",
+    "list-reasons": "%20E %9u %19H %N",
+    "summarize": "%9P %.5a %.10l %.16F %N",
 }
-_FROM_ENVIRONMENT = {"SINFO_ALL": "all", "SINFO_FORMAT": "format", "SINFO_PARTITION": "partition",
-                     "SINFO_SORT": "sort"}
+_FROM_ENVIRONMENT = {
+    "SINFO_ALL": "all",
+    "SINFO_FORMAT": "format",
+    "SINFO_PARTITION": "partition",
+    "SINFO_SORT": "sort",
+}
 _PARTITION_WIDTH, _NODE_WIDTH = 9, 9
 
 
 def run(context: Context) -> int:
     options, operands = Parser("sinfo", _OPTIONS, _KNOWN).parse(context.words)
     if operands or "long" in options:
-        raise Usage(f"fake Slurm: sinfo: {' '.join(operands) or '--long'} is not known to the "
-                    "fake\n", 2)
+        raise Usage(
+            f"fake Slurm: sinfo: {' '.join(operands) or '--long'} is not known to the fake\n", 2
+        )
     if {"all", "partition"} <= set(options):
-        raise Usage("sinfo: error: Conflicting options, -a and -p, specified. Please choose one "
-                    "or the other.\n", 1)
+        raise Usage(
+            "sinfo: error: Conflicting options, -a and -p, specified. Please choose one "
+            "or the other.\n",
+            1,
+        )
     for variable, option in _FROM_ENVIRONMENT.items():
         if variable in context.environment:
             options.setdefault(option, context.environment[variable])
@@ -72,22 +92,30 @@ def _print_json(context: Context, machine: Machine, options: dict[str, str]) -> 
 
 
 def _check_states(options: dict[str, str]) -> None:
-    known = ("unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,"
-             "reserved,perfctrs,cloud,completing,powering_down,powered_down,power_down,"
-             "powering_up,fail,maint,reboot,reboot^,unknown")
+    known = (
+        "unknown,down,idle,allocated,?,mixed,future,drain,drained,draining,no_respond,"
+        "reserved,perfctrs,cloud,completing,powering_down,powered_down,power_down,"
+        "powering_up,fail,maint,reboot,reboot^,unknown"
+    )
     for state in options.get("states", "").lower().replace("&", ",").split(","):
         if state and state not in {*known.split(","), "alloc", "mix", "resv", "comp", "all"}:
-            raise Usage(f'sinfo: error: Bad state string: "{state}"\n'
-                        f"sinfo: error: valid states: {known}\n", 1)
+            raise Usage(
+                f'sinfo: error: Bad state string: "{state}"\nsinfo: error: valid states: {known}\n',
+                1,
+            )
 
 
-def _columns(context: Context, machine: Machine, options: dict[str, str],
-             ) -> tuple[str, list[Column], bool]:
+def _columns(
+    context: Context,
+    machine: Machine,
+    options: dict[str, str],
+) -> tuple[str, list[Column], bool]:
     """The text before the first column, the columns, and whether they go by name."""
     if "Format" in options:
         return "", parse_names(options["Format"], NAMES, "sinfo"), True
-    kind = next((kind for kind in ("list-reasons", "summarize", "Node") if kind in options),
-                "plain")
+    kind = next(
+        (kind for kind in ("list-reasons", "summarize", "Node") if kind in options), "plain"
+    )
     if "format" in options:
         form = options["format"]
     else:
@@ -108,12 +136,16 @@ def _print(context: Context, machine: Machine, options: dict[str, str]) -> None:
     keys = [column.key for column in columns]
     show_partition = any(key in SHARED_KEYS for key in keys)
     for group in _groups(context, machine, options, keys, show_partition):
-        context.line(prefix + "".join(column.text(fields[column.key][1](group))
-                                      for column in columns))
+        context.line(
+            prefix + "".join(column.text(fields[column.key][1](group)) for column in columns)
+        )
 
 
-def _chosen(machine: Machine, options: dict[str, str], context: Context,
-            ) -> list[tuple[Row | None, list[Node]]]:
+def _chosen(
+    machine: Machine,
+    options: dict[str, str],
+    context: Context,
+) -> list[tuple[Row | None, list[Node]]]:
     """Partitions with their nodes that pass the filters."""
     names = options["partition"].split(",") if "partition" in options else []
     wanted = set(hostlist.expand(options.get("nodes", "")))
@@ -126,11 +158,17 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
             return False
         if "responding" in options and "NOT_RESPONDING" in node.flags:
             return False
-        words = {nodestate.word(node.base, node.flags).rstrip("$@^#%~!*+"),
-                 nodestate.short_word(node.base, node.flags).rstrip("$@^#%~!*+"),
-                 node.base.lower(), *(flag.lower() for flag in node.flags)}
-        return not states or "all" in states or any(
-            words.issuperset(each.split("&")) for each in states)
+        words = {
+            nodestate.word(node.base, node.flags).rstrip("$@^#%~!*+"),
+            nodestate.short_word(node.base, node.flags).rstrip("$@^#%~!*+"),
+            node.base.lower(),
+            *(flag.lower() for flag in node.flags),
+        }
+        return (
+            not states
+            or "all" in states
+            or any(words.issuperset(each.split("&")) for each in states)
+        )
 
     chosen: list[tuple[Row | None, list[Node]]] = []
     for partition in machine.partitions:
@@ -140,13 +178,19 @@ def _chosen(machine: Machine, options: dict[str, str], context: Context,
         if hidden and not context.is_administrator:
             continue
         members = [machine.by_name[name] for name in partition["nodes"]]
-        chosen.append((partition, [node for node in members
-                                   if passes(node) and not machine.hides(node)]))
+        chosen.append(
+            (partition, [node for node in members if passes(node) and not machine.hides(node)])
+        )
     return chosen
 
 
-def _groups(context: Context, machine: Machine, options: dict[str, str], keys: list[str],
-            show_partition: bool) -> list[Group]:
+def _groups(
+    context: Context,
+    machine: Machine,
+    options: dict[str, str],
+    keys: list[str],
+    show_partition: bool,
+) -> list[Group]:
     """What goes on one line each: nodes of a partition for which all columns are the same."""
     groups: dict[tuple[object, ...], Group] = {}
     fields = NAMES if "Format" in options else LETTERS

@@ -14,8 +14,14 @@ from .times import short_clock, stamp
 class Group:
     """Nodes of a partition that share a line."""
 
-    def __init__(self, context: Context, machine: Machine, partition: Row | None,
-                 nodes: list[Node], position: int) -> None:
+    def __init__(
+        self,
+        context: Context,
+        machine: Machine,
+        partition: Row | None,
+        nodes: list[Node],
+        position: int,
+    ) -> None:
         self.context = context
         self.machine = machine
         self.partition: Row = partition or {}
@@ -64,8 +70,11 @@ def _is_other(node: Node) -> bool:
 def _node_counts(group: Group, *, with_other: bool = True) -> str:
     """Allocated/idle/other/total numbers of nodes."""
     other = sum(_is_other(node) for node in group.nodes)
-    used = sum(node.base in ("MIXED", "ALLOCATED") or "COMPLETING" in node.flags
-               for node in group.nodes if not _is_other(node))
+    used = sum(
+        node.base in ("MIXED", "ALLOCATED") or "COMPLETING" in node.flags
+        for node in group.nodes
+        if not _is_other(node)
+    )
     idle = len(group.nodes) - other - used
     return f"{used}/{idle}/{other}/{len(group.nodes)}" if with_other else f"{used}/{idle}"
 
@@ -148,19 +157,51 @@ LETTERS: dict[str, GroupField] = {
     "Z": ("THREADS", _always("1"), True),
 }
 # Columns of partitions: with one of them the partitions are kept apart.
-SHARED_KEYS = {"P", "R", "a", "l", "s", "h", "g", "r", "S", "L", "B", "partition",
-               "partitionname", "available", "time", "size"}
+SHARED_KEYS = {
+    "P",
+    "R",
+    "a",
+    "l",
+    "s",
+    "h",
+    "g",
+    "r",
+    "S",
+    "L",
+    "B",
+    "partition",
+    "partitionname",
+    "available",
+    "time",
+    "size",
+}
 
 NAMES: dict[str, GroupField] = {
-    "available": LETTERS["a"], "cpus": LETTERS["c"], "cpusstate": LETTERS["C"],
-    "features": LETTERS["f"], "features_act": LETTERS["b"], "freemem": LETTERS["e"],
-    "gres": LETTERS["G"], "gresused": ("GRES_USED", _gres_used, True),
-    "memory": LETTERS["m"], "nodeaddr": LETTERS["o"],
-    "nodehost": LETTERS["n"], "nodeaiot": LETTERS["F"], "nodelist": LETTERS["N"],
-    "nodes": LETTERS["D"], "partition": LETTERS["P"], "partitionname": LETTERS["R"],
-    "reason": LETTERS["E"], "size": LETTERS["s"], "sockets": LETTERS["X"],
-    "statecompact": LETTERS["t"], "statelong": LETTERS["T"],
+    "available": LETTERS["a"],
+    "cpus": LETTERS["c"],
+    "cpusstate": LETTERS["C"],
+    "features": LETTERS["f"],
+    "features_act": LETTERS["b"],
+    "freemem": LETTERS["e"],
+    "gres": LETTERS["G"],
+    "gresused": ("GRES_USED", _gres_used, True),
+    "memory": LETTERS["m"],
+    "nodeaddr": LETTERS["o"],
+    "nodehost": LETTERS["n"],
+    "nodeaiot": LETTERS["F"],
+    "nodelist": LETTERS["N"],
+    "nodes": LETTERS["D"],
+    "partition": LETTERS["P"],
+    "partitionname": LETTERS["R"],
+    "reason": LETTERS["E"],
+    "size": LETTERS["s"],
+    "sockets": LETTERS["X"],
+    "statecompact": LETTERS["t"],
+    "statelong": LETTERS["T"],
     "statecomplete": ("STATECOMPLETE", _complete, True),
-    "time": LETTERS["l"], "timestamp": LETTERS["H"], "user": LETTERS["u"],
-    "version": LETTERS["v"], "weight": LETTERS["w"],
+    "time": LETTERS["l"],
+    "timestamp": LETTERS["H"],
+    "user": LETTERS["u"],
+    "version": LETTERS["v"],
+    "weight": LETTERS["w"],
 }

@@ -15,24 +15,40 @@ from .squeue_fields import LETTERS, NAMES
 from .store import Row
 
 _OPTIONS = (
-    Option("account", "A", "needed"), Option("all", "a"), Option("noheader", "h"),
-    Option("jobs", "j", "optional"), Option("name", "n", "needed"), Option("format", "o",
-                                                                           "needed"),
-    Option("Format", "O", "needed"), Option("partition", "p", "needed"),
-    Option("qos", "q", "needed"), Option("reservation", "R", "needed"),
-    Option("sort", "S", "needed"), Option("states", "t", "needed"), Option("user", "u", "needed"),
-    Option("me", ""), Option("nodelist", "w", "needed"), Option("array", "r"),
+    Option("account", "A", "needed"),
+    Option("all", "a"),
+    Option("noheader", "h"),
+    Option("jobs", "j", "optional"),
+    Option("name", "n", "needed"),
+    Option("format", "o", "needed"),
+    Option("Format", "O", "needed"),
+    Option("partition", "p", "needed"),
+    Option("qos", "q", "needed"),
+    Option("reservation", "R", "needed"),
+    Option("sort", "S", "needed"),
+    Option("states", "t", "needed"),
+    Option("user", "u", "needed"),
+    Option("me", ""),
+    Option("nodelist", "w", "needed"),
+    Option("array", "r"),
     Option("verbose", "v"),
-    Option("clusters", "M", "needed"), Option("json", ""),
+    Option("clusters", "M", "needed"),
+    Option("json", ""),
 )
 _KNOWN = """array-unique federation help hide iterate i yaml licenses L local long
     l priority P only-job-state start sibling steps s usage"""
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 # Variable -> option; an option that is typed wins.
 _FROM_ENVIRONMENT = {
-    "SQUEUE_ACCOUNT": "account", "SQUEUE_ALL": "all", "SQUEUE_FORMAT": "format",
-    "SQUEUE_FORMAT2": "Format", "SQUEUE_NAMES": "name", "SQUEUE_PARTITION": "partition",
-    "SQUEUE_QOS": "qos", "SQUEUE_SORT": "sort", "SQUEUE_STATES": "states",
+    "SQUEUE_ACCOUNT": "account",
+    "SQUEUE_ALL": "all",
+    "SQUEUE_FORMAT": "format",
+    "SQUEUE_FORMAT2": "Format",
+    "SQUEUE_NAMES": "name",
+    "SQUEUE_PARTITION": "partition",
+    "SQUEUE_QOS": "qos",
+    "SQUEUE_SORT": "sort",
+    "SQUEUE_STATES": "states",
     "SQUEUE_USERS": "user",
 }
 
@@ -116,31 +132,39 @@ def _check_states(options: dict[str, str]) -> None:
     names = {*jobtext.CODES, *jobtext.CODES.values(), "ALL"}
     for word in options.get("states", "").upper().split(","):
         if word and word not in names:
-            raise Usage(f"squeue: error: Invalid job state specified: {word}\n"
-                        f"squeue: error: Valid job states include: "
-                        f"{','.join(jobtext.CODES)}\n\n", 1)
+            raise Usage(
+                f"squeue: error: Invalid job state specified: {word}\n"
+                f"squeue: error: Valid job states include: "
+                f"{','.join(jobtext.CODES)}\n\n",
+                1,
+            )
 
 
 def _name_unknown_users(context: Context, text: str) -> None:
     """Complain about users whom nobody knows; the others are looked for all the same."""
     for word in text.split(","):
-        if word and not context.is_user(word) \
-                and not (word.isdigit() and context.release >= MODERN):
+        if (
+            word
+            and not context.is_user(word)
+            and not (word.isdigit() and context.release >= MODERN)
+        ):
             context.err(f"squeue: error: Invalid user: {word}\n")
 
 
 def _load(context: Context, ids: list[arrays.Target]) -> list[Row]:
     context.ask("REQUEST_JOB_INFO_SINGLE" if len(ids) == 1 else "REQUEST_JOB_INFO")
     context.ask("REQUEST_PARTITION_INFO")
-    jobs = [job for job in visible_jobs(context.store, context.description, context.now)
-            if not context.hidden_by_fault(job)]
+    jobs = [
+        job
+        for job in visible_jobs(context.store, context.description, context.now)
+        if not context.hidden_by_fault(job)
+    ]
     if len(ids) == 1 and not any(ids[0].number in (job["id"], job["array_job"]) for job in jobs):
         raise SlurmError(BAD_JOB)
     return jobs
 
 
-def _matches(context: Context, job: Row, options: dict[str, str],
-             ids: list[arrays.Target]) -> bool:
+def _matches(context: Context, job: Row, options: dict[str, str], ids: list[arrays.Target]) -> bool:
     if ids and not any(_is_meant(job, target) for target in ids):
         return False
     states = [word for word in options.get("states", "").upper().split(",") if word]
@@ -149,8 +173,12 @@ def _matches(context: Context, job: Row, options: dict[str, str],
         return False
     if states and "ALL" not in states and not {state, jobtext.code(job)} & set(states):
         return False
-    if "all" not in options and not ids and not context.is_administrator \
-            and _is_hidden(context, job):
+    if (
+        "all" not in options
+        and not ids
+        and not context.is_administrator
+        and _is_hidden(context, job)
+    ):
         return False
     return _matches_names(context, job, options)
 
@@ -162,8 +190,13 @@ def _is_meant(job: Row, target: arrays.Target) -> bool:
 
 
 def _matches_names(context: Context, job: Row, options: dict[str, str]) -> bool:
-    for option, key in (("name", "name"), ("partition", "partition"), ("account", "account"),
-                        ("qos", "qos"), ("reservation", "reservation")):
+    for option, key in (
+        ("name", "name"),
+        ("partition", "partition"),
+        ("account", "account"),
+        ("qos", "qos"),
+        ("reservation", "reservation"),
+    ):
         wanted = options[option].split(",") if option in options else []
         values = (job[key] or "").split(",") if key in ("partition", "reservation") else [job[key]]
         if option in options and not set(wanted) & set(values):
@@ -178,19 +211,29 @@ def _matches_names(context: Context, job: Row, options: dict[str, str]) -> bool:
 
 
 def _is_hidden(context: Context, job: Row) -> bool:
-    return all(each["hidden"] for each in context.description["partitions"]
-               if each["name"] in job["partition"].split(","))
+    return all(
+        each["hidden"]
+        for each in context.description["partitions"]
+        if each["name"] in job["partition"].split(",")
+    )
 
 
 def _sorted(jobs: list[Row], options: dict[str, str]) -> list[Row]:
     """By partition, state, and priority downwards, unless -S says otherwise."""
     for key in reversed(options.get("sort", "P,t,-p").split(",")):
         letter = key.lstrip("+-#*")
-        order = {"P": lambda job: job["partition"], "t": jobtext.code, "T": jobtext.state,
-                 "p": lambda job: job["priority"], "i": lambda job: job["id"],
-                 "j": lambda job: job["name"], "u": lambda job: job["user"],
-                 "V": lambda job: job["submit"], "S": lambda job: job["start"] or 0.0,
-                 "M": lambda job: job["start"] or 0.0}.get(letter)
+        order = {
+            "P": lambda job: job["partition"],
+            "t": jobtext.code,
+            "T": jobtext.state,
+            "p": lambda job: job["priority"],
+            "i": lambda job: job["id"],
+            "j": lambda job: job["name"],
+            "u": lambda job: job["user"],
+            "V": lambda job: job["submit"],
+            "S": lambda job: job["start"] or 0.0,
+            "M": lambda job: job["start"] or 0.0,
+        }.get(letter)
         if order is None:
             raise Usage(f"fake Slurm: squeue: sort key '{key}' is not known to the fake\n", 2)
         jobs = sorted(jobs, key=order, reverse=key.startswith("-"))
@@ -210,5 +253,6 @@ def _print(context: Context, jobs: list[Row], options: dict[str, str]) -> None:
         context.line(prefix + "".join(column.text(fields[column.key][0]) for column in columns))
     for job in jobs:
         pair = (context, job)
-        context.line(prefix + "".join(column.text(fields[column.key][1](pair))
-                                      for column in columns))
+        context.line(
+            prefix + "".join(column.text(fields[column.key][1](pair)) for column in columns)
+        )

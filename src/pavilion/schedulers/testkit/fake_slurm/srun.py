@@ -18,12 +18,22 @@ from .request import REQUEST_OPTIONS, Request
 from .steps import Step, StepRunner
 from .store import Row
 
-_OPTIONS = (*REQUEST_OPTIONS, Option("label", "l"), Option("output", "o", "needed"),
-            Option("error", "e", "needed"), Option("input", "i", "needed"),
-            Option("unbuffered", "u"), Option("kill-on-bad-exit", "K", "optional"),
-            Option("mpi", "", "needed"), Option("overlap", ""), Option("exact", ""),
-            Option("export", "", "needed"), Option("wait", "W", "needed"),
-            Option("cpu-bind", "", "needed"), Option("overcommit", "O"))
+_OPTIONS = (
+    *REQUEST_OPTIONS,
+    Option("label", "l"),
+    Option("output", "o", "needed"),
+    Option("error", "e", "needed"),
+    Option("input", "i", "needed"),
+    Option("unbuffered", "u"),
+    Option("kill-on-bad-exit", "K", "optional"),
+    Option("mpi", "", "needed"),
+    Option("overlap", ""),
+    Option("exact", ""),
+    Option("export", "", "needed"),
+    Option("wait", "W", "needed"),
+    Option("cpu-bind", "", "needed"),
+    Option("overcommit", "O"),
+)
 _KNOWN = """acctg-freq accel-bind bcast bb bbf cluster-constraint clusters M contiguous container
     cores-per-socket cpu-freq deadline delay-boot disable-status X
     distribution m epilog extra-node-info B gpu-bind gpu-freq gpus-per-socket
@@ -39,7 +49,8 @@ _POLL = 0.02
 
 def run(context: Context) -> int:
     options, command = Parser("srun", _OPTIONS, _KNOWN, usage_code=255).parse(
-        context.words, stop_at_operand=True)
+        context.words, stop_at_operand=True
+    )
     if ":" in command:
         raise Unsupported("srun: heterogeneous jobs (':' on the command line)")
     if not command:
@@ -55,8 +66,9 @@ def run(context: Context) -> int:
     except SlurmError as error:
         context.err(f"srun: error: Unable to confirm allocation for job {inside}: {error.text}")
         if error.number == errors.BAD_JOB.number:
-            context.err(f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid "
-                        f"job {inside}")
+            context.err(
+                f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {inside}"
+            )
         return 1
     return _run_step(context, options, command, job)
 
@@ -87,21 +99,25 @@ def _make_step(context: Context, options: dict[str, str], command: list[str], jo
     if tasks is None and count is None and not wanted:
         tasks = int(context.environment.get("SLURM_NTASKS") or 0) or None
     if tasks is not None and count is None and tasks < len(have) and not wanted:
-        context.err(f"srun: Warning: can't run {tasks} processes on {len(have)} nodes, "
-                    f"setting nnodes to {tasks}")
+        context.err(
+            f"srun: Warning: can't run {tasks} processes on {len(have)} nodes, "
+            f"setting nnodes to {tasks}"
+        )
         count = tasks
     names = [*wanted, *(name for name in have if name not in wanted)]
-    names = names[:max(count or len(have) if not wanted else count or len(wanted), len(wanted))]
+    names = names[: max(count or len(have) if not wanted else count or len(wanted), len(wanted))]
     names = [name for name in have if name in names]
     layout = _lay_out(job, request, names, tasks, options)
     number = _next_step(context, job)
     own = job["kind"] == "alloc"
-    return Step(job, number, layout, command, options,
-                gres.for_step("srun", job, options, own, layout))
+    return Step(
+        job, number, layout, command, options, gres.for_step("srun", job, options, own, layout)
+    )
 
 
-def _lay_out(job: Row, request: Row, names: list[str], tasks: int | None,
-             options: dict[str, str]) -> dict[str, int]:
+def _lay_out(
+    job: Row, request: Row, names: list[str], tasks: int | None, options: dict[str, str]
+) -> dict[str, int]:
     """Tasks by node: one each, then node after node up to what the job has there."""
     per_task = max(request["cpus_per_task"], job["cpus_per_task"])
     room = {name: job["alloc"][name] // per_task for name in names}
@@ -147,8 +163,9 @@ def _in_own_allocation(context: Context, options: dict[str, str], command: list[
     return _wait_and_run(context, options, command, job_id)
 
 
-def _wait_and_run(context: Context, options: dict[str, str], command: list[str],
-                  job_id: int) -> int:
+def _wait_and_run(
+    context: Context, options: dict[str, str], command: list[str], job_id: int
+) -> int:
     told = False
     try:
         while True:
@@ -172,7 +189,8 @@ def _wait_and_run(context: Context, options: dict[str, str], command: list[str],
     code = 143
     try:
         context.environment = jobenv.allocation(
-            job, context.description["name"], context.description["host"], context.environment)
+            job, context.description["name"], context.description["host"], context.environment
+        )
         code = _run_step(context, options, command, job)
     finally:
         context.now = time.time()
@@ -183,5 +201,6 @@ def _wait_and_run(context: Context, options: dict[str, str], command: list[str],
 
 def _cancel(context: Context, job_id: int) -> None:
     from .scancel import cancel_job
+
     with context.change("REQUEST_KILL_JOB"):
         cancel_job(context, context.store.job(job_id))

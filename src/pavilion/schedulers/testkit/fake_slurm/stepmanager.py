@@ -42,8 +42,9 @@ def _write(path: str, text: str) -> None:
 # -- the process ---------------------------------------------------------------------------------
 
 
-def launch(folder: str, job: Row, script: bytes, environment: dict[str, str],
-           arguments: list[str]) -> int:
+def launch(
+    folder: str, job: Row, script: bytes, environment: dict[str, str], arguments: list[str]
+) -> int:
     """Fork the manager of a job; its process id."""
     pid = os.fork()
     if pid:
@@ -56,8 +57,9 @@ def launch(folder: str, job: Row, script: bytes, environment: dict[str, str],
         os._exit(0)
 
 
-def _manage(folder: str, job: Row, script: bytes, environment: dict[str, str],
-            arguments: list[str]) -> None:
+def _manage(
+    folder: str, job: Row, script: bytes, environment: dict[str, str], arguments: list[str]
+) -> None:
     os.setsid()
     os.closerange(3, 256)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -72,8 +74,9 @@ def _manage(folder: str, job: Row, script: bytes, environment: dict[str, str],
     wakeup.wake(folder)
 
 
-def _run(folder: str, job: Row, path: str, environment: dict[str, str],
-         arguments: list[str]) -> Exit:
+def _run(
+    folder: str, job: Row, path: str, environment: dict[str, str], arguments: list[str]
+) -> Exit:
     os.umask(job["umask"])
     try:
         os.chdir(job["workdir"])
@@ -99,20 +102,25 @@ def _run(folder: str, job: Row, path: str, environment: dict[str, str],
 
 
 def _open_files(job: Row) -> tuple[int, int, int]:
-    how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"]
-                                      else os.O_TRUNC)
+    how = (
+        os.O_WRONLY | os.O_CREAT | (os.O_APPEND if job["append"] or job["restarts"] else os.O_TRUNC)
+    )
     paths = job["paths"]
     if job["make_directories"]:
         for kind in ("std_out", "std_err"):
             os.makedirs(os.path.dirname(paths[kind]), exist_ok=True)
     out = os.open(paths["std_out"], how | os.O_APPEND, 0o666)
-    err = out if paths["std_err"] == paths["std_out"] else os.open(
-        paths["std_err"], how | os.O_APPEND, 0o666)
+    err = (
+        out
+        if paths["std_err"] == paths["std_out"]
+        else os.open(paths["std_err"], how | os.O_APPEND, 0o666)
+    )
     return os.open(paths["std_in"], os.O_RDONLY), out, err
 
 
-def _become_script(path: str, environment: dict[str, str], arguments: list[str],
-                   files: tuple[int, int, int]) -> None:
+def _become_script(
+    path: str, environment: dict[str, str], arguments: list[str], files: tuple[int, int, int]
+) -> None:
     try:
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):

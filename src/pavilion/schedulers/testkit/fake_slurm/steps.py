@@ -45,9 +45,11 @@ class StepRunner:
 
     def run(self) -> int:
         """Run all tasks; the highest return code, as srun's."""
-        tasks = [Task(0, number, name, local)
-                 for number, (name, count) in enumerate(self.step.layout.items())
-                 for local in range(count)]
+        tasks = [
+            Task(0, number, name, local)
+            for number, (name, count) in enumerate(self.step.layout.items())
+            for local in range(count)
+        ]
         for rank, task in enumerate(tasks):
             self._start(task._replace(rank=rank))
         return self._wait()
@@ -56,16 +58,23 @@ class StepRunner:
         step, layout = self.step, self.step.layout
         environment = dict(self.context.environment)
         nodes = hostlist.fold(layout)
-        environment.update({
-            "SLURM_PROCID": str(task.rank), "SLURM_NODEID": str(task.node_number),
-            "SLURM_LOCALID": str(task.local), "SLURMD_NODENAME": task.node,
-            "SLURM_NTASKS": str(sum(layout.values())), "SLURM_NPROCS": str(sum(layout.values())),
-            "SLURM_STEP_ID": str(step.number), "SLURM_STEPID": str(step.number),
-            "SLURM_STEP_NODELIST": nodes, "SLURM_STEP_NUM_NODES": str(len(layout)),
-            "SLURM_STEP_NUM_TASKS": str(sum(layout.values())),
-            "SLURM_STEP_TASKS_PER_NODE": jobenv.repeat(layout.values()),
-            "SLURM_NNODES": str(len(layout)),
-        })
+        environment.update(
+            {
+                "SLURM_PROCID": str(task.rank),
+                "SLURM_NODEID": str(task.node_number),
+                "SLURM_LOCALID": str(task.local),
+                "SLURMD_NODENAME": task.node,
+                "SLURM_NTASKS": str(sum(layout.values())),
+                "SLURM_NPROCS": str(sum(layout.values())),
+                "SLURM_STEP_ID": str(step.number),
+                "SLURM_STEPID": str(step.number),
+                "SLURM_STEP_NODELIST": nodes,
+                "SLURM_STEP_NUM_NODES": str(len(layout)),
+                "SLURM_STEP_NUM_TASKS": str(sum(layout.values())),
+                "SLURM_STEP_TASKS_PER_NODE": jobenv.repeat(layout.values()),
+                "SLURM_NNODES": str(len(layout)),
+            }
+        )
         gpus = gres.task_environment(step.job, step.gpus[task.node], task.local)
         for name, value in gpus.items():
             if value is None:
@@ -109,8 +118,11 @@ class StepRunner:
             os.closerange(3, 256)
             os.execvpe(self.step.command[0], self.step.command, self._environment(task))
         except OSError as error:
-            os.write(2, f"slurmstepd-{task.node}: error: execve(): {self.step.command[0]}: "
-                        f"{error.strerror}\n".encode())
+            os.write(
+                2,
+                f"slurmstepd-{task.node}: error: execve(): {self.step.command[0]}: "
+                f"{error.strerror}\n".encode(),
+            )
             os._exit(error.errno or 1)
         finally:
             os._exit(1)
@@ -128,8 +140,9 @@ class StepRunner:
                 words = signal.strsignal(os.WTERMSIG(status))
                 self.context.err(f"srun: error: {task.node}: task {task.rank}: {words}")
             elif code:
-                self.context.err(f"srun: error: {task.node}: task {task.rank}: Exited with exit "
-                                 f"code {code}")
+                self.context.err(
+                    f"srun: error: {task.node}: task {task.rank}: Exited with exit code {code}"
+                )
             worst = max(worst, code)
         for reader in self._readers:
             reader.join()

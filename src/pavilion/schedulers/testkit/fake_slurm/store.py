@@ -35,9 +35,24 @@ CREATE TABLE reservations (name TEXT PRIMARY KEY, position INTEGER, data TEXT NO
 CREATE TABLE archive (position INTEGER PRIMARY KEY, data TEXT NOT NULL);
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-NODE_COLUMNS = ("position", "name", "cpus", "memory", "features", "gpus", "base", "flags",
-                "reason", "reason_user", "reason_time", "power", "cloud", "resume_time", "changed",
-                "booted")
+NODE_COLUMNS = (
+    "position",
+    "name",
+    "cpus",
+    "memory",
+    "features",
+    "gpus",
+    "base",
+    "flags",
+    "reason",
+    "reason_user",
+    "reason_time",
+    "power",
+    "cloud",
+    "resume_time",
+    "changed",
+    "booted",
+)
 
 
 class Store:
@@ -53,8 +68,12 @@ class Store:
         for char in "%?#":  # they mean something in a URI
             path = path.replace(char, f"%{ord(char):02X}")
         # Transactions are begun by hand: a writer takes the lock before it reads.
-        self._db = sqlite3.connect(f"file:{path}?mode={'rwc' if make else 'rw'}", uri=True,
-                                   timeout=60.0, isolation_level=None)
+        self._db = sqlite3.connect(
+            f"file:{path}?mode={'rwc' if make else 'rw'}",
+            uri=True,
+            timeout=60.0,
+            isolation_level=None,
+        )
         self._db.row_factory = sqlite3.Row
         self._nodes: tuple[int, list[NodeValues]] = (-1, [])
         self._changing_nodes = False  # in a transaction that may yet be rolled back
@@ -74,8 +93,11 @@ class Store:
             store.set_meta("description", description)
             store._db.executemany(
                 f"INSERT INTO nodes VALUES ({marks})",
-                ((position, *(node.get(column) for column in NODE_COLUMNS[1:]))
-                 for position, node in enumerate(nodes)))
+                (
+                    (position, *(node.get(column) for column in NODE_COLUMNS[1:]))
+                    for position, node in enumerate(nodes)
+                ),
+            )
         return store
 
     @contextmanager
@@ -110,8 +132,10 @@ class Store:
 
     def count_in_transaction(self, name: str) -> int:
         """As ``count``, within a transaction that the caller has begun."""
-        self._db.execute("INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) "
-                         "DO UPDATE SET value = value + 1", (name,))
+        self._db.execute(
+            "INSERT INTO counters VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1",
+            (name,),
+        )
         row = self._db.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
         return int(row["value"])
 
@@ -150,8 +174,9 @@ class Store:
     def _nodes_of_table(self, version: int) -> tuple[int, list[NodeValues]]:
         query = self._db.cursor()
         query.row_factory = None
-        rows = query.execute(f"SELECT {', '.join(NODE_COLUMNS)} FROM nodes "
-                             "ORDER BY position").fetchall()
+        rows = query.execute(
+            f"SELECT {', '.join(NODE_COLUMNS)} FROM nodes ORDER BY position"
+        ).fetchall()
         if self._changing_nodes:
             return version, rows
         path = os.path.join(self.folder, NODE_FILE)
@@ -175,8 +200,9 @@ class Store:
 
     def note_use(self, names: Iterable[str], now: float) -> None:
         """Note that a job ended on these nodes."""
-        self._db.executemany("UPDATE nodes SET busy = ? WHERE name = ?",
-                             ((now, name) for name in names))
+        self._db.executemany(
+            "UPDATE nodes SET busy = ? WHERE name = ?", ((now, name) for name in names)
+        )
 
     def down_nodes(self) -> set[str]:
         """Names of the nodes whose base state is DOWN."""
@@ -191,24 +217,29 @@ class Store:
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def add_job(self, job: Row, script: bytes, environment: dict[str, str],
-                arguments: list[str]) -> int:
+    def add_job(
+        self, job: Row, script: bytes, environment: dict[str, str], arguments: list[str]
+    ) -> int:
         """Store a new job; its id, which is put into the row as well.
 
         Ids go on where they were when all jobs have been purged.
         """
         job["id"] = self.count_in_transaction("job")
         self._db.execute("INSERT INTO jobs VALUES (?, 0, '')", (job["id"],))
-        self._db.execute("INSERT INTO scripts VALUES (?, ?, ?, ?)",
-                         (job["id"], script, json.dumps(environment), json.dumps(arguments)))
+        self._db.execute(
+            "INSERT INTO scripts VALUES (?, ?, ?, ?)",
+            (job["id"], script, json.dumps(environment), json.dumps(arguments)),
+        )
         self.save_job(job)
         return int(job["id"])
 
     def save_job(self, job: Row) -> None:
-        over = int(job["state"] not in ("PENDING", "RUNNING", "SUSPENDED")
-                   and not job["completing"])
-        self._db.execute("UPDATE jobs SET over = ?, data = ? WHERE id = ?",
-                         (over, json.dumps(job), job["id"]))
+        over = int(
+            job["state"] not in ("PENDING", "RUNNING", "SUSPENDED") and not job["completing"]
+        )
+        self._db.execute(
+            "UPDATE jobs SET over = ?, data = ? WHERE id = ?", (over, json.dumps(job), job["id"])
+        )
 
     def jobs(self, *, active_only: bool = False) -> list[Row]:
         """Jobs by id; with ``active_only`` those that wait, run, or are being ended."""
@@ -239,8 +270,7 @@ class Store:
     def script(self, job_id: int) -> tuple[bytes, dict[str, str], list[str]]:
         """The batch script, the environment to run it in, and its arguments."""
         row = self._db.execute("SELECT * FROM scripts WHERE job = ?", (job_id,)).fetchone()
-        return (bytes(row["script"]), json.loads(row["environment"]),
-                json.loads(row["arguments"]))
+        return (bytes(row["script"]), json.loads(row["environment"]), json.loads(row["arguments"]))
 
     # -- reservations ------------------------------------------------------------------------
 
@@ -252,7 +282,8 @@ class Store:
         self._db.execute(
             "INSERT INTO reservations VALUES (?, (SELECT COALESCE(MAX(position), 0) + 1 FROM "
             "reservations), ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
-            (reservation["name"], json.dumps(reservation)))
+            (reservation["name"], json.dumps(reservation)),
+        )
 
     def delete_reservation(self, name: str) -> None:
         self._db.execute("DELETE FROM reservations WHERE name = ?", (name,))

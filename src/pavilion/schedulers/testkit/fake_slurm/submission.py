@@ -17,12 +17,14 @@ _LIMITS = ("PartitionNodeLimit", "PartitionTimeLimit")
 
 def queue_is_full(context: Context) -> bool:
     """Whether MaxJobCount is reached; ended jobs count until they are purged."""
-    return ("queue_full" in context.faults
-            or context.store.count_jobs() >= context.setting("max_job_count"))
+    return "queue_full" in context.faults or context.store.count_jobs() >= context.setting(
+        "max_job_count"
+    )
 
 
-def submit(context: Context, row: Row, script: bytes, environment: dict[str, str],
-           arguments: list[str]) -> int:
+def submit(
+    context: Context, row: Row, script: bytes, environment: dict[str, str], arguments: list[str]
+) -> int:
     """Send a job to the controller; its id.
 
     :raises SlurmError: when the controller refuses it, or gives no answer. A job that no part of
@@ -39,16 +41,25 @@ def submit(context: Context, row: Row, script: bytes, environment: dict[str, str
         row["nodes_for_tasks"] = placement.nodes_for_tasks(machine, row)
         if refusal is None:
             _settle(row)
-            reasons = {placement.never_reason(machine, each)
-                       for each in placement.in_each_partition(row)}
+            reasons = {
+                placement.never_reason(machine, each) for each in placement.in_each_partition(row)
+            }
             if reasons <= set(_LIMITS) and row["reason"] == "None":
                 row["reason"] = "PartitionConfig"  # until the scheduler has looked at it
         else:
-            row.update(state="FAILED", reason="BadConstraints", exit_signal=1, exit_code=0,
-                       start=context.now, end=context.now, eligible=context.now)
+            row.update(
+                state="FAILED",
+                reason="BadConstraints",
+                exit_signal=1,
+                exit_code=0,
+                start=context.now,
+                end=context.now,
+                eligible=context.now,
+            )
         context.store.add_job(row, script, environment, arguments)
-        row["priority"] = 0 if row["hold"] else first_priority(row["id"], row["nice"],
-                                                               context.release)
+        row["priority"] = (
+            0 if row["hold"] else first_priority(row["id"], row["nice"], context.release)
+        )
         if arrays.waiting(row):
             row["array_job"] = row["id"]
         context.store.save_job(row)
@@ -65,8 +76,10 @@ def set_limit(machine: Machine, row: Row) -> None:
 
 
 def check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
-    if any(len(row[name] or "") > _MAX_TEXT for name in ("name", "comment")) \
-            or len(script) > MAX_SCRIPT:
+    if (
+        any(len(row[name] or "") > _MAX_TEXT for name in ("name", "comment"))
+        or len(script) > MAX_SCRIPT
+    ):
         raise SlurmError(errors.PATH_TOO_LONG)
     if row["gres"]["none"]:
         raise SlurmError(errors.BAD_TRES)
@@ -101,8 +114,10 @@ def _check_reservation(context: Context, machine: Machine, row: Row) -> None:
             raise SlurmError(errors.BAD_RESERVATION)
         if row["uid"] == 0 and context.release >= ROOT_IN_RESERVATIONS:
             continue
-        if row["user"] not in reservation["users"] \
-                and row["account"] not in reservation["accounts"]:
+        if (
+            row["user"] not in reservation["users"]
+            and row["account"] not in reservation["accounts"]
+        ):
             raise SlurmError(errors.RESERVATION_ACCESS)
 
 

@@ -28,8 +28,10 @@ def run(context: Context, row: Row, quiet: bool) -> int:
         return 1
     if not quiet:
         moment = stamp(max(when, row["begin"] or 0.0), context.environment)
-        context.err(f"{command}: Job {number} to start at {moment} using {sum(alloc.values())} "
-                    f"processors on nodes {hostlist.fold(alloc)} in partition {row['partition']}")
+        context.err(
+            f"{command}: Job {number} to start at {moment} using {sum(alloc.values())} "
+            f"processors on nodes {hostlist.fold(alloc)} in partition {row['partition']}"
+        )
     return 0
 
 
@@ -47,8 +49,10 @@ def _find(context: Context, row: Row) -> tuple[float, placement.Allocation]:
     # The partition's time limit is not heeded: a job that is too long finds a place.
     most = (machine.partition(row["partition"]) or row)["max_time"] or row["limit"]
     row = {**copy.deepcopy(row), "limit": min(row["limit"] or most, most) if most else None}
-    running = sorted((job for job in machine.jobs if job["state"] == "RUNNING"),
-                     key=lambda job: end_time(job) or float("inf"))
+    running = sorted(
+        (job for job in machine.jobs if job["state"] == "RUNNING"),
+        key=lambda job: end_time(job) or float("inf"),
+    )
     for ended in range(len(running) + 1):
         jobs = running[ended:]
         chosen, _ = placement.place(Machine(context.store, now, context.description, jobs), row)

@@ -5,8 +5,19 @@ from __future__ import annotations
 import re
 import time
 
-_UNITS = {"": 1, "second": 1, "seconds": 1, "minute": 60, "minutes": 60, "hour": 3600,
-          "hours": 3600, "day": 86400, "days": 86400, "week": 604800, "weeks": 604800}
+_UNITS = {
+    "": 1,
+    "second": 1,
+    "seconds": 1,
+    "minute": 60,
+    "minutes": 60,
+    "hour": 3600,
+    "hours": 3600,
+    "day": 86400,
+    "days": 86400,
+    "week": 604800,
+    "weeks": 604800,
+}
 
 
 def parse_limit(text: str) -> int | None:
@@ -81,8 +92,9 @@ def parse_when(text: str, now: float) -> float:
         text = _DAYTIMES[text.lower()]
     elif text.lower() in ("today", "tomorrow"):
         days = int(text.lower() == "tomorrow")
-        return time.mktime((*time.localtime(now)[:2], time.localtime(now)[2] + days, 0, 0, 0, 0, 0,
-                            -1))
+        return time.mktime(
+            (*time.localtime(now)[:2], time.localtime(now)[2] + days, 0, 0, 0, 0, 0, -1)
+        )
     match = re.fullmatch(r"now(?:([+-])(\d+)([a-z]*))?", text.lower())
     if match:
         sign, amount, unit = match.groups()

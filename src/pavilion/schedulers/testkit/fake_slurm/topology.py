@@ -27,7 +27,8 @@ def show(view: View, name: str) -> int:
         context.err("scontrol: error: No topology information available")
         return 0
     found = [switch for switch in switches if name in ("", switch["name"])] or [
-        switch for switch in switches if set(_names(name)) <= set(switch["nodes"])]
+        switch for switch in switches if set(_names(name)) <= set(switch["nodes"])
+    ]
     if not found:
         context.err(f"{_ERROR} switch or node named {name}")
     for switch in found:
@@ -39,8 +40,10 @@ def address(description: Row, node: str) -> tuple[str, str]:
     """``top.s1.node01`` and ``switch.switch.node``: where a job's first node is in the tree."""
     above = [switch for switch in description["switches"] if node in switch["nodes"]]
     above.sort(key=lambda switch: -int(switch["level"]))
-    return (".".join([*(switch["name"] for switch in above), node]),
-            ".".join([*("switch" for _ in above), "node"]))
+    return (
+        ".".join([*(switch["name"] for switch in above), node]),
+        ".".join([*("switch" for _ in above), "node"]),
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -51,8 +54,12 @@ def _names(text: str) -> list[str]:
 
 
 def _line(switch: Row) -> str:
-    words = [f"SwitchName={switch['name']}", f"Level={switch['level']}",
-             f"LinkSpeed={switch['speed']}", f"Nodes={hostlist.fold(switch['nodes'])}"]
+    words = [
+        f"SwitchName={switch['name']}",
+        f"Level={switch['level']}",
+        f"LinkSpeed={switch['speed']}",
+        f"Nodes={hostlist.fold(switch['nodes'])}",
+    ]
     if switch["switches"]:
         words.append(f"Switches={hostlist.fold(switch['switches'])}")
     return " ".join(words)
