@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -529,6 +530,21 @@ class RealSlurm:
             yield
         finally:
             self.start_controller()
+
+    def setting(self, name: str) -> float:
+        """The present value of 'kill_wait' or 'min_job_age', in seconds."""
+        return self._settings[name]
+
+    def set_setting(self, name: str, seconds: float) -> None:
+        """Change it in the running cluster, daemons of the nodes included."""
+        key = {"kill_wait": "KillWait", "min_job_age": "MinJobAge"}[name]
+        text, count = re.subn(
+            rf"^{key}=.*$", f"{key}={seconds:g}", self.conf.read_text(), flags=re.MULTILINE
+        )
+        assert count == 1
+        self.conf.write_text(text)
+        self._settings[name] = int(seconds)
+        self.ok("scontrol", "reconfigure")
 
     def fail_prolog(self, fails: bool) -> None:
         """Let the script that runs before each job fail, or not."""

@@ -131,7 +131,9 @@ def test_values_are_as_the_comments_say(tmp_path: Path, pav_cfg: PavConfig) -> N
 
 def test_permuted_variables(tmp_path: Path, pav_cfg: PavConfig) -> None:
     runs = resolve("sweep", tmp_path)
-    assert runs["sweep.io.large-2"].config["run"]["cmds"] == [f"{tmp_path}/io --threads 2 --size 1G"]
+    assert runs["sweep.io.large-2"].config["run"]["cmds"] == [
+        f"{tmp_path}/io --threads 2 --size 1G"
+    ]
 
 
 def test_settings(tmp_path: Path) -> None:
