@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import PATIENCE, Cli
+
 from doc_samples import ROOT, Sample, samples
 
 SAMPLES = {sample.name: sample for sample in samples()}

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from doc_samples import PAGES, ROOT, samples
 
 import yaml_config as yc
+from doc_samples import PAGES, ROOT, samples
 from pavilion.cli.main import MODULES, make_parser
 from pavilion.config import PavConfig, PavConfigLoader, load_config
 from pavilion.pavilion_keys import INSTEAD
