@@ -1,4 +1,6 @@
-"""Run the tests: tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]
+"""Run the tests, and say at the end what came of each part.
+
+``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
 the fake Slurm, and with the newest on a real Slurm, where one can be started.  All parts are run,

@@ -22,6 +22,7 @@ class ScalarElem(ConfigElement):
     """An element with one value that is neither list nor mapping."""
 
     def normalize(self, value: Any) -> Any:
+        """As in :class:`ConfigElement`; no mappings and lists, and no other kind of value."""
         if value is None:
             return None
         if isinstance(value, (dict, list, tuple)):
@@ -138,6 +139,7 @@ class RegexElem(StrElem):
             raise ConfigError(f"{self!r}: bad regular expression '{regex!r}': {error}") from error
 
     def describe(self) -> str:
+        """As in :class:`ConfigElement`: with the pattern."""
         return f"text that matches '{self.regex.pattern}'"
 
     def _check_value(self, value: Any) -> None:
@@ -165,6 +167,7 @@ class RangeElem(ScalarElem):
             raise ConfigError(f"{self!r}: the smallest value {vmin} is above the largest {vmax}")
 
     def describe(self) -> str:
+        """As in :class:`ConfigElement`: with the limits."""
         if self.vmin is not None and self.vmax is not None:
             return f"{self.type_name} from {self.vmin} to {self.vmax}"
         if self.vmin is not None:

@@ -37,6 +37,8 @@ class JobRecord(NamedTuple):
 
 
 class Seen(NamedTuple):
+    """What the scheduler said about a job last, and when (seconds since the epoch)."""
+
     record: JobRecord
     when: float
 

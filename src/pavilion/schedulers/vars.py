@@ -447,8 +447,8 @@ class SchedulerVariables(VarDict):
 
     @dfr_var_method
     def test_min_mem(self) -> str:
-        """The memory, in bytes, of the allocation's node that has the least. (The raw scheduler
-        gives whole GiB here, as Pavilion 2.6 does.)"""
+        """The memory, in bytes, of the allocation's node that has the least.
+        The raw scheduler gives whole GiB here, as Pavilion 2.6 does."""
         return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @dfr_var_method
