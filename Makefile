@@ -8,6 +8,7 @@ DEMO_DIR ?= .demo
 VENV := .venv
 LINT_VENV := .venv-lint
 PYTHON_DIRS := src tests benchmarks examples tools
+SPELLED := src benchmarks examples tools docs .ci Makefile pyproject.toml $(wildcard *.md)
 # Only a Python that is named in the command line: tests on fewer of them are to be a decision.
 TEST_PYTHON := $(if $(filter command,$(firstword $(origin PYTHON))),--python "$(PYTHON)")
 
@@ -34,7 +35,7 @@ quick:
 lint: $(LINT_VENV)
 	$(LINT_VENV)/bin/ruff format --check --quiet $(PYTHON_DIRS) || { echo "'make format' formats them." >&2; exit 1; }
 	$(LINT_VENV)/bin/ruff check $(PYTHON_DIRS)
-	$(LINT_VENV)/bin/codespell
+	$(LINT_VENV)/bin/codespell $(SPELLED)
 	$(LINT_VENV)/bin/mypy
 	$(LINT_VENV)/bin/lint-imports
 	sh -n tools/*.sh .ci/run
