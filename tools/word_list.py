@@ -17,6 +17,8 @@ _ADVERBS = r"(?:(?:not|never|already|only|then|all|both|long|now|again|yet|first
 _SCHEDULERS = (
     r"(?:schedulers?|slurm|slurmctld|slurmdbd|controller|plugins?|squeue|sacct|scontrol|sinfo)"
 )
+_MODALS = "can could will would may might must should shall has have had to".split()
+_NOT_THERE_CAN = "".join(f"(?<!there {modal} )" for modal in _MODALS)
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,19 @@ WORDS = (
     # Not: "there is no job", "is no longer", "the answer is no and ...".
     Word(
         "is no ...",
-        r"(?<!there )(?<!is there )\b(?:is|are|was|were|be|being|been) no (?=[a-z~{])"
-        r"(?!(?:longer|more|less|fewer|other|different|better|worse|good|use|need|one|and|or)\b)",
+        rf"(?<!there ){_NOT_THERE_CAN}\b(?:is|are|was|were|be|being|been) no (?=[a-z~{{])"
+        r"(?!(?:longer|more|less|fewer|other|different|better|worse|good|use|need|one|and|or)\b)"
+        r"(?!(?:reason|harm|guarantee|substitute|wonder|doubt|secret|match)\b)",
         "is not a ...",
     ),
     Word(
         "is told",
-        rf"{_BE} {_ADVERBS}told\b(?! (?:to|apart)\b)"
+        rf"{_BE} {_ADVERBS}told\b(?! (?:(?:to|apart)\b|~))"
         r"|\b(?:tell|tells|told|telling) (?:the )?(?:users?|readers?|you|so|how)\b",
-        "is reported, reports, shows, says",
+        "reports, shows, says, is reported; cannot be determined",
     ),
     # Not the keyword of Python, "or else", "anything else".
-    Word("else", r"(?:[,;:(] |^|[.!?] )else\b(?! if\b|:)", "otherwise"),
+    Word("else", r"(?:[,;:.!?] |\(|^)else\b(?! if\b|:)", "otherwise"),
     Word(
         "is asked",
         rf"{_BE} {_ADVERBS}asked\b(?! (?:to|whether)\b)"
@@ -76,8 +79,8 @@ WORDS = (
     # Not: "text file", "a text of 20 pages", "as text".
     Word(
         "a text",
-        r"\b(?:a|one|no|each|every|any|another|of) text\b(?! (?:file|editor|field|table|line|mode|of)s?\b)"
-        r"|\btexts\b",
+        r"\b(?:a|one|another) text\b(?! (?:files?|editor|fields?|tables?|lines?|mode|of)\b)"
+        r"|\b(?:lists?|dictionar(?:y|ies)|dicts?|mappings?|tuples?) of text\b|\btexts\b",
         "string; message; wording",
     ),
     # Not: "stands for", "stands in for", "stands in the way", "as it stands".
@@ -112,7 +115,7 @@ WORDS = (
         "allows ... to, makes it possible to",
     ),
     Word("missing of", r"\bmissing of\b", "missing from"),
-    Word("the one of", r"\bthe ones? of (?!us\b|you\b|them\b|these\b)", "that of"),
+    Word("the one of", r"\bthe ones? of (?!(?:us|you|them|these|that|this)\b)", "that of"),
     Word("anew", r"\banew\b", "again"),
     Word("mend", r"\bmend(?:s|ed|ing)?\b", "fix"),
     # "Allowed are: ..."
