@@ -132,7 +132,11 @@ WORDS = (
     ),
     Word("informations", r"\binformations\b", "information"),
     Word("own", r"\ban own\b", "its own, an ... of its own"),
-    Word("foreign", r"\bforeign (?:jobs?|files?|process(?:es)?|director(?:y|ies))\b", "another user's"),
+    Word(
+        "foreign",
+        r"\bforeign (?:jobs?|files?|process(?:es)?|director(?:y|ies))\b",
+        "another user's",
+    ),
     Word("none the less", r"\bnone the less\b", "nevertheless, all the same"),
     Word("nobody knows", r"\bthat nobody knows\b", "that is not recognized"),
 )

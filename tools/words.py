@@ -20,9 +20,9 @@ import io
 import re
 import sys
 import tokenize
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -49,10 +49,14 @@ EXCLUDED = (
     "*.md",
 )
 
-MARKER = re.compile(r"(?:#|<!--)\s*words: ok\b")
+# Files that are read line by line, comments and values alike.
+LINES = (".yaml", ".yml")
+MARKER = re.compile(r"(?:#+|<!--)\s*words: ok\b")
 # What is not prose: code spans, the names of parameters, roles of reStructuredText.
 CODE_SPAN = re.compile(r"(`+)(?!`)(?:(?!\n[ \t]*\n).)+?(?<!`)\1(?!`)", re.DOTALL)
-FIELD = re.compile(r":(?:param|ivar|cvar|raises|var|type)(?: [\w.*, ]+)?:|:(?:meth|func|class|data|mod|attr|exc):")
+FIELD = re.compile(
+    r":(?:param|ivar|cvar|raises|var|type)(?: [\w.*, ]+)?:|:(?:meth|func|class|data|mod|attr|exc):"
+)
 FENCE = re.compile(r"^ {0,3}(?:[-*>] +|\d+\. +)*(`{3,}|~{3,})")
 
 
@@ -103,7 +107,7 @@ def check_file(path: Path) -> list[Hit]:
     """
     source = path.read_text(encoding="utf-8")
     lines = source.split("\n")
-    markers = {number for number, line in enumerate(lines, 1) if MARKER.search(line)}
+    markers = _markers(path, source)
     used: set[int] = set()
     hits = []
     for prose in _prose(path, source):
@@ -122,6 +126,15 @@ def check_file(path: Path) -> list[Hit]:
     return sorted(hits, key=lambda hit: hit.line)
 
 
+def _markers(path: Path, source: str) -> set[int]:
+    """The lines of markers. What only quotes one is none: a string, a code span."""
+    if path.suffix == ".md":
+        source = _blank(CODE_SPAN, source)
+    elif path.suffix not in LINES:
+        return {token.start[0] for token in _comment_tokens(source) if MARKER.match(token.string)}
+    return {number for number, line in enumerate(source.split("\n"), 1) if MARKER.search(line)}
+
+
 def _marker(markers: set[int], lines: list[str], line: int, last: int) -> int:
     """The line of the marker that counts for a line; 0 without."""
     for candidate in (line, last):
@@ -134,7 +147,7 @@ def _marker(markers: set[int], lines: list[str], line: int, last: int) -> int:
 def _prose(path: Path, source: str) -> Iterator[Prose]:
     if path.suffix == ".md":
         return _of_markdown(source)
-    if path.suffix in (".yaml", ".yml", ".json", ".yapsy-plugin"):
+    if path.suffix in LINES:
         return _of_lines(source)
     return _of_python(source)
 
@@ -161,7 +174,9 @@ def _of_markdown(source: str) -> Iterator[Prose]:
             fence, line = match[1], ""
         kept.append(line)
     text = _blank(CODE_SPAN, "\n".join(kept))
-    text = re.sub(r"<!--.*?-->", lambda match: "\n" * match.group().count("\n"), text, flags=re.DOTALL)
+    text = re.sub(
+        r"<!--.*?-->", lambda match: "\n" * match.group().count("\n"), text, flags=re.DOTALL
+    )
     text = re.sub(r"\]\([^)\s]*\)", "]", text)
     prose = Prose()
     for number, line in enumerate(text.split("\n"), 1):
@@ -174,9 +189,7 @@ def _of_markdown(source: str) -> Iterator[Prose]:
 def _of_python(source: str) -> Iterator[Prose]:
     yield from _comments(source)
     nodes = list(ast.walk(ast.parse(source)))
-    inside = {
-        id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values
-    }
+    inside = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     lines = source.split("\n")
     for node in nodes:
         if isinstance(node, ast.JoinedStr):
@@ -192,12 +205,15 @@ def _of_python(source: str) -> Iterator[Prose]:
         yield _of_string(text, node, lines)
 
 
+def _comment_tokens(source: str) -> Iterator[tokenize.TokenInfo]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return (token for token in tokens if token.type == tokenize.COMMENT)
+
+
 def _comments(source: str) -> Iterator[Prose]:
     """A comment; those of lines that follow each other are one."""
     prose = Prose()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT:
-            continue
+    for token in _comment_tokens(source):
         line = token.start[0]
         if prose.last and line != prose.last + 1:
             yield prose
@@ -210,7 +226,7 @@ def _comments(source: str) -> Iterator[Prose]:
 
 def _of_string(text: str, node: ast.expr, lines: list[str]) -> Prose:
     """A string. Its lines are those of the source where it is one literal with line ends in it;
-    else the words are looked for in the lines of the literals that it was put together from."""
+    otherwise the words are looked for in the lines of the literals that it was put together from."""
     text = _blank(FIELD, _blank(CODE_SPAN, text))
     last = node.end_lineno or node.lineno
     prose = Prose(last=last)
@@ -250,7 +266,7 @@ def files_below(path: Path) -> Iterator[Path]:
 
 def _has_prose(file: Path) -> bool:
     if file.suffix:
-        return file.suffix in (".py", ".md", ".yaml", ".yml")
+        return file.suffix in (".py", ".md", *LINES)
     with file.open("rb") as opened:
         return re.match(rb"#!.*\bpython", opened.readline()) is not None
 

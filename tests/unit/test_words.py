@@ -57,7 +57,10 @@ EXAMPLES = {
         ["Schedulers are asked about it.", "It cannot be asked.", "Ask the scheduler."],
         ["Jobs are asked to end.", "It asks the user.", "Ask whoever set it up."],
     ),
-    "ask for": (["The test asks for nodes.", "Nodes asked for"], ["It requests nodes.", "To ask: for"]),
+    "ask for": (
+        ["The test asks for nodes.", "Nodes asked for"],
+        ["It requests nodes.", "To ask: for"],
+    ),
     "whole one": (["The answer is no whole one."], ["The whole answer.", "One whole hour."]),
     "besides": (
         ["What it gets besides.", "Files that are there besides and stay."],
@@ -77,17 +80,26 @@ EXAMPLES = {
             "A stand-in.",
         ],
     ),
-    "lies in": (["The script lies in it.", "They lie below."], ["It relies on it.", "The line below."]),
+    "lies in": (
+        ["The script lies in it.", "They lie below."],
+        ["It relies on it.", "The line below."],
+    ),
     "so many": (
         ["It waits for so many seconds.", "Up to so many nodes."],
         ["There are so many nodes that it is slow.", "So many of them!", "so few that all fit"],
     ),
     "known of": (["What is known of a job."], ["What is known about it.", "It knows of jobs."]),
     "look-up": (["A look-up.", "Look-ups share a query."], ["A lookup.", "Look up the job."]),
-    "time-out": (["A time-out.", "Time-outs"], ["A timeout.", "It times out.", "The time without it"]),
+    "time-out": (
+        ["A time-out.", "Time-outs"],
+        ["A timeout.", "It times out.", "The time without it"],
+    ),
     "time stamp": (["A time stamp.", "time-stamped"], ["A timestamp."]),
     "kick-off": (["The kick-off."], ["The kickoff.", "Kick it off."]),
-    "plain file": (["It is no plain file.", "Ordinary files."], ["A regular file.", "A plain number."]),
+    "plain file": (
+        ["It is no plain file.", "Ordinary files."],
+        ["A regular file.", "A plain number."],
+    ),
     "allow to": (
         ["It allows to cancel.", "What does not allow to use it."],
         ["It allows users to cancel.", "You are allowed to.", "What to allow to whom"],
@@ -100,7 +112,10 @@ EXAMPLES = {
         ["Bad key. Allowed are: a, b.", "none; allowed are x", "Needed are [Core]"],
         ["Allowed: a, b.", "The allowed values are a, b.", "Those that are allowed are listed."],
     ),
-    "can be had": (["Nodes that can be had.", "It is not to be had."], ["It can be used.", "It had been."]),
+    "can be had": (
+        ["Nodes that can be had.", "It is not to be had."],
+        ["It can be used.", "It had been."],
+    ),
     "therein": (["The jobs therein.", "Whilst waiting"], ["The jobs in it.", "There in the list"]),
     "informations": (["The informations."], ["The information."]),
     "own": (["An own thread."], ["A thread of its own.", "Its own thread."]),
@@ -225,6 +240,11 @@ def test_markers_that_nothing_needs_are_found(tmp_path) -> None:
     unused = "this 'words: ok' is not needed (any more)"
     assert _hits(tmp_path / "x.py", "x = 'directory'  # words: ok\n") == [f"1: {unused}"]
     assert _hits(tmp_path / "x.md", "A directory. <!-- words: ok -->\n") == [f"1: {unused}"]
+
+
+def test_a_quoted_marker_is_none(tmp_path) -> None:
+    assert _hits(tmp_path / "x.py", "x = 'a # words: ok'\n") == []
+    assert _hits(tmp_path / "x.md", "Write `# words: ok`.\n") == []
 
 
 def test_directories_are_searched_for_files_with_prose(tmp_path) -> None:
