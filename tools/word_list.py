@@ -67,7 +67,7 @@ WORDS = (
     Word("else", r"(?:[,;:.!?] |\(|^)else\b(?! if\b|:)", "otherwise"),
     Word(
         "is asked",
-        rf"{_BE} {_ADVERBS}asked\b(?! (?:to|whether)\b)"
+        rf"{_BE} {_ADVERBS}asked\b(?! (?:to|whether|for)\b)"
         rf"|\bask(?:s|ed|ing)? (?:(?:the|a|its|their|your|each|all|our|this|that) )*{_SCHEDULERS}\b"
         r"|\bask(?:s|ing)? (?:again|anew)\b",
         "is queried, query; is requested",
