@@ -39,14 +39,18 @@ EXCLUDED = (
     "src/pavilion/variables/*",
     "src/pavilion/sys_vars/*",
     "src/pavilion/schedulers/*.py",
-    "src/pavilion/schedulers/plugins/*.py",
-    "src/pavilion/schedulers/plugins/slurm/*",
     "src/pavilion/schedulers/testkit/*",
     "src/yaml_config/*",
     "examples/*",
     "benchmarks/*",
-    "docs/*",
-    "*.md",
+    "docs/contract.md",
+    "docs/decisions/*",
+    "docs/dropin.md",
+    "docs/host.md",
+    "docs/writing-plugins.md",
+    "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
 )
 
 # Files that are read line by line, comments and values alike.

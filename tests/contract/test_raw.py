@@ -222,7 +222,7 @@ def test_a_job_is_not_over_while_processes_of_it_go_on(plugin: QuickRaw, host: F
     assert Raw().cancel(JobInfo(info)) is None
     assert not runs(left)
     until(lambda: state_of(plugin, host, test) == STATES.SCHED_ERROR, "the error")
-    assert "is over" in test.status.current().note
+    assert "has ended" in test.status.current().note
 
 
 def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(

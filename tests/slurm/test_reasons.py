@@ -392,8 +392,8 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "FAILED", "exit_code": "4021"},
-            "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the "
-            "directory of its output file is not there or cannot be written to.",
+            "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); usually because "
+            "the directory of its output file is missing or not writable.",
         ),
         (
             {"state": "NODE_FAIL", "reason": "NodeDown", "nodes": "n4", "exit_code": "0"},
@@ -490,7 +490,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         (
             {"state": "REQUEUE_HOLD", "reason": "launch failed requeued held"},
             "Job 7 was requeued and is held; it needs an administrator (REQUEUE_HOLD): it could not be "
-            "started on its node (a failing prolog, often) and is held (launch failed requeued held).",
+            "started on its node (often because the prolog failed) and is held (launch failed requeued held).",
         ),
         ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
     ],
