@@ -119,7 +119,7 @@ def bench_inventory(folder: Path, plugin: Slurm) -> None:
 
 
 def ask(plugin: Slurm, pav_cfg: PavConfig, times: int, pause: float) -> None:
-    """Ask for the state of each job, several times in a row."""
+    """Query the state of each job, several times in a row."""
     infos = [
         JobInfo({"id": str(number), "user": str(os.getuid()), "token": samples.token(number)})
         for number in range(1, JOBS + 1)
@@ -327,7 +327,7 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
         f"{_ratios(alone, bare)} (at most 1.1)",
     )
     show(
-        "  and their folders, scripts and records made before",
+        "  and their directories, scripts and records made before",
         min(ours),
         "s",
         f"{_ratios(ours, bare)}; CPU time: {min(mine for mine, _ in cpu):.2f} s",

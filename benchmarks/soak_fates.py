@@ -81,7 +81,7 @@ def commands(kind: Kind, hold: Path) -> list[str]:
 
 
 def portions(count: int) -> list[Kind]:
-    """The kinds of so many tests: each at least once, else by their shares."""
+    """The kinds of this many tests: each at least once, otherwise by their shares."""
     kinds = [
         kind
         for kind in KINDS
@@ -111,7 +111,7 @@ _JOB_WORDS = (("(TIMEOUT", "time limit"), ("(NODE_FAIL", "node failed"), ("(FAIL
 
 
 def fate(test: TestRun) -> str:
-    """What became of a test, in a word or two; its last note where that is no known one."""
+    """What became of a test, in a word or two; its last note where it is not a known one."""
     if not test.complete:
         return "no end"
     last = test.status.current()

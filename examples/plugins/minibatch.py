@@ -33,7 +33,7 @@ COMMANDS = ("mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", "mb-run")
 TIMEOUT = 60
 NODE_STATES = ("IDLE", "BUSY", "DOWN")
 
-# What the job states of minibatch mean for Pavilion.  A job that is over is SCHED_ERROR, however
+# What the job states of minibatch mean for Pavilion.  A job that has ended is SCHED_ERROR, however
 # it ended: tests that ended by themselves have said so, and that comes first.
 JOB_STATES = {
     "QUEUED": STATES.SCHEDULED,
@@ -85,7 +85,7 @@ def query(command: str) -> list[dict[str, Any]]:
 
 
 def node_states(value: Any) -> list[str]:
-    """The validator of 'up_states': gets text or a list of it, as it stands in the suite."""
+    """The validator of 'up_states': gets a string or a list of strings, as written in the suite."""
     states = [str(state).upper() for state in validate_list(value)]
     for state in states:
         if state not in NODE_STATES:
@@ -100,7 +100,7 @@ class MiniBatchHeader(KickoffScriptHeader):
         least, most = self._node_min, self._node_max
         options = {
             "--name": self._job_name,
-            # Without an upper limit, ask for what is needed.
+            # Without an upper limit, request what is needed.
             "--nodes": f"{least}" if most in (None, least) else f"{least}-{most}",
             "--nodelist": ",".join(self._include_nodes),
             "--exclude": ",".join(self._exclude_nodes),
@@ -213,7 +213,7 @@ class MiniBatch(SchedulerPluginAdvanced):
                 STATES.SCHED_WARNING,
                 "Job {id} belongs to {sys_name}; only there its state is known.".format(**job_info),
             )
-        # From before the question: what tests write while it is asked is newer.
+        # From before the query: what tests write during the query is newer.
         asked = time.time()
         found = None
         # Raises when there is no answer, and the job counts as alive.

@@ -490,7 +490,8 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         (
             {"state": "REQUEUE_HOLD", "reason": "launch failed requeued held"},
             "Job 7 was requeued and is held; it needs an administrator (REQUEUE_HOLD): it could not be "
-            "started on its node (often because the prolog failed) and is held (launch failed requeued held).",
+            "started on its node (often because the prolog failed) and is held (launch failed requeued "
+            "held).",
         ),
         ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
     ],

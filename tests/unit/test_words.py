@@ -173,6 +173,7 @@ DIRECTORY = "'folder': write 'directory'"
         ('x = (\n    "a long"\n    f" folder {1}"\n)\n', [3]),
         ("#: A\n# folder\nx = 1\n", [2]),
         ("folder = {}\nfolder['x'] = folder\n", []),
+        ("x = {'folder': 1}\nx['folder'] = x.get('folder')\n", []),
         ('"""Use `folder` and ``folder``.\n\n:param folder: Where.\n"""\n', []),
         ("x = '# folder'\n", [1]),
     ],

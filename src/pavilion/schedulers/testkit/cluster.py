@@ -51,7 +51,7 @@ class Call(NamedTuple):
 class FakeSlurm:
     """A fake cluster in ``folder``, which is made if it is not there.
 
-    Either of ``nodes`` (so many equal ones, see ``description.of_size``), ``cluster`` (a YAML
+    Either of ``nodes`` (the number of nodes, all alike, see ``description.of_size``), ``cluster`` (a YAML
     file) or ``description``. More keywords are settings, see ``description.SETTINGS``.
     """
 
@@ -92,9 +92,9 @@ class FakeSlurm:
         self.stop()
 
     def start(self) -> None:
-        """Make the folder, the state and the commands. No process is started yet.
+        """Make the directory, the state and the commands. No process is started yet.
 
-        :raises FakeSlurmError: when there is a cluster in the folder already.
+        :raises FakeSlurmError: when there is a cluster in the directory already.
         """
         if (self.folder / STATE_FILE).exists():
             raise FakeSlurmError(f"{self.folder} holds a fake cluster already")
@@ -142,7 +142,7 @@ class FakeSlurm:
             (self.folder / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Stop, and remove the folder."""
+        """Stop, and remove the directory."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -214,7 +214,7 @@ class FakeSlurm:
         ]
 
     def rpcs(self) -> dict[str, int]:
-        """How often the controller was asked, by kind of call."""
+        """How often the controller was called, by kind of call."""
         return counts(str(self.folder), "rpc")
 
     # -- change the cluster ------------------------------------------------------------------
