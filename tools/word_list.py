@@ -80,7 +80,7 @@ WORDS = (
     Word(
         "a text",
         r"\b(?:a|one|another) text\b(?! (?:files?|editor|fields?|tables?|lines?|mode|of)\b)"
-        r"|\b(?:lists?|dictionar(?:y|ies)|dicts?|mappings?|tuples?) of text\b|\btexts\b",
+        r"|\b(?:lists?|dictionar(?:y|ies)|dicts?|mappings?|tuples?) of text\b|(?<!help )\btexts\b",
         "string; message; wording",
     ),
     # Not: "stands for", "stands in for", "stands in the way", "as it stands".

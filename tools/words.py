@@ -47,8 +47,6 @@ EXCLUDED = (
     "docs/host.md",
     "docs/writing-plugins.md",
     "README.md",
-    "CHANGELOG.md",
-    "SECURITY.md",
 )
 
 # Files that are read line by line, comments and values alike.

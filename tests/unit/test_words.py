@@ -68,7 +68,13 @@ EXAMPLES = {
     ),
     "a text": (
         ["A value is a text.", "A list of texts.", "Lists of text."],
-        ["A text file.", "10 MiB of text.", "It is kept as text.", "The text of a message."],
+        [
+            "A text file.",
+            "10 MiB of text.",
+            "Help texts.",
+            "It is kept as text.",
+            "The text of a message.",
+        ],
     ),
     "stands in": (
         ["The token stands in its comment.", "What stands before it.", "It stood there."],
