@@ -321,7 +321,7 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
         f"this process's CPU time: {min(other for _, other in cpu):.2f} s",
     )
     show(
-        "  submitted by the library, so many at once too",
+        "  submitted by the library, in the same way",
         min(alone),
         "s",
         f"{_ratios(alone, bare)} (at most 1.1)",

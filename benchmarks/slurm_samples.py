@@ -86,7 +86,7 @@ def token(number: int) -> str:
 
 
 def squeue(count: int) -> str:
-    """The answer to queries.jobs: so many jobs, numbered from 1."""
+    """The answer to queries.jobs: this many jobs, numbered from 1."""
     rng = random.Random(count)
     rows = [_row(*(name.upper() for name in JOB_FIELDS.values()))]
     for number in range(1, count + 1):

@@ -122,7 +122,7 @@ class Soak:
     # ------------------------------------------------------------------------------- the run
 
     def run(self) -> Outcome:
-        """Do it all.  Always ends, and tells what is wrong."""
+        """Do it all.  Always ends, and returns what is wrong."""
         helpers = [
             threading.Thread(target=self._guarded, args=(work,), daemon=True)
             for work in (self._keep_list, self._be_nasty, self._cancel_some)
@@ -198,7 +198,7 @@ class Soak:
                 self._submitting -= 1
         if not series.wait(max(0.0, self._deadline - time.monotonic())):
             self.errors.append(f"series {series.id} did not end")
-        self.tell(f"series {series.id}: over")
+        self.tell(f"series {series.id}: ended")
 
     def _resolve(self, kind: Kind) -> ResolvedTest:
         schedule: dict[str, Any] = {
@@ -232,7 +232,7 @@ class Soak:
         )
         time.sleep(self.freeze_seconds)
         self.cluster.thaw()
-        self.tell("controller goes on")
+        self.tell("controller continues")
 
     def _kill_before(self, kinds: Sequence[Kind]) -> None:
         """Kill the controller, hand a series over while there is none, and start it again."""

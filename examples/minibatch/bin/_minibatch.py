@@ -1,4 +1,4 @@
-"""A little batch system on one host: what the mb-* commands share.
+"""A small batch system on one host: what the mb-* commands share.
 
 It exists so that the example plugin has something real to talk to.  There is no daemon.  All
 state is in the spool directory $MINIBATCH_SPOOL; every command takes its lock, looks at the queue,
@@ -227,7 +227,7 @@ def update(path: Path) -> list[Job]:
 def _start(path: Path, job: Job) -> None:
     folder = path / "jobs" / job["id"]
     env = {**json.loads((folder / "env.json").read_text()), "MINIBATCH_SPOOL": str(path)}
-    # Whoever asks whether the shepherd lives asks whether this file is locked.
+    # Whether the shepherd is alive is checked by whether this file is locked.
     with (folder / "alive").open("w") as alive, (folder / "shepherd.log").open("w") as log:
         fcntl.flock(alive, fcntl.LOCK_EX)
         shepherd = subprocess.Popen(
@@ -242,7 +242,7 @@ def _start(path: Path, job: Job) -> None:
         )
     job.update(state="RUNNING", reason="", pid=shepherd.pid)
     save_job(path, job)
-    # It outlives us; nothing is to be said about that when we end.
+    # It outlives us; there must be no warning about that when we end.
     shepherd.returncode = 0
 
 
@@ -272,9 +272,9 @@ def cancel(path: Path, job_id: str) -> None:
 
 
 def shepherd(path: Path, job_id: str) -> None:
-    """Run a job's script, and see to it that the next job starts."""
+    """Run a job's script, and make sure that the next job starts."""
     with locked():
-        # Whoever started us has saved the record by now.
+        # The process that started us has saved the record by now.
         job = next(job for job in load_jobs(path) if job["id"] == job_id)
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))

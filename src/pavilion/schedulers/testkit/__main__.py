@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="the cluster's directory, kept afterwards (default: one that is removed)",
     )
-    fake.add_argument("command", nargs="+", help="what to run, behind '--'")
+    fake.add_argument("command", nargs="+", help="the command to run, after '--'")
     fake.set_defaults(function=_run)
     listed = "\n".join(
         f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     fault.add_argument("dir", type=Path, help="the cluster's directory")
     fault.add_argument("name", help="a fault, or 'none' to switch all off")
-    fault.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="values are JSON, or text")
+    fault.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="values are JSON or plain strings"
+    )
     fault.add_argument("--off", action="store_true", help="switch this fault off")
     fault.set_defaults(function=_fault)
     return parser
@@ -78,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
-    """Run to the end; our own signals are left to the command, whose end is ours."""
+    """Run to the end; signals are left to the command, and we end when it ends."""
     environment = cluster.env()
     path = shutil.which(command[0], path=environment["PATH"])
     if path is None:

@@ -34,7 +34,7 @@ _STOP_SECONDS = 5.0
 
 
 class FakeSlurmError(Exception):
-    """The fake can not be made or used like this."""
+    """The fake cannot be made or used like this."""
 
 
 class Call(NamedTuple):
@@ -49,7 +49,7 @@ class Call(NamedTuple):
 
 
 class FakeSlurm:
-    """A fake cluster in ``folder``, which is made if it is not there.
+    """A fake cluster in ``folder``, which is created if it does not exist.
 
     Either of ``nodes`` (the number of nodes, all alike, see ``description.of_size``), ``cluster`` (a YAML
     file) or ``description``. More keywords are settings, see ``description.SETTINGS``.
@@ -97,7 +97,7 @@ class FakeSlurm:
         :raises FakeSlurmError: when there is a cluster in the directory already.
         """
         if (self.folder / STATE_FILE).exists():
-            raise FakeSlurmError(f"{self.folder} holds a fake cluster already")
+            raise FakeSlurmError(f"{self.folder} already contains a fake cluster")
         (self.folder / stepmanager.RUN_FOLDER).mkdir(parents=True)
         os.mkfifo(self.folder / wakeup.FIFO)
         (self.folder / wakeup.LOCK).touch()
