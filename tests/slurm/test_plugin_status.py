@@ -373,7 +373,7 @@ def test_a_job_that_is_not_visible_yet(site: Site) -> None:
     site.wait_status(test, "SCHED_STARTUP")
 
 
-# --- When Slurm cannot be queried ---
+# --- When Slurm cannot be asked ---
 
 
 @pytest.mark.parametrize("outage", ["frozen", "down"])
@@ -382,7 +382,7 @@ def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: s
     site.wait_status(running, "SCHED_STARTUP")
     with getattr(site.cluster, outage)():
         for test in (running, ending):
-            status = site.wait_status(test, "SCHED_WARNING", "could not be queried")
+            status = site.wait_status(test, "SCHED_WARNING", "could not be asked")
             assert "squeue" in status.note and not test.complete
     # It is asked again after a while.
     site.wait_status(running, "SCHED_STARTUP", "is running")
