@@ -1,9 +1,9 @@
 """What became of jobs that Slurm's controller has forgotten, where the site records it.
 
 The controller forgets a job MinJobAge seconds after its end.  Where there is accounting, slurmdbd
-knows what ended it, and ``sacct`` tells.  That is evidence and no more: never the first source,
-only about jobs that successive answers of squeue lacked, and only about those that are surely
-ours.  One call serves all of them.  A site without accounting costs one call per process.
+knows what ended it, and ``sacct`` shows it.  That is only additional evidence: it is never the
+first source, and is used only for jobs that successive answers of squeue lacked and that are
+certainly ours.  One call serves all of them.  A site without accounting costs one call per process.
 
 What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
 
@@ -15,7 +15,7 @@ What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
   on it does not (measured on 25.11).
 - A requeued job has a row for each run, and an id that was given out again has the rows of all
   jobs that had it.  Without ``--duplicates`` only the newest of all is shown.
-- A slurmdbd that was down gets what happened meanwhile when it is back, some seconds later: until
+- A slurmdbd that was down learns what happened meanwhile some seconds after it is back: until
   then a job that has ended is 'RUNNING' in its records.
 - 'Slurm accounting storage is disabled', rc 1, where there is none.  'Problem talking to the
   database', rc 1, where it does not answer: at once, or after 40 s.
@@ -321,7 +321,7 @@ class Accounting:
         """Look jobs up, with one call, and note what came of it."""
         result = self._run_sacct(records, cluster)
         if result.returncode is None or _DISABLED.search(result.stderr):
-            # Not there, or none behind it; or it hangs, and nobody is to wait for that again.
+            # There is no sacct, or no accounting; or it hangs, and that must not be waited for again.
             self._again = math.inf
             self._problem = (
                 ""

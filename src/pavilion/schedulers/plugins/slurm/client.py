@@ -38,7 +38,7 @@ SUBMIT_AT_ONCE = 4
 LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
-# Of commands that no controller listens to, or that do not get as far: sbatch would not, either.
+# Messages of commands that reach no controller: sbatch would not reach it, either.
 _NOTHING_GOES = re.compile(
     "Unable to contact slurm controller|Munge encode failed|"
     "Failed to connect to authentication agent",
@@ -191,8 +191,8 @@ class SlurmClient:
         return parsing.cluster_name(self.settings())
 
     def hides_jobs_of(self, user: str | None) -> bool:
-        """Whether Slurm shows the jobs of this user to their owner only, who is somebody else: that
-        it does not list one of them says nothing then.
+        """Whether Slurm shows the jobs of this user only to that user, who is not us.  If so, it
+        means nothing that one of them is not listed.
 
         :param user: A user id; None when it is not known whose job it is.
         """
@@ -230,7 +230,7 @@ class SlurmClient:
         except parsing.UnreadableAnswer as exc:
             raise QueryFailed(str(exc)) from exc
         if any(not row.job_id for row in refused):
-            # It may be about any job, so nobody is known to be absent.
+            # It may be about any job, so no job is known to be absent.
             raise QueryFailed(
                 f"squeue printed a row that cannot be read: {refused[0].text} "
                 f"({refused[0].problem})."

@@ -339,7 +339,7 @@ _REASON_INDENT = " " * 8
 def _head(line: str) -> tuple[str, str]:
     """The part of a node's line that nobody can write into, and the reason.
 
-    :raises ValueError: When nobody can say where that part ends.
+    :raises ValueError: When it cannot be determined where that part ends.
     """
     written = _WRITTEN.search(line)
     start = line.find(_OS, 0, written.start() if written else len(line))
@@ -723,8 +723,8 @@ def parse_submitted(text: str) -> Submitted | None:
     """Read sbatch's output: 'ID', 'ID;cluster' or 'Submitted batch job ID', among banners.
 
     None when there is none, or more than one, or the output was cut off (its last line has no
-    end, so '12' may have become '1'): then nobody knows, and the job has to be looked up by its
-    token.
+    end, so '12' may have become '1'): then the id is unknown, and the job has to be looked up by
+    its token.
     """
     if not text.endswith("\n"):
         return None
