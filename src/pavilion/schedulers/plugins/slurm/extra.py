@@ -22,7 +22,7 @@ KEY = "schedule.slurm.sbatch_extra"
 
 # Options that cannot be used -> why, and what to do.
 REFUSED: dict[str, str] = {
-    "array": "a test is one job, and of an array only one part would run it. Use permute_on for "
+    "array": "a test is one job, and only one part of an array would run it. Use permute_on for "
     "several runs of a test",
     "test-only": "it creates no job. 'pav-sched plan' shows what would be submitted",
     "wait": "sbatch would not return before the job ends",
