@@ -38,6 +38,7 @@ lint: $(LINT_VENV)
 	$(LINT_VENV)/bin/codespell $(SPELLED)
 	$(LINT_VENV)/bin/mypy
 	$(LINT_VENV)/bin/lint-imports
+	$(LINT_VENV)/bin/python tools/words.py
 	sh -n tools/*.sh .ci/run
 
 format: $(LINT_VENV)
