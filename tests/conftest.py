@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
-pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
+pytest_plugins = ["slurm_option", "quick_option"]  # --slurm=fake|real|both, --quick
 
 
 # How fast a machine is does not decide whether the code is right.
