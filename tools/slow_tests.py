@@ -1,8 +1,8 @@
 """Choose the tests that 'make quick' leaves out, from reports of runs of all tests.
 
 ``tools/slow_tests.py REPORT.xml... > tests/slow_tests.txt``, with what 'make test' leaves in
-``.test-results``. The test functions that take the least, parameters together, are kept until the budget is used
-up. All of those with ``[real`` parameters are left out anyhow.
+``.test-results``. Those test functions are kept that take the least time per test, until the budget is
+used up.
 """
 
 from __future__ import annotations
