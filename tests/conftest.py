@@ -28,6 +28,10 @@ settings.load_profile("any-machine")
 # start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with the signal of a closed terminal. These processes go on to ignore it, but those
+# that they start do not: with a handler, a signal has its default again in another program.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

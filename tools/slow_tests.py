@@ -1,8 +1,8 @@
-"""Choose the tests that 'make quick' leaves out, from reports of runs of all tests.
+"""Choose the tests that 'make quick' leaves out, from the report of a run of all tests.
 
-``tools/slow_tests.py REPORT.xml... > tests/slow_tests.txt``, with what 'make test' leaves in
-``.test-results``. Those test functions are kept that take the least time per test, until the budget is
-used up.
+``tools/slow_tests.py REPORT.xml > tests/slow_tests.txt``, with what 'make test' leaves in
+``.test-results``. In each directory those test functions are kept that take the least time per test,
+until its budget is used up: so there are some of each.
 """
 
 from __future__ import annotations
@@ -13,59 +13,62 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-# Seconds of tests, which two processes share. Starting and collecting take ten more.
-BUDGET = 70.0
-# A function of many quick tests is worth more than its time.
-PER_TEST = 0.35
+# Seconds of tests by directory. Two processes share them, and need ten more to start.
+BUDGETS = {"unit": 30.0, "contract": 22.0, "integration": 18.0, "slurm": 12.0}
+# A file of which less is left is not read at all.
+WORTH_READING = 0.15
 
 HEADER = """\
 # What 'make quick' leaves out. Written by tools/slow_tests.py, from the times of a run of all tests.
 """
 
 
-def main(reports: list[str]) -> None:
+def main(report: str) -> None:
     """Print the list."""
     times: dict[str, list[float]] = collections.defaultdict(list)
-    for report in reports:
-        for case in ET.parse(report).getroot().iter("testcase"):
-            name, where = case.get("name", ""), case.get("classname") or ""
-            path = _path(where)
-            if path:
-                function = re.sub(r"\[.*", "", name, flags=re.DOTALL)
-                times[path.format(function)].append(float(case.get("time", 0)))
-    kept, used = set(), 0.0
-    for function in sorted(times, key=lambda name: sum(times[name]) / len(times[name])):
-        total = sum(times[function])
-        if total / len(times[function]) > PER_TEST or used + total > BUDGET:
-            continue
-        kept.add(function)
-        used += total
+    for case in ET.parse(report).getroot().iter("testcase"):
+        path = _path(case.get("classname") or "")
+        if path:
+            function = re.sub(r"\[.*", "", case.get("name", ""), flags=re.DOTALL)
+            times[f"{path}::{function}"].append(float(case.get("time", 0)))
+    kept: set[str] = set()
+    for directory, budget in BUDGETS.items():
+        here = [name for name in times if name.startswith(f"tests/{directory}/")]
+        used = 0.0
+        for name in sorted(here, key=lambda name: sum(times[name]) / len(times[name])):
+            used += sum(times[name])
+            if used > budget:
+                break
+            kept.add(name)
     files = collections.defaultdict(list)
-    for function in times:
-        files[function.partition("::")[0]].append(function)
+    for name in times:
+        files[name.partition("::")[0]].append(name)
     print(HEADER, end="")
-    for file, functions in sorted(files.items()):
-        slow = sorted(set(functions) - kept)
-        # Little would be left of it: not worth reading the file.
-        whole = sum(len(times[name]) for name in functions)
-        if sum(len(times[name]) for name in slow) > 0.7 * whole:
+    for file, names in sorted(files.items()):
+        slow = sorted(set(names) - kept)
+        left = sum(len(times[name]) for name in kept.intersection(names))
+        if left < WORTH_READING * sum(len(times[name]) for name in names):
             print(file)
+            kept.difference_update(names)
         else:
-            print(*slow, sep="\n", end="\n" if slow else "")
-    tests = sum(map(len, times.values()))
-    count = sum(len(times[name]) for name in kept)
-    print(f"kept: {count} of {tests} tests, {used:.0f} seconds", file=sys.stderr)
+            print("".join(f"{name}\n" for name in slow), end="")
+    for directory in BUDGETS:
+        here = [name for name in times if name.startswith(f"tests/{directory}/")]
+        count = sum(len(times[name]) for name in kept.intersection(here))
+        seconds = sum(sum(times[name]) for name in kept.intersection(here))
+        total = sum(len(times[name]) for name in here)
+        print(f"{directory}: {count} of {total} tests are kept, {seconds:.0f} s", file=sys.stderr)
 
 
 def _path(where: str) -> str:
-    """The node id of a class of tests or a module, with a place for the function."""
-    words = where.split(".")
+    """The node id of a module or of a class of tests, from its dotted name."""
+    words = where.split(".") if where else []
     for count in range(len(words), 0, -1):
         path = Path(*words[:count]).with_suffix(".py")
         if path.exists():
-            return "::".join([str(path), *words[count:], "{}"])
+            return "::".join([str(path), *words[count:]])
     return ""
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1])

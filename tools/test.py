@@ -67,7 +67,8 @@ class Interrupted(Exception):
 def main(arguments: list[str]) -> int:
     """Run what was asked for; the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
     os.chdir(ROOT)
     quick = arguments[:1] == ["--quick"]
     arguments = arguments[1:] if quick else arguments
