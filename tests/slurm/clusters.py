@@ -15,7 +15,7 @@ from releases import Words, words_of
 
 from pavilion.schedulers.testkit import FakeSlurm
 
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 90.0
 # A common user.  Newer releases refuse 'nobody'.
 OTHER_USER = "daemon"
 # Begins a command of that user who may, as root may, read the interpreter and the code wherever

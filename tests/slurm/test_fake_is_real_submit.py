@@ -112,8 +112,8 @@ def test_options_that_are_refused(slurm: Slurm, options: list[str], code: int, t
 
 
 def test_a_job_that_can_never_run_leaves_a_record(slurm: Slurm) -> None:
-    slurm.run("sbatch", "-J", "never", "-N1", "-n", "5", "--wrap", "true")
-    rows = slurm.ok("squeue", "-h", "-t", "all", "-n", "never", "-o", "%T|%r|%R|%N").split("\n")
+    slurm.run("sbatch", "-J", "never-ran", "-N1", "-n", "5", "--wrap", "true")
+    rows = slurm.ok("squeue", "-h", "-t", "all", "-n", "never-ran", "-o", "%T|%r|%R|%N").split("\n")
     assert rows == ["FAILED|BadConstraints|(BadConstraints)|", ""]
 
 
