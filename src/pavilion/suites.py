@@ -24,7 +24,7 @@ from pavilion.errors import ConfigError, quoted
 from pavilion.problems import Problem, Problems
 from pavilion.suite_file import SuiteReader, SuiteTest, TestElem, parse_overrides
 
-__all__ = ["SuiteTest", "TestElem", "list_suites", "load_suite", "select_tests"]
+__all__ = ["SuiteTest", "TestElem", "is_target", "list_suites", "load_suite", "select_tests"]
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -147,6 +147,15 @@ def _expanded(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as exc:
         raise ConfigError(f"There is no home folder for {text!r} to be in.") from exc
+
+
+def is_target(pav_cfg: PavConfig, text: str) -> bool:
+    """Whether there is a suite file, or a suite, of this name; with or without '.test'."""
+    try:
+        _find(pav_cfg, text)
+    except (ConfigError, OSError, ValueError):
+        return False
+    return True
 
 
 def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.series import Series, latest_series
+from pavilion.suites import is_target
 from pavilion.test_run import TestRun
 
 from . import base
@@ -15,6 +18,13 @@ from .base import Session
 from .output import show_error
 
 IDS_HELP = "a test (s1.1) or a series (s1)"
+_ID_RE = re.compile(r"s[1-9][0-9]*(\.[1-9][0-9]*)?\Z")
+
+
+def looks_like_id(pav_cfg: PavConfig, text: str) -> bool:
+    """Whether an argument that may be a target or an id is an id: 's1' or 's1.3', and neither a
+    file nor a suite of that name.  Whether there is such a series is not looked at."""
+    return _ID_RE.match(text) is not None and not is_target(pav_cfg, text)
 
 
 @dataclass
