@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.series import Series, latest_series
+from pavilion.status_file import TestStatusInfo
 from pavilion.suites import is_target
 from pavilion.test_run import TestRun
+from pavilion.waiting import current_status
 
 from . import base
 from .base import Session
 from .output import show_error
+from .patience import patiently
 
 IDS_HELP = "a test (s1.1) or a series (s1)"
 _ID_RE = re.compile(r"s[1-9][0-9]*(\.[1-9][0-9]*)?\Z")
@@ -76,6 +79,15 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
                 found.setdefault(test.id, test)
     selection.tests = list(found.values())
     return selection
+
+
+def with_states(
+    session: Session, tests: Sequence[TestRun]
+) -> list[tuple[TestRun, TestStatusInfo]]:
+    """Tests with their states.  The schedulers of those that are not complete are queried."""
+    if not all(test.complete for test in tests):
+        _ = session.plugins
+    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
 
 
 def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun]:

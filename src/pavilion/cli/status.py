@@ -8,7 +8,6 @@ from typing import Any
 from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
 from pavilion.test_run import TestRun
-from pavilion.waiting import current_status
 
 from .base import Command, Session
 from .output import (
@@ -22,9 +21,8 @@ from .output import (
     printable,
     tell,
 )
-from .patience import patiently
 from .results import result_of, test_record
-from .selection import Selection, add_ids, select
+from .selection import Selection, add_ids, select, with_states
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +41,7 @@ def _status(session: Session) -> int:
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
-    found = _ask(session, selection.tests)
+    found = with_states(session, selection.tests)
     if session.args.json:
         print_json(
             {"tests": [_record(test, status, session.args.verbose) for test, status in found]}
@@ -54,13 +52,6 @@ def _status(session: Session) -> int:
     elif found:
         _print_table(found)
     return selection.report()
-
-
-def _ask(session: Session, tests: list[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
-    """The states of tests; their schedulers are asked about those that are not over."""
-    if not all(test.complete for test in tests):
-        _ = session.plugins
-    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
 
 
 def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:
