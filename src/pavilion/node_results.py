@@ -62,12 +62,17 @@ class Absence(NamedTuple):
     missing: bool
 
 
+_Placed = tuple[int, TestOutcome]
+
+
 @dataclass(eq=False)
 class _Place:
     """Tests on the same nodes."""
 
     nodes: list[str]
-    tests: list[TestOutcome] = field(default_factory=list)
+    # Each with its place in the order of all tests; the failing ones once more.
+    tests: list[_Placed] = field(default_factory=list)
+    failing: list[_Placed] = field(default_factory=list)
     passed: int = 0
     failed: int = 0
     errors: int = 0
@@ -118,19 +123,20 @@ class NodeResult:
         """The share of failures among its finished tests."""
         return self.failures / max(1, self.failures + self.passed)
 
-    def tests(self, *outcomes: str) -> list[TestOutcome]:
-        """Its tests with one of these outcomes; all without any."""
-        return [
-            test
-            for place in self._places
-            for test in place.tests
-            if not outcomes or test.outcome in outcomes
-        ]
+    def tests(self) -> list[TestOutcome]:
+        """Its tests, in their order."""
+        return _in_order(placed for place in self._places for placed in place.tests)
 
-    @property
     def failing(self) -> list[TestOutcome]:
-        """The tests that failed on it, errors included."""
-        return self.tests(FAILED, ERROR)
+        """The tests that failed on it, errors included, in their order."""
+        return _in_order(placed for place in self._places for placed in place.failing)
+
+    def last_tests(self, count: int) -> list[TestOutcome]:
+        """Some of its tests, the last first: failing ones where there are any."""
+        found: list[_Placed] = []
+        for place in self._places:
+            found += (place.failing if self.failures else place.tests)[-count:]
+        return _in_order(found)[: -count - 1 : -1]
 
     @property
     def same_tests(self) -> tuple[int, ...]:
@@ -156,6 +162,18 @@ class NodeResults:
     def left_out(self) -> int:
         """How many nodes were left out from the start."""
         return sum(node.left_out for node in self.nodes)
+
+    @property
+    def summary(self) -> str:
+        """'16 nodes: 2 suspect, 12 passed, 2 not reached (1 left out)'."""
+        counts = [
+            f"{self.count(verdict)} {verdict}"
+            for verdict in (SUSPECT, MIXED, ALL_PASSED, NOT_REACHED)
+            if self.count(verdict) or verdict != MIXED
+        ]
+        total = len(self.nodes)
+        text = f"{total} {'node' if total == 1 else 'nodes'}: {', '.join(counts)}"
+        return f"{text} ({self.left_out} left out)" if self.left_out else text
 
     @property
     def all_good(self) -> bool:
@@ -201,16 +219,20 @@ def node_results(
             node.left_out = True
         elif node.verdict == NOT_REACHED:
             if node.same_tests not in reasons:
-                reasons[node.same_tests] = _why_unfinished(node.tests(UNFINISHED))
+                reasons[node.same_tests] = _why_unfinished(node.tests())
             node.why = reasons[node.same_tests]
     in_order = [nodes[name] for name in hostlists.natural_sorted(nodes)]
     return NodeResults(sorted(in_order, key=_rank), elsewhere)
 
 
+def _in_order(placed: Iterable[_Placed]) -> list[TestOutcome]:
+    return [test for _, test in sorted(placed, key=lambda item: item[0])]
+
+
 def _places_of(tests: Iterable[TestOutcome]) -> tuple[list[_Place], list[TestOutcome]]:
     places: dict[tuple[str, ...], _Place] = {}
     elsewhere = []
-    for test in tests:
+    for number, test in enumerate(tests):
         if not test.nodes:
             elsewhere.append(test)
             continue
@@ -218,7 +240,9 @@ def _places_of(tests: Iterable[TestOutcome]) -> tuple[list[_Place], list[TestOut
         place = places.get(key)
         if place is None:
             place = places[key] = _Place(list(dict.fromkeys(key)))
-        place.tests.append(test)
+        place.tests.append((number, test))
+        if test.outcome in (FAILED, ERROR):
+            place.failing.append((number, test))
         place.passed += test.outcome == PASSED
         place.failed += test.outcome == FAILED
         place.errors += test.outcome == ERROR
@@ -260,6 +284,7 @@ def _put_down(node: NodeResult) -> None:
 
 
 def _why_unfinished(tests: Iterable[TestOutcome]) -> str:
+    """Why tests came to no end: each reason once."""
     reasons: dict[str, list[TestOutcome]] = {}
     for test in tests:
         reasons.setdefault(test.why, []).append(test)

@@ -30,12 +30,14 @@ _CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
 class SeriesNodes:
     """The nodes of some series, and their tests.
 
+    - ``plans``: what the series were meant for, as far as all tests of a plan were given
     - ``problems``: what is wrong with records of what the series were meant for
     """
 
     series: list[str]
     tests: list[TestOutcome]
     results: NodeResults
+    plans: list[NodePlan]
     problems: list[TestRunError]
 
 
@@ -64,7 +66,9 @@ def series_nodes(
                 )
             )
     plan_of = {test_id: plan for plan in plans for test_id in plan.tests}
-    outcomes = [_outcome(test, status, plan_of.get(test.id)) for test, status in found]
+    # Tests on the same nodes share one tuple of them.
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}
+    outcomes = [_outcome(test, status, plan_of.get(test.id), same) for test, status in found]
     given = {test.id for test, _ in found}
     whole = [plan for plan in plans if given.issuperset(plan.tests)]
     return SeriesNodes(
@@ -73,6 +77,7 @@ def series_nodes(
         node_results(
             outcomes, (name for plan in whole for name in plan.nodes), _absences(whole)
         ),
+        whole,
         problems,
     )
 
@@ -89,9 +94,15 @@ def _absences(plans: Iterable[NodePlan]) -> Mapping[str, Absence]:
     return found
 
 
-def _outcome(test: TestRun, status: TestStatusInfo, plan: NodePlan | None) -> TestOutcome:
+def _outcome(
+    test: TestRun,
+    status: TestStatusInfo,
+    plan: NodePlan | None,
+    same: dict[tuple[str, ...], tuple[str, ...]],
+) -> TestOutcome:
     outcome, why = _end(test, status)
-    nodes = test.nodes or ([] if plan is None else _planned(test, plan))
+    nodes = tuple(test.nodes or ([] if plan is None else _planned(test, plan)))
+    nodes = same.setdefault(nodes, nodes)
     return TestOutcome(test.id, test.name, test.job_id, nodes, outcome, why)
 
 

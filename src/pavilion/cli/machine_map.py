@@ -17,7 +17,6 @@ from pavilion.machine_map import (
     MachineMap,
     draw_maps,
     ink_on,
-    mark_of,
 )
 
 from . import base
@@ -107,10 +106,10 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
     longest = max(map(len, names), default=1)
     if len(cells) <= NAMED_CELLS:
         each, label_width = longest + 4, 0
-        texts = [f" {name:<{longest}} {cell.mark} " for name, cell in zip(names, cells)]
+        texts = [f" {name:<{longest}} {drawn.mark(cell)} " for name, cell in zip(names, cells)]
     else:
         each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
-        texts = [cell.mark * each for cell in cells]
+        texts = [drawn.mark(cell) * each for cell in cells]
     per_row = max(1, (width - label_width) // each)
     # Rows of a round number of nodes are easier to count in.
     for step in (100, 50, 20, 10, 8, 4, 2):
@@ -145,7 +144,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
         detail = f"; {group.detail}" if group.detail else ""
         lines.append(
             (
-                mark_of(number),
+                group.mark,
                 _group_style(drawn, number),
                 f"{group.label}: {group.node_list}{detail}",
             )
@@ -153,7 +152,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
     if len(drawn.groups) > LEGEND_LINES:
         again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
         lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
-    marks = {cell.mark for cell in drawn.cells if not cell.groups}
+    marks = {drawn.mark(cell) for cell in drawn.cells if not cell.groups}
     if FREE_MARK in marks:
         lines.append((FREE_MARK, "dim", "usable, and in none of these"))
     if OUT_MARK in marks:
@@ -161,7 +160,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
             (
                 OUT_MARK,
                 OUT_STYLE,
-                f"left out; 'pav-sched show nodes {drawn.scheduler} --test TEST' says why",
+                f"left out; '{PROGRAM} {drawn.says_why}' says why",
             )
         )
     lines += [("", "", remark) for remark in drawn.remarks]

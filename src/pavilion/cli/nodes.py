@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pavilion.node_results import (
-    MIXED,
     NOT_REACHED,
     VERDICTS,
     NodeGroup,
     NodeResult,
-    NodeResults,
-    TestOutcome,
     grouped,
 )
 from pavilion.problems import name_list
@@ -77,7 +74,7 @@ def _print(found: SeriesNodes, every: bool) -> None:
                 f"{name_list([test.label for test in results.elsewhere])}."
             )
         )
-    print(f"{summary_text(results)}. Series {', '.join(found.series)}.")
+    print(f"{results.summary}. Series {', '.join(found.series)}.")
 
 
 def _row(group: NodeGroup) -> list[str]:
@@ -93,18 +90,13 @@ def _row(group: NodeGroup) -> list[str]:
 
 
 def _tests(group: NodeGroup) -> str:
-    """The failing tests, the last first; or else the last test."""
+    """The failing tests, the last first; otherwise the last test."""
     node = group.first
     if not group.alike or node.verdict == NOT_REACHED:
         return ""
-    if not node.failures:
-        return node.tests()[-1].label
-    return tests_text(node.failing)
-
-
-def tests_text(tests: Sequence[TestOutcome]) -> str:
-    """Some tests with their jobs, the last first: 's1.7 (job 58), s1.3 (job 51)'."""
-    return name_list([test.label for test in reversed(tests)], NAMED_TESTS)
+    named = node.last_tests(NAMED_TESTS if node.failures else 1)
+    more = node.failures - len(named)
+    return ", ".join(test.label for test in named) + (f" and {more} more" if more > 0 else "")
 
 
 def why(node: NodeResult) -> str:
@@ -119,17 +111,6 @@ def node_list(names: Sequence[str]) -> str:
     return hostlists.fold_short(names, limit=10**9, count=False)
 
 
-def summary_text(results: NodeResults) -> str:
-    """'16 nodes: 2 suspect, 12 passed, 2 not reached (1 left out)'."""
-    counts = [
-        f"{results.count(verdict)} {verdict}"
-        for verdict in ("suspect", "mixed", "passed", "not reached")
-        if results.count(verdict) or verdict != MIXED
-    ]
-    text = f"{plural(len(results.nodes), 'node')}: {', '.join(counts)}"
-    return f"{text} ({results.left_out} left out)" if results.left_out else text
-
-
 def _record(found: SeriesNodes) -> dict[str, Any]:
     results = found.results
     return {
@@ -142,7 +123,7 @@ def _record(found: SeriesNodes) -> dict[str, Any]:
                 "failed": node.failed,
                 "errors": node.errors,
                 "unfinished": node.unfinished,
-                "failing_tests": [test.id for test in node.failing],
+                "failing_tests": [test.id for test in node.failing()],
                 "only_with": node.only_with,
                 "left_out": node.left_out,
                 "why": node.why,
