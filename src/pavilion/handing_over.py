@@ -141,6 +141,11 @@ class Kickoff:
                     self.problems.append(exc)
 
     @property
+    def series(self) -> str:
+        """The id of the series."""
+        return self._path.name
+
+    @property
     def stopped(self) -> bool:
         """Whether it was stopped."""
         return self._stopped.is_set()

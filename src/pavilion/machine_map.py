@@ -118,6 +118,13 @@ class MachineMap:
                 if name in cells:
                     cells[name].groups.append(number)
 
+    def remark_shared(self, what: str) -> None:
+        """Say how many nodes are in several groups ('jobs'), where there are any."""
+        several = sum(len(cell.groups) > 1 for cell in self.cells)
+        if several:
+            verb = "node is" if several == 1 else "nodes are"
+            self.remarks.append(f"{several} {verb} in several {what} and shown in the first.")
+
 
 def ink_on(color: Color) -> Color:
     """Black or white, whichever can be read on this colour."""
@@ -225,10 +232,7 @@ def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap
     else:
         _add_states(drawn, report)
     drawn.fill_in()
-    several = sum(len(cell.groups) > 1 for cell in drawn.cells)
-    if several:
-        verb = "node is" if several == 1 else "nodes are"
-        drawn.remarks.append(f"{several} {verb} in several {kind}s and shown in the first.")
+    drawn.remark_shared(f"{kind}s")
     return drawn
 
 

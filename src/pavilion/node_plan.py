@@ -9,7 +9,7 @@ out once for all tests that mean the same nodes, and kept in the directory of th
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,6 +135,20 @@ class NodePlan:
                 for item in self.left_out
             ],
         }
+
+
+def distinct(plans: Iterable[NodePlan]) -> list[NodePlan]:
+    """Plans that differ in their nodes only in how these are cut into chunks, as one."""
+    found: dict[Hashable, NodePlan] = {}
+    for plan in plans:
+        key = (plan.scheduler, tuple(plan.nodes), tuple(plan.left_out))
+        known = found.get(key)
+        found[key] = replace(
+            plan if known is None else known,
+            tests=[*(known.tests if known else ()), *plan.tests],
+            names=[*(known.names if known else ()), *plan.names],
+        )
+    return list(found.values())
 
 
 def common_name(names: Sequence[str]) -> str:

@@ -101,9 +101,10 @@ def _outcome(
     same: dict[tuple[str, ...], tuple[str, ...]],
 ) -> TestOutcome:
     outcome, why = _end(test, status)
-    nodes = tuple(test.nodes or ([] if plan is None else _planned(test, plan)))
+    where = test.where()
+    nodes = tuple(where.nodes or ([] if plan is None else _planned(where.chunk, plan)))
     nodes = same.setdefault(nodes, nodes)
-    return TestOutcome(test.id, test.name, test.job_id, nodes, outcome, why)
+    return TestOutcome(test.id, test.name, where.job_id, nodes, outcome, why)
 
 
 def _end(test: TestRun, status: TestStatusInfo) -> tuple[str, str]:
@@ -129,11 +130,8 @@ def _end(test: TestRun, status: TestStatusInfo) -> tuple[str, str]:
     return UNFINISHED, note or status.state
 
 
-def _planned(test: TestRun, plan: NodePlan) -> Sequence[str]:
+def _planned(chunk: int | None, plan: NodePlan) -> Sequence[str]:
     """The nodes of a test that never got any, as far as they were decided."""
     if not plan.chunks:
         return plan.nodes
-    number = test.chunk
-    if isinstance(number, int) and 0 <= number < len(plan.chunks):
-        return plan.chunks[number]
-    return []
+    return plan.chunks[chunk] if chunk is not None and chunk < len(plan.chunks) else []

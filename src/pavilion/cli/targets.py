@@ -16,15 +16,18 @@ from .base import Session
 from .output import plural, warn
 
 
-def add_targets(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which tests are meant, and how they are to differ."""
+def add_targets(parser: argparse.ArgumentParser, ids: str = "") -> None:
+    """The arguments that say which tests are meant, and how they are to differ.
+
+    :param ids: What to add to the help, where ids of tests that exist are taken as well.
+    """
     parser.add_argument(
         "targets",
         nargs="+",
         metavar="TARGET",
         help=(
             "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
-            "it, that test of the suite only"
+            f"it, that test of the suite only{ids}"
         ),
     )
     parser.add_argument(
