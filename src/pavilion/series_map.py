@@ -77,7 +77,12 @@ def _empty(found: SeriesNodes, title: str, chosen: Iterable[str] | None = None) 
         title,
         "",
         [
-            Cell(name, not (name in nodes and nodes[name].left_out), name, detail=_detail(nodes, name))
+            Cell(
+                name,
+                not (name in nodes and nodes[name].left_out),
+                name,
+                detail=_detail(nodes, name),
+            )
             for name in names
         ],
         says_why=f"nodes {' '.join(found.series)}",
@@ -156,4 +161,3 @@ def _by_chunk(found: SeriesNodes, plan: NodePlan) -> MachineMap:
 
 def _series_of(plan: NodePlan) -> str:
     return ", ".join(dict.fromkeys(test.partition(".")[0] for test in plan.tests))
-

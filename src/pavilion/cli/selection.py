@@ -81,9 +81,7 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
     return selection
 
 
-def with_states(
-    session: Session, tests: Sequence[TestRun]
-) -> list[tuple[TestRun, TestStatusInfo]]:
+def with_states(session: Session, tests: Sequence[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
     """Tests with their states.  The schedulers of those that are not complete are queried."""
     if not all(test.complete for test in tests):
         _ = session.plugins
