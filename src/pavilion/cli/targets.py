@@ -10,6 +10,7 @@ from pavilion.diagnosis import check_sections
 from pavilion.errors import SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
+from pavilion.static_checks import doubts
 from pavilion.suites import select_tests
 
 from .base import Session
@@ -79,10 +80,16 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
         for test in select_tests(session.pav_cfg, target, changes, problems)
     ]
     resolved = [run for test in tests for run in resolve_test(test, problems)]
-    if not problems:
-        check_sections(resolved, problems)
+    check_sections(resolved, problems)
     problems.raise_any()
+    _show_doubts(resolved)
     return resolved, seed
+
+
+def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
+    for text, names in doubts(resolved).items():
+        others = f" (and {plural(len(names) - 1, 'other test')})" if len(names) > 1 else ""
+        warn(f"test {names[0]}{others}: {text}")
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
