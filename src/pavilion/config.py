@@ -299,7 +299,8 @@ def _check_named(folder: Path, source: str) -> None:
     path = _absolute(folder)
     problem = _dir_problem(path)
     if problem:
-        raise ConfigError(f"{source} names {path}, {problem}.")
+        end = "" if problem.endswith("?") else "."
+        raise ConfigError(f"{source} names {path}, {problem}{end}")
 
 
 def _dir_problem(path: Path) -> str:

@@ -26,7 +26,7 @@ from pavilion.resolve import (
 )
 from pavilion.schedulers.config import SchedConfigError, validate_config
 from pavilion.schedulers.inventory import frozen
-from pavilion.static_checks import check_single_chunk, size_problems
+from pavilion.static_checks import check_single_chunk, section_problems
 from pavilion.suite_file import SuiteTest, take_out
 from pavilion.test_run import parse_timeout
 from pavilion.variables import SET_ORDER, VariableSetManager, permutations
@@ -58,7 +58,7 @@ def _section_problems(
     plugin: schedulers.SchedulerPlugin, section: dict[str, Any], chunk: str | None = None
 ) -> list[SchedConfigError]:
     """What is wrong with a schedule section whose values are good, each for itself."""
-    found = list(size_problems(plugin, validate_config(section), chunk))
+    found = list(section_problems(plugin, section, chunk))
     asked = plugin.section_problem(section)
     return found if asked is None else [*found, asked]
 

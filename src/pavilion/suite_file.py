@@ -506,6 +506,11 @@ def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
             )
         name = key.strip()
         name = MOVED.get(name, name)
+        if name.rstrip("+") == "inherits_from":
+            raise ConfigError(
+                f"The override {quoted(text)} cannot be used: what a test inherits from can only be "
+                "set in its suite. Name the keys that are to differ."
+            )
         try:
             elem.find(name.rstrip("+"))
             nested: Any = None

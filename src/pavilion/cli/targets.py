@@ -68,6 +68,8 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
     """
     for refused in session.plugins.refused:
         warn(f"plugin {refused.file} is not used: {refused.reason}")
+    for name in session.plugins.not_found:
+        warn(f"disable_plugins names {name}, and there is no such plugin")
     seed = session.args.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "big")
