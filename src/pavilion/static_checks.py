@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pavilion.resolve import ResolvedTest
 
 _ALL_CHUNKS = "chunk_ids"
+# Variables that bash itself sets.
+_READ_ONLY = frozenset(("BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"))
 # What schedule.share_allocation may be.
 SHARE_OPTIONS = ("true", "false", "max")
 
@@ -38,6 +40,19 @@ def check_single_chunk(manager: VariableSetManager, text: str) -> None:
             f"{{{{{reference}}}}} is {meaning}. Add 'permute_on: {name}' to make a test run for each "
             f"of them, or name the one that is meant: '{{{{{reference}.0}}}}' is the first."
         )
+
+
+def env_problems(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names in ``run.env`` that the shell would refuse to set, and go on.
+
+    :param run: The section ``run`` of a test.
+    :returns: Names, and what is wrong with them.
+    """
+    if "bash" not in (run["shebang"] or ""):
+        return
+    for name in run["env"] or {}:
+        if name in _READ_ONLY:
+            yield name, f"bash does not let a script set {name}. Choose another name."
 
 
 def section_problems(

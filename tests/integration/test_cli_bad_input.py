@@ -179,7 +179,7 @@ def test_file_in_place_of_the_working_folder(cli: Cli) -> None:
     cli.work.write_text("")
     check(cli, cli("run", "suite"), str(cli.work))
     # Nor do the commands that read take it for a place without series.
-    for args in (["wait"], ["status"], ["status", "s1"], ["cancel", "s1"], ["log", "s1.1"]):
+    for args in (["wait"], ["status"], ["status", "s1"], ["cancel", "s1"]):
         check(cli, cli(*args), "is not a directory", str(cli.work))
 
 
