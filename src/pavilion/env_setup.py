@@ -35,13 +35,13 @@ _TRAP = (
     'if [ "${#BASH_SOURCE[@]}" -le 1 ]; then '
     # Within a function this is the function's command: the line of the script says more.
     '_pav_command="$BASH_COMMAND"; '
-    "if [[ \"$_pav_command\" != *$'\\n'* && -r \"${BASH_SOURCE[0]-}\" ]]; then "
+    'if [[ "$_pav_command" != *$\'\\n\'* && -r "${BASH_SOURCE[0]-}" ]]; then '
     'mapfile -s "$((LINENO - 1))" -n 1 -t _pav_line <"${BASH_SOURCE[0]}"; '
     '_pav_command="${_pav_line[0]:-$_pav_command}"; fi; '
     "_pav_command=\"${_pav_command//$'\\n'/ }\"; "
     '_pav_command="${_pav_command:0:500}"; '
-    f"printf '{_MARK}%s: %s\\n' \"$_pav_code\" \"$_pav_command\" >&2; "
-    f'{VARIABLE}="${{{VARIABLE}-}}$_pav_code $_pav_command"$\'\\n\'; export {VARIABLE}; '
+    f'printf \'{_MARK}%s: %s\\n\' "$_pav_code" "$_pav_command" >&2; '
+    f"{VARIABLE}=\"${{{VARIABLE}-}}$_pav_code $_pav_command\"$'\\n'; export {VARIABLE}; "
     "fi"
 )
 

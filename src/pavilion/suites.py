@@ -16,14 +16,15 @@ A suite maps test names to configs::
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
+from pavilion.files import MISSING, directory_problem
+from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
-from pavilion.suite_file import SuiteReader, SuiteTest, TestElem, parse_overrides
+from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = ["SuiteTest", "TestElem", "list_suites", "load_suite", "select_tests"]
 
@@ -67,19 +68,10 @@ def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
         folder = Path(item["path"]) / "suites"
-        try:
-            files = sorted(folder.iterdir())
-        except FileNotFoundError as exc:
-            if os.path.lexists(folder):
-                raise ConfigError(
-                    f"The directory of suites {folder} is a link to something that does not exist: "
-                    f"{os.readlink(folder)}."
-                ) from exc
-            continue
-        except OSError as exc:
-            raise ConfigError(
-                f"The directory of suites {folder} cannot be read: {exc.strerror or exc}."
-            ) from exc
+        problem = directory_problem(folder)
+        if problem and problem != MISSING:
+            raise ConfigError(f"The directory of suites {folder} {problem}.")
+        files = [] if problem else sorted(folder.iterdir())
         for file in files:
             if file.suffix in SUFFIXES:
                 found.setdefault(file.stem, file)

@@ -13,7 +13,9 @@ from typing import NamedTuple
 # The longest part of a line that is shown.
 _SHOWN = 100
 # 'key: value' or 'key:', perhaps as an item of a list.
-_PAIR = re.compile(r"""\s*(?:-\s+)*(?P<key>[^\s'"#\[\]{},][^'"#\[\]{},]*?)\s*:(?:\s+(?P<value>.*))?$""")
+_PAIR = re.compile(
+    r"""\s*(?:-\s+)*(?P<key>[^\s'"#\[\]{},][^'"#\[\]{},]*?)\s*:(?:\s+(?P<value>.*))?$"""
+)
 # 'key:value', where the key is a plain word.
 _NO_BLANK = re.compile(r"\s*(?:-\s+)*(?P<key>[A-Za-z_][\w.-]*):(?P<value>[^\s/:].*)$")
 _WORD = re.compile(r"\s*(?:-\s+)*(?P<word>[^\s'\"#].*?)\s*(?:\s#.*)?$")
@@ -200,7 +202,7 @@ class _Look:
         advice = (
             "within single quotes a ' is written twice ('')"
             if quote == "'"
-            else 'put the whole value in single quotes, like \'"echo" hello\''
+            else "put the whole value in single quotes, like '\"echo\" hello'"
         )
         return Finding(
             *self._mark, f"the value ended with the quote ({quote}) before this; {advice}"

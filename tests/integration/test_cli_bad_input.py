@@ -100,7 +100,9 @@ b:
     for start in starts:
         assert any(line.startswith(f"  {start}") for line in lines), start
     # The same mistake of several tests is one.
-    assert any("c.run.cmds" in line and line.endswith("(Also in test e: line 3.)") for line in lines)
+    assert any(
+        "c.run.cmds" in line and line.endswith("(Also in test e: line 3.)") for line in lines
+    )
 
 
 def check(cli: Cli, done: Done, *words: str) -> None:

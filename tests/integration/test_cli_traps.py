@@ -45,7 +45,11 @@ def grid_suite(cli: Cli, keys: str, cmds: str = "['true']") -> Path:
             ["{{c}} is the first item of a list", "'permute_on: c'", "'{{c.0}}'"],
         ),
         ("  chunk: 1", 3, ["there is no chunk 1", "chunking.size is 0"]),
-        ("  schedule:\n    nodes: 2\n    min_nodes: 3", 5, ["min_nodes (3) is more than nodes (2)"]),
+        (
+            "  schedule:\n    nodes: 2\n    min_nodes: 3",
+            5,
+            ["min_nodes (3) is more than nodes (2)"],
+        ),
         (
             "  schedule:\n    min_nodes: 75%\n    nodes: 50%",
             4,

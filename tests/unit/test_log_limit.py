@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from polling import until
 
 from pavilion.errors import ConfigError
 from pavilion.log_limit import LimitedLog, parse_size, size_text
+from polling import until
 
 LIMIT = 64 * 1024
 
@@ -131,5 +131,5 @@ def test_sizes(text: str | None, size: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["100", "0", "63k", "-1M", "1e3M", "M", "much", "1P", "1M2k"])
 def test_sizes_that_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="with its unit .*'100M'.* or 'none'; not '"):
+    with pytest.raises(ConfigError, match=r"with its unit .*'100M'.* or 'none'; not '"):
         parse_size(text)

@@ -129,7 +129,9 @@ class Resolver:
             for set_name in ("pav", "sys", "sched")
             if names[set_name]
         )
-        return place.error(f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else ""))
+        return place.error(
+            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "")
+        )
 
     def origins(self, text: str) -> list[tuple[str, str]]:
         """Where what a text refers to stands.
