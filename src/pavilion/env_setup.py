@@ -109,7 +109,7 @@ def _outputs(log: Path) -> list[str]:
 
 
 def note_of(failures: Iterable[Failure]) -> str:
-    """What to tell about the tests of the job."""
+    """The note for the tests of the job."""
     found = list(dict.fromkeys(failures))
     lines = [str(failure) for failure in found[:_SHOWN_COMMANDS]]
     if len(found) > _SHOWN_COMMANDS:

@@ -173,7 +173,7 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:
         return suites[stem], test_name
     path = _expanded(target)
     if is_path:
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a directory" if path.is_dir() else "does not exist"
         raise ConfigError(f"The suite file {target} {what}.")
     found = _find_file(target)
     if found is not None:
