@@ -702,7 +702,7 @@ def test_an_unknown_target_gets_near_matches(
 
 
 def test_a_folder_is_no_suite(pav_cfg: PavConfig, folder: Path) -> None:
-    with pytest.raises(ConfigError, match="is a folder"):
+    with pytest.raises(ConfigError, match="is a directory"):
         select_tests(pav_cfg, f"{folder}/")
 
 
