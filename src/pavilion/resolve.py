@@ -13,6 +13,7 @@ from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, qu
 from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
+from pavilion.static_checks import check_single_chunk, env_problems
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
 from pavilion.variables import MAX_PERMUTATIONS, VariableSetManager, permutations
@@ -152,6 +153,7 @@ def _resolve_late(
     limit = MAX_PERMUTATIONS // max(1, combinations)
     for final in permutations(manager, late, limit) if late else [manager]:
         raw = {key: value for key, value in test.config.items() if key not in USED_UP}
+        check_single_chunk(final, raw["chunk"])
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.
@@ -247,7 +249,8 @@ def _is_number(text: str) -> bool:
 
 
 def _check_commands(config: Mapping[str, Any]) -> None:
-    """Find null characters, which a shell leaves out of its commands without a word.
+    """Find null characters, which a shell leaves out of its commands without a word, and
+    environment variables that it does not set.
 
     :raises ConfigError: Naming the key.
     """
@@ -258,6 +261,8 @@ def _check_commands(config: Mapping[str, Any]) -> None:
         return text
 
     map_texts({"run": config["run"]}, check)
+    for name, wrong in env_problems(config["run"]):
+        raise ConfigError(f"run.env.{name}: {wrong}")
 
 
 def check_shebang(text: str) -> None:

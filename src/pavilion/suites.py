@@ -21,8 +21,10 @@ from pathlib import Path
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
+from pavilion.files import MISSING, directory_problem
+from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
-from pavilion.suite_file import SuiteReader, SuiteTest, TestElem, parse_overrides
+from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = ["SuiteTest", "TestElem", "is_target", "list_suites", "load_suite", "select_tests"]
 
@@ -59,14 +61,17 @@ def load_suite(
 
 
 def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
-    """The suites in the config folders, by name.  Of two with one name the first folder's."""
+    """The suites in the config folders, by name.  Of two with one name the first folder's.
+
+    :raises ConfigError: When a directory of suites cannot be read: what is in it may come first.
+    """
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
         folder = Path(item["path"]) / "suites"
-        try:
-            files = sorted(folder.iterdir())
-        except OSError:
-            continue
+        problem = directory_problem(folder)
+        if problem and problem != MISSING:
+            raise ConfigError(f"The directory of suites {folder} {problem}.")
+        files = [] if problem else sorted(folder.iterdir())
         for file in files:
             if file.suffix in SUFFIXES:
                 found.setdefault(file.stem, file)
@@ -159,26 +164,48 @@ def is_target(pav_cfg: PavConfig, text: str) -> bool:
 
 
 def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:
-    """The suite file and the name of a test that a target stands for."""
+    """The suite file and the name of a test that a target stands for.
+
+    What looks like a path is a file.  A bare name is a suite of a config directory first: any
+    program may be called like one.
+    """
+    stem, dot, test_name = target.rpartition(".")
+    is_path = "/" in target or f".{test_name}" in SUFFIXES or Path(stem).suffix in SUFFIXES
+    if is_path:
+        found = _find_file(target)
+        if found is not None:
+            return found
+    suites = list_suites(pav_cfg)
+    if target in suites:
+        return suites[target], None
+    if dot and stem in suites:
+        return suites[stem], test_name
+    path = _expanded(target)
+    if is_path:
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise ConfigError(f"The suite file {target} {what}.")
+    found = _find_file(target)
+    if found is not None:
+        return found
+    name = stem or target
+    near = difflib.get_close_matches(name, list(suites), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    for suffix in SUFFIXES:
+        if _expanded(f"{name}{suffix}").is_file():
+            hint = f" Did you mean the file {name}{suffix}?"
+    folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
+    raise ConfigError(
+        f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
+        f"{folders}; known here: {', '.join(suites) or 'none'}."
+    )
+
+
+def _find_file(target: str) -> tuple[Path, str | None] | None:
+    """The file, and the name of a test in it, that a target names; None where there is no file."""
     path = _expanded(target)
     if path.is_file():
         return path.absolute(), None
     stem, dot, test_name = target.rpartition(".")
     if dot and f".{test_name}" not in SUFFIXES and _expanded(stem).is_file():
         return _expanded(stem).absolute(), test_name
-    suites = list_suites(pav_cfg)
-    if target in suites:
-        return suites[target], None
-    if dot and stem in suites:
-        return suites[stem], test_name
-    if "/" in target or path.suffix in SUFFIXES:
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ConfigError(f"The suite file {target} {what}.")
-    name = stem or target
-    near = difflib.get_close_matches(name, list(suites), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
-    raise ConfigError(
-        f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
-        f"{folders}; known here: {', '.join(suites) or 'none'}."
-    )
+    return None

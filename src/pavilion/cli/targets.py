@@ -10,6 +10,7 @@ from pavilion.diagnosis import check_sections
 from pavilion.errors import SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
+from pavilion.static_checks import doubts
 from pavilion.suites import select_tests
 
 from .base import Session
@@ -70,6 +71,8 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
     """
     for refused in session.plugins.refused:
         warn(f"plugin {refused.file} is not used: {refused.reason}")
+    for name in session.plugins.not_found:
+        warn(f"disable_plugins names {name}, and there is no such plugin")
     seed = session.args.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "big")
@@ -82,10 +85,16 @@ def resolve_targets(session: Session) -> tuple[list[ResolvedTest], int]:
         for test in select_tests(session.pav_cfg, target, changes, problems)
     ]
     resolved = [run for test in tests for run in resolve_test(test, problems)]
-    if not problems:
-        check_sections(resolved, problems)
+    check_sections(resolved, problems)
     problems.raise_any()
+    _show_doubts(resolved)
     return resolved, seed
+
+
+def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
+    for text, names in doubts(resolved).items():
+        others = f" (and {plural(len(names) - 1, 'other test')})" if len(names) > 1 else ""
+        warn(f"test {names[0]}{others}: {text}")
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
