@@ -14,6 +14,7 @@ from pavilion.series import Series
 from . import base
 from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
+from .junit import add_junit
 from .output import plural, print_json, tell
 from .patience import Deadline, OutOfTimeError, patiently
 from .results import CANCELLED, summary, test_record
@@ -28,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--detach", action="store_true", help="do not wait for results: print the series and return"
     )
     add_timeout(parser)
+    add_junit(parser)
 
 
 def _run(session: Session) -> int:
@@ -53,6 +55,7 @@ def _run(session: Session) -> int:
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
+    session.tests = series.tests
     if not session.args.detach:
         tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
     kickoff = series.kickoff()
