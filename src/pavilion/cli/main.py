@@ -18,14 +18,14 @@ from .base import PROGRAM, Command, Session
 from .output import align_tables, prepare_streams, show_error, stdout_for_results, tell
 
 try:
-    from . import cancel, internal, junit, link, log, machine_map, plan, run, show, status, wait
+    from . import cancel, completion, internal, junit, link, log, machine_map, plan, run, show, status, wait
 except ImportError as exc:
     # One of the modules that are installed with this program is missing, or is broken.
     sys.exit(doctor.start_without(exc))
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
 # COMMANDS, and a place in here.
-MODULES = [run, status, wait, cancel, log, plan, machine_map, show, link, doctor, internal]
+MODULES = [run, status, wait, cancel, log, plan, machine_map, show, link, doctor, completion, internal]
 
 DESCRIPTION = """\
 Run tests through the schedulers of a cluster, and see what came of them.
@@ -197,9 +197,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: The exit code.
     """
     prepare_streams()
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [completion.COMPLETE]:
+        # Not a command for the parser: what follows is an unfinished command line.
+        return completion.answer(words[1:], make_parser)
     args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
     try:
-        make_parser().parse_args(argv, args)
+        make_parser().parse_args(words, args)
         align_tables(getattr(args, "table", False))
         with stdout_for_results() if getattr(args, "json", False) else nullcontext():
             session = Session(args)
