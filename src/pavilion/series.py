@@ -66,7 +66,13 @@ class Series:
             for number, test in enumerate(resolved, 1):
                 series.tests.append(
                     TestRun.create(
-                        path, number, test.name, test.config, test.var_man, test.deferred_paths
+                        path,
+                        number,
+                        test.name,
+                        test.config,
+                        test.var_man,
+                        test.deferred_paths,
+                        test.permutation,
                     )
                 )
             # Before anybody can find the series and miss the sign of life.

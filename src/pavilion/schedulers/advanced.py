@@ -528,7 +528,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         from . import planning
 
         plan = TestPlan()
-        requests: list[planning.TestRequest] = []
+        requests: dict[Hashable, planning.TestRequest] = {}
         filtered: dict[Hashable, FilteredNodes] = {}
         for number, test in enumerate(tests):
             try:
@@ -536,10 +536,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             except (Exception, SystemExit) as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
-            requests.append(request)
+            requests[number] = request
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
-        placed = planning.plan(requests, usage=self._usage)
+        placed = planning.plan(list(requests.values()), usage=self._usage)
         stores: dict[int, _NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
@@ -551,6 +551,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
                     chunk=job.chunk,
+                    chunk_nodes=(
+                        () if job.chunk is None else requests[job.tests[0]].chunks[job.chunk]
+                    ),
                     prepare=store.saver(job.nodes),
                 )
             )
