@@ -20,8 +20,11 @@ from .base import Session
 _MOST_OF_SUITE = 1 << 20
 # Series of which the tests are named in the list.
 _MOST_NAMED = 50
-_TEST_NAME = re.compile(r"^(?:([A-Za-z0-9_-]+)|'([^'\n]+)'|\"([^\"\n]+)\")[ \t]*:(?:\s|$)", re.MULTILINE)
+_TEST_NAME = re.compile(
+    r"^(?:([A-Za-z0-9_-]+)|'([^'\n]+)'|\"([^\"\n]+)\")[ \t]*:(?:\s|$)", re.MULTILINE
+)
 _SERIES = re.compile(r"s[1-9][0-9]{0,8}\Z")
+_LIKE_ID = re.compile(r"s[1-9][0-9]*(?:\.|\Z)")
 _NAME_OF_TEST = re.compile(rb'"name":\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -217,8 +220,11 @@ def _values(answer: Answer, action: argparse.Action, walk: _Walk) -> None:
 # --------------------------------------------------------------------------------- values
 
 
-def _suites(session: Session, word: str) -> Iterator[Candidate]:
-    """Suites; and their tests, as soon as the suite is known."""
+def _targets(session: Session, word: str) -> Iterator[Candidate]:
+    """Suites; and their tests, as soon as the suite is known.  Tests to run again, for what looks
+    like their ids."""
+    if _LIKE_ID.match(word):
+        yield from _ids(session, word)
     from pavilion.suites import SUFFIXES, list_suites
 
     suites = list_suites(session.pav_cfg)
@@ -248,23 +254,30 @@ def _tests(name: str, file: Path, word: str) -> Iterator[Candidate]:
             yield Candidate(test, "test")
 
 
+def _series(session: Session, word: str) -> Iterator[Candidate]:
+    """Series, the newest first."""
+    folder = session.pav_cfg.working_dir / "series"
+    if folder.is_dir():
+        names = [path.name for path in folder.iterdir() if _SERIES.match(path.name)]
+        for name in sorted(names, key=lambda item: int(item[1:]), reverse=True):
+            yield Candidate(name, "series")
+
+
 def _ids(session: Session, word: str) -> Iterator[Candidate]:
     """Series, the newest first; and their tests, as soon as the series is known."""
     folder = session.pav_cfg.working_dir / "series"
     series, dot, _ = word.partition(".")
     if dot or (folder / word / "series.json").exists():
-        if _SERIES.match(series):
+        if _SERIES.match(series) and (folder / series).is_dir():
             yield from _tests_of(folder / series)
         if dot:
             return
-    names = [name for name in os.listdir(folder) if _SERIES.match(name)]
-    for name in sorted(names, key=lambda item: int(item[1:]), reverse=True):
-        yield Candidate(name, "series")
+    yield from _series(session, word)
 
 
 def _tests_of(folder: Path) -> Iterator[Candidate]:
-    names = [name for name in os.listdir(folder) if name.startswith(f"{folder.name}.")]
-    numbers = sorted(int(name) for _, _, name in (item.partition(".") for item in names) if name.isdigit())
+    ends = (path.name.partition(".")[2] for path in folder.iterdir())
+    numbers = sorted(int(end) for end in ends if end.isascii() and end.isdigit())
     for count, number in enumerate(numbers):
         path = folder / f"{folder.name}.{number}"
         yield Candidate(path.name, _name_of(path) if count < _MOST_NAMED else "test")
@@ -322,9 +335,9 @@ class Kind(NamedTuple):
 
 # By metavar, and before that by dest.  None: nothing that anybody could list.
 KINDS: dict[str, Kind | None] = {
-    "TARGET": Kind(_suites, "suites"),
+    "TARGET": Kind(_targets, "suites"),
     "ID": Kind(_ids),
-    "SERIES": Kind(_ids),
+    "SERIES": Kind(_series),
     "SCHEDULER": Kind(_schedulers),
     "KEY=VALUE": Kind(_keys, unfinished=True),
     "FILE": Kind(paths="files"),
@@ -335,6 +348,7 @@ KINDS: dict[str, Kind | None] = {
     "JOB": None,
     "N": None,
     "NAME": None,
+    "AGE": None,
 }
 KINDS_BY_DEST: dict[str, Kind | None] = {
     "scheduler": Kind(_schedulers),

@@ -93,9 +93,7 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "shell", choices=list(SCRIPTS), metavar="SHELL", help="bash, zsh or fish"
-    )
+    parser.add_argument("shell", choices=list(SCRIPTS), metavar="SHELL", help="bash, zsh or fish")
 
 
 def _completion(session: Session) -> int:

@@ -241,7 +241,11 @@ def start_without(error: ImportError) -> int:
 
     if "doctor" in sys.argv[1:]:
         args = argparse.Namespace(
-            config_file=None, config_dir=[], working_dir=None, debug=False, json="--json" in sys.argv
+            config_file=None,
+            config_dir=[],
+            working_dir=None,
+            debug=False,
+            json="--json" in sys.argv,
         )
         session = Session(args)
         return _report(session, examine(session, [[*_system_looks(), ("The rest", _nothing)]]))
@@ -278,4 +282,3 @@ COMMANDS = [
         json=True,
     )
 ]
-

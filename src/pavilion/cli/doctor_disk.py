@@ -42,9 +42,7 @@ def working_dir(section: Section, session: Session) -> None:
     section.trying = "directory"
     there = _nearest(path)
     if there is None or not there.is_dir():
-        section.problem(
-            "directory", f"{path}: {there or path} is not a directory", CHOOSE
-        )
+        section.problem("directory", f"{path}: {there or path} is not a directory", CHOOSE)
         return
     if there == path:
         section.ok("directory", path)
@@ -175,7 +173,9 @@ def _space(section: Section, path: Path) -> None:
         # File systems that make them as they need them.
         section.ok("free inodes", "without a limit")
     elif info.f_favail < FEW_FILES:
-        section.warn("free inodes", info.f_favail, "A test makes about ten files. Remove old series.")
+        section.warn(
+            "free inodes", info.f_favail, "A test makes about ten files. Remove old series."
+        )
     else:
         section.ok("free inodes", info.f_favail)
 
@@ -278,7 +278,8 @@ def series(section: Section, session: Session) -> None:
         section.ok("series", "none yet")
         return
     with section.attempt("series", "Check the permissions of the directory."):
-        names = [name for name in os.listdir(folder) if re.fullmatch(r"s[1-9]\d{0,8}", name)]
+        names = [path.name for path in folder.iterdir()]
+        names = [name for name in names if re.fullmatch(r"s[1-9]\d{0,8}", name)]
         names.sort(key=lambda name: int(name[1:]), reverse=True)
         mine = [name for name in names[: 10 * MOST_SERIES] if is_mine(folder / name)]
         section.ok("series", f"{len(names)}, of which {len(mine)} are yours")

@@ -119,7 +119,10 @@ def system(section: Section, session: Session) -> None:
     """The operating system, the user and the terminal."""
     section.ok("host", os.uname().nodename)
     with section.attempt("system"):
-        section.ok("system", f"{_release()}, {platform.system()} {platform.release()}, {platform.machine()}")
+        section.ok(
+            "system",
+            f"{_release()}, {platform.system()} {platform.release()}, {platform.machine()}",
+        )
     with section.attempt("user"):
         _user(section)
     with section.attempt("bash"):
@@ -149,7 +152,9 @@ def _release() -> str:
     except OSError:
         return "unknown distribution"
     found = re.search(r"^PRETTY_NAME=\"?(.*?)\"?$", text, re.MULTILINE)
-    inside = [str(path) for path in (Path("/.dockerenv"), Path("/run/.containerenv")) if path.exists()]
+    inside = [
+        str(path) for path in (Path("/.dockerenv"), Path("/run/.containerenv")) if path.exists()
+    ]
     name = found[1] if found else "unknown distribution"
     return f"{name}, in a container ({inside[0]})" if inside else name
 

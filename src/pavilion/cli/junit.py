@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import ConfigError
 from pavilion.files import read_tail
+from pavilion.schedulers import hostlists
 from pavilion.test_run import FAIL, PASS, TestRun
 
 from . import base
@@ -90,9 +91,9 @@ def _interrupted_by_signals(numbers: list[int]) -> Iterator[None]:
         raise KeyboardInterrupt
 
     before: dict[int, Any] = {}
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:
-            before[number] = signal.signal(number, interrupt)
+    for item in _SIGNALS:
+        if signal.getsignal(item) != signal.SIG_IGN:
+            before[item] = signal.signal(item, interrupt)
     try:
         yield
     finally:
@@ -121,13 +122,12 @@ def _checked(session: Session) -> Path:
             "Nothing was started."
         )
     try:
-        if os.path.lexists(path):
-            if not _is_report(path):
-                raise ConfigError(
-                    f"The report {named} cannot be written: there is something else of that "
-                    "name, which is not a JUnit report. Name another file, or remove that one. "
-                    "Nothing was started."
-                )
+        if os.path.lexists(path) and not _is_report(path):
+            raise ConfigError(
+                f"The report {named} cannot be written: there is something else of that name, "
+                "which is not a JUnit report. Name another file, or remove that one. Nothing was "
+                "started."
+            )
         probe = path.with_name(f".{path.name}.{os.getpid()}")
         safe_files.write_new(probe, b"", anywhere=True)
         probe.unlink()
@@ -305,10 +305,19 @@ def _properties(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if value in (None, "", [], {}):
             continue
         if isinstance(value, dict):
-            value = ", ".join(f"{name}={item}" for name, item in value.items())
-        elif isinstance(value, (list, tuple)):
-            value = ",".join(map(str, value))
+            value = ", ".join(_choices(value))
+        elif key == "nodes":
+            value = hostlists.fold(record[key])
         yield key, str(value)
+
+
+def _choices(permutation: dict[str, Any]) -> Iterator[str]:
+    """What a permutation chose: 'size=1k'; of a mapping each of its values, 'case.size=1k'."""
+    for name, item in permutation.items():
+        if isinstance(item, dict):
+            yield from (f"{name}.{key}={value}" for key, value in item.items())
+        else:
+            yield f"{name}={item}"
 
 
 class _Logs:

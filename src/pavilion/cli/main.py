@@ -18,14 +18,40 @@ from .base import PROGRAM, Command, Session
 from .output import align_tables, prepare_streams, show_error, stdout_for_results, tell
 
 try:
-    from . import cancel, completion, internal, junit, link, log, machine_map, plan, run, show, status, wait
+    from . import (
+        cancel,
+        completion,
+        internal,
+        junit,
+        link,
+        log,
+        machine_map,
+        plan,
+        run,
+        show,
+        status,
+        wait,
+    )
 except ImportError as exc:
     # One of the modules that are installed with this program is missing, or is broken.
     sys.exit(doctor.start_without(exc))
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
 # COMMANDS, and a place in here.
-MODULES = [run, status, wait, cancel, log, plan, machine_map, show, link, doctor, completion, internal]
+MODULES = [
+    run,
+    status,
+    wait,
+    cancel,
+    log,
+    plan,
+    machine_map,
+    show,
+    link,
+    doctor,
+    completion,
+    internal,
+]
 
 DESCRIPTION = """\
 Run tests through the schedulers of a cluster, and see what came of them.
@@ -178,9 +204,7 @@ def _add_formats(parser: argparse.ArgumentParser) -> None:
     formats.add_argument(
         "--table",
         action="store_true",
-        help=(
-            "align the columns of tables in a pipe, too; nothing is cut unless $COLUMNS is set"
-        ),
+        help=("align the columns of tables in a pipe, too; nothing is cut unless $COLUMNS is set"),
     )
 
 
