@@ -136,6 +136,8 @@ def _lines(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[st
     if shell == "fish":
         # The last word is as it was typed.
         words[-1] = Typed(words[-1], "").value
+    if shell not in SCRIPTS:
+        return []
     found = complete(parser, words)
     how = ["ok"]
     if found.unfinished:
