@@ -13,9 +13,10 @@ import pytest
 from cli_tools import Cli
 from shell_tools import SHELLS, Terminal
 
-from pavilion.cli import completing
+from pavilion.cli import completing, completion
 from pavilion.cli.completion import SCRIPTS
-from pavilion.cli.main import make_parser
+from pavilion.cli.main import main, make_parser
+from pavilion.plugins import reset_plugins
 
 BREAKS = " \t\n\"'><=;|&(:"
 # Names that a shell takes for something else, where they are not quoted.
@@ -32,12 +33,33 @@ hello:
 """
 
 
-def bash(cli: Cli, line: str, bare: bool = False) -> list[str]:
-    """What bash is given to insert."""
-    options = "" if bare else f"--working-dir '{cli.work}' --config-dir '{cli.config}' "
-    done = cli("_complete", "bash", f"pav-sched {options}{line}", BREAKS, bare=True)
-    assert (done.code, done.err) == (0, "")
-    return done.out.splitlines()[1:]
+class Ask:
+    """Asks in this process: what a shell is given, line by line."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> list[str]:
+        assert main(["_complete", *arguments]) == 0
+        printed = self._capsys.readouterr()
+        assert printed.err == ""
+        return printed.out.splitlines()
+
+    def bash(self, cli: Cli, line: str, bare: bool = False) -> list[str]:
+        """What bash is given to insert."""
+        options = "" if bare else f"--working-dir '{cli.work}' --config-dir '{cli.config}' "
+        return self("bash", f"pav-sched {options}{line}", BREAKS)[1:]
+
+
+@pytest.fixture
+def ask(
+    site: Cli, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ask]:
+    monkeypatch.chdir(site.root)
+    # How fast this machine is does not matter here.
+    monkeypatch.setattr(completion, "PATIENCE", 60.0)
+    yield Ask(capsys)
+    reset_plugins()
 
 
 @pytest.fixture(scope="module")
@@ -86,62 +108,63 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         ("_", []),
     ],
 )
-def test_what_is_offered(site: Cli, line: str, expected: list[str]) -> None:
-    found = [word.rstrip("/") for word in bash(site, line)]
+def test_what_is_offered(site: Cli, ask: Ask, line: str, expected: list[str]) -> None:
+    found = [word.rstrip("/") for word in ask.bash(site, line)]
     # Files of the current directory are offered, too; there are none of these names.
     assert [word for word in found if not (site.root / word).exists()] == expected
 
 
-def test_options_have_a_few_words_each(site: Cli) -> None:
-    done = site("_complete", "fish", "run", "--sched", bare=True)
-    assert done.out.splitlines()[1] == (
+def test_options_have_a_few_words_each(ask: Ask) -> None:
+    assert ask("fish", "run", "--sched")[1:] == [
         "--scheduler\tthe scheduler to use, whatever the suites say"
-    )
+    ]
 
 
-def test_tests_are_shown_with_their_names(site: Cli) -> None:
-    done = site("_complete", "zsh", "--working-dir", site.work, "log", "s1.", bare=True)
-    assert done.out.splitlines()[1:] == ["s1.1\tnightly.hello", "s1.2\tnightly.other"]
+def test_tests_are_shown_with_their_names(site: Cli, ask: Ask) -> None:
+    found = ask("zsh", "--working-dir", str(site.work), "log", "s1.")
+    assert found[1:] == ["s1.1\tnightly.hello", "s1.2\tnightly.other"]
 
 
-def test_settings_are_those_of_the_line(site: Cli) -> None:
+def test_settings_are_those_of_the_line(site: Cli, ask: Ask) -> None:
     file = site.root / "site.yaml"
     file.write_text(f"working_dir: {str(site.work)!r}\n", encoding="utf-8")
-    assert bash(site, f"--config-file {file} status s2.", bare=True) == ["s2.1"]
-    assert bash(site, f"--config-file={file} status s2.", bare=True) == ["s2.1"]
-    assert bash(site, "status s2.", bare=True) == []
+    assert ask.bash(site, f"--config-file {file} status s2.", bare=True) == ["s2.1"]
+    assert ask.bash(site, f"--config-file={file} status s2.", bare=True) == ["s2.1"]
+    assert ask.bash(site, "status s2.", bare=True) == []
 
 
 @pytest.mark.parametrize(
-    "line",
+    "words",
     [
-        "--config-file missing.yaml status ",
-        "--config-file broken.yaml run ",
-        "--working-dir /dev/null status ",
-        "--config-dir \0 run ",
-        "run missing/",
-        "",
+        ["--config-file", "missing.yaml", "status", ""],
+        ["--config-file", "broken.yaml", "run", ""],
+        ["--working-dir", "/dev/null", "status", ""],
+        ["--config-file", "a\nb", "run", ""],
+        ["--config-file", "a\0b", "run", ""],
     ],
 )
-def test_nothing_is_printed_when_something_is_wrong(site: Cli, line: str) -> None:
+def test_nothing_is_printed_when_something_is_wrong(site: Cli, ask: Ask, words: list[str]) -> None:
     (site.root / "broken.yaml").write_text("a: [\n", encoding="utf-8")
-    words = [word.replace("\0", "\n") for word in line.split(" ")]
     for shell in ("zsh", "fish"):
-        done = site("_complete", shell, *words, bare=True)
-        assert (done.code, done.err) == (0, "")
-        assert "error" not in done.out
-    for arguments in ([], ["tcsh"], ["bash"], ["bash", "pav-sched run"], ["fish"]):
-        done = site("_complete", *arguments, bare=True)
-        assert (done.code, done.out, done.err) == (0, "", "")
+        assert ask(shell, *words)[1:] == []
 
 
-def test_names_that_no_shell_could_show_are_left_out(cli: Cli) -> None:
-    folder = cli.root / "files"
+@pytest.mark.parametrize(
+    "arguments", [[], ["tcsh"], ["tcsh", "run"], ["bash"], ["bash", "pav-sched run"], ["fish"]]
+)
+def test_wrong_calls_get_no_answer(site: Cli, arguments: list[str]) -> None:
+    done = site("_complete", *arguments, bare=True)
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_names_that_no_shell_could_show_are_left_out(site: Cli, ask: Ask) -> None:
+    folder = site.root / "files"
     folder.mkdir()
     (folder / "a\nb.yaml").touch()
     (folder / "a\x1b[31m.yaml").touch()
     (folder / "ab.yaml").touch()
-    assert bash(cli, "run files/a") == ["files/ab.yaml"]
+    assert ask.bash(site, "run files/a") == ["files/ab.yaml"]
+    assert ask.bash(site, "run missing/") == []
 
 
 # ---------------------------------------------------------------------------- real shells

@@ -296,6 +296,24 @@ def session() -> Session:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password: hunter2", "password: ***"),
+        ("export X='a b' c", "export X=*** c"),
+        ("curl --header auth_token=hunter2 x", "curl --header auth_token=*** x"),
+        ('"apiKey": "hun ter2"', '"apiKey": ***'),
+        ("ssh://me:hunter2@host/x", "ssh://me:***@host/x"),
+        # Nothing of these is one.
+        ("/srv/auth:/usr/bin", "/srv/auth:/usr/bin"),
+        ("/home/me/token.yaml:2: bad YAML", "/home/me/token.yaml:2: bad YAML"),
+        ("Permission denied: /x/secrets/file", "Permission denied: /x/secrets/file"),
+    ],
+)
+def test_what_is_taken_for_a_secret(text: str, shown: str) -> None:
+    assert doctor.without_secrets(text) == shown
+
+
 @pytest.fixture
 def end() -> Iterator[threading.Event]:
     event = threading.Event()

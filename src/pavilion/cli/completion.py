@@ -19,7 +19,7 @@ from .completing import Answer, complete, list_paths
 
 COMPLETE = "_complete"
 # Seconds after which TAB does nothing: a file server that hangs must not hang the shell.
-PATIENCE = 2.0
+PATIENCE = 3.0
 
 _BASH = r"""# Completion of pav-sched for bash.
 # To have it in every shell:  eval "$(pav-sched completion bash)"  in ~/.bashrc

@@ -32,7 +32,11 @@ _SECRET = r"[\w.-]*(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|
 # Words that would give a secret away: a value behind such a name, or behind 'export NAME=', and a
 # password in an address.
 _SECRETS = (
-    (re.compile(rf"(?i)\b({_SECRET}['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|\S+)"), r"\1***"),
+    (
+        # Not a part of a path, as in '/srv/auth:/usr/bin' and 'token.yaml:2'.
+        re.compile(rf"(?i)(?<![\w./-])({_SECRET}['\"]?\s*(?:=|:\s)\s*)(?:'[^']*'|\"[^\"]*\"|\S+)"),
+        r"\1***",
+    ),
     (re.compile(r"\b(export\s+\w+=)(?:'[^']*'|\"[^\"]*\"|\S+)"), r"\1***"),
     (re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+@"), r"\1***@"),
 )
@@ -105,6 +109,8 @@ def describe(error: BaseException) -> str:
 
     if isinstance(error, PavilionError):
         return str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
@@ -273,8 +279,8 @@ COMMANDS = [
         description=(
             "Check the installation, the settings, the plugins, the schedulers and the working\n"
             "directory, and print what a bug report needs. Values that look like passwords are\n"
-            "left out, and so are the lines of env_setup. Files are made, and removed again, in\n"
-            "the working directory only.\n\n"
+            "left out, and so are the lines of env_setup. To try what the working directory can\n"
+            "do, a few files are made in it, and removed again.\n\n"
             "The exit code is 1 when there is a problem; warnings do not count."
         ),
         examples=["doctor", "doctor --json", "--config-file site.yaml doctor"],
