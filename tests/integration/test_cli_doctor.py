@@ -57,7 +57,7 @@ def test_all_is_well(cli: Cli, path: str) -> None:
         assert f"\n{title}\n" in done.out
     assert re.search(rf"^  ok +{re.escape(str(cli.config))} +1 suite, 0 plugins$", done.out, re.M)
     assert re.search(r"^  ok +raw +available$", done.out, re.M)
-    # There is no Slurm, which is no problem as long as there is another scheduler.
+    # Slurm is missing: a warning only, as long as there is another scheduler.
     assert re.search(r"^  warning +slurm +not available: .*sbatch", done.out, re.M)
     assert re.search(r"^  ok +locks +flock works$", done.out, re.M)
     assert done.out.endswith("0 problems, 1 warning.\n")

@@ -91,7 +91,7 @@ class Session:
         return load_plugins(self.pav_cfg)
 
     def command_line(self, *words: str) -> str:
-        """A command for the user to go on with: it finds the same series from any folder."""
+        """A command for the user to go on with: it finds the same series from any directory."""
         options: list[str] = []
         for option, path in (
             ("--config-file", self.args.config_file),

@@ -1,7 +1,7 @@
-"""What may stand at a place of a command line, for the shells' completion.
+"""What can come next on a command line, for completion in shells.
 
-It is found out from the parser of the command line, so a new command or option needs nothing here.
-What an argument takes is known by its metavar.
+The parser of the command line is the source, so a new command or option needs nothing here.  The
+metavar of an argument says what kind of values it takes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME_OF_TEST = re.compile(rb'"name":\s*"((?:[^"\\]|\\.)*)"')
 
 
 class Candidate(NamedTuple):
-    """What may stand there, and a few words about it."""
+    """A word that can come next, and a few words about it."""
 
     value: str
     about: str = ""
@@ -37,12 +37,14 @@ class Candidate(NamedTuple):
 
 @dataclass
 class Answer:
-    """What may stand at the end of a command line.
+    """What can complete a command line.
 
-    :ivar prefix: What the last word begins with that is not completed: '--option='.
-    :ivar paths: Which files may stand there besides: '' for none, 'files', 'directories', or
-        'suites' for directories and YAML files.
-    :ivar unfinished: Whether more is to follow a candidate directly.
+    :ivar word: The part of the last word that is completed.
+    :ivar candidates: The words that can take its place.
+    :ivar prefix: The part of the last word that is kept: '--option='.
+    :ivar paths: Which files can complete it, too: '' for none, 'files', 'directories', or 'suites'
+        for directories and YAML files.
+    :ivar unfinished: Whether a candidate is only the beginning of a word.
     """
 
     word: str = ""
@@ -53,7 +55,7 @@ class Answer:
 
 
 def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> Answer:
-    """What may stand in the place of the last word.
+    """What can take the place of the last word.
 
     :param words: The command line without the name of the program, as the program would get it.
     :raises Exception: Whatever goes wrong with settings or files.
@@ -77,7 +79,7 @@ def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> Answer:
     answer.candidates = [
         Candidate(f"{answer.prefix}{item.value}", item.about)
         for item in answer.candidates
-        # Nothing that the protocol with the shells has no place for.
+        # Control characters would break the line format of the answer.
         if item.value.startswith(answer.word) and item.value.isprintable()
     ]
     return answer
@@ -88,7 +90,7 @@ class _Walk:
 
     :ivar parser: That of the command that was reached.
     :ivar given: The options that were given, by dest, with their values.
-    :ivar only_values: Whether the next word is no option, whatever it looks like.
+    :ivar only_values: Whether the next word is a value even if it looks like an option.
     """
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
@@ -199,7 +201,7 @@ def _about(text: str | None) -> str:
 
 
 def _values(answer: Answer, action: argparse.Action, walk: _Walk) -> None:
-    """Add what may be the value of an argument."""
+    """Add the possible values of an argument."""
     if isinstance(action, argparse._SubParsersAction):
         answer.candidates += [
             Candidate(item.dest, _about(item.help)) for item in action._choices_actions
@@ -249,7 +251,7 @@ def _tests(name: str, file: Path, word: str) -> Iterator[Candidate]:
         return
     for found in _TEST_NAME.finditer(text):
         test = f"{name}.{found[1] or found[2] or found[3]}"
-        # Those that are there to inherit from only when they are asked for.
+        # Those that are there to inherit from only when the word begins with '_'.
         if not test[len(name) + 1 :].startswith("_") or word.startswith(f"{name}._"):
             yield Candidate(test, "test")
 
@@ -333,7 +335,7 @@ class Kind(NamedTuple):
     unfinished: bool = False
 
 
-# By metavar, and before that by dest.  None: nothing that anybody could list.
+# By metavar; KINDS_BY_DEST takes precedence.  None: the values cannot be listed.
 KINDS: dict[str, Kind | None] = {
     "TARGET": Kind(_targets, "suites"),
     "ID": Kind(_ids),

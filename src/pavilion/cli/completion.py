@@ -1,8 +1,8 @@
-"""``pav-sched completion``: what makes a shell complete our command lines.
+"""``pav-sched completion``: scripts that make a shell complete our command lines.
 
-The scripts know nothing of our commands: at each press of TAB they call ``pav-sched _complete``,
-which answers on stdout: a line of words that say how to take it, then a candidate a line, with a
-tab and a few words about it for the shells that show these.
+The scripts know nothing about our commands.  At each press of TAB they call ``pav-sched
+_complete``.  The first line of its output holds flags for the script, and each further line a
+candidate, for zsh and fish followed by a tab and a few words about it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .base import Command, Session
 from .completing import Answer, complete, list_paths
 
 COMPLETE = "_complete"
-# Seconds after which TAB does nothing: a file server that hangs must not hang the shell.
+# Seconds after which TAB does nothing: a file server that hangs must not block the shell.
 PATIENCE = 3.0
 
 _BASH = r"""# Completion of pav-sched for bash.
@@ -27,7 +27,8 @@ _pav_sched() {
     local program=${COMP_WORDS[0]/#\~\//$HOME/} how='' line
     COMPREPLY=()
     while IFS= read -r line; do
-        if [[ -z $how ]]; then how=" $line "; else COMPREPLY+=("$line"); fi
+        if [[ -n $how ]]; then COMPREPLY+=("$line"); fi
+        if [[ -z $how ]]; then how=" $line "; fi
     done < <("$program" _complete bash "${COMP_LINE:0:COMP_POINT}" "$COMP_WORDBREAKS" 2>/dev/null)
     if [[ $how == *' nospace '* ]]; then compopt -o nospace; fi
     if [[ $how == *' filenames '* ]]; then compopt -o filenames; fi
@@ -105,7 +106,7 @@ def _completion(session: Session) -> int:
 
 
 def answer(arguments: Sequence[str], parser: Callable[[], argparse.ArgumentParser]) -> int:
-    """Print what may stand at the end of a command line.  Whatever is wrong, nothing is printed.
+    """Print what can complete a command line; nothing when anything is wrong.
 
     :param arguments: The shell; then for bash the command line up to the cursor and the
         characters that separate words for it, for others the words up to the cursor.
@@ -157,7 +158,7 @@ def _lines(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[st
 
 
 def _paths(found: Answer) -> list[str]:
-    """The files that may stand there."""
+    """The files that can complete it, as complete words."""
     try:
         return [found.prefix + path for path in list_paths(found.word, found.paths)]
     except OSError:
@@ -173,10 +174,10 @@ class Typed:
     """A command line as it was typed, up to the cursor.
 
     :ivar words: Its words without their quotes.
-    :ivar value: The last of them, empty behind a blank.
+    :ivar value: The last of them; empty after a blank.
     :ivar quote: The quote that is open at the end: ' or ", or nothing.
-    :ivar kept: How much of the last word bash keeps: what is before that quote, or before the last
-        character that separates words for it.
+    :ivar kept: How many characters of the last word bash keeps: those before that quote, or up to
+        the last character that separates words for bash.
     """
 
     def __init__(self, line: str, breaks: str) -> None:
@@ -224,14 +225,15 @@ def _for_bash(parser: argparse.ArgumentParser, line: str, breaks: str) -> list[s
     if found.unfinished or (len(all_values) == 1 and all_values[0].endswith("/")):
         how.append("nospace")
     if paths and not values:
-        # Then bash does it better: it quotes, shows names without directories, knows '~'.
+        # bash completes file names better by itself: it quotes them, and lists them without
+        # their directories.
         how.append("filenames")
         return [" ".join(how), *(path[typed.kept :].rstrip("/") for path in all_values)]
     return [" ".join(how), *(_quoted(value[typed.kept :], typed.quote) for value in all_values)]
 
 
 def _quoted(text: str, quote: str) -> str:
-    """A word for bash, to be inserted behind an open quote, or none."""
+    """A word for bash, quoted so that it can be inserted after an open quote, or without one."""
     if quote == "'":
         return text.replace("'", "'\\''")
     special = '"\\$`!' if quote else " \t\"'\\$`!();<>|&*?[]{}#~"
@@ -245,7 +247,7 @@ def _quoted(text: str, quote: str) -> str:
 COMMANDS = [
     Command(
         name="completion",
-        summary="print what makes a shell complete commands, options and names",
+        summary="print a script that makes a shell complete commands and names",
         description=(
             "Print a script that makes bash, zsh or fish complete our commands, options, suites,\n"
             "tests, series and schedulers at the TAB key.\n\n"

@@ -60,7 +60,7 @@ class Finding:
 
 
 class Section:
-    """What is looked at together: it takes the findings.
+    """A group of checks, and their findings.
 
     :ivar trying: The check that is being made.
     """
@@ -72,7 +72,7 @@ class Section:
         self.over = threading.Event()
 
     def add(self, result: str, name: str, value: object, advice: str = "") -> None:
-        """Take note of a finding."""
+        """Record a finding."""
         text = without_secrets(one_line(str(value)))
         self.findings.append(
             Finding(self.name, name, result, text, without_secrets(one_line(advice)))
@@ -83,7 +83,7 @@ class Section:
         self.add(OK, name, value)
 
     def warn(self, name: str, value: object, advice: str) -> None:
-        """Something that may be meant, or may be the cause of trouble."""
+        """Something that may be intended, or may cause trouble."""
         self.add(WARNING, name, value, advice)
 
     def problem(self, name: str, value: object, advice: str) -> None:

@@ -42,7 +42,7 @@ def settings(section: Section, session: Session) -> None:
         section.problem(
             "settings file",
             describe(exc),
-            "Mend it; or use another one with --config-file or $PAV_CONFIG_FILE.",
+            "Fix it, or use another one with --config-file or $PAV_CONFIG_FILE.",
         )
         return
     for name, value, source in found:
@@ -72,7 +72,7 @@ def config_dirs(section: Section, session: Session) -> None:
     paths = [Path(item["path"]) for item in session.pav_cfg.configs.values()]
     for path in paths:
         with section.attempt(str(path), "Check the permissions of the directory."):
-            # The last is there by default, wherever that is.
+            # The last one is the default directory, which need not exist.
             _config_dir(section, path, needed=path != paths[-1])
 
 
@@ -85,7 +85,7 @@ def _config_dir(section: Section, path: Path, needed: bool) -> None:
                 "Correct its name in --config-dir, config_dirs or $PAV_CONFIG_DIR, or make it.",
             )
         else:
-            section.ok(str(path), "does not exist (the default one: it need not)")
+            section.ok(str(path), "does not exist (it is the default one, and optional)")
         return
     from pavilion.schedulers.discovery import INFO_EXTENSION
     from pavilion.suites import SUFFIXES
@@ -154,7 +154,7 @@ def schedulers(section: Section, session: Session) -> None:
     from pavilion.schedulers import get_plugin, list_plugins
 
     _ = session.plugins
-    # All at once: one that hangs keeps nobody from hearing of the others.
+    # All at once: one that hangs does not delay the others.
     answers: dict[str, Any] = {}
     threads = {}
     for name in list_plugins():
@@ -191,7 +191,7 @@ def _ask(name: str, plugin: Any, answers: dict[str, tuple[str, str]]) -> None:
     except BaseException as exc:
         answers[name] = PROBLEM, describe(exc)
         return
-    # A scheduler that is not installed here is no fault; one that is there and fails is.
+    # It is not a fault that a scheduler is not installed here. One that is installed and fails is.
     broken = name == "slurm" and not _slurm_commands()[1]
     answers[name] = PROBLEM if broken else WARNING, f"not available: {reason}"
 
@@ -202,8 +202,8 @@ def _advice(name: str) -> str:
             "If this host has Slurm: load its module, or add the directory of its commands to PATH."
         )
     if name == "slurm":
-        return "Find out what is wrong with Slurm: 'scontrol ping' and 'sinfo' are asked first."
-    return f"'pav-sched show plugins' says where the plugin {name} is."
+        return "Find out what is wrong with Slurm. Start with 'scontrol ping' and 'sinfo'."
+    return f"'pav-sched show plugins' shows where the plugin {name} is."
 
 
 def _slurm_commands() -> tuple[list[str], list[str]]:
@@ -230,7 +230,7 @@ def _slurm(section: Section) -> None:
     if result.ok:
         section.ok("Slurm's version", result.stdout)
     else:
-        # What is wrong with them was found when the scheduler was asked.
+        # The check of the scheduler has found what is wrong with them.
         section.ok("Slurm's version", "unknown: see above")
 
 

@@ -1,7 +1,7 @@
 """``--junit FILE``: the results of tests as the XML that CI systems read.
 
-It has the shape of Jenkins's ``junit-10.xsd``, which GitLab and others read, too.  A test that
-has no result is an error in there, never skipped: a run that was cut short must not look green.
+It has the shape of Jenkins's ``junit-10.xsd``, which GitLab and others read, too.  A test
+without a result is an error there, never skipped: a run that was cut short must not look green.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 QUOTED_PASSED = 2 * 1024
 QUOTED = 16 * 1024
 QUOTED_IN_ALL = 8 * 1024 * 1024
-# The last lines of a log that stand beside what went wrong.
+# The number of lines of the log that are quoted next to what went wrong.
 LAST_LINES = 20
 
 # What XML 1.0 cannot hold, and control characters that nobody can read.
@@ -102,10 +102,10 @@ def _interrupted_by_signals(numbers: list[int]) -> Iterator[None]:
 
 
 def _checked(session: Session) -> Path:
-    """The file to write.  An earlier report in its place is removed: nobody is to read that one
-    as the result of this run.
+    """The file to write.  An earlier report in its place is removed, so that nobody
+    takes it for the result of this run.
 
-    :raises ConfigError: When it cannot be written, or is something else than a report.
+    :raises ConfigError: When it cannot be written, or a file that is not a report is in its place.
     """
     from pavilion.schedulers import safe_files
 
@@ -124,9 +124,8 @@ def _checked(session: Session) -> Path:
     try:
         if os.path.lexists(path) and not _is_report(path):
             raise ConfigError(
-                f"The report {named} cannot be written: there is something else of that name, "
-                "which is not a JUnit report. Name another file, or remove that one. Nothing was "
-                "started."
+                f"The report {named} would replace a file that is not a JUnit report. Name another "
+                "file, or remove that one. Nothing was started."
             )
         probe = path.with_name(f".{path.name}.{os.getpid()}")
         safe_files.write_new(probe, b"", anywhere=True)
@@ -154,7 +153,7 @@ def _is_report(path: Path) -> bool:
 def _write(session: Session, path: Path) -> bool:
     """Write the report, if there are tests to report.
 
-    :returns: Whether that went well; the user was told otherwise.
+    :returns: Whether it was written.  An error was printed if not.
     """
     from pavilion.schedulers import safe_files
 
@@ -176,7 +175,7 @@ def _write(session: Session, path: Path) -> bool:
 def report(tests: Sequence[TestRun], records: Sequence[dict[str, Any]]) -> bytes:
     """The report of some tests: XML with a suite for each series.
 
-    :param records: What is known of each of the tests; see :func:`.results.test_record`.
+    :param records: The record of each test; see :func:`.results.test_record`.
     """
     from xml.etree import ElementTree
 
@@ -288,7 +287,7 @@ def _kind_of_error(record: dict[str, Any]) -> str:
 
 
 def _properties(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What else is known of a test, as far as it is."""
+    """Further facts about a test, as far as they are known."""
     for key in (
         "id",
         "scheduler",

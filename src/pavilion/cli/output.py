@@ -1,8 +1,8 @@
 """What the user gets to read: tables, JSON, messages.
 
 A terminal gets tables that fit its width.  Pipes and files get every row as one line with tabs
-between its columns, or with ``--table`` aligned columns; nothing is cut there, unless $COLUMNS asks
-for a width.  rich is loaded when it is needed, not before.
+between its columns, or with ``--table`` aligned columns; nothing is cut there, unless $COLUMNS sets
+a width.  rich is loaded when it is needed, not before.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _aligned = False
 
 
 def align_tables(wanted: bool) -> None:
-    """Align the columns of tables wherever they are printed to, as ``--table`` asks for."""
+    """Align the columns of tables wherever they are printed to, for ``--table``."""
     global _aligned
     _aligned = wanted
 
@@ -107,7 +107,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 def _aligned_lines(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table for a pipe: as wide as its content, or as $COLUMNS says."""
-    # A character that will be printed as an escape has the width of that.
+    # A character that is printed as an escape is as wide as that escape.
     cells = [[_encodable(cell) for cell in row] for row in cells]
     width = _asked_width()
     if width:
@@ -136,13 +136,13 @@ def _aligned_lines(columns: Sequence[Column], cells: Sequence[Sequence[str]]) ->
 
 
 def _asked_width() -> int:
-    """The width that $COLUMNS asks for; 0 for none."""
+    """The width that $COLUMNS sets; 0 for none."""
     text = os.environ.get("COLUMNS", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 def _encodable(text: str) -> str:
-    """The text as stdout prints it: what its encoding has no place for is escaped."""
+    """The text as stdout prints it: what its encoding cannot represent is escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
