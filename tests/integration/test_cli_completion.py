@@ -167,6 +167,28 @@ def test_names_that_no_shell_could_show_are_left_out(site: Cli, ask: Ask) -> Non
     assert ask.bash(site, "run missing/") == []
 
 
+def test_a_plugin_that_prints(cli: Cli) -> None:
+    cli.plugin(
+        "loud",
+        """
+        import sys
+        from pavilion.schedulers import Raw
+
+        print("loading")
+        print("loading", file=sys.stderr)
+
+        class Loud(Raw):
+            def __init__(self):
+                super().__init__()
+                self.name = "loud"
+        """,
+    )
+    words = ["--config-dir", str(cli.config), "run", "--scheduler", "l"]
+    done = cli("_complete", "zsh", *words, bare=True)
+    assert (done.code, done.err) == (0, "")
+    assert [line.partition("\t")[0] for line in done.out.splitlines()] == ["ok", "loud"]
+
+
 # ---------------------------------------------------------------------------- real shells
 
 

@@ -8,6 +8,8 @@ candidate, for zsh and fish followed by a tab and a few words about it.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import sys
 import threading
 from collections.abc import Sequence
@@ -121,8 +123,10 @@ def answer(arguments: Sequence[str], parser: Callable[[], argparse.ArgumentParse
             lines.clear()
 
     worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    worker.join(PATIENCE)
+    # What a plugin prints while it is loaded is not a candidate, and warnings do not help here.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        worker.start()
+        worker.join(PATIENCE)
     if not worker.is_alive() and lines:
         text = "\n".join(lines) + "\n"
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))

@@ -20,10 +20,15 @@ VERSION_PATIENCE = 5.0
 NO_SETTINGS = "not looked at: the settings cannot be used, see above"
 
 
+# The sections are looked at in several threads; the settings are read, and warned about, once.
+_reading = threading.Lock()
+
+
 def has_settings(section: Section, session: Session) -> bool:
     """Whether there are settings to go on with; a finding where there are none."""
     try:
-        _ = session.pav_cfg
+        with _reading:
+            _ = session.pav_cfg
     except Exception:
         section.warn(section.name.lower(), NO_SETTINGS, "")
         return False
@@ -37,6 +42,8 @@ def settings(section: Section, session: Session) -> None:
 
     section.trying = "settings file"
     try:
+        with _reading:
+            _ = session.pav_cfg
         found = effective_settings(session)
     except Exception as exc:
         section.problem(
