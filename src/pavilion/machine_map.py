@@ -22,6 +22,7 @@ from pavilion.preview import (
 from pavilion.resolve import ResolvedTest
 from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.pinning import is_pinned
 from pavilion.schedulers.registry import require_plugin
 from pavilion.types import NodeInfo, Nodes
 
@@ -194,6 +195,8 @@ def _advanced(test: ResolvedTest) -> schedulers.SchedulerPluginAdvanced | None:
 
 
 def _usual_kind(test: ResolvedTest) -> str:
+    if is_pinned(test.config):
+        return "job"
     return "chunk" if validate_config(test.config["schedule"])["chunking"]["size"] else "job"
 
 

@@ -47,7 +47,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(session: Session) -> int:
-    resolved, seed = resolve_targets(session)
+    resolved, seed, _ = resolve_targets(session)
+    if not resolved:
+        return base.OK
     maps = draw_maps(resolved, session.args.by)
     if session.args.svg is not None:
         _write(session.args.svg, maps)

@@ -18,7 +18,7 @@ from .output import plural, print_json, tell
 from .patience import Deadline, OutOfTimeError, patiently
 from .results import CANCELLED, summary, test_record
 from .starting import LEAST, hand_over
-from .targets import add_targets, overrides, resolve_targets, show_warnings
+from .targets import add_targets, overrides, resolve_targets, show_pinned, show_warnings
 from .waiting import Waits, add_timeout, hints, report, wait_and_report
 
 
@@ -35,19 +35,24 @@ def _run(session: Session) -> int:
     deadline = Deadline(timeout)
     starting = Deadline(None if timeout is None else max(timeout, LEAST))
     try:
-        resolved, seed = patiently(lambda: resolve_targets(session), starting)
+        targets = patiently(lambda: resolve_targets(session), starting)
     except OutOfTimeError:
         tell(f"The {timeout:g} seconds of --timeout are over. Nothing was started.")
         return base.TIMED_OUT
+    resolved = targets.tests
+    if not resolved:
+        if session.args.json:
+            print_json({"series": None, "tests": [], "summary": summary([])})
+        return base.OK
     session.pav_cfg.make_working_dir()
     try:
         series = Series.create(
             session.pav_cfg,
             resolved,
             record={
-                "targets": session.args.targets,
+                "targets": targets.words,
                 "overrides": overrides(session.args),
-                "seed": seed,
+                "seed": targets.seed,
             },
         )
     except KeyboardInterrupt:
@@ -64,6 +69,7 @@ def _run(session: Session) -> int:
         over = False
     refused = _show_errors(session, kickoff)
     show_warnings(resolved, refused)
+    show_pinned(resolved, refused)
     if isinstance(kickoff.failure, KeyboardInterrupt):
         # A plugin raised it; who pressed Ctrl-C means the same.
         guard.number = guard.number or signal.SIGINT
@@ -150,12 +156,19 @@ COMMANDS = [
             "Run tests and wait for their results.\n\n"
             "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
             "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
-            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."
+            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled.\n\n"
+            "Tests of earlier series run again from their suites as these are now. Those that ran\n"
+            "on chunks or on across_nodes get the same nodes again, or are refused."
         ),
         examples=[
             "run mytests.yaml",
             "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
             "run nightly --scheduler slurm --detach",
+            "run stream.every_node.chunk3       one permutation",
+            "run 'stream.*' '*.chunk[0-3]'      all tests whose names fit",
+            "run --failed                       the failures of the latest series again",
+            "run s1 --failed --any-nodes        those of s1, on whatever nodes are free",
+            "run s1.3 -c run.timeout=600        one test again, with another key",
         ],
         run=_run,
         arguments=_arguments,

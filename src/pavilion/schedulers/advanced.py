@@ -550,7 +550,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     job.config,
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
-                    chunk=job.chunk,
+                    chunk=_chunk_of(tests[job.tests[0]], job.chunk),  # type: ignore[call-overload]
                     prepare=store.saver(job.nodes),
                 )
             )
@@ -574,6 +574,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
+        if test.config.get("pinned"):
+            from . import pinning
+
+            return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
@@ -681,6 +685,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
+
+
+def _chunk_of(test: TestRun, chunk: int | None) -> int | None:
+    """The number of the chunk that a job is on; of tests that run again, that of then."""
+    if chunk is None and test.config.get("pinned"):
+        from . import pinning
+
+        return pinning.chunk_of(test.config)
+    return chunk
 
 
 class _NodeData:
