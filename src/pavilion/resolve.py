@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pavilion import schedulers, sys_vars
@@ -48,6 +48,8 @@ class ResolvedTest:
     deferred_paths: list[list[str | int]]
     var_man: VariableSetManager
     sched_vars: schedulers.SchedulerVariables
+    # What its permutation chose: variable -> value, a mapping for an item that is one.
+    permutation: dict[str, Any] = field(default_factory=dict)
     # The id of the test run that it repeats.
     repeats: str | None = None
 
@@ -180,6 +182,7 @@ def _resolve_late(
                 paths,
                 final,
                 sched_vars,
+                final.chosen(),
             )
         )
     return resolved

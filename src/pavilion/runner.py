@@ -27,9 +27,11 @@ from pavilion.files import is_mine, write_new
 from pavilion.plugins import load_plugins
 from pavilion.schedulers import guard
 from pavilion.schedulers.child_process import process_handle
+from pavilion.schedulers.hostlists import natural_sorted
+from pavilion.schedulers.identity import job_id_of
 from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
-from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
+from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
 
 # How long the tests' processes have to end when the job is told to, in seconds.
 STOP_WAIT = 5.0
@@ -61,6 +63,8 @@ class Runner:
         self._stopper: threading.Thread | None = None
         self._running: set[_Script] = set()
         self._lock = threading.Lock()
+        # Where tests run, by the directories of their jobs.
+        self._places: dict[str, Where] = {}
         # The guard that the kickoff script became; None without one.
         parent = os.getppid()
         self._guard = parent if guard.is_guard(parent) else None
@@ -90,6 +94,7 @@ class Runner:
                 flush=True,
             )
             return
+        test.started_on(self._where(test))
         try:
             log = _claim(test)
         except FileExistsError:
@@ -118,9 +123,25 @@ class Runner:
                 PavilionError(f"Running test {test.id} failed unexpectedly", prior_error=exc),
             )
 
+    def _where(self, test: TestRun) -> Where:
+        """Where a test runs.  What cannot be found out is no reason not to run it."""
+        job = test.job
+        if job is None:
+            return Where()
+        key = os.fspath(job.path)
+        with self._lock:
+            if key not in self._places:
+                self._places[key] = _allocation(test).or_else(test.where({}))
+            return self._places[key]
+
     def _prepare(self, test: TestRun) -> None:
         """Fill in what the allocation tells, and write the script."""
         test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
+        try:
+            test.record_start()
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            # The results have it, too.
+            print(f"Where test {test.id} runs cannot be added to its record: {exc}", flush=True)
         if test.needs_allocation:
             _finalize(test)
         try:
@@ -284,6 +305,21 @@ class Runner:
             or (found.ppid in adopters and found.pid != os.getpid() and _test_id(found.pid) in ids)
         ]
         return guard.with_descendants(living, roots)
+
+
+def _allocation(test: TestRun) -> Where:
+    """What a test's scheduler says, on the allocation, of the allocation."""
+    job = test.job
+    assert job is not None
+    where = Where()
+    try:
+        plugin = require_plugin(test.scheduler)
+        where = Where(job_id=job_id_of({"id": plugin._get_alloc_job_id(job)}))
+        nodes = plugin._checked_alloc_nodes(test, job)
+        where = where._replace(nodes=natural_sorted(set(nodes)))
+    except (Exception, SystemExit) as exc:
+        print(f"The nodes of test {test.id} are not known: {exc}", flush=True)
+    return where
 
 
 def _make_work_folder(test: TestRun) -> None:

@@ -79,6 +79,7 @@ class Series:
                         test.config,
                         test.var_man,
                         test.deferred_paths,
+                        test.permutation,
                         source=source_record(test, digests, seed),
                         repeats=test.repeats,
                     )

@@ -26,6 +26,7 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
     complete = recorded or is_unrecorded_end(status)
     results = test.results if complete else {}
     job = test.job
+    where = test.where(results)
     record: dict[str, Any] = {
         "id": test.id,
         "series": test.series,
@@ -39,6 +40,11 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
         "when": status.when,
         "path": str(test.path),
         "job": None if job is None else str(job.path),
+        "job_id": where.job_id,
+        "nodes": where.nodes,
+        "permutation": test.permutation,
+        "chunk": where.chunk,
+        "chunk_nodes": where.chunk_nodes,
     }
     record.update((key, results.get(key)) for key in _RESULT_KEYS)
     return record

@@ -528,7 +528,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         from . import planning
 
         plan = TestPlan()
-        requests: list[planning.TestRequest] = []
+        requests: dict[Hashable, planning.TestRequest] = {}
         filtered: dict[Hashable, FilteredNodes] = {}
         for number, test in enumerate(tests):
             try:
@@ -536,10 +536,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             except (Exception, SystemExit) as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
-            requests.append(request)
+            requests[number] = request
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
-        placed = planning.plan(requests, usage=self._usage)
+        placed = planning.plan(list(requests.values()), usage=self._usage)
         stores: dict[int, _NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
@@ -550,7 +550,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     job.config,
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
-                    chunk=_chunk_of(tests[job.tests[0]], job.chunk),  # type: ignore[call-overload]
+                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
                     prepare=store.saver(job.nodes),
                 )
             )
@@ -687,13 +687,21 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
 
 
-def _chunk_of(test: TestRun, chunk: int | None) -> int | None:
-    """The number of the chunk that a job is on; of tests that run again, that of then."""
-    if chunk is None and test.config.get("pinned"):
+def _chunk_of(
+    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
+) -> dict[str, Any]:
+    """The number of a job's chunk, and the nodes of that; for tests that run again, those of then.
+
+    :param test: One of the job's tests.
+    """
+    if job.chunk is not None:
+        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
+    if test.config.get("pinned"):
         from . import pinning
 
-        return pinning.chunk_of(test.config)
-    return chunk
+        chunk = pinning.chunk_of(test.config)
+        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
+    return {"chunk": None, "chunk_nodes": ()}
 
 
 class _NodeData:

@@ -295,6 +295,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """See the class docstring."""
         raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
 
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        """The scheduler's own id of the allocation's job, usually read from the environment; None
+        where only the job's record has it.  Called inside the allocation only."""
+        return None
+
     def _checked_alloc_nodes(self, test: TestRun, job: Job) -> NodeList:
         """What ``_get_alloc_nodes`` gives for a test's job.
 

@@ -16,6 +16,7 @@ from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, save_identity
 from .job_states import blame, misplaced_prior, query_job
+from .placement import Placement, save_placement
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -39,6 +40,7 @@ class PlannedJob:
     :param nodes: The nodes to run on; or
     :param node_range: (min, max), when the scheduler picks them.
     :param chunk: The number of the chunk that its nodes are of.
+    :param chunk_nodes: All nodes of that chunk.
     :param prepare: Called with the new job before it is kicked off.
     """
 
@@ -50,6 +52,7 @@ class PlannedJob:
         nodes: NodeList | None = None,
         node_range: NodeRange | None = None,
         chunk: int | None = None,
+        chunk_nodes: Sequence[str] = (),
         prepare: Callable[[Job], None] | None = None,
     ) -> None:
         self.tests = tests
@@ -57,7 +60,13 @@ class PlannedJob:
         self.nodes = nodes
         self.node_range = node_range
         self.chunk = chunk
+        self.chunk_nodes = chunk_nodes
         self.prepare = prepare
+
+    @property
+    def placement(self) -> Placement:
+        """Its nodes and its chunk, as far as they were picked."""
+        return Placement(list(self.nodes or ()), self.chunk, list(self.chunk_nodes))
 
     @property
     def mode(self) -> str:
@@ -183,6 +192,7 @@ def _start_job(
         script.write(job.kickoff_path)
         if planned.prepare is not None:
             planned.prepare(job)
+        save_placement(job, planned.placement)
         for test in tests:
             # Before the job can start: what the test itself writes must come later.
             test.job = job

@@ -329,6 +329,10 @@ class Slurm(SlurmNodes):
                 f"Bad host list in SLURM_JOB_NODELIST: {names!r}", prior_error=exc
             ) from exc
 
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        """The id of the allocation we are in."""
+        return os.environ.get("SLURM_JOB_ID") or os.environ.get("SLURM_JOBID")
+
     @staticmethod
     def parse_node_list(text: str | None) -> NodeList:
         """The names in a node list; [] for None and ''.  :raises ValueError: on bad text."""
