@@ -212,10 +212,7 @@ def near_series(pav_cfg: PavConfig, number: int) -> str:
     if len(numbers) == 1:
         return f" There is s{numbers[0]} only."
     near = min(numbers, key=lambda each: (abs(each - number), -each))
-    return (
-        f" There are {len(numbers)}, s{numbers[0]} to s{numbers[-1]}; "
-        f"the nearest is s{near}."
-    )
+    return f" There are {len(numbers)}, s{numbers[0]} to s{numbers[-1]}; the nearest is s{near}."
 
 
 def _why_none(path: Path) -> str:

@@ -54,9 +54,9 @@ class Where(NamedTuple):
     """
 
     job_id: str | None = None
-    nodes: list[str] = []  # noqa: RUF012 (never changed)
+    nodes: list[str] = []
     chunk: int | None = None
-    chunk_nodes: list[str] = []  # noqa: RUF012 (never changed)
+    chunk_nodes: list[str] = []
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Where:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pavilion.again import Options, run_again, seed_of, without_repeats
 from pavilion.diagnosis import check_sections
-from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
+from pavilion.errors import ConfigError, SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.schedulers.pinning import is_pinned
@@ -138,8 +138,10 @@ def resolve_targets(session: Session) -> Targets:
 
 def _words(session: Session) -> list[str]:
     """The targets; the latest series for --failed alone."""
-    words = list(dict.fromkeys(session.args.targets)) if session.args.failed else (
-        list(session.args.targets)
+    words = (
+        list(dict.fromkeys(session.args.targets))
+        if session.args.failed
+        else (list(session.args.targets))
     )
     if words:
         return words

@@ -26,7 +26,7 @@ class Placement(NamedTuple):
 
     nodes: NodeList
     chunk: int | None = None
-    chunk_nodes: NodeList = []  # noqa: RUF012 (never changed)
+    chunk_nodes: NodeList = []
 
 
 NOWHERE = Placement([])
