@@ -111,17 +111,6 @@ class Job:
         return self.path / self.TESTS_FN
 
     @property
-    def scheduler_id(self) -> str | None:
-        """The scheduler's own id of the job, '58'; None before the scheduler accepted it, or where
-        that cannot be read."""
-        from pavilion.schedulers.identity import job_id_of
-
-        try:
-            return job_id_of(self.info)
-        except JobError:
-            return None
-
-    @property
     def info(self) -> JobInfo:
         """The job's identity for its scheduler.  Empty when it was not kicked off (yet).
 

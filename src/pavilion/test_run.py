@@ -26,7 +26,6 @@ from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, PavilionError, TestRunError, quoted
 from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
 from pavilion.jobs import Job
-from pavilion.schedulers.placement import chunk_number, load_placement, node_names
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.status_file import STATES, StatusFile
 from pavilion.variables import VariableSetManager
@@ -50,7 +49,7 @@ class Where(NamedTuple):
     - ``chunk``: the number of its chunk; None without chunks
     - ``chunk_nodes``: all nodes of that chunk, which may be more than those of the test
 
-    Lists are in natural order, and empty where nothing is known.
+    Lists are in natural order, and empty where nothing is known.  They are not to be changed.
     """
 
     job_id: str | None = None
@@ -61,6 +60,8 @@ class Where(NamedTuple):
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Where:
         """What a record says, without what has another form: it may be another user's."""
+        from pavilion.schedulers.placement import chunk_number, node_names
+
         job_id = record.get("job_id")
         return cls(
             job_id if job_id and isinstance(job_id, str) else None,
@@ -221,6 +222,9 @@ class TestRun:
 
         :param results: Its results, where they were read already.
         """
+        from pavilion.schedulers.identity import known_id
+        from pavilion.schedulers.placement import load_placement
+
         found = Where.of_record(self.results if results is None else results)
         found = found.or_else(self._where)
         # Results that have nodes have it all.
@@ -228,7 +232,7 @@ class TestRun:
         if job is not None:
             placed = load_placement(job)
             found = found.or_else(
-                Where(job.scheduler_id, placed.nodes, placed.chunk, placed.chunk_nodes)
+                Where(known_id(job), placed.nodes, placed.chunk, placed.chunk_nodes)
             )
         elif found == Where():
             # It asks for a chunk, and was not placed.
@@ -246,7 +250,7 @@ class TestRun:
     def nodes(self) -> list[str]:
         """The nodes that it ran on; before that is known, those that its job was placed on; []
         while neither is known.  In natural order."""
-        return self.where().nodes
+        return list(self.where().nodes)
 
     @property
     def chunk(self) -> int | None:
@@ -256,7 +260,7 @@ class TestRun:
     @property
     def chunk_nodes(self) -> list[str]:
         """All nodes of its chunk, in natural order; [] without chunks."""
-        return self.where().chunk_nodes
+        return list(self.where().chunk_nodes)
 
     def started_on(self, where: Where) -> None:
         """Take note of where it runs.  Only :meth:`record_start` writes that down."""

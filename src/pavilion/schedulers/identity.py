@@ -107,6 +107,15 @@ def job_id_of(info: Any) -> str | None:
     return text if usable else None
 
 
+def known_id(job: Job) -> str | None:
+    """The id that users know a job by; None before the scheduler accepted it, or where its record
+    cannot be read."""
+    try:
+        return job_id_of(job.info)
+    except RecordErrors:
+        return None
+
+
 def is_missing(exc: BaseException) -> bool:
     """Whether an error of :func:`load_identity` says that there is no record: what some hosts
     make of a job that was not handed over yet."""
