@@ -118,7 +118,7 @@ class Choice:
         hint = f" Did you mean {near!r}?" if near else ""
         what = "No test fits" if is_pattern(text) else "There is no test"
         return ConfigError(
-            f"{what} {quoted(self.target)}.{hint} Tests: {short_list(names) or 'none'}."
+            f"{what} {quoted(self.target)}.{hint} There are: {short_list(names) or 'none'}."
         )
 
 

@@ -147,9 +147,10 @@ def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun
         names = list(dict.fromkeys(test.name for test in series.tests))
         near = near_names(which, names)
         hint = f" Did you mean {f'{series_id}.{near}'!r}?" if near else ""
-        what = "fits" if is_pattern(which) else "is called"
+        what = "has a name that fits" if is_pattern(which) else "is called"
         raise TestRunError(
-            f"No test of series {series_id} {what} {quoted(which)}.{hint} "
+            f"There is no test {quoted(item)}: none of series {series_id} {what} {quoted(which)}."
+            f"{hint} "
             f"Its tests: {short_list(names) or 'none'}."
         )
     return tests

@@ -21,7 +21,7 @@ from pavilion.suites import choose_tests, suite_file
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
-from .base import Session
+from .base import PROGRAM, Session
 from .output import plural, tell, warn
 from .selection import failed, latest, looks_like_id, select
 
@@ -148,9 +148,8 @@ def _words(session: Session) -> list[str]:
     if session.args.failed:
         return [latest(session)]
     raise ConfigError(
-        "Which tests? Name a suite file, a suite, or a series to run again; or give --failed for "
-        f"the failures of the latest series. See '{session.command_line(session.args.command)} "
-        "--help'."
+        "A TARGET is missing: a suite file, a suite, or a series to run again. --failed alone means "
+        f"the failures of the latest series. See '{PROGRAM} {session.args.command} --help'."
     )
 
 
