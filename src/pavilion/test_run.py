@@ -194,14 +194,7 @@ class TestRun:
     @property
     def job(self) -> Job | None:
         """The job it belongs to; None while it has none.  Can be set once."""
-        path = os.fspath(self.path)
-        try:
-            target = os.readlink(f"{path}/job")  # noqa: PTH115 (asked very often)
-        except OSError:
-            return None
-        match = _JOB_LINK.match(target)
-        # A link that leads elsewhere was not made here; what is there is not a job.
-        return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
+        return job_of(self.path)
 
     @job.setter
     def job(self, job: Job) -> None:
@@ -400,6 +393,21 @@ class TestRun:
         for command in run["cmds"]:
             script.command(command)
         return script
+
+
+def job_of(test: str | os.PathLike[str]) -> Job | None:
+    """The job that a test belongs to; None while it has none.
+
+    :param test: The directory of the test.
+    """
+    path = os.fspath(test)
+    try:
+        target = os.readlink(f"{path}/job")  # noqa: PTH115 (queried very often)
+    except OSError:
+        return None
+    match = _JOB_LINK.match(target)
+    # A link that leads elsewhere was not made here; what is there is not a job.
+    return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
 
 
 def _checked_choices(found: Any) -> dict[str, Any]:
