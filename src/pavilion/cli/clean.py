@@ -239,6 +239,8 @@ def _print_table(found: Sequence[OldSeries], leftovers: Sequence[Leftover]) -> N
 
 
 def _summary(found: Sequence[OldSeries], leftovers: Sequence[Leftover], removed: bool) -> str:
+    if not found and not leftovers:
+        return "There is nothing to remove."
     going = [old for old in found if old.kept is None and old.error is None]
     rest = [leftover for leftover in leftovers if leftover.error is None]
     kept = sum(old.kept is not None for old in found)
