@@ -13,13 +13,27 @@ from typing import Any, NoReturn
 
 from pavilion.errors import PavilionError
 
-from . import base, cancel, clean, internal, link, log, machine_map, plan, run, show, status, wait
+from . import (
+    base,
+    cancel,
+    clean,
+    internal,
+    link,
+    log,
+    machine_map,
+    nodes,
+    plan,
+    run,
+    show,
+    status,
+    wait,
+)
 from .base import PROGRAM, Command, Session
 from .output import prepare_streams, show_error, stdout_for_results, tell
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
 # COMMANDS, and a place in here.
-MODULES = [run, status, wait, cancel, log, plan, machine_map, show, clean, link, internal]
+MODULES = [run, status, nodes, wait, cancel, log, plan, machine_map, show, clean, link, internal]
 
 DESCRIPTION = """\
 Run tests through the schedulers of a cluster, and see what came of them.

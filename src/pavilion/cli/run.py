@@ -11,7 +11,7 @@ from pavilion.handing_over import Kickoff
 from pavilion.preview import name_list
 from pavilion.series import Series
 
-from . import base
+from . import base, left_out
 from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
 from .output import plural, print_json, tell
@@ -67,6 +67,7 @@ def _run(session: Session) -> int:
             over = hand_over(kickoff, guard, starting)
     except KeyboardInterrupt:
         over = False
+    extra = {"series": series.id, **left_out.of_run(session, kickoff)}
     refused = _show_errors(session, kickoff)
     show_warnings(resolved, refused)
     show_pinned(resolved, refused)
@@ -78,10 +79,10 @@ def _run(session: Session) -> int:
     if guard.number is not None:
         return _cut_short(session, series, guard.number, over)
     if starting.over and (kickoff.cancelled or kickoff.stopped):
-        return _out_of_time(session, series, over)
+        return _out_of_time(session, series, over, extra)
     if session.args.detach:
-        return _detach(session, series)
-    return wait_and_report(session, series.tests, {"series": series.id}, deadline)
+        return _detach(session, series, extra)
+    return wait_and_report(session, series.tests, extra, deadline)
 
 
 def _show_errors(session: Session, kickoff: Kickoff) -> set[str]:
@@ -108,9 +109,9 @@ def _cut_short(session: Session, series: Series, number: int, over: bool) -> int
     return 128 + number
 
 
-def _out_of_time(session: Session, series: Series, over: bool) -> int:
+def _out_of_time(session: Session, series: Series, over: bool, extra: dict[str, Any]) -> int:
     """Say what came of a --timeout while tests were handed over; see _cut_short."""
-    report(session, series.tests, {"series": series.id}, Waits())
+    report(session, series.tests, extra, Waits())
     tell(
         f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
         f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}"
@@ -134,12 +135,12 @@ def _what_is_left(session: Session, series: Series, over: bool) -> str:
     return f"{text}.\n{hints(session, series.tests)}"
 
 
-def _detach(session: Session, series: Series) -> int:
+def _detach(session: Session, series: Series, extra: dict[str, Any]) -> int:
     """Say what was started, and how to go on."""
     records: list[dict[str, Any]] = [test_record(test) for test in series.tests]
     counts = summary(records)
     if session.args.json:
-        print_json({"series": series.id, "tests": records, "summary": counts})
+        print_json({**extra, "tests": records, "summary": counts})
     else:
         started = counts["tests"] - counts["errors"]
         rest = f", {counts['errors']} could not be" if counts["errors"] else ""

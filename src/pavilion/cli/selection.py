@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pavilion.errors import ConfigError, PavilionError, TestRunError, quoted
 from pavilion.name_patterns import NamePattern, is_pattern
 from pavilion.series import Series, latest_series, list_series, near_series
+from pavilion.status_file import TestStatusInfo
 from pavilion.suites import near_names, short_list
 from pavilion.test_run import ERROR, PASS, TestRun
+from pavilion.waiting import current_status
 
 from . import base
 from .base import Session
 from .output import plural, show_error
+from .patience import patiently
 
 IDS_HELP = (
     "a test (s1.1, s1.stream.small), tests (s1.2-5, 's1.*.chunk3'), a series (s1), or several "
@@ -80,6 +83,13 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
                 found.setdefault(test.id, test)
     selection.tests = list(found.values())
     return selection
+
+
+def with_states(session: Session, tests: Sequence[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
+    """Tests with their states.  The schedulers of those that are not complete are queried."""
+    if not all(test.complete for test in tests):
+        _ = session.plugins
+    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
 
 
 def latest(session: Session) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
 from pavilion.test_run import PASS, TestRun
-from pavilion.waiting import current_status
 
 from .base import Command, Session
 from .output import (
@@ -22,9 +21,8 @@ from .output import (
     printable,
     tell,
 )
-from .patience import patiently
 from .results import result_of, summary, summary_line, test_record
-from .selection import Selection, add_ids, select
+from .selection import Selection, add_ids, select, with_states
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +49,7 @@ def _status(session: Session) -> int:
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
-    every = _ask(session, selection.tests)
+    every = with_states(session, selection.tests)
     found = [pair for pair in every if not session.args.failed or _is_failure(*pair)]
     # Of all of them: those that are not shown count, too.
     records = [test_record(test, status) for test, status in every]
@@ -71,13 +69,6 @@ def _status(session: Session) -> int:
 
 def _is_failure(test: TestRun, status: TestStatusInfo) -> bool:
     return result_of(test, status) not in (None, PASS)
-
-
-def _ask(session: Session, tests: list[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
-    """The states of tests; their schedulers are asked about those that are not over."""
-    if not all(test.complete for test in tests):
-        _ = session.plugins
-    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
 
 
 def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:

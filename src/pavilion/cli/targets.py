@@ -25,17 +25,23 @@ from .base import PROGRAM, Session
 from .output import plural, tell, warn
 from .selection import failed, latest, looks_like_id, select
 
+_AGAIN = " Or a series (s1), or tests of one (s1.3, 's1.*.chunk3'), to run again"
 
-def add_targets(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which tests are meant, and how they are to differ."""
+
+def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool = True) -> None:
+    """The arguments that say which tests are meant, and how they are to differ.
+
+    :param ids: What the help says of ids of series and tests.
+    :param again: Whether tests of earlier series are run again, with options of their own.
+    """
     parser.add_argument(
         "targets",
         nargs="*",
         metavar="TARGET",
         help=(
             "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
-            "it, that test of the suite only, with '.TEST.NAME' that permutation. Or a series (s1) "
-            "or a test (s1.3) to run again. Patterns: 'stream.*', '*.chunk[0-3]', 's1.*.chunk3'"
+            "it, that test of the suite only, with '.TEST.NAME' that permutation. Patterns: "
+            f"'stream.*', '*.chunk[0-3]'.{ids}"
         ),
     )
     parser.add_argument(
@@ -58,8 +64,15 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="NUMBER",
         help=("where chunks of nodes are drawn at random: equal numbers give equal chunks"),
     )
-    again = parser.add_argument_group("tests of earlier series")
-    again.add_argument(
+    if again:
+        _add_options_of_again(parser)
+    else:
+        parser.set_defaults(failed=False, any_nodes=False, same_nodes=False)
+
+
+def _add_options_of_again(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tests of earlier series")
+    group.add_argument(
         "--failed",
         action="store_true",
         help=(
@@ -67,7 +80,7 @@ def add_targets(parser: argparse.ArgumentParser) -> None:
             "a series: those of the latest"
         ),
     )
-    nodes = again.add_mutually_exclusive_group()
+    nodes = group.add_mutually_exclusive_group()
     nodes.add_argument(
         "--any-nodes",
         action="store_true",
@@ -113,7 +126,7 @@ def resolve_targets(session: Session) -> Targets:
     for refused in session.plugins.refused:
         warn(f"plugin {refused.file} is not used: {refused.reason}")
     words = _words(session)
-    runs = {word: _runs(session, word) for word in words if _is_series(session, word)}
+    runs = {word: _runs(session, word) for word in words if is_series(session, word)}
     _check_options(session, words, runs)
     wanted = _left(session, runs)
     seed = args.seed
@@ -153,7 +166,7 @@ def _words(session: Session) -> list[str]:
     )
 
 
-def _is_series(session: Session, word: str) -> bool:
+def is_series(session: Session, word: str) -> bool:
     """Whether a target is a series, or tests of one.
 
     :raises ConfigError: When it is that and a suite.
