@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
+from pavilion.env_setup import watched
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.node_plan import NodePlan, node_plans
@@ -105,7 +106,11 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
     plugin = require_plugin(job.scheduler)
     work = pav_cfg.working_dir
     # A series has its own copy of the settings.
-    settings = PavConfig(pav_cfg, pav_cfg_file=work / "series" / SERIES / CONFIG_NAME)
+    settings = PavConfig(
+        pav_cfg,
+        pav_cfg_file=work / "series" / SERIES / CONFIG_NAME,
+        env_setup=watched(pav_cfg.env_setup),
+    )
     return plugin._compose_kickoff_script(
         settings,
         job.planned.tests,

@@ -13,6 +13,7 @@ from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, qu
 from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
+from pavilion.static_checks import check_single_chunk
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
 from pavilion.variables import MAX_PERMUTATIONS, VariableSetManager, permutations
@@ -163,6 +164,7 @@ def _resolve_late(
     limit = MAX_PERMUTATIONS // max(1, combinations)
     for final in permutations(manager, late, limit) if late else [manager]:
         raw = {key: value for key, value in test.config.items() if key not in USED_UP}
+        check_single_chunk(final, raw["chunk"])
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.

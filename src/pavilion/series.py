@@ -18,7 +18,8 @@ from typing import Any, Callable
 
 from pavilion.again import Digests, source_record
 from pavilion.config import CONFIG_NAME, PavConfig
-from pavilion.errors import SchedulerPluginError, TestRunError, quoted
+from pavilion.env_setup import watched
+from pavilion.errors import ConfigError, SchedulerPluginError, TestRunError, quoted
 from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
 from pavilion.handing_over import Kickoff
 from pavilion.resolve import ResolvedTest
@@ -67,7 +68,8 @@ class Series:
         try:
             cfg_file = path / CONFIG_NAME
             pav_cfg.save(cfg_file)
-            series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file), path, [])
+            setup = watched(pav_cfg.env_setup)
+            series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file, env_setup=setup), path, [])
             digests = Digests()
             seed = None if record is None else record.get("seed")
             for number, test in enumerate(resolved, 1):
@@ -113,6 +115,7 @@ class Series:
         """
         if not _ID_RE.match(series_id):
             raise TestRunError(f"{quoted(series_id)} is not a series id. Ids look like 's1'.")
+        check_readable(pav_cfg)
         path = pav_cfg.working_dir / "series" / series_id
         try:
             count = _checked_count(path)
@@ -179,11 +182,40 @@ def _checked_count(path: Path) -> int:
     return count
 
 
+def check_readable(pav_cfg: PavConfig) -> None:
+    """Check that the series can be listed; there need not be any yet.
+
+    :raises ConfigError: When the working directory, or its ``series``, is there and cannot be
+        read.
+    """
+    for path in (pav_cfg.working_dir, pav_cfg.working_dir / "series"):
+        try:
+            with os.scandir(path):
+                continue
+        except FileNotFoundError as exc:
+            if os.path.lexists(path):
+                what = f"is a link to something that does not exist: {os.readlink(path)}"
+                raise ConfigError(f"The working directory cannot be used: {path} {what}.") from exc
+            # Nothing was run yet.
+            return
+        except NotADirectoryError as exc:
+            raise ConfigError(
+                f"The working directory cannot be used: {path} is not a directory."
+            ) from exc
+        except OSError as exc:
+            raise ConfigError(
+                f"The working directory cannot be read: {path}: {exc.strerror or exc}."
+            ) from exc
+
+
 def latest_series(pav_cfg: PavConfig) -> str | None:
     """The id of this user's newest series; None when there is none.
 
     One that is being made, or was not made to the end, does not count.
+
+    :raises ConfigError: When the working directory cannot be read.
     """
+    check_readable(pav_cfg)
     folder = pav_cfg.working_dir / "series"
     for number in sorted(_series_numbers(folder), reverse=True):
         path = folder / f"s{number}"

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 SUFFIXES = (".yaml", ".yml")
+_SUFFIX_IN = re.compile(r"\.ya?ml(?:\.|\Z)")
 
 
 def load_suite(
@@ -73,14 +76,26 @@ def load_suite(
 
 
 def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
-    """The suites in the config folders, by name.  Of two with one name the first folder's."""
+    """The suites in the config folders, by name.  Of two with one name the first folder's.
+
+    :raises ConfigError: When a directory of suites cannot be read: what is in it may come first.
+    """
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
         folder = Path(item["path"]) / "suites"
         try:
             files = sorted(folder.iterdir())
-        except OSError:
+        except FileNotFoundError as exc:
+            if os.path.lexists(folder):
+                raise ConfigError(
+                    f"The directory of suites {folder} is a link to something that does not exist: "
+                    f"{os.readlink(folder)}."
+                ) from exc
             continue
+        except OSError as exc:
+            raise ConfigError(
+                f"The directory of suites {folder} cannot be read: {exc.strerror or exc}."
+            ) from exc
         for file in files:
             if file.suffix in SUFFIXES:
                 found.setdefault(file.stem, file)
@@ -280,29 +295,49 @@ def _splits(target: str) -> Iterator[tuple[str, str]]:
 
 def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
     """The suite file of a target, and what follows it: the name of a test, maybe with that of a
-    permutation.  None for a pattern that may mean several suites."""
-    path = _expanded(target)
-    if path.is_file():
-        return path.absolute(), None
-    for stem, rest in _splits(target):
-        if f".{rest.partition('.')[0]}" not in SUFFIXES and _expanded(stem).is_file():
-            return _expanded(stem).absolute(), rest
+    permutation.  None for a pattern that may mean several suites.
+
+    What looks like a path is a file.  A bare name is a suite of a config directory first: any
+    program may be called like one.
+    """
+    is_path = "/" in target or _SUFFIX_IN.search(target) is not None
+    found = _find_file(target) if is_path else None
+    if found is not None:
+        return found
     suites = list_suites(pav_cfg)
     if target in suites:
         return suites[target], None
     for stem, rest in _splits(target):
         if stem in suites:
             return suites[stem], rest
-    if "/" in target or path.suffix in SUFFIXES:
+    path = _expanded(target)
+    if is_path:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ConfigError(f"The suite file {target} {what}.")
+    found = _find_file(target)
+    if found is not None:
+        return found
     if is_pattern(target):
         return None
     name = target.partition(".")[0] or target
     near = difflib.get_close_matches(name, list(suites), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    for suffix in SUFFIXES:
+        if _expanded(f"{name}{suffix}").is_file():
+            hint = f" Did you mean the file {name}{suffix}?"
     folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
     raise ConfigError(
         f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
         f"{folders}; known here: {', '.join(suites) or 'none'}."
     )
+
+
+def _find_file(target: str) -> tuple[Path, str | None] | None:
+    """The file that a target names, and what follows it; None where there is no file."""
+    path = _expanded(target)
+    if path.is_file():
+        return path.absolute(), None
+    for stem, rest in _splits(target):
+        if f".{rest.partition('.')[0]}" not in SUFFIXES and _expanded(stem).is_file():
+            return _expanded(stem).absolute(), rest
+    return None

@@ -67,11 +67,16 @@ class Session:
     @cached_property
     def pav_cfg(self) -> PavConfig:
         """The settings.  :raises ConfigError: When they cannot be used."""
-        return load_config(
+        from .output import warn
+
+        pav_cfg = load_config(
             config_file=self.args.config_file,
             working_dir=self.args.working_dir,
             config_dirs=self.args.config_dir,
         )
+        for text in pav_cfg.warnings:
+            warn(text)
+        return pav_cfg
 
     @cached_property
     def plugins(self) -> PluginReport:

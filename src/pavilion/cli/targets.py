@@ -17,6 +17,7 @@ from pavilion.errors import ConfigError, SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.schedulers.pinning import is_pinned
+from pavilion.static_checks import doubts
 from pavilion.suites import choose_tests, suite_file
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
@@ -143,9 +144,9 @@ def resolve_targets(session: Session) -> Targets:
             resolved += [again[run.id] for run in wanted[word] if run.id in again]
         else:
             resolved += _of_suite(session, word, problems)
-    if not problems:
-        check_sections(resolved, problems)
+    check_sections(resolved, problems)
     problems.raise_any()
+    _show_doubts(resolved)
     return Targets(resolved, seed, [*words, *(["--failed"] if args.failed else [])])
 
 
@@ -256,6 +257,12 @@ def _of_suite(session: Session, word: str, problems: Problems) -> list[ResolvedT
     if not wanted and len(problems) == before:
         raise choice.nothing_found([run.name for run in resolved])
     return wanted
+
+
+def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
+    for text, names in doubts(resolved).items():
+        others = f" (and {plural(len(names) - 1, 'other test')})" if len(names) > 1 else ""
+        warn(f"test {names[0]}{others}: {text}")
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
