@@ -14,6 +14,8 @@ from pavilion.errors import PavilionError
 # What a process that is just ending writes meanwhile may keep a directory from being removed.
 _TRIES = 5
 _PAUSE = 0.1
+# How often somebody else may be quicker, who removes the same.
+_MEETINGS = 10_000
 
 
 class RemovalError(PavilionError):
@@ -39,27 +41,28 @@ def remove_tree(path: Path) -> None:
         it, or when not all of it can be removed.
     """
     last: Exception | None = None
-    for attempt in range(_TRIES):
-        if not os.path.lexists(path):
-            return
+    tries = meetings = 0
+    while tries < _TRIES and meetings < _MEETINGS and os.path.lexists(path):
         if not is_own_directory(path):
             raise RemovalError(f"{path} is not a directory of yours.")
         mounted = mounts_below(path)
         if mounted:
             raise RemovalError(f"Something is mounted on {mounted[0]}.")
-        if attempt:
-            time.sleep(_PAUSE)
         try:
             # It works with descriptors: a directory that is swapped for a link is not followed.
             shutil.rmtree(path)
-        except FileNotFoundError:
+        except FileNotFoundError as exc:
             # Somebody else removes it as well.
-            continue
+            last = exc
+            meetings += 1
         except PermissionError as exc:
             last = exc
+            tries += 1
             _make_writable(path)
         except (OSError, RecursionError) as exc:
             last = exc
+            tries += 1
+            time.sleep(_PAUSE)
     if os.path.lexists(path):
         raise RemovalError(f"{path} cannot be removed", prior_error=last)
 

@@ -472,7 +472,10 @@ def test_a_test_without_a_name_is_one_problem(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content, parts",
     [
-        (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: this line is indented with a tab", "use spaces"]),
+        (
+            b"a:\n\trun: {cmds: [x]}\n",
+            [":2: column 1: this line is indented with a tab", "use spaces"],
+        ),
         (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
         (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
         (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
