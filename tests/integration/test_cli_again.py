@@ -103,7 +103,7 @@ def test_failed_alone_means_the_latest_series(cli: QuickCli) -> None:
     run(cli, "suite.spread", "suite.good")
     run(cli, "suite.own", "suite.good")
     assert [row[1] for row in run(cli, "--failed").rows] == ["suite.own"]
-    assert [row[8] for row in cli("show", "series").rows][0] == "s2 --failed"
+    assert cli("show", "series").rows[0][8] == "s2 --failed"
 
 
 def test_nothing_failed(cli: QuickCli) -> None:

@@ -108,7 +108,7 @@ def test_nothing_is_removed_where_something_is_mounted(
     tree = tmp_path / "tree"
     tree.mkdir()
     monkeypatch.setattr(pavilion.removing, "mounts_below", lambda path: [f"{path}/work"])
-    with pytest.raises(RemovalError, match="mounted on .*/work"):
+    with pytest.raises(RemovalError, match=r"mounted on .*/work"):
         remove_tree(tree)
     assert tree.exists()
 
