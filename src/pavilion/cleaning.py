@@ -295,12 +295,20 @@ def _remove_rest(pav_cfg: PavConfig, path: Path) -> None:
                 remove_tree(item)
             else:
                 item.unlink(missing_ok=True)
-        if any(number > int(path.name[1:]) for number in list_series(pav_cfg)):
+        if _is_higher(pav_cfg, int(path.name[1:])):
             (path / REMOVED_FN).unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 path.rmdir()
     except OSError as exc:
         raise RemovalError(f"{path} cannot be removed", prior_error=exc) from exc
+
+
+def _is_higher(pav_cfg: PavConfig, number: int) -> bool:
+    """Whether there is a series of a higher number."""
+    # Mostly there is; of a thousand series, not each is compared with all others.
+    if os.path.lexists(pav_cfg.working_dir / "series" / f"s{number + 1}"):
+        return True
+    return any(other > number for other in list_series(pav_cfg))
 
 
 def remove_placeholders(pav_cfg: PavConfig) -> None:

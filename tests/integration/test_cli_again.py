@@ -219,8 +219,8 @@ def test_overrides_of_then_and_of_now(cli: QuickCli) -> None:
     assert done.code == 1
     assert "Asked for at least 3 nodes, and test s3.2 ran on 2" in done.err
     # Who chooses the nodes does not mean those of then.
-    job = cli("plan", "s1.2", "-c", "schedule.chunking.size=0", "-c", "chunk=any", "--json")
-    assert job.json["jobs"][0]["chunk"] is None
+    job = cli("plan", "s1.2", "-c", "schedule.chunking.size=4", "--json").json["jobs"][0]
+    assert (len(job["nodes"]), job["chunk"]) == (4, 1)
 
 
 def test_a_changed_suite_is_used_as_it_is(cli: QuickCli) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pavilion.problems import name_list
 from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun
@@ -100,7 +101,7 @@ def summary_line(records: Sequence[dict[str, Any]]) -> str:
         if number:
             text += f", {number} {word}"
     names = list(dict.fromkeys(record["series"] for record in records))
-    return f"{text}. Series {', '.join(names)}." if names else f"{text}."
+    return f"{text}. Series {name_list(names)}." if names else f"{text}."
 
 
 def exit_code(records: Sequence[dict[str, Any]]) -> int:
