@@ -197,7 +197,12 @@ class _Finder:
             self._runs[key] = {found.name: found for found in resolved}
         found = self._runs[key].get(run.name)
         if found is None and not self._problems:
-            raise _not_there("permutation", run.name, source.file, list(self._runs[key]))
+            error = _not_there("permutation", run.name, source.file, list(self._runs[key]))
+            if CHUNK_IDS in run.permutation:
+                error = ConfigError(
+                    f"{error.msg} How many chunks there are depends on the nodes that are usable now."
+                )
+            raise error
         return found
 
     def _suite(self, file: str, overrides: tuple[str, ...]) -> dict[str, SuiteTest]:
