@@ -26,7 +26,7 @@ from pavilion.schedulers.registry import require_plugin
 from pavilion.suites import SuiteTest, load_suite, short_list
 from pavilion.test_run import TestRun
 
-# Keys that choose the nodes of a test.  Who sets one of them does not mean the nodes of then.
+# Keys that choose the nodes of a test.  Whoever sets one of them wants other nodes.
 CHOOSE_NODES = ("scheduler", "chunk", "schedule.across_nodes", "schedule.chunking")
 # Keys that say how many nodes a test gets.
 CHOOSE_SIZE = ("schedule.nodes", "schedule.min_nodes")
@@ -91,9 +91,9 @@ def source_record(test: ResolvedTest, digests: Digests, seed: Any) -> dict[str, 
 class Options:
     """How tests are to run again.
 
-    :param overrides: 'key=value' strings that take precedence over those of then.
-    :param any_nodes: Nothing has to run on the nodes of then.
-    :param same_nodes: Everything has to, also where the scheduler picked the nodes.
+    :param overrides: 'key=value' strings that take precedence over those that they had.
+    :param any_nodes: No test has to run on the nodes that it had.
+    :param same_nodes: All tests have to, even if the scheduler picked the nodes.
     """
 
     overrides: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Again:
 
 
 def run_again(runs: Sequence[TestRun], options: Options, problems: Problems) -> Again:
-    """Resolve tests of earlier series anew.
+    """Resolve tests of earlier series again.
 
     :param problems: Takes what is wrong in their suites.
     :raises ConfigError: For tests that cannot be found again: all of them, each with the reason.
@@ -212,8 +212,8 @@ class _Finder:
         return self._suites[key]
 
     def _chunk_of(self, run: TestRun) -> str | None:
-        """The chunk that its permutation chose, when it is to run on the nodes of then: whether
-        there is such a chunk now makes no difference then."""
+        """The chunk that its permutation chose, if it is to run on the nodes that it had: in that
+        case it makes no difference whether there is such a chunk now."""
         chunk = run.permutation.get(CHUNK_IDS)
         if not isinstance(chunk, str) or self._options.any_nodes or not nodes_of(run):
             return None
@@ -268,7 +268,7 @@ def _as_before(
 
 
 def _is_placed_here(found: ResolvedTest, options: Options, notes: list[str]) -> bool:
-    """Whether a test runs on the nodes of then, and not on those that its scheduler picks."""
+    """Whether a test runs on the nodes that it had, and not on those that its scheduler picks."""
     if options.sets(CHOOSE_NODES):
         return False
     plugin = require_plugin(found.config["scheduler"])

@@ -6,7 +6,7 @@ and no series with a test that has not ended.
 A series is removed in steps that another call can finish: its record is renamed first (from then
 on it counts as removed), then its jobs go, then its tests, its directory last.  The directory of
 the highest number stays, empty but for the renamed record, so that no later series gets that
-number: ids that stand in somebody's notes never mean another series.  No lock is needed for that:
+number: ids in somebody's notes never mean another series.  No lock is needed for that:
 a directory only goes while one of a higher number exists.
 """
 
@@ -139,7 +139,7 @@ def add_jobs(pav_cfg: PavConfig, found: Iterable[OldSeries]) -> None:
 
 
 def _needed(pav_cfg: PavConfig, job: Job, going: Collection[str]) -> bool:
-    """Whether a job has tests that stay; also when that cannot be told."""
+    """Whether a job has tests that stay; also if that cannot be determined."""
     try:
         pairs = job.get_test_id_pairs()
     except JobError:

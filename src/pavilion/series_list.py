@@ -59,7 +59,7 @@ class SeriesInfo:
 
 
 def series_infos(pav_cfg: PavConfig) -> Iterator[SeriesInfo]:
-    """All series, newest first, each read when it is asked for.
+    """All series, newest first, each read when it is its turn.
 
     Those that are being made, and what 'clean' leaves of a series, are left out.
     """

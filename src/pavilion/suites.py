@@ -49,7 +49,7 @@ def load_suite(
 ) -> dict[str, SuiteTest]:
     """Read a suite.
 
-    :param overrides: 'key=value' texts that go before what any of its tests says.
+    :param overrides: 'key=value' strings that take precedence over what any of its tests says.
     :param problems: Takes what is wrong, which is left out of the tests then.
     :returns: Its tests by name, those to inherit from included.
     :raises ConfigError: When an override or, without ``problems``, anything in the file is wrong:

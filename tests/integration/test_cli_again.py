@@ -217,7 +217,7 @@ def test_overrides_of_then_and_of_now(cli: QuickCli) -> None:
     run(cli, "suite.spread")
     done = cli("plan", "s3.2", "-c", "schedule.nodes=3")
     assert done.code == 1
-    assert "Asked for at least 3 nodes, and test s3.2 ran on 2" in done.err
+    assert "It needs at least 3 nodes, and test s3.2 ran on 2" in done.err
     # Who chooses the nodes does not mean those of then.
     job = cli("plan", "s1.2", "-c", "schedule.chunking.size=4", "--json").json["jobs"][0]
     assert (len(job["nodes"]), job["chunk"]) == (4, 1)

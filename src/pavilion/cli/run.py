@@ -168,7 +168,7 @@ COMMANDS = [
             "run stream.every_node.chunk3       one permutation",
             "run 'stream.*' '*.chunk[0-3]'      all tests whose names fit",
             "run --failed                       the failures of the latest series again",
-            "run s1 --failed --any-nodes        those of s1, on whatever nodes are free",
+            "run s1 --failed --any-nodes        those of s1, on whichever nodes there are",
             "run s1.3 -c run.timeout=600        one test again, with another key",
         ],
         run=_run,

@@ -65,7 +65,7 @@ def add_ids(parser: argparse.ArgumentParser) -> None:
 def select(session: Session, ids: Sequence[str]) -> Selection:
     """Find the tests of some ids; those of the latest series when there are no ids.
 
-    What cannot be found is in the selection's errors; the others are found none the less.
+    What cannot be found is in the selection's errors; the others are found all the same.
 
     :raises ConfigError: When there are neither ids nor a series.
     """

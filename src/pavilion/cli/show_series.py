@@ -16,7 +16,7 @@ from .base import Command, Session
 from .output import Column, clock, print_json, print_table, show_error, tell
 from .selection import series_ids
 
-# So many are shown where nothing else is asked for.
+# How many are shown without ids and --all.
 SHOWN = 20
 
 

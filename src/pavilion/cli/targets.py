@@ -40,7 +40,7 @@ def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool 
         nargs="*",
         metavar="TARGET",
         help=(
-            "a suite file, or the name of a suite in suites/ of a config folder; with '.TEST' behind "
+            "a suite file, or the name of a suite in suites/ of a config directory; with '.TEST' behind "
             "it, that test of the suite only, with '.TEST.NAME' that permutation. Patterns: "
             f"'stream.*', '*.chunk[0-3]'.{ids}"
         ),
@@ -85,12 +85,12 @@ def _add_options_of_again(parser: argparse.ArgumentParser) -> None:
     nodes.add_argument(
         "--any-nodes",
         action="store_true",
-        help="let tests that ran on chunks or on across_nodes run on other nodes than then",
+        help="let tests run on other nodes, even if they had those of a chunk or of across_nodes",
     )
     nodes.add_argument(
         "--same-nodes",
         action="store_true",
-        help="run all tests on the nodes of then, also those whose nodes the scheduler picked",
+        help="run all tests on the nodes that they had, even if the scheduler picked those",
     )
 
 
@@ -105,7 +105,7 @@ def _seed(text: str) -> int:
 
 
 class Targets(NamedTuple):
-    """What was asked for.
+    """What is to be run.
 
     - ``tests``: the tests to run
     - ``seed``: what their chunks are drawn with
@@ -118,7 +118,7 @@ class Targets(NamedTuple):
 
 
 def resolve_targets(session: Session) -> Targets:
-    """Everything that can be wrong with what was asked for is found in here.
+    """The tests to run.  Everything that can be wrong with them is found in here.
 
     :returns: What is to be run.  Without tests there is nothing that failed.
     :raises PavilionError: Nothing was made then.
@@ -190,7 +190,7 @@ def _runs(session: Session, word: str) -> list[TestRun]:
     """The tests of earlier series that a target stands for."""
     selection = select(session, [word])
     if selection.errors:
-        # Running a part of what was asked for would look like all of it.
+        # Running a part of it would look like all of it.
         raise selection.errors[0]
     return selection.tests
 
@@ -239,7 +239,7 @@ def _left(session: Session, runs: dict[str, list[TestRun]]) -> dict[str, list[Te
 def _again(
     session: Session, runs: Sequence[TestRun], problems: Problems
 ) -> dict[str, ResolvedTest]:
-    """The tests of earlier series, resolved anew, by the ids of then."""
+    """The tests of earlier series, resolved again, by the ids that they had."""
     args = session.args
     options = Options(tuple(overrides(args)), args.any_nodes, args.same_nodes)
     again = run_again(runs, options, problems)
@@ -266,7 +266,7 @@ def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
 
 
 def overrides(args: argparse.Namespace) -> list[str]:
-    """All changes that were asked for, as 'key=value'."""
+    """All requested changes, as 'key=value'."""
     chosen = [] if args.scheduler is None else [f"scheduler={args.scheduler}"]
     return [*args.overrides, *chosen]
 
@@ -278,7 +278,7 @@ def show_warnings(resolved: Sequence[ResolvedTest], refused: Collection[str]) ->
     """
     names: dict[str, list[str]] = {}
     for test in resolved:
-        # What they say of the chunks of now does not concern a test that runs on those of then.
+        # What they say of the present chunks does not concern a test that has its nodes already.
         if test.name in refused or is_pinned(test.config):
             continue
         try:
@@ -294,6 +294,6 @@ def show_warnings(resolved: Sequence[ResolvedTest], refused: Collection[str]) ->
 
 
 def show_pinned(resolved: Sequence[ResolvedTest], refused: Collection[str]) -> None:
-    """Say what lets tests run that cannot have the nodes of then."""
+    """Say what lets tests run that cannot have the nodes that they had."""
     if any(test.name in refused and is_pinned(test.config) for test in resolved):
-        tell("'--any-nodes' lets tests run on other nodes than then.")
+        tell("With --any-nodes, tests may run on other nodes.")

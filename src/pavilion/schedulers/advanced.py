@@ -690,7 +690,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 def _chunk_of(
     test: TestRun, job: planning.JobPlan, request: planning.TestRequest
 ) -> dict[str, Any]:
-    """The number of a job's chunk, and the nodes of that; for tests that run again, those of then.
+    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
 
     :param test: One of the job's tests.
     """

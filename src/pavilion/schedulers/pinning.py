@@ -1,6 +1,6 @@
 """Tests that run on given nodes: on those of an earlier run, whatever the chunks are now.
 
-A host asks for it with the key ``pinned`` of a test's config, next to ``schedule``; see
+A host requests it with the key ``pinned`` of a test's config, next to ``schedule``; see
 :func:`pin`.  Tests without the key are not concerned.
 """
 
@@ -92,7 +92,7 @@ def request(
         most = len(nodes) if found is None else found
         if least > len(nodes):
             raise SchedConfigError(
-                f"Asked for at least {least} nodes, and test {pinned['of']} ran on {len(nodes)}: "
+                f"It needs at least {least} nodes, and test {pinned['of']} ran on {len(nodes)}: "
                 f"{hostlists.fold_short(nodes)}."
             )
     chosen = filtered._replace(
