@@ -472,11 +472,14 @@ def test_a_test_without_a_name_is_one_problem(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content, parts",
     [
-        (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: bad YAML", "not with tabs"]),
+        (
+            b"a:\n\trun: {cmds: [x]}\n",
+            [":2: column 1: this line is indented with a tab", "use spaces"],
+        ),
         (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
         (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
         (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
-        (b"just text\n", ["'just text' where a mapping"]),
+        (b"just text\n", ["'just text' where tests belong", "like 'hello: "]),
     ],
 )
 def test_what_is_not_a_suite_at_all(folder: Path, content: bytes, parts: list[str]) -> None:

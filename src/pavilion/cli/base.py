@@ -77,11 +77,16 @@ class Session:
         """The settings.  :raises ConfigError: When they cannot be used."""
         from pavilion.config import load_config
 
-        return load_config(
+        from .output import warn
+
+        pav_cfg = load_config(
             config_file=self.args.config_file,
             working_dir=self.args.working_dir,
             config_dirs=self.args.config_dir,
         )
+        for text in pav_cfg.warnings:
+            warn(text)
+        return pav_cfg
 
     @cached_property
     def plugins(self) -> PluginReport:

@@ -58,7 +58,7 @@ COMMANDS = [
             "Wait for tests that were started before, and show their results.\n\n"
             "The exit code is as with 'run'; 3 when --timeout is over first."
         ),
-        examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json"],
+        examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json", "wait 's3.*.chunk1'"],
         run=_wait,
         arguments=_arguments,
         json=True,
