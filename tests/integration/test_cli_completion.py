@@ -77,7 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     ("line", "expected"),
     [
         ("stat", ["status"]),
-        ("show ", ["sched", "nodes", "plugins", "config", "suites"]),
+        ("show plug", ["plugins"]),
+        ("show sched --con", ["--config", "--config-file", "--config-dir"]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("run --sched", ["--scheduler"]),
         ("run --scheduler r", ["raw"]),

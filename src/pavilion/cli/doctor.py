@@ -193,7 +193,10 @@ def _look(members: Sequence[tuple[Section, Look]], session: Session) -> None:
 
 
 def _doctor(session: Session) -> int:
-    return _report(session, examine(session, _all_looks()))
+    from .doctor_site import LenientSession
+
+    lenient = LenientSession(session.args)
+    return _report(lenient, examine(lenient, _all_looks()))
 
 
 def _report(session: Session, sections: Iterator[Section]) -> int:

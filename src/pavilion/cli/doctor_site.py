@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .base import Session
 from .doctor import OK, PROBLEM, WARNING, Section, describe
 from .output import plural
 
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+
 # Seconds that a scheduler gets to say whether it can be used, and a command to print its version.
 SCHEDULER_PATIENCE = 8.0
 VERSION_PATIENCE = 5.0
 NO_SETTINGS = "not looked at: the settings cannot be used, see above"
+FIX_SETTINGS = "Fix them, or use another file with --config-file or $PAV_CONFIG_FILE."
 
 
-# The sections are looked at in several threads; the settings are read, and warned about, once.
-_reading = threading.Lock()
+class LenientSession(Session):
+    """The session of 'doctor': it goes on with settings that name directories which do not exist.
+
+    :ivar error: What is wrong with the settings; None when nothing is.
+    """
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(args)
+        self.error: Exception | None = None
+        # The sections are looked at in several threads, and the settings are read once.
+        self._reading = threading.Lock()
+        self._read: PavConfig | None = None
+
+    @property
+    def pav_cfg(self) -> PavConfig:
+        """The settings.  :raises Exception: When they cannot be used at all."""
+        with self._reading:
+            if self._read is None:
+                if self.error is not None:
+                    raise self.error
+                self._read = self._load()
+            return self._read
+
+    def _load(self) -> PavConfig:
+        from pavilion.config import load_config
+
+        args: dict[str, Any] = {
+            "config_file": self.args.config_file,
+            "working_dir": self.args.working_dir,
+            "config_dirs": self.args.config_dir,
+        }
+        try:
+            return load_config(**args)
+        except Exception as exc:
+            self.error = exc
+        return load_config(**args, check_dirs=False)
 
 
 def has_settings(section: Section, session: Session) -> bool:
     """Whether there are settings to go on with; a finding where there are none."""
     try:
-        with _reading:
-            _ = session.pav_cfg
+        _ = session.pav_cfg
     except Exception:
         section.warn(section.name.lower(), NO_SETTINGS, "")
         return False
@@ -42,16 +80,15 @@ def settings(section: Section, session: Session) -> None:
 
     section.trying = "settings file"
     try:
-        with _reading:
-            _ = session.pav_cfg
         found = effective_settings(session)
     except Exception as exc:
-        section.problem(
-            "settings file",
-            describe(exc),
-            "Fix it, or use another one with --config-file or $PAV_CONFIG_FILE.",
-        )
+        section.problem("settings file", describe(exc), FIX_SETTINGS)
         return
+    error = getattr(session, "error", None)
+    if error is not None:
+        section.problem("settings", describe(error), FIX_SETTINGS)
+    for text in session.pav_cfg.warnings:
+        section.warn("settings", text, "")
     for name, value, source in found:
         if name == "env_setup":
             if isinstance(value, list):

@@ -38,6 +38,7 @@ OWN_VARIABLES = (
     "PAV_SCHED_PYTHON",
     "PAV_RAW_JOB",
     "PAV_TEST_ID",
+    "PAV_ENV_SETUP_FAILED",
 )
 _SLURM = re.compile(r"(?:SLURM|SBATCH|SRUN|SALLOC|SQUEUE|SINFO|SCONTROL|SCANCEL|SACCT)_")
 # Variables that change how Slurm's commands find their controller: these are passed on.
