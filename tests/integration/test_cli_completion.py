@@ -78,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     [
         ("stat", ["status"]),
         ("show plug", ["plugins"]),
-        ("show sched --con", ["--config", "--config-file", "--config-dir"]),
+        ("show sched --con", ["--config-file", "--config-dir", "--config"]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("run --sched", ["--scheduler"]),
         ("run --scheduler r", ["raw"]),
