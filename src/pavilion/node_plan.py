@@ -28,6 +28,7 @@ from pavilion.schedulers.inventory import (
     NOT_UP,
     named_nodes,
 )
+from pavilion.schedulers.pinning import is_pinned
 from pavilion.schedulers.registry import get_plugin
 from pavilion.types import NodeInfo
 
@@ -206,6 +207,9 @@ def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
     for test in tests:
         plugin = get_plugin(test.scheduler)
         if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
+            continue
+        if is_pinned(test.config):
+            # It is about the nodes of an earlier run, and about no others.
             continue
         try:
             _add(kinds, plugin, test)

@@ -29,9 +29,10 @@ from pavilion.files import is_mine, write_new
 from pavilion.log_limit import LimitedLog, parse_size, size_text
 from pavilion.plugins import load_plugins
 from pavilion.schedulers import guard
+from pavilion.schedulers.accepted import accepted_note, add_accepted
 from pavilion.schedulers.child_process import process_handle
 from pavilion.schedulers.hostlists import natural_sorted
-from pavilion.schedulers.identity import job_id_of
+from pavilion.schedulers.identity import job_id_of, known_id
 from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
@@ -165,6 +166,10 @@ class Runner:
 
     def _prepare(self, test: TestRun) -> None:
         """Fill in what the allocation tells, and write the script."""
+        job_id = test.where({}).job_id
+        if job_id is not None:
+            # Whoever handed the job over may not have got to it.
+            add_accepted(test, accepted_note(test.scheduler, job_id))
         test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
         try:
             test.record_start()
@@ -370,7 +375,9 @@ def _allocation(test: TestRun) -> Where:
     where = Where()
     try:
         plugin = require_plugin(test.scheduler)
-        where = Where(job_id=job_id_of({"id": plugin._get_alloc_job_id(job)}))
+        # As the record has it, where that was written by now.
+        alloc_id = job_id_of({"id": plugin._get_alloc_job_id(job)})
+        where = Where(job_id=known_id(job) or alloc_id)
         nodes = plugin._checked_alloc_nodes(test, job)
         where = where._replace(nodes=natural_sorted(set(nodes)))
     except (Exception, SystemExit) as exc:

@@ -104,6 +104,8 @@ class SuiteTest:
     config: dict[str, Any]
     # Where it says so.
     origin: Origin = field(default_factory=lambda: Origin(), repr=False, compare=False)
+    # The 'key=value' strings that took precedence over the suite.
+    overrides: tuple[str, ...] = ()
 
 
 class VariableElem(yc.ListElem):

@@ -25,8 +25,8 @@ from . import base
 from .base import PROGRAM, Command, Session
 from .nodes import collect
 from .output import one_line, plural, tell, terminal
-from .selection import looks_like_id, select
-from .targets import add_targets, resolve_targets, show_warnings
+from .selection import select
+from .targets import add_targets, is_series, resolve_targets, show_warnings
 
 # Up to so many nodes each cell shows the node's name.
 NAMED_CELLS = 64
@@ -35,7 +35,7 @@ OUT_STYLE = "white on grey23"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_targets(parser, ids="; or series that were run (s1), and tests of them (s1.3)")
+    add_targets(parser, ids=" Or series that were run (s1), and tests of them (s1.3)", again=False)
     parser.add_argument(
         "--by",
         choices=(*KINDS, "result"),
@@ -54,7 +54,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(session: Session) -> int:
     args = session.args
-    ids = [target for target in args.targets if looks_like_id(session.pav_cfg, target)]
+    ids = [target for target in args.targets if is_series(session, target)]
     if ids:
         return _run_series(session, ids)
     if args.by == "result":
@@ -62,7 +62,7 @@ def _run(session: Session) -> int:
             "'--by result' draws series that were run, by their ids ('s1'), and these are suites: "
             f"{', '.join(args.targets)}."
         )
-    resolved, seed = resolve_targets(session)
+    resolved, seed, _ = resolve_targets(session)
     maps = draw_maps(resolved, args.by)
     _show(args.svg, maps)
     if args.svg is None:

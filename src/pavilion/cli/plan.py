@@ -15,7 +15,7 @@ from pavilion.schedulers.time_limits import HOUR, UNLIMITED, seconds_of, short_t
 from . import base, left_out
 from .base import PROGRAM, Command, Session
 from .output import Column, plural, print_json, print_table, tell
-from .targets import add_targets, resolve_targets, show_warnings
+from .targets import add_targets, resolve_targets, show_pinned, show_warnings
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +31,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(session: Session) -> int:
-    resolved, seed = resolve_targets(session)
+    resolved, seed, _ = resolve_targets(session)
     plan = preview(resolved)
     lines, left_out_records = left_out.of_plan(session, plan)
     unknown = [number for number in session.args.script if not 0 < number <= len(plan.jobs)]
     for error in plan.errors:
         tell(f"{PROGRAM}: error: {error}")
-    show_warnings(resolved, {test.name for error in plan.errors for test in error.tests})
+    refused = {test.name for error in plan.errors for test in error.tests}
+    show_warnings(resolved, refused)
+    show_pinned(resolved, refused)
     if unknown:
         raise ConfigError(
             f"There is no job {unknown[0]} in this plan; it has {plural(len(plan.jobs), 'job')}."
@@ -144,6 +146,7 @@ COMMANDS = [
             "plan nightly",
             "plan nightly -c schedule.chunking.size=16 --seed 7",
             "plan nightly --script 1",
+            "plan s1 --failed",
         ],
         run=_run,
         arguments=_arguments,

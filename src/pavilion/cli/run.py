@@ -14,11 +14,12 @@ from pavilion.series import Series
 from . import base, left_out
 from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
+from .junit import add_junit
 from .output import plural, print_json, tell
 from .patience import Deadline, OutOfTimeError, patiently
 from .results import CANCELLED, summary, test_record
 from .starting import LEAST, hand_over
-from .targets import add_targets, overrides, resolve_targets, show_warnings
+from .targets import add_targets, overrides, resolve_targets, show_pinned, show_warnings
 from .waiting import Waits, add_timeout, hints, report, wait_and_report
 
 
@@ -28,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--detach", action="store_true", help="do not wait for results: print the series and return"
     )
     add_timeout(parser)
+    add_junit(parser)
 
 
 def _run(session: Session) -> int:
@@ -35,24 +37,30 @@ def _run(session: Session) -> int:
     deadline = Deadline(timeout)
     starting = Deadline(None if timeout is None else max(timeout, LEAST))
     try:
-        resolved, seed = patiently(lambda: resolve_targets(session), starting)
+        targets = patiently(lambda: resolve_targets(session), starting)
     except OutOfTimeError:
         tell(f"The {timeout:g} seconds of --timeout are over. Nothing was started.")
         return base.TIMED_OUT
+    resolved = targets.tests
+    if not resolved:
+        if session.args.json:
+            print_json({"series": None, "tests": [], "summary": summary([])})
+        return base.OK
     session.pav_cfg.make_working_dir()
     try:
         series = Series.create(
             session.pav_cfg,
             resolved,
             record={
-                "targets": session.args.targets,
+                "targets": targets.words,
                 "overrides": overrides(session.args),
-                "seed": seed,
+                "seed": targets.seed,
             },
         )
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
+    session.tests = series.tests
     if not session.args.detach:
         tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
     kickoff = series.kickoff()
@@ -65,6 +73,7 @@ def _run(session: Session) -> int:
     extra = {"series": series.id, **left_out.of_run(session, kickoff)}
     refused = _show_errors(session, kickoff)
     show_warnings(resolved, refused)
+    show_pinned(resolved, refused)
     if isinstance(kickoff.failure, KeyboardInterrupt):
         # A plugin raised it; who pressed Ctrl-C means the same.
         guard.number = guard.number or signal.SIGINT
@@ -151,12 +160,19 @@ COMMANDS = [
             "Run tests and wait for their results.\n\n"
             "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
             "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
-            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."
+            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled.\n\n"
+            "Tests of earlier series run again from their suites as these are now. Those that ran\n"
+            "on chunks or on across_nodes get the same nodes again, or are refused."
         ),
         examples=[
             "run mytests.yaml",
             "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
             "run nightly --scheduler slurm --detach",
+            "run stream.every_node.chunk3       one permutation",
+            "run 'stream.*' '*.chunk[0-3]'      all tests whose names fit",
+            "run --failed                       the failures of the latest series again",
+            "run s1 --failed --any-nodes        those of s1, on whichever nodes there are",
+            "run s1.3 -c run.timeout=600        one test again, with another key",
         ],
         run=_run,
         arguments=_arguments,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
-from pavilion.test_run import TestRun
+from pavilion.test_run import PASS, TestRun
 
 from .base import Command, Session
 from .output import (
@@ -21,7 +21,7 @@ from .output import (
     printable,
     tell,
 )
-from .results import result_of, test_record
+from .results import result_of, summary, summary_line, test_record
 from .selection import Selection, add_ids, select, with_states
 
 
@@ -33,6 +33,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all states of each test, with their whole notes",
     )
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help=(
+            "only tests that ended without passing: they failed, had an error, were cancelled or "
+            "never got a result"
+        ),
+    )
 
 
 def _status(session: Session) -> int:
@@ -41,17 +49,26 @@ def _status(session: Session) -> int:
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
-    found = with_states(session, selection.tests)
+    every = with_states(session, selection.tests)
+    found = [pair for pair in every if not session.args.failed or _is_failure(*pair)]
+    # Of all of them: those that are not shown count, too.
+    records = [test_record(test, status) for test, status in every]
     if session.args.json:
-        print_json(
-            {"tests": [_record(test, status, session.args.verbose) for test, status in found]}
-        )
-    elif session.args.verbose:
+        tests = [_record(test, status, session.args.verbose) for test, status in found]
+        print_json({"tests": tests, "summary": summary(records)})
+        return selection.report()
+    if session.args.verbose:
         for test, status in found:
             _print_history(test, status)
-    elif found:
-        _print_table(found)
+    elif every:
+        if found:
+            _print_table(found)
+        print(summary_line(records))
     return selection.report()
+
+
+def _is_failure(test: TestRun, status: TestStatusInfo) -> bool:
+    return result_of(test, status) not in (None, PASS)
 
 
 def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:
@@ -91,7 +108,10 @@ def _print_history(test: TestRun, status: TestStatusInfo) -> None:
     history = test.status.history()
     if status not in history:
         history.append(status)
-    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {result_of(test, status) or ''}"))
+    again = f"; repeats {test.repeats}" if test.repeats else ""
+    print(
+        one_line(f"{test.id} {test.name} ({test.scheduler}{again}) {result_of(test, status) or ''}")
+    )
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")
@@ -108,7 +128,14 @@ COMMANDS = [
             "Schedulers are asked about tests that are not over. On a terminal, notes are\n"
             "cut to its width; -v shows them whole."
         ),
-        examples=["status", "status s3 s4.1", "status s3.2 --verbose", "status --json"],
+        examples=[
+            "status",
+            "status s3 s4.1",
+            "status --failed                    only the failures of the latest series",
+            "status 's3.*.chunk1'               tests of a series whose names fit",
+            "status s3.2 --verbose",
+            "status s1-s4 --failed --json",
+        ],
         run=_status,
         arguments=_arguments,
         json=True,

@@ -550,10 +550,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     job.config,
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
-                    chunk=job.chunk,
-                    chunk_nodes=(
-                        () if job.chunk is None else requests[job.tests[0]].chunks[job.chunk]
-                    ),
+                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
                     prepare=store.saver(job.nodes),
                 )
             )
@@ -577,6 +574,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
+        if test.config.get("pinned"):
+            from . import pinning
+
+            return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
@@ -684,6 +685,23 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
+
+
+def _chunk_of(
+    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
+) -> dict[str, Any]:
+    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
+
+    :param test: One of the job's tests.
+    """
+    if job.chunk is not None:
+        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
+    if test.config.get("pinned"):
+        from . import pinning
+
+        chunk = pinning.chunk_of(test.config)
+        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
+    return {"chunk": None, "chunk_nodes": ()}
 
 
 class _NodeData:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pavilion.jobs import Job
+from pavilion.jobs import Job, JobInfo
 from pavilion.types import NodeList
 
 from . import hostlists, safe_files
@@ -30,6 +30,17 @@ class Placement(NamedTuple):
 
 
 NOWHERE = Placement([])
+
+
+class Seen(NamedTuple):
+    """What a scheduler last said of a job.
+
+    ``identity`` is the job's record with what it lacked, such as the id of a job of which only the
+    mark was known; None where it lacks nothing.  ``nodes`` are those that the job has, or had.
+    """
+
+    identity: JobInfo | None = None
+    nodes: Sequence[str] = ()
 
 
 def save_placement(job: Job, placement: Placement) -> None:

@@ -28,6 +28,7 @@ from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeList, NodeRange
 
 from . import node_selection, registry
+from .accepted import learn_nodes, note_later
 from .config import (
     CONFIG_DEFAULTS,
     CONFIG_VALIDATORS,
@@ -40,10 +41,11 @@ from .handover import Handover, calling
 from .inventory import frozen
 from .job_states import Polling, blame, current_status, on_its_way
 from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
+from .placement import Seen
 from .plugin_parts import check_parts
 from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
-from .submission import TestPlan, handed_over, refuse, section_refused, start_jobs
+from .submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
 from .vars import SchedulerVariables
 from .yapsy_compat import IPlugin
 
@@ -201,6 +203,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         self._has_section = False
         # Job name -> the job, while it is on its way to the scheduler.
         self._handovers: dict[str, Handover] = {}
+        # The directories of tests whose status says that their job was accepted, or that have
+        # started, and the names of jobs whose id was found out later.
+        self._noted_tests: set[str] = set()
+        self._learned_jobs: set[str] = set()
         # What ends each schedule_tests() that is under way.
         self._stops: set[threading.Event] = set()
         # Why available() said no; None while it said yes or was not asked.
@@ -282,6 +288,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :returns: What ``_job_status`` takes; None when there was no such job.
         """
+        return None
+
+    def _seen_job(self, job_info: JobInfo) -> Seen | None:
+        """What the scheduler last said of a job, beside its state: its id, where the record lacks
+        it, and its nodes.  Called after ``_job_status()``; nobody is queried for it.  None where
+        nothing is known."""
         return None
 
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
@@ -619,12 +631,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if status.state == STATES.SCHED_RUNNING:
             status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)
         if status.state in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
+            learn_nodes(self, job)
             return end_test(test, job, status, self.JOB_END_GRACE)
         if status.note == on_its_way(self, job):
             own = test.status.current()
-            if own.state == STATES.SCHEDULED and own.note != handed_over(self, job):
+            if own.state == STATES.SCHEDULED and own.note != being_handed_over(self, job):
                 # What it waits for on its way, see report().
                 return own
+        elif status.state in (STATES.SCHEDULED, STATES.SCHED_STARTUP):
+            note_later(self, job, test)
         return status
 
     # ------------------------------------------------------------------------- for the families

@@ -12,9 +12,10 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
+from .accepted import learn_id, note_accepted
 from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
-from .identity import checked_info, save_identity
+from .identity import checked_info, job_id_of, known_id, save_identity
 from .job_states import blame, misplaced_prior, query_job
 from .placement import Placement, save_placement
 
@@ -196,16 +197,22 @@ def _start_job(
         for test in tests:
             # Before the job can start: what the test itself writes must come later.
             test.job = job
-            test.status.set(STATES.SCHEDULED, handed_over(plugin, job))
+            test.status.set(STATES.SCHEDULED, being_handed_over(plugin, job))
         info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
     except (Exception, SystemExit) as exc:
         if job is None or not _is_there_after_all(plugin, pav_cfg, job, exc):
             return refuse(plugin, tests, exc)
+        note_accepted(plugin, tests, known_id(job))
         return None
     except KeyboardInterrupt:
         _interrupted(plugin, tests, job)
         raise
-    return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
+    problem = _save_identity(plugin, tests, job, info)
+    if problem is not None:
+        return problem
+    # Now that it can be found, whatever happens.
+    note_accepted(plugin, tests, job_id_of(info))
+    return _end_unwanted(plugin, tests, info)
 
 
 def _is_there_after_all(
@@ -227,14 +234,15 @@ def _is_there_after_all(
         if query_job(plugin, pav_cfg, job, info).state in ENDED:
             return False
         save_identity(plugin, job, info)
+        learn_id(plugin, job, info)
     except (Exception, SystemExit):
         return False
     return True
 
 
-def handed_over(plugin: SchedulerPlugin, job: Job) -> str:
-    """The note of tests whose job is handed over, or about to be."""
-    return f"Handed to the {plugin.name} scheduler as job {job.name}."
+def being_handed_over(plugin: SchedulerPlugin, job: Job) -> str:
+    """The note of tests whose job is about to be handed over."""
+    return f"Being handed to the {plugin.name} scheduler. The job's directory is {job.name}."
 
 
 def _kick_off(
