@@ -311,7 +311,7 @@ def test_a_variable_that_is_made_from_one_that_is_not_known_yet() -> None:
     for key in ("called", "read"):
         assert str(outside[key]).startswith(f"<no value for {key}: ")
         assert f"'{key}' ({__file__}, line " in outside["errors"][-1]
-        assert outside["errors"][-1].endswith("mark it with @dfr_var_method too")
+        assert outside["errors"][-1].endswith("mark it with @dfr_var_method, too")
     assert isinstance(outside["itself"], DeferredVariable)
     assert isinstance(outside["later"], DeferredVariable)
     inside = Vars(validate_config({}), nodes=nodes, chunks=[["n1"]], deferred=False)
