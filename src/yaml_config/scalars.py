@@ -31,7 +31,9 @@ class ScalarElem(ConfigElement):
         if isinstance(value, (dict, list, tuple)):
             message = f"{kind_of(value)} where {self.type_name} belongs"
             if self.type is str:
-                message += " (text that starts with '{' or '[', or contains ': ', must be in quotes)"
+                message += (
+                    " (text that starts with '{' or '[', or contains ': ', must be in quotes)"
+                )
             raise ConfigError(message, expected=self.describe())
         return self._convert(value)
 

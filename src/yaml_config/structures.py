@@ -515,7 +515,9 @@ class KeyedElem(_MappingElem):
         super().__init__(name, **kwargs)
         self._set_key_case(key_case)
         if key_case == self.KC_UPPER:
-            raise ConfigError(f"{self!r}: the keys of a section must be in lower case, not upper case")
+            raise ConfigError(
+                f"{self!r}: the keys of a section must be in lower case, not upper case"
+            )
         self.config_elems: dict[str, ConfigElement] = {}
         if elements is None:
             # The last element with a name is used: a subclass may add elements to an inherited list

@@ -86,7 +86,9 @@ class TestCheckNode:
             check_node("mine", "raw", info)
 
     def test_not_a_dict(self) -> None:
-        with pytest.raises(InventoryError, match="return a dict; it returned NoneType for 'xxx") as caught:
+        with pytest.raises(
+            InventoryError, match="return a dict; it returned NoneType for 'xxx"
+        ) as caught:
             check_node("mine", "x" * 5000, None)
         assert len(str(caught.value)) < 300
 

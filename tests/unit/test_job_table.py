@@ -396,7 +396,11 @@ def test_without_any_answer_nothing_is_known(site: Site) -> None:
     site.broken = "down"
     answer = site.table().lookup("1")
     assert answer == Lookup(
-        CANNOT_TELL, None, "The scheduler could not be queried, most recently 0 s ago: down.", math.inf, False
+        CANNOT_TELL,
+        None,
+        "The scheduler could not be queried, most recently 0 s ago: down.",
+        math.inf,
+        False,
     )
 
 

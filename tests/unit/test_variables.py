@@ -262,7 +262,9 @@ def test_deferred_values_and_what_needs_them() -> None:
         assert not manager.is_deferred(ref), ref
     with pytest.raises(VariableError, match="no variable"):
         manager.is_deferred("nope")
-    with pytest.raises(DeferredError, match=r"'sched\.test_nodes' is only.*\(and 'waits_too' needs it"):
+    with pytest.raises(
+        DeferredError, match=r"'sched\.test_nodes' is only.*\(and 'waits_too' needs it"
+    ):
         manager.get("waits_too")
     later = make(deferred=False)
     assert later.get("waits_too.*") == "plain -N 2 stream!"

@@ -342,9 +342,7 @@ def _started(found: Start) -> Finding:
         return Finding("start", f"schedulers: {', '.join(item.name for item in found.schedulers)}")
     hint = "This Pavilion does not work as it is now."
     if found.error.startswith("ModuleNotFoundError"):
-        hint += (
-            " In a git checkout, 'git submodule update --init' installs what is missing in lib."
-        )
+        hint += " In a git checkout, 'git submodule update --init' installs what is missing in lib."
     return Finding("start", f"'import pavilion.plugins' fails: {found.error}", FAIL, hint)
 
 

@@ -539,8 +539,7 @@ class JobTable:
             ""
             if last is None
             else (
-                f" It was last seen {self._age(last.when):.0f} s ago, in state "
-                f"{last.record.state}."
+                f" It was last seen {self._age(last.when):.0f} s ago, in state {last.record.state}."
             )
         )
 

@@ -99,9 +99,7 @@ def pick(value: VarValue, path: Sequence[str], place: Place) -> list[str]:
     items = items_of(value)
     if not indexed:
         if not items:
-            raise place.error(
-                f"the list is empty. '{place.reference}.*' would be an empty string"
-            )
+            raise place.error(f"the list is empty. '{place.reference}.*' would be an empty string")
         items = items[:1]
     elif rest.pop(0) != "*":
         items = [_item(items, path[0], place)]
