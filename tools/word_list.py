@@ -67,7 +67,7 @@ WORDS = (
     Word("else", r"(?:[,;:.!?] |\(|^)else\b(?! if\b|:)", "otherwise"),
     Word(
         "is asked",
-        rf"{_BE} {_ADVERBS}asked\b(?! (?:to|whether)\b)"
+        rf"{_BE} {_ADVERBS}asked\b(?! (?:to|whether|for)\b)"
         rf"|\bask(?:s|ed|ing)? (?:(?:the|a|its|their|your|each|all|our|this|that) )*{_SCHEDULERS}\b"
         r"|\bask(?:s|ing)? (?:again|anew)\b",
         "is queried, query; is requested",
@@ -80,7 +80,7 @@ WORDS = (
     Word(
         "a text",
         r"\b(?:a|one|another) text\b(?! (?:files?|editor|fields?|tables?|lines?|mode|of)\b)"
-        r"|\b(?:lists?|dictionar(?:y|ies)|dicts?|mappings?|tuples?) of text\b|\btexts\b",
+        r"|\b(?:lists?|dictionar(?:y|ies)|dicts?|mappings?|tuples?) of text\b|(?<!help )\btexts\b",
         "string; message; wording",
     ),
     # Not: "stands for", "stands in for", "stands in the way", "as it stands".

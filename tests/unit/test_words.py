@@ -68,7 +68,13 @@ EXAMPLES = {
     ),
     "a text": (
         ["A value is a text.", "A list of texts.", "Lists of text."],
-        ["A text file.", "10 MiB of text.", "It is kept as text.", "The text of a message."],
+        [
+            "A text file.",
+            "10 MiB of text.",
+            "Help texts.",
+            "It is kept as text.",
+            "The text of a message.",
+        ],
     ),
     "stands in": (
         ["The token stands in its comment.", "What stands before it.", "It stood there."],
@@ -173,6 +179,7 @@ DIRECTORY = "'folder': write 'directory'"
         ('x = (\n    "a long"\n    f" folder {1}"\n)\n', [3]),
         ("#: A\n# folder\nx = 1\n", [2]),
         ("folder = {}\nfolder['x'] = folder\n", []),
+        ("x = {'folder': 1}\nx['folder'] = x.get('folder')\n", []),
         ('"""Use `folder` and ``folder``.\n\n:param folder: Where.\n"""\n', []),
         ("x = '# folder'\n", [1]),
     ],
