@@ -54,7 +54,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def parse_int(text: str) -> int | None:
-    """Return the whole number that the text is in YAML's core schema, else None.
+    """Return the whole number that the text is in YAML's core schema, otherwise None.
 
     Digits with leading zeros are decimal. None too for numbers too long for Python to convert.
     """
@@ -71,7 +71,7 @@ def parse_int(text: str) -> int | None:
 
 
 def parse_float(text: str) -> float | None:
-    """Return the number that the text is in YAML's core schema, else None."""
+    """Return the number that the text is in YAML's core schema, otherwise None."""
     if re.fullmatch(_FLOAT, text):
         return float(text)
     if re.fullmatch(_INFINITY, text):
