@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml_config as yc
 from pavilion.errors import ConfigError, quoted
-from pavilion.files import open_user_file, write_own
+from pavilion.files import MISSING, directory_problem, open_user_file, write_own
 from pavilion.log_limit import DEFAULT as DEFAULT_LOG_LIMIT
 from pavilion.log_limit import parse_size
 from pavilion.problems import Problems
@@ -299,27 +299,18 @@ def _check_named(folder: Path, source: str) -> None:
     path = _absolute(folder)
     problem = _dir_problem(path)
     if problem:
-        raise ConfigError(f"{source} names {path}, {problem}.")
+        end = "" if problem.endswith("?") else "."
+        raise ConfigError(f"{source} names {path}, {problem}{end}")
 
 
 def _dir_problem(path: Path) -> str:
     """Why a path cannot be a config directory: 'which ...'; '' when it can."""
-    try:
-        with os.scandir(path):
-            return ""
-    except FileNotFoundError:
-        if os.path.lexists(path):
-            return f"which is a link to something that does not exist: {os.readlink(path)}"
-        near = ""
-        if path.parent.is_dir():
-            names = [item.name for item in path.parent.iterdir() if item.is_dir()]
-            close = difflib.get_close_matches(path.name, names, n=1)
-            near = f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
-        return f"which does not exist{near}"
-    except NotADirectoryError:
-        return "which is not a directory"
-    except OSError as exc:
-        return f"which cannot be read: {exc.strerror or exc}"
+    problem = directory_problem(path)
+    if problem == MISSING and path.parent.is_dir():
+        names = [item.name for item in path.parent.iterdir() if item.is_dir()]
+        close = difflib.get_close_matches(path.name, names, n=1)
+        problem += f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
+    return f"which {problem}" if problem else ""
 
 
 def _doubt(folder: Path) -> str:

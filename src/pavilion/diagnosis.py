@@ -26,7 +26,7 @@ from pavilion.resolve import (
 )
 from pavilion.schedulers.config import SchedConfigError, validate_config
 from pavilion.schedulers.inventory import frozen
-from pavilion.static_checks import check_single_chunk, size_problems
+from pavilion.static_checks import check_single_chunk, env_problems, section_problems
 from pavilion.suite_file import SuiteTest, take_out
 from pavilion.test_run import parse_timeout
 from pavilion.variables import SET_ORDER, VariableSetManager, permutations
@@ -51,14 +51,14 @@ def check_sections(resolved: Sequence[ResolvedTest], problems: Problems) -> None
         if key not in known:
             known[key] = _section_problems(find_scheduler(name), section, test.config["chunk"])
         for problem in known[key]:
-            Diagnosis(test.source, problems).report(problem)
+            Diagnosis(test.source, problems).report(problem, test.var_man)
 
 
 def _section_problems(
     plugin: schedulers.SchedulerPlugin, section: dict[str, Any], chunk: str | None = None
 ) -> list[SchedConfigError]:
     """What is wrong with a schedule section whose values are good, each for itself."""
-    found = list(size_problems(plugin, validate_config(section), chunk))
+    found = list(section_problems(plugin, section, chunk))
     asked = plugin.section_problem(section)
     return found if asked is None else [*found, asked]
 
@@ -86,13 +86,16 @@ class Diagnosis:
         if not self._reports and cause is not None:
             self._report_unplaced(cause)
 
-    def report(self, error: PavilionError) -> None:
-        """Report an error about the value of a key, which it names."""
+    def report(self, error: PavilionError, manager: VariableSetManager) -> None:
+        """Report an error about the value of a key, which it names.
+
+        :param manager: Where the values of variables in it come from.
+        """
         path = tuple(str((error.data or {}).get("key", "")).split("."))
         if self._test.origin.place(path) is None:
             self._report_unplaced(error)
         else:
-            self._report(path, error)
+            self._report(path, error, manager)
 
     def _permuted(
         self, manager: VariableSetManager, names: Sequence[str]
@@ -123,7 +126,7 @@ class Diagnosis:
                     self._report_unplaced(exc)
             if not self._sched_doubtful:
                 for problem in _section_problems(plugin, schedule):
-                    self.report(problem)
+                    self.report(problem, manager)
         for final in self._permuted(manager, late):
             self._check_values(final)
 
@@ -170,6 +173,8 @@ class Diagnosis:
             check_single_chunk(manager, self._test.config["chunk"])
         except ConfigError as exc:
             self._report(("chunk",), exc)
+        for name, wrong in env_problems(self._test.config["run"]):
+            self._report(("run", "env", name), wrong)
         config = map_texts(
             {
                 key: value

@@ -33,8 +33,13 @@ _TRAP = (
     # In a file that is sourced, and in a function, there are more of these.
     "_pav_code=$?; "
     'if [ "${#BASH_SOURCE[@]}" -le 1 ]; then '
-    '_pav_command="${BASH_COMMAND:0:500}"; '
+    # Within a function this is the function's command: the line of the script says more.
+    '_pav_command="$BASH_COMMAND"; '
+    'if [[ "$_pav_command" != *$\'\\n\'* && -r "${BASH_SOURCE[0]-}" ]]; then '
+    'mapfile -s "$((LINENO - 1))" -n 1 -t _pav_line <"${BASH_SOURCE[0]}"; '
+    '_pav_command="${_pav_line[0]:-$_pav_command}"; fi; '
     "_pav_command=\"${_pav_command//$'\\n'/ }\"; "
+    '_pav_command="${_pav_command:0:500}"; '
     f'printf \'{_MARK}%s: %s\\n\' "$_pav_code" "$_pav_command" >&2; '
     f"{VARIABLE}=\"${{{VARIABLE}-}}$_pav_code $_pav_command\"$'\\n'; export {VARIABLE}; "
     "fi"
@@ -77,7 +82,7 @@ def take_failures(log: Path | None) -> list[Failure]:
     for line in noted.splitlines():
         code, _, command = line.partition(" ")
         if code.isdigit():
-            found.append(Failure(int(code), command))
+            found.append(Failure(int(code), command.strip()))
     outputs = _outputs(log) if found and log is not None else []
     return [
         failure._replace(output=outputs[number]) if number < len(outputs) else failure

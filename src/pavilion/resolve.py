@@ -13,7 +13,7 @@ from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, qu
 from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
-from pavilion.static_checks import check_single_chunk
+from pavilion.static_checks import check_single_chunk, env_problems
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
 from pavilion.variables import MAX_PERMUTATIONS, VariableSetManager, permutations
@@ -280,7 +280,8 @@ def _is_number(text: str) -> bool:
 
 
 def _check_commands(config: Mapping[str, Any]) -> None:
-    """Find null characters, which a shell leaves out of its commands without a word.
+    """Find null characters, which a shell leaves out of its commands without a word, and
+    environment variables that it does not set.
 
     :raises ConfigError: Naming the key.
     """
@@ -291,6 +292,8 @@ def _check_commands(config: Mapping[str, Any]) -> None:
         return text
 
     map_texts({"run": config["run"]}, check)
+    for name, wrong in env_problems(config["run"]):
+        raise ConfigError(f"run.env.{name}: {wrong}")
 
 
 def check_shebang(text: str) -> None:

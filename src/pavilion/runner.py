@@ -87,7 +87,7 @@ class Runner:
             signal.signal(number, self._stop)
         # One job, one kickoff script.
         job = next((test.job for test in tests if test.job is not None), None)
-        failures = take_failures(job and job.kickoff_log)
+        failures = take_failures(job.kickoff_log if job else None)
         if failures:
             for test in tests:
                 self._refuse(test, note_of(failures))

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
 import stat
@@ -20,7 +19,15 @@ from pavilion.again import Digests, source_record
 from pavilion.config import CONFIG_NAME, PavConfig
 from pavilion.env_setup import watched
 from pavilion.errors import ConfigError, SchedulerPluginError, TestRunError, quoted
-from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
+from pavilion.files import (
+    MISSING,
+    directory_problem,
+    is_mine,
+    make_directory,
+    make_mark,
+    read_json,
+    write_own_json,
+)
 from pavilion.handing_over import Kickoff
 from pavilion.resolve import ResolvedTest
 from pavilion.starter import STARTING_FN, Starter
@@ -189,23 +196,12 @@ def check_readable(pav_cfg: PavConfig) -> None:
         read.
     """
     for path in (pav_cfg.working_dir, pav_cfg.working_dir / "series"):
-        try:
-            with os.scandir(path):
-                continue
-        except FileNotFoundError as exc:
-            if os.path.lexists(path):
-                what = f"is a link to something that does not exist: {os.readlink(path)}"
-                raise ConfigError(f"The working directory cannot be used: {path} {what}.") from exc
+        problem = directory_problem(path)
+        if problem == MISSING:
             # Nothing was run yet.
             return
-        except NotADirectoryError as exc:
-            raise ConfigError(
-                f"The working directory cannot be used: {path} is not a directory."
-            ) from exc
-        except OSError as exc:
-            raise ConfigError(
-                f"The working directory cannot be read: {path}: {exc.strerror or exc}."
-            ) from exc
+        if problem:
+            raise ConfigError(f"The working directory cannot be used: {path} {problem}.")
 
 
 def latest_series(pav_cfg: PavConfig) -> str | None:

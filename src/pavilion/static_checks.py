@@ -3,11 +3,13 @@ each other, and chunks that would silently be others than those that were meant.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pavilion import schedulers
 from pavilion.errors import ConfigError, SchedConfigError
+from pavilion.schedulers.config import validate_config
 from pavilion.variables import VariableSetManager
 from pavilion.variables.resolver import CHUNK_IDS
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from pavilion.resolve import ResolvedTest
 
 _ALL_CHUNKS = "chunk_ids"
+# Variables that bash itself sets.
+_READ_ONLY = frozenset(("BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"))
+# What schedule.share_allocation may be.
+SHARE_OPTIONS = ("true", "false", "max")
 
 
 def check_single_chunk(manager: VariableSetManager, text: str) -> None:
@@ -36,15 +42,48 @@ def check_single_chunk(manager: VariableSetManager, text: str) -> None:
         )
 
 
-def size_problems(
-    plugin: schedulers.SchedulerPlugin, config: Mapping[str, Any], chunk: str | None = None
-) -> Iterator[SchedConfigError]:
-    """The numbers of nodes in a schedule section that contradict each other.
+def env_problems(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names in ``run.env`` that the shell would refuse to set, and go on.
 
-    :param config: The validated section.
+    :param run: The section ``run`` of a test.
+    :returns: Names, and what is wrong with them.
+    """
+    if "bash" not in (run["shebang"] or ""):
+        return
+    for name in run["env"] or {}:
+        if name in _READ_ONLY:
+            yield name, f"bash does not let a script set {name}. Choose another name."
+
+
+def section_problems(
+    plugin: schedulers.SchedulerPlugin, section: Mapping[str, Any], chunk: str | None = None
+) -> Iterator[SchedConfigError]:
+    """What is wrong with a schedule section whose values are of the right types.
+
+    :param section: As it was written, with variables filled in.
     :param chunk: The test's ``chunk``; None where it is not known.
     :returns: Errors whose data names the key.
     """
+    config = validate_config(section)
+    share = str(section.get("share_allocation") or "true").strip().lower()
+    if share not in SHARE_OPTIONS:
+        # To the schedulers, as to Pavilion, whatever is not 'false' is true.
+        near = difflib.get_close_matches(share, SHARE_OPTIONS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        yield _problem(
+            "share_allocation",
+            f"Bad value {section['share_allocation']!r}.{hint} Allowed: {', '.join(SHARE_OPTIONS)}",
+        )
+    cores = str(config["core_spec"] or "0").strip()
+    if not (cores.isascii() and cores.isdigit()):
+        yield _problem("core_spec", f"core_spec must be a whole number of cores, not {cores!r}")
+    yield from _size_problems(plugin, config, chunk)
+
+
+def _size_problems(
+    plugin: schedulers.SchedulerPlugin, config: Mapping[str, Any], chunk: str | None
+) -> Iterator[SchedConfigError]:
+    """The numbers of nodes in a validated section that contradict each other."""
     nodes, least = config["nodes"], config["min_nodes"]
     if type(nodes) is type(least) and least is not None and least > nodes:
         yield _problem(

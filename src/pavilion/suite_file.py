@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import difflib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml_config as yc
-from pavilion.errors import ConfigError, quoted
 from pavilion.files import open_user_file
 from pavilion.inheritance import Inheritance, merge
 from pavilion.pavilion_keys import explained
-from pavilion.problems import OVERRIDE, Problem, Problems
+from pavilion.problems import Problem, Problems
 from pavilion.schedulers.config import ScheduleConfig
 from pavilion.scriptcomposer import ENV_NAME_RE
 from yaml_config.elements import kind_of
@@ -270,7 +268,7 @@ class _SuiteElem(yc.CategoryElem):
     KEY_HELP = "the name of a test: letters, digits, '_' and '-', starting with a letter or '_'"
 
 
-class _SuiteLoader(yc.YamlConfigLoader):
+class SuiteLoader(yc.YamlConfigLoader):
     """Reads a suite file as plain data that knows its lines."""
 
 
@@ -329,7 +327,7 @@ class SuiteReader:
         data: Any = None
         suite: Any = None
         try:
-            data = _SuiteLoader().load_raw(_opened(self._file), found)
+            data = SuiteLoader().load_raw(_opened(self._file), found)
             if not isinstance(data, dict):
                 raise yc.ConfigError(f"{kind_of(data)} where tests belong", expected=_LIKE)
             data = _without_foreign(self._moved(self._without_keys(data)), self._elem)
@@ -492,51 +490,3 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
             ):
                 del section[key]
     return data
-
-
-def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
-    """Texts such as 'schedule.nodes=4' as nested configs.
-
-    They are merged one by one: a 'run.cmds+' must meet the list that it adds to.
-    """
-    changes: list[Any] = []
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"{quoted(text)} is not an override. It should look like 'schedule.nodes=4'."
-            )
-        name = key.strip()
-        name = MOVED.get(name, name)
-        try:
-            elem.find(name.rstrip("+"))
-            nested: Any = None
-            if value.strip().startswith("#"):
-                # Not a comment: a shebang.
-                nested = value.strip()
-            elif value.strip():
-                nested = _SuiteLoader().load_raw(io.StringIO(value))
-            for part in reversed(name.split(".")):
-                nested = {part: nested}
-            changes.append(_placed(elem.normalize(nested), OVERRIDE + quoted(text)))
-        except ValueError as exc:
-            error = explained(exc, elem, in_suite=False) if isinstance(exc, yc.ConfigError) else exc
-            raise ConfigError(
-                f"The override {quoted(text)} cannot be used", prior_error=error
-            ) from exc
-    return changes
-
-
-def _placed(value: Any, source: str) -> Any:
-    """The value with this in place of a file and its lines."""
-    if isinstance(value, dict):
-        result = SourceDict()
-        for key, sub in value.items():
-            result.put(key, _placed(sub, source), Place(source, 0))
-        return result
-    if isinstance(value, list):
-        items = SourceList()
-        for item in value:
-            items.add(_placed(item, source), Place(source, 0))
-        return items
-    return value

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,11 @@ from pathlib import Path
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
+from pavilion.files import MISSING, directory_problem
 from pavilion.name_patterns import NamePattern, is_pattern
+from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
-from pavilion.suite_file import SuiteReader, SuiteTest, TestElem, parse_overrides
+from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = [
     "Choice",
@@ -83,19 +84,10 @@ def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
         folder = Path(item["path"]) / "suites"
-        try:
-            files = sorted(folder.iterdir())
-        except FileNotFoundError as exc:
-            if os.path.lexists(folder):
-                raise ConfigError(
-                    f"The directory of suites {folder} is a link to something that does not exist: "
-                    f"{os.readlink(folder)}."
-                ) from exc
-            continue
-        except OSError as exc:
-            raise ConfigError(
-                f"The directory of suites {folder} cannot be read: {exc.strerror or exc}."
-            ) from exc
+        problem = directory_problem(folder)
+        if problem and problem != MISSING:
+            raise ConfigError(f"The directory of suites {folder} {problem}.")
+        files = [] if problem else sorted(folder.iterdir())
         for file in files:
             if file.suffix in SUFFIXES:
                 found.setdefault(file.stem, file)

@@ -168,7 +168,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str | None) -> Y
         problem,
         context,
         (mark.line, mark.column),
-        begin and (begin.line, begin.column),
+        (begin.line, begin.column) if begin else None,
         lines,
     )
     found = YamlError(message, place=Place(name, line + 1), column=column + 1)
@@ -338,7 +338,9 @@ class _TreeBuilder:
         """
         if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0]:
             return
-        first, last = event.start_mark.line, event.end_mark.line
+        start: Any = event.start_mark
+        end: Any = event.end_mark
+        first, last = start.line, end.line
         if first == last or " - " not in f" {event.value}":
             return
         for number, line in enumerate(_LINE_END.split(self._text)[first + 1 : last + 1], first + 1):

@@ -126,6 +126,8 @@ def resolve_targets(session: Session) -> Targets:
     args = session.args
     for refused in session.plugins.refused:
         warn(f"plugin {refused.file} is not used: {refused.reason}")
+    for name in session.plugins.not_found:
+        warn(f"disable_plugins names {name}, and there is no such plugin")
     words = _words(session)
     runs = {word: _runs(session, word) for word in words if is_series(session, word)}
     _check_options(session, words, runs)
