@@ -8,6 +8,7 @@ out once for all tests that mean the same nodes, and kept in the directory of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class NodePlan:
     - ``tests``, ``names``: the ids and the names of the tests
     - ``nodes``: those that the tests are to run on, all of them together
     - ``chunks``: the nodes of each chunk by its number; empty without chunking
-    - ``left_out``: nodes that the tests are about, but cannot run on
+    - ``left_out``: nodes that the tests are about, but cannot run on; missing ones first
     """
 
     scheduler: str
@@ -308,14 +309,16 @@ def _left_out(kind: _Kind, used: Sequence[str]) -> list[LeftOut]:
             missing = custom(name, nodes[name]) is None
         key = (*reason_texts(reason, nodes.get(name, {})), missing)
         found.setdefault(key, []).append(name)
-    return [LeftOut(*key[:2], tuple(names), key[2]) for key, names in found.items()]
+    items = [LeftOut(*key[:2], tuple(names), key[2]) for key, names in found.items()]
+    return sorted(items, key=lambda item: not item.missing)
 
 
 def reason_texts(reason: str, info: NodeInfo) -> tuple[str, str]:
     """Why a node is left out: with what its scheduler says, where a plugin has that as 'why'; and
     in a few words."""
     said = str(info.get("why") or "")
-    cause = str(info.get(CAUSE) or reason) if reason in _MISSING else reason
+    # What stands in parentheses or behind a comma says more than is needed to count by.
+    cause = str((info.get(CAUSE) if reason in _MISSING else None) or re.split(r" \(|, ", reason)[0])
     return f"{reason}: {said}" if reason and said else reason, cause
 
 

@@ -6,8 +6,10 @@ all of these nodes together.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from pavilion.schedulers import hostlists
@@ -25,6 +27,13 @@ MIXED = "mixed"
 NOT_REACHED = "not reached"
 ALL_PASSED = "passed"
 VERDICTS = (SUSPECT, MIXED, NOT_REACHED, ALL_PASSED)
+# By whether it was in failing tests, and whether in passing ones.
+_VERDICT_OF = {
+    (True, False): SUSPECT,
+    (True, True): MIXED,
+    (False, False): NOT_REACHED,
+    (False, True): ALL_PASSED,
+}
 
 NO_TEST = "no test was placed on it"
 
@@ -81,10 +90,6 @@ class _Place:
     worst: int = 0
     culprit: str = ""
 
-    @property
-    def failures(self) -> int:
-        return self.failed + self.errors
-
 
 @dataclass(eq=False)
 class NodeResult:
@@ -138,10 +143,10 @@ class NodeResult:
             found += (place.failing if self.failures else place.tests)[-count:]
         return _in_order(found)[: -count - 1 : -1]
 
-    @property
+    @cached_property
     def same_tests(self) -> tuple[int, ...]:
         """Equal for nodes that had the same tests: nothing tells them apart."""
-        return tuple(id(place) for place in self._places)
+        return tuple([id(place) for place in self._places])
 
 
 @dataclass
@@ -177,8 +182,9 @@ class NodeResults:
 
     @property
     def all_good(self) -> bool:
-        """Whether every node that should have been reached was, and passed all of its tests."""
-        return all(
+        """Whether every node that should have been reached was, and passed all of its tests; and
+        so did tests of which nobody knows the nodes."""
+        return all(test.outcome == PASSED for test in self.elsewhere) and all(
             node.verdict == ALL_PASSED and not node.unfinished
             if node.verdict != NOT_REACHED
             else not node.missing
@@ -197,16 +203,13 @@ def node_results(
     :param left_out: Nodes that were left out from the start, and why.
     """
     places, elsewhere = _places_of(tests)
-    nodes: dict[str, NodeResult] = {}
+    by_node: defaultdict[str, list[_Place]] = defaultdict(list)
     for place in places:
         for name in place.nodes:
-            _add(nodes.setdefault(name, NodeResult(name)), place)
-    for name in meant:
-        nodes.setdefault(name, NodeResult(name))
-    for name in left_out or {}:
-        nodes.setdefault(name, NodeResult(name))
-    for node in nodes.values():
-        node.verdict = _verdict(node)
+            by_node[name].append(place)
+    for name in (*meant, *(left_out or ())):
+        by_node[name]
+    nodes = {name: _counted(name, found) for name, found in by_node.items()}
     _find_culprits(places, nodes)
     # Nodes with the same tests have the same reason; there may be many of both.
     reasons: dict[tuple[int, ...], str] = {(): NO_TEST}
@@ -250,37 +253,35 @@ def _places_of(tests: Iterable[TestOutcome]) -> tuple[list[_Place], list[TestOut
     return list(places.values()), elsewhere
 
 
-def _add(node: NodeResult, place: _Place) -> None:
-    node._places.append(place)
-    node.passed += place.passed
-    node.failed += place.failed
-    node.errors += place.errors
-    node.unfinished += place.unfinished
-
-
-def _verdict(node: NodeResult) -> str:
-    if node.failures:
-        return MIXED if node.passed else SUSPECT
-    return ALL_PASSED if node.passed else NOT_REACHED
+def _counted(name: str, places: list[_Place]) -> NodeResult:
+    passed = sum([place.passed for place in places])
+    failed = sum([place.failed for place in places])
+    errors = sum([place.errors for place in places])
+    verdict = _VERDICT_OF[failed + errors > 0, passed > 0]
+    unfinished = sum([place.unfinished for place in places])
+    return NodeResult(name, verdict, passed, failed, errors, unfinished, _places=places)
 
 
 def _find_culprits(places: Iterable[_Place], nodes: Mapping[str, NodeResult]) -> None:
     for place in places:
-        if place.failures:
-            suspects = [node for node in map(nodes.__getitem__, place.nodes) if not node.passed]
-            if suspects:
-                worst = max(suspects, key=lambda node: node.failures)
-                place.worst, place.culprit = worst.failures, worst.name
+        if not place.failing:
+            continue
+        for name in place.nodes:
+            node = nodes[name]
+            if not node.passed and node.failed + node.errors > place.worst:
+                place.worst, place.culprit = node.failed + node.errors, name
 
 
 def _put_down(node: NodeResult) -> None:
     """Find whether all failures of a node are put down to others: to a node in the same test that
     never passed either and failed more often, or that never passed while this one did."""
-    failing = [place for place in node._places if place.failures]
-    node.smallest = min(len(place.nodes) for place in failing)
+    failing = [place for place in node._places if place.failing]
+    node.smallest = min([len(place.nodes) for place in failing])
     own = 0 if node.passed else node.failures
-    if all(place.worst > own for place in failing):
-        node.only_with = list(dict.fromkeys(place.culprit for place in failing))
+    for place in failing:
+        if place.worst <= own:
+            return
+    node.only_with = list(dict.fromkeys(place.culprit for place in failing))
 
 
 def _why_unfinished(tests: Iterable[TestOutcome]) -> str:

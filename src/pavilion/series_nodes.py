@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pavilion.config import PavConfig
 from pavilion.errors import TestRunError
@@ -98,21 +99,20 @@ def _outcome(
     plan: NodePlan | None,
     same: dict[tuple[str, ...], tuple[str, ...]],
 ) -> TestOutcome:
-    outcome, why = _end(test, status)
-    where = test.where()
+    # Read once: it is long where a test had thousands of nodes.
+    results = test.results
+    outcome, why = _end(test, status, results)
+    where = test.where(results)
     nodes = tuple(where.nodes or ([] if plan is None else _planned(where.chunk, plan)))
     nodes = same.setdefault(nodes, nodes)
     return TestOutcome(test.id, test.name, where.job_id, nodes, outcome, why)
 
 
-def _end(test: TestRun, status: TestStatusInfo) -> tuple[str, str]:
+def _end(test: TestRun, status: TestStatusInfo, results: Mapping[str, Any]) -> tuple[str, str]:
     """What came of a test; and why it came to no end."""
-    if test.complete:
-        result = test.result
-    elif isinstance(status, LastWord) and status.is_end:
-        result = str(test.results.get("result", "ERROR"))
-    else:
+    if not test.complete and not (isinstance(status, LastWord) and status.is_end):
         return UNFINISHED, f"not finished yet ({status.state})"
+    result = results.get("result")
     if result == PASS:
         return PASSED, ""
     if result == FAIL:

@@ -64,7 +64,7 @@ def _print(found: SeriesNodes, every: bool) -> None:
         Column("RESULT"),
         *(Column(count.upper(), right=True) for count in _COUNTS),
         Column("TESTS", cut=True),
-        Column("WHY", cut=True),
+        Column("WHY", wrap=True),
     ]
     print_table(columns, [_row(group) for group in groups])
     if results.elsewhere:

@@ -34,6 +34,9 @@ STYLES = {
     "SCHED_WARNING": "yellow",
     "RUNNING": "cyan",
     "refused": "bold red",
+    "suspect": "bold red",
+    "mixed": "yellow",
+    "passed": "green",
 }
 
 # Blanks between columns, and what a column that may be narrower keeps at least.
