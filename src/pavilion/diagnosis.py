@@ -74,11 +74,13 @@ class Diagnosis:
         for manager in self._permuted(base, early):
             self._check(manager, late)
         if not self._reports and cause is not None:
-            self._report_unplaced(cause)
+            self.report(cause)
 
     def report(self, error: PavilionError) -> None:
         """Report an error about the value of a key, which it names."""
-        path = tuple(str((error.data or {}).get("key", "")).split("."))
+        # A plugin may put anything there.
+        data = error.data if isinstance(error.data, dict) else {}
+        path = tuple(str(data.get("key", "")).split("."))
         if self._test.origin.place(path) is None:
             self._report_unplaced(error)
         else:
