@@ -10,6 +10,7 @@ from pavilion.status_file import TestStatusInfo
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
+from . import failures
 from .base import Command, Session
 from .output import (
     Column,
@@ -23,7 +24,7 @@ from .output import (
     tell,
 )
 from .patience import patiently
-from .results import result_of, test_record
+from .results import PLACE_COLUMNS, test_record
 from .selection import Selection, add_ids, select
 
 
@@ -52,7 +53,7 @@ def _status(session: Session) -> int:
         for test, status in found:
             _print_history(test, status)
     elif found:
-        _print_table(found)
+        _print_table(session, found)
     return selection.report()
 
 
@@ -70,27 +71,32 @@ def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, A
     return record
 
 
-def _print_table(found: list[tuple[TestRun, TestStatusInfo]]) -> None:
+def _print_table(session: Session, found: list[tuple[TestRun, TestStatusInfo]]) -> None:
     columns = [
         Column("ID"),
         Column("NAME", cut=True),
         Column("STATE"),
         Column("RESULT"),
         Column("AGE", right=True),
+        *PLACE_COLUMNS,
         Column("NOTE", cut=True),
     ]
+    records = [test_record(test, status) for test, status in found]
     print_table(
         columns,
         [
             [
-                test.id,
-                test.name,
-                status.state,
-                result_of(test, status) or "",
-                age(status.when),
-                first_line(status.note),
+                record["id"],
+                record["name"],
+                record["state"],
+                record["result"] or "",
+                age(record["when"]),
+                *failures.job_and_nodes(record),
+                first_line(record["note"])
+                if record["log"] is None
+                else failures.note_of(record, session.command_line),
             ]
-            for test, status in found
+            for record in records
         ],
     )
 
@@ -100,7 +106,10 @@ def _print_history(test: TestRun, status: TestStatusInfo) -> None:
     history = test.status.history()
     if status not in history:
         history.append(status)
-    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {result_of(test, status) or ''}"))
+    record = test_record(test, status)
+    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {record['result'] or ''}"))
+    for line in failures.about(record):
+        print(f"  {line}")
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")
