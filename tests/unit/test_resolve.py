@@ -393,7 +393,7 @@ def test_a_subtitle_that_gives_two_the_same_name_is_refused_with_its_line(
     assert "suite.yaml:4: a.subtitle: " in message
     assert "'a.with-gcc' (2 times), 'a.with-icc' (2 times)" in message
     assert "leave it out" in message
-    with pytest.raises(ConfigError, match="'a' [(]4 times[)]"):
+    with pytest.raises(ConfigError, match=r"'a' [(]4 times[)]"):
         _resolve(pav_cfg, text.replace("with-{{comp.name}}", ""))
 
 
