@@ -84,14 +84,16 @@ class Diagnosis:
         for manager in self._permuted(base, early):
             self._check(manager, late)
         if not self._reports and cause is not None:
-            self._report_unplaced(cause)
+            self.report(cause, base)
 
     def report(self, error: PavilionError, manager: VariableSetManager) -> None:
         """Report an error about the value of a key, which it names.
 
         :param manager: Where the values of variables in it come from.
         """
-        path = tuple(str((error.data or {}).get("key", "")).split("."))
+        # A plugin may put anything there.
+        data = error.data if isinstance(error.data, dict) else {}
+        path = tuple(str(data.get("key", "")).split("."))
         if self._test.origin.place(path) is None:
             self._report_unplaced(error)
         else:

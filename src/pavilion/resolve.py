@@ -5,10 +5,10 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pavilion import schedulers, sys_vars
+from pavilion import naming, schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
@@ -101,7 +101,32 @@ def _resolve(test: SuiteTest, chunk: str | None = None) -> list[ResolvedTest]:
     managers = permutations(base, early) if early else [base]
     for manager in managers:
         resolved += _resolve_late(test, manager, late, len(managers) if early else 0, chunk)
-    return resolved
+    return _named(test, resolved)
+
+
+def _named(test: SuiteTest, resolved: Sequence[ResolvedTest]) -> list[ResolvedTest]:
+    """The test runs with their names: suite, test, and what tells permutations apart.
+
+    :raises ConfigError: When the test's subtitle does not.
+    """
+    given: str | None = test.config["subtitle"]
+    if given is not None:
+        ends = [run.var_man.resolve_text(given, "subtitle") for run in resolved]
+        naming.check_subtitles(given, [".".join(filter(None, (test.name, end))) for end in ends])
+    elif test.config["permute_on"]:
+        ends = naming.automatic([_in_order(test, run.var_man.chosen()) for run in resolved])
+    else:
+        ends = [""] * len(resolved)
+    return [
+        replace(run, name=".".join(filter(None, (test.suite, test.name, end))))
+        for run, end in zip(resolved, ends)
+    ]
+
+
+def _in_order(test: SuiteTest, choices: Sequence[naming.Choice]) -> list[naming.Choice]:
+    """What a permutation chose, in the order of permute_on."""
+    order = {name.rpartition(".")[2]: at for at, name in enumerate(test.config["permute_on"])}
+    return sorted(choices, key=lambda choice: order.get(choice[1], len(order)))
 
 
 def base_manager(test: SuiteTest) -> VariableSetManager:
@@ -175,16 +200,15 @@ def _resolve_late(
         _check_timeout(final, raw["run"]["timeout"])
         check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         _check_commands(config)
-        subtitle = _subtitle(test, final, bool(combinations or late))
         resolved.append(
             ResolvedTest(
-                ".".join(filter(None, (test.suite, test.name, subtitle))),
+                f"{test.suite}.{test.name}",
                 test,
                 config,
                 paths,
                 final,
                 sched_vars,
-                final.chosen(),
+                {name: value for _, name, value in _in_order(test, final.chosen())},
             )
         )
     return resolved
@@ -234,25 +258,6 @@ def initial_vars(
             f"{type(exc).__name__} while it made the test's variables",
             prior_error=exc,
         ) from exc
-
-
-def _subtitle(test: SuiteTest, manager: VariableSetManager, permuted: bool) -> str | None:
-    """What tells the permutations of a test apart."""
-    given: str | None = test.config["subtitle"]
-    if given is not None:
-        return manager.resolve_text(given, "subtitle")
-    if not permuted:
-        return None
-    names = [name.rpartition(".")[2] for name in test.config["permute_on"]]
-    return "-".join(_short(manager, name) for name in names)
-
-
-def _short(manager: VariableSetManager, name: str) -> str:
-    """A permutation's choice as a part of a name; the variable's name for dictionaries."""
-    try:
-        return manager.get(f"per.{name}")
-    except PavilionError:
-        return name
 
 
 def check_chunk(text: str) -> str:

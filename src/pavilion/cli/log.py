@@ -15,9 +15,10 @@ from pavilion.files import open_log
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
-from . import base
+from . import base, failures
 from .base import Command, Session
-from .output import tell
+from .output import one_line, tell
+from .results import test_record
 from .selection import select
 
 # Seconds between two looks at a log that is followed, and between two at its test.
@@ -76,6 +77,9 @@ def _log(session: Session) -> int:
     if path is None or not os.path.lexists(path):
         tell(_no_log(test, which))
         return base.FAILED
+    # Not on stdout: what is there is the log, and nothing else.
+    where = "; ".join(failures.about(test_record(test)))
+    tell(one_line(f"{test.id} {test.name} ({test.scheduler}): {where}"))
     with open_log(path) as file:
         if session.args.tail is not None:
             _go_to_tail(file, session.args.tail)

@@ -44,6 +44,8 @@ STYLES = {
 # Blanks between columns, and what a column that may be narrower keeps at least.
 GAP = 2
 NARROWEST = 10
+# As much of each is to be seen before there is room for optional columns.
+READABLE = 24
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ class Column:
     :param cut: Whether its text is cut when the terminal is too narrow.
     :param wrap: Whether its text goes on in the next line then.
     :param right: Whether it is aligned to the right.
+    :param optional: Whether it is left out where the terminal has no room for it.
     """
 
     title: str
     cut: bool = False
     wrap: bool = False
     right: bool = False
+    optional: bool = False
 
 
 def prepare_streams() -> None:
@@ -98,7 +102,6 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     cells = [[one_line(cell) for cell in row] for row in rows]
     console = terminal(sys.stdout)
     if console is not None:
-        # What does not fit at all is wrapped by the terminal; no column is dropped.
         _draw(console, columns, cells)
     elif not _aligned:
         print("\t".join(column.title for column in columns))
@@ -156,14 +159,15 @@ def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[
     from rich.table import Table
     from rich.text import Text
 
-    widths = _fit(
-        columns,
-        [
-            max(map(cell_len, (column.title, *(row[number] for row in cells))))
-            for number, column in enumerate(columns)
-        ],
-        console.width,
-    )
+    widths = [
+        max(map(cell_len, (column.title, *(row[number] for row in cells))))
+        for number, column in enumerate(columns)
+    ]
+    kept = _with_room(columns, widths, console.width)
+    columns = [columns[number] for number in kept]
+    cells = [[row[number] for number in kept] for row in cells]
+    widths = _fit(columns, [widths[number] for number in kept], console.width)
+    # What does not fit at all is wrapped by the terminal; no other column is dropped.
     console.width = max(console.width, sum(widths) + GAP * len(widths))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths):
@@ -177,6 +181,22 @@ def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console.print(table)
+
+
+def _with_room(columns: Sequence[Column], widths: Sequence[int], total: int) -> list[int]:
+    """The numbers of the columns that there is room for: without optional ones, the last first,
+    where those that may be narrower would become too narrow to read."""
+    kept = list(range(len(columns)))
+    while True:
+        needed = sum(
+            min(widths[number], READABLE) if columns[number].cut or columns[number].wrap else width
+            for number, width in enumerate(widths)
+            if number in kept
+        )
+        spare = [number for number in kept if columns[number].optional]
+        if not spare or needed + GAP * (len(kept) - 1) <= total:
+            return kept
+        kept.remove(spare[-1])
 
 
 def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:

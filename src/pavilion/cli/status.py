@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
 from pavilion.test_run import PASS, TestRun
 
+from . import failures
 from .base import Command, Session
 from .output import (
     Column,
@@ -21,7 +23,7 @@ from .output import (
     printable,
     tell,
 )
-from .results import result_of, summary, summary_line, test_record
+from .results import PLACE_COLUMNS, summary, summary_line, test_record
 from .selection import Selection, add_ids, select, with_states
 
 
@@ -49,69 +51,73 @@ def _status(session: Session) -> int:
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
-    every = with_states(session, selection.tests)
-    found = [pair for pair in every if not session.args.failed or _is_failure(*pair)]
+    states = with_states(session, selection.tests)
+    every = [(test, status, test_record(test, status)) for test, status in states]
+    found = [item for item in every if not session.args.failed or _is_failure(item[2])]
     # Of all of them: those that are not shown count, too.
-    records = [test_record(test, status) for test, status in every]
+    records = [record for _, _, record in every]
     if session.args.json:
-        tests = [_record(test, status, session.args.verbose) for test, status in found]
+        tests = [_record(test, record, session.args.verbose) for test, _, record in found]
         print_json({"tests": tests, "summary": summary(records)})
         return selection.report()
     if session.args.verbose:
-        for test, status in found:
-            _print_history(test, status)
+        for test, status, record in found:
+            _print_history(test, status, record)
     elif every:
         if found:
-            _print_table(found)
+            _print_table(session, [record for _, _, record in found])
         print(summary_line(records))
     return selection.report()
 
 
-def _is_failure(test: TestRun, status: TestStatusInfo) -> bool:
-    return result_of(test, status) not in (None, PASS)
+def _is_failure(record: Mapping[str, Any]) -> bool:
+    return record["result"] not in (None, PASS)
 
 
-def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:
-    record = test_record(test, status)
+def _record(test: TestRun, record: dict[str, Any], verbose: bool) -> dict[str, Any]:
     if verbose:
-        record["history"] = [info.as_dict() for info in test.status.history()]
+        return {**record, "history": [info.as_dict() for info in test.status.history()]}
     return record
 
 
-def _print_table(found: list[tuple[TestRun, TestStatusInfo]]) -> None:
+def _print_table(session: Session, records: Sequence[dict[str, Any]]) -> None:
     columns = [
         Column("ID"),
         Column("NAME", cut=True),
         Column("STATE"),
         Column("RESULT"),
         Column("AGE", right=True),
+        *PLACE_COLUMNS,
         Column("NOTE", cut=True),
     ]
     print_table(
         columns,
         [
             [
-                test.id,
-                test.name,
-                status.state,
-                result_of(test, status) or "",
-                age(status.when),
-                first_line(status.note),
+                record["id"],
+                record["name"],
+                record["state"],
+                record["result"] or "",
+                age(record["when"]),
+                *failures.job_and_nodes(record),
+                first_line(record["note"])
+                if record["log"] is None
+                else failures.note_of(record, session.command_line),
             ]
-            for test, status in found
+            for record in records
         ],
     )
 
 
-def _print_history(test: TestRun, status: TestStatusInfo) -> None:
+def _print_history(test: TestRun, status: TestStatusInfo, record: dict[str, Any]) -> None:
     """A paragraph per test: its states, oldest first, and what its scheduler says now."""
     history = test.status.history()
     if status not in history:
         history.append(status)
     again = f"; repeats {test.repeats}" if test.repeats else ""
-    print(
-        one_line(f"{test.id} {test.name} ({test.scheduler}{again}) {result_of(test, status) or ''}")
-    )
+    print(one_line(f"{test.id} {test.name} ({test.scheduler}{again}) {record['result'] or ''}"))
+    for line in failures.about(record):
+        print(f"  {line}")
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")

@@ -91,7 +91,7 @@ def report(
     if session.args.json:
         print_json(dict(extra or {}, tests=records, summary=summary(records)))
     else:
-        print_results(records)
+        print_results(records, session.command_line)
     return records
 
 

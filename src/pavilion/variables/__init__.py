@@ -261,13 +261,14 @@ class VariableSetManager(Resolver):
         manager._loaded = VariableSource("var", data["variables"], templates=True)
         return manager
 
-    def chosen(self) -> dict[str, Any]:
-        """What permutations chose: variable -> text, or a dict of texts for an item that is one.
+    def chosen(self) -> list[tuple[str, str, Any]]:
+        """What permutations chose: (set, variable, text, or a dict of texts for an item that is
+        one).
 
         A text that cannot be worked out, which is no mistake while nothing uses it, is given as it
         was written.
         """
-        found: dict[str, Any] = {}
+        found: list[tuple[str, str, Any]] = []
         for (set_name, name), index in self._chosen.items():
             source = self._source(set_name, name)
             value = source.value(name, Place("permute_on", name))
@@ -276,7 +277,7 @@ class VariableSetManager(Resolver):
             texts = {"": item} if isinstance(item, str) else item
             if source.templates:
                 texts = {key: self._chosen_text(text, name) for key, text in texts.items()}
-            found[name] = texts[""] if isinstance(item, str) else dict(texts)
+            found.append((set_name, name, texts[""] if isinstance(item, str) else dict(texts)))
         return found
 
     def _chosen_text(self, text: str, name: str) -> str:
