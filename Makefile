@@ -21,6 +21,7 @@ lint: $(LINT_VENV)/ready
 	$(LINT_VENV)/bin/ruff check $(PYTHON_DIRS)
 	$(LINT_VENV)/bin/mypy
 	$(LINT_VENV)/bin/lint-imports
+	$(LINT_VENV)/bin/python tools/words.py
 	sh -n tools/*.sh .ci/run
 
 format: $(LINT_VENV)/ready

@@ -23,7 +23,7 @@ from pavilion.schedulers import SchedulerPluginAdvanced
 from pavilion.series import Series
 from pavilion.suites import SuiteTest, TestElem
 
-# A disk, and memory where there is some to be had as a folder.
+# A disk, and memory where some is available as a directory.
 PLACES = (Path(tempfile.gettempdir()), Path("/dev/shm"))
 SELECTIONS = ("contiguous", "random", "distributed", "rand_dist")
 
@@ -77,7 +77,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def read_vars(plugin: Big, config: dict[str, Any]) -> None:
-    """The variables of a test, and one of them read: nodes are asked for only then."""
+    """The variables of a test, and one of them read: nodes are queried only then."""
     plugin.get_initial_vars(config["schedule"])["min_cpus"]
 
 
@@ -157,7 +157,7 @@ def main() -> None:
 
 
 def in_a_folder(plugin: Big, place: Path) -> None:
-    """Kick off a thousand tests, with jobs and tests kept below some folder."""
+    """Kick off a thousand tests, with jobs and tests kept under some directory."""
     if not place.is_dir():
         return
     folder = Path(tempfile.mkdtemp(dir=place))

@@ -1,6 +1,6 @@
 """Scheduler commands per poll: for few and many jobs, and a fast, a slow and a failing scheduler.
 
-A poll asks for the state of each job once, as 'status' does.  Two plugins are measured: slurm,
+A poll queries the state of each job once, as 'status' does.  Two plugins are measured: slurm,
 whose job table counts, and one of the base family that learns of all jobs with each query, as the
 guide for authors says.  The slow scheduler needs longer for an answer than an answer is good for.
 """

@@ -119,7 +119,7 @@ def bench_inventory(folder: Path, plugin: Slurm) -> None:
 
 
 def ask(plugin: Slurm, pav_cfg: PavConfig, times: int, pause: float) -> None:
-    """Ask for the state of each job, several times in a row."""
+    """Query the state of each job, several times in a row."""
     infos = [
         JobInfo({"id": str(number), "user": str(os.getuid()), "token": samples.token(number)})
         for number in range(1, JOBS + 1)
@@ -321,13 +321,13 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
         f"this process's CPU time: {min(other for _, other in cpu):.2f} s",
     )
     show(
-        "  submitted by the library, so many at once too",
+        "  submitted by the library, in the same way",
         min(alone),
         "s",
         f"{_ratios(alone, bare)} (at most 1.1)",
     )
     show(
-        "  and their folders, scripts and records made before",
+        "  and their directories, scripts and records made before",
         min(ours),
         "s",
         f"{_ratios(ours, bare)}; CPU time: {min(mine for mine, _ in cpu):.2f} s",

@@ -1,6 +1,6 @@
 """What it costs to start: importing the package and activating the bundled plugins.
 
-Compared, in the same run, with importing what it stands on (yaml and yapsy's plugin manager).
+Compared, in the same run, with importing what it depends on (yaml and yapsy's plugin manager).
 Each is measured in a fresh process; shown is the best of several.
 """
 

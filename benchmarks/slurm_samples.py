@@ -42,7 +42,7 @@ def _row(*fields: str) -> str:
 
 
 def sinfo(count: int, seed: int = 1) -> str:
-    """The answer to queries.inventory for so many nodes: states are scattered, hardware comes
+    """The answer to queries.inventory for this many nodes: states are scattered, hardware comes
     in blocks; each node is in two of three partitions, and its row's list of nodes is folded."""
     rng = random.Random(seed)
     states = rng.choices(_STATES, [state[2] for state in _STATES], k=count)
@@ -86,7 +86,7 @@ def token(number: int) -> str:
 
 
 def squeue(count: int) -> str:
-    """The answer to queries.jobs: so many jobs, numbered from 1."""
+    """The answer to queries.jobs: this many jobs, numbered from 1."""
     rng = random.Random(count)
     rows = [_row(*(name.upper() for name in JOB_FIELDS.values()))]
     for number in range(1, count + 1):

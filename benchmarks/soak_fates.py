@@ -1,4 +1,4 @@
-"""What the tests of the soak are meant to come to, and how it is found out what they came to."""
+"""How the tests of the soak are expected to end, and how they did end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def commands(kind: Kind, hold: Path) -> list[str]:
 
 
 def portions(count: int) -> list[Kind]:
-    """The kinds of so many tests: each at least once, else by their shares."""
+    """The kinds of this many tests: each at least once, otherwise by their shares."""
     kinds = [
         kind
         for kind in KINDS
@@ -111,7 +111,7 @@ _JOB_WORDS = (("(TIMEOUT", "time limit"), ("(NODE_FAIL", "node failed"), ("(FAIL
 
 
 def fate(test: TestRun) -> str:
-    """What became of a test, in a word or two; its last note where that is no known one."""
+    """What became of a test, in a word or two; its last note where it is not a known one."""
     if not test.complete:
         return "no end"
     last = test.status.current()
@@ -137,7 +137,7 @@ class SeenJob(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a soak came to.  ``problems``: everything that is not as it was meant."""
+    """The result of a soak.  ``problems``: everything that is not as expected."""
 
     table: str
     problems: list[str]
@@ -150,7 +150,7 @@ class Outcome(NamedTuple):
 
 
 def judge(tests: Sequence[tuple[TestRun, Kind]], seen: Mapping[str, SeenJob]) -> Outcome:
-    """Compare what was meant with what is recorded, and with what Slurm listed.
+    """Compare what was expected with what is recorded, and with what Slurm listed.
 
     :param seen: All jobs that Slurm ever listed, by id, as they were listed last.
     """
@@ -177,7 +177,7 @@ def judge(tests: Sequence[tuple[TestRun, Kind]], seen: Mapping[str, SeenJob]) ->
 def _problems(test: TestRun, kind: Kind, got: str, by_token: dict[str, list[str]]) -> Iterable[str]:
     """What is wrong with a test; takes its jobs out of ``by_token``."""
     if got != kind.fate:
-        yield f"meant: {kind.fate}, got: {got}"
+        yield f"expected: {kind.fate}, got: {got}"
     ends = [info.state for info in test.status.history() if info.state in FINAL]
     if len(ends) != 1:
         yield f"it ended {len(ends)} times: {', '.join(ends)}"
@@ -197,9 +197,9 @@ def _problems(test: TestRun, kind: Kind, got: str, by_token: dict[str, list[str]
 
 
 def _table(counts: Mapping[tuple[str, str, str], int]) -> str:
-    """A table in Markdown: a line for each thing that was meant and came about."""
+    """A table in Markdown: a line for each expected and actual outcome."""
     order = {kind.name: number for number, kind in enumerate(KINDS)}
-    rows = [("what happens to the test", "meant", "got", "tests", "")]
+    rows = [("what happens to the test", "expected", "got", "tests", "")]
     rows += [
         (name, meant, got, str(count), "" if meant == got else "WRONG")
         for (name, meant, got), count in sorted(

@@ -7,7 +7,7 @@ Each script writes a line when it begins, so what really ran is known.  Counts t
 - lost: without a final state,
 - doubled: whose script ran more than once,
 - misreported: PASS without having run, or another end although the script ran to its end,
-- left running: of which a process is there after all tests are over.
+- left running: of which a process is there after all tests have ended.
 
 The kinds: the scheduler as it is; *slow*, where squeue takes two seconds; *noisy*, where each
 command complains about its configuration; *unclear*, where every third sbatch submits the job and
@@ -46,7 +46,7 @@ COMPLAINT = "error: DefMemPerCPU ignored, since it's mutually exclusive with Def
 
 
 def wrappers(kinds: Collection[str], folder: Path) -> None:
-    """Make commands that stand before Slurm's own, for these kinds of a scheduler."""
+    """Make commands that come before Slurm's own, for these kinds of a scheduler."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("sbatch", "squeue", "scancel", "scontrol", "sinfo"):
         real = shutil.which(name)

@@ -62,7 +62,7 @@ class Soak:
     :param freeze: Seconds that the controller is frozen.
     :param down: Seconds that there is none.
     :param wave: Tests in a series.
-    :param patience: Seconds after which tests that are not over are given up.
+    :param patience: Seconds after which tests that have not ended are given up.
     :param tell: Gets lines about what happens.
     """
 
@@ -122,7 +122,7 @@ class Soak:
     # ------------------------------------------------------------------------------- the run
 
     def run(self) -> Outcome:
-        """Do it all.  Always ends, and tells what is wrong."""
+        """Do it all.  Always ends, and returns what is wrong."""
         helpers = [
             threading.Thread(target=self._guarded, args=(work,), daemon=True)
             for work in (self._keep_list, self._be_nasty, self._cancel_some)
@@ -156,7 +156,7 @@ class Soak:
         return outcome._replace(problems=self.errors + outcome.problems)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do something until all is over; errors do not end it but are told."""
+        """Do something until all has ended; errors do not end it but are reported."""
         while not self._over.wait(TICK):
             try:
                 work()
@@ -198,7 +198,7 @@ class Soak:
                 self._submitting -= 1
         if not series.wait(max(0.0, self._deadline - time.monotonic())):
             self.errors.append(f"series {series.id} did not end")
-        self.tell(f"series {series.id}: over")
+        self.tell(f"series {series.id}: ended")
 
     def _resolve(self, kind: Kind) -> ResolvedTest:
         schedule: dict[str, Any] = {
@@ -232,7 +232,7 @@ class Soak:
         )
         time.sleep(self.freeze_seconds)
         self.cluster.thaw()
-        self.tell("controller goes on")
+        self.tell("controller continues")
 
     def _kill_before(self, kinds: Sequence[Kind]) -> None:
         """Kill the controller, hand a series over while there is none, and start it again."""
@@ -284,7 +284,7 @@ class Soak:
                 self.cluster.run("scancel", *ids)
             if self.short_limit:
                 for test, _ in self._waiting(fates.LIMIT):
-                    # Its time is over now; Slurm looks every half a minute.
+                    # Its time has run out now; Slurm looks every half a minute.
                     self.cluster.run("scontrol", "update", f"jobid={_job_id(test)}", "endtime=now")
             self._drain_nodes()
             self._fail_nodes()
@@ -363,7 +363,7 @@ def main() -> int:
         metavar="KIND,...",
         help=("noisy, slow, unclear, shared: as in soak_kills.py"),
     )
-    parser.add_argument("--keep", action="store_true", help="leave the folder behind")
+    parser.add_argument("--keep", action="store_true", help="leave the directory behind")
     args = parser.parse_args()
     sys.path.append(str(REAL_SLURM))
     from real_slurm import RealSlurm, why_not_available

@@ -1,4 +1,4 @@
-"""An example of a scheduler plugin, to be copied.
+"""An example of a scheduler plugin, meant to be copied.
 
 'minibatch' is a made-up batch system with five commands (../minibatch/bin): mb-submit, mb-jobs,
 mb-cancel, mb-nodes, and mb-run, which starts tasks inside a job.  A plugin for a real scheduler
@@ -29,12 +29,12 @@ from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.sys_vars import get_vars
 
 COMMANDS = ("mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", "mb-run")
-# Seconds that a command may take.  Without a limit, a scheduler that hangs hangs its users.
+# Seconds that a command may take.  Without a limit, a scheduler that hangs makes its users hang.
 TIMEOUT = 60
 NODE_STATES = ("IDLE", "BUSY", "DOWN")
 
-# What the job states of minibatch mean for Pavilion.  A job that is over is SCHED_ERROR, however
-# it ended: tests that ended by themselves have said so, and that comes first.
+# What the job states of minibatch mean for Pavilion.  A job that has ended is SCHED_ERROR, however
+# it ended: a test that ended by itself has recorded that, and its record takes precedence.
 JOB_STATES = {
     "QUEUED": STATES.SCHEDULED,
     "RUNNING": STATES.SCHED_RUNNING,
@@ -46,7 +46,7 @@ JOB_STATES = {
 
 
 def run(*argv: str) -> str:
-    """Run a command and give what it printed.
+    """Run a command and return what it printed.
 
     A list of arguments and no shell: nothing in them can be taken for shell code.
 
@@ -73,7 +73,7 @@ def run(*argv: str) -> str:
 
 
 def query(command: str) -> list[dict[str, Any]]:
-    """What a command says as JSON.  :raises SchedulerPluginError: as for run()."""
+    """A command's JSON output, decoded.  :raises SchedulerPluginError: as for run()."""
     text = run(command, "--json")
     try:
         items = json.loads(text)
@@ -85,7 +85,7 @@ def query(command: str) -> list[dict[str, Any]]:
 
 
 def node_states(value: Any) -> list[str]:
-    """The validator of 'up_states': gets text or a list of it, as it stands in the suite."""
+    """The validator of 'up_states': gets a string or a list of strings, as written in the suite."""
     states = [str(state).upper() for state in validate_list(value)]
     for state in states:
         if state not in NODE_STATES:
@@ -100,7 +100,7 @@ class MiniBatchHeader(KickoffScriptHeader):
         least, most = self._node_min, self._node_max
         options = {
             "--name": self._job_name,
-            # Without an upper limit, ask for what is needed.
+            # Without an upper limit, request what is needed.
             "--nodes": f"{least}" if most in (None, least) else f"{least}-{most}",
             "--nodelist": ",".join(self._include_nodes),
             "--exclude": ",".join(self._exclude_nodes),
@@ -110,7 +110,7 @@ class MiniBatchHeader(KickoffScriptHeader):
             "--time": self._config["time_limit"],
             "--priority": self._config["minibatch"]["priority"],
         }
-        # Values come from users: quoted, and on one line whatever is in them.
+        # Values come from users: they are quoted, and on one line whatever they contain.
         return [
             f"#MB {option} {shlex.quote(' '.join(str(value).split()))}"
             for option, value in options.items()
@@ -137,10 +137,10 @@ class MiniBatch(SchedulerPluginAdvanced):
     KICKOFF_SCRIPT_HEADER_CLASS = MiniBatchHeader
     # Jobs that differ in these keys, too, are different jobs.
     JOB_SHARE_KEY_ATTRS = [*SchedulerPluginAdvanced.JOB_SHARE_KEY_ATTRS, "minibatch.priority"]
-    # One query answers for all jobs, so asking often costs little.
+    # One query answers for all jobs, so frequent queries cost little.
     JOB_STATUS_TIMEOUT = 1.0
     # Jobs and users see the same local file system.  Leave this out where nodes share one over
-    # the network: what a job wrote last may be seen late there.
+    # the network: what a job wrote last may appear late there.
     JOB_END_GRACE = 2.0
 
     def __init__(self) -> None:
@@ -211,9 +211,9 @@ class MiniBatch(SchedulerPluginAdvanced):
         if job_info["sys_name"] != get_vars(True)["sys_name"]:
             return TestStatusInfo(
                 STATES.SCHED_WARNING,
-                "Job {id} belongs to {sys_name}; only there its state is known.".format(**job_info),
+                "Job {id} belongs to {sys_name}; its state is known only there.".format(**job_info),
             )
-        # From before the question: what tests write while it is asked is newer.
+        # From before the query: what tests write during the query is newer.
         asked = time.time()
         found = None
         # Raises when there is no answer, and the job counts as alive.
@@ -221,7 +221,7 @@ class MiniBatch(SchedulerPluginAdvanced):
             state = JOB_STATES.get(item["state"], STATES.SCHED_WARNING)
             note = f"Job {item['id']} is {item['state']}. {item['reason']}".strip()
             status = TestStatusInfo(state, note, asked)
-            # Nobody has to ask about the others for a while.
+            # The others need not be queried for a while.
             self._job_statuses[item["tag"]] = (asked, status)
             if item["id"] == job_info["id"]:
                 found = status

@@ -118,7 +118,11 @@ def test_that_comparison_finds_what_it_looks_for(made_up: Path, tmp_path: Path) 
                 "    def __iter__(self):\n        return iter(self._keys)\n\n    def keys(self):",
             ),
             ("deferred.py", "    def __len__(self):", "    def length(self):"),
-            ("status_file.py", '"SCHED_ERROR"])', '"SCHED_ERROR", "SKIPPED"])'),
+            (
+                "status_file.py",
+                '            "SCHED_ERROR",\n        ]',
+                '            "SCHED_ERROR",\n            "SKIPPED",\n        ]',
+            ),
             ("test_run.py", "(self.path / self.CANCEL_FN).touch()", "self.set_run_complete()"),
             ("config.py", "set_attrs=None", "set_attrs=()"),
             ("__init__.py", "from .schedulers", "from .jobs import Job\nfrom .schedulers"),

@@ -216,13 +216,13 @@ def test_a_job_is_not_over_while_processes_of_it_go_on(plugin: QuickRaw, host: F
     assert f"The process {info['pid']} has ended. It was killed by signal 9. These of its " in (
         status.note
     )
-    assert left in status.note.split("go on: ")[1].rstrip(".").replace(".", ",").split(", ")
+    assert left in status.note.split("still running: ")[1].rstrip(".").replace(".", ",").split(", ")
     assert not test.complete
     # Any process may cancel it.
     assert Raw().cancel(JobInfo(info)) is None
     assert not runs(left)
     until(lambda: state_of(plugin, host, test) == STATES.SCHED_ERROR, "the error")
-    assert "is over" in test.status.current().note
+    assert "has ended" in test.status.current().note
 
 
 def test_processes_that_took_the_jobs_id_off_are_found_by_its_session(
@@ -266,14 +266,14 @@ def test_one_look_at_all_processes_serves_all_jobs_of_a_poll(
     assert plugin.job_status(host.pav_cfg, tests[4]).state == STATES.SCHED_STARTUP
     assert looks == []
     notes = [plugin.job_status(host.pav_cfg, test).note for test in tests]
-    assert [note.count("The raw job is over") for note in notes] == [1, 1, 1, 1, 0]
+    assert [note.count("The raw job has ended") for note in notes] == [1, 1, 1, 1, 0]
     assert len(looks) == 1
     # One that ended since is not judged by an older look.
     gate.write_text("go on\n")
     until(lambda: not runs(info_of(tests[4])["pid"]), "its end")
     plugin._job_statuses.clear()
     notes = [plugin.job_status(host.pav_cfg, test).note for test in tests]
-    assert [note.count("The raw job is over") for note in notes] == [1, 1, 1, 1, 1]
+    assert [note.count("The raw job has ended") for note in notes] == [1, 1, 1, 1, 1]
     assert len(looks) == 2
 
 

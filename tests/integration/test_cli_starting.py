@@ -113,7 +113,7 @@ def test_a_frozen_controller_is_told_and_left_by_a_timeout(cli: Cli, cluster: Fa
     process.wait(timeout=40)
     done = finish(process)
     assert done.code == 3
-    assert "is looked for in Slurm's list" in done.err
+    assert "Slurm's list of jobs is searched for it" in done.err
     assert "'status' tells later" in done.err
     assert len(cluster.jobs()) == 3
     cluster.clear_fault()

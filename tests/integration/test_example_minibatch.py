@@ -456,7 +456,7 @@ def test_a_node_never_has_two_jobs_and_all_jobs_get_their_turn(site: Site) -> No
         ("#MB --colour red", "unknown option --colour"),
         ("#MB --nodes", "expected '#MB --option"),
         ("#MB --nodes many", "must be a number"),
-        ("#MB --nodes 0", "is no range"),
+        ("#MB --nodes 0", "is not a range"),
         ("#MB --nodelist mb7", "'mb7' cannot be used"),
         ("#MB --nodes 7", "6 can be used"),
         ("#MB --partition x", "0 can be used"),

@@ -51,8 +51,8 @@ DIFFERENCES: dict[str, dict[tuple[int, int], Any]] = {
     "no output": {(22, 5): "JobLaunchFailure", (25, 11): "RaisedSignal:53(Real-time signal 19)"},
     "log of a failing prolog": {(22, 5): "Error running slurm prolog: 1\n", (25, 11): ""},
     "exit code 137 of sacct": {
-        (22, 5): "sacct writes 137 (a command of it got SIGKILL)",
-        (25, 11): "Exit code 137 (a command of it got SIGKILL)",
+        (22, 5): "sacct writes 137 (one of its commands got SIGKILL)",
+        (25, 11): "Exit code 137 (one of its commands got SIGKILL)",
     },
     "requested nodes are drained": {
         (22, 5): "ReqNodeNotAvail, UnavailableNodes:{}",

@@ -69,7 +69,7 @@ def status_of(job_id: str, number: int) -> tuple[str, str]:
             "1",
             1,
             "SCHED_ERROR",
-            "Job 1 ended in order (COMPLETED) on node01 at 2026-11-26T21:55:28.",
+            "Job 1 ended normally (COMPLETED) on node01 at 2026-11-26T21:55:28.",
         ),
         (
             "2",
@@ -115,7 +115,12 @@ def status_of(job_id: str, number: int) -> tuple[str, str]:
             "Job 14 was cancelled by user 0 (CANCELLED) at "
             "2026-11-26T22:00:11. It was requeued once.",
         ),
-        ("17", 14, "SCHED_ERROR", "Job 17 was lost: a node of it failed (NODE_FAIL) on node03 at "),
+        (
+            "17",
+            14,
+            "SCHED_ERROR",
+            "Job 17 was lost: one of its nodes failed (NODE_FAIL) on node03 at ",
+        ),
         # The token at the end of its name.
         ("5", 15, "SCHED_ERROR", "Job 5 failed (FAILED) on node01 at 2026-11-26T22:04:38."),
         (
@@ -212,10 +217,10 @@ def test_a_job_that_ran_too_long_is_lost(elapsed: str, limit: str, long: bool) -
     [
         (
             "9:0",
-            "Exit code 9. Up to Slurm 25.05, sacct writes 137 (a command of it got SIGKILL) in the "
+            "Exit code 9. Up to Slurm 25.05, sacct writes 137 (one of its commands got SIGKILL) in the "
             "same way.",
         ),
-        ("11:0", "sacct writes 139 (a command of it got SIGSEGV) in the same way."),
+        ("11:0", "sacct writes 139 (one of its commands got SIGSEGV) in the same way."),
         ("3:0", "Exit code 3. (By"),
         ("0:9", "Killed by signal 9 (SIGKILL). (By"),
         ("0:0", "node01. (By"),
@@ -714,8 +719,8 @@ def test_purged_jobs_of_a_real_slurm(
         (
             # 9:0 up to Slurm 25.05, 137:0 from 25.11 on.
             "failed (FAILED) on node0",
-            " 137 (a command of it got SIGKILL)",
-            "ended in order",
+            " 137 (one of its commands got SIGKILL)",
+            "ended normally",
             f"was cancelled by user {os.getuid()} (CANCELLED) on node0",
         ),
     ):

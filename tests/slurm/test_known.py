@@ -181,7 +181,7 @@ def test_a_list_of_reservations(site: Site) -> None:
     assert site.usable({"reservation": "r1,r2"}) == ["node01", "node02", "node03"]
     test = site.start({"reservation": "r1,r2", "nodes": "2"})
     assert '--reservation "r1,r2"' in header(test)
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     # A job runs in one of them.
     assert "no more than 2 each" in site.refused({"reservation": "r1,r2", "nodes": "3"})
     assert site.usable({"reservation": "r1,r2", "chunking": {"size": "1"}}) == ["node01", "node02"]
@@ -194,7 +194,7 @@ def test_any_reservation_is_one_that_the_user_may_use(site: Site) -> None:
     assert site.usable({"reservation": "any"}) == ["node01", "node02"]
     test = site.start({"reservation": "any", "nodes": "2"})
     assert '--reservation "mine"' in header(test)
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert "not in a reservation that you may use: 3 (node[03-05])" in site.refused(
         {"reservation": "any", "nodes": "3"}
     )
@@ -245,7 +245,7 @@ def test_a_flexible_reservation_is_no_limit(real_site: Site) -> None:
     site.cluster.reserve("flex", ["node06"], flags=["FLEX"])
     site.cluster.reserve("others", ["node01"])
     test = site.start({"reservation": "flex", "nodes": "3"})
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert "not in reservation" in site.refused({"reservation": "flex", "nodes": "6"})
 
 
@@ -317,7 +317,7 @@ def test_the_partition_or_reservation_with_the_most_usable_nodes_counts(site: Si
         assert "-w node[04-05]" in header(test)
         # Of main, node06 is left, of alt node06 to node08.
         assert site.usable({**chunks, "partition": "main,alt"}) == ["node06", "node07", "node08"]
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
         wait_until(lambda: not site._own_jobs(), "the job is over")
         site.cluster.unreserve("narrow")
         wait_until(lambda: "RES" not in site.cluster.node_state("node05"), "it is gone")
@@ -400,7 +400,7 @@ def check_needs(site: Site) -> None:
         {"partition": "alt"},
     ):
         test = site.start(schedule)
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
     for schedule, key in NEEDS:
         text = site.refused(schedule)
         assert key in text, text
@@ -425,7 +425,7 @@ def test_nodes_of_a_partition_that_are_not_listed(
     """Up to 22.05, nodes of a cloud that are powered down are not listed."""
     with hidden(site, monkeypatch, '#!/bin/sh\n{real} "$@" | grep -av "secret"\n', "sinfo"):
         test = site.start({"partition": "secret", "nodes": "2"})
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
         text = site.refused({"partition": "secret", "nodes": "2", "chunking": {"size": "2"}})
         assert "2 more of the scheduler's nodes for such a job are not listed here" in text
         assert "Insufficient nodes" in site.refused({"partition": "main", "nodes": "7"})
@@ -556,7 +556,7 @@ def test_a_job_runs_in_one_of_several_partitions(site: Site) -> None:
     both = {"partition": "main,alt"}
     assert len(site.usable(both)) == 8
     test = site.start({**both, "nodes": "all"})
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert site.recorded(test)["num_nodes"] == "6"
     assert site.usable({**both, "chunking": {"size": "2"}}) == [f"node0{n}" for n in range(1, 7)]
     assert "have no more than 6 each" in site.refused({**both, "nodes": "7"})

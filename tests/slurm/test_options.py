@@ -210,7 +210,7 @@ def test_a_list_of_nodes(plugin: Slurm) -> None:
     # Where nodes were chosen, they are more than the user's.
     chosen = Request("t", config, 3, 3, ("n1", "n2", "n3"))
     assert [line for line in render(chosen) if "-w" in line] == ["#SBATCH -w n[1-3]"]
-    with pytest.raises(SchedConfigError, match=r"names 2 nodes, and schedule.nodes asks for 1"):
+    with pytest.raises(SchedConfigError, match=r"names 2 nodes, and schedule.nodes requests 1"):
         settled(plugin, "-w n[1-2]", nodes="1")
 
 
@@ -257,7 +257,7 @@ def test_heterogeneous_jobs_are_refused(plugin: Slurm, option: str) -> None:
 
 
 def test_an_option_in_two_items(plugin: Slurm) -> None:
-    with pytest.raises(SchedConfigError, match=r"'12' is not an option.*whole options"):
+    with pytest.raises(SchedConfigError, match=r"'12' is not an option.*complete options"):
         settled(plugin, "-n", "12")
 
 

@@ -102,9 +102,7 @@ def test_rows_with_other_numbers_of_fields_are_refused_and_reported() -> None:
     text = table(["1", "x", "m"], ["17", "y"], ["2", "z", "n"], header="A B C")
     rows, refused = parse_table(text, 3, "squeue")
     assert [row[0] for row in rows] == ["1", "2"]
-    assert [(row.problem, row.job_id) for row in refused] == [
-        ("2 fields where 3 were asked for", "17")
-    ]
+    assert [(row.problem, row.job_id) for row in refused] == [("2 fields instead of 3", "17")]
     assert "17" in refused[0].text
 
 

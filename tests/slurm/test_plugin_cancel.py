@@ -185,7 +185,7 @@ def test_one_that_does_not_go() -> None:
     what, message = outcomes["7"]
     assert what is Cancelled.STILL_THERE
     assert message == (
-        "Slurm accepted the cancel of job 7, but 3 seconds later still shows it. "
+        "Slurm accepted the request to cancel job 7, but still shows it 3 seconds later. "
         "Its state is RUNNING."
     )
 
@@ -217,4 +217,4 @@ def test_cancelled_but_nobody_can_confirm_it() -> None:
     outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(), lost, wait=0.0)
     what, message = outcomes["7"]
     assert what is Cancelled.UNREACHABLE and "could not be asked" in str(message)
-    assert "whether it went cannot be seen" in str(message)
+    assert "whether the job has ended is not known" in str(message)

@@ -110,7 +110,7 @@ def test_the_users_own_variables_reach_the_job(site: Site, monkeypatch: pytest.M
     monkeypatch.setenv("MY_OWN", "a value; with $(blanks)")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     test = site.start(work='echo "mine: $MY_OWN, $LC_ALL"')
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert test.job is not None
     assert "mine: a value; with $(blanks), C.UTF-8" in test.job.kickoff_log.read_text()
 

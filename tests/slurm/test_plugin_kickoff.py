@@ -265,7 +265,7 @@ def test_names_of_tests_cannot_do_harm(site: Site) -> None:
         assert re.fullmatch(r"pav_[A-Za-z0-9_.,:;+@=-]{1,200}", name), name
     site.release()
     for test in tests:
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert not mark.exists()
 
 
@@ -320,7 +320,7 @@ def test_odd_values_are_recorded_as_they_are(site: Site) -> None:
         assert site.recorded(test)["account"].lower() == text.lower()
     site.release()
     for test in tests.values():
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert not mark.exists()
 
 
@@ -335,7 +335,7 @@ def test_odd_folders(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         started.append((name, site, site.start(work=f'echo "runs $*"; {site.long}')))
     for name, site, test in started:
         site.release()
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
         job = test.job
         assert job is not None
         assert "runs _run s1.1" in job.kickoff_log.read_text(), name

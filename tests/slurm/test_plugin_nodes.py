@@ -209,7 +209,7 @@ def test_a_controller_that_cannot_be_asked_for_nodes(
         str(test.id) for test in tests
     )
     assert all(
-        "Slurm could not be asked" in error.pformat() and "sinfo" in error.pformat()
+        "Slurm could not be queried" in error.pformat() and "sinfo" in error.pformat()
         for error in errors
     )
     # Three tries for all of them.

@@ -43,7 +43,7 @@ def test_nodes_that_are_powered_down_wake_for_a_test(site: Site) -> None:
     # Those that run by now, and those that still sleep.
     assert site.usable({"partition": "q"}) == NODES
     site.release()
-    site.wait_status(test, "SCHED_ERROR", "ended in order", 60.0)
+    site.wait_status(test, "SCHED_ERROR", "ended normally", 60.0)
 
 
 def test_all_of_a_partition(site: Site) -> None:
@@ -74,4 +74,4 @@ def test_where_nodes_are_picked_they_sleep_on(site: Site) -> None:
         {"partition": "q", "nodes": "2", "chunking": {"size": "2"}, "slurm": {"up_states": states}}
     )
     assert "-w q-dy-[1-2]" in header(picked)
-    site.wait_status(picked, "SCHED_ERROR", "ended in order", 60.0)
+    site.wait_status(picked, "SCHED_ERROR", "ended normally", 60.0)

@@ -70,11 +70,11 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
 
 FATES: list[tuple[str, str, str, list[str]]] = [
     # work, options, state, parts of the note
-    ("true", "", "SCHED_ERROR", ["ended in order (COMPLETED)", " on node0"]),
+    ("true", "", "SCHED_ERROR", ["ended normally (COMPLETED)", " on node0"]),
     ("exit 3", "", "SCHED_ERROR", ["failed (FAILED)", "Exit code 3"]),
     ("kill -9 $PPID", "", "SCHED_ERROR", ["failed (FAILED", "SIGKILL"]),
     ("echo its last words; exit 1", "", "SCHED_ERROR", ["Exit code 1", "its last words"]),
-    ("true", "-D /nonexistent/folder", "SCHED_ERROR", ["ended in order (COMPLETED)"]),
+    ("true", "-D /nonexistent/folder", "SCHED_ERROR", ["ended normally (COMPLETED)"]),
 ]
 
 
@@ -131,9 +131,9 @@ def test_the_time_limit(site: Site) -> None:
 
 # Slurm's word -> what the test shows, and a part of its note.
 SHOWN = {
-    "NODE_FAIL": ("SCHED_ERROR", "was lost: a node of it failed (NODE_FAIL"),
+    "NODE_FAIL": ("SCHED_ERROR", "was lost: one of its nodes failed (NODE_FAIL"),
     "OUT_OF_MEMORY": ("SCHED_ERROR", "was killed: it ran out of memory (OUT_OF_MEMORY"),
-    "PREEMPTED": ("SCHED_ERROR", "was stopped for a job that goes before it (PREEMPTED"),
+    "PREEMPTED": ("SCHED_ERROR", "was stopped for a job with higher priority (PREEMPTED"),
     "BOOT_FAIL": ("SCHED_ERROR", "its nodes did not boot (BOOT_FAIL"),
     "DEADLINE": ("SCHED_ERROR", "was stopped at its deadline (DEADLINE"),
     "COMPLETING": ("SCHED_STARTUP", "is ending (COMPLETING"),
@@ -199,7 +199,7 @@ def test_a_job_whose_node_was_drained_needs_an_administrator(site: Site) -> None
     site.wait_status(
         test,
         "SCHEDULED",
-        "is waiting and needs an administrator: nodes it asks for "
+        "is waiting and needs an administrator: nodes it requests "
         "are down, drained or not responding: node02 (ReqNodeNotAvail",
     )
 
@@ -227,7 +227,7 @@ def test_a_job_that_can_never_run(site: Site, option: str, reason: str) -> None:
 def test_a_job_with_a_begin_time(site: Site) -> None:
     test = site.start({"slurm": {"sbatch_extra": ["--begin=now+1hour"]}})
     status = site.wait_status(test, "SCHEDULED", "(BeginTime). Expected start: 20")
-    assert "the time it may begin at has not come" in status.note
+    assert "its earliest start time has not been reached" in status.note
 
 
 def test_a_job_that_could_not_be_launched(site: Site) -> None:
@@ -257,13 +257,13 @@ def test_an_id_that_was_given_out_again_is_another_job(site: Site) -> None:
     """As after a controller that lost its last seconds of state."""
     test, other = site.test(), site.start(work=site.long)
     assert site.try_start(test) == []
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     record = JobInfo(
         info(test), id=info(other)["id"], token="pav-0123456789abcdef", when=str(time.time() - 1000)
     )
     status = site.plugin._job_status(site.pav_cfg, record)
     assert status is not None and status.state != "SCHED_RUNNING"
-    assert f"Slurm's job {info(other)['id']} is another one by now" in status.note
+    assert f"Slurm's job {info(other)['id']} is a different job by now" in status.note
     # It is not cancelled, and there is nothing else to cancel.
     assert site.plugin.cancel(record) is None
     assert site.jobs()[info(other)["id"]].state == "RUNNING"
@@ -321,7 +321,7 @@ def test_a_bare_record_of_a_job_whose_directory_is_gone_is_shown_and_not_cancell
     wait_until(lambda: _running(site, record, Slurm()), "it is shown")
     message = Slurm().cancel(record)
     moved.rename(test.job.path)
-    assert message is not None and "cannot be told" in message
+    assert message is not None and "cannot be determined" in message
     assert site.jobs()[record["id"]].state == "RUNNING"
 
 
@@ -386,7 +386,7 @@ def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: s
             assert "squeue" in status.note and not test.complete
     # It is asked again after a while.
     site.wait_status(running, "SCHED_STARTUP", "is running")
-    site.wait_status(ending, "SCHED_ERROR", "ended in order")
+    site.wait_status(ending, "SCHED_ERROR", "ended normally")
     assert "SCHED_WARNING" not in running.fake_states
 
 

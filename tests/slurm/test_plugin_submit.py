@@ -47,7 +47,7 @@ def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
     # There is one job with our token, and it is the one that the test has.
     jobs = site.jobs_of(test)
     assert [job.job_id for job in jobs] == [info(test)["id"]]
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert log.read_text().count("sbatch --parsable") == 1
 
 
@@ -498,7 +498,7 @@ def test_a_turn_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     bench.submitter._way = bench.way = Later(bench._sleep)
     times = iter([0.0, 0.0, 0.0, submit.SLOW])
     bench.submitter._clock = lambda: next(times)
-    with pytest.raises(HandoverStopped, match="other jobs were before it"):
+    with pytest.raises(HandoverStopped, match="other jobs were still ahead of it"):
         bench.submit()
     assert bench.way.reports == [submit.TURN]
 

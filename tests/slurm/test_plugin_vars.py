@@ -128,7 +128,7 @@ def test_on_the_allocation_they_are_those_of_slurm(site: Site) -> None:
     # The job's folder is known once it is started: it is that of the log.
     work.write_text('PAV_JOB=$(dirname "$(readlink -f /proc/$$/fd/1)")\n' + work.read_text())
     assert site.try_start(test) == []
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert test.job is not None
     log = test.job.kickoff_log.read_text()
     lines = dict(
@@ -151,7 +151,7 @@ def test_srun_starts_as_many_tasks_as_were_asked_for(site: Site) -> None:
         {"nodes": "2", "tasks_per_node": "3", "include_nodes": "node[01-02]"},
         work=f"{command} /bin/sh -c 'echo task on $SLURMD_NODENAME'",
     )
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")
     assert test.job is not None
     lines = test.job.kickoff_log.read_text().splitlines()
     assert sorted(line for line in lines if line.startswith("task ")) == (

@@ -135,21 +135,21 @@ def test_all_names_are_there() -> None:
             "its reservation 'g2019011_1' was deleted",
         ),
         ("Reservation a b was deleted", Wait.ADMIN, "its reservation 'a b' was deleted"),
-        ("Reservation r_1 is invalid", Wait.ADMIN, "its reservation 'r_1' is not valid any more"),
+        ("Reservation r_1 is invalid", Wait.ADMIN, "its reservation 'r_1' is no longer valid"),
         (
             "ReqNodeNotAvail, UnavailableNodes:n_1,n_2",
             Wait.ADMIN,
-            "nodes it asks for are down, drained or not responding: n_1,n_2",
+            "nodes it requests are down, drained or not responding: n_1,n_2",
         ),
         (
             "ReqNodeNotAvail, Reserved for maintenance",
             Wait.WAITING,
-            "nodes it asks for are reserved for maintenance",
+            "nodes it requests are reserved for maintenance",
         ),
         (
             "License request 'my_tool:3' is no longer valid, holding job",
             Wait.ADMIN,
-            "there are no licenses 'my_tool:3' any more, and it is held",
+            "the licenses 'my_tool:3' no longer exist, and it is held",
         ),
         (
             "Job's account not permitted to use this partition (long_q allows a_1 not b_2)",
@@ -174,12 +174,12 @@ def test_all_names_are_there() -> None:
         (
             "user env retrieval failed requeued held",
             Wait.ADMIN,
-            "its user's environment could not be had on its node, and it is held",
+            "its user's environment could not be retrieved on its node, and it is held",
         ),
         (
             "job requeued in special exit state",
             Wait.ADMIN,
-            "it was requeued for its exit code and is held",
+            "it was requeued because of its exit code and is held",
         ),
         (
             "burst_buffer/lua: JobHeldAdmin: pool x_y is gone",
@@ -214,24 +214,24 @@ def test_scontrol_writes_an_underscore_for_each_blank(text: str, shown: str) -> 
     [
         # squeue joins the reasons of an array's tasks. Some of it may run as long as one may.
         ("Resources,Priority", Wait.WAITING, "the nodes it needs are in use"),
-        ("JobHeldUser,Priority", Wait.WAITING, "jobs of higher priority are before it"),
+        ("JobHeldUser,Priority", Wait.WAITING, "jobs with higher priority are ahead of it"),
         (
             "ReqNodeNotAvail, UnavailableNodes:n1,JobHeldUser",
             Wait.ADMIN,
-            "nodes it asks for are down, drained or not responding: n1",
+            "nodes it requests are down, drained or not responding: n1",
         ),
         ("BadConstraints,JobHeldAdmin", Wait.ADMIN, "it is held by an administrator"),
         # Names that come with a detail that nobody has seen yet.
-        ("BadConstraints: 3 GPUs", Wait.NEVER, "no nodes have what it asks for"),
+        ("BadConstraints: 3 GPUs", Wait.NEVER, "no nodes have what it requests"),
         (
             "ReqNodeNotAvail, Something new",
             Wait.WAITING,
-            "nodes it asks for are in use or reserved",
+            "nodes it requests are in use or reserved",
         ),
         (
             "ReqNodeNotAvail(Unavailable:n1)",
             Wait.ADMIN,
-            "nodes it asks for are down, drained or not responding: n1",
+            "nodes it requests are down, drained or not responding: n1",
         ),
         ("Something_new, held_by x_y", Wait.ADMIN, "it is held"),
         ("Something_new", Wait.WAITING, UNKNOWN),
@@ -304,7 +304,7 @@ def test_reason_words_name_the_nodes() -> None:
 def test_limits_are_told_in_words() -> None:
     assert (
         explain_reason("QOSMaxNodePerJobLimit").words
-        == "it asks for more than its QOS allows a job (Node Per Job)"
+        == "it requests more than its QOS allows a job (Node Per Job)"
     )
     assert (
         explain_reason("AssocGrpCPUMinutesLimit").words
@@ -353,7 +353,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "PENDING", "reason": "ReqNodeNotAvail, UnavailableNodes:n1", "start": ""},
-            "Job 7 is waiting and needs an administrator: nodes it asks for are down, drained or not "
+            "Job 7 is waiting and needs an administrator: nodes it requests are down, drained or not "
             "responding: n1 (ReqNodeNotAvail, UnavailableNodes:n1).",
         ),
         (
@@ -363,7 +363,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "PENDING", "reason": "BeginTime", "restarts": "2"},
-            "Job 7 is waiting: the time it may begin at has not come (BeginTime). It was requeued 2 "
+            "Job 7 is waiting: its earliest start time has not been reached (BeginTime). It was requeued 2 "
             "times.",
         ),
         (
@@ -380,7 +380,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
                 "end": "2026-01-02T03:04:05",
             },
             "Job 7 was stopped at its time limit of 1:00 (TIMEOUT) on n1 at 2026-01-02T03:04:05. Exit "
-            "code 143 (a command of it got SIGTERM).",
+            "code 143 (one of its commands got SIGTERM).",
         ),
         (
             {"state": "FAILED", "reason": "NonZeroExitCode", "exit_code": "768", "nodes": "n1"},
@@ -392,12 +392,12 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "FAILED", "exit_code": "4021"},
-            "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); most often the "
-            "directory of its output file is not there or cannot be written to.",
+            "Job 7 failed (FAILED). Slurm could not start its script (exit 0:53); usually because "
+            "the directory of its output file is missing or not writable.",
         ),
         (
             {"state": "NODE_FAIL", "reason": "NodeDown", "nodes": "n4", "exit_code": "0"},
-            "Job 7 was lost: a node of it failed (NODE_FAIL, NodeDown) on n4.",
+            "Job 7 was lost: one of its nodes failed (NODE_FAIL, NodeDown) on n4.",
         ),
         (
             {"state": "OUT_OF_MEMORY", "reason": "OutOfMemory", "exit_code": "0:125"},
@@ -428,11 +428,11 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "NODE_FAIL", "reason": "NodeDown", "exit_code": "0:15", "nodes": "n1"},
-            "Job 7 was lost: a node of it failed (NODE_FAIL, NodeDown) on n1.",
+            "Job 7 was lost: one of its nodes failed (NODE_FAIL, NodeDown) on n1.",
         ),
         (
             {"state": "NODE_FAIL", "reason": "PartitionDown", "exit_code": "0:1", "nodes": "n1"},
-            "Job 7 was lost: its partition was set down (NODE_FAIL, PartitionDown) on n1.",
+            "Job 7 was lost: its partition was set to down (NODE_FAIL, PartitionDown) on n1.",
         ),
         (
             {"state": "BOOT_FAIL", "exit_code": "0:1"},
@@ -448,7 +448,7 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "CANCELLED by 0", "reason": "DependencyNeverSatisfied", "exit_code": "0:1"},
-            "Job 7 was cancelled by user 0: it depends on a job that did not end as it must (CANCELLED, "
+            "Job 7 was cancelled by user 0: it depends on a job that did not end as required (CANCELLED, "
             "DependencyNeverSatisfied).",
         ),
         (
@@ -476,21 +476,22 @@ def test_exit_code(text: str, ended: Exit | None) -> None:
         ),
         (
             {"state": "RESV_DEL_HOLD", "reason": "Reservation g_1 was deleted"},
-            "Job 7 is held, since its reservation was deleted or is not valid any more; it needs an "
+            "Job 7 is held: its reservation was deleted or is no longer valid; it needs an "
             "administrator (RESV_DEL_HOLD): its reservation 'g_1' was deleted (Reservation g_1 was "
             "deleted).",
         ),
         (
             {"state": "PENDING", "reason": "JobHeldUser", "start": "2026-01-02T03:04:05"},
-            "Job 7 is waiting: it is held; 'scontrol release' lets it go on (JobHeldUser). Expected "
+            "Job 7 is waiting: it is held; 'scontrol release' releases it (JobHeldUser). Expected "
             "start: 2026-01-02T03:04:05.",
         ),
         ({"state": "CANCELLED by 1000"}, "Job 7 was cancelled by user 1000 (CANCELLED)."),
-        ({"state": "COMPLETED", "exit_code": "0"}, "Job 7 ended in order (COMPLETED)."),
+        ({"state": "COMPLETED", "exit_code": "0"}, "Job 7 ended normally (COMPLETED)."),
         (
             {"state": "REQUEUE_HOLD", "reason": "launch failed requeued held"},
             "Job 7 was requeued and is held; it needs an administrator (REQUEUE_HOLD): it could not be "
-            "started on its node (a failing prolog, often) and is held (launch failed requeued held).",
+            "started on its node (often because the prolog failed) and is held (launch failed requeued "
+            "held).",
         ),
         ({"state": "NOVEL"}, "Job 7 is in a state that is not known here (NOVEL)."),
     ],

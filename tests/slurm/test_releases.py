@@ -234,7 +234,7 @@ def test_notes_of_jobs_that_are_over(release: str) -> None:
     )
     # '9' in 22.05.8 and '0:1' in the others, but nobody saw a process of it get a signal.
     assert note("nodefail") == (
-        "Job 1 was lost: a node of it failed (NODE_FAIL, NodeDown) on node04."
+        "Job 1 was lost: one of its nodes failed (NODE_FAIL, NodeDown) on node04."
     )
     assert note("fails") == "Job 1 failed (FAILED) on node03. Exit code 3."
     assert note("cancelled") == "Job 1 was cancelled (CANCELLED)."

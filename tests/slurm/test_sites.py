@@ -151,7 +151,7 @@ def test_a_limit_of_a_qos(site: Site) -> None:
     status = site.wait_status(second, "SCHEDULED", "QOS has reached a limit")
     assert "(QOSMaxJobsPerUserLimit)" in status.note and not second.complete
     site.release()
-    site.wait_status(second, "SCHED_ERROR", "ended in order")
+    site.wait_status(second, "SCHED_ERROR", "ended normally")
 
 
 # --- A common user ---
@@ -196,7 +196,7 @@ def test_private_jobs(site: Site) -> None:
     long_ago = {**info(mine), "when": "1000"}
     seen = as_other(site.cluster, {"account": "physics"}, long_ago)
     states = [state for state, _ in seen["own"]]
-    assert states[-1] == "SCHED_ERROR" and "ended in order" in seen["own"][-1][1]
+    assert states[-1] == "SCHED_ERROR" and "ended normally" in seen["own"][-1][1]
     assert set(states[:-1]) <= {"SCHEDULED", "SCHED_STARTUP"}
     # Of somebody else's nothing is seen, and it is not taken for ended.
     job_id = info(mine)["id"]
@@ -243,7 +243,7 @@ def test_hidden_partitions(slurm: Cluster) -> None:
     assert "secret" not in slurm.ok("sinfo", user=OTHER_USER)
     seen = as_other(slurm, {"account": "physics", "partition": "secret"})
     assert seen["nodes"] == ["node07", "node08"]
-    assert "on node0" in seen["own"][-2][1] and "ended in order" in seen["own"][-1][1]
+    assert "on node0" in seen["own"][-2][1] and "ended normally" in seen["own"][-1][1]
 
 
 # --- The way to the controller ---
@@ -282,7 +282,7 @@ def test_one_of_two_controllers_is_away(
         test = site.start({"account": "physics"}, work=site.long)
         site.wait_status(test, "SCHED_STARTUP")
         site.release()
-        site.wait_status(test, "SCHED_ERROR", "ended in order")
+        site.wait_status(test, "SCHED_ERROR", "ended normally")
         assert len(site.jobs_of(test)) == 1
 
 
@@ -319,4 +319,4 @@ def test_a_host_that_cannot_reach_munge(site: Site, monkeypatch: pytest.MonkeyPa
         assert "munge" in site.refused({"account": "physics"}).lower()
     site.wait_status(test, "SCHED_STARTUP")
     site.release()
-    site.wait_status(test, "SCHED_ERROR", "ended in order")
+    site.wait_status(test, "SCHED_ERROR", "ended normally")

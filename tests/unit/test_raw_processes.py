@@ -632,7 +632,7 @@ def make(path: Path, text: str, mode: int) -> str:
         ("not executable", "not executable"),
         ("no interpreter", "interpreter in its first line is not"),
         ("no script", "#!"),
-        ("no folder", "working folder"),
+        ("no folder", "working directory"),
         ("empty", "empty list"),
         ("nul", "null byte"),
     ],

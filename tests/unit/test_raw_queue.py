@@ -582,8 +582,8 @@ def test_the_folder_is_of_this_user_and_can_be_set(
 @pytest.mark.parametrize(
     ("problem", "message"),
     [
-        ("link", "is not a folder"),
-        ("file", "is not a folder"),
+        ("link", "is not a directory"),
+        ("file", "is not a directory"),
         ("open", "written by others"),
         ("foreign", "another user"),
         ("parent", "Cannot make"),

@@ -1,11 +1,11 @@
-"""A little batch system on one host: what the mb-* commands share.
+"""A small batch system on one host: what the mb-* commands share.
 
 It exists so that the example plugin has something real to talk to.  There is no daemon.  All
-state is in the spool folder $MINIBATCH_SPOOL; every command takes its lock, looks at the queue,
+state is in the spool directory $MINIBATCH_SPOOL; every command takes its lock, looks at the queue,
 and starts the jobs whose nodes are free.  A job has a *shepherd*, a process that runs its
 script, waits for it, and then starts whoever waits for its nodes.
 
-``nodes.json`` in the spool folder (else the one above this file) is the table of nodes.  Nodes
+``nodes.json`` in the spool directory (otherwise the one above this file) is the table of nodes.  Nodes
 are names only: all jobs run on this host, at most one on each node at a time.
 """
 
@@ -32,7 +32,7 @@ ACTIVE = ("QUEUED", "RUNNING")
 
 
 class BatchError(Exception):
-    """Something to tell the user."""
+    """An error to show to the user."""
 
 
 def fail(text: str) -> NoReturn:
@@ -42,10 +42,10 @@ def fail(text: str) -> NoReturn:
 
 
 def spool() -> Path:
-    """The spool folder.  Job environments are kept in it, so it is for its owner only."""
+    """The spool directory.  Job environments are kept in it, so it is for its owner only."""
     folder = os.environ.get("MINIBATCH_SPOOL")
     if not folder:
-        raise BatchError("MINIBATCH_SPOOL is not set. Set it to a folder to keep jobs in.")
+        raise BatchError("MINIBATCH_SPOOL is not set. Set it to a directory to keep jobs in.")
     path = Path(folder).absolute()
     (path / "jobs").mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
@@ -53,7 +53,7 @@ def spool() -> Path:
 
 @contextmanager
 def locked() -> Iterator[Path]:
-    """Hold the lock of the spool folder."""
+    """Hold the lock of the spool directory."""
     path = spool()
     with (path / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -175,11 +175,11 @@ def _check(job: Job, nodes: dict[str, dict[str, Any]]) -> None:
                 "others, or in another partition."
             )
     if not 1 <= job["least"] <= job["most"]:
-        raise BatchError(f"--nodes {job['least']}-{job['most']} is no range.")
+        raise BatchError(f"--nodes {job['least']}-{job['most']} is not a range.")
     if len(job["nodelist"]) > job["most"]:
         raise BatchError(f"--nodelist has more than the {job['most']} nodes of --nodes.")
     if job["least"] > len(usable):
-        raise BatchError(f"{job['least']} nodes were asked for, {len(usable)} can be used.")
+        raise BatchError(f"{job['least']} nodes were requested, {len(usable)} can be used.")
 
 
 def _fits(job: Job, node: dict[str, Any]) -> bool:
@@ -227,7 +227,7 @@ def update(path: Path) -> list[Job]:
 def _start(path: Path, job: Job) -> None:
     folder = path / "jobs" / job["id"]
     env = {**json.loads((folder / "env.json").read_text()), "MINIBATCH_SPOOL": str(path)}
-    # Whoever asks whether the shepherd lives asks whether this file is locked.
+    # Whether the shepherd is alive is checked by whether this file is locked.
     with (folder / "alive").open("w") as alive, (folder / "shepherd.log").open("w") as log:
         fcntl.flock(alive, fcntl.LOCK_EX)
         shepherd = subprocess.Popen(
@@ -242,7 +242,7 @@ def _start(path: Path, job: Job) -> None:
         )
     job.update(state="RUNNING", reason="", pid=shepherd.pid)
     save_job(path, job)
-    # It outlives us; nothing is to be said about that when we end.
+    # It outlives us; there must be no warning about that when we end.
     shepherd.returncode = 0
 
 
@@ -256,7 +256,7 @@ def _shepherd_lives(path: Path, job: Job) -> bool:
 
 
 def cancel(path: Path, job_id: str) -> None:
-    """Cancel a job.  One that is over already stays as it is.  The lock must be held."""
+    """Cancel a job.  One that has ended already stays as it is.  The lock must be held."""
     job = next((job for job in update(path) if job["id"] == job_id), None)
     if job is None:
         raise BatchError(f"there is no job {job_id!r}.")
@@ -272,9 +272,9 @@ def cancel(path: Path, job_id: str) -> None:
 
 
 def shepherd(path: Path, job_id: str) -> None:
-    """Run a job's script, and see to it that the next job starts."""
+    """Run a job's script, and make sure that the next job starts."""
     with locked():
-        # Whoever started us has saved the record by now.
+        # The process that started us has saved the record by now.
         job = next(job for job in load_jobs(path) if job["id"] == job_id)
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))

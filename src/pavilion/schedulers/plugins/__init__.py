@@ -40,8 +40,8 @@ def find_core_plugins() -> PluginFinder:
 def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:
     """Activate what was found; what cannot be is moved to ``finder.refused``.
 
-    :returns: The plugins that are active or would be, had not one of higher priority their
-        name.
+    :returns: The active plugins, and those that are inactive only because a plugin of the same
+        name has a higher priority.
     """
     active: list[LoadedPlugin] = []
     for found in finder.loaded:

@@ -76,7 +76,7 @@ class Raw(SchedulerPluginBasic):
         super().__init__("raw", "Runs jobs as processes of this host.", self.PRIO_CORE)
         # Waits for the jobs that this process started; made for the first one.
         self._reaper: Reaper | None = None
-        # Folder -> when the queue was looked at (monotonic seconds), and what it was.
+        # Directory -> when the queue was looked at (monotonic seconds), and what it was.
         self._queue_views: dict[str | None, tuple[float, QueueView | None]] = {}
         # When the processes of this host were looked at (monotonic seconds), and what there was.
         self._snapshot: tuple[float, Snapshot] | None = None
@@ -164,11 +164,11 @@ class Raw(SchedulerPluginBasic):
             if left:
                 return TestStatusInfo(
                     STATES.SCHED_RUNNING,
-                    f"The raw job is not over. {how} These "
-                    f"of its processes go on: {_listed(left)}. Cancelling the "
+                    f"The raw job has not ended. {how} These "
+                    f"of its processes are still running: {_listed(left)}. Cancelling the "
                     "job ends them.",
                 )
-            return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job is over. {how}")
+            return TestStatusInfo(STATES.SCHED_ERROR, f"The raw job has ended. {how}")
         note = self._waiting_note(job_info)
         if note is not None:
             return TestStatusInfo(STATES.SCHEDULED, note)
@@ -192,7 +192,7 @@ class Raw(SchedulerPluginBasic):
                 snapshot = Snapshot()
             except RawError as exc:
                 raise SchedulerPluginError(
-                    "Whether processes of a raw job are left cannot be told", prior_error=exc
+                    "Cannot determine whether processes of a raw job are left", prior_error=exc
                 ) from exc
             self._snapshot = taken, snapshot
         return survivors(identity, snapshot)
@@ -225,7 +225,7 @@ class Raw(SchedulerPluginBasic):
     def cancel(self, job_info: JobInfo) -> str | None:
         """End all processes of a job: TERM, and KILL for those that do not go.
 
-        :returns: None when none is left, those of a job that was over already included.
+        :returns: None when none is left, those of a job that had already ended included.
         """
         from .raw_processes import end_job
 

@@ -195,7 +195,7 @@ def look(identity: ProcessIdentity) -> Look:
 
 
 def _look_at_missing(pid: int) -> Look:
-    """A process that /proc does not show may be over, or hidden (mount option hidepid)."""
+    """A process that /proc does not show may have ended, or be hidden (mount option hidepid)."""
     if read_stat(os.getpid()) is None:
         return Look(Liveness.CANNOT_TELL, "/proc does not show the processes of this host.")
     try:
@@ -215,7 +215,7 @@ def _compare(identity: ProcessIdentity, found: ProcessStat) -> Look:
     if identity.start_time is not None and identity.start_time != found.start_time:
         return Look(Liveness.OVER, f"The process {pid} has ended; another process has its pid now.")
     if not found.alive:
-        # Whoever it was: a job with this pid is over.
+        # Whoever it was: a job with this pid has ended.
         return Look(Liveness.OVER, f"The process {pid} has ended.")
     if identity.start_time is not None and identity.boot_id is not None:
         return Look(Liveness.RUNNING, f"The process {pid} runs.")
@@ -260,7 +260,7 @@ def members(identity: ProcessIdentity) -> list[int]:
 def survivors(identity: ProcessIdentity, snapshot: Snapshot) -> list[int]:
     """The pids of all processes that a job has in a snapshot, sorted; this one included.
 
-    A job whose first process is gone is over when there are none.  The snapshot must be from
+    A job whose first process is gone has ended when there are none.  The snapshot must be from
     afterwards, see `Snapshot.shows_end_of`.
     """
     census = _census_of(identity, snapshot, group_proven=False)
@@ -380,7 +380,7 @@ class EndOutcome(Enum):
     """What came of ending a job."""
 
     ENDED = "ended"
-    ALREADY_OVER = "already over"
+    ALREADY_OVER = "already ended"
     ELSEWHERE = "on another host"
     CANNOT_TELL = "cannot tell"
     DENIED = "denied"
@@ -516,7 +516,7 @@ def _result(ending: _Ending) -> EndResult:
     listed = ", ".join(str(pid) for pid in pids)
     if not pids:
         return EndResult(
-            EndOutcome.ENDED, f"All processes of the job {ending.identity.pid} are ended."
+            EndOutcome.ENDED, f"All processes of the job {ending.identity.pid} have ended."
         )
     if left and ending.done():
         return EndResult(
@@ -558,13 +558,13 @@ def start_job(
 ) -> tuple[ProcessIdentity, JobProcess]:
     """Start a job in a session of its own; its output is appended to a log.
 
-    Give the returned process to a `Reaper`, or wait for it: else it stays a zombie until this
+    Give the returned process to a `Reaper`, or wait for it: otherwise it stays a zombie until this
     process ends.
 
     :param argv: The command; argv[0] is looked up in PATH when it holds no '/'.
-    :param log_path: The file for standard output and error; its folder must exist.
+    :param log_path: The file for standard output and error; its directory must exist.
     :param env: The whole environment; by default this process's. The job's id is added.
-    :param cwd: The folder to start in; by default this process's.
+    :param cwd: The directory to start in; by default this process's.
     :param pass_fds: Handles that the job inherits; all others are closed.
     :param uniq_id: The job's id; by default a new one.
     :raises RawError: When the job cannot be started.
@@ -608,7 +608,7 @@ def _open_log(path: Path) -> BinaryIO:
     except OSError as err:
         if not path.parent.is_dir():
             raise RawError(
-                f"Cannot start the job: the folder for its log, {path.parent}, does not exist."
+                f"Cannot start the job: the directory for its log, {path.parent}, does not exist."
             ) from err
         raise RawError(
             f"Cannot start the job: cannot write its log {path}: {err.strerror}."
@@ -630,13 +630,13 @@ def _start_failure(program: str, cwd: Path | None, err: Exception) -> str:
     if not isinstance(err, OSError):
         return f"{reason}{err}"
     if cwd is not None and not Path(cwd).is_dir():
-        return f"Cannot start the job: its working folder {cwd} does not exist."
+        return f"Cannot start the job: its working directory {cwd} does not exist."
     if err.errno == errno.ENOENT and Path(program).is_file():
         return f"{reason}the file is there, but the interpreter in its first line is not."
     if err.errno == errno.EACCES and Path(program).is_file():
         return f"{reason}the file is not executable (chmod +x), or its disk forbids it (noexec)."
     if err.errno == errno.ENOEXEC:
-        return f"{reason}not a program, and no script with an interpreter in its first line (#!)."
+        return f"{reason}neither a program nor a script with an interpreter in its first line (#!)."
     if err.errno in (errno.EAGAIN, errno.ENOMEM):
         return (
             f"{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of "

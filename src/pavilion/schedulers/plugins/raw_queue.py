@@ -7,7 +7,7 @@ and session therefore stay the same from the first moment: a waiting job is canc
 Only jobs that set a limit take part. A job with limit n starts when fewer than n jobs that take
 part are running, and every job queued before it has started or ended.
 
-The queue is a folder of this host (see `queue_folder`)::
+The queue is a directory of this host (see `queue_folder`)::
 
     lock            held (flock) for each short change; holds the last number given out
     waiting/NUMBER  a ticket. It is locked (flock) for as long as its job waits
@@ -110,11 +110,11 @@ def read_boot_id() -> str:
         return boot_file.read().strip()
 
 
-# --- The folder ---
+# --- The directory ---
 
 
 def queue_folder() -> str:
-    """The folder of this user's queue on this host."""
+    """The directory of this user's queue on this host."""
     return os.environ.get(QUEUE_DIR_VARIABLE) or f"/tmp/pavilion-raw-{os.getuid()}"
 
 
@@ -161,7 +161,7 @@ class _Lock:
             )
             try:
                 self._acquire()
-                # Somebody may have removed the folder while we waited; that lock is worth nothing.
+                # Somebody may have removed the directory while we waited; that lock is worth nothing.
                 if _is_file(self.path, self.fd):
                     return self
             except BaseException:
@@ -199,7 +199,7 @@ class _Lock:
 
 
 class _Queue:
-    """The queue's folder and the operations on its files."""
+    """The queue's directory and the operations on its files."""
 
     def __init__(self, folder: str | None = None) -> None:
         self.folder = os.path.abspath(folder or queue_folder())
@@ -214,14 +214,14 @@ class _Queue:
         return os.path.join(self.waiting, str(number))
 
     def check(self) -> None:
-        """Check that nobody else can write to the folder.
+        """Check that nobody else can write to the directory.
 
         :raises FileNotFoundError: When it does not exist.
         :raises RawError: When it is not safe to use.
         """
         found = os.lstat(self.folder)
         if not stat.S_ISDIR(found.st_mode):
-            problem = "is not a folder"
+            problem = "is not a directory"
         elif found.st_uid != os.geteuid():
             problem = f"belongs to another user (uid {found.st_uid})"
         elif found.st_mode & 0o022:
@@ -229,12 +229,12 @@ class _Queue:
         else:
             return
         raise RawError(
-            f"The folder of the raw queue, {self.folder}, {problem}. Remove it, or set "
-            f"{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host."
+            f"The directory of the raw queue, {self.folder}, {problem}. Remove it, or set "
+            f"{QUEUE_DIR_VARIABLE} to a directory of your own on a disk of this host."
         )
 
     def prepare(self) -> None:
-        """Make the folder where it is missing, and check it.
+        """Make the directory where it is missing, and check it.
 
         :raises RawError: When it cannot be made or is not safe to use.
         """
@@ -245,8 +245,8 @@ class _Queue:
             _make_folder(self.running)
         except OSError as err:
             raise RawError(
-                f"Cannot make the folder of the raw queue, {self.folder}: {err.strerror}. Set "
-                f"{QUEUE_DIR_VARIABLE} to a folder of your own on a disk of this host."
+                f"Cannot make the directory of the raw queue, {self.folder}: {err.strerror}. Set "
+                f"{QUEUE_DIR_VARIABLE} to a directory of your own on a disk of this host."
             ) from err
 
     def last_number(self, lock: _Lock) -> int:
@@ -259,7 +259,7 @@ class _Queue:
         return max((_number(name) for name in names), default=0)
 
     def running_pids(self) -> list[int]:
-        """The pids of the running jobs; records of jobs that are over are removed."""
+        """The pids of the running jobs; records of jobs that have ended are removed."""
         try:
             names = os.listdir(self.running)
         except FileNotFoundError:
@@ -427,8 +427,8 @@ def enqueue(limit: int, uniq_id: str, folder: str | None = None) -> Ticket:
 
     :param limit: How many jobs that take part may run at once for this job to start; at least 1.
     :param uniq_id: The id of the job, letters and digits.
-    :param folder: The queue's folder; by default `queue_folder()`.
-    :raises RawError: When the arguments are wrong or the queue's folder cannot be used.
+    :param folder: The queue's directory; by default `queue_folder()`.
+    :raises RawError: When the arguments are wrong or the queue's directory cannot be used.
     """
     if limit < 1:
         raise RawError(f"The limit of simultaneous raw jobs is {limit}; it must be at least 1.")
@@ -510,7 +510,7 @@ class QueueView:
 def read_queue(folder: str | None = None) -> QueueView:
     """Look at the queue once, for the notes of many jobs. A missing queue is an empty one.
 
-    :raises RawError: When the folder is not safe to use or cannot be read.
+    :raises RawError: When the directory is not safe to use or cannot be read.
     """
     queue = _Queue(folder)
     waiting = []
@@ -572,7 +572,7 @@ def _start_if_allowed(queue: _Queue, number: int, limit: int, fd: int) -> str | 
                 queue.sweep(number)
             return path
     except FileNotFoundError:
-        return None  # Somebody removes the folder at this moment.
+        return None  # Somebody removes the directory at this moment.
 
 
 def _record_as_running(queue: _Queue, number: int, fd: int) -> str:
@@ -622,7 +622,7 @@ def _become(argv: Sequence[str], record_path: str) -> None:
 def wait_and_become(folder: str, number: int, limit: int, fd: int, argv: Sequence[str]) -> None:
     """Wait for the turn of a ticket, then replace this process by argv. Returns only by raising.
 
-    :raises RawError: When the queue's folder cannot be used.
+    :raises RawError: When the queue's directory cannot be used.
     :raises OSError: When the queue cannot be read or written, or argv not be executed.
     """
     # exec closes it, which frees the next job in line; and no job inherits it.
@@ -636,13 +636,13 @@ def wait_and_become(folder: str, number: int, limit: int, fd: int, argv: Sequenc
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the script: wait FOLDER NUMBER LIMIT FD -- COMMAND [ARGUMENT ...]."""
+    """Run the script: wait DIRECTORY NUMBER LIMIT FD -- COMMAND [ARGUMENT ...]."""
     import signal
 
     # A job that waits has nothing to clean up, and no traceback to show.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if len(arguments) < 7 or arguments[0] != "wait" or arguments[5] != "--":
-        sys.stderr.write("usage: raw_queue.py wait FOLDER NUMBER LIMIT FD -- COMMAND ...\n")
+        sys.stderr.write("usage: raw_queue.py wait DIRECTORY NUMBER LIMIT FD -- COMMAND ...\n")
         return EXIT_QUEUE_FAILED
     folder, number, limit, fd = arguments[1:5]
     argv = arguments[6:]

@@ -20,7 +20,7 @@ from .fake_slurm.store import STATE_FILE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The return code: the command's own for ``fake-slurm``, else 0; 2 for a wrong use."""
+    """The return code: that of the command for ``fake-slurm``, otherwise 0; 2 for wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(words)
     try:
@@ -36,15 +36,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fake = commands.add_parser("fake-slurm", help="run a command against a fake cluster")
-    fake.add_argument("--nodes", type=int, default=8, help="so many equal nodes (default 8)")
+    fake.add_argument(
+        "--nodes", type=int, default=8, help="the number of nodes, all alike (default 8)"
+    )
     fake.add_argument("--cpus", type=int, default=4, help="CPUs of each node (default 4)")
     fake.add_argument("--cluster", type=Path, help="a YAML file that describes the cluster")
     fake.add_argument(
         "--dir",
         type=Path,
-        help="the cluster's folder, kept afterwards (default: one that is removed)",
+        help="the cluster's directory, kept afterwards (default: one that is removed)",
     )
-    fake.add_argument("command", nargs="+", help="what to run, behind '--'")
+    fake.add_argument("command", nargs="+", help="the command to run, after '--'")
     fake.set_defaults(function=_run)
     listed = "\n".join(
         f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
@@ -56,9 +58,11 @@ def _parser() -> argparse.ArgumentParser:
         description=f"Faults, and their settings with defaults:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    fault.add_argument("dir", type=Path, help="the cluster's folder")
+    fault.add_argument("dir", type=Path, help="the cluster's directory")
     fault.add_argument("name", help="a fault, or 'none' to switch all off")
-    fault.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="values are JSON, or text")
+    fault.add_argument(
+        "settings", nargs="*", metavar="KEY=VALUE", help="values are JSON or plain strings"
+    )
     fault.add_argument("--off", action="store_true", help="switch this fault off")
     fault.set_defaults(function=_fault)
     return parser
@@ -76,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
-    """Run to the end; our own signals are left to the command, whose end is ours."""
+    """Run to the end; signals are left to the command, and we end when it ends."""
     environment = cluster.env()
     path = shutil.which(command[0], path=environment["PATH"])
     if path is None:
@@ -97,7 +101,7 @@ def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
 def _fault(options: argparse.Namespace) -> int:
     folder = str(options.dir)
     if not (options.dir / STATE_FILE).exists():
-        raise FakeSlurmError(f"{folder} is not the folder of a running fake cluster")
+        raise FakeSlurmError(f"{folder} is not the directory of a running fake cluster")
     held = faults.read(folder)
     if options.name == "none":
         held = {}

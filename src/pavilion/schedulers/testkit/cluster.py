@@ -34,7 +34,7 @@ _STOP_SECONDS = 5.0
 
 
 class FakeSlurmError(Exception):
-    """The fake can not be made or used like this."""
+    """The fake cannot be made or used like this."""
 
 
 class Call(NamedTuple):
@@ -49,9 +49,9 @@ class Call(NamedTuple):
 
 
 class FakeSlurm:
-    """A fake cluster in ``folder``, which is made if it is not there.
+    """A fake cluster in ``folder``, which is created if it does not exist.
 
-    Either of ``nodes`` (so many equal ones, see ``description.of_size``), ``cluster`` (a YAML
+    Either of ``nodes`` (the number of nodes, all alike, see ``description.of_size``), ``cluster`` (a YAML
     file) or ``description``. More keywords are settings, see ``description.SETTINGS``.
     """
 
@@ -92,12 +92,12 @@ class FakeSlurm:
         self.stop()
 
     def start(self) -> None:
-        """Make the folder, the state and the commands. No process is started yet.
+        """Make the directory, the state and the commands. No process is started yet.
 
-        :raises FakeSlurmError: when there is a cluster in the folder already.
+        :raises FakeSlurmError: when there is a cluster in the directory already.
         """
         if (self.folder / STATE_FILE).exists():
-            raise FakeSlurmError(f"{self.folder} holds a fake cluster already")
+            raise FakeSlurmError(f"{self.folder} already contains a fake cluster")
         (self.folder / stepmanager.RUN_FOLDER).mkdir(parents=True)
         os.mkfifo(self.folder / wakeup.FIFO)
         (self.folder / wakeup.LOCK).touch()
@@ -142,7 +142,7 @@ class FakeSlurm:
             (self.folder / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Stop, and remove the folder."""
+        """Stop, and remove the directory."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -214,7 +214,7 @@ class FakeSlurm:
         ]
 
     def rpcs(self) -> dict[str, int]:
-        """How often the controller was asked, by kind of call."""
+        """How often the controller was called, by kind of call."""
         return counts(str(self.folder), "rpc")
 
     # -- change the cluster ------------------------------------------------------------------

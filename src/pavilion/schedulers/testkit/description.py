@@ -112,7 +112,7 @@ _KEYS: dict[str, dict[str, Any]] = {
 
 
 class DescriptionError(ValueError):
-    """A description of a cluster that makes no sense; the text says where."""
+    """A description of a cluster that makes no sense; the message says where."""
 
 
 class Description:
@@ -125,7 +125,7 @@ class Description:
 
 
 def of_size(nodes: int, cpus: int = 4, **settings: float) -> Description:
-    """A cluster of equal nodes node01, node02, ...: partitions ``main`` (default, 60 minutes) on
+    """A cluster of identical nodes node01, node02, ...: partitions ``main`` (default, 60 minutes) on
     all but the last two, ``alt`` on the last four, ``secret`` (hidden) on the last two.
 
     :raises DescriptionError: for fewer than four nodes.

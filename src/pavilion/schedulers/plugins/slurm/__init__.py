@@ -3,10 +3,10 @@
 - ``plugin``: the plugin class
 - ``vars``: its variables
 - ``client``: the conversation with Slurm; the only module here that runs commands
-- ``submit``: a submission, told apart from its ghosts
+- ``submit``: submitting a job exactly once
 - ``output``: where a job's output goes; ``requested``: drained nodes that a job waits for
-- ``header``, ``queries``: what is said to Slurm; ``parsing``, ``states``, ``notes``, ``errors``:
-  what it says.  Pure functions all.
+- ``header``, ``queries``: what Slurm is given; ``parsing``, ``states``, ``notes``, ``errors``:
+  what its output means.  All of these are pure functions.
 """
 
 from __future__ import annotations

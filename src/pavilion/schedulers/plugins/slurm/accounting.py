@@ -1,9 +1,9 @@
 """What became of jobs that Slurm's controller has forgotten, where the site records it.
 
 The controller forgets a job MinJobAge seconds after its end.  Where there is accounting, slurmdbd
-knows what ended it, and ``sacct`` tells.  That is evidence and no more: never the first source,
-only about jobs that successive answers of squeue lacked, and only about those that are surely
-ours.  One call serves all of them.  A site without accounting costs one call per process.
+knows what ended it, and ``sacct`` shows it.  That is only additional evidence: it is never the
+first source, and is used only for jobs that successive answers of squeue lacked and that are
+certainly ours.  One call serves all of them.  A site without accounting costs one call per process.
 
 What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
 
@@ -14,9 +14,9 @@ What sacct prints was measured on Slurm 22.05.8 with slurmdbd and MariaDB:
 - Of an exit code of 128 and more, sacct takes 128 away: '9:0' is exit code 9, or 137. From 25.11
   on it does not (measured on 25.11).
 - A requeued job has a row for each run, and an id that was given out again has the rows of all
-  jobs that had it.  Without ``--duplicates`` only the newest of all is told.
-- A slurmdbd that was down gets what happened meanwhile when it is back, some seconds later: until
-  then a job that is over is 'RUNNING' in its books.
+  jobs that had it.  Without ``--duplicates`` only the newest of all is shown.
+- A slurmdbd that was down learns what happened meanwhile some seconds after it is back: until
+  then a job that has ended is 'RUNNING' in its records.
 - 'Slurm accounting storage is disabled', rc 1, where there is none.  'Problem talking to the
   database', rc 1, where it does not answer: at once, or after 40 s.
 """
@@ -49,7 +49,7 @@ from .states import Phase, parse_job_state
 # Seconds that sacct gets.  With a slurmdbd that hangs it takes 40 (22.05.8).
 TIMEOUT = 20.0
 # Seconds until the same is looked up again: after a failure, and of a job that was not found or
-# not over in the accounting.
+# that has not ended in the accounting.
 PAUSE = 60.0
 # Seconds for which a job that is not listed is believed to go on because the accounting says so.
 # Longer than that, it is a job that Slurm lost ('sacctmgr show runawayjobs' lists such).
@@ -77,7 +77,7 @@ class Accounted(NamedTuple):
 
     :param job: The job, with data as ``parsing.parse_jobs`` gives; None when nothing is known.
     :param note: Why nothing is known; '' where there is no accounting.
-    :param is_lost: Whether a job that is not over should have been long since.
+    :param is_lost: Whether a job that has not ended should have long since.
     """
 
     job: JobRecord | None
@@ -117,7 +117,7 @@ def parse_rows(text: str, fields: Sequence[str]) -> list[dict[str, str]]:
 def find_job(rows: Iterable[Mapping[str, str]], record: SlurmRecord) -> JobRecord | None:
     """The job of a record among the rows of sacct; None when it is not there.
 
-    It is ours when the id is the record's, where that is known, and our token stands in the
+    It is ours when the id is the record's, where that is known, and our token is in the
     comment, in the command line of sbatch, or at the end of the name.  See :func:`_is_named` for
     what cannot show a token.
     """
@@ -213,10 +213,10 @@ def ran_too_long(data: Mapping[str, str]) -> bool:
 def records_beside(
     record: SlurmRecord, sys_name: str, seconds: float = SEARCH_SECONDS
 ) -> Iterator[SlurmRecord]:
-    """The records of the jobs whose directories lie beside that of a job, which the same user
+    """The records of the jobs whose directories are next to that of a job, which the same user
     submitted on the same system within a day of it.
 
-    A process that just began knows only the job that it is asked about first.  Without this, it
+    A process that just began knows only the job whose state is queried first.  Without this, it
     would run sacct for each one of those that follow.
 
     :param sys_name: That system's name.
@@ -256,9 +256,9 @@ def _load(path: Path, sys_name: str) -> SlurmRecord | None:
 
 
 class Accounting:
-    """Asks sacct, as seldom as can be.  May be used from several threads.
+    """Queries sacct, as seldom as possible.  May be used from several threads.
 
-    :param run: Runs a command, given a time-out in seconds.
+    :param run: Runs a command, given a timeout in seconds.
     :param clock: Gives seconds.
     :param now: Gives seconds since the epoch.
     """
@@ -279,7 +279,7 @@ class Accounting:
         self._again = -math.inf
         # (cluster, id, token) -> what is known, and until when.
         self._known: dict[tuple[str, str, str], tuple[Accounted, float]] = {}
-        # ... and since when a job is not over in the accounting that squeue does not list.
+        # ... and since when a job that squeue does not list has been going on in the accounting.
         self._going_on: dict[tuple[str, str, str], float] = {}
 
     @property
@@ -290,9 +290,9 @@ class Accounting:
     def look_up(
         self, record: SlurmRecord, cluster: str, others: Callable[[], Iterable[SlurmRecord]] = tuple
     ) -> Accounted:
-        """What is known of a job that squeue does not list.
+        """What is known about a job that squeue does not list.
 
-        :param cluster: Another cluster than the one of this host; '' for that.
+        :param cluster: The job's cluster; '' for that of this host.
         :param others: Gives further jobs of the same user on the same cluster that are not listed;
             called when sacct is, whose answer serves for them too.
         """
@@ -314,14 +314,14 @@ class Accounting:
             return self._known[key][0]
 
     def _is_due(self, key: tuple[str, str, str]) -> bool:
-        """Whether what is known of a job is nothing, or too old."""
+        """Whether nothing is known about a job, or what is known is too old."""
         return key not in self._known or self._clock() >= self._known[key][1]
 
     def _query(self, records: Sequence[SlurmRecord], cluster: str) -> None:
         """Look jobs up, with one call, and note what came of it."""
         result = self._run_sacct(records, cluster)
         if result.returncode is None or _DISABLED.search(result.stderr):
-            # Not there, or none behind it; or it hangs, and nobody is to wait for that again.
+            # There is no sacct, or no accounting; or it hangs, and that must not be waited for again.
             self._again = math.inf
             self._problem = (
                 ""
@@ -419,7 +419,7 @@ def _or_signal(data: Mapping[str, str]) -> str:
     if ended is None or ended.signal or ended.code not in _SIGNALS:
         return ""
     return (
-        f" Up to Slurm 25.05, sacct writes {ended.code + 128} (a command of it got "
+        f" Up to Slurm 25.05, sacct writes {ended.code + 128} (one of its commands got "
         f"{signal.Signals(ended.code).name}) in the same way."
     )
 
@@ -449,7 +449,7 @@ def absent_status(name: str, note: str, accounted: Accounted) -> TestStatusInfo:
         return TestStatusInfo(
             STATES.SCHED_ERROR,
             f"{gone} In Slurm's accounting it is {still} "
-            "and never ended, as jobs that Slurm lost ('sacctmgr show "
+            "and never ended, like jobs that Slurm lost ('sacctmgr show "
             "runawayjobs' lists such).",
         )
     return TestStatusInfo(

@@ -1,4 +1,4 @@
-"""Cancelling jobs: told to Slurm in one command, then seen to be true."""
+"""Cancelling jobs: with one command, and then a check that they are gone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Cancelled(Enum):
     """What came of cancelling a job."""
 
     CANCELLED = "cancelled"
-    ALREADY_OVER = "already over"
+    ALREADY_OVER = "already ended"
     NOT_FOUND = "not found"
     DENIED = "denied"
     UNREACHABLE = "unreachable"
@@ -28,7 +28,7 @@ class Cancelled(Enum):
 
 
 class CancelOutcome(NamedTuple):
-    """What came of cancelling a job; ``message`` is None when it does not run any more."""
+    """What came of cancelling a job; ``message`` is None when it no longer runs."""
 
     what: Cancelled
     message: str | None
@@ -45,12 +45,12 @@ def cancel_jobs(
 ) -> dict[str, CancelOutcome]:
     """Cancel jobs, and wait until the job table shows it.
 
-    scancel says nothing about jobs that are unknown or over, so the table is asked before and
-    after.
+    scancel says nothing about jobs that are unknown or have ended, so the table is queried before
+    and after.
 
     :param jobs: What the table has a job under -> its id.
     :param wait: Seconds to wait for the jobs to go.
-    :param cluster: Theirs, when it is not the one of this host.
+    :param cluster: Theirs, when it is not that of this host.
     :returns: What came of each, under the same keys.
     """
     before = table.lookup_many(jobs)
@@ -135,13 +135,13 @@ def _not_seen_to_go(after: Lookup, job_id: str, wait: float) -> CancelOutcome:
     if after.presence is Presence.FOUND and after.answered:
         return CancelOutcome(
             Cancelled.STILL_THERE,
-            f"Slurm accepted the cancel of job {job_id}, but {wait:g} "
-            f"seconds later still shows it. {_shown(after)}".rstrip(),
+            f"Slurm accepted the request to cancel job {job_id}, but still shows it "
+            f"{wait:g} seconds later. {_shown(after)}".rstrip(),
         )
     return CancelOutcome(
         Cancelled.UNREACHABLE,
-        f"Slurm accepted the cancel of job {job_id}, but whether it went "
-        f"cannot be seen: {after.note}".rstrip(),
+        f"Slurm accepted the request to cancel job {job_id}, but whether the job "
+        f"has ended is not known: {after.note}".rstrip(),
     )
 
 

@@ -1,7 +1,7 @@
 """The conversation with Slurm: queries, and what their failures mean.
 
 Every command runs through a :class:`CommandRunner`, with an environment that cannot change what
-is asked.  Queries are repeated after transient failures; nothing else is.
+is queried.  Queries are repeated after transient failures; nothing else is.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ QUERY_TIMEOUT = 60.0
 SUBMIT_TIMEOUT = 180.0
 # How many sbatch run at the same time.
 SUBMIT_AT_ONCE = 4
-# How long a process waits for the answer that another one is asking for.  A frozen controller
+# How long a process waits for the answer to another one's query.  A frozen controller
 # keeps squeue for about as long.
 LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
-# Of commands that no controller listens to, or that do not get as far: sbatch would not, either.
+# Messages of commands that reach no controller: sbatch would not reach it, either.
 _NOTHING_GOES = re.compile(
     "Unable to contact slurm controller|Munge encode failed|"
     "Failed to connect to authentication agent",
     re.IGNORECASE,
 )
-# Seconds before nodes are asked for again while the controller does not know them yet.
+# Seconds before nodes are queried again while the controller does not know them yet.
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 class SlurmClient:
-    """Asks Slurm.  May be used from several threads."""
+    """Queries Slurm.  May be used from several threads."""
 
     def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
         self._sleep = sleep
@@ -75,7 +75,7 @@ class SlurmClient:
         self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
         # What ended jobs that the controller has forgotten.
         self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
-        # What waiting jobs ask for and cannot have.
+        # What waiting jobs request and cannot have.
         self.requested = RequestedNodes(lambda cluster: self.drained("", cluster))
         # Held while one of them runs.
         self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
@@ -106,13 +106,13 @@ class SlurmClient:
         shown = [word if word.isprintable() else "..." for word in argv]
         command, result = " ".join(shown), result._replace(argv=tuple(shown))
         if _NOTHING_GOES.search(result.stderr):
-            raise failed("Slurm could not be asked", result)
+            raise failed("Slurm could not be queried", result)
         if kind is Failure.DENIED:
             raise NodesUnknownError(
                 f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
                 "show (PrivateData in slurm.conf)"
             )
-        problem = failed("Slurm could not be asked", result).msg
+        problem = failed("Slurm could not be queried", result).msg
         raise NodesUnknownError(
             problem if command in problem else f"{problem.rstrip('.')} ('{command}')."
         )
@@ -120,7 +120,7 @@ class SlurmClient:
     def inventory(self) -> tuple[list[parsing.Node], list[parsing.Reservation], str]:
         """All nodes, all reservations, and the name of the default partition ('' for none).
 
-        :raises SchedulerPluginError: When Slurm cannot be asked, or its answer is not whole.
+        :raises SchedulerPluginError: When Slurm cannot be queried, or its answer is incomplete.
         """
         nodes, default = self.nodes()
         return nodes, self.reservations(self.reservations_text()), default
@@ -191,8 +191,8 @@ class SlurmClient:
         return parsing.cluster_name(self.settings())
 
     def hides_jobs_of(self, user: str | None) -> bool:
-        """Whether Slurm shows the jobs of this user to their owner only, who is somebody else: that
-        it does not list one of them says nothing then.
+        """Whether Slurm shows the jobs of this user only to that user, who is not us.  If so, it
+        means nothing that one of them is not listed.
 
         :param user: A user id; None when it is not known whose job it is.
         """
@@ -217,10 +217,10 @@ class SlurmClient:
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
-        (see parsing.by_identity).  No retries: the table asks again.
+        (see parsing.by_identity).  No retries: the table queries again.
 
-        :param cluster: Another cluster than the one of this host.
-        :raises QueryFailed: When Slurm cannot be asked, or its answer is not whole.
+        :param cluster: Another cluster than that of this host.
+        :raises QueryFailed: When Slurm cannot be queried, or its answer is incomplete.
         """
         result = self.querying.run(queries.jobs(queries.named_user(user), cluster))
         if classify_result(result) is not None:
@@ -230,7 +230,7 @@ class SlurmClient:
         except parsing.UnreadableAnswer as exc:
             raise QueryFailed(str(exc)) from exc
         if any(not row.job_id for row in refused):
-            # It may be about any job, so nobody is known to be absent.
+            # It may be about any job, so no job is known to be absent.
             raise QueryFailed(
                 f"squeue printed a row that cannot be read: {refused[0].text} "
                 f"({refused[0].problem})."
@@ -293,7 +293,7 @@ class SlurmClient:
     def cancel(self, job_ids: list[str], cluster: str = "") -> list[CommandResult]:
         """Tell Slurm to cancel jobs; the results of the commands that took.
 
-        :raises ValueError: For a text that is no job id.
+        :raises ValueError: For a string that is not a job id.
         """
         return [self.querying.run(argv) for argv in queries.cancel(job_ids, cluster)]
 

@@ -1,7 +1,7 @@
 """What a failed Slurm command's messages mean.
 
 Return codes hardly tell: 'no such job' and 'the controller does not answer' are both 1. stderr
-does. The texts are those of Slurm's error tables of 20.11 to 26.05; those marked [V] in the tests
+does. The messages are those of Slurm's error tables of 20.11 to 26.05; those marked [V] in the tests
 were seen on 22.05.8.
 
 Unclear is the default. A refusal is believed only when its text is known as one: for any other
@@ -21,8 +21,8 @@ def _any_of(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, texts)), re.IGNORECASE)
 
 
-# Texts of trouble that passes. What is in no list is taken for that too; these are here because
-# they hold words of a refusal.
+# Messages about trouble that passes. A message that is in no list is taken for one of these too;
+# these are here because they contain words of a refusal.
 _TRANSIENT = _any_of(
     "Socket timed out on send/recv operation",
     "Unable to contact slurm controller",
@@ -57,7 +57,7 @@ _DENIED = _any_of(
     "System submissions disabled",
 )
 # The controller's refusals: Slurm's error table (slurm_errno.c), as far as they are about what was
-# asked for. Nothing here can come from a connection that broke.
+# requested. Nothing here can come from a connection that broke.
 _REFUSED = _any_of(
     "Invalid partition name specified",
     "No partition specified or system default partition",
@@ -144,8 +144,8 @@ _REFUSED = _any_of(
     "QOS not permitted to use this",
     "Incompatible versions of client and server code",
 )
-# What the commands themselves refuse before they ask the controller anything: options and
-# scripts. They name the command, and are no line of 'Batch job submission failed'.
+# What the commands themselves refuse before they query the controller: options and scripts.
+# They name the command, and are not a line of 'Batch job submission failed'.
 _CLIENT_REFUSED = re.compile(
     r"^(?:sbatch|squeue|scontrol|scancel|sinfo|sacct): (?:"
     r"unrecognized option|invalid option|option .* (?:requires|is ambiguous|doesn't allow)|"
@@ -160,11 +160,11 @@ _CLIENT_REFUSED = re.compile(
     r"Script .* too (?:large|big)|Inconsistent values|You can not have))",
     re.MULTILINE | re.IGNORECASE,
 )
-# What comes with an answer that lacks what was asked for, although the command returns 0: squeue
+# What comes with an answer that lacks what was requested, although the command returns 0: squeue
 # for a user without a name, sinfo and squeue for a field that they do not have.
 _EMPTY_ANSWER = re.compile(r"Invalid user: |format specification", re.IGNORECASE)
 # Of sbatch: the queue takes no more jobs now. sbatch retries for 120 seconds by itself, after it
-# said so, and what it says at last tells how that ended.
+# said so, and what it says at last shows how that ended.
 _RETRIES = re.compile(
     r"temporarily unable to accept job|job queue full|"
     r"Job creation temporarily disabled",
@@ -193,7 +193,7 @@ def classify(returncode: int | None, stdout: str, stderr: str, command: str = ""
     """Say what kind of failure a command's result is; None when it is none.
 
     A command that was not started is PERMANENT when there is no such command, and one that was
-    killed at its time-out is TRANSIENT: whether it did its work is unknown. So is every failure
+    killed at its timeout is TRANSIENT: whether it did its work is unknown. So is every failure
     whose text is not known as a refusal. After a TRANSIENT failure of sbatch look the job up
     before submitting it again.
 
@@ -309,10 +309,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("Invalid node name specified", "see include_nodes and exclude_nodes"),
     (
         "Requested node configuration is not available",
-        "no nodes of that partition, reservation and those features have as many CPUs or tasks, or "
-        "include_nodes are not among them",
+        "no nodes in that partition and reservation with those features have that many CPUs or "
+        "tasks, or include_nodes are not among them",
     ),
-    ("invalid number of nodes", "include_nodes holds more nodes than the job asks for"),
+    ("invalid number of nodes", "include_nodes lists more nodes than the job requests"),
     ("Invalid account", "see schedule.account"),
     ("Invalid qos", "see schedule.qos"),
     ("Requested time limit is invalid", "see schedule.time_limit"),

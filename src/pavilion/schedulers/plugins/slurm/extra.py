@@ -1,4 +1,4 @@
-"""What the options in ``schedule.slurm.sbatch_extra`` ask for, as the schedule section says it.
+"""What the options in ``schedule.slurm.sbatch_extra`` request, as the schedule section says it.
 
 A user's own option takes precedence over the key that stands for the same thing.  The section that
 a job is planned by, and that its variables come from, says so (:func:`settled`), and the header
@@ -22,9 +22,9 @@ KEY = "schedule.slurm.sbatch_extra"
 
 # Options that cannot be used -> why, and what to do.
 REFUSED: dict[str, str] = {
-    "array": "a test is one job, and of an array only one part would run it. Use permute_on for "
+    "array": "a test is one job, and only one part of an array would run it. Use permute_on for "
     "several runs of a test",
-    "test-only": "no job would come of it. 'pav-sched plan' shows what would be submitted",
+    "test-only": "it creates no job. 'pav-sched plan' shows what would be submitted",
     "wait": "sbatch would not return before the job ends",
     "wrap": "the job's script is the kickoff script",
     "external": "such a job has no script",
@@ -53,12 +53,12 @@ def checked_options(items: Sequence[Any]) -> list[Option]:
             word = str(exc)
             if word == ":" or "hetjob" in str(item).split() or "packjob" in str(item).split():
                 raise _refused(
-                    item, "a heterogeneous job cannot be asked for: a test is one job of one kind"
+                    item, "heterogeneous jobs are not supported: a test is one job of one kind"
                 ) from exc
             raise _refused(
                 item,
                 f"{word!r} is not an option, nor the value of one. Each item has "
-                "one or more whole options, such as '--mem 4G', without "
+                "one or more complete options, such as '--mem 4G', without "
                 "'#SBATCH'",
             ) from exc
         except ValueError:
@@ -224,7 +224,7 @@ def _settle_counts(
     """
     names = config["include_nodes"]
     if config["nodes"] is None and given.get("ntasks") and names and not tasks_before:
-        # Tasks were not asked for in the section, so it stands for these nodes and no more.
+        # Tasks were not requested in the section, so it stands for these nodes and no more.
         config["nodes"] = config["min_nodes"] = len(names)
     if "nodelist" not in given or not names:
         return
@@ -234,7 +234,7 @@ def _settle_counts(
         where = f"--nodes={given['nodes']}" if "nodes" in given else "schedule.nodes"
         raise _refused(
             f"--nodelist={given['nodelist']}",
-            f"it names {len(names)} nodes, and {where} asks for {config['nodes']}",
+            f"it names {len(names)} nodes, and {where} requests {config['nodes']}",
         )
 
 
@@ -252,8 +252,8 @@ def refuse_fewer_tasks(tasks: int | None, nodes: int) -> None:
     if tasks and tasks < nodes:
         raise SchedConfigError(
             f"schedule.tasks is {tasks}, which is less than the number of nodes, {nodes}: Slurm "
-            "gives each node of a job a task at least. Ask for fewer nodes (schedule.nodes, or "
-            "schedule.min_nodes), or for more tasks.",
+            "gives each node of a job at least one task. Request fewer nodes (schedule.nodes, or "
+            "schedule.min_nodes), or more tasks.",
             data={"key": "schedule.tasks"},
         )
 

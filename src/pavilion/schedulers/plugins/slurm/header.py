@@ -34,7 +34,7 @@ _FEATURE = r"[^\s&|()\[\]*,\"'\\]+"
 
 
 class Request(NamedTuple):
-    """What is asked for: one job, as plain values.
+    """What is requested: one job, as plain values.
 
     ``config`` is a validated schedule section; ``node_max`` None means no upper limit;
     ``tasks_per_node`` counts where the section has no number of tasks; ``token`` is '' or a
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 class Directive(NamedTuple):
     """An option of sbatch, the keys of the schedule section it comes from, and how to get it.
 
-    ``value`` gives the option's value as it stands in the line, or None to leave it out.  The line
+    ``value`` gives the option's value as it is written in the line, or None to leave it out.  The line
     is left out, too, where the user gave one of the options ``yields_to`` in sbatch_extra.
     """
 
@@ -68,7 +68,7 @@ class Directive(NamedTuple):
 
 
 def quoted(key: str, value: Any) -> str | None:
-    """A text in double quotes; None for one that is not given or blank.
+    """A value in double quotes; None for one that is not given or blank.
 
     :raises SchedulerPluginError: for characters that no such value has, naming key and value.
     """
@@ -80,7 +80,7 @@ def quoted(key: str, value: Any) -> str | None:
         raise _refuse(
             key,
             value,
-            f"it holds {_char(bad)}, which cannot be handed to Slurm. "
+            f"it contains {_char(bad)}, which cannot be passed to Slurm. "
             "Quotes, backslashes, line ends and control characters are not allowed",
         )
     if len(text.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
@@ -133,7 +133,7 @@ def constraint(features: Iterable[str]) -> str | None:
 def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
     """The lines for options that users wrote themselves, such as '--mem=4G'.
 
-    :param nodes: The nodes that the job's own line asks for.  A list of nodes (--nodelist) is left
+    :param nodes: The nodes that the job's own line requests.  A list of nodes (--nodelist) is left
         out when they are among these: where nodes were chosen for a job, there are more of them.
     :raises SchedulerPluginError: for text that is not one line of options: it must start with
         '-', its quotes must be closed, and it must not hold control characters.
@@ -147,7 +147,7 @@ def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
         bad = next((char for char in text if not char.isprintable()), None)
         if bad is not None:
             raise _refuse(
-                key, option, f"it holds {_char(bad)}. Write each option as an item of its own"
+                key, option, f"it contains {_char(bad)}. Write each option as an item of its own"
             )
         if not text.startswith("-"):
             hint = " (without '#SBATCH')" if text.startswith("#") else ""
@@ -321,7 +321,7 @@ def _core_spec(config: Mapping[str, Any]) -> str | None:
 
 
 def _reservation(config: Mapping[str, Any]) -> str | None:
-    # 'any' is a filter on nodes; there is no reservation of that name to ask for.
+    # 'any' is a filter on nodes; there is no reservation of that name to request.
     return (
         None
         if config.get("reservation") == "any"

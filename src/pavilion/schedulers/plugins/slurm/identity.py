@@ -2,9 +2,9 @@
 
 Ids are given out again: after a controller lost its last seconds of state, after a restore, and
 after a wrap.  So a job is its id *and* its token.  Some sites replace the comment that holds the
-token; then the path of the kickoff script, which lies in the job's own directory, proves as much.
+token; then the path of the kickoff script, which is in the job's own directory, proves as much.
 Records without a token are those of other programs.  Where the job that has their id carries a
-token of ours, the directory that its script lies in must hold the same record.
+token of ours, the directory of its script must hold the same record.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def find_job(
             return FoundJob(
                 record.job_id, record.name, table.lookup(record.job_id), certain=script is not None
             )
-    note = f"{found.note} Slurm's job {record.job_id} is another one by now."
+    note = f"{found.note} Slurm's job {record.job_id} is a different job by now."
     return result._replace(lookup=found._replace(note=note), other=other)
 
 
@@ -98,8 +98,8 @@ def _without_token(
     if claimed is not False:
         return FoundJob(token, record.name, table.lookup(token), certain=claimed is True)
     note = (
-        f"Slurm's job {record.job_id} is another one, or cannot be told from another one: "
-        f"{script or 'its script'} is not known to be of this record."
+        f"Slurm's job {record.job_id} is a different job, or cannot be distinguished from one: "
+        f"{script or 'its script'} is not known to belong to this record."
     )
     return result._replace(lookup=result.lookup._replace(note=note), other=job)
 
@@ -116,7 +116,7 @@ def _is_claimed(script: str, job_id: str, token: str) -> bool | None:
         claimed = read_record(info)
     except (*RecordErrors, JobRecordError, TypeError):
         return None
-    # Records of other programs have no token; where their job's script lies proves as much.
+    # Records of other programs have no token; the path of their job's script proves as much.
     return claimed.job_id == job_id and claimed.token in ("", token)
 
 
@@ -131,14 +131,14 @@ def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
     if not found.certain:
         return (
             f"Nothing was cancelled: whether Slurm's {record.name} is the job of this record "
-            "cannot be told. The directory of its script is gone, or holds no record."
+            "cannot be determined. The directory of its script is gone, or contains no record."
         )
     if not lookup.answered:
         return f"Slurm did not answer, so {record.name} may go on: {lookup.note} Try again later."
     if found.other is not None and not record.token:
         return f"Nothing was cancelled. {lookup.note}"
     if lookup.presence is Presence.ABSENT or found.other is not None:
-        # Gone; who has its id now is none of our business.
+        # Gone; whose its id is now does not matter.
         return None
     if not record.job_id:
         return (

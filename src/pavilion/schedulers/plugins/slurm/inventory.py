@@ -38,16 +38,16 @@ class Inventory:
         # The same, with those that the configuration names and that have not begun.
         self._by_node = self._active
         self._maintained: frozenset[str] = frozenset()
-        # The last configuration that was asked about: they come in runs of all nodes.
+        # The last configuration that was looked at: they come in runs of all nodes.
         self._config: Mapping[str, Any] | None = None
-        # The reservations that a job would ask for; None when it asks for none.
+        # The reservations that a job would request; None when it requests none.
         self._reach: Reach | None = None
         # Those of them whose jobs may use nodes that no reservation holds, where Slurm picks.
         self._flexible: tuple[str, ...] = ()
         # Where a job goes that names no partition: to that of its reservation, if there is one.
         self._default: tuple[str, ...] = ()
         self._rules = NodeRules((), (), ())
-        # By all that is known of a node but its name, and the reservations that hold it.
+        # By all that is known about a node but its name, and the reservations that hold it.
         self._alike: dict[tuple[Any, ...], NodeInfo] = {}
 
     def node_info(self, node: parsing.Node, config: Mapping[str, Any]) -> NodeInfo:
@@ -87,7 +87,7 @@ class Inventory:
         alike = self._alike.get(key)
         if alike is None:
             alike = self._alike[key] = self._work_out(node, held)
-        # Nodes that are alike share the lists in it: what is known of a node is not changed.
+        # Nodes that are alike share the lists in it: what is known about a node is not changed.
         info = alike.copy()
         info["name"] = node.name
         return info
@@ -105,7 +105,7 @@ class Inventory:
         return info
 
     def _reach_of(self, reservation: str | None) -> Reach | None:
-        """The reservations that a job with this ``schedule.reservation`` would ask for."""
+        """The reservations that a job with this ``schedule.reservation`` would request."""
         if not reservation:
             return None
         names = reservation_names(reservation)
@@ -117,13 +117,13 @@ class Inventory:
         return Reach(tuple(found), frozenset(each.name for each in found), why_not)
 
     def reachable(self, reservation: str | None) -> list[str]:
-        """The names of the reservations that a job with this ``schedule.reservation`` would ask
-        for."""
+        """The names of the reservations that a job with this ``schedule.reservation`` would
+        request."""
         reach = self._reach_of(reservation)
         return [] if reach is None else [each.name for each in reach.reservations]
 
     def reservations_for(self, nodes: Sequence[str] | None) -> str | None:
-        """What a job with ``reservation: any`` asks for: the reservations that this user may use,
+        """What a job with ``reservation: any`` requests: the reservations that this user may use,
         those that hold all of the nodes where they were chosen; None when there are none.
         """
         names = [
@@ -133,7 +133,7 @@ class Inventory:
 
     def most_in_one(self, reservation: str | None, names: Sequence[str]) -> int | None:
         """How many of these nodes a job can have at most, which runs in one of several
-        reservations; None where it asks for fewer than two, or for one that is no limit."""
+        reservations; None where it requests fewer than two, or one that does not limit it."""
         reach = self._reach_of(reservation)
         if (
             reach is None
@@ -145,7 +145,7 @@ class Inventory:
 
 
 class Reach(NamedTuple):
-    """The reservations that a job would ask for, and why it cannot have nodes outside of them."""
+    """The reservations that a job would request, and why it cannot have nodes outside of them."""
 
     reservations: tuple[parsing.Reservation, ...]
     names: frozenset[str]

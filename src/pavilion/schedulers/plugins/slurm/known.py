@@ -1,6 +1,6 @@
-"""What there is to ask for: partitions, reservations, features, accounts.
+"""What there is to request: partitions, reservations, features, accounts.
 
-A name that does not exist is told before anything is started, with near matches and the names that
+A name that does not exist is reported before anything is started, with near matches and the names that
 do.  Only a good answer without the name counts: where a site hides something, or Slurm does not
 answer, nothing is known against a name, and sbatch decides.
 """
@@ -50,7 +50,7 @@ class Known:
         self._kept: dict[str, Any] = {}
 
     def forget(self) -> None:
-        """Query everything anew when it is needed again."""
+        """Query everything again when it is needed next."""
         with self._lock:
             self._kept.clear()
 
@@ -81,7 +81,7 @@ class Known:
         return self._reservations()[0]
 
     def usable_reservations(self) -> list[parsing.Reservation]:
-        """The active reservations that this user's jobs may use, as far as can be told.
+        """The active reservations that this user's jobs may use, as far as is known.
 
         :raises SchedulerPluginError: As above.
         """
@@ -148,7 +148,7 @@ class Known:
     # --------------------------------------------------------------------------------- what is not
 
     def problem(self, config: Mapping[str, Any]) -> SchedConfigError | None:
-        """What a schedule section asks for that does not exist; None when nothing is known against
+        """What a schedule section requests that does not exist; None when nothing is known against
         it.
 
         :param config: The validated section, with the user's own options settled.
@@ -256,9 +256,9 @@ _OF_WHOM = re.compile(r" (Users|Groups|Accounts)=(\S*)")
 
 
 def open_reservations(text: str, user: str, groups: Iterable[str]) -> frozenset[str]:
-    """The names of the reservations that a user's jobs may use, as far as can be told.
+    """The names of the reservations that a user's jobs may use, as far as is known.
 
-    An account that a reservation is for is not a thing that can be told here, so one that is for
+    Whether a user's jobs may use an account is not known here, so a reservation that is for
     accounts alone is left out: a job in it may be refused.
 
     :param text: The answer to ``queries.reservations``.

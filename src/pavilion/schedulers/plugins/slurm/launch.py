@@ -1,7 +1,7 @@
 """Jobs that Slurm cancelled because it could not launch them.
 
 When a job cannot be started on its node (a failing prolog, a full spool directory, a user that
-the node does not know, a bad credential), slurmd asks for it to be requeued and drains the node.
+the node does not know, a bad credential), slurmd requests that it be requeued and drains the node.
 The kickoff script forbids requeueing (``--no-requeue``), because tests must not run twice, and so
 the controller cancels the job: CANCELLED, reason None, exit code 0:0, exactly as if a user had
 done it (22.05.8 to 26.05, measured).  What tells the two apart: the script never began, and either

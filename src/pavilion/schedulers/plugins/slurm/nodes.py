@@ -1,4 +1,4 @@
-"""What tests can have of a Slurm, and the section that they ask with."""
+"""What tests can have of a Slurm, and the section that they request it with."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
         return "" if not named or named == self._client.local_cluster() else named
 
     def _request(self, number: int, test: TestRun) -> tuple[TestRequest, FilteredNodes]:
-        """What a test asks of the planner; a share of the nodes is a number by then.
+        """What a test requests from the planner; a share of the nodes is a number by then.
 
         :raises SchedConfigError: Also for fewer tasks than nodes.
         """
@@ -236,7 +236,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
     def _placement_problem(
         self, sched_config: dict[str, Any], filtered: FilteredNodes
     ) -> str | None:
-        """A job that asks for several reservations, or partitions, runs in one of them."""
+        """A job that requests several reservations, or partitions, runs in one of them."""
         inventory: Inventory | None = self._raw_answer({}).extra
         least, _ = calc_node_range(sched_config, len(filtered.names))
         in_reservation = (
@@ -250,7 +250,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
         ):
             if most is not None and least > most:
                 return (
-                    f"Insufficient nodes. Asked for at least {least}, and the {key}s "
+                    f"Insufficient nodes. Requested at least {least}, and the {key}s "
                     f"(schedule.{key}: {sched_config[key]}) have no more than {most} each. A "
                     "job runs in one of them."
                 )
@@ -308,7 +308,7 @@ class SlurmNodes(SchedulerPluginAdvanced):
     def _filter_custom(
         self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
     ) -> str | None:
-        """Leave out nodes without the features that are asked for, and such that a job without a
+        """Leave out nodes without the requested features, and those that a job without a
         partition, or in these reservations, cannot get."""
         if "out_of_reach" in node:
             return str(node["out_of_reach"])

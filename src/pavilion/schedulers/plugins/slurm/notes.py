@@ -1,4 +1,4 @@
-"""What is told to users about a job: its state, why it waits, how it ended, in plain words."""
+"""What users see about a job: its state, why it waits, how it ended, in plain words."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ _SIGNAL_NAMES = {
 }
 
 _ENDINGS: dict[str, str] = {
-    "COMPLETED": "ended in order",
+    "COMPLETED": "ended normally",
     "CANCELLED": "was cancelled",
     "FAILED": "failed",
     "TIMEOUT": "was stopped at its time limit",
-    "NODE_FAIL": "was lost: a node of it failed",
-    "PREEMPTED": "was stopped for a job that goes before it",
+    "NODE_FAIL": "was lost: one of its nodes failed",
+    "PREEMPTED": "was stopped for a job with higher priority",
     "BOOT_FAIL": "could not run: its nodes did not boot",
     "DEADLINE": "was stopped at its deadline",
     "OUT_OF_MEMORY": "was killed: it ran out of memory",
@@ -81,12 +81,12 @@ _DOINGS: dict[str, str] = {
     "LAUNCH_FAILED": "could not be started and is tried again",
     "RECONFIG_FAIL": "waits: its nodes could not be set up",
     "UPDATE_DB": "is being recorded",
-    "EXPEDITING": "was requeued and goes before others",
+    "EXPEDITING": "was requeued and takes precedence over others",
     "REQUEUED": "was requeued and waits again",
     "REQUEUE_FED": "was requeued and waits again",
     "REQUEUE_HOLD": "was requeued and is held",
     "SPECIAL_EXIT": "was requeued and is held",
-    "RESV_DEL_HOLD": "is held, since its reservation was deleted or is not valid any more",
+    "RESV_DEL_HOLD": "is held: its reservation was deleted or is no longer valid",
 }
 _HELD = frozenset(["REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"])
 
@@ -96,7 +96,7 @@ _EMPTY_REASONS = frozenset(["", "None", "(null)", "NonZeroExitCode", "TimeLimit"
 
 
 def job_note(job_id: str, data: Mapping[str, str], now: float | None = None) -> str:
-    """Say in a sentence or two what is known of a job.
+    """Say in a sentence or two what is known about a job.
 
     :param data: What ``parsing.parse_jobs`` gives: 'state', 'reason', 'exit_code', 'nodes',
         'start', 'end', 'time_limit', 'restarts', 'tasks'; each may be missing.
@@ -207,12 +207,12 @@ def _ending(state: JobState, data: Mapping[str, str], meaning: str | None) -> st
 # Ends that the controller decides on without a word from the node: whatever exit code it writes
 # ('0:15' in 22.05.8, '0:1' from 23.02 on), no process of the job was seen to get a signal.
 _WITHOUT_SIGNAL = frozenset(["NODE_FAIL", "BOOT_FAIL"])
-# What the controller writes for 'not ended in order': a bare 1, which reads like a signal.
+# What the controller writes for 'not ended normally': a bare 1, which reads like a signal.
 _BARE_ONE = (0, 1)
 
 
 def _exit_words(state: JobState, data: Mapping[str, str]) -> str:
-    """' Exit code 3.', and what is known of where it comes from; '' for a clean end."""
+    """' Exit code 3.', and what is known about its origin; '' for a clean end."""
     raised = raised_signal(data.get("reason", ""))
     ended = parse_exit_code(data.get("exit_code", ""))
     if raised and (ended is None or ended == (0, 0)):
@@ -226,13 +226,13 @@ def _exit_words(state: JobState, data: Mapping[str, str]) -> str:
             return ""
     if ended.signal == _LAUNCH_SIGNAL:
         return (
-            f" Slurm could not start its script (exit {ended.code}:{ended.signal}); most often "
-            "the directory of its output file is not there or cannot be written to."
+            f" Slurm could not start its script (exit {ended.code}:{ended.signal}); usually "
+            "because the directory of its output file is missing or not writable."
         )
     if ended.signal:
         name = _SIGNAL_NAMES.get(ended.signal)
         return f" Killed by signal {ended.signal}{f' ({name})' if name else ''}."
     if ended.code > 128 and ended.code - 128 in _SIGNAL_NAMES:
         name = _SIGNAL_NAMES[ended.code - 128]
-        return f" Exit code {ended.code} (a command of it got {name})."
+        return f" Exit code {ended.code} (one of its commands got {name})."
     return f" Exit code {ended.code}."

@@ -41,7 +41,7 @@ def output_options(log: Path, extra: Iterable[str] = ()) -> list[str]:
         raise SchedulerPluginError(
             f"Slurm cannot write the log {path} of a job with the option {other!r} "
             "(schedule.slurm.sbatch_extra), because there is a backslash in its path. Leave the "
-            "option out, or take a working directory without a backslash in its path."
+            "option out, or use a working directory without a backslash in its path."
         )
     return [f"--chdir={log.parent}"]
 

@@ -1,12 +1,12 @@
 """What Slurm's commands print, as data. Pure functions on text, no I/O.
 
 An answer to a ``-O`` query is only believed when its header line is there and its last row ends
-as it must; else :class:`UnreadableAnswer` says that it cannot be told. A row with a wrong number
+as it must; otherwise :class:`UnreadableAnswer` is raised. A row with a wrong number
 of fields is refused and reported, and the others stand. Lines around and between rows that
 belong to none (banners of a site) are passed over.
 
-Text that was cut exactly at the end of a row cannot be told from a whole one; whoever concludes
-from a job's absence asks twice (see job_table).
+Text that was cut exactly at the end of a row looks complete; whoever concludes something from a
+job's absence queries twice (see job_table).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOTHING = frozenset(["", "(null)", "N/A", "NONE", "none", "n/a", "None"])
 
 
 class UnreadableAnswer(ValueError):
-    """An answer is cut off or is none: nothing can be concluded from it."""
+    """An answer is cut off, or is not an answer: nothing can be concluded from it."""
 
 
 class RefusedRow(NamedTuple):
@@ -68,7 +68,7 @@ def parse_table(text: str, width: int, what: str) -> tuple[list[list[str]], list
         if len(row) == width:
             rows.append(row)
         else:
-            problem = f"{len(row)} fields where {width} were asked for"
+            problem = f"{len(row)} fields instead of {width}"
             refused.append(RefusedRow(_shown(record), problem))
     if not rows or not _is_header(rows[0]):
         shown = f": {_shown(text.strip())}" if text.strip() else ""
@@ -90,7 +90,7 @@ def _with_id(row: RefusedRow) -> RefusedRow:
 
 
 def _shown(text: str, limit: int = 100) -> str:
-    """A text for a message: on one line, control characters visible, not too long."""
+    """A string for a message: on one line, control characters visible, not too long."""
     return repr(text if len(text) <= limit else text[:limit] + "...")
 
 
@@ -117,7 +117,7 @@ class Node(NamedTuple):
 def parse_nodes(text: str) -> tuple[list[Node], list[RefusedRow]]:
     """Read the answer to ``queries.inventory``: each node once, with all its partitions.
 
-    :raises UnreadableAnswer: when the answer is no whole one.
+    :raises UnreadableAnswer: when the answer is incomplete.
     """
     rows, refused = parse_table(text, len(NODE_FIELDS), "sinfo")
     groups: dict[str, _Group] = {}
@@ -296,7 +296,7 @@ def _scontrol_node(line: str) -> Node:
 
     Which attributes there are, and their order, differs from one release to the other (CPUErr and
     Features up to 15.08, MCS_label from 16.05, Partitions from 17.11, NextState before it).
-    Everything that users write stands behind all that a program is meant to read.
+    Everything that users write comes after all that a program is meant to read.
 
     :raises ValueError: When it has no name, or no one state.
     """
@@ -339,7 +339,7 @@ _REASON_INDENT = " " * 8
 def _head(line: str) -> tuple[str, str]:
     """The part of a node's line that nobody can write into, and the reason.
 
-    :raises ValueError: When nobody can say where that part ends.
+    :raises ValueError: When it cannot be determined where that part ends.
     """
     written = _WRITTEN.search(line)
     start = line.find(_OS, 0, written.start() if written else len(line))
@@ -347,13 +347,13 @@ def _head(line: str) -> tuple[str, str]:
     if after:
         system = line[start : after.start()]
         if " State=" in system and _WRITTEN.search(system):
-            raise ValueError("what users wrote cannot be told from the rest")
+            raise ValueError("what users wrote cannot be distinguished from the rest")
         again = _AFTER_OS.search(line, after.end())
         line = line[:start] + line[after.start() :]
         written = _WRITTEN.search(line)
         if again and written and " BootTime=" not in line[: written.start()]:
-            # What looks like the rest of the line stands in the name of the system.
-            raise ValueError("the name of the system cannot be told from the rest")
+            # What looks like the rest of the line is in the name of the system.
+            raise ValueError("the name of the system cannot be distinguished from the rest")
     if written is None:
         return line, ""
     if written[1] != "Reason":
@@ -559,12 +559,12 @@ def parse_jobs(text: str) -> tuple[dict[str, JobRecord], list[RefusedRow]]:
     fields of JOB_FIELDS as text.
 
     In ``data``, what Slurm writes for 'nothing' is ''. Of an array or a heterogeneous job there
-    is one record, under the id that sbatch gave; data['tasks'] then tells how many tasks are in
+    is one record, under the id that sbatch gave; data['tasks'] then says how many tasks are in
     which state.
 
     :return: (jobs by id, rows that were refused). A refused row with an id says that this job is
         there; one without may be any job's.
-    :raises UnreadableAnswer: when the answer is no whole one.
+    :raises UnreadableAnswer: when the answer is incomplete.
     """
     keys = tuple(JOB_FIELDS)
     rows, refused = parse_table(text, len(keys), "squeue")
@@ -581,7 +581,7 @@ def parse_jobs(text: str) -> tuple[dict[str, JobRecord], list[RefusedRow]]:
 def parse_drained(text: str) -> dict[str, str]:
     """Read the answer to ``queries.node_reasons``: the drained nodes, and why they are.
 
-    :raises UnreadableAnswer: when the answer is no whole one.
+    :raises UnreadableAnswer: when the answer is incomplete.
     """
     rows, _ = parse_table(text, len(REASON_FIELDS), "sinfo")
     drained: dict[str, str] = {}
@@ -596,7 +596,7 @@ def parse_scripts(text: str) -> dict[str, str]:
     """Read the answer to ``queries.scripts``: the path of each job's script, with its arguments,
     by job id; '' for a job without one.
 
-    :raises UnreadableAnswer: when the answer is no whole one.
+    :raises UnreadableAnswer: when the answer is incomplete.
     """
     rows, _ = parse_table(text, len(SCRIPT_FIELDS), "squeue")
     return {_last_line(row[0]): "" if row[1] in _NOTHING else row[1] for row in rows}
@@ -605,7 +605,7 @@ def parse_scripts(text: str) -> dict[str, str]:
 def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRow]]:
     """Read the answer to ``queries.recorded``: the recorded options by job id.
 
-    :raises UnreadableAnswer: when the answer is no whole one.
+    :raises UnreadableAnswer: when the answer is incomplete.
     """
     keys = tuple(RECORDED_FIELDS)
     rows, refused = parse_table(text, len(keys), "squeue")
@@ -631,7 +631,7 @@ def _group_id(data: Mapping[str, str]) -> str:
     return data["id"]
 
 
-# Whatever still runs or waits keeps the whole job going; of those that are over, the worst counts.
+# Whatever still runs or waits keeps the whole job going; of those that have ended, the worst counts.
 _PHASE_ORDER = [Phase.ACTIVE, Phase.WAITING, Phase.FAILED, Phase.CANCELLED, Phase.DONE]
 
 
@@ -650,7 +650,7 @@ def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
     for state in states:
         counts[state.name] = counts.get(state.name, 0) + 1
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    # Whose job it is stands in the first component, whichever one goes on.
+    # The first component says whose job it is, whichever one goes on.
     whose = {key: parts[0][key] for key in ("name", "comment")}
     return JobRecord(job_id, states[first].name, {**parts[first], **whose, "tasks": summary})
 
@@ -672,7 +672,7 @@ def by_identity(jobs: Mapping[str, JobRecord]) -> dict[str, JobRecord]:
 
     Ids are given out again: after the controller lost its state, was restored, or its counter
     wrapped. A token never is. Should an unclear submission have been repeated, the oldest job
-    stands for it, and its data['twins'] names the others that are not over.
+    stands for it, and its data['twins'] names the others that have not ended.
     """
     found: dict[str, JobRecord] = {}
     for job in sorted(jobs.values(), key=lambda job: _order(job.job_id)):
@@ -723,8 +723,8 @@ def parse_submitted(text: str) -> Submitted | None:
     """Read sbatch's output: 'ID', 'ID;cluster' or 'Submitted batch job ID', among banners.
 
     None when there is none, or more than one, or the output was cut off (its last line has no
-    end, so '12' may have become '1'): then nobody knows, and the job has to be looked up by its
-    token.
+    end, so '12' may have become '1'): then the id is unknown, and the job has to be looked up by
+    its token.
     """
     if not text.endswith("\n"):
         return None
@@ -755,7 +755,7 @@ def cluster_name(text: str) -> str:
 def parse_node_list(text: str | None) -> list[str]:
     """The names in a node list. None and '' give []; duplicates and order are kept.
 
-    :raises ValueError: for text that is no node list. A name with a dot is none here.
+    :raises ValueError: for text that is not a node list. A name with a dot is none here.
     """
     names = hostlists.expand(text)
     if text is not None and "." in text:

@@ -38,9 +38,9 @@ class Slurm(SlurmNodes):
     """Schedules tests via the Slurm scheduler.
 
     - One query serves for the states of all jobs; its answer is shared by threads and, through
-      a small file in the working folder, by the processes of a user.
+      a small file in the working directory, by the processes of a user.
     - A job is submitted once, whatever becomes of sbatch's answer (see ``submit``).
-    - Nodes are asked for when something depends on them.
+    - Nodes are queried when something depends on them.
     """
 
     VAR_CLASS = SlurmVars
@@ -60,7 +60,7 @@ class Slurm(SlurmNodes):
 
     def __init__(self) -> None:
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
-        # (user, cluster) -> the jobs that were asked about and are not known to be over, by key.
+        # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
         # What Slurm said last of jobs that were asked about, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
@@ -148,7 +148,7 @@ class Slurm(SlurmNodes):
         return table
 
     def _cluster(self, record: SlurmRecord) -> str:
-        """The cluster to name in commands about a job; '' for the one of this host.  That one is
+        """The cluster to name in commands about a job; '' for that of this host, which is
         not named: where there is no slurmdbd, Slurm knows no names."""
         name = record.cluster
         return "" if not name or name == self._client.local_cluster() else name
@@ -225,14 +225,14 @@ class Slurm(SlurmNodes):
         elif self._client.hides_jobs_of(record.user):
             return TestStatusInfo(
                 STATES.SCHED_WARNING,
-                f"Slurm shows {name} to user {record.user} only, whose it is "
-                "(PrivateData=jobs), so whether it is there is not known.",
+                f"Slurm shows {name} to its owner, user {record.user}, only "
+                "(PrivateData=jobs), so it is not known whether the job still exists.",
             )
         return absent_status(name, note, accounted)
 
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:
         """Other jobs of the same user and cluster that are not listed (any more): of those that
-        were asked about, and of those that were started together with this one."""
+        were looked up, and of those that were started together with this one."""
         from ...job_table import Presence
         from .accounting import records_beside
 
@@ -281,7 +281,7 @@ class Slurm(SlurmNodes):
     def cancel(self, job_info: JobInfo) -> str | None:
         """Cancel a job, and see that it goes.
 
-        :returns: None when it is cancelled, over already, or not known to Slurm.
+        :returns: None when it is cancelled, has already ended, or is not known to Slurm.
         """
         return self.cancel_jobs([job_info])[0]
 
@@ -335,7 +335,7 @@ class Slurm(SlurmNodes):
         names = os.environ.get("SLURM_JOB_NODELIST") or os.environ.get("SLURM_NODELIST")
         if not names:
             raise SchedulerPluginError(
-                "This is no Slurm allocation: SLURM_JOB_NODELIST is not set."
+                "This is not a Slurm allocation: SLURM_JOB_NODELIST is not set."
             )
         from ... import hostlists
 
@@ -365,7 +365,7 @@ def _sys_name() -> str:
 
 
 def _elsewhere(job_info: JobInfo) -> str | None:
-    """Why a job cannot be asked about here; None when it can."""
+    """Why a job cannot be queried here; None when it can."""
     name, here = job_info.get("sys_name"), _sys_name()
     if name is None or str(name) == here:
         return None

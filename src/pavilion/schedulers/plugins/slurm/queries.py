@@ -1,12 +1,12 @@
 """The commands that the plugin runs, as argument lists, and the environment they run in.
 
-Each query asks for fields in an explicit order (``-O``), each followed by the unit separator and
+Each query requests fields in an explicit order (``-O``), each followed by the unit separator and
 the last by the record separator: characters that no value may hold here, that need no quoting,
 and that end a field whatever its width. ``-O`` with such a suffix does not pad or cut. The header
-line is kept: an answer without it is no answer, and an empty one with it is 'nothing there'.
+line is kept: an answer without it does not count, and an empty one with it is 'nothing there'.
 
 The bulk queries cost one or two requests to the controller, whatever the number of nodes or
-jobs. Nodes are asked for in groups: ``sinfo -N``, with a row per node, takes a minute and a half
+jobs. Nodes are queried in groups: ``sinfo -N``, with a row per node, takes a minute and a half
 for 50,000 nodes (22.05.8, time grows with the square), grouped 0.1 seconds, and the groups keep
 nodes apart that differ in any of the fields.
 """
@@ -137,7 +137,7 @@ def node_reasons(nodes: str, cluster: str = "") -> list[str]:
     """States of some nodes, and the reasons that administrators gave (two requests).
 
     :param nodes: A host list; '' for all nodes.
-    :param cluster: Another cluster than the one of this host.
+    :param cluster: Another cluster than that of this host.
     """
     of_nodes = ["-n", nodes] if nodes else []
     return [
@@ -193,7 +193,7 @@ def jobs(user: str | int | None, cluster: str = "") -> list[str]:
     :param user: A user id, rather than a name; None for the jobs of everybody. squeue answers
         for a user without a name with an
         empty list, rc 0, and an error on stderr; ``errors.classify`` sees that.
-    :param cluster: Another cluster than the one of this host.
+    :param cluster: Another cluster than that of this host.
     """
     of_user = [] if user is None else ["-u", str(user)]
     return [
@@ -235,11 +235,11 @@ def accounting(
 
     :param job_ids: No ids: all jobs of the user.
     :param user: A user id; None for whoever runs this, or anybody's for root.
-    :param cluster: Another cluster than the one of this host.
+    :param cluster: Another cluster than that of this host.
     :param since: Seconds ago; jobs that ended before are left out.  A number of seconds needs no
         time zone.  None: any time.
     :return: Gives the command for some of ACCOUNTING_FIELDS' values.
-    :raises ValueError: For a text that is not a job id.
+    :raises ValueError: For a string that is not a job id.
     """
     options = [*(["-u", user] if user else []), *_of_cluster(cluster)]
     if job_ids:
@@ -273,8 +273,8 @@ def submit(script: str | os.PathLike[str], options: Sequence[str] = ()) -> list[
 def cancel(job_ids: Iterable[str], cluster: str = "", batch: int = CANCEL_BATCH) -> list[list[str]]:
     """Cancel jobs: the commands, each for up to ``batch`` ids.
 
-    :param cluster: Another cluster than the one of this host.
-    :raises ValueError: for a text that is no job id.
+    :param cluster: Another cluster than that of this host.
+    :raises ValueError: for a string that is not a job id.
     """
     options = _of_cluster(cluster)
     ids = [_checked(job_id) for job_id in job_ids]
@@ -322,10 +322,10 @@ def named_user(user: str | None) -> str | None:
 
 
 def is_job_id(text: str) -> bool:
-    """Whether a text is a job's id, like '17', '17_3' or '17+1'."""
+    """Whether a string is a job's id, like '17', '17_3' or '17+1'."""
     return _JOB_ID.fullmatch(text) is not None
 
 
 def is_cluster_name(text: str) -> bool:
-    """Whether a text can be a cluster's name."""
+    """Whether a string can be a cluster's name."""
     return _CLUSTER.fullmatch(text) is not None

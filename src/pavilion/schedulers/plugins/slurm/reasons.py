@@ -2,8 +2,8 @@
 
 The names are those of Slurm 22.05 to 26.05 (job_reason_codes in its documentation). In their
 place Slurm may write free text, which squeue shows as it is and scontrol with '_' for each blank.
-Such texts hold names (of reservations, partitions, nodes) that may have an '_' of their own, so a
-text is changed only where it is known by heart.
+Such text contains names (of reservations, partitions, nodes) that may have an '_' of their own, so
+it is changed only where its wording is listed here.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ _REASONS: dict[str, tuple[Wait, str]] = {
     "none": (_W, _NOT_LOOKED),
     "waitingforscheduling": (_W, _NOT_LOOKED),
     "scheddefer": (_W, _NOT_LOOKED),
-    "priority": (_W, "jobs of higher priority are before it"),
+    "priority": (_W, "jobs with higher priority are ahead of it"),
     "resources": (_W, "the nodes it needs are in use"),
-    "constraints": (_W, "no nodes have what it asks for at the moment"),
+    "constraints": (_W, "no nodes have what it requests at the moment"),
     "reservation": (_W, "its reservation has not begun, or is in use"),
-    "reqnodenotavail": (_W, "nodes it asks for are in use or reserved"),
+    "reqnodenotavail": (_W, "nodes it requests are in use or reserved"),
     "reservationdeleted": (_A, "its reservation was deleted"),
-    "reservationinvalid": (_A, "its reservation is not valid any more"),
-    "resvinvalid": (_A, "its reservation is not valid any more"),
-    "begintime": (_W, "the time it may begin at has not come"),
-    "dependency": (_W, "it depends on a job that is not over"),
-    "dependencyneversatisfied": (_N, "it depends on a job that did not end as it must"),
+    "reservationinvalid": (_A, "its reservation is no longer valid"),
+    "resvinvalid": (_A, "its reservation is no longer valid"),
+    "begintime": (_W, "its earliest start time has not been reached"),
+    "dependency": (_W, "it depends on a job that has not ended"),
+    "dependencyneversatisfied": (_N, "it depends on a job that did not end as required"),
     "licenses": (_W, "the licenses it needs are in use"),
     "cleaning": (_W, "its previous run is still being cleaned up"),
     "prolog": (_W, "the prolog is running"),
     "configuring": (_W, "its nodes are being started"),
-    "jobarraytasklimit": (_W, "as many tasks of its array run as may at once"),
-    "maxpoweredupnodes": (_W, "as many nodes are powered up as may be"),
+    "jobarraytasklimit": (_W, "as many tasks of its array are running as may run at once"),
+    "maxpoweredupnodes": (_W, "as many nodes are powered up as are allowed"),
     "powernotavail": (_W, "there is not enough power"),
     "powerreserved": (_W, "power is reserved for others"),
     "nvidiaimexchannels": (_W, "the IMEX channels it needs are in use"),
@@ -73,25 +73,25 @@ _REASONS: dict[str, tuple[Wait, str]] = {
     "qosresourcelimit": (_W, "its QOS has reached a limit on resources"),
     "qostimelimit": (_W, "its QOS has reached its limit of time"),
     "qosusagethreshold": (_W, "its account is below the usage threshold of its QOS"),
-    "fedjoblock": (_W, "clusters of the federation settle who runs it"),
-    "federationjoblock": (_W, "clusters of the federation settle who runs it"),
+    "fedjoblock": (_W, "the clusters of the federation are deciding which of them runs it"),
+    "federationjoblock": (_W, "the clusters of the federation are deciding which of them runs it"),
     "partitiondown": (_A, "its partition is down"),
     "partitioninactive": (_A, "its partition is inactive"),
     "nodedown": (_A, "a node it needs is down"),
     "frontenddown": (_A, "no front end node is up"),
     "jobheldadmin": (_A, "it is held by an administrator"),
-    "jobhelduser": (_A, "it is held; 'scontrol release' lets it go on"),
+    "jobhelduser": (_A, "it is held; 'scontrol release' releases it"),
     "jobholdmaxrequeue": (_A, "it was requeued too often and is held"),
     "systemfailure": (_A, "Slurm, the file system or the network failed"),
     "invalidburstbuffer": (_A, "its burst buffer request is not valid"),
     "partitionnodelimit": (
         _N,
-        "it asks for more (or fewer) nodes than its partition allows, or those nodes are down",
+        "it requests more (or fewer) nodes than its partition allows, or those nodes are down",
     ),
     "partitiontimelimit": (_N, "its time limit is over that of its partition"),
-    "partitionconfig": (_N, "its partition does not have what it asks for"),
-    "maxmemperlimit": (_N, "it asks for more memory than a CPU or node may give to a job"),
-    "badconstraints": (_N, "no nodes have what it asks for"),
+    "partitionconfig": (_N, "its partition does not have what it requests"),
+    "maxmemperlimit": (_N, "it requests more memory per CPU or node than a job may have"),
+    "badconstraints": (_N, "no nodes have what it requests"),
     "accountnotallowed": (_N, "its account may not use the partition"),
     "qosnotallowed": (_N, "its QOS may not use the partition"),
     "groupnotallowed": (_N, "its user's group may not use the partition"),
@@ -108,44 +108,44 @@ _REASONS: dict[str, tuple[Wait, str]] = {
     "outofmemory": (_W, "its last run ran out of memory"),
 }
 
-# Free texts; '{}' stands for anything, and the words may repeat the first such part.
+# Free text; '{}' stands for anything, and the words may repeat the first such part.
 _TEXTS: tuple[tuple[str, Wait, str], ...] = (
     (
         "ReqNodeNotAvail, UnavailableNodes:{}",
         _A,
-        "nodes it asks for are down, drained or not responding: {}",
+        "nodes it requests are down, drained or not responding: {}",
     ),
     (
         "ReqNodeNotAvail(Unavailable:{})",
         _A,
-        "nodes it asks for are down, drained or not responding: {}",
+        "nodes it requests are down, drained or not responding: {}",
     ),
     (
         "ReqNodeNotAvail, May be reserved for other job",
         _W,
-        "nodes it asks for are in use, drained, or reserved for other jobs",
+        "nodes it requests are in use, drained, or reserved for other jobs",
     ),
     (
         "ReqNodeNotAvail, Reserved for maintenance",
         _W,
-        "nodes it asks for are reserved for maintenance",
+        "nodes it requests are reserved for maintenance",
     ),
     (
         "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
         _W,
-        "the nodes it needs are down, drained or reserved for jobs of higher priority",
+        "the nodes it needs are down, drained or reserved for jobs with higher priority",
     ),
     (
         "Nodes required for job are DOWN, DRAINED or reserved",
         _W,
-        "the nodes it needs are down, drained or reserved for jobs of higher priority",
+        "the nodes it needs are down, drained or reserved for jobs with higher priority",
     ),
     ("Reservation {} was deleted", _A, "its reservation '{}' was deleted"),
-    ("Reservation {} is invalid", _A, "its reservation '{}' is not valid any more"),
+    ("Reservation {} is invalid", _A, "its reservation '{}' is no longer valid"),
     (
         "launch failed requeued held",
         _A,
-        "it could not be started on its node (a failing prolog, often) and is held",
+        "it could not be started on its node (often because the prolog failed) and is held",
     ),
     (
         "launch failure limit exceeded requeued held",
@@ -155,14 +155,18 @@ _TEXTS: tuple[tuple[str, Wait, str], ...] = (
     (
         "user env retrieval failed requeued held",
         _A,
-        "its user's environment could not be had on its node, and it is held",
+        "its user's environment could not be retrieved on its node, and it is held",
     ),
     ("job requeued in held state", _A, "it was requeued and is held"),
-    ("job requeued in special exit state", _A, "it was requeued for its exit code and is held"),
+    (
+        "job requeued in special exit state",
+        _A,
+        "it was requeued because of its exit code and is held",
+    ),
     (
         "License request '{}' is no longer valid, holding job",
         _A,
-        "there are no licenses '{}' any more, and it is held",
+        "the licenses '{}' no longer exist, and it is held",
     ),
     (
         "Job's account not permitted to use this partition {}",
@@ -214,7 +218,7 @@ _OF_ONE_JOB = re.compile(r"PerJob|PerNode|WallDuration|NotSatisfied")
 def explain_reason(text: str) -> Reason:
     """Say why a job waits. Blanks and underscores in Slurm's own words are the same here.
 
-    An unknown reason is told as it is, as kind WAITING. Of the reasons of several tasks of an
+    An unknown reason is shown as it is, as kind WAITING. Of the reasons of several tasks of an
     array ('Resources,Dependency'), the mildest counts: some of it may still run.
     """
     first, later = _apart(_bare(text))
@@ -244,7 +248,7 @@ def _bare(text: str) -> str:
 
 
 def _of_text(text: str) -> Reason | None:
-    """The meaning of a free text; None when it is none that is known."""
+    """The meaning of a free text; None when it is not a known one."""
     for pattern, template, kind, words in _TEXT_PATTERNS:
         match = pattern.fullmatch(text)
         if match:
@@ -291,9 +295,9 @@ def _explain_limit(text: str, whose: str, kind: str, rest: str) -> Reason:
     owner = "QOS" if whose == "QOS" else "account"
     what = _split(re.sub(r"Limit$|NotSatisfied$", "", rest)) or "resources"
     if kind == "Min":
-        return Reason(text, _N, f"it asks for less than its {owner} demands ({what})")
+        return Reason(text, _N, f"it requests less than its {owner} requires ({what})")
     if kind == "Max" and _OF_ONE_JOB.search(rest):
-        return Reason(text, _N, f"it asks for more than its {owner} allows a job ({what})")
+        return Reason(text, _N, f"it requests more than its {owner} allows a job ({what})")
     return Reason(text, _W, f"its {owner} has reached a limit ({what})")
 
 
@@ -304,7 +308,7 @@ def _split(name: str) -> str:
 
 # --- What ended a job ---
 
-# What the reason of a job that is over adds to its state; '' where the state says as much.
+# What the reason of a job that has ended adds to its state; '' where the state says as much.
 _ENDS: dict[str, str] = {
     "none": "",
     "nonzeroexitcode": "",
@@ -316,9 +320,9 @@ _ENDS: dict[str, str] = {
     "joblaunchfailure": "it could not be launched",
     "systemfailure": "Slurm, the file system or the network failed",
     "inactivelimit": "it was inactive for too long",
-    "partitiondown": "its partition was set down",
-    "badconstraints": "no nodes have what it asks for",
-    "dependencyneversatisfied": "it depends on a job that did not end as it must",
+    "partitiondown": "its partition was set to down",
+    "badconstraints": "no nodes have what it requests",
+    "dependencyneversatisfied": "it depends on a job that did not end as required",
     "burstbufferoperation": "an operation of its burst buffer failed",
     "invalidaccount": "its account is not valid",
     "invalidqos": "its QOS is not valid",
@@ -337,9 +341,9 @@ _RAISED = re.compile(r"RaisedSignal:([0-9]{1,3})\b")
 
 
 def explain_end(text: str) -> str | None:
-    """Say what the reason of a job that is over means, in words that follow 'failed: '.
+    """Say what the reason of a job that has ended means, in words that follow 'failed: '.
 
-    :return: '' when it says no more than the job's state does; None when it is no end: what the
+    :return: '' when it says no more than the job's state does; None when it is not an end: what the
         job last waited for, or a reason that is not known.
     """
     text = _bare(text)

@@ -1,7 +1,7 @@
 """One look at Slurm's list of jobs for all who wait for a newer one than they know.
 
 Many submissions may become unclear at the same time, as when the controller is restarted.  Each of
-their submitters needs an answer that was asked for after its own failure, and no other quality.
+their submitters needs an answer to a query that began after its own failure, and nothing more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Answer(NamedTuple):
 class RecentJobs:
     """The list of jobs, no older than who looks at it needs.  May be used from several threads.
 
-    :param query: Gives the jobs of a cluster ('' for the one of this host), or raises QueryFailed.
+    :param query: Gives the jobs of a cluster ('' for that of this host), or raises QueryFailed.
     :param sleep: Waits for some seconds.
     :param clock: Gives seconds.
     """
@@ -53,7 +53,7 @@ class RecentJobs:
         with self._asking.setdefault(cluster, threading.Lock()):
             answer = self._answers.get(cluster)
             if answer is None or answer.began < moment:
-                # Those who come during this pause need not ask again.
+                # Those who come during this pause need not query again.
                 self._sleep(GATHER)
                 answer = self._answers[cluster] = self._ask(cluster)
         if answer.failure is not None:

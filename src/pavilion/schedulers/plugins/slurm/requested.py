@@ -1,4 +1,4 @@
-"""What waiting jobs ask for and do not get: drained nodes, reservations that have not begun.
+"""What waiting jobs request and do not get: drained nodes, reservations that have not begun.
 
 Slurm used to name such nodes in the reason ('ReqNodeNotAvail, UnavailableNodes:node02', 22.05.8).
 Since 24.11 it names only those that are down, and says 'May be reserved for other job' of others
@@ -28,7 +28,7 @@ _HEADER_BYTES = 1024 * 1024
 class RequestedNodes:
     """Reasons of waiting jobs, with the drained nodes named.  May be used from several threads.
 
-    :param drained: Gives the drained nodes of a cluster ('' for the one of this host), and why
+    :param drained: Gives the drained nodes of a cluster ('' for that of this host), and why
         they are.  It is called when a job waits for nodes that it requested, and then once in
         DRAINED_AGE for all such jobs.
     :param clock: Gives seconds.
@@ -48,7 +48,7 @@ class RequestedNodes:
     def explained(
         self, record: SlurmRecord, data: Mapping[str, str], cluster: str = ""
     ) -> Mapping[str, str]:
-        """What is known of a job; its reason in Slurm's older words where these say more.
+        """What is known about a job; its reason in Slurm's older words where these say more.
 
         :param data: What ``parsing.parse_jobs`` gives of it.
         """
@@ -78,8 +78,8 @@ def requested_nodes(script: str) -> list[str]:
 
 
 def begin_note(script: str, reservations: Iterable[Reservation]) -> str:
-    """When the reservations that a waiting job asks for begin, as a sentence with a blank before
-    it; '' when one has begun, or nothing is known of them.
+    """When the reservations that a waiting job requests begin, as a sentence with a blank before
+    it; '' when one has begun, or nothing is known about them.
 
     :param reservations: All that there are.
     """
@@ -94,7 +94,7 @@ def begin_note(script: str, reservations: Iterable[Reservation]) -> str:
 def _header_options(script: str) -> list[str]:
     """The options in the header of a kickoff script, a line each; [] when it cannot be read.
 
-    squeue knows what a job asks for too, but would have to be run for that.
+    squeue knows what a job requests too, but would have to be run for that.
     """
     try:
         text = safe_files.read_start(Path(script), _HEADER_BYTES)[0].decode("utf-8", "replace")

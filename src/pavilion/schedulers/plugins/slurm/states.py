@@ -76,9 +76,9 @@ HARMLESS_FLAGS = frozenset(
 HARMLESS_NOW_FLAGS = frozenset(["CLOUD", "DYNAMIC_NORM"])
 # Of power saving: Slurm wakes such a node for a job.
 POWER_FLAGS = frozenset(["POWERED_DOWN", "POWER_DOWN", "POWERING_DOWN", "POWERING_UP", "POWER_UP"])
-# Those that come up at once when a job asks for them, or do already.
+# Those that come up at once when a job requests them, or do already.
 _POWER_NOW_FLAGS = frozenset(["POWERED_DOWN", "POWERING_UP", "POWER_UP"])
-# While a node goes down or comes up, it does not answer; that is no trouble.
+# While a node goes down or comes up, it does not answer; that is normal.
 _IN_TRANSIT = frozenset(["POWERING_DOWN", "POWERING_UP"])
 
 _BASE_WORDS: dict[str, str] = {
@@ -434,7 +434,7 @@ _JOB_PHASES: dict[str, Phase] = {
     "REVOKED": Phase.ACTIVE,
 }
 JOB_STATES = tuple(_JOB_PHASES)
-# Flags that do not say anything about whether the job is over: the base does.
+# Flags that do not say anything about whether the job has ended: the base does.
 _SIDE_FLAGS = frozenset(["UPDATE_DB", "LAUNCH_FAILED", "RECONFIG_FAIL", "POWER_UP_NODE"])
 
 JOB_CODES: dict[str, str] = {
@@ -477,7 +477,7 @@ class JobState(NamedTuple):
         is not known.
     :param flags: The other words.
     :param phase: What it means.
-    :param by: The user id of who cancelled it, where Slurm says so; else ''.
+    :param by: The user id of who cancelled it, where Slurm says so; otherwise ''.
     """
 
     name: str
@@ -514,7 +514,7 @@ def parse_job_state(text: str) -> JobState:
 
 
 def _weight(word: str) -> int:
-    """The word that counts has the least: a job that is over and COMPLETING is not over yet."""
+    """The word that counts has the least: a job that has ended and is COMPLETING has not ended yet."""
     phase = _JOB_PHASES.get(word)
     if phase is None:
         return 0

@@ -4,9 +4,9 @@ sbatch may fail although the job exists: the controller took it, and the answer 
 submission carries a token, which is written to the job's log first.  After an unclear failure
 Slurm's own list of jobs decides: a job with that token is ours, and only a good answer without it
 allows another try.  When not even that can be found out, the job is recorded by its token alone,
-and whoever asks for its state later looks for it.
+and whoever queries its state later looks for it.
 
-All of that is told, and may be given up, by the job's Handover.  A submission that is given up
+All of that is reported to the job's Handover, which may give it up.  A submission that is given up
 leaves no job, or one that is recorded by its token.
 """
 
@@ -43,30 +43,30 @@ _SUBMITTED = re.compile(
 _TOKEN_WITHIN = 1024
 
 ATTEMPTS = 3
-# Seconds to wait before the job list is asked again, after it could not be.
+# Seconds to wait before the job list is queried again, after that failed.
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-# Seconds until it is asked once more, after it lacked the job.  A controller that comes back
+# Seconds until it is queried once more, after it lacked the job.  A controller that comes back
 # answers what had piled up in any order, so the list may overtake the job.
 CONFIRM_PAUSE = 2.0
 # Seconds between tries while a limit of submitted jobs is reached, and for how long at all.
 FULL_PAUSE = 30.0
 FULL_PATIENCE = 600.0
 
-# Seconds after which a silent sbatch is told about, and which it gets when handing over is to end.
+# Seconds after which a silent sbatch is reported, and which it gets when handing over is to end.
 SLOW = 5.0
 STOP_PATIENCE = 2.0
 # Seconds between two looks whether to give up, while other submissions are under way.
 TURN_POLL = 1.0
 
 FULL = (
-    "Slurm takes no more jobs at the moment: its queue is full, or a limit of submitted jobs "
-    "is reached. It is tried again, for 10 minutes."
+    "Slurm accepts no more jobs at the moment: its queue is full, or a limit on submitted jobs "
+    "is reached. The submission is retried for 10 minutes."
 )
 SILENT = "sbatch was started and has not answered yet."
 TURN = "Waits for its turn: other jobs are being submitted."
 UNCLEAR = (
-    "What sbatch said does not tell whether Slurm took the job, so the job is looked for in "
-    "Slurm's list."
+    "What sbatch printed does not show whether Slurm accepted the job, so Slurm's list of jobs "
+    "is searched for it."
 )
 # What sbatch prints at once, before it tries again for two minutes.
 _RETRYING = re.compile(r"(?:sleeping and|disabled,) retrying", re.IGNORECASE)
@@ -83,7 +83,7 @@ class Submission(NamedTuple):
 class Submitter:
     """Submits jobs.
 
-    :param way: The way of the job: told what it waits for, and tells when to give up.
+    :param way: The way of the job: takes what it waits for, and says when to give up.
     :param sleep: Waits for some seconds, whatever the way says.
     :param clock: Gives seconds, for the patience with a full queue.
     """
@@ -105,7 +105,7 @@ class Submitter:
     ) -> Submission:
         """Submit a script.
 
-        :param folder: The job's folder.
+        :param folder: The job's directory.
         :param output: What the job prints goes there.
         :param job_name: Its name in the script.
         :param extra: The options in the script that a user wrote.
@@ -156,7 +156,8 @@ class Submitter:
                 self._way.report(TURN)
             if self._way.stopped:
                 raise HandoverStopped(
-                    "The job was not submitted: other jobs were before it when that was to end."
+                    "The job was not submitted: other jobs were still ahead of it when submitting "
+                    "was to end."
                 )
         try:
             return self._client.submitting.run(argv, output=log, watch=self._watch())
@@ -164,7 +165,7 @@ class Submitter:
             self._client.submit_slots.release()
 
     def _watch(self) -> Callable[[str], bool]:
-        """What watches over a running sbatch: tells what it waits for, and when to stop it."""
+        """What watches over a running sbatch: reports what it waits for, and says when to stop it."""
         began = self._clock()
         stop_at: list[float] = []
 
@@ -237,7 +238,7 @@ class Submitter:
         return self._adopt(found) if len(found) > 1 else made
 
     def _adopt(self, jobs: list[Submission]) -> Submission:
-        """Take the oldest job with our token, and cancel what there is besides."""
+        """Take the oldest job with our token, and cancel the others."""
         first, *others = jobs
         for job in others:
             self._client.cancel([job.job_id], job.cluster)
@@ -245,7 +246,7 @@ class Submitter:
 
 
 def named_clusters(options: Sequence[str]) -> Sequence[str]:
-    """The clusters that a user's options send a job to; [''] for the one of this host."""
+    """The clusters that a user's options send a job to; [''] for that of this host."""
     return name_list(value_of(options, "clusters")) or [""]
 
 
@@ -281,6 +282,6 @@ def _refused(script: Path, result: CommandResult, after: str = "") -> SchedulerP
 def _given_up(result: CommandResult) -> HandoverStopped:
     said = summary(result.stderr)
     return HandoverStopped(
-        "The job was not submitted: that was given up while Slurm did not take "
+        "The job was not submitted: this was given up while Slurm did not accept "
         f"it{f' ({said})' if said else ''}."
     )

@@ -18,7 +18,7 @@ from .store import Row, Store
 MAX_ARRAY_SIZE = 1001
 _SHOWN_LIST = 64  # longer lists of tasks are cut, unless SLURM_BITSTR_LEN says otherwise
 _SHOWN_ID = 31
-_STEP_FROM = 7  # so many evenly spaced tasks are written as first-last:step
+_STEP_FROM = 7  # this many evenly spaced tasks are written as first-last:step
 _NO_TASK = 4294967294  # what Slurm shows in place of a task's number
 _PIECE = re.compile(r"(\d+)(?:-(\d*)(?::(\d+))?)?")
 

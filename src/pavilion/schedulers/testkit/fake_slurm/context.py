@@ -179,7 +179,7 @@ class Context:
     def ask(self, rpc: str, *, changes: bool = False) -> None:
         """One call to the controller: counted, and subject to the faults.
 
-        With ``changes`` a frozen controller is no error yet: see ``change``.
+        With ``changes`` a frozen controller is not an error yet: see ``change``.
         :raises SlurmError: when the controller gives no answer.
         """
         _append(self.folder, RPC_FILE, {"rpc": rpc, "user": self.user[0], "time": time.time()})

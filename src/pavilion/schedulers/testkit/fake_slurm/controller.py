@@ -1,7 +1,7 @@
 """The one process per cluster that starts, ends and forgets jobs.
 
 Commands start it when they need it. It ends when no job waits, runs or is being ended, and when
-the cluster's folder goes away; then it takes the jobs with it.
+the cluster's directory goes away; then it takes the jobs with it.
 """
 
 # A command starts in less time without pathlib.
@@ -108,7 +108,7 @@ class Controller:
             try:
                 busy = self.tick(time.time())
             except (sqlite3.OperationalError, FileNotFoundError):
-                continue  # the folder is being removed, or a writer held the lock for too long
+                continue  # the directory is being removed, or a writer held the lock for too long
             if busy:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > _LINGER:

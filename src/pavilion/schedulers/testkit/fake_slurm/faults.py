@@ -1,6 +1,6 @@
 """Faults that can be switched on and off while the cluster runs.
 
-They lie in one small file of the cluster folder, replaced as a whole; every command reads it when
+They are in one small file of the cluster's directory, replaced as a whole; every command reads it when
 it starts, and again while it waits for a controller that does not answer.
 """
 

@@ -1,4 +1,4 @@
-"""The files of a job: as they are asked for, as they are shown, and as they are written."""
+"""The files of a job: as they are requested, as they are shown, and as they are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .store import Row
 
 
 def asked(row: Row, kind: str) -> str:
-    """What was asked for, or what sbatch puts in its place."""
+    """What was requested, or what sbatch puts in its place."""
     if kind == "std_err" and not row["std_err"]:
         kind = "std_out"
     default = "slurm-%A_%a.out" if arrays.is_array(row) else "slurm-%j.out"

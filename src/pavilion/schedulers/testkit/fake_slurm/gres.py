@@ -1,4 +1,4 @@
-"""GPUs: what jobs ask for (``--gres``, ``--gpus``, ...), where they fit, which ones they get.
+"""GPUs: what jobs request (``--gres``, ``--gpus``, ...), where they fit, which ones they get.
 
 ``gpu`` is the one generic resource that there is. A node's are a list of their types (''
 for none), and a job's are numbers in that list.
@@ -53,7 +53,7 @@ def devices(text: str) -> list[str]:
     return found
 
 
-# -- what is asked for ---------------------------------------------------------------------------
+# -- what is requested ---------------------------------------------------------------------------
 
 
 def request(command: str, options: dict[str, str]) -> Row:
@@ -124,7 +124,7 @@ def tasks(row: Row) -> int | None:
 
 
 def wants_any(job: Row) -> bool:
-    """Whether the job asks for GPUs at all."""
+    """Whether the job requests GPUs at all."""
     return any(sum(job["gres"][kind].values()) for kind in ("node", "job", "task"))
 
 
@@ -315,7 +315,7 @@ def _visible(numbers: Iterable[int]) -> dict[str, str]:
 
 
 def job_environment(job: Row) -> dict[str, str]:
-    """The variables that sbatch sets for what it was asked."""
+    """The variables that sbatch sets for what was requested."""
     names = {
         "gpus": "SLURM_GPUS",
         "gpus-per-node": "SLURM_GPUS_PER_NODE",

@@ -12,7 +12,7 @@ MAX_RANGE = 65536
 
 
 class HostlistError(ValueError):
-    """A text that Slurm does not take for a host list."""
+    """A string that Slurm does not accept as a host list."""
 
 
 def split(text: str) -> list[str]:

@@ -203,7 +203,7 @@ def _set_limit(context: Context, job: Row, value: str) -> None:
             raise SlurmError(errors.BAD_TIME_LIMIT)
         limit = job["limit"] + (limit if value[0] == "+" else -limit)
         if limit <= 0:
-            raise Unsupported(f"scontrol: update of a job: timelimit={value} of so few minutes")
+            raise Unsupported(f"scontrol: update of a job: timelimit={value} leaves no time")
     job.update(limit=limit, end_wish=None, unlimited=limit is None)
 
 
@@ -328,7 +328,7 @@ _JOB_CHANGES: dict[str, Callable[[Context, Row, str], None]] = {
 }
 _ONLY_WAITING = """partition starttime eligibletime features dependency account wckey workdir
     stdout excnodelist reqnodelist nodelist"""
-# What the real one can change besides.
+# What else the real one can change.
 _OTHER_KEYS = """admincomment arrayjobid burstbuffer clusterfeatures clusters contiguous corespec
     cpuspertask deadline delayboot extra gres licenses mailtype mailuser mincpusnode
     minmemorycpu minmemorynode mintmpdisknode network numcpus numtasks oversubscribe reboot

@@ -87,7 +87,7 @@ def allocation(job: Row, cluster: str, host: str, submitted: dict[str, str]) -> 
 
 
 def _most_tasks(job: Row) -> list[int]:
-    """The tasks that the nodes have CPUs for, for a job that asked for no number of tasks."""
+    """The tasks that the nodes have CPUs for, for a job that requested no number of tasks."""
     if job["ntasks"] or job["ntasks_per_node"]:
         return []
     return [max(1, cpus // job["cpus_per_task"]) for cpus in job["alloc"].values()]

@@ -76,7 +76,7 @@ def minimum_memory(job: Row) -> str:
 
 
 def tres_asked(job: Row, memory: int) -> str:
-    """What the job asks for: 'cpu=1,mem=2000M,node=1,billing=1'.
+    """What the job requests: 'cpu=1,mem=2000M,node=1,billing=1'.
 
     :param memory: MiB of a node, see ``Machine.memory_of``.
     """

@@ -112,7 +112,7 @@ def _counts(job: Row) -> dict[str, int | None]:
 
 
 def _old(context: Context, job: Row) -> Value:
-    # Asked for at first: a started job has none any more.
+    # As requested at first: a started job no longer has one.
     most = job["max_nodes"] or 0 if not job["alloc"] else 0
     return {
         **_common(context, job),

@@ -11,7 +11,7 @@ import sys
 
 def main() -> int:
     """Run the command named by the first argument; its return code."""
-    # The folder above, so that this package is importable without the rest of Pavilion.
+    # The directory above, so that this package is importable without the rest of Pavilion.
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     from fake_slurm.run import main as run  # type: ignore[import-not-found,unused-ignore]
 

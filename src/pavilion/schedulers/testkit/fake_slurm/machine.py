@@ -178,7 +178,7 @@ class Machine:
                     self.by_name[name].gpus_taken.update(numbers)
 
     def allocate(self, name: str, cpus: int) -> None:
-        """Note that a job gets CPUs of a node, until the jobs are looked at anew."""
+        """Note that a job gets CPUs of a node, until the jobs are looked at again."""
         self.by_name[name].allocated += cpus
         self._occupied.add(name)
 
@@ -196,7 +196,7 @@ class Machine:
         return self._candidates[key]
 
     def memory_of(self, job: Row) -> int:
-        """MiB of a node that the job asks for: all, unless it says how much."""
+        """MiB of a node that the job requests: all, unless it says how much."""
         partition = self.partition(job["partition"].split(",")[0]) or {"nodes": []}
         names = [*job["alloc"], *job["req_nodes"], *partition["nodes"][:1]]
         return int(job["memory"] or (self.by_name[names[0]].memory if names else 0))
@@ -225,7 +225,7 @@ class Machine:
         return next((each for each in self.reservations if each["name"] == name), None)
 
     def partitions_of_nodes(self, hidden: bool) -> dict[str, list[str]]:
-        """Names of partitions by name of node; hidden ones only if asked for."""
+        """Names of partitions by name of node; hidden ones only if requested."""
         found: dict[str, list[str]] = defaultdict(list)
         for partition in self.partitions:
             if hidden or not partition["hidden"]:

@@ -70,7 +70,7 @@ def nodes_for_tasks(machine: Machine, job: Row) -> int:
 
 
 def has_features(node: Node, wanted: str) -> bool:
-    """Whether a node has what --constraint asks for: '&' (or ',') of '|' of names."""
+    """Whether a node has what --constraint requests: '&' (or ',') of '|' of names."""
     if not wanted:
         return True
     text = wanted.replace("(", "").replace(")", "").replace("[", "").replace("]", "")

@@ -1,7 +1,7 @@
 """Power saving: nodes that are powered down when nothing runs there, and woken up for jobs.
 
-The steps of a node, each a flag: POWERED_DOWN; POWER_UP (asked for by hand) and POWERING_UP until
-it has booted; POWER_DOWN (asked for by hand, after its jobs) and POWERING_DOWN. What a node may do
+The steps of a node, each a flag: POWERED_DOWN; POWER_UP (requested by hand) and POWERING_UP until
+it has booted; POWER_DOWN (requested by hand, after its jobs) and POWERING_DOWN. What a node may do
 in which state, and the words for it, were measured on 22.05.8.
 """
 

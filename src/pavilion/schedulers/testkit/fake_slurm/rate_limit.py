@@ -27,7 +27,7 @@ def take(folder: str, user: str, fault: dict[str, Any]) -> bool:
 
 
 def _try(folder: str, user: str, fault: dict[str, Any]) -> float:
-    """Take a call if there is one (0.0); else how much of a call is missing."""
+    """Take a call if there is one (0.0); otherwise how much of a call is missing."""
     with open(os.path.join(folder, "buckets.json"), "a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)

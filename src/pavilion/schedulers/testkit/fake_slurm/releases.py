@@ -1,4 +1,4 @@
-"""The Slurm releases whose words the fake prints: 22.05, 25.11, and what is known of others.
+"""The Slurm releases whose words the fake prints: 22.05, 25.11, and what is known about others.
 
 The two were measured: the fake's output of either is held to captured output. What changed on the
 way is known by the release for the things below, and from Slurm's release notes; a release

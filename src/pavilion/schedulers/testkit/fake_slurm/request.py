@@ -52,7 +52,7 @@ _OPPOSITES = (("exclusive", "oversubscribe"), ("requeue", "no-requeue"))
 
 
 class Request:
-    """What a user asks for; ``command`` is the name that the messages begin with."""
+    """What a user requests; ``command`` is the name that the messages begin with."""
 
     def __init__(self, command: str, options: dict[str, str]) -> None:
         self.command = command
@@ -189,7 +189,7 @@ class Request:
         return int(text)
 
     def _memory(self) -> int:
-        """MiB; 0 when it is not asked for."""
+        """MiB; 0 when it is not requested."""
         text = self.options.get("mem")
         if text is None:
             return 0

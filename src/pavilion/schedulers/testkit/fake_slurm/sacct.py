@@ -208,7 +208,7 @@ def _is_in_time(context: Context, job: Row, options: dict[str, str], window: Win
             return window.start <= int(end) <= window.end and window.start < window.end
     if end is not None and int(end) < int(window.start):
         return False
-    # One that might never have started is told only by its id, or its state.
+    # One that might never have started is listed only by its id, or its state.
     return "jobs" in options or "state" in options or (begun is not None and begun <= window.end)
 
 

@@ -30,7 +30,7 @@ _OPTIONS = (
     Option("clusters", "M", "needed"),
     Option("array", "a", "needed"),
 )
-# What the real one has besides.
+# What else the real one has.
 _KNOWN = """acctg-freq batch bb bbf burst-buffer cluster cluster-constraint
     container contiguous cores-per-socket cpu-freq deadline delay-boot distribution m
     export-file extra-node-info B get-user-env gid gpu-bind gpu-freq
@@ -256,7 +256,7 @@ def _print_id(context: Context, job_id: int, parsable: bool) -> None:
 
 
 def _wait_for_end(context: Context, job_id: int) -> int:
-    """Wait until the job is over; its exit code, an array's highest (``sbatch --wait``)."""
+    """Wait until the job has ended; its exit code, an array's highest (``sbatch --wait``)."""
     context.flush()
     while True:
         jobs = arrays.records(context.store, job_id)

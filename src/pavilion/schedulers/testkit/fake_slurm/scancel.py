@@ -153,7 +153,7 @@ def _cancel(context: Context, word: str, target: arrays.Target, verbose: bool) -
         with context.change("REQUEST_KILL_JOB"):
             _cancel_target(context, target)
     except SlurmError as error:
-        # A job that is not known or is over is no failure, and silent.
+        # A job that is not known or has ended is not a failure, and silent.
         silent = error.number in (errors.BAD_JOB.number, errors.OVER.number)
         if not silent or verbose:
             context.err(f"scancel: error: Kill job error on job id {word}: {error.text}")
@@ -201,7 +201,7 @@ def cancel_job(context: Context, job: Row | None) -> None:
     if job["user"] != context.user[0] and not context.is_administrator:
         raise SlurmError(errors.ACCESS_DENIED)
     if job["state"] not in _ACTIVE:
-        if job["requeuing"]:  # it ends now in place of starting anew
+        if job["requeuing"]:  # it ends now instead of starting again
             job.update(requeuing=False, state="CANCELLED", cancelled_by=context.user[1])
             context.store.save_job(job)
             return

@@ -86,7 +86,7 @@ def _wish(kind: str) -> Callable[[Pair], str]:
 
 
 def _tres(pair: Pair) -> str:
-    """What a job has, or asks for while it has nothing."""
+    """What a job has, or requests while it has nothing."""
     context, job = pair
     return jobtext.tres_allocated(job) or jobtext.tres_asked(job, context.machine.memory_of(job))
 

@@ -92,6 +92,7 @@ def _make_step(context: Context, options: dict[str, str], command: list[str], jo
     tasks = request["ntasks"]
     count = request["max_nodes"] if "nodes" in options else None
     if count is not None and count > len(have):
+        # words: ok (as Slurm prints it)
         raise Usage(f"srun: error: Only allocated {len(have)} nodes asked for {count}\n", 1)
     wanted = request["req_nodes"]
     if not set(wanted) <= set(have):

@@ -186,7 +186,7 @@ class Store:
                 marshal.dump((version, rows), file)
             os.replace(temporary, path)
         except OSError:
-            pass  # the folder is being removed
+            pass  # the directory is being removed
         return version, rows
 
     def last_use(self) -> dict[str, float]:

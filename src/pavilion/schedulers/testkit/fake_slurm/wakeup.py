@@ -1,7 +1,7 @@
 """How commands start and wake the one controller process of a cluster.
 
 The controller holds a lock file and reads a FIFO; a byte in the FIFO wakes it. A command that
-finds no reader at the FIFO starts a controller. Two that start at once are no harm: the second
+finds no reader at the FIFO starts a controller. Two that start at once do no harm: the second
 finds the lock taken and ends.
 """
 
@@ -52,7 +52,7 @@ def ensure_controller(folder: str) -> None:
 def _become_controller(folder: str) -> None:
     """Replace this process, with nothing of the command's open files left."""
     null = os.open(os.devnull, os.O_RDWR)
-    # The file is there as long as the cluster is; nothing is to be made in a folder that is
+    # The file is there as long as the cluster is; nothing is to be made in a directory that is
     # being removed.
     log = os.open(os.path.join(folder, LOG), os.O_WRONLY | os.O_APPEND)
     os.dup2(null, 0)
