@@ -248,8 +248,8 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
     tests = {test["name"].removeprefix("site."): test for test in found["tests"]}
     assert {name: test["result"] for name, test in tests.items()} == {
         "pair": "PASS",
-        "chunked.0": "PASS",
-        "chunked.1": "PASS",
+        "chunked.chunk0": "PASS",
+        "chunked.chunk1": "PASS",
         "together.a": "PASS",
         "together.b": "PASS",
         "together.c": "PASS",
