@@ -1,14 +1,14 @@
-"""Run a Pavilion checkout's own scheduler tests, as it is and with our directory: what differs?
+"""Run a Pavilion checkout's own scheduler tests, without and with our directory: what differs?
 
     make dropin PAVILION=/opt/pavilion2
     make dropin PAVILION=/opt/pavilion2 PAVILION_TEST="./run_tests -o 'sched*'"
 
-The checkout is copied to a temporary directory, once for each run, and is itself not changed. Its
-tests are run with its own 'test/run_tests' where that exists: those of the modules whose names have
-to do with schedulers. Where there is none, modules with such names are run with unittest.
-PAVILION_TEST is a shell command to run in place of that, in the 'test' directory of the copy (the
-copy's root where there is none), with the copy's 'lib' in PYTHONPATH. Its output is read: lines as
-'python -m unittest -v' and 'pytest -v' print them.
+The checkout is copied to a temporary directory, once for each run; it is not changed itself. Its
+tests are run with its own 'test/run_tests' if that exists, limited to modules whose names have to do
+with schedulers. Otherwise, modules with such names are run with unittest. PAVILION_TEST is a shell
+command to run instead, in the 'test' directory of the copy (or in its root, if there is none), with
+the copy's 'lib' in PYTHONPATH. Its output is parsed: lines as printed by 'python -m unittest -v' and
+'pytest -v'.
 
 Exit code: 0 when nothing got worse, 1 when something did, 2 when it could not be measured.
 """
@@ -58,8 +58,8 @@ PATTERNS = [
         "node",
     )
 ]
-# For run_tests, which compares with names of modules, classes and tests.  '*run*' and the like
-# would be most of its tests.
+# For run_tests, which compares these with the names of modules, classes and tests.  Patterns such as
+# '*run*' would match most of its tests.
 OWN_PATTERNS = [
     "sched*",
     "slurm*",
@@ -75,8 +75,8 @@ OWN_PATTERNS = [
     "testset*",
 ]
 SKIPPED_FOLDERS = ("__pycache__", "working_dir", ".pytest_cache")
-# Seconds that Pavilion's tests wait for a job, where nothing else is set: theirs are short for a
-# machine that has something else to do.
+# The default number of seconds that Pavilion's tests wait for a job: their own default is short for
+# a machine that is also busy with other things.
 PATIENCE = "60"
 
 
@@ -87,8 +87,8 @@ PATIENCE = "60"
 class Suite:
     """How the tests of a checkout are run.
 
-    :param command: A shell command of the user's; None when they are run as we know it.
-    :param own: Whether the checkout's own run_tests is used then.
+    :param command: The user's shell command; None to run them in the usual way.
+    :param own: Whether this is the checkout's own run_tests.
     """
 
     command: str | None
@@ -102,7 +102,7 @@ class Suite:
     def argv(self, python: Interpreter, results: Path, only: Sequence[str] = ()) -> list[str]:
         """The command.
 
-        :param results: Where our own runner writes to.
+        :param results: The file to which our own runner writes.
         :param only: The tests to run, when the checkout's own run_tests runs them.
         """
         if self.command is not None:
@@ -118,7 +118,7 @@ class Suite:
 
 
 def find_suite(checkout: Checkout, command: str | None) -> Suite:
-    """How the tests are run: as the user says, or as the checkout has it."""
+    """How the tests are run: with the user's command, or in the way that suits the checkout."""
     return Suite(command, command is None and (checkout.root / "test" / "run_tests").is_file())
 
 
@@ -127,8 +127,8 @@ def run_tests(
 ) -> Run:
     """Run the tests of a copy.
 
-    :param timeout: Seconds.
-    :param only: As of Suite.argv.
+    :param timeout: Seconds after which they are stopped.
+    :param only: As for Suite.argv.
     """
     folder = checkout.root / "test"
     folder = folder if folder.is_dir() else checkout.root
@@ -159,7 +159,8 @@ def run_tests(
 
 
 def _environment(checkout: Checkout, python: Interpreter) -> dict[str, str]:
-    """The environment without what leads Pavilion elsewhere; its Python comes first."""
+    """The environment without variables that lead Pavilion elsewhere, and with its Python first in
+    PATH."""
     env = {
         name: value
         for name, value in os.environ.items()
@@ -195,9 +196,9 @@ def _read_results(file: Path) -> Run:
 
 
 def make_copy(checkout: Checkout, folder: Path) -> Checkout:
-    """Copy a checkout, with its own schedulers directory in its place.
+    """Copy a checkout, with its own schedulers directory in place.
 
-    :raises DropinError: When that is not to be had.
+    :raises DropinError: When its own schedulers directory is not available.
     """
     root = folder / checkout.root.name
     lock, output = checkout.hidden("lock"), checkout.root / "test" / "output"
@@ -218,14 +219,16 @@ def make_copy(checkout: Checkout, folder: Path) -> Checkout:
         if read_state(copy).ours:
             swap.restore()
     if not copy.package.resolve().is_relative_to(copy.root):
-        raise DropinError(f"{copy.package} leads out of the copy: the tests would run elsewhere.")
+        raise DropinError(
+            f"{copy.package} is a link that leads out of the copy: the tests would run elsewhere."
+        )
     return copy
 
 
 def look(copy: Checkout, python: Interpreter, as_copy: bool) -> Report:
-    """See whether our directory works in a copy, and which of its own schedulers are kept.
+    """Check whether our directory works in a copy, and which of its own schedulers are kept.
 
-    :raises DropinError: When it does not.
+    :raises DropinError: When it does not work.
     """
     report = examine(copy, python, as_copy)
     for finding in report.blocking(force=True):
@@ -260,7 +263,7 @@ def put_ours(copy: Checkout, python: Interpreter, as_copy: bool) -> None:
         raise DropinError(f"Our directory does not work in the checkout: {problems[0]}")
 
 
-# ------------------------------------------------------------------------- telling
+# ----------------------------------------------------------------------- reporting
 
 
 def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
@@ -270,7 +273,7 @@ def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
     for test in sorted({*before.outcomes, *after.outcomes}):
         one, other = before.of(test), after.of(test)
         if test not in before.outcomes:
-            # It was not there before: only its failing is news.
+            # A test that did not exist before: it only counts as worse if it fails.
             (worse if RANK[other] == 0 else better).append(test)
         elif RANK[other] < RANK[one]:
             worse.append(test)
@@ -280,7 +283,7 @@ def compare(before: Run, after: Run) -> tuple[list[str], list[str]]:
 
 
 def print_runs(before: Run, after: Run, worse: Sequence[str], better: Sequence[str]) -> None:
-    """Totals, and what differs."""
+    """Print totals, and what differs."""
     columns = (OK, FAILED, ERROR, SKIPPED)
     print(
         "".join(
@@ -327,9 +330,10 @@ def once_more(
     after: Run,
     worse: Sequence[str],
 ) -> None:
-    """Run what got worse again: tests that wait for real jobs fail now and then by themselves.
+    """Run tests that got worse again, because those that wait for real jobs occasionally fail for
+    other reasons.
 
-    What passes now counts as passed, and is told.
+    Tests that pass now count as passed, and are reported.
     """
     if not worse or not suite.own:
         return
@@ -342,7 +346,7 @@ def once_more(
 
 
 def measure(args: argparse.Namespace, folder: Path) -> int:
-    """Do it all; gives the exit code."""
+    """Do everything.  Returns the exit code."""
     checkout = find_checkout(args.pavilion)
     python = find_python(checkout, args.python)
     suite = find_suite(checkout, args.command)
@@ -359,8 +363,8 @@ def measure(args: argparse.Namespace, folder: Path) -> int:
         tail = "\n".join(f"    {line}" for line in before.log.splitlines()[-15:])
         print(
             f"No test passes in the checkout as it is ({before.note}), so nothing can be "
-            "compared. Say how its tests are run: PAVILION_TEST='./run_tests ...'. It ended "
-            f"with:\n{tail}",
+            "compared. Say how to run its tests: PAVILION_TEST='./run_tests ...'. The output "
+            f"ended with:\n{tail}",
             file=sys.stderr,
         )
         return 2
@@ -387,10 +391,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--python",
         default=os.environ.get("PAVILION_PYTHON") or None,
-        help="the Python of the checkout; default: $PAVILION_PYTHON, or found",
+        help="the Python of the checkout; default: $PAVILION_PYTHON, otherwise it is searched for",
     )
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for each run")
-    parser.add_argument("--copy", action="store_true", help="copy our directory, do not link it")
+    parser.add_argument("--copy", action="store_true", help="copy our directory instead of linking")
     parser.add_argument("--keep", action="store_true", help="keep the copies and logs")
     args = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="dropin-")).resolve()

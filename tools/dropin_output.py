@@ -1,4 +1,4 @@
-"""What the output of test runners tells: of ``python -m unittest -v``, of ``pytest -v`` and of
+"""Parsing the output of test runners: of ``python -m unittest -v``, of ``pytest -v`` and of
 Pavilion's own ``run_tests``."""
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ RANK = {OK: 2, SKIPPED: 1, FAILED: 0, ERROR: 0, MISSING: 0}
 class Run:
     """A run of the tests.
 
-    :param outcomes: Name of the test -> what came of it.
-    :param texts: Name of the test -> what it said, or its traceback.
-    :param seconds: How long it took.
-    :param log: All of the output.
+    :param outcomes: Name of the test -> its outcome, a key of RANK.
+    :param texts: Name of the test -> its message or traceback.
+    :param seconds: The duration in seconds.
+    :param log: The complete output.
     :param note: How it ended.
     """
 
@@ -29,14 +29,14 @@ class Run:
     note: str = ""
 
     def add(self, test: str, outcome: str, text: str = "") -> None:
-        """Note an outcome.  Of several for one test the worst counts."""
+        """Record an outcome.  If a test has several, the worst one counts."""
         known = self.outcomes.get(test)
         if known is None or RANK[outcome] < RANK[known]:
             self.outcomes[test] = outcome
             self.texts[test] = text
 
     def of(self, test: str) -> str:
-        """What came of a test."""
+        """The outcome of a test."""
         return self.outcomes.get(test, MISSING)
 
 
@@ -68,23 +68,23 @@ _XDIST = re.compile(
 )
 # test_b (tests.a.TestA)   or, since Python 3.11:   test_b (tests.a.TestA.test_b)
 _UNITTEST = re.compile(r"^(?P<method>\w+) \((?P<where>[\w.<>]+)\)")
-# The outcome ends the test's line ('... ok'), or stands alone after what the test printed.
+# The outcome is at the end of the test's line ('... ok'), or alone after what the test printed.
 _END = re.compile(rf"(?:^|\.\.\. )(?P<outcome>{_OUTCOME})(?: ['\"].*)?$", re.IGNORECASE)
 _DETAILS = re.compile(r"(?P<outcome>FAIL|ERROR): (?P<test>.*)$")
 
 
-# Above each traceback at the end, and below its head.
+# The lines above the heading of each traceback at the end, and below it.
 _DOUBLE, _SINGLE = re.compile(r"={5,}$"), re.compile(r"-{5,}$")
-# How run_tests marks the tests that were not asked for.
+# How run_tests marks the tests that were not requested.
 _NOT_ASKED_FOR = "skipped 'via cmdline'"
 
 
 def parse_output(text: str) -> Run:
-    """The outcomes that the output of a test runner tells."""
+    """The outcomes in the output of a test runner."""
     run = Run()
     open_test = ""
     lines = [_COLOURS.sub("", raw).rstrip() for raw in text.splitlines()]
-    # The summary below all tests.  What a test itself prints may look like a part of it.
+    # The summary after all tests.  What a test itself prints may look like part of it.
     heads = [
         number
         for number, line in enumerate(lines)
@@ -109,7 +109,7 @@ def parse_output(text: str) -> Run:
 
 
 def _add_details(run: Run, lines: list[str]) -> None:
-    """Take the traceback of a test.  The summary also names what was never started."""
+    """Record the traceback of a test.  The summary also names tests that were never started."""
     match = _DETAILS.match(lines[0])
     found = match and _UNITTEST.match(match["test"])
     if not match or not found:

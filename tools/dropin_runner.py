@@ -1,8 +1,8 @@
 """Runs unittest modules and writes each test's outcome to a file: dropin_runner.py FILE PATTERN...
 
-Started by dropin.py in the ``test`` folder of a checkout, with the checkout's Python. Modules are
-those in ``tests`` (or here) whose names match one of the patterns. FILE gets a line of JSON for
-each test as soon as it is over: its name, its outcome, and what it said.
+Started by dropin.py in the ``test`` directory of a checkout, with the checkout's Python. The modules
+are those in ``tests`` (or in this directory) whose names match one of the patterns. A line of JSON is
+added to FILE for each test as soon as it has ended: its name, its outcome, and its message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 
 class Recorder(unittest.TextTestResult):
-    """Writes outcomes down."""
+    """Records outcomes in a file."""
 
     out: TextIO
 
@@ -52,13 +52,13 @@ class Recorder(unittest.TextTestResult):
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
         super().addSubTest(test, subtest, err)
         if err is not None:
-            # Under the test's own name, whose parts differ from run to run.
+            # Recorded under the test's own name, because the names of subtests differ between runs.
             failed = issubclass(err[0], test.failureException)
             self.record(test, "FAIL" if failed else "ERROR", f"{subtest}: {err[1]}")
 
 
 def find_modules(patterns: list[str]) -> list[str]:
-    """Names of test modules to import from the current folder."""
+    """The names of the test modules to import from the current directory."""
     folder = "tests" if os.path.isdir("tests") else "."  # noqa: PTH112 - as short as it can be
     names = []
     for entry in sorted(os.listdir(folder)):  # noqa: PTH208
@@ -73,7 +73,7 @@ def find_modules(patterns: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the tests.  Exit code 0 whatever they came to."""
+    """Run the tests.  The exit code is 0, whatever their outcomes."""
     out_file, *patterns = sys.argv[1:]
     sys.path[0] = os.getcwd()  # noqa: PTH109
     names = find_modules(patterns)

@@ -36,16 +36,7 @@ CHECKED = ("*.md", "docs", "src", "examples", "benchmarks")
 EXCLUDED = (
     "src/pavilion/*.py",
     "src/pavilion/cli/*",
-    "src/pavilion/dropin/*",
-    "src/pavilion/variables/*",
-    "src/pavilion/sys_vars/*",
-    "src/pavilion/schedulers/*.py",
-    "src/yaml_config/*",
-    "docs/contract.md",
-    "docs/decisions/*",
-    "docs/dropin.md",
     "docs/host.md",
-    "docs/writing-plugins.md",
     "README.md",
 )
 

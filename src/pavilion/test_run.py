@@ -88,6 +88,9 @@ class TestRun:
     - ``var_man``: its variables
     - ``permutation``: what its permutation chose: variable -> value, a mapping for an item that
       is one
+    - ``source``: the suite file, the test in it and the overrides that it was made from, for
+      :mod:`pavilion.again`; None where that is not recorded
+    - ``repeats``: the id of the test run that it repeats; None for others
     - ``status``: its status file
     """
 
@@ -104,6 +107,11 @@ class TestRun:
         self.var_man = var_man
         self.status = StatusFile(path / "status")
         self.permutation: dict[str, Any] = _checked_choices(record.get("permutation"))
+        source = record.get("source")
+        self.source: dict[str, Any] | None = source if isinstance(source, dict) else None
+        repeats = record.get("repeats")
+        is_id = isinstance(repeats, str) and _ID_RE.match(repeats)
+        self.repeats: str | None = repeats if is_id else None
         self._deferred_paths: list[list[Any]] = record["deferred_paths"]
         # What its start recorded.
         self._where = Where.of_record(record)
@@ -118,12 +126,16 @@ class TestRun:
         var_man: VariableSetManager,
         deferred_paths: Sequence[Sequence[str | int]] = (),
         permutation: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+        repeats: str | None = None,
     ) -> TestRun:
         """Make the folder of a new test run.
 
         :param config: The test's config, variables filled in
         :param deferred_paths: but for the strings at these places, which need the allocation.
         :param permutation: What its permutation chose: variable -> value.
+        :param source: What it was made from, see :mod:`pavilion.again`.
+        :param repeats: The id of the test run that it repeats.
         :raises VariableError: When a reference in the config is wrong.
         :raises TestRunError: When the folder cannot be made.
         """
@@ -133,6 +145,8 @@ class TestRun:
             "created": time.time(),
             "deferred_paths": [list(path) for path in deferred_paths],
             "permutation": dict(permutation or {}),
+            "source": None if source is None else dict(source),
+            "repeats": repeats,
         }
         references = var_man.references(config, deferred_paths)
         path = series_path / f"{series_path.name}.{number}"
@@ -180,14 +194,7 @@ class TestRun:
     @property
     def job(self) -> Job | None:
         """The job it belongs to; None while it has none.  Can be set once."""
-        path = os.fspath(self.path)
-        try:
-            target = os.readlink(f"{path}/job")  # noqa: PTH115 (asked very often)
-        except OSError:
-            return None
-        match = _JOB_LINK.match(target)
-        # A link that leads elsewhere was not made here; what is there is not a job.
-        return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
+        return job_of(self.path)
 
     @job.setter
     def job(self, job: Job) -> None:
@@ -386,6 +393,21 @@ class TestRun:
         for command in run["cmds"]:
             script.command(command)
         return script
+
+
+def job_of(test: str | os.PathLike[str]) -> Job | None:
+    """The job that a test belongs to; None while it has none.
+
+    :param test: The directory of the test.
+    """
+    path = os.fspath(test)
+    try:
+        target = os.readlink(f"{path}/job")  # noqa: PTH115 (queried very often)
+    except OSError:
+        return None
+    match = _JOB_LINK.match(target)
+    # A link that leads elsewhere was not made here; what is there is not a job.
+    return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
 
 
 def _checked_choices(found: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Declarative configuration: elements say what a YAML file may hold, loaders read and check it.
+"""Declarative configuration: elements say what a YAML file may contain; loaders read and check it.
 
     import yaml_config as yc
 
@@ -13,23 +13,23 @@
 
 All errors are `ConfigError`, a `ValueError`, and name the file, the line and the key.
 
-A Pavilion starts with this package in place of its own `yaml_config`. Differences from the original
-that are on purpose:
+Pavilion can run with this package in place of its own `yaml_config`. Intended differences from the
+original:
 
-- Bad YAML, duplicate keys among it, is a `YamlError` (also named `YAMLError`) with the place and
-  the remedy. It is not the error of a YAML library, which the original lets through.
-- What is not a mapping where one belongs is a `ConfigError`, not a `TypeError`. A key that is
-  not known is a `ValueError` as well as a `KeyError`.
-- Text stays as it was typed: `007`, `1:30`, `yes`, a date. The original makes `7`, `90`, `True` of
-  them, or refuses them. Only words for true and false are values of a `BoolElem`, and only whole
-  numbers those of an `IntElem`.
-- `validate` does not change the data that it is given.
-- `merge` fills in defaults only between two mappings that `normalize` made.
-- `load_empty` requires the required values, unless it is told `partial=True`.
+- Bad YAML, including duplicate keys, is a `YamlError` (also called `YAMLError`) that names the place
+  and the remedy. The original passes on the errors of a YAML library.
+- A value that should be a mapping, but is not, is a `ConfigError`, not a `TypeError`. An unknown key
+  is a `ValueError` as well as a `KeyError`.
+- Text is kept as it was typed: `007`, `1:30`, `yes`, a date. The original converts these to `7`, `90`
+  and `True`, or refuses them. A `BoolElem` only accepts words for true and false, and an `IntElem`
+  only whole numbers.
+- `validate` does not change its argument.
+- `merge` fills in defaults only when both mappings were returned by `normalize`.
+- `load_empty` requires the required values, unless it is called with `partial=True`.
 - `add_element`, and `elements=`, refuse a name that is taken.
 - A `ListElem` may be `required`, or have a `min_length`, without a default.
-- Category keys may be of any characters but blanks and dots, unless a subclass says otherwise.
-- `dump` writes help texts without names and types, and unset keys as comments.
+- Category keys may contain any characters except blanks and dots, unless a subclass says otherwise.
+- `dump` writes the help of elements without names and types, and unset keys as comments.
 """
 
 from __future__ import annotations

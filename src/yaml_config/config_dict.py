@@ -1,4 +1,4 @@
-"""A dictionary whose keys are attributes too."""
+"""A dictionary whose keys are also attributes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from yaml_config.errors import near_matches
 class ConfigDict(dict[str, Any]):
     """A configuration section: `config['nodes']` and `config.nodes` are the same value.
 
-    A key that is the name of a dict method (`items`, `keys`, `copy`, ...) is reached by index
-    only; setting it as an attribute raises `AttributeError`.
+    A key that is the name of a dict method (`items`, `keys`, `copy`, ...) can only be accessed by
+    index; setting it as an attribute raises `AttributeError`.
     """
 
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        """Called where `name` is not an attribute of dict."""
+        """The value of a key; called when `name` is not an attribute of dict.
+
+        :raises AttributeError: there is no such key; with near matches.
+        """
         try:
             return self[name]
         except KeyError:
@@ -27,7 +30,7 @@ class ConfigDict(dict[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         if hasattr(dict, name):
             raise AttributeError(
-                f"'{name}' is a method of dictionaries; write config['{name}'] for the key"
+                f"'{name}' is a method of dictionaries; use config['{name}'] for the key"
             )
         self[name] = value
 
@@ -54,9 +57,9 @@ class ConfigDict(dict[str, Any]):
 
 
 def _register() -> None:
-    """Teach the YAML writers to write a `ConfigDict` as the mapping that it is.
+    """Make the YAML libraries write a `ConfigDict` as a mapping.
 
-    `yc_yaml` is the copy of PyYAML inside of Pavilion, which saves the configs of tests with it.
+    `yc_yaml` is Pavilion's copy of PyYAML, with which it saves the configs of tests.
     """
     for library in ("yaml", "yc_yaml"):
         try:

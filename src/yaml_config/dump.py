@@ -12,13 +12,13 @@ from yaml_config.elements import ConfigElement, kind_of
 from yaml_config.errors import ConfigError, within
 from yaml_config.structures import AnyElem, CategoryElem, DerivedElem, KeyedElem, ListElem
 
-# Lines with comments are no longer than this, as long as it leaves room for words.
+# The maximum length of lines with comments, and the length that they may have in any case.
 _WIDTH = 80
 _MIN_WIDTH = 24
 _INDENT = "  "
 _MARK = "# "
 
-# Text that needs no quotes, in any YAML 1.1 or 1.2 reader, as far as this package has them.
+# Text that needs no quotes for any YAML 1.1 or 1.2 reader, apart from numbers and _WORDS.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@%+=~-]*( [A-Za-z0-9_./@%+=~-]+)*")
 _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
@@ -31,10 +31,13 @@ def render(
     show_comments: bool = True,
     show_choices: bool = True,
 ) -> str:
-    """Return the YAML text for the data of a top-level element; see `loader.dump`."""
+    """Return the YAML text for the data of a top-level element.
+
+    The arguments, and the errors raised, are those of `YamlConfigLoaderMixin.dump`.
+    """
     writer = _Writer(show_comments, show_choices)
     if isinstance(elem, KeyedElem) and not isinstance(values, (Mapping, type(None))):
-        # A class of a host's own, see the elements' `type`: it may hold what is not configuration.
+        # A host's own class, see the elements' `type`: it may contain more than configuration.
         values = _known_part(elem, values)
     data = elem.settle(values)
     lines: list[str] = []
@@ -54,7 +57,7 @@ def render(
 
 
 def _known_part(elem: ConfigElement, value: Any) -> Any:
-    """Return the value without hidden keys, and without those that sections do not have."""
+    """Return the value without hidden keys, and without keys that sections do not have."""
     if not (isinstance(elem, KeyedElem) and isinstance(value, (Mapping, elem.type))):
         return value
     return {
@@ -65,11 +68,11 @@ def _known_part(elem: ConfigElement, value: Any) -> Any:
 
 
 def quote(text: str) -> str:
-    """Return text as a YAML scalar that reads as this text, in quotes where it needs them.
+    """Return text as a YAML scalar that is read as this text, in quotes where they are necessary.
 
-    :raises ConfigError: it has a lone surrogate, which no UTF-8 file can hold.
+    :raises ConfigError: it contains a lone surrogate, which a UTF-8 file cannot contain.
     """
-    # Numbers stay unquoted: text elements give them back as they were written.
+    # Numbers are not quoted: string elements return them as they were written.
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
     return '"' + "".join(_ESCAPES.get(char) or _escape(char) for char in text) + '"'
@@ -97,9 +100,9 @@ def _scalar_text(value: Any) -> str:
 
 
 def _comment(text: str, width: int) -> list[str]:
-    """Return text as comment lines; nothing in it can end the comment.
+    """Return text as comment lines; nothing in the text can end the comment.
 
-    :param width: how long a line may be.
+    :param width: the maximum length of a line.
     """
     width = max(width, _MIN_WIDTH) - len(_MARK)
     lines: list[str] = []
@@ -120,7 +123,8 @@ def _indented(lines: list[str]) -> list[str]:
 class _Writer:
     """Turns elements and their data into lines.
 
-    The `width` of its methods is how long a line with a comment may be, where it stands.
+    The `width` of its methods is the maximum length of a line with a comment, without the
+    indentation of the enclosing sections.
     """
 
     def __init__(self, show_comments: bool, show_choices: bool) -> None:
@@ -132,7 +136,7 @@ class _Writer:
     ) -> list[str]:
         """Return the lines of a section's keys.
 
-        :param compact: write no comments and only the keys that have a value.
+        :param compact: write no comments, and only the keys that have a value.
         """
         lines: list[str] = []
         for name, child in elem.config_elems.items():
@@ -170,7 +174,7 @@ class _Writer:
         if isinstance(elem, KeyedElem) and not compact:
             block = self.section(elem, value or {}, compact, width - len(_INDENT))
             if all(line.lstrip().startswith("#") or not line for line in block):
-                # No value below the key reads as null. That must not bring in a default.
+                # Without any value, the key would be read as null and get its default.
                 if value is not None and (elem.required or elem.default is not None):
                     return [f"{key}: {{}}"]
                 if not self._comments:
@@ -180,12 +184,13 @@ class _Writer:
         return [f"{key}:", *_indented(block)] if block else [f"{key}: {inline}"]
 
     def value(self, elem: ConfigElement, value: Any) -> tuple[str, list[str]]:
-        """Return a value as text for the key's line, or as a block of lines below it."""
+        """Return a value as (text for the key's line, block of lines below it). If there is a block,
+        the text is not used."""
         if value is None:
             return "null", []
         if isinstance(elem, KeyedElem):
             return "{}", self.section(elem, value, True, 0)
-        # A value of any shape has parts of any shape.
+        # The parts of an AnyElem's value are also AnyElems.
         sub_elem = elem._sub_elem if isinstance(elem, (CategoryElem, ListElem)) else elem
         if isinstance(elem, CategoryElem) or (
             isinstance(elem, AnyElem) and isinstance(value, Mapping)
@@ -208,11 +213,11 @@ class _Writer:
 
     def _scalar(self, elem: ConfigElement, value: Any) -> str:
         if isinstance(value, (list, tuple, Mapping)) and not value:
-            # A plugin's default for a key of plain text; what it means is the plugin's affair.
+            # A plugin's default for a string element; its meaning is up to the plugin.
             return "[]" if not isinstance(value, Mapping) else "{}"
         normal = elem.normalize(value)
         if isinstance(normal, (dict, list)):
-            raise ConfigError(f"{kind_of(normal)} cannot be written for {elem!r}")
+            raise ConfigError(f"{kind_of(normal)} cannot be written as the value of {elem!r}")
         return _scalar_text(normal)
 
     def _item(self, elem: ConfigElement, item: Any) -> list[str]:
@@ -231,12 +236,12 @@ class _Writer:
         return lines
 
     def _unset(self, name: str, elem: ConfigElement, width: int) -> list[str]:
-        """Return what a user could write for a key without a value."""
+        """Return lines that show what a user could write for a key without a value."""
         template = self.template(elem, width - len(_INDENT))
         return [f"{name}:", *_indented(template)] if template else [f"{name}:"]
 
     def template(self, elem: ConfigElement, width: int) -> list[str]:
-        """Return the shape of a value, as an example; nothing for single values."""
+        """Return lines that show the shape of a value; no lines for single values."""
         if isinstance(elem, KeyedElem):
             return self.section(elem, {}, False, width)
         if isinstance(elem, CategoryElem):
@@ -248,7 +253,7 @@ class _Writer:
 
 
 def _is_set(elem: ConfigElement, data: Mapping[str, Any], name: str) -> bool:
-    """Tell whether the data holds something else than the element's default."""
+    """Whether the data has a value for the element that differs from its default."""
     value = data.get(name)
     if value is None:
         return False

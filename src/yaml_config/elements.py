@@ -1,4 +1,4 @@
-"""The base of all configuration elements, and the element for keys that are gone."""
+"""The base class of all configuration elements, and the element for keys that are no longer used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def kind_of(value: object) -> str:
-    """Say in plain words what a value is, for messages."""
+    """Describe a value in plain words, for messages."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -37,21 +37,22 @@ class ConfigElement:
 
     :param name: the key: lower case letters, digits and '_', starting with a letter. None for
         the `sub_elem` of a list or category.
-    :param default: the value where none is given. It is checked when the element is put into a
-        section, list, category or loader.
-    :param required: no value and no default is a `RequiredError`.
+    :param default: the value to use when none is given. It is checked when the element is added to
+        a section, list, category or loader.
+    :param required: if there is neither a value nor a default, raise `RequiredError`.
     :param hidden: leave the element out of dumped examples and of messages.
     :param choices: the allowed values (of a list: items; of a category: keys).
     :param post_validator: `f(siblings, value) -> value`, called by the section, list or category
-        that holds the value (`siblings`), after all its values were checked; also called for
-        values that are None. It raises `ValueError` for a bad value. Partial validation skips it.
-    :param help_text: what the value is for; dumped as a comment.
+        that contains the value (`siblings`), after all its values have been checked; also called
+        for values that are None. It raises `ValueError` for a bad value. Partial validation skips
+        it.
+    :param help_text: the purpose of the value; dumped as a comment.
     :raises ConfigError: the name is not allowed.
     """
 
     #: The Python type of a validated value.
     type: ClassVar[Any] = object
-    #: What a user has to write, in plain words.
+    #: What a user has to write, in plain words with an article.
     type_name: ClassVar[str] = "a value"
 
     def __init__(
@@ -77,14 +78,14 @@ class ConfigElement:
 
     @property
     def _choices(self) -> list[Any] | None:
-        """The choices, under the name that Pavilion reads of the elements of result parsers."""
+        """The choices, under the name that Pavilion uses for the elements of result parsers."""
         return self.choices
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
     def _check_name(self, name: str) -> None:
-        """Raise ConfigError for a name that is not allowed."""
+        """Raise ConfigError if the name is not allowed."""
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
             raise ConfigError(
                 f"'{name}' cannot be the name of a configuration element",
@@ -92,11 +93,11 @@ class ConfigElement:
             )
 
     def describe(self) -> str:
-        """Say in plain words what a user has to write."""
+        """Describe in plain words what a user has to write."""
         return self.type_name
 
     def normalize(self, value: Any) -> Any:
-        """Return the value in this element's type; None stays None.
+        """Return the value converted to this element's type; None stays None.
 
         Defaults are not filled in, and choices, ranges and required values are not checked.
 
@@ -105,11 +106,12 @@ class ConfigElement:
         raise NotImplementedError(f"{type(self).__name__} does not define normalize()")
 
     def validate(self, value: Any, partial: bool = False) -> Any:
-        """Return the normalized and checked value, or the default where it is None.
+        """Return the normalized and checked value, or the default if it is None.
 
-        :param partial: the data is a part of a configuration: require nothing, compute nothing,
-            and run no post validators. Defaults are filled in all the same.
-        :raises ConfigError: the value is not allowed. `RequiredError`: it is missing.
+        :param partial: the data is only a part of a configuration: no values are required, no values
+            are computed, and no post validators are run. Defaults are still filled in.
+        :raises ConfigError: the value is not allowed.
+        :raises RequiredError: the value is missing.
         """
         value = self.normalize(value)
         if value is None:
@@ -122,12 +124,12 @@ class ConfigElement:
         return value
 
     def _check_required(self) -> None:
-        """Raise RequiredError where an element that has no value must have one."""
+        """Raise RequiredError if this element, which has no value, must have one."""
         if self.required:
-            raise RequiredError("a value is required, and none is set", expected=self.describe())
+            raise RequiredError("a value is required, but none is set", expected=self.describe())
 
     def _check_value(self, value: Any) -> None:
-        """Raise ConfigError for a normalized value that is not allowed."""
+        """Raise ConfigError if a normalized value is not allowed."""
         if self.choices is not None and value not in self.choices:
             words = [str(choice) for choice in self.choices]
             raise ConfigError(
@@ -137,17 +139,17 @@ class ConfigElement:
             )
 
     def merge(self, old: Any, new: Any) -> Any:
-        """Return what `new` makes of `old`: single values and lists replace it, None keeps it."""
+        """Return `old` updated by `new`: single values and lists replace it, None keeps it."""
         return self.settle(old if new is None else new)
 
     def settle(self, value: Any) -> Any:
-        """Return a copy that shares no data with `value`, and has no '+' keys left."""
+        """Return a copy that shares no data with `value`, with all '+' keys applied."""
         return copy.deepcopy(value)
 
     def find(self, dotted: str) -> ConfigElement:
-        """Return the element at a dotted key; '' is this element.
+        """Return the element at a dotted key; '' means this element.
 
-        Categories take any key, and lists any index, for their `sub_elem`; '*' does for both.
+        Any key of a category, and any index of a list, returns its `sub_elem`; so does '*'.
 
         :raises UnknownKeyError: there is no such element.
         """
@@ -156,7 +158,7 @@ class ConfigElement:
         raise UnknownKeyError(f"there is no key '{dotted}' below {self.describe()}")
 
     def check_definition(self) -> None:
-        """Raise ConfigError where the element's own default is not allowed."""
+        """Raise ConfigError if the element's own default is not allowed."""
         if self.default is None:
             return
         try:
@@ -168,13 +170,14 @@ class ConfigElement:
             ) from error
 
     def derive(self, value: Any, root: Any) -> None:
-        """Fill in the derived keys inside of a validated value; single values have none."""
+        """Fill in the derived keys inside a validated value; single values have none."""
 
 
 class DiscontinuedElem(ConfigElement):
-    """A key that is gone. A value for it is refused; the help text says what to use instead."""
+    """A key that is no longer used. A value for it is an error; the help text says what to use
+    instead."""
 
-    type_name = "nothing (the key is gone)"
+    type_name = "nothing (the key is no longer used)"
 
     def __init__(
         self, name: str | None = None, *, hidden: bool = True, help_text: str | None = ""
@@ -188,7 +191,7 @@ class DiscontinuedElem(ConfigElement):
         """
         if value is None:
             return None
-        message = "the key is not used any more"
+        message = "the key is no longer used"
         if self.help_text:
             message += f": {self.help_text.strip()}"
         raise DiscontinuedError(message)

@@ -18,7 +18,7 @@ from yaml_config.yaml_source import ConfigSource, load_yaml
 
 @contextmanager
 def _errors_name(file: str | None) -> Iterator[None]:
-    """Give the file's name to errors that know no place of their own."""
+    """Add the file's name to errors that have no place of their own."""
     try:
         yield
     except ConfigError as error:
@@ -27,7 +27,8 @@ def _errors_name(file: str | None) -> Iterator[None]:
 
 
 def _with_default(elem: ConfigElement, dotted: str, value: Any) -> ConfigElement:
-    """Return a copy of an element tree, new along the path only, with another default."""
+    """Return a copy of an element tree with another default; only elements along the path are
+    copied."""
     changed = copy.copy(elem)
     if not dotted:
         changed.default = value
@@ -45,15 +46,16 @@ def _with_default(elem: ConfigElement, dotted: str, value: Any) -> ConfigElement
 
 
 class YamlConfigLoaderMixin(ConfigElement):
-    """What all loaders do. A file argument is a path (as text too) or an open file."""
+    """What all loaders have in common. A file argument is a path, as a `Path` or a string, or an
+    open file."""
 
     def _check_name(self, name: str) -> None:
-        """Allow any name, like '<test_config>': a loader's name is never a key."""
+        """Allow any name, such as '<test_config>': a loader's name is never a key."""
 
     def normalize(self, value: Any, root_name: str | None = None) -> Any:
-        """Normalize as the element does that the loader is.
+        """Normalize a value, as the element class of this loader does.
 
-        :param root_name: what the data is, for errors that know no place: 'the overrides'.
+        :param root_name: what the data is, for errors without a place, such as 'the overrides'.
         :raises ConfigError: the value is not of this type.
         """
         with _errors_name(root_name):
@@ -62,12 +64,14 @@ class YamlConfigLoaderMixin(ConfigElement):
     def load_raw(self, file: ConfigSource, problems: list[ConfigError] | None = None) -> Any:
         """Read a file and return its data as it is written, not checked against the elements.
 
-        The values are plain, or act like plain ones while they keep their text and place
-        (`yaml_config.plain` strips that). An empty file is an empty mapping or list.
+        The values are plain, or behave like plain values but remember their text and place
+        (`yaml_config.plain` converts them). An empty file is an empty mapping or list.
 
-        :param problems: takes the errors about duplicate keys, of which the first counts then.
+        :param problems: if given, errors about duplicate keys are added to this list instead of
+            being raised, and the first of the keys is used.
         :raises OSError: the file cannot be read.
-        :raises ConfigError: it is not UTF-8. `YamlError`: it is not good YAML.
+        :raises ConfigError: it is not UTF-8.
+        :raises YamlError: it is not valid YAML.
         """
         return self._load_named(file, problems)[0]
 
@@ -99,11 +103,11 @@ class YamlConfigLoaderMixin(ConfigElement):
         return self.validate([] if isinstance(self, ListElem) else {}, partial)
 
     def load_merge(self, base_data: Any, file: ConfigSource, partial: bool = False) -> Any:
-        """Read a file, merge it onto `base_data`, and return the validated result.
+        """Read a file, merge it into a copy of `base_data`, and return the validated result.
 
         :param partial: as for `validate`.
         :raises OSError: the file cannot be read.
-        :raises ConfigError: the content is wrong, or what the merge makes of it.
+        :raises ConfigError: its content, or the merged configuration, is wrong.
         """
         data, name = self._load_named(file)
         with _errors_name(name):
@@ -111,13 +115,13 @@ class YamlConfigLoaderMixin(ConfigElement):
             return self.validate(merged, partial)
 
     def derive(self, value: Any, root: Any) -> None:
-        """Compute derived values; a loader is a whole configuration, even inside of another."""
+        """Compute derived values; a loader is a complete configuration, even inside another one."""
         super().derive(value, value)
 
     def set_default(self, dotted: str, value: Any) -> None:
         """Set the default of the element at a dotted key ('*': every key, every item).
 
-        It is set for this loader only, even where it shares its elements with others.
+        It is only set for this loader, even if it shares its elements with others.
 
         :raises UnknownKeyError: there is no such element.
         :raises ConfigError: the element does not allow the value.
@@ -131,20 +135,20 @@ class YamlConfigLoaderMixin(ConfigElement):
         show_comments: bool = True,
         show_choices: bool = True,
     ) -> None:
-        """Write a configuration file that loads to `values`, with help as comments.
+        """Write a configuration file from which `values` can be loaded, with help as comments.
 
-        Keys without a value get their default, or stand there commented out. Hidden elements
-        are left out, unless `values` sets them.
+        Keys without a value are written with their default, or commented out. Hidden elements are
+        left out, unless `values` sets them.
 
-        :param file: a path, or a file that is open for text.
-        :param values: the data; None writes an example with the defaults. Of an object that is not
-            a mapping (see the elements' `type`) only the keys are written that are not hidden.
-        :param show_comments: write help texts, marks of required keys, and unset keys.
-        :param show_choices: write the allowed values, where comments are written.
+        :param file: a path, or a file that is open in text mode.
+        :param values: the data; None writes an example with the defaults. If it is an object that
+            is not a mapping (see the elements' `type`), hidden keys are not written.
+        :param show_comments: write comments: the help of each key, 'Required.', and unset keys.
+        :param show_choices: also write the allowed values, if comments are written.
         :raises ConfigError: the values do not fit the elements, or cannot be written as YAML.
         :raises OSError: the file cannot be written.
         """
-        # Few who read a configuration write one.
+        # Imported here, because most programs only read configurations.
         from yaml_config.dump import render
 
         text = render(self, values, show_comments=show_comments, show_choices=show_choices)
@@ -155,14 +159,14 @@ class YamlConfigLoaderMixin(ConfigElement):
 
 
 class YamlConfigLoader(YamlConfigLoaderMixin, KeyedElem):
-    """A file whose top level is a section. Subclasses list its elements in `ELEMENTS`.
+    """A loader of files whose top level is a section. Subclasses list its elements in `ELEMENTS`.
 
     `load` returns a `ConfigDict`.
     """
 
 
 class CatYamlConfigLoader(YamlConfigLoaderMixin, CategoryElem):
-    """A file whose top level has free keys; all values have the element `BASE`.
+    """A loader of files whose top level may have any keys; all values have the element `BASE`.
 
     `load` returns a `ConfigDict` of key -> value.
     """
@@ -174,7 +178,7 @@ class CatYamlConfigLoader(YamlConfigLoaderMixin, CategoryElem):
 
 
 class ListYamlConfigLoader(YamlConfigLoaderMixin, ListElem):
-    """A file whose top level is a list; all items have the element `BASE`.
+    """A loader of files whose top level is a list; all items have the element `BASE`.
 
     `load` returns a list.
     """

@@ -1,4 +1,4 @@
-"""The elements that hold a single value: text, numbers, paths, and what limits them."""
+"""The elements with a single value: strings, numbers, paths, and their restrictions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ _FALSE_WORDS = frozenset(("false", "no", "off"))
 
 
 class ScalarElem(ConfigElement):
-    """An element with one value that is neither list nor mapping."""
+    """An element with a single value, which is neither a list nor a mapping."""
 
     def normalize(self, value: Any) -> Any:
+        """Return the value converted to this element's type; None stays None.
+
+        :raises ConfigError: the value is not of this type.
+        """
         if value is None:
             return None
         if isinstance(value, (dict, list, tuple)):
             message = f"{kind_of(value)} where {self.type_name} belongs"
             if self.type is str:
-                message += " (text that starts with '{' or '[', or holds ': ', must be in quotes)"
+                message += (
+                    " (text that starts with '{' or '[', or contains ': ', must be in quotes)"
+                )
             raise ConfigError(message, expected=self.describe())
         return self._convert(value)
 
     def _convert(self, value: Any) -> Any:
-        """Return a value that is not None in this element's type, or raise ConfigError."""
+        """Convert a value, which is not None, to this element's type, or raise ConfigError."""
         raise NotImplementedError(f"{type(self).__name__} does not define _convert()")
 
     def _bad(self, value: Any) -> ConfigError:
@@ -40,7 +46,7 @@ class ScalarElem(ConfigElement):
 
 
 class StrElem(ScalarElem):
-    """Text, just as it was typed: `007`, `1:30` and `true` in a file stay that."""
+    """A string, exactly as it was typed: `007`, `1:30` and `true` are not converted."""
 
     type = str
     type_name = "text"
@@ -52,7 +58,7 @@ class StrElem(ScalarElem):
 
 
 class IntElem(ScalarElem):
-    """A whole number: `12`, `-3`, `1_000`, `0x1f`, `0o17`. Leading zeros mean nothing."""
+    """A whole number: `12`, `-3`, `1_000`, `0x1f`, `0o17`. Leading zeros are ignored."""
 
     type = int
     type_name = "a whole number"
@@ -92,7 +98,7 @@ class FloatElem(ScalarElem):
 
 
 class BoolElem(ScalarElem):
-    """True or false; `yes`, `no`, `on` and `off` too, in any case of letters."""
+    """True or false; also `yes`, `no`, `on` and `off`, in upper or lower case."""
 
     type = bool
     type_name = "true or false"
@@ -108,7 +114,7 @@ class BoolElem(ScalarElem):
 
 
 class PathElem(ScalarElem):
-    """A file system path, as `pathlib.Path`. Nothing in it is expanded or looked up."""
+    """A file system path, as a `pathlib.Path`. It is neither expanded nor checked."""
 
     type = Path
     type_name = "a path"
@@ -124,9 +130,10 @@ class PathElem(ScalarElem):
 
 
 class RegexElem(StrElem):
-    """A string that a regular expression matches, from its start.
+    """A string whose beginning matches a regular expression.
 
-    :param regex: the expression, as a string or compiled; '$' at its end makes it match all.
+    :param regex: the expression, as a string or compiled; end it with '$' to match the whole
+        string.
     :raises ConfigError: the expression is not valid.
     """
 
@@ -147,7 +154,7 @@ class RegexElem(StrElem):
 
 
 class RangeElem(ScalarElem):
-    """A number from `vmin` to `vmax`, both included; None is no limit. See its subclasses.
+    """A number from `vmin` to `vmax`, inclusive; None means no limit. See its subclasses.
 
     :raises ConfigError: `vmin` is above `vmax`.
     """
@@ -162,7 +169,7 @@ class RangeElem(ScalarElem):
         super().__init__(name, **kwargs)
         self.vmin, self.vmax = vmin, vmax
         if vmin is not None and vmax is not None and vmin > vmax:
-            raise ConfigError(f"{self!r}: the smallest value {vmin} is above the largest {vmax}")
+            raise ConfigError(f"{self!r}: the minimum {vmin} is above the maximum {vmax}")
 
     def describe(self) -> str:
         if self.vmin is not None and self.vmax is not None:
@@ -177,15 +184,15 @@ class RangeElem(ScalarElem):
         super()._check_value(value)
         vmin, vmax = self.vmin, self.vmax
         outside = (vmin is not None and value < vmin) or (vmax is not None and value > vmax)
-        # No comparison is true for 'not a number'.
+        # All comparisons with 'not a number' are false.
         limited = vmin is not None or vmax is not None
         if outside or (limited and isinstance(value, float) and math.isnan(value)):
             raise ConfigError(f"{value} is out of range", expected=self.describe())
 
 
 class IntRangeElem(RangeElem, IntElem):
-    """A whole number from `vmin` to `vmax`, both included; None is no limit."""
+    """A whole number from `vmin` to `vmax`, inclusive; None means no limit."""
 
 
 class FloatRangeElem(RangeElem, FloatElem):
-    """A number from `vmin` to `vmax`, both included; None is no limit."""
+    """A number from `vmin` to `vmax`, inclusive; None means no limit."""

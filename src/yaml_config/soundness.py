@@ -1,4 +1,4 @@
-"""All problems of a value at once, where `normalize` raises the first."""
+"""Find all problems of a value at once, where `normalize` only raises the first."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from yaml_config.structures import ListElem, _MappingElem
 
 
 def sound_part(elem: ConfigElement, value: Any, problems: list[ConfigError]) -> Any:
-    """Return the part of a value that its element takes, as `normalize` returns it.
+    """Return the valid part of a value, as `normalize` returns it.
 
-    :param problems: takes an error for each part that is left out; the path of each is that of
-        the key or item. Keys with '+' are checked here as well.
-    :raises ConfigError: nothing of the value can be taken.
+    :param problems: an error is added to this list for each part that is left out; its path is that
+        of the key or item. Keys with '+' are also checked.
+    :raises ConfigError: no part of the value is valid.
     """
     return elem.normalize(_sifted(elem, value, problems))
 
@@ -23,7 +23,7 @@ def sound_part(elem: ConfigElement, value: Any, problems: list[ConfigError]) -> 
 def _sifted(elem: ConfigElement, value: Any, problems: list[ConfigError]) -> Any:
     if isinstance(elem, _MappingElem) and isinstance(value, dict):
         return _sifted_mapping(elem, value, problems)
-    # A subclass with a normalize of its own may take what is not a list.
+    # A subclass with its own normalize() may accept values that are not lists.
     if type(elem).normalize is ListElem.normalize and isinstance(value, list):
         return _sifted_list(elem, value, problems)
     elem.normalize(value)
@@ -79,7 +79,7 @@ def _as_config_error(error: ValueError) -> ConfigError:
 def _enclose(
     found: list[ConfigError], part: PathPart, place: Place | None, problems: list[ConfigError]
 ) -> None:
-    """Pass on what is wrong with a value: its own place, where it has none yet."""
+    """Add a key or index to errors about a value, and the value's place if they have none yet."""
     for error in found:
         error.enclose(part, place.of_value if place else None)
     problems += found

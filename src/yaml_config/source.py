@@ -1,8 +1,8 @@
 """Values that remember how, and where, they were written.
 
-`load_raw` returns them. They compare and compute like the plain values. The elements use the
-written text (`007` for text, 7 for a number) and the places (for error messages); what
-`validate` returns holds plain values only.
+`load_raw` returns them. In comparisons and computations they behave like plain values. The elements
+use the written text (`007` for a string, 7 for a number) and the places (for error messages).
+`validate` returns only plain values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SourceFloat(float):
 
 
 class SourceBool(int):
-    """True or false and its text. It is an int (1 or 0), as bool allows no subclass."""
+    """True or false and its text. It is an int (1 or 0), because bool cannot be subclassed."""
 
     source: str
 
@@ -52,7 +52,7 @@ class SourceDict(dict[str, Any]):
     """A mapping that knows where its keys were written.
 
     :ivar places: key -> `Place`, for the keys that came from a file.
-    :ivar is_normalized: `normalize` made it; see `KeyedElem.merge`.
+    :ivar is_normalized: whether it was returned by `normalize`; see `KeyedElem.merge`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ class SourceDict(dict[str, Any]):
 class SourceList(list[Any]):
     """A list that knows where its items were written.
 
-    :ivar places: one entry per item as read; items added later have none.
+    :ivar places: one entry per item that was read; items that were added later may have none.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -88,19 +88,19 @@ class SourceList(list[Any]):
 
 
 def key_place(container: object, key: str) -> Place | None:
-    """Return where a mapping's key was written; None where that is not known."""
+    """Return where a mapping's key was written; None if that is not known."""
     return container.places.get(key) if isinstance(container, SourceDict) else None
 
 
 def item_place(container: object, index: int) -> Place | None:
-    """Return where a list's item was written; None where that is not known."""
+    """Return where a list's item was written; None if that is not known."""
     if isinstance(container, SourceList) and index < len(container.places):
         return container.places[index]
     return None
 
 
 def copy_tree(value: Any) -> Any:
-    """Return a copy that shares no list or mapping with `value`, with the same places."""
+    """Return a copy that shares no list or mapping with `value`, but has the same places."""
     if isinstance(value, dict):
         mapping = SourceDict()
         for key, sub in value.items():
@@ -115,7 +115,7 @@ def copy_tree(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return the value with every source-keeping part replaced by a plain Python value."""
+    """Return the value with every part that remembers its source replaced by a plain value."""
     if isinstance(value, dict):
         return {key: plain(sub) for key, sub in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""The elements that hold others: lists, sections with known keys, categories with free ones.
+"""The elements that contain others: lists, sections with known keys, categories with any keys.
 
-Also the elements whose value has no fixed shape (`AnyElem`) or no written one (`DerivedElem`).
+Also the elements whose values have any shape (`AnyElem`) or are computed (`DerivedElem`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Resolver = Callable[[Any], Any]
 # Derived values are computed once, by the outermost element that is validated.
 _is_nested: ContextVar[bool] = ContextVar("yaml_config_is_nested", default=False)
 
-# Classes of mappings that hold nothing beside their keys.
+# Classes of mappings that contain nothing but their keys.
 _PLAIN_DICTS = (ConfigDict, OrderedDict, dict)
 
 # The key that stands for "no key" in a category that allows it.
@@ -32,7 +32,7 @@ _NO_KEY: Any = None
 
 
 def _validate_nested(elem: ConfigElement, value: Any, partial: bool) -> Any:
-    """Validate a value as a part of a larger one, which computes the derived values."""
+    """Validate a value as part of a larger one, which computes the derived values."""
     token = _is_nested.set(True)
     try:
         return elem.validate(value, partial)
@@ -41,15 +41,15 @@ def _validate_nested(elem: ConfigElement, value: Any, partial: bool) -> Any:
 
 
 def _is_outermost() -> bool:
-    """Tell whether the running validation is not a part of a larger one."""
+    """Whether the current validation is not part of a larger one."""
     return not _is_nested.get()
 
 
 def _run_post_validator(elem: ConfigElement, siblings: Any, value: Any) -> Any:
-    """Return what the element's post validator, if there is one, makes of the value."""
+    """Return the result of the element's post validator for a value, or the value without one."""
     if elem.post_validator is None:
         return value
-    # The function may validate other things with elements of its own.
+    # The function may itself use elements to validate other values.
     token = _is_nested.set(False)
     try:
         return elem.post_validator(siblings, value)
@@ -58,21 +58,27 @@ def _run_post_validator(elem: ConfigElement, siblings: Any, value: Any) -> Any:
 
 
 def _check_element(elem: object, owner: ConfigElement) -> None:
-    """Raise ConfigError where an element cannot be put into `owner`."""
+    """Raise ConfigError if an element cannot be added to `owner`."""
     if not isinstance(elem, ConfigElement):
         raise ConfigError(f"{owner!r}: {elem!r} is not a configuration element")
     elem.check_definition()
 
 
+def _blank_missing(value: Any) -> str:
+    """A hint for 'key:value' and 'key=value', which are text to YAML."""
+    match = re.match(r"([A-Za-z_][\w.-]*)[:=](\S.*)", value) if isinstance(value, str) else None
+    return f"; write '{match[1]}: {match[2]}', with a space after the ':'" if match else ""
+
+
 class DerivedElem(ConfigElement):
-    """A value that no user sets; it is computed when all other values are checked.
+    """A value that users cannot set; it is computed after all other values have been checked.
 
-    `normalize`, which loaders apply to files, refuses a value. `validate` ignores one and
-    computes it anew, so a validated configuration can be validated again.
+    `normalize`, which loaders apply to files, does not accept a value. `validate` ignores a value
+    and computes it again, so a validated configuration can be validated again.
 
-    :param resolver: `f(config) -> value`; `config` is the whole validated configuration, not
-        just the section of this key; inside of a loader it is what that loader validates. Raises
-        `ValueError` where there is no good value. None: the value is None.
+    :param resolver: `f(config) -> value`. `config` is the whole validated configuration, not just
+        the section of this key; inside a loader it is what that loader validates. The function
+        raises `ValueError` when there is no valid value. None: the value is None.
     """
 
     type_name = "nothing (the value is computed)"
@@ -105,7 +111,8 @@ class DerivedElem(ConfigElement):
 
 
 class AnyElem(ConfigElement):
-    """A value of any shape. What is not a list, a mapping or None becomes text, as it was typed."""
+    """A value of any shape. Values other than lists, mappings and None become strings, as they were
+    typed."""
 
     type = str  # of its leaves
     type_name = "anything"
@@ -139,12 +146,13 @@ class AnyElem(ConfigElement):
 
 
 class ListElem(ConfigElement):
-    """A list, whose items all have the same element. A single value is a list of one.
+    """A list whose items all have the same element. A single value is a list of one item.
 
-    :param sub_elem: the element of the items; text where it is None.
-    :param min_length: the least number of items, where a list is given.
-    :param max_length: the largest number of items, or None.
-    :param defaults: a list, used where none is given (also: `default`).
+    :param sub_elem: the element of the items. Default: a StrElem.
+    :param min_length: the minimum number of items, if a list is given.
+    :param max_length: the maximum number of items; None means no limit.
+    :param defaults: the list to use when none is given (also: `default`).
+    :raises ConfigError: min_length is above max_length, or sub_elem cannot be used.
     """
 
     type = list
@@ -179,9 +187,10 @@ class ListElem(ConfigElement):
         return self.type_name
 
     def as_list(self, value: Any) -> list[Any]:
-        """Return the value as a list: a single value is a list of one.
+        """Return the value as a list: a single value becomes a list of one item.
 
-        None is an empty list. So is a list of one None: a lone '-' in a file holds nothing.
+        None becomes an empty list, and so does a list with a single None: a lone '-' in a file has
+        no value.
         """
         if value is None or value in ([None], (None,)):
             return []
@@ -196,7 +205,7 @@ class ListElem(ConfigElement):
         for index, item in enumerate(items):
             place = item_place(items, index)
             with within(index, place):
-                # A null list stays None; other elements may make something else of None.
+                # A list that is null stays None; other elements may convert None.
                 is_null = item is None and isinstance(self._sub_elem, ListElem)
                 result.add(None if is_null else self._sub_elem.normalize(item), place)
         return result
@@ -241,7 +250,7 @@ class ListElem(ConfigElement):
         return result
 
     def extend(self, old: Any, new: Any) -> Any:
-        """Return the items of `new` behind those of `old`. None has no items."""
+        """Return the items of `old` followed by those of `new`. None has no items."""
         result = SourceList()
         for value in (old, new):
             items = self.settle(value) or SourceList()
@@ -268,22 +277,22 @@ class ListElem(ConfigElement):
 class _Entry(NamedTuple):
     """One key of a mapping, as it was given."""
 
-    name: str  # the key without '+', in the case of letters that the element wants; or _NO_KEY
+    name: str  # the key without '+', converted to the element's key_case; or _NO_KEY
     extends: bool  # the key ended in '+'
     value: Any
     place: Place | None
 
 
 def _is_normalized(value: object) -> bool:
-    """Tell whether a mapping is what `normalize` of its element made."""
+    """Whether a mapping was returned by `normalize` of its element."""
     return isinstance(value, SourceDict) and value.is_normalized
 
 
 class _MappingElem(ConfigElement):
-    """What sections and categories share: the case of keys, '+' keys, merging.
+    """What sections and categories have in common: the case of keys, '+' keys, merging.
 
-    A subclass may set `type` to another class, which validated values then are. It is made without
-    arguments, and needs item access and `items`; it need not be a dict.
+    A subclass may set `type` to another class, of which validated values are then instances. It is
+    instantiated without arguments, and needs item access and `items`, but does not have to be a dict.
     """
 
     KC_LOWER: ClassVar[str] = "lower"
@@ -304,15 +313,18 @@ class _MappingElem(ConfigElement):
         self.key_case = key_case
 
     def child(self, name: str) -> ConfigElement:
-        """Return the element for a key; raise UnknownKeyError where the key is not allowed."""
+        """Return the element for a key.
+
+        :raises UnknownKeyError: the key is not allowed; with near matches.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define child()")
 
     def _is_foreign(self, value: Any) -> bool:
-        """Tell whether a value is of a class that may hold more than its keys."""
+        """Whether a value's class may contain more than its keys."""
         return self.type not in _PLAIN_DICTS and isinstance(value, self.type)
 
     def _empty_result(self, value: Any) -> Any:
-        """Return what the keys of the validated form of a value are put into."""
+        """Return an object without keys for the validated form of a value."""
         if not self._is_foreign(value):
             return self.type()
         result = copy.copy(value)
@@ -325,17 +337,18 @@ class _MappingElem(ConfigElement):
         return list(value)
 
     def _allows_no_key(self) -> bool:
-        """Tell whether a value may stand here without a key, under None."""
+        """Whether a value without a key, under None, is allowed."""
         return False
 
     def _entries(self, value: Any) -> list[_Entry]:
         """Check a mapping's keys; return its entries in their order."""
         if not isinstance(value, Mapping) and self._is_foreign(value):
-            # Its attributes that are not keys are its own business.
+            # Its attributes that are not keys do not matter here.
             value = {name: value[name] for name in self._names(value)}
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"{kind_of(value)} where a mapping (lines of 'key: value') belongs",
+                f"{kind_of(value)} where a mapping (lines of 'key: value') belongs"
+                + _blank_missing(value),
                 expected=self.describe(),
             )
         entries = [self._entry(value, key) for key in value]
@@ -343,7 +356,7 @@ class _MappingElem(ConfigElement):
         for entry, key in zip(entries, value):
             if (entry.name, entry.extends) in seen:
                 raise ConfigError(
-                    f"the key '{key}' is given twice, in different cases of letters",
+                    f"the key '{key}' is given twice, in upper and lower case",
                     path=(str(key),),
                     place=entry.place,
                 )
@@ -367,14 +380,16 @@ class _MappingElem(ConfigElement):
     def normalize(self, value: Any) -> Any:
         """Return a mapping with normalized values. Keys with '+' stay as they are.
 
-        None stays None, as the whole value and for single keys. Whether a key may end in '+' is
-        checked where it takes effect: when the mapping is merged or validated.
+        None stays None, both as the whole value and for single keys. Whether a key may end in '+' is
+        checked when this takes effect: when the mapping is merged or validated.
+
+        :raises ConfigError: the value is not a mapping, or a key or a value in it is not allowed.
         """
         if value is None:
             return None
         result: Any = SourceDict()
         if self.type not in _PLAIN_DICTS and issubclass(self.type, dict):
-            # Subclasses that merge rely on their class, and do without the places.
+            # Subclasses that merge values rely on their class, and do not need the places.
             result = self._empty_result(value)
         for entry in self._entries(value):
             key = f"{entry.name}+" if entry.extends else entry.name
@@ -390,10 +405,11 @@ class _MappingElem(ConfigElement):
         return result
 
     def settle(self, value: Any) -> Any:
-        """Return a copy in which each '+' key has extended its plain key, or become it."""
+        """Return a copy in which each '+' key has extended its plain key, or replaced it if there is
+        none."""
         if value is None:
             return None
-        # Not merge(): what a subclass makes of that may need something to merge into.
+        # Not merge(): a subclass's version may require something to merge into.
         settled = self._combine(None, value)
         if self._is_foreign(value) and isinstance(value, dict):
             result = copy.deepcopy(value)
@@ -406,10 +422,10 @@ class _MappingElem(ConfigElement):
     def merge(self, old: Any, new: Any) -> Any:
         """Return `old` with the keys of `new` merged in; neither is changed.
 
-        Sections and categories merge by key; single values and lists replace; `key+` extends
-        the list at `key`. None, for a key or as `new`, is a value that is not given.
+        Sections and categories are merged by key; single values and lists are replaced; `key+`
+        extends the list at `key`. None, for a key or as `new`, means that no value is given.
 
-        :raises UnknownKeyError: a key is not allowed, or a '+' stands at what is not a list.
+        :raises UnknownKeyError: a key is not allowed, or a key with '+' is not a list.
         """
         return self.settle(old) if new is None else self._combine(old, new)
 
@@ -419,7 +435,7 @@ class _MappingElem(ConfigElement):
         if not isinstance(result, SourceDict):
             result = SourceDict((name, result[name]) for name in self._names(result))
         result.is_normalized = False
-        # A '+' key extends the plain key of the same mapping too, wherever that stands.
+        # A '+' key also extends the plain key of the same mapping, whichever comes first.
         for entry in sorted(self._entries(new), key=lambda entry: entry.extends):
             elem = self.child(entry.name)
             base = result.get(entry.name)
@@ -440,7 +456,7 @@ class _MappingElem(ConfigElement):
             if entry.value is None or (
                 place is None and (entry.extends or isinstance(elem, _MappingElem))
             ):
-                place = key_place(result, entry.name) or place  # the old part is still there
+                place = key_place(result, entry.name) or place  # the old part is kept
             result.put(entry.name, merged, place)
         return result
 
@@ -452,7 +468,7 @@ class _MappingElem(ConfigElement):
         return {entry.name: entry for entry in entries}
 
     def _finish(self, result: Any, given: Mapping[str, _Entry], partial: bool) -> Any:
-        """Run the post validators, then compute derived values where this is the outermost."""
+        """Run the post validators, then compute derived values if this is the outermost element."""
         if not partial:
             for name in self._names(result):
                 entry = given.get(name)
@@ -475,22 +491,23 @@ class _MappingElem(ConfigElement):
 
 
 def _last_of_each_name(elements: Iterable[ConfigElement]) -> list[ConfigElement]:
-    """Return the elements but for those that a later one of their name replaces."""
-    # What is not an element, or has no name, is for add_element() to refuse.
+    """Return the elements, except for those that are replaced by a later one of the same name."""
+    # add_element() reports items that are not elements, or have no name.
     return list({getattr(elem, "name", None) or id(elem): elem for elem in elements}.values())
 
 
 class KeyedElem(_MappingElem):
     """A section: a mapping with known keys, each with its own element.
 
-    A subclass may list its elements in `ELEMENTS`; the list is read when an instance is made. Of
-    two elements there with one name the last counts.
+    A subclass may list its elements in `ELEMENTS`; the list is read when an instance is created. If
+    two elements in it have the same name, the last one is used.
 
-    :param elements: the elements, in place of those in `ELEMENTS`.
-    :param key_case: `KC_LOWER` takes keys in any case of letters; `KC_MIXED` as they are.
-    :param default: a mapping, used where the section is not given at all.
+    :param elements: the elements, instead of those in `ELEMENTS`.
+    :param key_case: `KC_LOWER` accepts keys in upper and lower case; `KC_MIXED` keeps them as they
+        are.
+    :param default: the mapping to use when the section is not given at all.
     :ivar config_elems: name -> element; elements may be added and removed later.
-    :raises ConfigError: an element without a name, two of one name, a default not allowed.
+    :raises ConfigError: an element has no name, two have the same name, or a default is not allowed.
     """
 
     ELEMENTS: ClassVar[list[ConfigElement]] = []
@@ -505,17 +522,22 @@ class KeyedElem(_MappingElem):
         super().__init__(name, **kwargs)
         self._set_key_case(key_case)
         if key_case == self.KC_UPPER:
-            raise ConfigError(f"{self!r}: the keys of a section are in lower case, not upper case")
+            raise ConfigError(
+                f"{self!r}: the keys of a section must be in lower case, not upper case"
+            )
         self.config_elems: dict[str, ConfigElement] = {}
         if elements is None:
-            # Of one name the last counts: a subclass may add to an inherited list what replaces a
-            # part of it.
+            # The last element with a name is used: a subclass may add elements to an inherited list
+            # that replace others.
             elements = _last_of_each_name(self.ELEMENTS)
         for elem in elements:
             self.add_element(elem)
 
     def add_element(self, elem: ConfigElement) -> None:
-        """Add an element; raise ConfigError where it has no name, or its name is taken."""
+        """Add an element.
+
+        :raises ConfigError: it has no name, its name is taken, or its default is not allowed.
+        """
         _check_element(elem, self)
         if elem.name is None:
             raise ConfigError(f"{self!r}: {elem!r} needs a name")
@@ -539,11 +561,11 @@ class KeyedElem(_MappingElem):
         return [name for name in self.config_elems if name in present]
 
     def merge(self, old: Any, new: Any) -> Any:
-        """Merge as all mappings do; between two normalized sections defaults come last.
+        """Merge as for all mappings; between two normalized sections, defaults are filled in last.
 
-        That is: where `normalize` made both, a key that is in neither, or is None, gets its
-        default, and a list that is None is empty. Data that was not normalized stays as sparse as
-        it is written, so that more of it can be merged in any order.
+        This means: if `normalize` returned both, a key that is in neither, or is None, gets its
+        default, and a list that is None becomes empty. Data that was not normalized gets no
+        defaults, so that further data can be merged in any order.
         """
         merged = super().merge(old, new)
         if _is_normalized(old) and _is_normalized(new):
@@ -557,7 +579,7 @@ class KeyedElem(_MappingElem):
         return merged
 
     def validate(self, value: Any, partial: bool = False) -> Any:
-        """Return a `ConfigDict` with a value for every key: given, default or None."""
+        """Return a `ConfigDict` with a value for every key: the given one, the default or None."""
         if value is None:
             if self.default is None and not partial:
                 self._check_required()
@@ -579,17 +601,17 @@ class KeyedElem(_MappingElem):
 
 
 class CategoryElem(_MappingElem):
-    """A mapping with free keys, whose values all have the same element.
+    """A mapping that may have any keys, and whose values all have the same element.
 
-    A key is text without blanks and dots that does not end in '+'; a subclass may set another
-    `KEY_PATTERN`, or, as Pavilion's elements do, a `_NAME_RE` that the keys have to start with.
+    A key is a string without blanks and dots that does not end in '+'. A subclass may set another
+    `KEY_PATTERN` or, as Pavilion's elements do, a `_NAME_RE` that must match the start of the keys.
 
-    :param sub_elem: the element of the values; text where it is None.
-    :param choices: the allowed keys.
-    :param allow_empty_keys: a value may stand without a key; it is at the key None. No file can
-        have that: it is for subclasses that make a mapping of something else.
-    :param key_case: `KC_LOWER` and `KC_UPPER` change the keys; `KC_MIXED` keeps them.
-    :param defaults: a mapping, used where the category is not given at all (also: `default`).
+    :param sub_elem: the element of the values. Default: a StrElem.
+    :param choices: the allowed keys. Default: any.
+    :param allow_empty_keys: allow a value without a key, under None. This is not possible in a file;
+        it is for subclasses that convert something else to a mapping.
+    :param key_case: `KC_LOWER` and `KC_UPPER` convert the keys; `KC_MIXED` keeps them.
+    :param defaults: the mapping to use when the category is not given at all (also: `default`).
     """
 
     KEY_PATTERN: ClassVar[Pattern[str]] = re.compile(r"[^\s.]*[^\s.+]")
@@ -637,7 +659,7 @@ class CategoryElem(_MappingElem):
         return self.allow_empty_keys
 
     def _defaulted(self, value: Any, partial: bool) -> Any:
-        """Return the mapping with defaults; None is a category that is not given."""
+        """Return the mapping with defaults; None means that the category is not given."""
         if value is None:
             if self.default is None and not partial:
                 self._check_required()
@@ -645,7 +667,7 @@ class CategoryElem(_MappingElem):
         return value
 
     def validate(self, value: Any, partial: bool = False) -> Any:
-        """Return a `ConfigDict` with the given keys; empty where there are none."""
+        """Return a `ConfigDict` with the given keys; an empty one if there are none."""
         value = self._defaulted(value, partial)
         given = {} if value is None else self._given(value)
         result = self._empty_result(value)
@@ -664,12 +686,12 @@ class CategoryElem(_MappingElem):
 
 
 class DefaultedCategoryElem(CategoryElem):
-    """A category whose default keys are always there; other keys are allowed too."""
+    """A category that always contains its default keys; other keys are allowed, too."""
 
     def _defaulted(self, value: Any, partial: bool) -> Any:
         if value is None and self.default is None and not partial:
             self._check_required()
-        # A key that is given as None counts as not given.
+        # A key whose value is None counts as not given.
         given = SourceDict()
         for name, entry in self._given(value or {}).items():
             if entry.value is not None or name not in (self.default or {}):

@@ -364,7 +364,7 @@ def test_too_few_nodes_are_counted_by_reason_with_folded_names(plugin: Dummy) ->
     errors = plugin.get_initial_vars({"nodes": "9", "partition": "main"})["errors"]
 
     assert len(errors) == 1
-    assert "Insufficient nodes. Asked for at least 9, 3 of 16 remain." in errors[0]
+    assert "Insufficient nodes. Requested at least 9, but only 3 of 16 remain." in errors[0]
     assert "not up: 10 (node[01-10])" in errors[0]
     assert 'partition is not "main": 3 (node[11-13])' in errors[0]
 

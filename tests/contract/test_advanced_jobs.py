@@ -345,7 +345,7 @@ def test_too_few_nodes_are_an_error_of_that_test_alone(
 
     assert [error.tests for error in errors] == [[bad]]
     note = bad.status.current().note
-    assert "Asked for at least 5, 4 of 16 remain." in note
+    assert "Requested at least 5, but only 4 of 16 remain." in note
     assert "not up: 12 (node[01-12])" in note
     assert bad.status.current().state == "SCHED_ERROR"
     assert bad.complete

@@ -135,7 +135,9 @@ def test_a_plugins_own_variable_sees_the_usable_nodes(plugin: Dummy) -> None:
 
 def test_too_few_nodes_are_an_entry_in_errors_and_the_rest_is_known(plugin: Dummy) -> None:
     found = plugin.get_initial_vars({"nodes": "17"})
-    assert found["errors"] == ["Insufficient nodes. Asked for at least 17, 16 of 16 remain."]
+    assert found["errors"] == [
+        "Insufficient nodes. Requested at least 17, but only 16 of 16 remain."
+    ]
     assert found["nodes"] == "16"
 
 

@@ -199,9 +199,9 @@ def test_a_syntax_error_elsewhere_names_that_file(
         ("[Cor]\nName = broken\nModule = aaa\n", ["no 'Name'", "[Core]"]),
         ("[Documentation]\nAuthor = me\n", ["[Core]"]),
         ("", ["[Core]"]),
-        ("Name = broken\nModule = aaa\n", ["no valid INI file"]),
-        ("[Core\nName = broken\n", ["no valid INI file"]),
-        ("[Core]\nName = a\nName = b\nModule = aaa\n", ["no valid INI file", "name"]),
+        ("Name = broken\nModule = aaa\n", ["not a valid INI file"]),
+        ("[Core\nName = broken\n", ["not a valid INI file"]),
+        ("[Core]\nName = a\nName = b\nModule = aaa\n", ["not a valid INI file", "name"]),
         ("[Core]\nName = broken\nModule = no_such\n", ["'no_such' does not exist", "no_such.py"]),
         ("[Core]\nName = broken\nModule = no_such.py\n", ["does not exist", "no_such.py"]),
         ("[Core]\nName = broken\nModule = /\n", ["does not exist"]),
@@ -271,7 +271,7 @@ def test_unreadable_files_and_folders_are_refused() -> None:
     reasons = {refused.file: refused.reason for refused in finder.refused}
     assert set(reasons) == {info, module, closed.path, blind.path}
     assert all("cannot be read: Permission denied" in reason for reason in reasons.values())
-    assert "folder" in reasons[closed.path]
+    assert "directory" in reasons[closed.path]
     assert "module.py" in reasons[module]
 
 

@@ -310,7 +310,7 @@ def raising(exc: BaseException) -> Any:
 @pytest.mark.parametrize(
     ("say", "note"),
     [
-        (lambda info: None, "cannot tell"),
+        (lambda info: None, "could not determine the state"),
         (lambda info: TestStatusInfo(STATES.SCHED_WARNING, "Timed out."), "Timed out."),
         (raising(SchedulerPluginError("qstat is down")), "qstat is down"),
         (raising(SchedulerPluginError("qstat is down", prior_error=OSError("refused"))), "refused"),
@@ -630,7 +630,7 @@ def test_one_failed_query_serves_all_jobs_for_a_while(host: FakeHost) -> None:
     found = [plugin.job_status(host.pav_cfg, test) for test in tests]
     assert {status.state for status in found} == {"SCHED_WARNING"}
     assert all("mb-jobs: no answer" in status.note for status in found)
-    assert "queried just now" in found[1].note
+    assert "not queried again for" in found[1].note
     assert len(plugin.queries) == 1
     # Then it is tried again; and as soon as it answers, all is well.
     plugin.fails = False

@@ -216,7 +216,7 @@ def test_a_section_cannot_take_the_name_of_a_key() -> None:
     class Thief(Sectioned):
         pass
 
-    with pytest.raises(SchedulerPluginError, match="has a key 'partition' already"):
+    with pytest.raises(SchedulerPluginError, match="already has a key 'partition'"):
         Thief("partition").activate()
     assert list_plugins() == []
 

@@ -74,7 +74,7 @@ def test_a_filter_that_gives_no_reason(answer: Any) -> None:
             return answer
 
     with (
-        pytest.raises(SchedulerPluginError, match=r"_filter_custom\(\) .*'dummy'.* must give"),
+        pytest.raises(SchedulerPluginError, match=r"_filter_custom\(\) .*'dummy'.* must return"),
         active(Filtering()) as plugin,
     ):
         plugin.filtered_nodes(validate_config({}))
@@ -98,17 +98,17 @@ def test_nodes_of_an_allocation_that_are_no_list_of_names(host: FakeHost, names:
     plugin._get_alloc_nodes = lambda job: names  # type: ignore[assignment]
     test = host.test()
     plugin.schedule_tests(host.pav_cfg, [test])
-    with pytest.raises(SchedulerPluginError, match=r"_get_alloc_nodes\(\) .*'fake'.* must give"):
+    with pytest.raises(SchedulerPluginError, match=r"_get_alloc_nodes\(\) .*'fake'.* must return"):
         plugin.get_final_vars(test)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("#X a", "must give a list of lines"),
-        (None, "must give a list of lines"),
-        (["#X a", 3], "must give a list of lines"),
-        (["#X a\nrm -rf x"], "'rm -rf x' would be a command of its own"),
+        ("#X a", "must return a list of lines"),
+        (None, "must return a list of lines"),
+        (["#X a", 3], "must return a list of lines"),
+        (["#X a\nrm -rf x"], "'rm -rf x' would be run as a command"),
     ],
 )
 def test_header_lines_that_are_none(lines: Any, problem: str) -> None:
@@ -199,7 +199,7 @@ def test_raw_node_data_that_is_no_list_and_extra(answer: Any) -> None:
         pytest.raises(
             SchedulerPluginError,
             match=r"_get_raw_node_data\(\) .*'dummy'.* must "
-            r"give .*'return nodes, None'.*It gave",
+            r"return .*'return nodes, None'.*It returned",
         ),
     ):
         plugin.filtered_nodes(validate_config({}))
@@ -263,8 +263,8 @@ def test_a_description_of_a_node_that_fails() -> None:
             {"KICKOFF_SCRIPT_HEADER_CLASS": object},
             "KICKOFF_SCRIPT_HEADER_CLASS .* derived from KickoffScriptHeader",
         ),
-        ({"name": None}, "name .* must be a text, not None"),
-        ({"name": ""}, "name .* must be a text, not ''"),
+        ({"name": None}, "name .* must be a non-empty string, not None"),
+        ({"name": ""}, "name .* must be a non-empty string, not ''"),
     ],
 )
 def test_parts_that_cannot_be_used(change: dict[str, Any], problem: str) -> None:
@@ -311,7 +311,7 @@ def test_a_variable_that_is_made_from_one_that_is_not_known_yet() -> None:
     for key in ("called", "read"):
         assert str(outside[key]).startswith(f"<no value for {key}: ")
         assert f"'{key}' ({__file__}, line " in outside["errors"][-1]
-        assert outside["errors"][-1].endswith("mark it with @dfr_var_method too")
+        assert outside["errors"][-1].endswith("mark it with @dfr_var_method, too")
     assert isinstance(outside["itself"], DeferredVariable)
     assert isinstance(outside["later"], DeferredVariable)
     inside = Vars(validate_config({}), nodes=nodes, chunks=[["n1"]], deferred=False)

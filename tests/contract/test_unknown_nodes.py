@@ -129,16 +129,16 @@ def test_a_thousand_tests_ask_once(plugin: Hiding, site: Site) -> None:
 def test_too_few_that_are_listed(plugin: Hiding, site: Site) -> None:
     plugin.hidden = False
     _, errors = start(site, {"nodes": "20"})
-    assert "Asked for at least 20, 16 of 16 remain" in errors[0].pformat()
+    assert "Requested at least 20, but only 16 of 16 remain" in errors[0].pformat()
     plugin.missing = 6
     _, errors = start(site, {"nodes": "20"})
     assert errors == []
     assert plugin.kickoffs[-1].node_range == (20, 20)
     # More than there are altogether.
     _, errors = start(site, {"nodes": "23"})
-    assert "Asked for at least 23, 16 of 16 remain" in errors[0].pformat()
+    assert "Requested at least 23, but only 16 of 16 remain" in errors[0].pformat()
     _, errors = start(site, {"nodes": "2", "across_nodes": "nosuch[1-2]"})
-    assert "6 more of the scheduler's nodes for such a job are not listed here" in (
+    assert "The scheduler has 6 more nodes for such a job, which are not listed here" in (
         errors[0].pformat()
     )
 

@@ -17,8 +17,8 @@ module load gcc
 export SITE=here
 
 echo "Starting 5 tests at $(date)."
-# The guard ends all that the tests started when they, or the job, end.
-# Where it is missing, the job does without.
+# The guard ends everything that the tests started when they, or the job, end.
+# Where it is missing, the job runs without it.
 set -- /usr/bin/python3 -I -S /opt/pavilion/schedulers/guard.py
 [ -x "$1" ] && [ -r "$4" ] || set --
 exec ${1+"$@"} \

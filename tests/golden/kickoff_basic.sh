@@ -12,8 +12,8 @@ export PAV_CONFIG_DIR='/home/user/my config'
 module load gcc
 export SITE=here
 
-# The guard ends all that the tests started when they, or the job, end.
-# Where it is missing, the job does without.
+# The guard ends everything that the tests started when they, or the job, end.
+# Where it is missing, the job runs without it.
 set -- /usr/bin/python3 -I -S /opt/pavilion/schedulers/guard.py
 [ -x "$1" ] && [ -r "$4" ] || set --
 exec ${1+"$@"} \

@@ -326,7 +326,7 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli, tmp_path: Path) -> 
     done = quick("map", "suite", "--by", "job")
     assert done.code == 1
     assert "job 1: n[01-02]; suite.good" in done.out
-    assert "suite.no_such_chunk: Chunk 99 was asked for" in done.err
+    assert "suite.no_such_chunk: Chunk 99 was requested" in done.err
     assert "suite.too_many: Insufficient nodes." in done.err
     assert "Chunks of 2 nodes have no room for other nodes" in done.err
     # The chunks are there, whoever misses them; but not those without room.

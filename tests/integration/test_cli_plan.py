@@ -86,7 +86,7 @@ def test_table(planned: QuickCli) -> None:
 def test_json(planned: QuickCli) -> None:
     done = planned("plan", "suite", "--seed", 3, "--json")
     assert (done.code, done.err) == (0, "")
-    assert set(done.json) == {"seed", "jobs", "errors"}
+    assert set(done.json) == {"seed", "jobs", "errors", "left_out"}
     assert done.json["seed"] == 3
     assert done.json["errors"] == []
     jobs = {", ".join(job["tests"]): job for job in done.json["jobs"]}
@@ -222,9 +222,9 @@ def test_single_tests_that_cannot_be_placed(quick: QuickCli) -> None:
     assert len(errors) == 3
     told = {error.partition(": ")[0]: error for error in errors}
     assert told["suite.no_such_chunk"] == (
-        "suite.no_such_chunk: Chunk 99 was asked for, but there are 4 chunks, numbered 0 to 3.\n"
+        "suite.no_such_chunk: Chunk 99 was requested, but there are 4 chunks, numbered 0 to 3.\n"
     )
-    assert "Asked for at least 17, 14 of 16 remain." in told["suite.too_many"]
+    assert "Requested at least 17, but only 14 of 16 remain." in told["suite.too_many"]
     assert "not up: 1 (n05); smells <&> funny: 1 (n13)" in told["suite.too_many"]
     assert told["suite.too_large"].startswith("suite.too_large: Chunks of 2 nodes have no room")
     data = quick("plan", "suite", "--json").json

@@ -70,7 +70,7 @@ def test_nothing_yet(cli: Cli) -> None:
     done = cli("status")
     assert done.code == 0
     assert "no series yet" in done.err
-    assert cli("status", "--json").json == {"tests": []}
+    assert cli("status", "--json").json["tests"] == []
     assert cli("wait").code == 2
 
 
@@ -79,7 +79,7 @@ def test_nothing_yet(cli: Cli) -> None:
     [
         ("s9", "no series s9"),
         ("s1.9", "no test run s1.9"),
-        ("hello", "no id"),
+        ("hello", "not an id"),
         ("s01", "s01"),
         ("s1.x", "s1.x"),
         ("s1/../s1", "s1/../s1"),

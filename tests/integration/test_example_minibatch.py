@@ -238,7 +238,7 @@ def test_a_submission_that_fails_is_told_with_the_schedulers_own_words(site: Sit
         ({"include_nodes": "mb7"}, ["mb7", "not up"]),
         ({"across_nodes": "mb[98-99]"}, ["Insufficient nodes", "0 of 8", "not up: 2 (mb[7-8])"]),
         ({"partition": "huge"}, ["Insufficient nodes", 'partition is not "huge": 6']),
-        ({"nodes": "7"}, ["Asked for at least 7, 6 of 8 remain"]),
+        ({"nodes": "7"}, ["Requested at least 7, but only 6 of 8 remain"]),
     ],
 )
 def test_nodes_that_are_not_to_be_had_are_told_before_anything_is_submitted(

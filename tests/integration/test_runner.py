@@ -257,7 +257,7 @@ def test_what_left_a_tests_session_ends_with_it(pav_cfg: PavConfig, how: str) ->
     until(lambda: not processes(), "the end of all processes")
     assert living(others) == set()
     assert second.job is not None
-    assert "ending what the tests left running" in second.job.kickoff_log.read_text()
+    assert "ending processes that the tests left running" in second.job.kickoff_log.read_text()
 
 
 def test_a_job_that_a_test_started_is_not_ended_with_it(pav_cfg: PavConfig, run_here: Any) -> None:

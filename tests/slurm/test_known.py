@@ -427,7 +427,7 @@ def test_nodes_of_a_partition_that_are_not_listed(
         test = site.start({"partition": "secret", "nodes": "2"})
         site.wait_status(test, "SCHED_ERROR", "ended normally")
         text = site.refused({"partition": "secret", "nodes": "2", "chunking": {"size": "2"}})
-        assert "2 more of the scheduler's nodes for such a job are not listed here" in text
+        assert "The scheduler has 2 more nodes for such a job, which are not listed here" in text
         assert "Insufficient nodes" in site.refused({"partition": "main", "nodes": "7"})
         # Plans do not warn of what is handed over.
         errors = site.plugin.get_initial_vars({"partition": "secret", "nodes": "2"})["errors"]
@@ -447,7 +447,7 @@ def test_some_nodes_of_a_partition_are_not_listed(
             {"nodes": "3", "node_state": "available"},
         ):
             text = site.refused({"partition": "alt", **chunking})
-            assert "2 more of the scheduler's nodes" in text, text
+            assert "The scheduler has 2 more nodes" in text, text
 
 
 def test_variables_of_nodes_that_are_not_known(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

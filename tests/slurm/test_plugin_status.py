@@ -113,7 +113,7 @@ def test_a_running_test_whose_job_is_cancelled_from_outside(site: Site) -> None:
         r"at 20\d\d-",
         status.note,
     )
-    assert "The test was in state RUNNING then." in status.note
+    assert "The test was in state RUNNING at that time." in status.note
     assert test.fake_states[-2:] == ["RUNNING", "SCHED_CANCELLED"] and test.fake_ended == 1
 
 
@@ -126,7 +126,7 @@ def test_the_time_limit(site: Site) -> None:
     site.wait_status(test, "SCHED_STARTUP")
     test.status.set("RUNNING", "The test runs.")
     status = site.wait_status(test, "SCHED_ERROR", "was stopped at its time limit of 1:00 (TIMEOUT")
-    assert "The test was in state RUNNING then." in status.note
+    assert "The test was in state RUNNING at that time." in status.note
 
 
 # Slurm's word -> what the test shows, and a part of its note.
@@ -414,7 +414,7 @@ def test_answers_that_are_none(
     site.wait_status(test, "SCHED_STARTUP")
     site.cluster.set_fault(fault, commands=["squeue"], **settings)
     status = site.wait_status(test, "SCHED_WARNING", words)
-    assert "It was seen last" in status.note and not test.complete
+    assert "It was last seen" in status.note and not test.complete
     site.cluster.clear_fault(fault)
     site.wait_status(test, "SCHED_STARTUP", "is running")
 

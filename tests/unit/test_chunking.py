@@ -53,12 +53,12 @@ def test_percents_are_rounded_up_exactly(percent: int, count: int) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (-1, "not be negative, got -1"),
-        (1.5, "0% to 100%, got 1.5"),
+        (-1, "not be negative; it is -1"),
+        (1.5, "0% to 100% of all nodes, not 150%"),
         (-0.5, "0% to 100%"),
         (float("nan"), "0% to 100%"),
-        ("4", "a number or a fraction, got '4'"),
-        (True, "got True"),
+        ("4", "a number or a fraction, not '4'"),
+        (True, "not True"),
     ],
 )
 def test_bad_chunk_sizes(value, problem: str) -> None:

@@ -151,7 +151,9 @@ def test_a_missing_folder_or_interpreter_is_told_from_a_missing_command(
     lost.chmod(0o755)
 
     assert "interpreter is missing" in runner.run([lost]).stderr
-    assert f"no folder '{tmp_path / 'gone'}'" in runner.run(["true"], cwd=tmp_path / "gone").stderr
+    assert (
+        f"no directory '{tmp_path / 'gone'}'" in runner.run(["true"], cwd=tmp_path / "gone").stderr
+    )
 
 
 # --- Input and output ---

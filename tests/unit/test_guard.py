@@ -229,7 +229,7 @@ def test_what_tests_leave_behind_is_told_and_ended(job: Job) -> None:
     job.start("/bin/sh", "-c", "sleep 300 & echo $! >left.pid; exit 3")
     assert job.finish() == (
         3,
-        f"pav guard: ending what the tests left running: {job.pid('left')}.\n",
+        f"pav guard: ending processes that the tests left running: {job.pid('left')}.\n",
     )
     assert job.living() == []
 

@@ -61,7 +61,7 @@ def test_expand_all_takes_one_text_or_several() -> None:
     assert expand_all("a[1-2]") == ["a1", "a2"]
     assert expand_all(["a[1-2]", "(null)", "b,a1"]) == ["a1", "a2", "b", "a1"]
     assert expand_all(["a[1-2]", "b,a1"], unique=True) == ["a1", "a2", "b"]
-    with pytest.raises(HostListError, match="expected text, got int"):
+    with pytest.raises(HostListError, match="must be a string, not int"):
         expand_all(["a", 7])  # type: ignore[list-item]
 
 

@@ -58,15 +58,15 @@ class TestCheckNode:
     @pytest.mark.parametrize(
         ("change", "key", "problem"),
         [
-            ({"name": None}, "name", "must be a str, is a NoneType"),
+            ({"name": None}, "name", "must be a str, not NoneType"),
             ({"name": ""}, "name", "is empty"),
-            ({"up": "no"}, "up", "must be a bool, is a str: 'no'"),
-            ({"available": 1}, "available", "must be a bool, is a int: 1"),
-            ({"cpus": "4"}, "cpus", "must be an int, is a str: '4'"),
-            ({"mem": True}, "mem", "must be an int, is a bool"),
-            ({"partitions": "gpu"}, "partitions", "must be a list of str, is a str: 'gpu'"),
-            ({"states": ["UP", 3]}, "states", "must be a list of str, has a int: 3"),
-            ({"features": None}, "features", "must be a list of str, is a NoneType"),
+            ({"up": "no"}, "up", "must be a bool, not str: 'no'"),
+            ({"available": 1}, "available", "must be a bool, not int: 1"),
+            ({"cpus": "4"}, "cpus", "must be an int, not str: '4'"),
+            ({"mem": True}, "mem", "must be an int, not bool"),
+            ({"partitions": "gpu"}, "partitions", "must be a list of str, not str: 'gpu'"),
+            ({"states": ["UP", 3]}, "states", "must be a list of str, but contains int: 3"),
+            ({"features": None}, "features", "must be a list of str, not NoneType"),
         ],
     )
     def test_wrong_types(self, change: dict[str, Any], key: str, problem: str) -> None:
@@ -86,7 +86,9 @@ class TestCheckNode:
             check_node("mine", "raw", info)
 
     def test_not_a_dict(self) -> None:
-        with pytest.raises(InventoryError, match="give a dict, got NoneType for 'xxx") as caught:
+        with pytest.raises(
+            InventoryError, match="return a dict; it returned NoneType for 'xxx"
+        ) as caught:
             check_node("mine", "x" * 5000, None)
         assert len(str(caught.value)) < 300
 
@@ -268,11 +270,11 @@ def test_insufficient_message() -> None:
     others = [f"node{number:03}" for number in range(101, 126)]
     reasons = {"not up": down, 'partition is not "gpu"': others}
     assert insufficient_message(16, 3, reasons) == (
-        "Insufficient nodes. Asked for at least 16, 3 of 128 remain. Left out: not up: 100 "
+        "Insufficient nodes. Requested at least 16, but only 3 of 128 remain. Left out: not up: 100 "
         '(node[001-100]); partition is not "gpu": 25 (node[101-125]).'
     )
     assert insufficient_message(2, 1, {}) == (
-        "Insufficient nodes. Asked for at least 2, 1 of 1 remains."
+        "Insufficient nodes. Requested at least 2, but only 1 of 1 remains."
     )
 
 

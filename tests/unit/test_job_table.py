@@ -387,8 +387,8 @@ def test_a_failed_query_changes_nothing(site: Site) -> None:
     assert answer.age == 8.0
     assert not answer.answered
     assert answer.note == (
-        "The scheduler could not be asked, last 0 s ago: Socket timed out. "
-        "It was seen last 8 s ago, RUNNING."
+        "The scheduler could not be queried, most recently 0 s ago: Socket timed out. "
+        "It was last seen 8 s ago, in state RUNNING."
     )
 
 
@@ -396,7 +396,11 @@ def test_without_any_answer_nothing_is_known(site: Site) -> None:
     site.broken = "down"
     answer = site.table().lookup("1")
     assert answer == Lookup(
-        CANNOT_TELL, None, "The scheduler could not be asked, last 0 s ago: down.", math.inf, False
+        CANNOT_TELL,
+        None,
+        "The scheduler could not be queried, most recently 0 s ago: down.",
+        math.inf,
+        False,
     )
 
 
@@ -412,7 +416,7 @@ def test_failures_are_followed_by_longer_and_longer_pauses(
     table.lookup("1")
     for n, pause in enumerate(pauses, 1):
         site.later(pause - 0.1)
-        assert f"last {pause - 0.1:.0f} s ago" in table.lookup("1").note
+        assert f"most recently {pause - 0.1:.0f} s ago" in table.lookup("1").note
         assert site.queries == n
         site.later(0.2)
         table.lookup("1")
@@ -479,7 +483,7 @@ def test_one_absence_proves_nothing_two_far_apart_do(site: Site) -> None:
     table = site.table(max_age=5)
     first = table.lookup("1")
     assert (first.presence, first.answered, first.age) == (CANNOT_TELL, True, 0.0)
-    assert "1 answers in 0 s lacked it" in first.note
+    assert "missing from 1 answer in 0 s" in first.note
     site.later(6)
     assert table.lookup("1").presence is CANNOT_TELL
     site.later(6)
@@ -488,13 +492,13 @@ def test_one_absence_proves_nothing_two_far_apart_do(site: Site) -> None:
 
     assert answer.presence is ABSENT
     assert answer.record is None
-    assert "3 answers in 12 s lacked it" in answer.note
+    assert "missing from 3 answers in 12 s" in answer.note
 
 
 def test_one_answer_is_one_absence_however_often_it_is_used(site: Site) -> None:
     table = site.table(max_age=5, absence_gap=0)
     for _ in range(5):
-        assert "1 answers" in table.lookup("1").note
+        assert "1 answer" in table.lookup("1").note
         site.later(1)
 
 
@@ -508,7 +512,7 @@ def test_an_absent_job_was_once_seen(site: Site) -> None:
         answer = table.lookup("1")
     assert answer.presence is ABSENT
     assert answer.record == JobRecord("1", "RUNNING", {"reason": "none"})
-    assert "It was seen last 30 s ago, RUNNING." in answer.note
+    assert "It was last seen 30 s ago, in state RUNNING." in answer.note
 
 
 def test_a_job_that_shows_up_between_was_not_absent(site: Site) -> None:
@@ -532,7 +536,7 @@ def test_a_new_job_has_its_grace(site: Site) -> None:
         assert "was submitted" in answer.note
         site.later(9)
     site.later(3)  # 30 s
-    assert "1 answers" in table.lookup("1").note
+    assert "1 answer" in table.lookup("1").note
     site.later(10)
     assert table.lookup("1").presence is ABSENT
 
@@ -681,7 +685,7 @@ def test_what_was_forgotten_does_not_come_back_from_another_process(
     there.lookup("2")  # writes all that it remembers
     assert "COMPLETED" in (tmp_path / "jobs").read_text()
     assert here.lookup("1").record is None
-    assert "1 answers" in here.lookup("3").note
+    assert "1 answer" in here.lookup("3").note
 
 
 def test_an_answer_from_before_forgetting_is_not_taken_over(site: Site, tmp_path: Path) -> None:
@@ -827,7 +831,7 @@ def test_an_old_file_is_no_answer_but_a_memory(site: Site, tmp_path: Path) -> No
     answer = table.lookup("1")
 
     assert answer.presence is CANNOT_TELL
-    assert "seen last 3600 s ago, RUNNING" in answer.note
+    assert "last seen 3600 s ago, in state RUNNING" in answer.note
 
 
 def test_what_is_over_is_known_to_later_processes(site: Site, tmp_path: Path) -> None:
@@ -883,7 +887,7 @@ def test_failures_are_shared_and_so_is_the_pause(site: Site, tmp_path: Path) -> 
     site.table(cache_file=tmp_path / "jobs").lookup("1")
     site.later(9)
     other = site.table(cache_file=tmp_path / "jobs")
-    assert "last 9 s ago: Unable to contact slurm controller" in other.lookup("1").note
+    assert "most recently 9 s ago: Unable to contact slurm controller" in other.lookup("1").note
     assert site.queries == 1
     site.later(2)
     assert "2 times in a row" in other.lookup("1").note
@@ -988,7 +992,7 @@ def test_an_older_memory_in_a_file_changes_nothing(site: Site, tmp_path: Path) -
     )
     site.broken = "down"
     site.later(10)
-    assert "seen last 20 s ago, RUNNING" in table.lookup("1").note
+    assert "last seen 20 s ago, in state RUNNING" in table.lookup("1").note
 
 
 def test_a_file_holds_each_job_once(site: Site, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def test_laws(function, data: st.DataObject, count: int, seed: int) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_too_few_nodes(function) -> None:
-    with pytest.raises(ValueError, match="chunk of 21 nodes, but there are 20"):
+    with pytest.raises(ValueError, match="chunk of 21 nodes was requested, but there are only 20"):
         function(NODES, 21)
-    with pytest.raises(ValueError, match="but there are 1"):
+    with pytest.raises(ValueError, match="but there are only 1"):
         function(["n1", "n1"], 2)
     with pytest.raises(ValueError, match="-1 nodes"):
         function(NODES, -1)

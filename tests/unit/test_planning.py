@@ -202,7 +202,7 @@ class TestNodes:
             )
         )
         assert text == (
-            "Insufficient nodes. Asked for at least 13, 12 of 14 remain. "
+            "Insufficient nodes. Requested at least 13, but only 12 of 14 remain. "
             "Left out: not up: 2 (n[13-14])."
         )
 
@@ -212,7 +212,7 @@ class TestNodes:
 
     def test_too_small_chunks(self) -> None:
         tests = requests(1, **chunked(4, min_nodes=5, max_nodes=None))
-        assert "Asked for at least 5, but the chunks have 4 nodes" in message(plan(tests))
+        assert "Requested at least 5, but the chunks have only 4 nodes" in message(plan(tests))
 
     def test_as_many_nodes_as_there_are_up_to_the_maximum(self) -> None:
         sizes = [

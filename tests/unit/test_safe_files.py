@@ -153,7 +153,7 @@ def test_limits_of_size(limit: int, tmp_path: Path) -> None:
     path.write_bytes(b"x" * limit)
     assert safe_files.read_bytes(path, limit) == b"x" * limit
     path.write_bytes(b"x" * (limit + 1))
-    with pytest.raises(UnsafeFileError, match=f"at most {limit} are read"):
+    with pytest.raises(UnsafeFileError, match=f"the maximum is {limit}"):
         safe_files.read_bytes(path, limit)
 
 
@@ -189,7 +189,7 @@ def test_a_file_the_user_named_may_be_a_link_but_not_a_pipe(tmp_path: Path) -> N
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(UnsafeFileError, match="not a regular file"):
             files.read_user_file(path)
-    with pytest.raises(UnsafeFileError, match="at most 0 are read"):
+    with pytest.raises(UnsafeFileError, match="the maximum is 0"):
         files.read_user_file(tmp_path / "link", 0)
 
 

@@ -571,9 +571,9 @@ def test_a_test_that_cannot_be_cancelled_does_not_save_the_others(
     ("answer", "told"),
     [
         (TestStatusInfo(STATES.SCHEDULED, "Job 7 waits."), "still shows it: Job 7 waits."),
-        (TestStatusInfo(STATES.SCHED_WARNING, "No answer."), "cannot be seen: No answer."),
-        (None, "cannot be seen"),
-        (OSError("no route"), "cannot be seen"),
+        (TestStatusInfo(STATES.SCHED_WARNING, "No answer."), "could not be confirmed: No answer."),
+        (None, "could not be confirmed"),
+        (OSError("no route"), "could not be confirmed"),
     ],
 )
 def test_a_cancel_that_is_not_seen_to_be_true_is_not_believed(
@@ -588,7 +588,7 @@ def test_a_cancel_that_is_not_seen_to_be_true_is_not_believed(
     fake.keeps_jobs, fake.answer = True, answer
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
     assert outcome.failed and told in outcome.text
-    assert "accepted the cancel" in outcome.text
+    assert "accepted the request to cancel" in outcome.text
 
 
 def test_a_job_that_is_stuck_in_its_queue_can_be_cancelled(

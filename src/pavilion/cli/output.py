@@ -1,12 +1,14 @@
 """What the user gets to read: tables, JSON, messages.
 
 A terminal gets tables that fit its width.  Pipes and files get every row as one line with tabs
-between its columns, and nothing is cut.  rich is loaded when a terminal is drawn on, not before.
+between its columns, or with ``--table`` aligned columns; nothing is cut there, unless $COLUMNS sets
+a width.  rich is loaded when it is needed, not before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -34,6 +36,9 @@ STYLES = {
     "SCHED_WARNING": "yellow",
     "RUNNING": "cyan",
     "refused": "bold red",
+    "suspect": "bold red",
+    "mixed": "yellow",
+    "passed": "green",
 }
 
 # Blanks between columns, and what a column that may be narrower keeps at least.
@@ -82,19 +87,78 @@ def terminal(stream: TextIO) -> Console | None:
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
+# Whether tables are aligned in a pipe, too.
+_aligned = False
+
+
+def align_tables(wanted: bool) -> None:
+    """Align the columns of tables wherever they are printed to, for ``--table``."""
+    global _aligned
+    _aligned = wanted
+
+
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
     console = terminal(sys.stdout)
-    if console is None:
+    if console is not None:
+        _draw(console, columns, cells)
+    elif not _aligned:
         print("\t".join(column.title for column in columns))
-        for row in rows:
-            print("\t".join(one_line(cell) for cell in row))
-        return
+        for row in cells:
+            print("\t".join(row))
+    else:
+        print("\n".join(_aligned_lines(columns, cells)))
+
+
+def _aligned_lines(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table for a pipe: as wide as its content, or as $COLUMNS says."""
+    # A character that is printed as an escape is as wide as that escape.
+    cells = [[_encodable(cell) for cell in row] for row in cells]
+    width = _asked_width()
+    if width:
+        from rich.console import Console
+
+        drawn = io.StringIO()
+        _draw(Console(file=drawn, width=width, color_system=None), columns, cells)
+        return [_encodable(line.rstrip()) for line in drawn.getvalue().splitlines()]
+    from rich.cells import cell_len
+
+    lines = [[column.title for column in columns], *cells]
+    widths = [max(map(cell_len, column)) for column in zip(*lines)]
+    return [
+        (" " * GAP)
+        .join(
+            # Not ljust() and rjust(): wide characters take two places.
+            blanks + cell if column.right else cell + blanks
+            for column, cell, blanks in (
+                (column, cell, " " * (width - cell_len(cell)))
+                for column, cell, width in zip(columns, line, widths)
+            )
+        )
+        .rstrip()
+        for line in lines
+    ]
+
+
+def _asked_width() -> int:
+    """The width that $COLUMNS sets; 0 for none."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def _encodable(text: str) -> str:
+    """The text as stdout prints it: what its encoding cannot represent is escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table that fits the console's width, as far as its columns may be narrower."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [
         max(map(cell_len, (column.title, *(row[number] for row in cells))))
         for number, column in enumerate(columns)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pavilion.problems import name_list
+from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun
 from pavilion.waiting import LastWord
@@ -13,6 +15,8 @@ from . import base, failures
 from .output import Column, plural, print_table
 
 CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
+# The states of tests whose jobs have not started, as far as is known.
+WAITING = NOT_STARTED - {STATES.SCHED_STARTUP, STATES.SCHED_RUNNING}
 # What tables say of where a test runs or ran: where there is room.
 PLACE_COLUMNS = [Column("JOB", optional=True), Column("NODES", cut=True, optional=True)]
 _RESULT_KEYS = ("return_value", "started", "finished", "duration", "host")
@@ -33,6 +37,7 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
         "id": test.id,
         "series": test.series,
         "name": test.name,
+        "repeats": test.repeats,
         "scheduler": test.scheduler,
         "complete": complete,
         "recorded": recorded,
@@ -89,10 +94,12 @@ def summary_line(records: Sequence[dict[str, Any]]) -> str:
     )
     if counts["cancelled"]:
         text += f" ({counts['cancelled']} cancelled)"
-    if counts["unfinished"]:
-        text += f", {counts['unfinished']} not over yet"
+    waiting = sum(record["result"] is None and record["state"] in WAITING for record in records)
+    for number, word in ((counts["unfinished"] - waiting, "running"), (waiting, "waiting")):
+        if number:
+            text += f", {number} {word}"
     names = list(dict.fromkeys(record["series"] for record in records))
-    return f"{text}. Series {', '.join(names)}." if names else f"{text}."
+    return f"{text}. Series {name_list(names)}." if names else f"{text}."
 
 
 def exit_code(records: Sequence[dict[str, Any]]) -> int:

@@ -96,7 +96,9 @@ def example_config(name: str) -> str:
         """The section alone, as it would stand in a test."""
 
         ELEMENTS = [
-            yc.KeyedElem("schedule", elements=elements, help_text="What to ask of the scheduler.")
+            yc.KeyedElem(
+                "schedule", elements=elements, help_text="What to request from the scheduler."
+            )
         ]
 
     defaults = {key: value for key, value in _as_text(CONFIG_DEFAULTS).items() if key not in others}

@@ -1,8 +1,8 @@
-"""Our schedulers folder in the place of the one of a Pavilion checkout, and back.
+"""Replacing the schedulers directory of a Pavilion checkout by ours, and undoing that.
 
-``checkout`` finds the checkout and what it is; ``checks`` looks at it and changes nothing;
-``swap`` makes the change so that it is whole at any time; ``link`` puts these together.
-``inside_*`` run in the checkout's own Python.
+``checkout`` finds the checkout, its version and its Python.  ``checks`` examines it without changing
+anything.  ``swap`` makes the change, in a way that can be interrupted at any time.  ``link`` combines
+these.  ``inside_*`` run in the checkout's own Python.
 """
 
 from __future__ import annotations

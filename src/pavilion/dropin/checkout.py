@@ -1,4 +1,4 @@
-"""A Pavilion checkout: where it is, which version, and with which Python it runs."""
+"""A Pavilion checkout: where it is, which version it has, and which Python it runs with."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pavilion.errors import PavilionError
 
-# The directory that takes the place of the checkout's.
+# The directory that replaces the checkout's.
 SOURCE = Path(__file__).resolve().parent.parent / "schedulers"
 SUPPORTED = (2, 6)
 
-# Texts that may tell the version, the best first.  VERSION.txt is none of them: it says 2.0 for all
-# of Pavilion 2.
+# Files that may contain the version, the best first.  VERSION.txt is not one of them: it says 2.0 in
+# every release of Pavilion 2.
 VERSION_FILES = (
     "RELEASE.txt",
     "RELEASE.md",
@@ -33,9 +33,9 @@ _NUMBER = r"v?(\d+\.\d+(?:\.\d+)*)"
 _VERSIONS = [
     re.compile(text, re.MULTILINE | re.IGNORECASE)
     for text in (
-        # The history below that line may begin with what is not released yet.
+        # The history below that line may begin with a version that is not released yet.
         rf"^[ ]*release[ ]*=[ ]*[\"']?{_NUMBER}\b",
-        # '## Pavilion 2.6.1', '# Release 2.6'; a heading such as '# Needs Python 3.9' is none.
+        # '## Pavilion 2.6.1', '# Release 2.6'; but not a heading such as '# Needs Python 3.9'.
         rf"^\#+[ ]*(?:pavilion[ ]?2?)?[ :]*(?:release|version)?(?:[ ]notes)?[ :]*\[?{_NUMBER}\b",
         rf"^[ ]*(?:__version__|version)\s*[:=]\s*[\"']?{_NUMBER}\b",
         rf"\b(?:pavilion|release|version)[ :]+{_NUMBER}\b",
@@ -50,9 +50,9 @@ class DropinError(PavilionError):
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout, and the names that we use in it.
+    """A checkout, and the paths that we use in it.
 
-    :param root: Its directory, without links.
+    :param root: Its directory, with links resolved.
     """
 
     root: Path
@@ -63,7 +63,7 @@ class Checkout:
 
     @property
     def package(self) -> Path:
-        """The directory that we make changes in."""
+        """The directory in which we make changes."""
         return self.lib / "pavilion"
 
     @property
@@ -73,7 +73,7 @@ class Checkout:
 
     @property
     def backup(self) -> Path:
-        """The directory that was there before."""
+        """The checkout's own schedulers directory, while it is replaced by ours."""
         return self.package / "schedulers.before-pavilion-schedulers"
 
     @property
@@ -82,29 +82,29 @@ class Checkout:
         return self.root / "bin" / "pav"
 
     def hidden(self, suffix: str) -> Path:
-        """A name of ours beside the directory."""
+        """The path of a file or directory of ours, next to the schedulers directory."""
         return self.package / f".schedulers.pavilion-schedulers.{suffix}"
 
     @property
     def kept(self) -> Path:
-        """Schedulers of the checkout's own that are used beside a link to ours.
+        """The directory with the checkout's own schedulers that are kept next to a link to ours.
 
-        ``pavilion.schedulers.plugins`` knows this name.
+        ``pavilion.schedulers.plugins`` also uses this name.
         """
         return self.hidden("kept")
 
     @property
     def record(self) -> Path:
-        """What was done, or is being done."""
+        """The file that records what was done, or is being done."""
         return self.hidden("json")
 
 
 def find_checkout(path: str | Path) -> Checkout:
-    """The checkout that a path is the root of, or lies in.
+    """The checkout whose root is a path, or that contains it.
 
     :raises DropinError: When there is none.
     """
-    # Links stay: inside a linked schedulers directory they would lead out of the checkout.
+    # Links are not resolved: inside a linked schedulers directory they lead out of the checkout.
     start = Path(os.path.normpath(Path(path).expanduser().absolute()))
     if not os.path.lexists(start):
         raise DropinError(f"{start} does not exist. Give the root of a Pavilion checkout.")
@@ -125,10 +125,10 @@ def find_checkout(path: str | Path) -> Checkout:
 
 @dataclass(frozen=True)
 class Version:
-    """A version as a text says it.
+    """A version, and the file in which it was found.
 
-    :param text: Such as '2.6.1'; None when no text tells.
-    :param file: The text.
+    :param text: The version, such as '2.6.1'; None when it was not found.
+    :param file: The file; None when the version was not found.
     """
 
     text: str | None = None
@@ -136,14 +136,14 @@ class Version:
 
     @property
     def supported(self) -> bool | None:
-        """Whether it is one that our directory is made for; None when it is not known."""
+        """Whether our directory is made for this version; None when the version is not known."""
         if self.text is None:
             return None
         return _key(self.text)[:2] == SUPPORTED
 
 
 def find_version(checkout: Checkout) -> Version:
-    """The version, as far as a text of the checkout tells it."""
+    """The version, if a file of the checkout contains it (see VERSION_FILES)."""
     for name in VERSION_FILES:
         file = checkout.root / name
         try:
@@ -153,7 +153,7 @@ def find_version(checkout: Checkout) -> Version:
         for pattern in _VERSIONS:
             found = pattern.findall(text)
             if found:
-                # Release notes may start with the newest, or end with it.
+                # Release notes may start or end with the newest version.
                 return Version(max(found, key=_key), file)
     return Version()
 
@@ -166,7 +166,8 @@ def _key(text: str) -> tuple[int, ...]:
 class Interpreter:
     """The Python that a checkout runs with.
 
-    :param how: How it was found, for the user.
+    :param path: Its executable.
+    :param how: How it was found, for messages.
     """
 
     path: Path
@@ -176,8 +177,8 @@ class Interpreter:
 def find_python(checkout: Checkout, given: str | Path | None = None) -> Interpreter:
     """The Python that Pavilion most likely runs with.
 
-    :param given: What the user says it is.
-    :raises DropinError: When there is none.
+    :param given: The program that the user named.
+    :raises DropinError: When it is not found.
     """
     if given is not None:
         found = shutil.which(Path(given).expanduser())
@@ -201,7 +202,7 @@ def find_python(checkout: Checkout, given: str | Path | None = None) -> Interpre
 
 
 def _shebang(script: Path) -> Path | None:
-    """The Python that a script names in its first line by its path."""
+    """The Python whose path is in the first line of a script; None when there is none."""
     try:
         with script.open("rb") as file:
             first = file.readline(4096).decode("utf-8", "replace")
@@ -215,7 +216,7 @@ def _shebang(script: Path) -> Path | None:
 
 
 def outer_path() -> str:
-    """PATH without the virtual environment that this program runs in: that is not Pavilion's."""
+    """PATH without the virtual environment of this program, which is not Pavilion's."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     if sys.prefix != sys.base_prefix:
         own = Path(sys.prefix, "bin")
@@ -224,7 +225,7 @@ def outer_path() -> str:
 
 
 def module_path(checkout: Checkout) -> list[Path]:
-    """Where the checkout's modules are: ``lib``, and what lies deeper in ``lib/sub_repos``."""
+    """The directories of the checkout's modules: ``lib``, and those needed in ``lib/sub_repos``."""
     found = [checkout.lib]
     for name in ("yaml_config", "yapsy", "hostlist"):
         if any((checkout.lib / entry).exists() for entry in (name, f"{name}.py")):

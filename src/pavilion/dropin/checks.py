@@ -1,4 +1,4 @@
-"""Looking at a checkout: what there is, and whether our directory works in it.  Changes nothing."""
+"""Examining a checkout: what is there, and whether our directory works in it.  Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .kept import Kept, bundled, holds, kept_in, same_tree, tree_files, unusable
 from .swap import State, is_locked, read_record, read_state
 
 OK, WARN, FAIL = "ok", "warning", "FAIL"
-# What a failure keeps 'link' from: going on at all; without --force; without --without; nothing.
+# When a failure stops 'link': always; unless --force is given; unless --without is given; never.
 ALWAYS, UNFORCED, UNLESS_LEFT_OUT, NEVER = "always", "unforced", "unless left out", "never"
 OLDEST_PYTHON = (3, 9)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
-    :param what: What it is.
+    :param what: What was checked.
     :param found: What was found.
     :param verdict: 'ok', 'warning' or 'FAIL'.
     :param hint: What to do; '' for nothing.
-    :param blocks: When a failure keeps 'link' from going on.
+    :param blocks: When a failure stops 'link': ALWAYS, UNFORCED, UNLESS_LEFT_OUT or NEVER.
     """
 
     what: str
@@ -42,10 +42,13 @@ class Finding:
 
 @dataclass
 class Report:
-    """All that was found.
+    """The results of all checks.
 
-    :param pav: What ``pav show sched`` gave before anything was changed.
-    :param builtin: The checkout's own schedulers that ours does not bundle.
+    :param state: What the schedulers directory is.
+    :param findings: The results, in the order in which they are shown.
+    :param pav: The result of ``pav show sched``, before anything was changed; None when there is no
+        ``pav``.
+    :param builtin: The checkout's own schedulers that are not bundled with ours.
     :param without: The names of those that are left out.
     :param unusable: The names of those that do not work with our directory, and are not left out.
     """
@@ -59,20 +62,23 @@ class Report:
 
     @property
     def kept(self) -> list[Kept]:
-        """Those that are kept."""
+        """The checkout's own schedulers that are kept."""
         return [plugin for plugin in self.builtin if plugin.name not in self.without]
 
     @property
     def failures(self) -> list[Finding]:
-        """What does not allow to use our directory, or is broken."""
+        """The results with the verdict 'FAIL'."""
         return [finding for finding in self.findings if finding.verdict == FAIL]
 
     def blocked(self, force: bool) -> bool:
-        """Whether 'link' must not go on."""
+        """Whether something stops 'link'."""
         return bool(self.blocking(force))
 
     def blocking(self, force: bool) -> list[Finding]:
-        """What keeps 'link' from going on."""
+        """The failures that stop 'link'.
+
+        :param force: Whether --force is given.
+        """
         blocking = (ALWAYS, UNLESS_LEFT_OUT, *(() if force else (UNFORCED,)))
         return [finding for finding in self.failures if finding.blocks in blocking]
 
@@ -84,13 +90,14 @@ def examine(
     holds_lock: bool = False,
     without: Collection[str] | None = None,
 ) -> Report:
-    """Look at everything, and try our directory out beside the checkout.
+    """Check everything, and try our directory out in a temporary copy of the checkout.
 
-    Where it is in its place already, it is tried there.
+    If our directory is already in place, it is tried there.
 
-    :param copy: Whether a copy is planned.  None: as it is now.
-    :param holds_lock: Whether we are the one who is about to change it.
-    :param without: The names of built-in schedulers to leave out.  None: those that were.
+    :param copy: Whether a copy is planned instead of a link.  None: as it is now.
+    :param holds_lock: Whether the caller has locked the checkout, in order to change it.
+    :param without: The names of built-in schedulers to leave out.  None: those that are left out
+        now.
     :raises DropinError: When there is no such scheduler.
     """
     report = Report(read_state(checkout))
@@ -121,7 +128,7 @@ def _version(checkout: Checkout) -> Finding:
     version = find_version(checkout)
     if version.text is None or version.file is None:
         return Finding(
-            "version", "unknown", WARN, "No text of the checkout tells it; 2.6 is expected."
+            "version", "unknown", WARN, "No file of the checkout contains it; 2.6 is expected."
         )
     found = f"{version.text} ({version.file.relative_to(checkout.root)})"
     if version.supported:
@@ -130,9 +137,8 @@ def _version(checkout: Checkout) -> Finding:
         "version",
         found,
         FAIL,
-        "It is not supported: our directory is made for "
-        "Pavilion 2.6. --force tries it all the same; nothing is changed if it does "
-        "not work.",
+        "It is not supported: our directory is made for Pavilion 2.6. Use --force to try it "
+        "anyway; nothing is changed if it does not work.",
         UNFORCED,
     )
 
@@ -141,19 +147,19 @@ def _directory(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
     what = "schedulers directory"
     if not holds_lock and is_locked(checkout):
         return Finding(
-            what, "being changed by another pav-sched", WARN, "Look again when that is done."
+            what, "being changed by another pav-sched", WARN, "Check again when that has finished."
         )
     if state.kind == "interrupted":
         return Finding(
             what,
             state.text,
             FAIL,
-            f"'pav-sched link {checkout.root}' or 'unlink' puts it right.",
+            f"'pav-sched link {checkout.root}' or 'unlink' repairs it.",
             NEVER,
         )
     if state.kind == "missing":
         hint = (
-            f"'pav-sched unlink {checkout.root}' puts the backup there."
+            f"'pav-sched unlink {checkout.root}' restores the backup."
             if os.path.lexists(checkout.backup)
             else _restore_hint(checkout)
         )
@@ -163,8 +169,8 @@ def _directory(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
             what,
             state.text,
             FAIL,
-            "Pavilion does not work. 'pav-sched link' links "
-            "this installation, 'pav-sched unlink' goes back.",
+            "Pavilion does not work. 'pav-sched link' links this installation, 'pav-sched unlink' "
+            "restores Pavilion's own directory.",
             NEVER,
         )
     if state.kind == "link" and not state.current:
@@ -172,7 +178,7 @@ def _directory(checkout: Checkout, state: State, holds_lock: bool) -> Finding:
             what,
             state.text,
             WARN,
-            "That is another installation; 'pav-sched link' changes to this one.",
+            "This is another installation; 'pav-sched link' switches to this one.",
         )
     return Finding(what, state.text)
 
@@ -181,7 +187,12 @@ def _backup(checkout: Checkout, state: State) -> list[Finding]:
     there = os.path.lexists(checkout.backup)
     if state.ours and not there:
         return [
-            Finding("backup", "none", WARN, "unlink cannot go back. " + _restore_hint(checkout))
+            Finding(
+                "backup",
+                "none",
+                WARN,
+                "unlink cannot restore Pavilion's own directory. " + _restore_hint(checkout),
+            )
         ]
     if not there:
         return []
@@ -191,10 +202,10 @@ def _backup(checkout: Checkout, state: State) -> list[Finding]:
     return [
         Finding(
             "backup",
-            f"{found}, and it differs",
+            f"{found}, which differs from the directory",
             FAIL,
-            "It is of an earlier link, and the directory was changed since, by git for "
-            "example. Compare them, and remove or rename the backup.",
+            "It is from an earlier link, and the directory was changed since, for example by git. "
+            "Compare them, and remove or rename the backup.",
         )
     ]
 
@@ -202,7 +213,7 @@ def _backup(checkout: Checkout, state: State) -> list[Finding]:
 def _restore_hint(checkout: Checkout) -> str:
     return (
         f"In a git checkout, 'git checkout -- {checkout.active.relative_to(checkout.root)}' "
-        "brings back Pavilion's own."
+        "brings back Pavilion's own directory."
     )
 
 
@@ -213,7 +224,7 @@ def _writable(checkout: Checkout) -> Finding:
         "access",
         f"{checkout.package} cannot be written to",
         FAIL,
-        "link and unlink need the owner of the checkout.",
+        "Run link and unlink as the owner of the checkout.",
     )
 
 
@@ -225,8 +236,8 @@ def _git(checkout: Checkout) -> list[Finding]:
             "git",
             "a git checkout",
             OK,
-            "'git status' shows the change once it is "
-            "linked; unlink before 'git pull' and the like. Nothing in .git is touched.",
+            "'git status' shows the change once it is linked; unlink before 'git pull' and similar "
+            "commands. Nothing in .git is touched.",
         )
     ]
 
@@ -241,7 +252,7 @@ def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
     findings = [Finding("Python", text)]
     if version[:2] < OLDEST_PYTHON:
         findings = [
-            Finding("Python", text, FAIL, "3.9 or newer is needed. --python names another one.")
+            Finding("Python", text, FAIL, "3.9 or newer is needed. Name another with --python.")
         ]
     modules = found["modules"]
     findings.append(_module(modules, "yapsy", FAIL, "It is needed."))
@@ -252,7 +263,7 @@ def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
             modules,
             "yaml_config",
             FAIL,
-            "It is needed. In a git checkout, 'git submodule update --init' brings it.",
+            "It is needed. In a git checkout, 'git submodule update --init' installs it.",
         )
     )
     findings.append(
@@ -260,7 +271,7 @@ def _dependencies(checkout: Checkout, python: Interpreter) -> list[Finding]:
             modules,
             "hostlist",
             WARN,
-            "Our directory does without; other parts of Pavilion may need it (python-hostlist).",
+            "Our directory does not need it, but other parts of Pavilion may (python-hostlist).",
         )
     )
     findings.append(_module(modules, "yaml", OK, "Only our yaml_config needs it (PyYAML)."))
@@ -281,17 +292,17 @@ def _manager_error(error: str) -> Finding:
             "yapsy",
             what,
             WARN,
-            "Python 3.12 took that out. Our directory does "
-            "without; the rest of Pavilion may not: use a Python up to 3.11, or install "
-            "zombie-imp and setuptools beside yapsy.",
+            "Python 3.12 removed that module. Our directory does not need it, but the rest of "
+            "Pavilion may: use a Python up to 3.11, or install zombie-imp and setuptools in "
+            "addition to yapsy.",
         )
-    return Finding("yapsy", what, WARN, "Pavilion finds its plugins with it.")
+    return Finding("yapsy", what, WARN, "Pavilion needs it to find its plugins.")
 
 
 def _start(
     checkout: Checkout, python: Interpreter, report: Report, without: Collection[str] | None
 ) -> None:
-    """Start Pavilion with its own directory, and note which schedulers it has then."""
+    """Start Pavilion with its own directory, and record which schedulers it has."""
     own = checkout.active if report.state.kind == "original" else checkout.backup
     own = own if os.path.lexists(own) else checkout.active
     try:
@@ -304,10 +315,10 @@ def _start(
     names = {plugin.name for plugin in report.builtin}
     unknown = set(without or ()) - names
     if unknown:
-        known = ", ".join(sorted(names)) or "there are none"
+        known = ", ".join(sorted(names)) or "none"
         raise DropinError(
-            f"--without {sorted(unknown)[0]}: this Pavilion has no such scheduler "
-            f"that we do not bundle. Those are: {known}."
+            f"--without {sorted(unknown)[0]}: this Pavilion has no built-in scheduler of that name "
+            f"that we do not bundle. It has these: {known}."
         )
     if without is None:
         record = read_record(checkout)
@@ -317,12 +328,12 @@ def _start(
 
 def _host_modules(found: Start) -> Finding:
     if not found.lacking:
-        return Finding("host modules", "they have all that our directory uses")
+        return Finding("host modules", "they have everything that our directory uses")
     return Finding(
         "host modules",
         f"this Pavilion lacks {', '.join(found.lacking)}",
         FAIL,
-        "It is not supported: our directory cannot work without. Pavilion 2.6 has it.",
+        "It is not supported: our directory needs these. Pavilion 2.6 has them.",
     )
 
 
@@ -331,17 +342,15 @@ def _started(found: Start) -> Finding:
         return Finding("start", f"schedulers: {', '.join(item.name for item in found.schedulers)}")
     hint = "This Pavilion does not work as it is now."
     if found.error.startswith("ModuleNotFoundError"):
-        hint += (
-            " In a git checkout, 'git submodule update --init' brings what is missing below lib."
-        )
+        hint += " In a git checkout, 'git submodule update --init' installs what is missing in lib."
     return Finding("start", f"'import pavilion.plugins' fails: {found.error}", FAIL, hint)
 
 
 def _builtin(checkout: Checkout, found: Start, state: State) -> list[Kept]:
-    """The checkout's own schedulers that ours does not bundle."""
+    """The checkout's own schedulers that are not bundled with ours."""
     plugins = {}
     if state.ours:
-        # Those that are kept already, and what a site put beside ours.
+        # Those that are already kept, and those that a site put next to ours.
         place = checkout.active / "plugins" if state.kind == "copy" else checkout.kept
         plugins = {plugin.name: plugin for plugin in kept_in(place)}
     if not state.ours or os.path.lexists(checkout.backup):
@@ -376,7 +385,7 @@ def _outdated(state: State) -> list[Finding]:
 def _try_out(
     checkout: Checkout, python: Interpreter, report: Report, copy: bool, current: bool
 ) -> None:
-    """Try our directory with the schedulers that are kept, in its place when it is *current*."""
+    """Try our directory with the schedulers that are kept; in place if it is *current*."""
     try:
         steps, broken = (inside.smoke if current else inside.rehearse)(
             checkout, python, report.kept
@@ -414,10 +423,10 @@ def _kept_finding(
             what,
             f"{found}; cannot be used with our directory: {reasons[plugin.name]}",
             FAIL,
-            f"'link --without {plugin.name}' does without it.",
+            f"'link --without {plugin.name}' leaves it out.",
             UNLESS_LEFT_OUT,
         )
-    place = "A copy has it, too." if copy else "A link keeps it."
+    place = "A copy keeps it." if copy else "A link keeps it."
     if plugin.broken:
         return Finding(
             what,
@@ -430,7 +439,7 @@ def _kept_finding(
 
 
 def smoke_finding(step: Step) -> Finding:
-    """A step of the smoke test as a finding."""
+    """The result of a step of the smoke test."""
     return Finding(f"try-out: {step.name}", step.found, OK if step.passed else FAIL)
 
 
@@ -445,12 +454,12 @@ def _show_sched(result: PavResult | None) -> Finding:
         what,
         f"exit code {result.code}: {last[0]}",
         WARN,
-        "It does not work as it is now, so it cannot tell whether it will with our directory.",
+        "It does not work as it is now, so it cannot show whether it works with our directory.",
     )
 
 
 def is_current(checkout: Checkout, report: Report) -> bool:
-    """Whether our directory is in its place, as it is here and with all that is kept."""
+    """Whether our directory is in place, equal to this one, and with all schedulers to keep."""
     state = report.state
     if not state.ours or not state.current or not checkout.active.exists():
         return False

@@ -1,4 +1,4 @@
-"""The changes that are made to a checkout, each as small as it can be."""
+"""The changes that are made to a checkout, each as small as possible."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from typing import Any, Union
 
 from pavilion.files import write_json
 
-# In a directory that we made: what it is.
+# A file in a directory that we made, which says what the directory is.
 MARKER = ".pavilion-schedulers.json"
-# Name in a directory -> the file or directory to copy, or the text to write.
+# Name in a directory -> the file or directory to copy, or the string to write.
 Files = Mapping[str, Union[Path, str]]
 
 _NO_CACHES = shutil.ignore_patterns("__pycache__", "*.pyc")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# What kernels, C libraries and file systems say that cannot exchange names.
+# The errors of kernels, C libraries and file systems that cannot exchange names.
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTTY}
 
 
 class Disk:
-    """Changes files.  Each method leaves its old or its new state, but for ``copy``, ``fill`` and
-    ``remove``.
+    """Changes files.  If a method is interrupted, it leaves either the old or the new state; the
+    exceptions are ``copy``, ``fill`` and ``remove``.
 
-    All raise OSError.
+    All methods raise OSError.
     """
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give something another name, which must be free."""
+        """Rename something; the new name must not exist."""
         if os.path.lexists(new):
-            raise FileExistsError(errno.EEXIST, "is there already", str(new))
+            raise FileExistsError(errno.EEXIST, "already exists", str(new))
         old.rename(new)
         self.sync(new.parent)
 
     def exchange(self, one: Path, other: Path) -> bool:
-        """Let two names change places in one step.
+        """Exchange two names in one step.
 
-        :returns: False, and nothing was done, where that cannot be had.
+        :returns: False, and nothing was done, if the system does not support this.
         """
         renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if renameat2 is None:
@@ -71,8 +71,8 @@ class Disk:
     def copy(self, source: Path, path: Path, marker: Mapping[str, Any], more: Files) -> None:
         """Copy a directory.
 
-        :param marker: What to put into its marker file.
-        :param more: What its ``plugins`` gets besides.
+        :param marker: The content of its marker file.
+        :param more: Further files for its ``plugins``.
         """
         shutil.copytree(source, path, ignore=_NO_CACHES)
         if more:
@@ -80,16 +80,16 @@ class Disk:
         write_json(path / MARKER, marker, sync=True)
 
     def fill(self, path: Path, marker: Mapping[str, Any], files: Files) -> None:
-        """Make a directory of some files.
+        """Create a directory with some files.
 
-        :param marker: What to put into its marker file.
+        :param marker: The content of its marker file.
         """
         path.mkdir()
         add_files(path, files)
         write_json(path / MARKER, marker, sync=True)
 
     def remove(self, path: Path) -> None:
-        """Remove a link, file or directory; nothing is no error."""
+        """Remove a link, file or directory, if it exists."""
         if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
         else:
@@ -101,7 +101,7 @@ class Disk:
         self.sync(path.parent)
 
     def sync(self, folder: Path) -> None:
-        """Have the names in a directory on disk."""
+        """Write the names in a directory to disk."""
         fd = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(fd)
@@ -114,11 +114,15 @@ class Disk:
 
 
 def add_files(folder: Path, files: Files) -> None:
-    """Copy or write files into a directory.  :raises OSError: also when it has one of them."""
+    """Copy or write files into a directory.
+
+    :raises FileExistsError: When it already contains one of them.
+    :raises OSError: When a file cannot be read or written.
+    """
     for name, item in files.items():
         target = folder / name
         if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, "is there already", str(target))
+            raise FileExistsError(errno.EEXIST, "already exists", str(target))
         if isinstance(item, str):
             target.write_text(item, encoding="utf-8")
         elif item.is_dir():
@@ -128,7 +132,7 @@ def add_files(folder: Path, files: Files) -> None:
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """What the marker of a directory says; None for one that is not ours."""
+    """The content of the marker of a directory; None for a directory that is not ours."""
     try:
         data = json.loads((folder / MARKER).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Running things in a checkout, without leaving anything behind."""
+"""Running code in a checkout, without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .checkout import SOURCE, Checkout, DropinError, Interpreter, module_path, o
 from .disk import Files, add_files
 from .kept import Kept, files_of
 
-# Seconds.  None of these takes more than a few.
+# Seconds.  Each of these runs usually takes a few.
 TIMEOUT = 120.0
 MARK = inside_smoke.MARK
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,9 +33,10 @@ class Step(NamedTuple):
 
 
 class Smoke(NamedTuple):
-    """What came of the smoke test.
+    """The result of the smoke test.
 
-    :param broken: The checkout's own schedulers -> the steps that they fail at -> why.
+    :param steps: The steps, up to the first that failed.
+    :param broken: The checkout's own schedulers -> the steps at which they fail -> why.
     """
 
     steps: list[Step]
@@ -43,11 +44,11 @@ class Smoke(NamedTuple):
 
 
 class Scheduler(NamedTuple):
-    """A scheduler that a Pavilion has.
+    """A scheduler of a Pavilion.
 
     :param module: The name of its module or package.
-    :param file: Its file or directory; None where there is none.
-    :param broken: What does not work of it, as in Smoke -> why.
+    :param file: Its file or directory; None if there is none.
+    :param broken: The steps at which it fails (as in Smoke) -> why.
     """
 
     name: str
@@ -57,10 +58,11 @@ class Scheduler(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What came of starting a Pavilion.
+    """The result of starting a Pavilion.
 
     :param error: Why it does not start; '' when it does.
-    :param lacking: What ours uses of its host, and is not there.
+    :param schedulers: The schedulers that it has then.
+    :param lacking: What our directory uses of its host, but the host does not have.
     """
 
     error: str
@@ -69,17 +71,17 @@ class Start(NamedTuple):
 
 
 class PavResult(NamedTuple):
-    """What came of a call of the checkout's own ``pav``.
+    """The result of a call of the checkout's own ``pav``.
 
     :param code: Its exit code; None when it could not be run, or took too long.
-    :param text: What it printed.
+    :param text: What it printed on stdout and stderr, or why there is no exit code.
     """
 
     code: int | None
     text: str
 
     def shows(self, *names: str) -> bool:
-        """Whether it went well and printed these words."""
+        """Whether it succeeded and printed these words."""
         words = set(self.plain.replace("|", " ").split())
         return self.code == 0 and words.issuperset(names)
 
@@ -90,9 +92,9 @@ class PavResult(NamedTuple):
 
 
 def probe(checkout: Checkout, python: Interpreter) -> dict[str, Any]:
-    """What the checkout's Python has.
+    """The version and modules of the checkout's Python.
 
-    :returns: 'python' (three numbers) and 'modules' (name -> 'file', 'version', or 'error').
+    :returns: 'python' (three numbers) and 'modules' (name -> 'file' and 'version', or 'error').
     :raises DropinError: When it does not run.
     """
     found = _run_python("inside_probe.py", [], python, module_path(checkout))
@@ -101,10 +103,10 @@ def probe(checkout: Checkout, python: Interpreter) -> dict[str, Any]:
 
 
 def start(checkout: Checkout, python: Interpreter, folder: Path) -> Start:
-    """Start Pavilion with a schedulers directory, and see what it has then.
+    """Start Pavilion with a schedulers directory, and see which schedulers it has.
 
     :raises DropinError: When Python does not run.
-    :raises OSError: When it cannot be put in its place.
+    :raises OSError: When a copy of the checkout with that directory cannot be made.
     """
     if folder == checkout.active:
         return _start(python, module_path(checkout))
@@ -139,9 +141,9 @@ def _start(python: Interpreter, path: Sequence[Path]) -> Start:
 
 
 def smoke(checkout: Checkout, python: Interpreter, kept: Iterable[Kept] = ()) -> Smoke:
-    """Test the directory that is in its place.
+    """Test the schedulers directory that is in place.
 
-    :param kept: The checkout's own schedulers that must be there.
+    :param kept: The checkout's own schedulers that must be found.
     :raises DropinError: When Python does not run.
     """
     return _smoke(checkout.active, module_path(checkout), python, kept)
@@ -150,9 +152,9 @@ def smoke(checkout: Checkout, python: Interpreter, kept: Iterable[Kept] = ()) ->
 def rehearse(
     checkout: Checkout, python: Interpreter, kept: Sequence[Kept] = (), folder: Path = SOURCE
 ) -> Smoke:
-    """Test a directory as if it were in its place, in a copy of the checkout made of links.
+    """Test a directory as if it were in place, in a copy of the checkout that is made of links.
 
-    :param kept: The checkout's own schedulers that it is to have.
+    :param kept: The checkout's own schedulers to be kept.
     :raises DropinError: When Python does not run.
     :raises OSError: When the copy cannot be made.
     """
@@ -161,7 +163,7 @@ def rehearse(
         copy = Checkout(place.parents[2])
 
         def original(text: str) -> str:
-            # Names in the copy mean nothing to the user.
+            # Paths in the temporary copy would mean nothing to the user.
             for plugin in kept:
                 if plugin.module is not None:
                     text = text.replace(str(copy.kept / plugin.module.name), str(plugin.module))
@@ -178,12 +180,12 @@ def rehearse(
 
 @contextmanager
 def _in_place(checkout: Checkout, folder: Path, kept: Files) -> Iterator[tuple[Path, list[Path]]]:
-    """A copy of the checkout made of links, with another schedulers directory.
+    """A copy of the checkout that is made of links, with another schedulers directory.
 
-    :returns: That directory; the path of the modules.
+    :returns: The path of that directory; the module search path.
     """
     with _empty_folder() as name:
-        # Without links, so that Python gives the same names.
+        # With links resolved, so that Python reports the same paths.
         copy = Checkout(name.resolve())
         copy.package.mkdir(parents=True)
         for entry in checkout.lib.iterdir():
@@ -213,7 +215,7 @@ def _smoke(folder: Path, path: Sequence[Path], python: Interpreter, kept: Iterab
 
 
 def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:
-    """Call ``bin/pav show sched`` of the checkout; None where there is none."""
+    """Call ``bin/pav show sched`` of the checkout; None if there is no such command."""
     if not os.access(checkout.pav, os.X_OK):
         return None
     with _empty_folder() as folder:
@@ -244,15 +246,18 @@ def show_sched(checkout: Checkout, python: Interpreter) -> PavResult | None:
                 timeout=TIMEOUT,
             )
         except subprocess.TimeoutExpired:
-            return PavResult(None, f"It did not end in {TIMEOUT:.0f} seconds.")
+            return PavResult(None, f"It did not end within {TIMEOUT:.0f} seconds.")
         except OSError as exc:
             return PavResult(None, f"It cannot be run: {exc.strerror}.")
         return PavResult(done.returncode, done.stdout.decode("utf-8", "replace").strip())
 
 
 def _run_python(script: str, argv: Sequence[str], python: Interpreter, path: Sequence[Path]) -> Any:
-    """Run one of the inside_* scripts, and give what it printed as JSON."""
-    # As text: beside the script there are modules that must not be found.
+    """Run one of the inside_* scripts, and return the JSON data that it printed.
+
+    :raises DropinError: When Python does not run, or the script printed no data.
+    """
+    # Passed as an argument: Python must not find the modules in the directory of the script.
     source = Path(__file__).with_name(script).read_text(encoding="utf-8")
     env = dict(_environment(), PYTHONPATH=os.pathsep.join(map(str, path)))
     with _empty_folder() as folder:
@@ -266,7 +271,11 @@ def _run_python(script: str, argv: Sequence[str], python: Interpreter, path: Seq
                 timeout=TIMEOUT,
             )
         except (OSError, subprocess.TimeoutExpired) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else f"no end in {TIMEOUT:.0f} s"
+            reason = (
+                exc.strerror
+                if isinstance(exc, OSError)
+                else f"it did not end within {TIMEOUT:.0f} s"
+            )
             raise DropinError(
                 f"{python.path} ({python.how}) cannot be run: {reason}. Name the "
                 "Python of this Pavilion with --python."
@@ -276,13 +285,14 @@ def _run_python(script: str, argv: Sequence[str], python: Interpreter, path: Seq
             return json.loads(line[len(MARK) :])
     tail = done.stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
     raise DropinError(
-        f"{shlex.quote(str(python.path))} ({python.how}) ended with code "
-        f"{done.returncode} and told nothing. {' '.join(tail)}"
+        f"{shlex.quote(str(python.path))} ({python.how}) ended with exit code "
+        f"{done.returncode} and printed no result. {' '.join(tail)}"
     )
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what leads Python or Pavilion elsewhere, or has caches written."""
+    """The environment without variables that lead Python or Pavilion elsewhere; no caches are
+    written."""
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("PAV_", "PYTHON"))
     }

@@ -1,6 +1,6 @@
-"""Runs in the Python of a checkout: what there is to work with.  Prints a line of JSON.
+"""Runs in the Python of a checkout: which modules does it have?  Prints a line of JSON.
 
-No ``from __future__`` here: it also has to tell what is wrong with a Python that is too old.
+No ``from __future__`` here: it must also run in a Python that is too old, to report that.
 """
 
 import importlib
@@ -25,11 +25,11 @@ def _look(name: str) -> Dict[str, Any]:  # noqa: UP006
 
 
 def main() -> None:
-    """Print the version of this Python, and what became of importing each module."""
+    """Print the version of this Python, and the result of importing each module."""
     warnings.simplefilter("ignore")
     found = {name: _look(name) for name in MODULES}
     if "error" not in found["yapsy"]:
-        # It imports 'imp' and 'distutils' here, which newer Pythons do not have.
+        # This module imports 'imp' and 'distutils', which newer Pythons do not have.
         manager = _look("yapsy.PluginManager")
         if "error" in manager:
             found["yapsy"]["manager_error"] = manager["error"]

@@ -1,9 +1,9 @@
 """Runs in the Python of a checkout, with our directory in it: does it work there?
 
-Arguments: the directory that ``pavilion.schedulers`` must be; the names of the checkout's own
-schedulers that must be there, too.  Prints a line of JSON: 'steps', each with its name, whether it
-passed, and what was found; 'kept', what does not work of the checkout's own schedulers: name ->
-step -> why.  Nothing is written to disk, and no scheduler command is run.
+Arguments: the directory of ``pavilion.schedulers``; then the names of the checkout's own schedulers
+that must also be found.  Prints a line of JSON with 'steps', each with its name, whether it passed,
+and what was found, and 'kept', the failures of the checkout's own schedulers: name -> step -> why.
+Nothing is written to disk, and no scheduler command is run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VARIABLES = {
 }
 CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit": "1"}
 
-# The checkout's own schedulers -> the steps that they fail at -> why.
+# The checkout's own schedulers -> the steps at which they fail -> why.
 broken: dict[str, dict[str, str]] = {}
 
 
@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 def check_start() -> str:
-    """Pavilion starts: its packages are imported as its commands do it."""
+    """Pavilion starts: its packages are imported in the same way as by its commands."""
     importlib.import_module("pavilion.plugins")
     return "import pavilion.plugins"
 
@@ -58,13 +58,13 @@ def check_import() -> str:
 
     folder = Path(schedulers.__file__).parent
     if folder != Path(sys.argv[1]):
-        raise Failed(f"pavilion.schedulers is {folder} here, not {sys.argv[1]}")
+        raise Failed(f"pavilion.schedulers is {folder}, not {sys.argv[1]}")
     importlib.import_module("pavilion.schedulers.yapsy_compat")
     return str(folder)
 
 
 class _Warnings(logging.Handler):
-    """Keeps what is told about plugins that cannot be used: file and reason."""
+    """Collects the warnings about plugins that cannot be used: file and reason."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -78,7 +78,7 @@ class _Warnings(logging.Handler):
 
 
 def check_discovery() -> str:
-    """The bundled plugins are found, and none beside them is broken."""
+    """The bundled plugins are found, and no other plugin is broken."""
     from pavilion.schedulers import SchedulerPlugin, list_plugins
 
     handler = _Warnings()
@@ -96,43 +96,43 @@ def check_discovery() -> str:
             others.append(f"{file}: {reason}")
     for name in sys.argv[2:]:
         if name not in names:
-            broken.setdefault(name, {"discovery": "It is not found."})
+            broken.setdefault(name, {"discovery": "It was not found."})
     if others or not names >= BUNDLED:
-        raise Failed(" ".join(others) or f"only {', '.join(sorted(names)) or 'none'} found")
+        raise Failed(" ".join(others) or f"found only: {', '.join(sorted(names)) or 'none'}")
     return ", ".join(sorted(names))
 
 
 def check_config() -> str:
-    """The schedule section is validated: what is right passes, what is wrong does not."""
+    """The schedule section is validated: a valid one is accepted, an invalid one is not."""
     from pavilion.errors import SchedConfigError
     from pavilion.schedulers import validate_config
 
     config = validate_config(dict(CONFIG))
     if config["nodes"] != 2 or config["partition"] != "smoke":
-        raise Failed(f"nodes and partition came out as {config['nodes']}, {config['partition']}")
+        raise Failed(f"nodes and partition became {config['nodes']}, {config['partition']}")
     try:
         validate_config({"nodes": "many"})
     except (SchedConfigError, ValueError):
-        return "valid and invalid ones told apart"
-    raise Failed("'nodes: many' was taken for valid")
+        return "valid and invalid sections are told apart"
+    raise Failed("'nodes: many' was accepted as valid")
 
 
 def check_scripts() -> str:
-    """Each plugin makes the lines of a kickoff script."""
+    """Each plugin creates the lines of a kickoff script."""
     counts = dict(_of_each("kickoff scripts", _header_lines))
     return "header lines: " + ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def check_variables() -> str:
-    """Each plugin's variables can be made and queried."""
+    """Each plugin's variables can be created and read."""
     counts = dict(_of_each("variables", _variables))
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _of_each(step: str, check: Callable[[str, Any], int]) -> Iterator[tuple[str, int]]:
-    """What a check found of each scheduler.
+    """The result of a check for each scheduler.
 
-    :raises Failed: For a bundled one; what is wrong with another one is noted.
+    :raises Failed: When a bundled scheduler fails; failures of others are added to ``broken``.
     """
     from pavilion.schedulers import get_plugin, list_plugins
 
@@ -157,7 +157,7 @@ def _header_lines(name: str, plugin: Any) -> int:
         env_setup=["module load smoke"],
     )
     config = validate_config(dict(CONFIG))
-    # Not through the plugin, which may query its scheduler about the configuration.
+    # Not through the plugin, which may query its scheduler for this configuration.
     header = make_header(
         plugin.KICKOFF_SCRIPT_HEADER_CLASS,
         "smoke",
@@ -180,21 +180,21 @@ def _variables(name: str, plugin: Any) -> int:
     from pavilion.schedulers import validate_config
 
     variables = plugin.VAR_CLASS(validate_config(dict(CONFIG)))
-    # Not by iterating: a host's VarDict gives nothing then.
+    # Not by iterating: a host's VarDict yields nothing then.
     keys = list(variables.keys())
     lacking = VARIABLES.difference(keys)
     if lacking:
-        raise Failed(f"it lacks the variables {', '.join(sorted(lacking))}")
+        raise Failed(f"these variables are missing: {', '.join(sorted(lacking))}")
     if variables["partition"] != "smoke":
         raise Failed(f"'partition' is {variables['partition']!r}, not 'smoke'")
     without_help = [key for key in keys if not variables.info(key)["help"]]
     if without_help and name in BUNDLED:
-        raise Failed(f"no help for {', '.join(without_help)}")
+        raise Failed(f"there is no help for {', '.join(without_help)}")
     return len(keys)
 
 
 class _Settings(SimpleNamespace):
-    """Settings as attributes and as items."""
+    """Settings that can be read as attributes and as items."""
 
     def __getitem__(self, key: str) -> Any:
         return getattr(self, key)
@@ -211,7 +211,7 @@ STEPS: list[tuple[str, Callable[[], str]]] = [
 
 
 def main() -> None:
-    """Go through the steps, up to the first that fails."""
+    """Run the steps, up to the first that fails."""
     warnings.simplefilter("ignore")
     done = []
     for name, step in STEPS:

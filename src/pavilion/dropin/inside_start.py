@@ -1,10 +1,10 @@
-"""Runs in the Python of a checkout, with a schedulers directory in its place: does Pavilion start,
-which schedulers has it then, and does it have what ours needs?
+"""Runs in the Python of a checkout, with a schedulers directory in place: does Pavilion start, which
+schedulers does it have, and does it have what our directory needs?
 
-Prints a line of JSON: 'error' (why it does not start; ''), 'schedulers' (each with 'name',
-'module', 'file' and 'broken': what does not work of it -> why), 'lacking' (what ours uses and this
-host does not have).  Nothing is written but to temporary directories, and no scheduler command is
-run.
+Prints a line of JSON: 'error' (why it does not start; '' when it does), 'schedulers' (each with
+'name', 'module', 'file' and 'broken': the steps at which it fails -> why), 'lacking' (what ours uses
+and this host does not have).  Files are only written to temporary directories, and no scheduler
+command is run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Callable
 MARK = "@pavilion-schedulers "
 PLUGINS = "pavilion.schedulers.plugins."
 
-# As that of inside_smoke.
+# The same as in inside_smoke.
 CONFIG = {"nodes": "2", "tasks_per_node": "4", "partition": "smoke", "time_limit": "1"}
 
 # What the directory uses of the modules of its host (class.attribute, where a class has it).
@@ -50,11 +50,11 @@ HOST = {
 
 
 def _make_job(jobs: Any) -> Any:
-    """A job of one test, in a temporary directory that is gone afterwards."""
+    """A job with one test, in a temporary directory that is removed afterwards."""
     with tempfile.TemporaryDirectory() as name:
         working_dir = Path(name)
         (working_dir / "jobs").mkdir()
-        # 2.5 makes names of the whole id.
+        # Pavilion 2.5 uses full_id for names.
         test = SimpleNamespace(id="s1.1", full_id="s1.1", path=working_dir)
         job = jobs.Job.new({"working_dir": working_dir}, [test], "kickoff.sh")
         job.info = jobs.JobInfo({"id": "1"})
@@ -67,8 +67,8 @@ def _make_error(errors: Any) -> Any:
     return errors.SchedulerPluginError("text", tests=[], prior_error=ValueError("why"))
 
 
-# Attributes that are set when an object is made: module, what to call the object, how it is made,
-# and what it must have.
+# Attributes that are set when an object is created: the module, what to call the object, how to
+# create it, and the attributes that it must have.
 OBJECTS: list[tuple[str, str, Callable[[Any], Any], list[str]]] = [
     (
         "pavilion.jobs",
@@ -102,9 +102,9 @@ OBJECTS: list[tuple[str, str, Callable[[Any], Any], list[str]]] = [
 
 
 def start() -> list[dict[str, Any]]:
-    """Start as Pavilion's own commands do, and tell which schedulers there are.
+    """Start as Pavilion's own commands do, and return the schedulers that it has.
 
-    :raises Exception: Whatever keeps it from starting.
+    :raises Exception: Any exception that prevents it from starting.
     """
     importlib.import_module("pavilion.plugins")
     schedulers: Any = importlib.import_module("pavilion.schedulers")
@@ -128,7 +128,7 @@ def start() -> list[dict[str, Any]]:
 
 
 def _find_broken(schedulers: Any, plugin: Any) -> Iterator[tuple[str, str]]:
-    """What does not work of a scheduler: step of inside_smoke -> why."""
+    """The failures of a scheduler, as (step of inside_smoke, why)."""
     for step, use in (("kickoff scripts", _use_header), ("variables", _use_variables)):
         try:
             use(plugin, schedulers.validate_config(dict(CONFIG)))
@@ -144,20 +144,20 @@ def _use_header(plugin: Any, config: Any) -> None:
 
 def _use_variables(plugin: Any, config: Any) -> None:
     variables = plugin.VAR_CLASS(config)
-    # A host's VarDict gives nothing when it is iterated.
+    # A host's VarDict yields nothing when it is iterated.
     for key in list(variables.keys()):
         variables.info(key)
     variables["partition"]
 
 
 def _file(module: ModuleType | None) -> str:
-    """The file of a module; the directory of a package; '' when there is none."""
+    """The file of a module, or the directory of a package; '' when there is none."""
     path = Path(getattr(module, "__file__", None) or "")
     return str(path.parent if path.name == "__init__.py" else path) if path.name else ""
 
 
 def find_lacking() -> Iterator[str]:
-    """What this host does not have.  A module that cannot be imported is told as that."""
+    """What this host does not have.  A module that cannot be imported is reported as such."""
     for name, wanted in HOST.items():
         try:
             module: Any = importlib.import_module(name)
@@ -187,7 +187,7 @@ def _lacking_in_object(
     try:
         item = make(module)
     except Exception as exc:
-        yield f"{module.__name__}: {what} cannot be made ({_describe(exc)})"
+        yield f"{module.__name__}: {what} cannot be created ({_describe(exc)})"
         return
     yield from (
         f"{module.__name__}: {what} without {name!r}"
@@ -197,7 +197,7 @@ def _lacking_in_object(
 
 
 def _forget() -> bool:
-    """Let ``pavilion`` be a package without its ``__init__``, which cannot be run.
+    """Replace ``pavilion`` by a package without its ``__init__``, which cannot be run.
 
     :returns: False when there is no such package.
     """
@@ -220,7 +220,7 @@ def _describe(exc: BaseException) -> str:
 
 
 def main() -> None:
-    """Start, and look at the host's modules; at as many as can be had where it does not start."""
+    """Start, and check the host's modules; if it does not start, those that can be imported."""
     warnings.simplefilter("ignore")
     found: dict[str, Any] = {"error": "", "schedulers": [], "lacking": []}
     try:
@@ -229,7 +229,8 @@ def main() -> None:
     except BaseException as exc:
         found["error"] = _describe(exc)
         if _forget():
-            # What cannot even be imported says nothing: that it does not start is known.
+            # Modules that cannot be imported are left out: it is already known that it does not
+            # start.
             found["lacking"] = [text for text in find_lacking() if not text.endswith(")")]
     print(MARK + json.dumps(found))
 

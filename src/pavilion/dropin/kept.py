@@ -1,8 +1,8 @@
-"""Built-in schedulers of a checkout that we do not bundle: flux, for one.  The swap keeps them.
+"""Built-in schedulers of a checkout that we do not bundle, such as flux.  The swap keeps them.
 
-Pavilion imports its own by name. Ours are found by ``.yapsy-plugin`` files, so each one that is
-kept gets one: in the ``plugins`` of a copy, or in a directory beside a link (see Checkout.kept),
-which ``pavilion.schedulers.plugins`` looks into.
+Pavilion imports its own schedulers by name.  Ours are found through ``.yapsy-plugin`` files, so each
+one that is kept gets such a file: in the ``plugins`` of a copy, or in a directory next to a link (see
+Checkout.kept), which ``pavilion.schedulers.plugins`` also searches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Kept:
 
     :param name: Its name, as in 'pav show sched'.
     :param module: Its module or package; None when there is no such file.
-    :param broken: What does not work of it in the checkout's own directory -> why.
+    :param broken: The steps at which it fails with the checkout's own directory -> why.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Kept:
 
     @property
     def files(self) -> dict[str, Path | str]:
-        """What it needs in a plugins directory."""
+        """The files that it needs in a plugins directory."""
         if self.module is None:
             return {}
         stem, suffix = self.module.stem, self.module.suffix
-        # Another plugin of that module is ours, and must not be overwritten.
+        # One of our own modules with that name must not be overwritten.
         while (SOURCE / "plugins" / f"{stem}{suffix}").exists():
             stem = f"{stem}_{self.name}"
         info = f"[Core]\nName = {self.name}\nModule = {stem}\n"
@@ -47,7 +47,7 @@ class Kept:
 
 
 def unusable(plugins: Iterable[Kept], broken: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The schedulers that ours makes unusable, and why.
+    """The schedulers that work with Pavilion's own directory but not with ours, and why.
 
     :param broken: What does not work with our directory (see inside.Smoke).
     """
@@ -69,7 +69,7 @@ def bundled() -> set[str]:
 
 
 def files_of(plugins: Iterable[Kept]) -> dict[str, Path | str]:
-    """What some schedulers need in a plugins directory."""
+    """The files that some schedulers need in a plugins directory."""
     return {name: item for plugin in plugins for name, item in plugin.files.items()}
 
 
@@ -92,7 +92,8 @@ def kept_in(folder: Path) -> list[Kept]:
 
 
 def holds(folder: Path, plugins: Iterable[Kept]) -> bool:
-    """Whether a plugins directory has these schedulers, as they are, and no others but ours."""
+    """Whether a plugins directory contains exactly these schedulers, unchanged, in addition to
+    ours."""
     wanted = files_of(plugins)
     infos = {path.name for path in folder.glob(f"*{INFO_SUFFIX}") if path.stem not in bundled()}
     return infos == {name for name in wanted if name.endswith(INFO_SUFFIX)} and all(
@@ -103,7 +104,7 @@ def holds(folder: Path, plugins: Iterable[Kept]) -> bool:
 def _same(path: Path, item: Path | str) -> bool:
     try:
         if isinstance(item, str):
-            # A site may have written its own, with more in it.
+            # A site may have written a more detailed one.
             return path.is_file()
         return same_tree(path, item) if item.is_dir() else filecmp.cmp(path, item, shallow=False)
     except OSError:
@@ -119,7 +120,7 @@ def same_tree(one: Path, other: Path) -> bool:
 
 
 def tree_files(folder: Path) -> dict[str, Path]:
-    """The files below a directory, without caches."""
+    """The files below a directory, without caches: relative path -> path."""
     return {
         str(path.relative_to(folder)): path
         for path in folder.rglob("*")
@@ -128,10 +129,11 @@ def tree_files(folder: Path) -> dict[str, Path]:
 
 
 class KeptDirectory:
-    """The checkout's own schedulers beside a link, which change places as the link does.
+    """The directory with the checkout's own schedulers next to a link, which is exchanged together
+    with the link.
 
-    There may be two of them during a change. Their tokens tell which is which, wherever they are.
-    All methods raise OSError.
+    During a change, there may be two of these directories.  They are identified by their tokens,
+    wherever they are.  All methods raise OSError.
     """
 
     def __init__(self, checkout: Checkout, disk: Disk) -> None:
@@ -143,7 +145,7 @@ class KeptDirectory:
 
     @property
     def token(self) -> str | None:
-        """That of the one in its place; None when there is none of ours."""
+        """The token of the directory that is in place; None when there is none of ours."""
         return self._token(self._place)
 
     @staticmethod
@@ -152,17 +154,18 @@ class KeptDirectory:
         return None if marker is None else str(marker["token"])
 
     def build(self, token: str, files: Files) -> None:
-        """Make one, not in its place yet.
+        """Create the directory, but do not put it in place yet.
 
-        :raises DropinError: When something else is in its place.
+        :raises DropinError: When something that is not ours is in its place.
         """
         if os.path.lexists(self._place) and self.token is None:
-            raise DropinError(f"{self._place} is in the way: it is not ours.")
+            raise DropinError(f"{self._place} is in the way: it was not made by pav-sched.")
         self._disk.fill(self.making, {"token": token}, files)
         self._disk.rename(self.making, self._new)
 
     def put(self, token: str | None) -> None:
-        """Have the one with this token in its place.  None, and one that is gone: do nothing."""
+        """Put the directory with this token in place.  For None, and for a directory that no longer
+        exists, do nothing."""
         if token is None or self.token == token:
             return
         home = next((path for path in (self._new, self._aside) if self._token(path) == token), None)
@@ -176,7 +179,7 @@ class KeptDirectory:
             self._disk.rename(home, self._place)
 
     def discard_others(self, token: str | None) -> None:
-        """Remove all but the one with this token."""
+        """Remove all of these directories except the one with this token."""
         for path in (self._place, self._new, self._aside):
             found = self._token(path)
             if found is not None and found != token:

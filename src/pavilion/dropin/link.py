@@ -1,4 +1,4 @@
-"""Linking a checkout to our directory, and undoing that."""
+"""Linking a checkout to our directory, and undoing it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from .swap import Swap, locked, read_state
 
 @dataclass
 class Outcome:
-    """What came of a change.
+    """The result of a change.
 
-    :param done: Whether the checkout is as was asked.
-    :param changed: Whether it is another than before.
+    :param done: Whether the checkout is now as requested.
+    :param changed: Whether anything was changed.
     :param summary: What happened.
-    :param findings: What was looked at before, and after.
-    :param recovered: What had been interrupted, and was brought to its end first.
-    :param unusable: The checkout's own schedulers that cannot be kept, when nothing else is in the
-        way: it can be done without them.
+    :param findings: The results of the checks, before and after the change.
+    :param recovered: The interrupted change that was completed or undone first; None without one.
+    :param unusable: The checkout's own schedulers that cannot be kept, if that is the only obstacle:
+        the change is possible without them.
     """
 
     done: bool
@@ -53,15 +53,15 @@ def link(
     disk: Disk | None = None,
     without: Collection[str] | None = None,
 ) -> Outcome:
-    """Put our directory in the place of the checkout's, test it there, and undo that if it fails.
+    """Replace the checkout's directory by ours, test it in place, and undo that if it fails.
 
     The checkout's own schedulers that we do not bundle are kept.
 
-    :param copy: Make a copy, not a link.
-    :param force: Do it for another version of Pavilion, too.
-    :param without: The names of schedulers that are not kept.  None: as it was, or all are kept.
+    :param copy: Make a copy instead of a link.
+    :param force: Also do it for another version of Pavilion.
+    :param without: The names of schedulers that are not kept.  None: those that are left out now.
     :raises DropinError: When it cannot be tried.
-    :raises OSError: When files cannot be changed; all is as before then.
+    :raises OSError: When files cannot be changed; then everything is as before.
     """
     with locked(checkout):
         swap = Swap(checkout, disk)
@@ -82,7 +82,7 @@ def link(
             return Outcome(
                 True,
                 False,
-                f"It was linked already: {report.state.text}.",
+                f"It is already linked: {report.state.text}.",
                 report.findings,
                 recovered,
             )
@@ -91,12 +91,12 @@ def link(
             return Outcome(
                 False,
                 False,
-                "It did not work in its place. Everything was undone.",
+                "It did not work in place. Everything was undone.",
                 [*report.findings, *problems],
                 recovered,
             )
         kept = ", ".join(plugin.name for plugin in report.kept)
-        more = f" It keeps {kept}, of the checkout's own." if kept else ""
+        more = f" It keeps the checkout's own {kept}." if kept else ""
         return Outcome(
             True,
             True,
@@ -109,7 +109,7 @@ def link(
 def _install(
     checkout: Checkout, swap: Swap, python: Interpreter, report: Report, copy: bool
 ) -> list[Finding]:
-    """Make the change; what was wrong with it, after undoing it."""
+    """Make the change, and undo it if there are problems.  Returns the problems."""
     try:
         if report.state.kind == "original" and os.path.lexists(checkout.backup):
             swap.forget_backup()
@@ -142,7 +142,7 @@ def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[F
     ]
     if problems or report.pav is None or not report.pav.shows("raw"):
         return problems
-    # What it showed before it must show now.
+    # It must show everything that it showed before.
     names = [
         name
         for name in ("raw", "slurm", *(plugin.name for plugin in report.kept))
@@ -165,7 +165,7 @@ def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[F
 def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
     """Put the checkout's own directory back.
 
-    :raises DropinError: When the backup is not there.
+    :raises DropinError: When there is no backup.
     :raises OSError: When files cannot be changed.
     """
     with locked(checkout):
@@ -179,7 +179,7 @@ def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
             if os.path.lexists(checkout.backup):
                 same = same_tree(checkout.active, checkout.backup)
                 note = f" {checkout.backup} is left from an earlier link; it " + (
-                    "is the same, and may be removed." if same else "differs."
+                    "is identical, and may be removed." if same else "is different."
                 )
             return Outcome(
                 True,
@@ -189,10 +189,11 @@ def unlink(checkout: Checkout, disk: Disk | None = None) -> Outcome:
             )
         if not os.path.lexists(checkout.backup):
             raise DropinError(
-                f"{checkout.active} is {state.text}, but there is no {checkout.backup.name} to go "
-                "back to. Nothing was changed. In a git checkout, remove "
-                f"{checkout.active.relative_to(checkout.root)} and 'git checkout -- "
-                f"{checkout.active.relative_to(checkout.root)}' brings back Pavilion's own."
+                f"{checkout.active} is {state.text}, but there is no {checkout.backup.name} to "
+                "restore. Nothing was changed. In a git checkout, remove "
+                f"{checkout.active.relative_to(checkout.root)}; then 'git checkout -- "
+                f"{checkout.active.relative_to(checkout.root)}' brings back Pavilion's own "
+                "directory."
             )
         swap.restore()
         return Outcome(

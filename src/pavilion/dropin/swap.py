@@ -1,14 +1,14 @@
-"""Exchanging the schedulers directory, so that it can be stopped anywhere.
+"""Exchanging the schedulers directory in a way that may be interrupted at any point.
 
-Names, all beside each other (see Checkout): ``schedulers`` is what Pavilion uses. The new one is
-built as *making*, then called *new*; the two change places, and the old one becomes the backup.
-Before anything changes, a record says what is about to go if this is not finished (*goner*), so
-whatever stops the work, :meth:`Swap.recover` brings back what was there. The same code undoes a
-change that did not pass its test. What is called *making* or *trash* may always be deleted; nothing
-else ever is that is not ours.
+These names are all in the same directory (see Checkout).  ``schedulers`` is what Pavilion uses.  The
+new directory is built as *making*, and then renamed to *new*.  The two are exchanged, and the old one
+becomes the backup.  Before anything changes, a record says what is to be removed if this is not
+finished (*goner*).  So, however the work is interrupted, :meth:`Swap.recover` restores what was there.
+The same code undoes a change that did not pass its test.  *making* and *trash* may always be deleted;
+nothing else is deleted that is not ours.
 
-Schedulers of the checkout's own that a link keeps are in a directory of their own, which only our
-directory looks into: it is put in its place before ours, and removed after it (see KeptDirectory).
+The checkout's own schedulers that a link keeps are in a separate directory, which only our directory
+searches.  It is put in place before ours, and removed after it (see KeptDirectory).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ LINKING, RELINKING, UNLINKING = "linking", "relinking", "unlinking"
 
 @dataclass(frozen=True)
 class Piece:
-    """What tells a link, or a copy of our directory, from others.
+    """What distinguishes a link, or a copy of our directory, from others.
 
     :param kind: 'link', or 'copy' for a directory that we made.
-    :param mark: The link's text; the directory's token.
+    :param mark: The target of the link, or the token of the directory.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Piece:
 
 
 def identify(path: Path) -> Piece | None:
-    """A link or a directory of ours; None for any other directory, and for nothing."""
+    """Identify a link or a directory of ours; None for any other directory, and if there is none."""
     if path.is_symlink():
         return Piece("link", os.fspath(path.readlink()))
     marker = read_marker(path)
@@ -54,15 +54,15 @@ def identify(path: Path) -> Piece | None:
 
 
 def read_record(checkout: Checkout) -> dict[str, Any] | None:
-    """What was done, or is being done; None when nothing is.
+    """The record of what was done, or is being done; None when there is none.
 
-    :raises DropinError: When it cannot be understood.
+    :raises DropinError: When it is not valid.
     """
     try:
         data = json.loads(checkout.record.read_bytes())
         for key in ("goner", "installed", "replaced"):
             data[key] = None if data.get(key) is None else Piece(**data[key])
-        # Older versions kept no schedulers beside a link.
+        # Older versions did not keep schedulers next to a link.
         data.setdefault("kept", None)
         data.setdefault("kept_before", None)
         data.setdefault("without", [])
@@ -72,8 +72,8 @@ def read_record(checkout: Checkout) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DropinError(
-            f"{checkout.record} cannot be understood. Look at {checkout.active} and "
-            f"{checkout.backup}, put in place what is right, and delete that file",
+            f"{checkout.record} is not valid. Look at {checkout.active} and {checkout.backup}, put "
+            "the right directory in place, and delete that file",
             prior_error=exc,
         ) from exc
     assert isinstance(data, dict)
@@ -85,8 +85,8 @@ class State:
     """What the checkout's schedulers directory is.
 
     :param kind: 'original', 'link', 'copy', 'interrupted' or 'missing'.
-    :param current: Whether a link leads to this installation; whether a copy was made of one.
-    :param text: In words.
+    :param current: For a link: whether it leads to this installation.  For a copy: True.
+    :param text: A description in words.
     """
 
     kind: str
@@ -99,7 +99,10 @@ class State:
 
 
 def read_state(checkout: Checkout) -> State:
-    """What is in the place of the schedulers directory.  Changes nothing."""
+    """What the schedulers directory is.  Changes nothing.
+
+    :raises DropinError: When the record is not valid.
+    """
     record = read_record(checkout)
     if record is not None and record["state"] != LINKED:
         return State("interrupted", False, f"{record['state']} was interrupted")
@@ -114,7 +117,7 @@ def read_state(checkout: Checkout) -> State:
         current = active.resolve() == SOURCE
         recorded = record is not None and record["installed"] == piece
         if current or recorded or (os.path.lexists(checkout.backup) and not active.exists()):
-            broken = "" if active.exists() else ", which is not there"
+            broken = "" if active.exists() else ", which does not exist"
             return State("link", current, f"a link to {piece.mark}{broken}")
         return State("original", False, f"the checkout's own, a link to {piece.mark}")
     return State("original", False, "the checkout's own")
@@ -122,40 +125,41 @@ def read_state(checkout: Checkout) -> State:
 
 @contextmanager
 def locked(checkout: Checkout) -> Iterator[None]:
-    """Keep others from changing the same checkout.
+    """Prevent others from changing the same checkout at the same time.
 
-    :raises DropinError: When somebody does, or the directory cannot be written to.
+    :raises DropinError: When somebody is changing it, or the directory cannot be written to.
     """
     path = checkout.hidden("lock")
     try:
-        # Not through a link: it would make or open a file of somebody else's choice.
+        # Not through a link, which could create or open a file of somebody else's choice.
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as exc:
         if exc.errno == errno.ELOOP:
             raise DropinError(
-                f"{path} is a link, which pav-sched never makes. Find out where it "
-                "came from, and remove it."
+                f"{path} is a link, which pav-sched never makes. Find out where it came from, and "
+                "remove it."
             ) from exc
         raise DropinError(
-            f"{checkout.package} cannot be written to ({exc.strerror}). Do this as "
-            "the owner of the checkout."
+            f"{checkout.package} cannot be written to ({exc.strerror}). Run this as the owner of "
+            "the checkout."
         ) from exc
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it before may have deleted it: then it is another file by now.
+            # The previous holder may have deleted the file: then the lock is on the wrong file.
             free = os.path.samestat(os.fstat(fd), path.stat())
         except (BlockingIOError, FileNotFoundError):
             free = False
         except OSError as exc:
-            # Lustre is often mounted without locks. Two at a time are unlikely; no link is worse.
+            # Lustre is often mounted without locks. Two changes at the same time are unlikely, and
+            # refusing to link would be worse.
             if exc.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
                 raise
             free = True
         if not free:
             raise DropinError(
                 f"{checkout.root} is being changed by another pav-sched right now. "
-                "Try again when that is done."
+                "Try again when that has finished."
             )
         try:
             yield
@@ -183,9 +187,9 @@ def is_locked(checkout: Checkout) -> bool:
 
 
 class Swap:
-    """Changes one checkout.  Use it while it is :func:`locked`.
+    """Changes one checkout.  Use it only while the checkout is :func:`locked`.
 
-    All methods raise OSError and DropinError; call :meth:`recover` then.
+    All methods raise OSError and DropinError; then call :meth:`recover`.
     """
 
     def __init__(self, checkout: Checkout, disk: Disk | None = None) -> None:
@@ -207,12 +211,15 @@ class Swap:
         kept: Files | None = None,
         without: Iterable[str] = (),
     ) -> None:
-        """Put a link to a directory, or a copy of it, in the place of what is there.
+        """Replace what is in place by a link to a directory, or a copy of it.
 
-        It is used from then on, and stays for good with :meth:`commit`.
+        It takes effect at once, and becomes permanent with :meth:`commit`.
 
+        :param source: The directory.
+        :param version: The version of this package, for the record.
+        :param copy: Make a copy instead of a link.
         :param kept: The files of the checkout's own schedulers that are kept.
-        :param without: The names of those that are not, for the record.
+        :param without: The names of those that are not kept, for the record.
         """
         kept = kept or {}
         record = read_record(self._checkout)
@@ -245,7 +252,7 @@ class Swap:
             self._disk.rename(self._new, self._backup)
 
     def commit(self) -> None:
-        """Keep what was installed."""
+        """Make what was installed permanent."""
         record = read_record(self._checkout)
         assert record is not None
         self._write(
@@ -257,17 +264,17 @@ class Swap:
         self._tidy()
 
     def forget_backup(self) -> None:
-        """Remove the backup: for one that is the same as what is in its place."""
+        """Remove the backup, which equals the directory that is in place."""
         self._discard(self._backup)
 
     def forget_kept(self) -> None:
-        """Remove what is kept: for a checkout whose own directory somebody else put back."""
+        """Remove the kept schedulers of a checkout whose own directory somebody else put back."""
         self._kept.discard_others(None)
 
     def restore(self) -> None:
-        """Put the backup back in its place."""
+        """Put the backup in place again."""
         if not os.path.lexists(self._backup):
-            raise DropinError(f"{self._backup} is not there.")
+            raise DropinError(f"{self._backup} does not exist.")
         if not os.path.lexists(self._active):
             self._disk.rename(self._backup, self._active)
             self._kept.discard_others(None)
@@ -285,18 +292,18 @@ class Swap:
         self.recover()
 
     def recover(self) -> str | None:
-        """Bring an unfinished change to an end: what was there before is there again.
+        """Undo an unfinished change, so that everything is as before.
 
-        An interrupted :meth:`restore` is finished.
+        An interrupted :meth:`restore` is finished instead.
 
-        :returns: What was interrupted; None when nothing was.
+        :returns: What was interrupted: 'linking', 'relinking' or 'unlinking'; None when nothing was.
         """
         record = read_record(self._checkout)
         if record is None or record["state"] == LINKED:
             self._tidy()
             return None
         state, goner = record["state"], record["goner"]
-        # Where the directory that belongs in the place may be, if it is not there.
+        # Where the directory may be that should be in place, if it is not.
         homes = {
             LINKING: (self._new, self._aside, self._backup),
             RELINKING: (self._new, self._aside),
@@ -310,10 +317,10 @@ class Swap:
         for path in (self._new, self._aside):
             if os.path.lexists(path):
                 raise DropinError(
-                    f"{path} is left from a change that was interrupted, and is "
-                    f"not ours. Compare it with {self._active}, and remove it."
+                    f"{path} is left from a change that was interrupted, but was not made by "
+                    f"pav-sched. Compare it with {self._active}, and remove it."
                 )
-        # The directory comes first: without it, nobody looks at what it keeps.
+        # The schedulers directory is put back first: without it, the kept ones are not used.
         self._kept.put(record["kept_before"])
         self._kept.discard_others(record["kept_before"])
         self._clear_leftovers()
@@ -336,22 +343,22 @@ class Swap:
             return
         raise DropinError(
             f"A change of {self._active} was interrupted, and the directory that was there before "
-            f"is not to be found: it should be {self._backup}. Nothing was changed. Get it back, "
-            f"with 'git checkout -- {self._active.relative_to(self._checkout.root)}' for "
-            f"example, and delete {self._checkout.record}."
+            f"was not found: it should be {self._backup}. Nothing was changed. Restore it, for "
+            f"example with 'git checkout -- {self._active.relative_to(self._checkout.root)}', "
+            f"and delete {self._checkout.record}."
         )
 
     def _exchange(self, other: Path) -> None:
-        """Let the active directory and another one change places."""
+        """Exchange the active directory with another one."""
         if self._disk.exchange(other, self._active):
             return
-        # Pavilion finds no schedulers for the moment between the first two.
+        # Between the first two renames, Pavilion finds no schedulers.
         self._disk.rename(self._active, self._aside)
         self._disk.rename(other, self._active)
         self._disk.rename(self._aside, other)
 
     def _tidy(self) -> None:
-        """Remove what a finished change left."""
+        """Remove what a finished change left behind."""
         record = read_record(self._checkout)
         replaced = None if record is None else record["replaced"]
         if replaced is not None and identify(self._new) == replaced:
@@ -361,15 +368,15 @@ class Swap:
         self._clear_leftovers()
 
     def _discard(self, path: Path) -> None:
-        """Delete something of ours.  Half of it is left under no other name than *trash*."""
+        """Delete something of ours.  If that is interrupted, the rest is left as *trash*."""
         self._clear(self._trash)
         self._disk.rename(path, self._trash)
         self._disk.remove(self._trash)
 
     def _clear_leftovers(self) -> None:
-        """Remove what is never of use, once nobody works on it."""
+        """Remove files that are never needed when no change is running."""
         record = self._checkout.record
-        # Records that were being written.
+        # The glob finds records that were not completely written.
         self._clear(
             self._making, self._kept.making, self._trash, *record.parent.glob(f".{record.name}.*")
         )
@@ -385,7 +392,7 @@ class Swap:
 
 
 def _plain(record: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A record as JSON has it."""
+    """A record in the form that is written as JSON."""
     if record is None:
         return None
     return {

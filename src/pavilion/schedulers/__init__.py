@@ -1,8 +1,8 @@
 """The scheduler layer of Pavilion: plugin base classes, their configuration and variables, and
 the bundled plugins.
 
-This folder is self-contained: linked over ``lib/pavilion/schedulers`` of a Pavilion checkout, it
-takes the place of that folder.
+This directory is self-contained: linked or copied over ``lib/pavilion/schedulers`` of a Pavilion
+checkout, it replaces that directory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .vars import SchedulerVariables, dfr_var_method, var_method
 
 # Part of the contract with the host, though nothing here uses it.  ``pavilion`` imports this
 # package before anything else, and host packages that import each other (result and
-# result_parsers) only load when test runs are imported first.  Last here: the modules behind it
-# use the names above.
+# result_parsers) can only be loaded when test runs are imported first.  This import has to come
+# last: the modules that it loads use the names above.
 from pavilion import test_run as _test_run  # noqa: F401  isort: skip
 
 # The names that the guide for plugin authors uses.

@@ -1,8 +1,8 @@
-"""The advanced family: schedulers that can tell about their nodes and take a list of them.
+"""The advanced family: schedulers that can list their nodes, and accept a list of nodes for a job.
 
-What is asked of the scheduler is kept until :meth:`SchedulerPluginAdvanced.refresh`: the raw
-data of the nodes once, what follows from it once for each configuration that differs in what
-it depends on.  Nothing is asked before something depends on nodes.
+Answers of the scheduler are kept until :meth:`SchedulerPluginAdvanced.refresh`.  The raw data of the
+nodes is queried once.  What follows from it is computed once for all configurations that agree in
+the keys that it depends on.  The scheduler is queried only when something depends on nodes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class FilteredNodes(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What came of asking the scheduler for its nodes; ``failure`` when nothing did."""
+    """The result of querying the scheduler for its nodes; ``failure`` if that failed."""
 
     began: float
     when: float
@@ -55,7 +55,7 @@ class _Answer(NamedTuple):
 
 
 class _Chunks(NamedTuple):
-    """The chunks of one kind of configuration; or why there are none."""
+    """The chunks of one kind of configuration, or why there are none."""
 
     chunks_id: Hashable
     chunks: list[NodeList]
@@ -63,20 +63,21 @@ class _Chunks(NamedTuple):
     error: str | None = None
 
 
-# Seconds after which a failure took long.
+# Seconds after which a failure counts as slow.
 _SLOW = 5.0
-# Of a test whose nodes the scheduler picks, where they are not known.
+# For a test whose nodes the scheduler picks, where they are not known.
 UNKNOWN_NODES = FilteredNodes(-1, {}, [], {})
 UNKNOWN_CHUNKS = _Chunks("not known", [], False)
 
 
 def pause_after(least: float, took: float) -> float:
-    """Seconds before what failed is tried again.
+    """Seconds to wait before trying again after a failure.
 
-    They are more the longer it took, so that of several commands that time out none is tried again
-    just because another one was.
+    The longer the failure took, the longer the pause: otherwise, while one of several commands
+    times out, the pauses of the others would end.
 
-    :param least: Seconds after a quick failure.
+    :param least: Seconds to wait after a quick failure.
+    :param took: Seconds that the failure took.
     """
     return least * max(1.0, took / _SLOW)
 
@@ -85,56 +86,58 @@ def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
     return (
         f"{problem.rstrip('. ')}. The test depends on the nodes, because of "
         f"{' and '.join(needs)}. Without these, and with a plain number of nodes, the "
-        "scheduler would pick them."
+        "scheduler would pick the nodes."
     )
 
 
 class SchedulerPluginAdvanced(SchedulerPlugin):
     """The base class of schedulers with an inventory of nodes.
 
-    On top of what SchedulerPlugin's docstring lists, a plugin provides:
+    In addition to what SchedulerPlugin's docstring lists, a plugin provides:
 
     ``_get_raw_node_data(sched_config) -> (list, extra)``
-        Ask the scheduler for its nodes.  The list has an item per node, of any type; ``extra``
+        Query the scheduler for its nodes.  The list has one item per node, of any type; ``extra``
         is whatever else the next method needs.  Called when something depends on nodes, and not
-        again until :meth:`refresh` (or for a ``sched_config`` that differs in what it reads
-        there).  Raise SchedulerPluginError when the scheduler cannot be asked; NodesUnknownError
-        (of pavilion.schedulers.inventory) when it takes jobs all the same.  That ends only the
-        tests that depend on nodes: a test whose nodes the scheduler picks, and that gives its size
-        in numbers, is handed over without an inventory.
+        again until :meth:`refresh` (or for a ``sched_config`` with other values for the keys that
+        this method reads).  Raise SchedulerPluginError when the scheduler cannot be queried.  If
+        the scheduler accepts jobs anyway, raise NodesUnknownError (from
+        pavilion.schedulers.inventory).  That ends only the tests that depend on nodes: a test
+        whose nodes the scheduler picks, and whose size is given as a number, is submitted without
+        an inventory.
 
     ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
-        Make of an item of that list the description of its node: a dictionary with
+        Turn an item of that list into the description of its node, a dictionary with these keys:
 
-        - ``name`` (str), ``up`` (bool: it can be used, now or later), ``available`` (bool: and
-          is free right now): required
-        - ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``, ``features``,
-          ``states`` (lists of str), and anything else: optional
+        - Required: ``name`` (str), ``up`` (bool: whether it can be used, now or later) and
+          ``available`` (bool: whether it is up and free right now)
+        - Optional: ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``,
+          ``features`` and ``states`` (lists of str)
+        - Optional: ``cause`` (str), which says in a few words why the node is not up, or not
+          available ('drained'); messages group nodes by cause
+        - Anything else
 
         The data must be accurate: a job on nodes that its scheduler refuses, or that never
         come up, waits forever.
 
-        - ``cause`` (str): why it is not up, or not available, in a few words ('drained'):
-          messages group nodes by it.  Optional.
-
     ``_filter_custom(sched_config, node_name, node) -> None or str``
-        Why a node cannot be used for a reason of the plugin's own; None when it can.
+        A plugin-specific reason why a node cannot be used; None when it can.
 
     ``_missing_nodes(sched_config) -> int``
         How many nodes the scheduler has for such a job, but does not list here.  Called when too
         few are listed; 0 by default.
 
-    ``sched_config`` is the validated schedule section.  It is a plain dictionary to the plugin;
-    which of its keys are read decides for which tests a result is used again.
+    ``sched_config`` is the validated schedule section.  To the plugin it is a plain dictionary;
+    the keys that the plugin reads determine for which tests a result is used again.
     """
 
     IS_PLUGIN_BASE = True
 
-    # After the scheduler could not be asked for its nodes: how long, in seconds, that answer
-    # serves all who need them; longer where that took more than _SLOW.  refresh() forgets it.
+    # When the scheduler could not be queried for its nodes: for how many seconds that failure is
+    # reported to all callers before it is queried again.  Longer if the failure took more than
+    # _SLOW; see pause_after().  refresh() forgets the failure.
     INVENTORY_RETRY: float = 15.0
-    # Why nodes are left out ('cause' of a node, or what _filter_custom gives) -> what lets such
-    # nodes in, for messages.
+    # The reason why nodes are left out ('cause' of a node, or what _filter_custom returns) -> how
+    # such nodes can be included, for messages.
     LEFT_OUT_ADVICE: Mapping[str, str] = {}
 
     def __init__(
@@ -146,7 +149,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         # The nodes that core's 'show nodes' assigned, and those of the last inventory.
         self._assigned_nodes: Nodes | None = None
         self._last_nodes: Nodes | None = None
-        # The usable nodes of each kind of configuration; 'node_list_id' is the index.
+        # The usable nodes for each kind of configuration; 'node_list_id' is the index.
         self._node_lists: list[NodeList] = []
         self._list_ids: dict[tuple[str, ...], int] = {}
         self._inventory_lock = threading.RLock()
@@ -154,15 +157,15 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._inventories: ConfigCache[Nodes] = ConfigCache()
         self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
         self._chunk_sets: dict[Hashable, _Chunks] = {}
-        # What earlier plans used; made by the first one.
+        # What earlier plans used; created by the first one.
         self._usage: planning.ChunkUsage | None = None
-        # Plugins' own refresh() makes what they keep of the scheduler.
+        # A plugin's own refresh() creates its caches.
         self.refresh()
 
     @property
     def _nodes(self) -> Nodes | None:
-        """What is known of all nodes, those that are down included; None before they were asked
-        for.  Plugins read it in their _kickoff(); hosts assign it."""
+        """What is known about all nodes, including those that are down; None before they were
+        queried.  Plugins read it in their _kickoff(); hosts assign it."""
         return self._last_nodes if self._assigned_nodes is None else self._assigned_nodes
 
     @_nodes.setter
@@ -173,7 +176,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
         """See the class docstring."""
-        raise self._missing("_get_raw_node_data", "how the scheduler is asked for its nodes")
+        raise self._missing("_get_raw_node_data", "how the scheduler is queried for its nodes")
 
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
@@ -196,14 +199,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _placement_problem(
         self, sched_config: dict[str, Any], filtered: FilteredNodes
     ) -> str | None:
-        """Why no job can have as many of these nodes as a test asks for, although there are as
-        many; None when one can."""
+        """Why no job can get as many of these nodes as a test requests, although that many exist;
+        None when a job can."""
         return None
 
     # ------------------------------------------------------------------------------ the nodes
 
     def refresh(self) -> None:
-        """Forget all that was learned from the scheduler.  The next question is asked anew."""
+        """Forget everything that is known from the scheduler.  It is queried again when needed."""
         super().refresh()
         with self._inventory_lock:
             self._assigned_nodes = self._last_nodes = None
@@ -216,10 +219,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             self._usage = None
 
     def _get_system_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        """What is known of each node, for this configuration, in natural order.
+        """What is known about each node, for this configuration, in natural order.
 
-        :raises SchedulerPluginError: When the scheduler cannot be asked, or the plugin gives
-            something that is no description of a node (naming node and key).
+        :raises SchedulerPluginError: When the scheduler cannot be queried, or the plugin returns
+            something that is not a description of a node (the message names node and key).
         """
         with self._inventory_lock:
             self._last_nodes = self._inventories.get(sched_config, self._build_inventory)
@@ -239,9 +242,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(blame(self, "_get_raw_node_data", exc)) from exc
 
     def _raw_answer(self, sched_config: dict[str, Any]) -> _Answer:
-        """What came of querying the scheduler for its nodes, of just now or of before."""
+        """The result of querying the scheduler for its nodes, now or earlier."""
         with self._inventory_lock:
-            # A thousand tests must not wait for a thousand time-outs.
+            # A thousand tests must not wait for a thousand timeouts.
             return self._answers.get(
                 sched_config,
                 self._ask_for_nodes,
@@ -263,10 +266,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return _Answer(began, time.monotonic(), data, extra)
 
     def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
-        """What ``_get_raw_node_data`` gave, if it is what it should be."""
+        """Check what ``_get_raw_node_data`` returned: (list, extra)."""
         try:
             data, extra = answer
-            # A list of two nodes, with nothing beside it, must not pass for the two.
+            # A list of two nodes, without extra data, must not be mistaken for the pair.
             if not isinstance(data, (str, bytes)) and not (
                 isinstance(answer, list) and isinstance(data, Mapping)
             ):
@@ -274,9 +277,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         except (TypeError, ValueError):
             pass
         raise SchedulerPluginError(
-            f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must give a "
-            "list with an item per node, and extra data (or None): 'return nodes, None'. It gave "
-            f"{inventory.shown(answer)}."
+            f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must return a "
+            "list with one item per node, and extra data (or None): 'return nodes, None'. It "
+            f"returned {inventory.shown(answer)}."
         )
 
     def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
@@ -333,8 +336,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             if reason is None or (reason and isinstance(reason, str)):
                 return reason
             raise SchedulerPluginError(
-                f"_filter_custom() of scheduler plugin {self.name!r} ({self.path}) must give None, "
-                f"or the reason to leave a node out as text; for node {name!r} it gave {reason!r}."
+                f"_filter_custom() of scheduler plugin {self.name!r} ({self.path}) must return "
+                "None, or the reason to leave a node out as a string; for node "
+                f"{name!r} it returned {reason!r}."
             )
 
         return custom
@@ -342,16 +346,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
         """The nodes that can be used with this configuration.
 
-        :raises SchedulerPluginError: When the scheduler cannot be asked.
+        :raises SchedulerPluginError: When the scheduler cannot be queried.
         """
         with self._inventory_lock:
             return self._filtered.get(sched_config, self._work_out_filtered)
 
     def _work_out_filtered(self, sched_config: dict[str, Any]) -> FilteredNodes:
         nodes = self._get_system_inventory(sched_config)
-        # Not _nodes: what core put there was evaluated for some other configuration.
+        # Not _nodes: what the host assigned was evaluated for some other configuration.
         names, reasons = self._filter(sched_config, nodes, ordered=True)
-        # Filters that leave the same nodes share their chunks, and what is known of their use.
+        # Filters that leave the same nodes share their chunks, and the record of their use.
         list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
         if list_id == len(self._node_lists):
             self._node_lists.append(names)
@@ -360,9 +364,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         )
 
     def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
-        """The chunks that tests with this configuration are placed in; one without chunking.
+        """The chunks in which tests with this configuration are placed; without chunking, a single
+        one.
 
         :raises SchedConfigError: When they cannot be made.
+        :raises SchedulerPluginError: When the scheduler cannot be queried.
         """
         filtered = self.filtered_nodes(sched_config)
         found = self._get_chunks(filtered, sched_config)
@@ -372,7 +378,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     @staticmethod
     def _chunk_problem(filtered: FilteredNodes, sched_config: dict[str, Any], error: str) -> str:
-        """Why there are no chunks, with where the nodes went that are missing."""
+        """Why there are no chunks, and why the missing nodes were left out."""
         size = sched_config["chunking"]["size"]
         problem = inventory.include_problem(filtered.reasons) or error
         if isinstance(size, int) and size > len(filtered.names):
@@ -382,7 +388,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return problem
 
     def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
-        """The chunks of the usable nodes; one with all of them without chunking."""
+        """The chunks of the usable nodes; without chunking, one with all of them."""
         config = sched_config["chunking"]
         include = tuple(sched_config["include_nodes"])
         key = (filtered.list_id, config["size"], config["node_selection"], config["extra"], include)
@@ -410,7 +416,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 config["node_selection"],
                 config["extra"],
                 include,
-                # The seed and what is drawn from decide, not what was drawn before: no list id.
+                # The result depends on the seed and the nodes, but not on earlier draws, so the
+                # list's id is not included.
                 node_selection.new_rng(
                     f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}"
                 )
@@ -429,9 +436,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
         """The variables of a test before it is scheduled.
 
-        The scheduler is asked for its nodes when, and only when, a variable is read that
-        depends on them; should that fail, reading it raises SchedulerPluginError.  Too few
-        nodes are no error yet but an entry in the variable ``errors``: a test may be set up
+        The scheduler is queried for its nodes only when a variable that depends on them is read;
+        if the query fails, reading the variable raises SchedulerPluginError.  Too few nodes are
+        not an error at this point but an entry in the variable ``errors``: a test may be set up
         without being run.
         """
         return self.VAR_CLASS(
@@ -461,7 +468,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _shortage(
         self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
     ) -> str | None:
-        """That a test does not get the nodes that it asks for; None when it does, or when the
+        """Why a test does not get the nodes that it requests; None when it does, or when the
         scheduler decides that."""
         problem = inventory.include_problem(filtered.reasons) or self._too_few(
             sched_config, filtered, chunks
@@ -475,14 +482,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _too_few(
         self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
     ) -> str | None:
-        """That a test gets fewer nodes than it asks for; None when it does not."""
+        """Why a test gets fewer nodes than it requests; None when it gets enough."""
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, _ = calc_node_range(sched_config, usable)
         if usable >= least:
             return None
         if usable < len(filtered.names):
             return (
-                f"Insufficient nodes. Asked for at least {least}, but the chunks have "
+                f"Insufficient nodes. Requested at least {least}, but the chunks have only "
                 f"{usable} nodes."
             )
         return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
@@ -490,10 +497,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
-        They are those of the nodes that the allocation really has; of a node that is not in the
-        stored data its name alone is known.
+        They describe the nodes that the allocation really has; of a node that is not in the stored
+        data, only the name is known.
 
-        :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
+        :raises SchedulerPluginError: When the allocation's nodes cannot be determined.
         """
         job = test.job
         if job is None:
@@ -507,8 +514,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
-                f"test {test.id}",
+                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
+                f"allocation of test {test.id}",
                 tests=[test],
                 prior_error=exc,
             ) from exc
@@ -522,9 +529,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
         """Place tests into jobs.  See pavilion.schedulers.planning for the rules.
 
-        The chunks that were used are remembered, so that the tests of a later call go to others.
+        The chunks that were used are remembered, so that the tests of a later call get others.
         """
-        # Here, because it is only needed by those who start tests.
+        # Imported here, because it is only needed to start tests.
         from . import planning
 
         plan = TestPlan()
@@ -550,10 +557,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     job.config,
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
-                    chunk=job.chunk,
-                    chunk_nodes=(
-                        () if job.chunk is None else requests[job.tests[0]].chunks[job.chunk]
-                    ),
+                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
                     prepare=store.saver(job.nodes),
                 )
             )
@@ -567,7 +571,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return plan
 
     def _request(self, number: int, test: TestRun) -> tuple[planning.TestRequest, FilteredNodes]:
-        """What a test asks of the planner.
+        """A test's request to the planner.
 
         :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
         """
@@ -577,6 +581,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
+        if test.config.get("pinned"):
+            from . import pinning
+
+            return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
@@ -599,7 +607,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, _Chunks]:
         """The nodes that a test may use, in chunks; none where the scheduler picks the nodes and
-        does not list all that it has.
+        does not list all of its nodes.
 
         :raises SchedulerPluginError: When the test depends on nodes that are not known.
         :raises SchedConfigError: When there are too few.
@@ -630,12 +638,12 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         if missing and needs:
             raise SchedConfigError(
                 _needs_nodes(
-                    f"{short} {missing} more of the scheduler's nodes for such a job are not listed "
-                    "here",
+                    f"{short} The scheduler has {missing} more nodes for such a job, which are not "
+                    "listed here",
                     needs,
                 )
             )
-        # The planner says so where there are too few.
+        # If there are too few, the planner reports that.
         problem = problem or (None if short else self._placement_problem(config, filtered))
         if problem is not None:
             raise SchedConfigError(problem)
@@ -648,7 +656,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         if chunks.error is not None:
             return self._chunk_problem(filtered, config, chunks.error)
         if not filtered.names:
-            # To the planner, no chunks are nodes that are not known; the scheduler may know some.
+            # To the planner, no chunks would mean that the nodes are not known.
             return inventory.include_problem(filtered.reasons) or self._too_few(
                 config, filtered, chunks
             )
@@ -662,7 +670,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _header_vars(
         self, sched_config: dict[str, Any], nodes: NodeList | None
     ) -> SchedulerVariables:
-        # A header that reads no variable of nodes asks the scheduler nothing.
+        # A header that reads no variable about nodes does not query the scheduler.
         return self.VAR_CLASS(
             sched_config,
             deferred=True,
@@ -686,11 +694,28 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
 
 
-class _NodeData:
-    """Stores with each job what is known of the nodes that it may get.
+def _chunk_of(
+    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
+) -> dict[str, Any]:
+    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
 
-    Jobs that were given nodes get the data of those.  Jobs whose nodes the scheduler picks may
-    get any, and share one file: the first job writes it, the others link to it.
+    :param test: One of the job's tests.
+    """
+    if job.chunk is not None:
+        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
+    if test.config.get("pinned"):
+        from . import pinning
+
+        chunk = pinning.chunk_of(test.config)
+        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
+    return {"chunk": None, "chunk_nodes": ()}
+
+
+class _NodeData:
+    """Stores with each job what is known about the nodes that it may get.
+
+    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
+    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
     """
 
     def __init__(self, nodes: Nodes) -> None:
@@ -712,7 +737,7 @@ class _NodeData:
                     os.link(self._file, job.path / job.NODE_INFO_FN)
                     return
                 except OSError:
-                    # A file system without hard links, or the first job's folder is gone.
+                    # A file system without hard links, or the first job's directory is gone.
                     pass
             job.save_node_data(self._nodes)
             self._file = job.path / job.NODE_INFO_FN

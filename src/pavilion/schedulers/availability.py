@@ -1,4 +1,4 @@
-"""Why a scheduler cannot be used here, where its plugin says no and nothing else."""
+"""Why a scheduler cannot be used here, for plugins that only answer that it cannot."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def why_unavailable(plugin: SchedulerPlugin) -> str:
-    """What the plugin's module looks for and this host does not have: modules that it imports if
-    it can, and commands that it looks up with ``shutil.which()``.
+    """What the plugin's module looks for and this host does not have, as sentences: modules that
+    it imports inside a try statement, and commands that it looks up with ``shutil.which()``.
 
     Never raises.
     """
@@ -21,7 +21,7 @@ def why_unavailable(plugin: SchedulerPlugin) -> str:
         tree = ast.parse(plugin.path.read_bytes())
         modules = sorted({name for name in _tried_modules(tree) if _is_missing(name)})
     except (OSError, ValueError, SyntaxError):
-        return "Its plugin says so, without a reason."
+        return "Its plugin gives no reason."
     commands = sorted({name for name in _commands(tree) if shutil.which(name) is None})
     reasons = []
     if modules:
@@ -30,15 +30,16 @@ def why_unavailable(plugin: SchedulerPlugin) -> str:
         reasons.append(f"there is no command {', '.join(map(repr, commands))} in PATH")
     if not reasons:
         return (
-            "Its plugin says so, without a reason: its commands or modules are missing, or its "
-            "scheduler does not answer."
+            "Its plugin gives no reason. Its commands or modules may be missing, or the scheduler "
+            "may not answer."
         )
     text = ", and ".join(reasons)
     return f"{text[0].upper()}{text[1:]}."
 
 
 def _tried_modules(tree: ast.AST) -> list[str]:
-    """The modules that are imported within a try statement, without those of Pavilion."""
+    """The top-level modules that are imported within a try statement; relative imports are left
+    out."""
     found: list[str] = []
     for block in ast.walk(tree):
         for node in ast.walk(block) if isinstance(block, ast.Try) else ():

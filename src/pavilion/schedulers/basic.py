@@ -1,6 +1,6 @@
-"""The basic family: schedulers that cannot tell about nodes.
+"""The basic family: schedulers that cannot list their nodes.
 
-What tests get to know of the machine comes from ``schedule.cluster_info``.
+All that tests know about the machine comes from ``schedule.cluster_info``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class SchedulerPluginBasic(SchedulerPlugin):
     """The base class of schedulers without an inventory of nodes.
 
-    On top of what SchedulerPlugin's docstring lists, a plugin may provide:
+    In addition to what SchedulerPlugin's docstring lists, a plugin may provide:
 
     ``_get_alloc_node_info(node_name) -> NodeInfo``
-        What can be found out about a node from inside an allocation: 'cpus', 'mem' (bytes).
-        Called for each of the allocation's nodes by :meth:`get_final_vars`.
+        What can be found out about a node from inside an allocation: 'cpus' (int), 'mem' (int,
+        bytes).  Called for each of the allocation's nodes by :meth:`get_final_vars`.
 
     ``IS_CONCURRENT``
-        Whether tests may share a job.  False: each test gets its own.  True by default.
+        Whether tests may share a job.  If it is False, each test gets its own.  Default: True.
     """
 
     IS_PLUGIN_BASE = True
@@ -37,17 +37,17 @@ class SchedulerPluginBasic(SchedulerPlugin):
     IS_CONCURRENT = True
 
     def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
-        """See the class docstring.  Nothing is known by default."""
+        """See the class docstring.  By default, nothing is known."""
         return {}
 
     def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
-        """Those of the configuration: nothing is known of the nodes."""
+        """Those that follow from the configuration: nothing is known about the nodes."""
         return self.VAR_CLASS(sched_config)
 
     def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
-        """Those of the nodes that the allocation has.
+        """Those that follow from the nodes of the allocation.
 
-        :raises SchedulerPluginError: When the allocation's nodes cannot be found out.
+        :raises SchedulerPluginError: When the allocation's nodes cannot be determined.
         """
         try:
             names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
@@ -58,19 +58,19 @@ class SchedulerPluginBasic(SchedulerPlugin):
             raise
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} cannot tell the nodes of the allocation of "
-                f"test {test.id}",
+                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
+                f"allocation of test {test.id}",
                 tests=[test],
                 prior_error=exc,
             ) from exc
         return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
-        """Make a job of each test, or of those tests that may share one.
+        """Plan a job for each test, or for each group of tests that may share one.
 
-        Tests share a job when the scheduler allows it (IS_CONCURRENT), all of them do
-        (share_allocation), and they ask for the same allocation.  Jobs come in the order of
-        their first tests; the work grows linearly with the number of tests.
+        Tests share a job when the scheduler allows it (IS_CONCURRENT), all of them allow it
+        (share_allocation), and they request the same allocation.  Jobs are in the order of their
+        first tests.  The cost is linear in the number of tests.
         """
         plan = TestPlan()
         groups: dict[Hashable, PlannedJob] = {}

@@ -1,4 +1,5 @@
-"""A child process: started, fed, read until its end, and stopped when its time is up."""
+"""A child process: it is started, given its input, read until it ends, and stopped at its
+timeout."""
 
 from __future__ import annotations
 
@@ -17,51 +18,50 @@ if TYPE_CHECKING:
 # subprocess is imported where it is used: most of what a user runs calls no scheduler.
 
 TERM_WAIT = 1.0
-"""Seconds between SIGTERM and SIGKILL, for a process at its time-out."""
+"""Seconds between SIGTERM and SIGKILL, for a process at its timeout."""
 
 KILL_WAIT = 5.0
-"""Seconds to wait for a killed process; one that hangs in the kernel is left behind then."""
+"""Seconds to wait for a killed process; after that, one that hangs in the kernel is left behind."""
 
 INTERRUPT_WAIT = 2.0
-"""Seconds that a running process gets to finish when who waits for it is interrupted."""
+"""Seconds that a running process gets to finish after an interrupt of the code that waits for it."""
 
-# Seconds between two looks at a process, on a kernel that cannot wait for one as for a pipe.
+# Seconds between checks of a process, on a kernel that cannot wait for a process as for a pipe.
 _TICK = 0.05
 _LONGEST_WAIT = 3600.0
-# Seconds between two calls of who watches over it.
+# Seconds between two calls of the function that watches it.
 _WATCH_PAUSE = 0.5
-# Seconds to read what a process printed that is found to have ended when its time is up.
+# Seconds to read the remaining output of a process that has ended by its timeout.
 _LAST_LOOK = 0.5
 _READ_SIZE = 1 << 16
 # A pipe that is ready takes at least this many bytes without blocking (POSIX's minimum).
 _WRITE_SIZE = 512
-# With Python 3.13 or newer: the action of posix_spawn that closes all further files.
+# With Python 3.13 or newer: the action of posix_spawn that closes all other files.
 _CLOSE_FROM = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
 
 
 class _Pipe(NamedTuple):
-    """Our end of a pipe, and where to put what is read; None for the one that is written to."""
+    """Our end of a pipe, and the buffer for what is read; None for the pipe that we write to."""
 
     close: Callable[[], object]
     buffer: bytearray | None
 
 
 class ChildProcess:
-    """A process that was started, in a session of its own.  That has two reasons: at its
-    time-out all that it started is in its process group and can be stopped; and the terminal
-    does not send the user's Ctrl-C to it: a submission stopped half-way leaves a job that nobody
-    knows of.
+    """A process that was started in a session of its own, for two reasons.  Everything that it
+    starts is in its process group, and can be stopped at its timeout.  And the terminal does not
+    send the user's Ctrl-C to it: a submission that is stopped halfway leaves an unrecorded job.
 
-    Time-outs are real time, whatever clock who uses this has: real processes do not follow
-    another one.
+    Timeouts are in real time, whatever clock the caller uses, because processes run in real time.
 
     :param args: The command, which is looked up in PATH, and its arguments.
-    :param env: Its environment; that of this process when left out.
-    :param stdin: What it gets to read; /dev/null when left out.
-    :param cwd: The folder it runs in.
-    :param max_output: The bytes that it may print.
+    :param env: Its environment.  None: that of this process.
+    :param stdin: Its input.  None: it reads /dev/null.
+    :param cwd: The directory in which it runs.  None: that of this process.
+    :param max_output: The number of bytes that it may print.
     :raises OSError: When it cannot be started.
-    :raises ValueError: When an argument or variable holds what no command can be given.
+    :raises ValueError: When an argument or variable contains something that cannot be passed to a
+        command.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ChildProcess:
         self._handle = process_handle(self.pid)
 
     def __del__(self) -> None:
-        # After an interrupt at a bad moment.
+        # Only has an effect after an interrupt at a bad moment.
         with contextlib.suppress(Exception):
             self._close()
             if self.pid:
@@ -103,21 +103,21 @@ class ChildProcess:
 
     @property
     def stderr(self) -> str:
-        """As stdout."""
+        """Like stdout."""
         return self._stderr.decode("utf-8", "backslashreplace")
 
     @property
     def printed_too_much(self) -> bool:
-        """Whether it was stopped because of that."""
+        """Whether it was stopped because it printed more than ``max_output``."""
         return self._room < 0
 
     def finish(self, timeout: float, watch: Callable[[str], bool] | None = None) -> float:
-        """Wait for its end, or bring it about.
+        """Wait until it ends, or stop it at its timeout.
 
         :param timeout: Seconds since it was started.
-        :param watch: Called twice a second with what it printed on stderr so far; False stops it
-            as its time-out does.
-        :returns: The seconds it took.  ``returncode`` is None when it did not end by itself.
+        :param watch: Called twice a second with what it has printed on stderr so far.  If it returns
+            False, the process is stopped, as at its timeout.
+        :returns: Its duration in seconds.  ``returncode`` is None when it did not end by itself.
         """
         ended = False
         self._watch = watch
@@ -125,8 +125,8 @@ class ChildProcess:
             try:
                 ended = self._pump(self._began + timeout)
             except BaseException:
-                # An interrupt.  What is under way may finish, and is read, but not for long; a
-                # second interrupt ends it.
+                # An interrupt.  The process gets a short time to finish, in which its output is
+                # read; a second interrupt ends this.
                 self._pump(min(self._began + timeout, time.monotonic() + INTERRUPT_WAIT))
                 raise
             return time.monotonic() - self._began
@@ -145,9 +145,9 @@ class ChildProcess:
         has_input: bool,
         cwd: str | os.PathLike[str] | None,
     ) -> bool:
-        """Start it by posix_spawn, in two thirds of the time that a fork takes.
+        """Start it with posix_spawn, in two thirds of the time that a fork takes.
 
-        :returns: False when that cannot be done as a fork would do it.
+        :returns: False when posix_spawn cannot do exactly what a fork would do.
         """
         if (
             _CLOSE_FROM is None
@@ -173,7 +173,8 @@ class ChildProcess:
             if not has_input:
                 actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
             actions.append((_CLOSE_FROM, 3))
-            if min(theirs) > 2:  # else this process lacks one of its own, and copies would collide
+            # Otherwise this process lacks one of its standard files, and the copies would collide.
+            if min(theirs) > 2:
                 try:
                     self.pid = os.posix_spawnp(
                         args[0],
@@ -181,11 +182,11 @@ class ChildProcess:
                         env,  # type: ignore[arg-type]
                         file_actions=actions,
                         setsid=True,
-                        # Python ignores these, and what it starts would go on to do so.
+                        # Python ignores these signals, and its children would inherit that.
                         setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
                     )
                 except (OSError, ValueError):
-                    # It gives up at folders of PATH, and at variables, that a fork passes over.
+                    # It fails at directories of PATH, and at variables, that a fork ignores.
                     return False
                 self._pipes = {
                     end: _Pipe(functools.partial(os.close, end), buffer) for end, buffer in ours
@@ -226,7 +227,7 @@ class ChildProcess:
     # -------------------------------------------------------------------------------- running
 
     def _pump(self, deadline: float) -> bool:
-        """Move data until it has ended, it printed too much, or time is up.
+        """Transfer data until the process has ended, has printed too much, or is out of time.
 
         :returns: Whether it has ended by itself.
         """
@@ -241,8 +242,8 @@ class ChildProcess:
             now = time.monotonic()
             deadline = self._watched(now, deadline)
             left = deadline - now
-            # A daemon that it left behind can hold its pipes for ever: there is nothing more to
-            # wait for when it is over and the pipes are silent.
+            # A daemon that it left behind can keep its pipes open forever.  So the wait also ends
+            # when the process has ended and the pipes are silent.
             over = over or (self._handle is None and self._reap())
             if left <= 0:
                 over = self._reap()
@@ -272,19 +273,19 @@ class ChildProcess:
         return min(left, longest if self._watch is None else min(longest, _WATCH_PAUSE))
 
     def _watched(self, now: float, deadline: float) -> float:
-        """The deadline; now, when who watches over it wants it stopped."""
+        """The deadline, or now if the watching function wants the process to be stopped."""
         if self._watch is None or now < self._watch_at:
             return deadline
         self._watch_at = now + _WATCH_PAUSE
         return deadline if self._watch(self.stderr) else min(deadline, now)
 
     def _move(self, end: int, buffer: bytearray | None) -> bool:
-        """Write or read once.  False when there is no more to come."""
+        """Write or read once.  False when there is nothing left to write or read."""
         if buffer is None:
             try:
                 self._input = self._input[os.write(end, self._input[:_WRITE_SIZE]) :]
             except BrokenPipeError:
-                # It does not want to read all of it, which is its own affair.
+                # The process does not read all of its input, which is not an error.
                 return False
             return bool(self._input)
         data = os.read(end, _READ_SIZE)
@@ -294,7 +295,7 @@ class ChildProcess:
         return bool(data)
 
     def _wait(self, deadline: float) -> bool:
-        """Wait for its end, with its output closed.  Whether it came in time."""
+        """Wait until it ends, after its output was closed.  False when it is out of time."""
         poll = select.poll()
         if self._handle is not None:
             poll.register(self._handle, select.POLLIN)
@@ -313,12 +314,12 @@ class ChildProcess:
         return True
 
     def _reap(self) -> bool:
-        """Whether it is over; then its return code is known."""
+        """Whether it has ended; then its return code is set."""
         if not self._reaped:
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # This process has its children reaped by the system, which keeps the code.
+                # The system reaps the children of this process, so the exit code is not available.
                 pid, status = self.pid, 0
             if not pid:
                 return False
@@ -331,18 +332,18 @@ class ChildProcess:
     # ------------------------------------------------------------------------------- stopping
 
     def _stop(self) -> None:
-        """End its process group, unless it is over."""
+        """End its process group, unless it has ended."""
         if self._reaped:
             return
         try:
             os.killpg(self.pid, signal.SIGTERM)
             deadline = time.monotonic() + TERM_WAIT
-            # It is not reaped before the last signal: until then nobody else gets its number.
+            # It is not reaped before the last signal, so its pid is not reused until then.
             while time.monotonic() < deadline and not self._is_zombie():
                 time.sleep(0.01)
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            pass  # over by now, or a set-uid program that is not ours to stop
+            pass  # It has ended by now, or is a set-uid program that we may not stop.
         self._wait(time.monotonic() + KILL_WAIT)
 
     def _is_zombie(self) -> bool:
@@ -361,8 +362,8 @@ class ChildProcess:
 
 
 def process_handle(pid: int) -> int | None:
-    """A file that becomes readable when a child ends; None on an old kernel (before 5.3), or for
-    a Python that was built on one."""
+    """A file descriptor that becomes readable when a child ends; None on a kernel before 5.3, or
+    for a Python that was built on one."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):

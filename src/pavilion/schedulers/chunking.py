@@ -1,8 +1,8 @@
 """Cutting the usable nodes of a machine into chunks of equal size.
 
-Cost: linear in the nodes for the built-in selections (each chunk is sorted by place in the list).
-A plugin's own selection function is called once per chunk with the nodes that are left, so there
-the cost is nodes times chunks.
+Cost: linear in the nodes for the built-in selections (each chunk is sorted by position in the
+list). A plugin's own selection function is called once per chunk, with the nodes that are left, so
+its cost is nodes times chunks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BUILT_IN: Mapping[str, SelectionFunction] = {
 
 
 class ChunkError(ValueError):
-    """Chunks as asked for cannot be made from these nodes."""
+    """The requested chunks cannot be made from these nodes."""
 
 
 def chunk_size(value: int | float | None, node_count: int) -> int:
@@ -41,19 +41,21 @@ def chunk_size(value: int | float | None, node_count: int) -> int:
     :param value: The normalised 'chunking.size': an int is a number of nodes, a float a fraction
         of `node_count` from 0 to 1, rounded up. 0 and None mean no chunking. A number above
         `node_count` gives one chunk of all nodes, as in Pavilion.
-    :raises ChunkError: for a size that is negative, or no number.
+    :raises ChunkError: for a size that is negative or not a number.
     """
     if value is None or value == 0:
         return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ChunkError(f"The chunk size must be a number or a fraction, got {value!r}.")
+        raise ChunkError(f"The chunk size must be a number or a fraction, not {value!r}.")
     if isinstance(value, float):
         if not 0 <= value <= 1:
-            raise ChunkError(f"The chunk size must be from 0% to 100%, got {value:.6g} of all.")
+            raise ChunkError(
+                f"The chunk size must be from 0% to 100% of all nodes, not {value * 100:.6g}%."
+            )
         # 7% of 100 is 7.000000000000001 in floating point, and must not become 8.
         return max(1, math.ceil(round(value * node_count, 6))) if node_count else 0
     if value < 0:
-        raise ChunkError(f"The chunk size must not be negative, got {value}.")
+        raise ChunkError(f"The chunk size must not be negative; it is {value}.")
     return min(value, node_count)
 
 
@@ -70,14 +72,14 @@ def make_chunks(
 
     :param nodes: The usable nodes, in natural order.
     :param size: Nodes per chunk, see `chunk_size`. 0 gives one chunk with all nodes.
-    :param selection: Which nodes go together: a key of `functions`.
-    :param extra: What becomes of the nodes left over at the end. 'discard': not used. 'backfill':
-        one more chunk, filled up with nodes from all over the other chunks.
-    :param include: Nodes that are in every chunk and count toward its size.
-    :param rng: Makes the result repeatable.
-    :param functions: The selections by name (a plugin's NODE_SELECTION); by default those built in.
-    :raises ChunkError: when the size does not fit the nodes or `include`, a name of an option is
-        not known, or a plugin's function selects wrong nodes.
+    :param selection: How nodes are grouped into chunks: a key of `functions`.
+    :param extra: What to do with nodes that are left over at the end. 'discard': they are not used.
+        'backfill': they form one more chunk, filled up with nodes taken evenly from the others.
+    :param include: Nodes that are in every chunk and count towards its size.
+    :param rng: The source of random numbers; pass a seeded one to make the result repeatable.
+    :param functions: The selections by name (a plugin's NODE_SELECTION). Default: the built-in ones.
+    :raises ChunkError: when the size does not fit the nodes or `include`, an option has an unknown
+        value, or a plugin's function selects wrong nodes.
     """
     names = list(dict.fromkeys(nodes))
     if not size:
@@ -91,7 +93,7 @@ def make_chunks(
     if size == len(names):
         return [names]
 
-    # From here on a node is its place in the list: sorting is cheap, and order comes for free.
+    # From here on, a node is represented by its position in the list: this makes sorting cheap.
     always = [index for index, name in enumerate(names) if name in included] if included else []
     pool = sorted(set(range(len(names))).difference(always)) if always else list(range(len(names)))
     rng = rng or node_selection.new_rng()
@@ -111,7 +113,7 @@ def make_chunks(
 
 
 def _deal(pool: list[int], share: int, selection: str, rng: random.Random) -> list[int]:
-    """Put the nodes in the order in which the chunks take them; what is left over goes last."""
+    """Put the nodes in the order in which the chunks take them; those left over come last."""
     if selection == "contiguous":
         return pool
     if selection == "random":
@@ -131,17 +133,18 @@ def _deal(pool: list[int], share: int, selection: str, rng: random.Random) -> li
 def _select_repeatedly(
     names: NodeList, pool: list[int], share: int, selection: str, function: SelectionFunction
 ) -> list[list[int]]:
-    """Make chunks with a plugin's own function; the last may be short."""
+    """Make chunks with a plugin's own function; the last one may be too small."""
     left = {names[index]: index for index in pool}
     chunks: list[list[int]] = []
     while len(left) >= share:
         chosen = list(function(list(left), share))
         wrong = sorted({name for name in chosen if name not in left})
         if len(set(chosen)) != share or len(chosen) != share or wrong:
-            detail = f", of which not to be had: {hostlists.fold_short(wrong)}" if wrong else ""
+            detail = f", of which these were not offered: {hostlists.fold_short(wrong)}"
             raise ChunkError(
-                f"The node selection '{selection}' must select {share} distinct nodes of those "
-                f"it is given. It selected {len(chosen)} ({len(set(chosen))} distinct){detail}."
+                f"The node selection '{selection}' must select {share} distinct nodes from those "
+                f"it is given. It selected {len(chosen)} ({len(set(chosen))} distinct)"
+                f"{detail if wrong else ''}."
             )
         chunks.append([left.pop(name) for name in chosen])
     if left:
@@ -150,7 +153,7 @@ def _select_repeatedly(
 
 
 def _spread_sample(chunks: list[list[int]], count: int, rng: random.Random) -> list[int]:
-    """Pick `count` nodes from the chunks, as evenly over them as can be."""
+    """Pick `count` nodes from the chunks, as evenly as possible."""
     each, more = divmod(count, len(chunks))
     picked: list[int] = []
     for turn, chunk in enumerate(rng.sample(chunks, len(chunks))):
@@ -163,7 +166,7 @@ def _spread_sample(chunks: list[list[int]], count: int, rng: random.Random) -> l
 
 def _check_size(size: int, node_count: int) -> None:
     if size < 0:
-        raise ChunkError(f"The chunk size must not be negative, got {size}.")
+        raise ChunkError(f"The chunk size must not be negative; it is {size}.")
     if size > node_count:
         raise ChunkError(
             f"Chunks of {size} nodes cannot be made: only {node_count} nodes are usable."
@@ -190,4 +193,4 @@ def _check_choice(key: str, value: str, choices: list[str]) -> None:
 
     near = difflib.get_close_matches(str(value), choices, 1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise ChunkError(f"Unknown {key} '{value}'.{hint} Allowed are: {', '.join(choices)}.")
+    raise ChunkError(f"Unknown {key} '{value}'.{hint} Allowed: {', '.join(choices)}.")

@@ -1,10 +1,10 @@
-"""The one door to a scheduler: every scheduler command is run here.
+"""The only access to a scheduler: every scheduler command is run here.
 
-A :class:`CommandRunner` takes argv lists and never a shell, cleans the environment, stops a
-command at its time-out together with everything it started, decodes whatever it prints, and
-counts its calls.  What a command does is never an exception: it is a :class:`CommandResult`.
-What a failure means is the plugin's knowledge: it gives a function that turns a result into a
-:class:`Failure`, and only transient failures are tried again.
+A :class:`CommandRunner` takes argv lists and never uses a shell, cleans the environment, stops a
+command at its timeout together with everything that it started, decodes whatever it prints, and
+counts its calls.  Whatever a command does is reported as a :class:`CommandResult`, never as an
+exception.  Only the plugin knows what a failure means: it provides a function that turns a result
+into a :class:`Failure`, and only transient failures are tried again.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from .child_process import ChildProcess
 
-# random, shlex and what starts processes are imported where they are used.  This module is
-# imported with every plugin, and most of what a user runs never calls a scheduler.
+# random, shlex and the modules that start processes are imported where they are used.  This module
+# is imported with every plugin, and most of what a user runs never calls a scheduler.
 
 MAX_OUTPUT = 512 * 1024 * 1024
-"""The bytes that a command may print on stdout and stderr together."""
+"""The number of bytes that a command may print, on stdout and stderr together."""
 
 
 class Failure(Enum):
     """What the failure of a scheduler command means."""
 
     UNKNOWN_JOB = "unknown job"
-    """The scheduler answered, and knows no such job."""
+    """The scheduler answered that there is no such job."""
     TRANSIENT = "transient"
-    """It could not be asked, or could not answer, just now."""
+    """It could not be queried, or could not answer, at the moment."""
     PERMANENT = "permanent"
-    """It refused, and will refuse the same command again."""
+    """It refused the command, and would refuse it again."""
     QUEUE_FULL = "queue full"
-    """It takes no more jobs for now: hold the job and try later."""
+    """It accepts no more jobs for now: hold the job and try later."""
     DENIED = "denied"
-    """The user may not do that."""
+    """The user is not permitted to do this."""
 
 
 class CommandResult(NamedTuple):
-    """What came of a command."""
+    """The result of a command."""
 
     argv: tuple[str, ...]
     """The command and its arguments."""
     returncode: int | None
     """The exit code, or -N after signal N.  None when it was not started, or was stopped here:
-    at its time-out, or because it printed too much."""
+    at its timeout, or because it printed too much."""
     stdout: str
     """What it printed.  Bytes that are not UTF-8 appear as ``\\xNN``.  Empty when it printed
     too much; incomplete when it timed out."""
     stderr: str
-    """As stdout; the reason when it was not started or printed too much."""
+    """Like stdout; the reason when it was not started or printed too much."""
     duration: float
-    """Seconds, of the last try."""
+    """The duration of the last try, in seconds."""
     timed_out: bool
-    """Whether it was stopped at its time-out."""
+    """Whether it was stopped at its timeout."""
     tries: int = 1
-    """How often it was run, this time included."""
+    """How often it was run, including the last time."""
 
     @property
     def ok(self) -> bool:
-        """Whether it ran to its end, with exit code 0."""
+        """Whether it ended by itself with exit code 0."""
         return self.returncode == 0
 
     def describe(self) -> str:
-        """One readable line: the command, what came of it, and why (shortened)."""
+        """One readable line: the command, how it ended, and why (shortened)."""
         import shlex
 
         command = _shorten(" ".join(shlex.quote(arg) for arg in self.argv), 300)
@@ -94,15 +94,18 @@ class CommandRunner:
     """Runs the commands of one scheduler.  May be used from several threads at once.
 
     :param drop: Prefixes of environment variables that commands must not see, such as
-        'SBATCH_'.  They change a scheduler's answers, and tests run inside allocations.
-    :param keep: Names of variables to keep in spite of that, such as 'SLURM_CONF'.
+        'SBATCH_'.  They change a scheduler's answers, and are set inside allocations, where tests
+        run.
+    :param keep: Names of variables to keep even if they have such a prefix, such as 'SLURM_CONF'.
     :param set: Variables to set, such as ``{'LC_ALL': 'C'}``.
-    :param timeout: Seconds that a command may take, when a call says nothing else.
-    :param clock: Gives seconds; for the time that all tries together may take.
-    :param sleep: Waits for some seconds between tries.
-    :param rng: Gives a number from 0 up to 1, to spread tries of many processes.
-    :param environ: The environment to start from.  Default: os.environ, at each call.
-    :param max_output: The bytes that a command may print.
+    :param timeout: The default timeout of a command, in seconds.
+    :param clock: Returns the time in seconds; used to limit the duration of all tries together.
+    :param sleep: Waits between tries, for a number of seconds.
+    :param rng: Returns a random number from 0 to 1, used to spread the tries of many processes.
+    :param environ: The environment to start from.  Default: os.environ at the time of each call.
+    :param max_output: The number of bytes that a command may print.
+    :raises TypeError: When drop or keep is a string instead of a list of names.
+    :raises ValueError: When they contain an empty name, or the timeout is not positive.
     """
 
     def __init__(
@@ -118,7 +121,7 @@ class CommandRunner:
         environ: Mapping[str, str] | None = None,
         max_output: int = MAX_OUTPUT,
     ) -> None:
-        # The prefix '' would drop everything, and one string would be taken letter by letter.
+        # The prefix '' would drop everything, and a string would be taken as a list of letters.
         self._drop = _names("drop", drop)
         self._keep = frozenset(_names("keep", keep))
         self._drop_raw = tuple(map(os.fsencode, self._drop))
@@ -135,21 +138,21 @@ class CommandRunner:
 
     @property
     def calls(self) -> dict[str, int]:
-        """How often each command was run, by its name without folder.  A copy."""
+        """How often each command was run, by its name without the directory.  A copy."""
         with self._lock:
             return dict(self._calls)
 
     def count(self, command: str | None = None) -> int:
-        """How often a command was run, or all of them together.  Each try counts."""
+        """How often a command was run; None counts all commands.  Each try counts."""
         calls = self.calls
         return sum(calls.values()) if command is None else calls.get(command, 0)
 
     def environment(self) -> dict[str, str]:
-        """The environment that a command would get now."""
+        """The environment that a command would get if it was started now."""
         environ = os.environ if self._environ is None else self._environ
         cleaned = {}
-        # Another thread may change os.environ meanwhile: its names are copied at once, and
-        # each is then looked up with care.
+        # Another thread may change os.environ meanwhile.  So its names are copied in one step, and
+        # a name may be missing when it is looked up.
         for name in list(environ):
             value = environ.get(name)
             if value is not None and (name in self._keep or not name.startswith(self._drop)):
@@ -158,8 +161,8 @@ class CommandRunner:
         return cleaned
 
     def _own_environment(self) -> dict[str, str] | None:
-        """What differs from this process's environment; None when nothing does, and then a
-        command inherits it.  With a hundred variables, a quarter of the time."""
+        """The environment for a command; None when it equals that of this process, which the
+        command then inherits.  With a hundred variables, this takes a quarter of the time."""
         if (
             self._environ is None
             and not self._set
@@ -180,18 +183,18 @@ class CommandRunner:
         output: Path | None = None,
         watch: Callable[[str], bool] | None = None,
     ) -> CommandResult:
-        """Run a command, once.  Whatever it does is in the result.
+        """Run a command once.  Whatever it does is in the result.
 
         :param argv: The command and its arguments, as a list.
-        :param timeout: Seconds; then the command and all it started are stopped.
-        :param stdin: Text for it to read.  Default: nothing, it reads /dev/null.
-        :param cwd: The folder to run it in.
-        :param output: A log that gets the command and all that it prints.  When the log
-            cannot be written beforehand, the command is not run.
-        :param watch: Called twice a second with what the command printed on stderr so far.  False
-            stops it, as at its time-out.
-        :raises TypeError: When argv is a string, or holds something other than text.
-        :raises ValueError: When argv is empty, or the time-out is not positive.
+        :param timeout: Seconds after which the command and everything that it started are stopped.
+        :param stdin: Its input.  Default: none, it reads /dev/null.
+        :param cwd: The directory in which to run it.
+        :param output: A log file, to which the command and everything that it prints is added.  If
+            the log cannot be written beforehand, the command is not run.
+        :param watch: Called twice a second with what the command has printed on stderr so far.  If
+            it returns False, the command is stopped, as at its timeout.
+        :raises TypeError: When argv is a string, or an argument is not a string.
+        :raises ValueError: When argv is empty, or the timeout is not positive.
         """
         args = _checked_argv(argv)
         limit = self._timeout if timeout is None else _positive("timeout", timeout)
@@ -204,13 +207,14 @@ class CommandRunner:
         try:
             process = self._start(args, stdin, cwd)
         except (OSError, ValueError) as exc:
-            # ValueError: an argument or variable holds a character that no command can be given.
+            # ValueError: an argument or variable contains a character that cannot be passed to a
+            # command.
             result = _not_started(args, _why_not_started(args[0], exc))
         else:
             try:
                 result = self._finish(process, args, limit, watch)
             except BaseException:
-                # Even then: the log of a submission may be the only trace of the job's id.
+                # Even on an interrupt: the log of a submission may be the only trace of a job's id.
                 if log is not None:
                     log.add(process.stdout, process.stderr)
                 raise
@@ -233,20 +237,20 @@ class CommandRunner:
         cwd: str | os.PathLike[str] | None = None,
         output: Path | None = None,
     ) -> CommandResult:
-        """Run a command, again after transient failures.  For commands that may be repeated:
-        whether a failed submission may be, only the scheduler's own list of jobs can tell.
+        """Run a command, and run it again after transient failures.  This is for commands that can
+        safely be repeated.  A failed submission cannot: check the scheduler's list of jobs first.
 
-        The pause doubles with each try, and is spread by half of itself either way, so that
-        many processes do not come back together.
+        The pause doubles with each try.  It is varied at random by up to half of its length, so
+        that many processes do not try again at the same time.
 
-        :param classify: Gives None for a success, and else what the failure means.
-        :param attempts: How often to run it at most.
-        :param first_delay: The middle of the first pause, in seconds.
-        :param max_delay: The longest pause before it is spread, in seconds.
-        :param total: Seconds for all tries and pauses.  No try starts after that, and the last
-            one gets no more than what is left.
-        :return: The last result; its ``tries`` says how many there were.
-        :raises TypeError, ValueError: As :meth:`run`.
+        :param classify: Returns None for a success, otherwise what the failure means.
+        :param attempts: The maximum number of tries.
+        :param first_delay: The mean length of the first pause, in seconds.
+        :param max_delay: The longest pause before it is varied, in seconds.
+        :param total: Seconds for all tries and pauses together.  No try starts later, and the
+            timeout of the last one is limited to the time that is left.
+        :return: The last result; its ``tries`` is the number of tries.
+        :raises TypeError, ValueError: As for :meth:`run`.
         """
         if attempts < 1:
             raise ValueError(f"attempts is {attempts}; it must be 1 or more.")
@@ -260,7 +264,7 @@ class CommandRunner:
             if classify(result) is not Failure.TRANSIENT or tries == attempts:
                 return result
             delay = min(first_delay * 2.0 ** (tries - 1), max_delay) * (0.5 + self._random())
-            # Do not wait for a try that may not start any more.
+            # Do not wait if there would be no time left for another try.
             if end - self._clock() <= delay:
                 return result
             self._sleep(delay)
@@ -297,7 +301,7 @@ class CommandRunner:
         if process.printed_too_much:
             note = (
                 f"{args[0]} printed more than {self._max_output} bytes and was stopped. "
-                "Nothing of its output is used."
+                "Its output is not used."
             )
             return CommandResult(args, None, "", note, duration, False)
         return CommandResult(
@@ -322,7 +326,7 @@ class _CommandLog:
     def add(self, stdout: str, stderr: str) -> str:
         """Add what a command printed.
 
-        :return: '', or a line about why that was not possible.
+        :return: '', or a line that says why that was not possible.
         """
         try:
             self._append(
@@ -349,13 +353,13 @@ class _CommandLog:
 def _checked_argv(argv: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
     if isinstance(argv, (str, bytes)) or not isinstance(argv, Sequence):
         raise TypeError(
-            f"A command must be a list of arguments and not {argv!r}: there is no "
-            "shell to take text apart."
+            f"A command must be a list of arguments, not {argv!r}: there is no shell to split "
+            "a string."
         )
     args = tuple(os.fspath(arg) for arg in argv)
     for arg in args:
         if not isinstance(arg, str):
-            raise TypeError(f"The argument {arg!r} of the command {args!r} is not text.")
+            raise TypeError(f"The argument {arg!r} of the command {args!r} is not a string.")
     if not args or not args[0]:
         raise ValueError(f"There is no command in {args!r}.")
     return args
@@ -363,10 +367,10 @@ def _checked_argv(argv: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 def _names(parameter: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise TypeError(f"{parameter} must be a list of names and not the text {names!r}.")
+        raise TypeError(f"{parameter} must be a list of names, not the string {names!r}.")
     result = tuple(names)
     if "" in result:
-        raise ValueError(f"{parameter} holds an empty name: {result!r}.")
+        raise ValueError(f"{parameter} contains an empty name: {result!r}.")
     return result
 
 
@@ -386,15 +390,15 @@ def _why_not_started(command: str, exc: Exception) -> str:
     if not isinstance(exc, FileNotFoundError):
         return exc.strerror or str(exc)
     if exc.filename is not None and os.fspath(exc.filename) != command:
-        return f"there is no folder {os.fspath(exc.filename)!r}"
+        return f"there is no directory {os.fspath(exc.filename)!r}"
     if "/" not in command:
         return "there is no such command in PATH"
-    # The kernel says 'no such file' of a script whose interpreter is missing as well.
+    # The kernel also reports 'no such file' for a script whose interpreter is missing.
     return "its interpreter is missing" if Path(command).exists() else "there is no such file"
 
 
 def _shorten(text: str, limit: int) -> str:
-    """Text on one line, without control characters, its middle left out when it is too long."""
+    """Text on one line, without control characters; if it is too long, its middle is left out."""
     lines = [
         " ".join("".join(c if c.isprintable() else " " for c in line).split())
         for line in text[: limit * 20].splitlines() + text[limit * 20 :][-limit:].splitlines()

@@ -1,9 +1,9 @@
 """The ``schedule`` section of a test's configuration.
 
 Three tables describe it: :class:`ScheduleConfig` (the keys, for reading YAML),
-:data:`CONFIG_VALIDATORS` (what each value may be, and what it becomes) and
-:data:`CONFIG_DEFAULTS`.  A scheduler adds a sub-section of its own to all three when it is
-activated, and takes it out again when it is deactivated.
+:data:`CONFIG_VALIDATORS` (which values are allowed, and how they are converted) and
+:data:`CONFIG_DEFAULTS`.  A scheduler adds its own sub-section to all three when it is activated, and
+removes it when it is deactivated.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ Validator = Union[None, Callable[[Any], Any], Sequence[str], Mapping[str, Any]]
 
 
 class ScheduleConfig(yc.KeyedElem):
-    """The keys of the ``schedule`` section.  All values are text; validate_config converts."""
+    """The keys of the ``schedule`` section.  All values are strings; validate_config converts
+    them."""
 
     ELEMENTS = [
         yc.StrElem(
@@ -89,8 +90,7 @@ class ScheduleConfig(yc.KeyedElem):
         yc.StrElem(
             "min_nodes",
             help_text=(
-                "The fewest nodes to settle for, given like 'nodes'. Equal to 'nodes' when left "
-                "out."
+                "The minimum number of nodes, given like 'nodes'. Equal to 'nodes' when left out."
             ),
         ),
         yc.StrElem(
@@ -113,20 +113,20 @@ class ScheduleConfig(yc.KeyedElem):
         yc.StrElem(
             "node_state",
             help_text=(
-                "Which nodes to use: those that are 'up', or only those that are 'available', that "
-                "is up and free right now."
+                "Which nodes to use: those that are 'up', or only those that are 'available', which "
+                "means up and free right now."
             ),
         ),
         yc.StrElem(
             "share_allocation",
             help_text=(
-                "Whether tests that ask for the same allocation may share one. 'true': tests are "
+                "Whether tests that request the same allocation may share one. 'true': tests are "
                 "spread over as many shared allocations as the machine has room for. 'max': as few "
                 "allocations as possible. 'false': each test gets its own."
             ),
         ),
         yc.StrElem("partition", help_text="The partition (queue) to use."),
-        yc.StrElem("qos", help_text="The quality of service to ask for."),
+        yc.StrElem("qos", help_text="The quality of service to request."),
         yc.StrElem("account", help_text="The account to charge."),
         yc.StrElem("reservation", help_text="The reservation to use."),
         yc.StrElem(
@@ -147,7 +147,7 @@ class ScheduleConfig(yc.KeyedElem):
         yc.ListElem(
             "across_nodes",
             sub_elem=yc.StrElem(),
-            help_text=("Use only these nodes. Host lists such as 'node[09-20]' are fine."),
+            help_text=("Use only these nodes. Host lists such as 'node[09-20]' are allowed."),
         ),
         yc.ListElem(
             "include_nodes",
@@ -188,31 +188,33 @@ class ScheduleConfig(yc.KeyedElem):
                 yc.StrElem("mem", help_text="The memory of each node in bytes."),
                 yc.StrElem("cpus", help_text="The number of CPUs of each node."),
             ],
-            help_text=("What to assume about the cluster, for schedulers that cannot tell."),
+            help_text=(
+                "What to assume about the cluster, for schedulers that cannot list their nodes."
+            ),
         ),
         yc.KeyedElem(
             "mpirun_opts",
             elements=[
                 yc.StrElem("bind_to", help_text="What to bind processes to."),
-                yc.StrElem("rank_by", help_text="What to assign ranks by."),
+                yc.StrElem("rank_by", help_text="By what to assign ranks."),
                 yc.ListElem(
                     "mca", sub_elem=yc.StrElem(), help_text="MCA parameters, 'name value'."
                 ),
                 yc.ListElem("extra", sub_elem=yc.StrElem(), help_text="More options, as they are."),
             ],
-            help_text="Options for mpirun, where it starts the tasks.",
+            help_text="Options for mpirun, when it is used to start the tasks.",
         ),
     ]
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("help_text", "What to ask of the scheduler.")
+        kwargs.setdefault("help_text", "What to request from the scheduler.")
         super().__init__("schedule", elements=list(self.ELEMENTS), **kwargs)
 
     @classmethod
     def add_subsection(cls, elem: yc.ConfigElement) -> None:
         """Add a scheduler's section.
 
-        :raises SchedConfigError: When the name is taken, or a leaf is not a plain StrElem.
+        :raises SchedConfigError: When the name is taken, or a leaf is not a StrElem.
         """
         if not isinstance(elem, yc.ConfigElement):
             raise SchedConfigError(
@@ -220,22 +222,22 @@ class ScheduleConfig(yc.KeyedElem):
             )
         if any(known.name == elem.name for known in cls.ELEMENTS):
             raise SchedConfigError(
-                f"The schedule section has a key {elem.name!r} already; choose another name."
+                f"The schedule section already has a key {elem.name!r}; choose another name."
             )
         cls.check_leaves(elem)
         cls.ELEMENTS.append(elem)
 
     @classmethod
     def remove_subsection(cls, name: str) -> None:
-        """Take a section out again.  A name that is not there is no error."""
+        """Remove a section.  An unknown name is ignored."""
         cls.ELEMENTS[:] = [elem for elem in cls.ELEMENTS if elem.name != name]
 
     @classmethod
     def check_leaves(cls, elem: yc.ConfigElement) -> None:
-        """Check that all values below an element are text.
+        """Check that all values below an element are strings.
 
-        Variables may stand in any value, so its type is only known once they are filled in;
-        that is what the validators are for.
+        Any value may contain variables, so its type is only known once they are resolved; that is
+        why the validators check types.
 
         :raises SchedConfigError: Naming the element that is something else.
         """
@@ -248,7 +250,7 @@ class ScheduleConfig(yc.KeyedElem):
             raise SchedConfigError(
                 f"Config element {elem.name!r} is a {type(elem).__name__}; only StrElem, "
                 "ListElem, KeyedElem and CategoryElem may be used in the schedule section. Use "
-                "a validator to convert the text."
+                "a validator to convert the string."
             )
 
 
@@ -256,19 +258,19 @@ class ScheduleConfig(yc.KeyedElem):
 
 
 class HostListError(SchedConfigError, ValueError):
-    """A bad host list.  A ValueError too, because that is what hosts catch around
-    :func:`parse_node_range`, and their SchedConfigError is not one."""
+    """A bad host list.  It is also a ValueError, because that is what hosts catch around
+    :func:`parse_node_range`, and their SchedConfigError may not be one."""
 
 
 def min_int(name: str, min_val: int = 0, required: bool = True) -> Callable[[Any], int | None]:
     """Make a validator for whole numbers of at least ``min_val``.
 
     :param name: The key, for messages.
-    :param required: Whether None is refused.
+    :param required: Whether None is an error.
     """
 
     def validator(value: Any) -> int | None:
-        """A whole number.  :raises SchedConfigError: for anything else."""
+        """A whole number, as an int.  :raises SchedConfigError: for anything else."""
         if value is None and not required:
             return None
         number = _whole_number(value)
@@ -294,15 +296,15 @@ def _whole_number(value: Any) -> int | None:
             number = int(str(value).strip())
     except (ValueError, OverflowError):
         return None
-    # More is a mistake, and later on no float.
+    # A larger number is a mistake, and could not be converted to a float later.
     return number if number is not None and abs(number) <= LARGEST_NUMBER else None
 
 
 def _node_count(name: str, zero_ok: bool = False) -> Callable[[Any], None | int | float]:
-    """Make a validator for a number of nodes: an int, or a float as a fraction of all."""
+    """Make a validator for a number of nodes: an int, or a float for a fraction of all nodes."""
 
     def validator(value: Any) -> None | int | float:
-        """An int, or a fraction as a float.  Values that are converted already pass."""
+        """An int, or a float for a fraction.  Values that were already converted are accepted."""
         if value is None:
             return None
         count = _count_or_fraction(value)
@@ -370,28 +372,29 @@ def validate_list(value: Any) -> list[Any]:
 def parse_node_range(node_range: Any) -> list[str]:
     """The node names in host lists such as 'node[09-20]' or 'a,b[1-2]'.
 
-    :param node_range: Text, or a list of such texts.
-    :returns: Names in the order given, each once.
-    :raises HostListError: For bad host lists, saying what and where.  It is a SchedConfigError
-        and a ValueError, on every host.
+    :param node_range: A host list, or a list of them.
+    :returns: The names in the order given, without duplicates.
+    :raises HostListError: For a bad host list; says what is wrong and where.  It is both a
+        SchedConfigError and a ValueError, on every host.
     """
     return list(_expanded(tuple(map(str, validate_list(node_range)))))
 
 
 @functools.lru_cache(maxsize=64)
 def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The names in host lists.  Kept for the many tests that have the same ones."""
+    """The names in host lists.  Cached, because many tests have the same ones."""
     names: dict[str, None] = {}
     for text in texts:
         try:
             names.update(dict.fromkeys(hostlists.expand(text)))
         except ValueError as exc:
-            # Its message says what and where.
+            # Its message says what is wrong and where.
             raise HostListError(str(exc)) from exc
     return tuple(names)
 
 
-# A validator is a function, a choice of texts, a table for a sub-section, or None (as it is).
+# A validator is a function, a choice of strings, a table for a sub-section, or None (the value is
+# taken as it is).
 CONFIG_VALIDATORS: dict[str, Any] = {
     "nodes": _node_count("nodes"),
     "min_nodes": _node_count("min_nodes"),
@@ -451,7 +454,7 @@ CONFIG_DEFAULTS: dict[str, Any] = {
     "mpirun_opts": {"bind_to": None, "rank_by": None, "mca": [], "extra": []},
 }
 
-# Worked out here, so a configuration that was validated before holds them.
+# Keys that validate_config adds, so a configuration that was already validated contains them.
 DERIVED_KEYS = ("flex_scheduled",)
 
 
@@ -462,12 +465,12 @@ def validate_config(
 ) -> dict[str, Any]:
     """Check a ``schedule`` section and convert its values.
 
-    :param config: The section, with variables filled in.  One that was validated before comes
-        out as it went in.
-    :param validators: The table to use; that of the whole section when left out.
+    :param config: The section, with variables resolved.  Validating a section that was already
+        validated does not change it.
+    :param validators: The table to use.  Default: that of the whole section.
     :param defaults: The defaults that go with it.
-    :returns: A plain dictionary with every key of the table, and 'flex_scheduled' (whether the
-        scheduler may pick the nodes) when the whole section was asked for.
+    :returns: A plain dictionary with every key of the table.  For the whole section, it also has
+        'flex_scheduled': whether the scheduler may pick the nodes.
     :raises SchedConfigError: Naming the key, the value and what is allowed.
     """
     whole = validators is None
@@ -519,30 +522,30 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
 
 
 def _validate_value(where: str, value: Any, validator: Validator, default: Any) -> Any:
-    # Most are functions, and asking whether something is a Mapping takes long.
+    # Most validators are functions, and checking whether something is a Mapping is slow.
     if not callable(validator) and isinstance(validator, Mapping):
         return _validate_section(where, value, validator, default)
     # Hosts give an empty list for a list that was left out of the suite.
     if value is None or (isinstance(value, (list, tuple)) and not value and default):
-        # A default is written as a user would write it, and converted like that.  A copy: the
-        # table of defaults is everybody's.
+        # A default is written, and converted, like a user's value.  It is copied, because the table
+        # of defaults is shared.
         value = copy.deepcopy(default) if isinstance(default, (list, dict)) else default
     if value is None or validator is None:
-        # 'Not given', and no default: no validator is called for that, and str would make 'None'.
+        # Neither a value nor a default: no validator is called, and str would make 'None' of it.
         return value
     if callable(validator):
         return _call_validator(where, value, validator)
     if isinstance(validator, (tuple, list)):
         return _validate_choice(where, value, validator)
     raise SchedConfigError(
-        f"The validator of {where} is of a kind that cannot be used: {validator!r}. It must be a "
-        "function, a tuple or list of choices, a dictionary for a sub-section, or None."
+        f"The validator of {where} cannot be used: {validator!r}. It must be a function, a tuple "
+        "or list of choices, a dictionary for a sub-section, or None."
     )
 
 
 def _call_validator(where: str, value: Any, validator: Callable[[Any], Any]) -> Any:
-    # Plugins' validators may be anything, lambdas that look values up in a table included.  And
-    # a host's SchedConfigError need not be a ValueError.
+    # A plugin's validator may raise anything; a lambda that looks up values in a table, for example,
+    # raises KeyError.  And a host's SchedConfigError may not be a ValueError.
     try:
         return validator(value)
     except (Exception, SystemExit) as exc:
@@ -572,12 +575,12 @@ def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
 
 
 def calc_node_range(config: Mapping[str, Any], node_count: int) -> NodeRange:
-    """The least and the most nodes that a test asks for.
+    """The least and the greatest number of nodes that a test requests.
 
     :param config: A validated schedule section.
-    :param node_count: The number of usable nodes, which percentages are taken of (rounded up).
-    :returns: (min, max), min at least 1; max is None when there is no upper limit (only the
-        number of tasks is given).
+    :param node_count: The number of usable nodes, to which percentages refer (rounded up).
+    :returns: (min, max), with min at least 1; max is None when there is no upper limit (when only
+        the number of tasks, or only min_nodes, is given).
     :raises SchedConfigError: When min_nodes is larger than nodes, both given as numbers.
     """
     nodes, min_nodes = config["nodes"], config["min_nodes"]

@@ -1,8 +1,9 @@
-"""Results that depend on a configuration, worked out once for each that differs where it counts.
+"""Results that depend on a configuration, computed once for all configurations that agree in the
+keys that matter.
 
-What a plugin makes of the inventory may depend on the schedule section: the states that count as
-up, the reservation.  Which keys do is known to the plugin's code alone, so the keys that it reads
-are watched.  A result is used again for every configuration that has the same values there.
+A plugin's inventory may depend on the schedule section: on the states that count as up, or on the
+reservation.  Only the plugin's code knows which keys matter, so the keys that it reads are recorded.
+A result is used again for every configuration that has the same values for these keys.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ T = TypeVar("T")
 
 
 class WatchedConfig(dict[str, Any]):
-    """A schedule section that notes which of its keys are read."""
+    """A schedule section that records which of its keys are read, in ``read``."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        # Copying must not count as reading, when what is copied is watched itself.
+        # Copying a section that is itself watched must not count as reading it.
         super().__init__(dict.items(config) if isinstance(config, dict) else config)
         self.read: set[str] = set()
 
@@ -36,7 +37,7 @@ class WatchedConfig(dict[str, Any]):
         self.read.add(str(key))
         return super().__contains__(key)
 
-    # Whoever goes through all keys depends on all of them.
+    # Code that iterates over the keys depends on all of them.
     def _read_all(self) -> None:
         self.read.update(super().keys())
 
@@ -92,11 +93,11 @@ class WatchedConfig(dict[str, Any]):
 class ConfigCache(Generic[T]):
     """Results of one function of a configuration.
 
-    Looking a result up costs time linear in the size of the values that count.
+    The cost of looking up a result is linear in the size of the values that matter.
     """
 
     def __init__(self) -> None:
-        # The sets of keys that results were found to depend on, oldest first.
+        # The sets of keys on which results were found to depend, oldest first.
         self._reads: list[tuple[str, ...]] = []
         self._results: dict[tuple[Hashable, ...], T] = {}
 
@@ -108,8 +109,8 @@ class ConfigCache(Generic[T]):
     ) -> T:
         """The result for a configuration.
 
-        :param work_out: Called where it is not known yet, with the configuration.
-        :param holds: Whether a known result can still be used.
+        :param work_out: Computes the result from the configuration, if it is not known yet.
+        :param holds: Says whether a known result can still be used.
         """
         for reads in self._reads:
             key = _key(config, reads)

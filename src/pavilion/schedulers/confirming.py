@@ -1,7 +1,7 @@
-"""Cancelling that is seen to be true, for plugins that do not see to that themselves.
+"""Cancelling with confirmation, for plugins that do not confirm it themselves.
 
-A scheduler's command for cancelling mostly says that it took the wish.  Whether the job went is
-what its list of jobs says afterwards.
+A scheduler's cancel command usually only says that it accepted the request.  Whether the job has
+ended is shown by the scheduler's list of jobs afterwards.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ def cancel_confirmed(
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[str | None]:
-    """Cancel jobs, and wait until their scheduler shows that they go.
+    """Cancel jobs, and wait until their scheduler shows that they have ended, for up to the
+    plugin's CONFIRM_CANCEL seconds.
 
-    :param jobs: Each with what identifies it to its scheduler.
-    :returns: For each None when it is over, otherwise a message that says what is known.
+    :param jobs: Each job with what identifies it to its scheduler.
+    :returns: For each job None when it has ended, otherwise a message that says what is known.
     """
     messages = plugin.cancel_jobs([info for _, info in jobs])
     if plugin.CONFIRM_CANCEL <= 0:
@@ -44,7 +45,7 @@ def cancel_confirmed(
     deadline = clock() + plugin.CONFIRM_CANCEL
     seen: dict[int, TestStatusInfo] = {}
     while left:
-        # One query may tell of all of them, when it is a new one.
+        # Forget the old answers, so that one new query can answer for all of them.
         with plugin._status_lock:
             for number in left:
                 plugin._job_statuses.pop(jobs[number][0].name, None)
@@ -64,10 +65,10 @@ def _not_seen_to_go(plugin: SchedulerPlugin, info: JobInfo, status: TestStatusIn
     name = info.get("id") or info.get("pid") or "its job"
     if status.state in ALIVE:
         return (
-            f"The {plugin.name} scheduler accepted the cancel of {name}, but "
+            f"The {plugin.name} scheduler accepted the request to cancel {name}, but "
             f"{plugin.CONFIRM_CANCEL:g} seconds later still shows it: {status.note}"
         )
     return (
-        f"The {plugin.name} scheduler accepted the cancel of {name}, but whether it went "
-        f"cannot be seen: {status.note}"
+        f"The {plugin.name} scheduler accepted the request to cancel {name}, but whether it has "
+        f"ended could not be confirmed: {status.note}"
     )

@@ -1,9 +1,9 @@
-"""Finding plugins: ``*.yapsy-plugin`` files, through a yapsy PluginManager that says why.
+"""Finding plugins: ``*.yapsy-plugin`` files, with a yapsy PluginManager that reports problems.
 
-Plain yapsy drops what it cannot load and mentions it in a log at most; it also takes the first
-fitting class in a module's namespace for the plugin, an imported base class included.  This
-manager records every refusal with its file and reason, goes on with the others, and imports a
-plugin that is part of a package under its real name, so that there is one class object only.
+Plain yapsy drops plugins that it cannot load, with at most a line in a log.  It also takes the first
+suitable class in a module's namespace as the plugin, even an imported base class.  This manager
+records the file and the reason for every plugin that it refuses, and continues with the others.  It
+imports a plugin that is part of a package under its real name, so that its class exists only once.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .yapsy_compat import (
 )
 
 INFO_EXTENSION = "yapsy-plugin"
-# The most bytes of such a file.
+# The maximum size of such a file, in bytes.
 MAX_INFO_SIZE = 1024 * 1024
 
 
 class LoadedPlugin(NamedTuple):
-    """A plugin that was found and made."""
+    """A plugin that was found and instantiated."""
 
     file: Path
     category: str
@@ -44,9 +44,10 @@ class LoadedPlugin(NamedTuple):
 class RefusedPlugin(NamedTuple):
     """A plugin file that could not be used.
 
-    :param file: The ``.yapsy-plugin`` file, or the folder that cannot be read.
+    :param file: The ``.yapsy-plugin`` file, or the directory that cannot be read.
     :param reason: One or more sentences for the user.
-    :param module: The module that was to be imported, as far as it got there.
+    :param error: The exception that was the cause, if there was one.
+    :param module: The module that was to be imported; None when it did not get that far.
     """
 
     file: Path
@@ -56,15 +57,16 @@ class RefusedPlugin(NamedTuple):
 
 
 class PluginFinder(PluginManager):  # type: ignore[misc]
-    """Finds and makes the plugins below some folders.
+    """Finds and instantiates the plugins below some directories.
 
-    :param folders: Searched with everything below them.  One that does not exist is no error.
+    :param folders: The directories, which are searched with everything below them.  Directories that
+        do not exist are ignored.
     :param categories: Category name -> the base class of its plugins.
-    :param packages: Folder -> name of the package that it is.  Modules there are imported as
+    :param packages: Directory -> name of the package that it is.  Modules there are imported as
         members of that package.
-    :param guard: Says why code of a file or directory is not to be loaded, '' when it may be.
+    :param guard: Returns why code of a file or directory must not be loaded; '' when it may be.
 
-    After :meth:`find`, ``loaded`` and ``refused`` tell what came out.
+    After :meth:`find`, the results are in ``loaded`` and ``refused``.
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
     ) -> None:
         self.loaded: list[LoadedPlugin] = []
         self.refused: list[RefusedPlugin] = []
-        # Info file, module path and yapsy's PluginInfo of each; between locate and load.
+        # The info file, module path and yapsy's PluginInfo of each plugin, between locating and
+        # loading them.
         self._candidates: list[tuple[str, str, Any]] = []
         self._packages = {path.resolve(): name for path, name in (packages or {}).items()}
         self._folders = [Path(folder) for folder in folders]
         self._guard = guard
         locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
-        # Its own walk follows links in circles, and passes over what it cannot read in silence.
+        # Its own search follows links in circles, and silently ignores what it cannot read.
         locator.disableRecursiveScan()
         super().__init__(
             categories_filter=dict(categories),
@@ -91,7 +94,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         )
 
     def find(self) -> PluginFinder:
-        """Search the folders and make the plugins.  Never raises for a broken plugin."""
+        """Search the directories and instantiate the plugins.  Never raises for a broken plugin."""
         seen: set[Path] = set()
         self.setPluginPlaces(
             [os.fspath(found) for folder in self._folders for found in self._walk(folder, seen)]
@@ -106,7 +109,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         error: BaseException | None = None,
         module: Path | None = None,
     ) -> None:
-        """Record that a plugin cannot be used."""
+        """Record that a plugin cannot be used.  The arguments are those of RefusedPlugin."""
         self.refused.append(RefusedPlugin(file, reason, error, module))
 
     def check(self, path: Path) -> None:
@@ -121,9 +124,9 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             raise _Refusal(problem)
 
     def _walk(self, folder: Path, seen: set[Path]) -> Iterator[Path]:
-        """A folder and all below it, links followed, each once.
+        """A directory and all directories below it, following links, each once.
 
-        Those that cannot be read are refused.  One that does not exist is left out.
+        Directories that cannot be read are refused.  Those that do not exist are left out.
         """
         try:
             real = folder.resolve()
@@ -134,9 +137,9 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         except FileNotFoundError:
             return
         except (OSError, RuntimeError) as exc:
-            # A RuntimeError is a link that leads to itself, on older Pythons.
+            # Older Pythons raise RuntimeError for a link that leads to itself.
             reason = getattr(exc, "strerror", None) or str(exc)
-            self.refuse(folder, f"The folder cannot be read: {reason}.", exc)
+            self.refuse(folder, f"The directory cannot be read: {reason}.", exc)
             return
         try:
             self.check(folder)
@@ -154,7 +157,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         return found
 
     def loadPlugins(self, callback: Any = None, callback_after: Any = None) -> list[Any]:
-        """Load what locatePlugins found, each on its own."""
+        """Load what locatePlugins found, each plugin independently of the others."""
         candidates, self._candidates = self._candidates, []
         for info_file, module_path, info in candidates:
             if callback is not None:
@@ -179,12 +182,12 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         try:
             return category, cls()
         except (Exception, SystemExit) as exc:
-            # Whether it was this call that failed, or something in __init__.
+            # Whether the call itself failed, or something in __init__.
             at = exc.__traceback__
             by_call = isinstance(exc, TypeError) and at is not None and at.tb_next is None
             hint = " A plugin's __init__ takes no arguments." if by_call else ""
             raise _Refusal(
-                f"Making an object of its class {cls.__name__} failed: {_describe(exc)}.{hint}"
+                f"Creating an object of its class {cls.__name__} failed: {_describe(exc)}.{hint}"
             ) from exc
 
     def _import(self, path: Path) -> ModuleType:
@@ -208,7 +211,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             raise _Refusal(f"Running {source} failed: {_describe(exc)}.") from exc
 
     def _package_of(self, path: Path) -> str | None:
-        # The module itself may be a link to a file elsewhere, and is a member all the same.
+        # The module itself may be a link to a file elsewhere, but is still a member.
         folder = path.parent.resolve()
         for package_folder, package in self._packages.items():
             if folder == package_folder or package_folder in folder.parents:
@@ -219,7 +222,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         return None
 
     def _plugin_class(self, module: ModuleType) -> tuple[str, type]:
-        """The one class in a module that is meant as the plugin."""
+        """The one class in a module that is meant to be the plugin, with its category."""
         found: dict[type, str] = {}
         for value in vars(module).values():
             for category, base in self.categories_interfaces.items():
@@ -229,7 +232,8 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
                     and not _is_base(value, base)
                 ):
                     found[value] = category
-        # Classes made here come before imported ones; one that others derive from is a base.
+        # Classes defined here take precedence over imported ones; one that others derive from is a
+        # base class.
         own = [cls for cls in found if cls.__module__ == module.__name__]
         classes = own or list(found)
         classes = [
@@ -245,14 +249,14 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         if len(classes) > 1:
             names = ", ".join(sorted(cls.__name__ for cls in classes))
             raise _Refusal(
-                f"More than one plugin class in {module.__file__}: {names}. Put each "
-                "into a module and .yapsy-plugin file of its own."
+                f"More than one plugin class in {module.__file__}: {names}. Put each of them "
+                "into its own module, with its own .yapsy-plugin file."
             )
         return found[classes[0]], classes[0]
 
 
 def _source(path: Path) -> Path:
-    """The file of a module whose path yapsy gives without '.py'."""
+    """The file of a module, from the path without '.py' that yapsy uses."""
     return path.with_name(path.name if path.name.endswith(".py") else path.name + ".py")
 
 
@@ -261,7 +265,7 @@ class _Refusal(Exception):
 
 
 class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
-    """Reads ``.yapsy-plugin`` files, and records those that are wrong."""
+    """Reads ``.yapsy-plugin`` files, and records those that are not valid."""
 
     def __init__(self, finder: PluginFinder) -> None:
         super().__init__("info_ext", INFO_EXTENSION)
@@ -270,7 +274,7 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
     def getInfosDictFromPlugin(
         self, dirpath: str, filename: str
     ) -> tuple[dict[str, str] | None, ConfigParser | None]:
-        """Name and module path of a plugin.  (None, None) makes yapsy pass over it."""
+        """Name and module path of a plugin.  (None, None) makes yapsy ignore it."""
         path = Path(dirpath) / filename
         try:
             self._finder.check(path)
@@ -303,21 +307,22 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         except UnicodeDecodeError as exc:
             raise _Refusal(f"The file is not UTF-8 text (byte {exc.start}).") from exc
         except ConfigParserError as exc:
-            raise _Refusal(f"The file is no valid INI file: {exc.message}.") from exc
+            raise _Refusal(f"The file is not a valid INI file: {exc.message}.") from exc
         for key in ("Name", "Module"):
             if not parser.has_option("Core", key) or not parser.get("Core", key).strip():
                 raise _Refusal(
-                    f"There is no '{key}' in a section [Core]. Needed are [Core] with "
-                    "Name and Module (the Python file beside it, without '.py')."
+                    f"There is no '{key}' in a section [Core]. The file needs a section [Core] "
+                    "with Name and Module (the Python file next to it, without '.py')."
                 )
         return parser
 
     @staticmethod
     def _module_path(path: Path, module: str) -> Path:
-        """What yapsy takes for a module (its file) or a package (its folder).
+        """The path that yapsy uses for a module (its file without '.py') or a package (its
+        directory).
 
-        As for Python's own import, a folder is a package when it has an __init__.py, and one
-        that has none is passed over in favour of a module of that name.
+        As with Python's own import, a directory is a package when it contains an __init__.py;
+        otherwise a module of that name is used.
         """
         target = path.parent / module.removesuffix(".py")
         source = Path(f"{target}.py")
@@ -335,7 +340,7 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
 
 
 def _import_file(source: Path) -> ModuleType:
-    """Run a file as a module of its own, under a name that belongs to its path alone."""
+    """Run a file as a separate module, under a name that is unique to its path."""
     digest = zlib.crc32(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
     stem = source.parent.name if source.name == "__init__.py" else source.stem
     name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest:08x}"
@@ -343,8 +348,8 @@ def _import_file(source: Path) -> ModuleType:
 
 
 def _is_base(cls: type, base: type) -> bool:
-    """Whether a class is there for plugins to derive from: the category's base class, or one
-    that is marked so (``IS_PLUGIN_BASE`` in its own body)."""
+    """Whether a class is only meant for plugins to derive from: the category's base class, or one
+    that is marked as such (``IS_PLUGIN_BASE`` in its own body)."""
     return cls is base or bool(vars(cls).get("IS_PLUGIN_BASE"))
 
 

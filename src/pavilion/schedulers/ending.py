@@ -1,8 +1,8 @@
-"""When a job is over: what that means for a test of it.
+"""What the end of a job means for its tests.
 
-A scheduler knows about jobs only.  Whether a test ended well is in the test's own record, and
-the two reach us by different ways and at different times.  So before a test is ended from
-outside, its own evidence is asked, and some time must have passed without any.
+A scheduler only knows about jobs.  Whether a test ended normally is in the test's own record, and
+the two pieces of information arrive in different ways and at different times.  So before a test is
+ended from outside, its own record is checked, and some time must have passed without a sign of life.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .safe_files import UnsafeFileError, check_mine, quotable_tail, read_bytes
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
-# States that say nothing about the test itself having started.  The last two are what hosts make of
-# a status file that cannot be used, with the present time: a test must not seem alive by that.
+# States that do not mean that the test itself has started.  Hosts report the last two for a status
+# file that cannot be used, with the current time: this must not make a test seem alive.
 NOT_STARTED = frozenset(
     [
         STATES.CREATED,
@@ -37,38 +37,40 @@ NOT_STARTED = frozenset(
         "STATUS_ERROR",
     ]
 )
-# States that a test does not leave.  Hosts have some of them only; these are their names.
+# Final states of a test.  Some of them do not exist in every host, so their names are used.
 ENDED = frozenset(["CANCELLED", "COMPLETE", STATES.SCHED_CANCELLED, STATES.SCHED_ERROR])
-# Hosts ask from several threads, and a test ends once.
+# Hosts call this from several threads, but a test ends only once.
 _ENDING = threading.Lock()
-# The last lines of tests, by their directories, while the mark that belongs to it cannot be made.
+# Directory of a test -> the final line of its status, while the mark that completes it cannot be
+# made.
 _lines: dict[str, TestStatusInfo] = {}
-# What a test writes before its last state, and what may stand there.  Hosts agree in that.
+# The file that a test writes before its final state, and its possible results, in every host.
 RESULTS_FN = "results.json"
 RESULTS = ("PASS", "FAIL", "ERROR")
-# How much of a log is put into a note.
+# How much of a log is quoted in a note.
 TAIL_LINES = 5
 TAIL_BYTES = 1500
 
 
 def end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> TestStatusInfo:
-    """End a test whose job is over, unless its own record says more.
+    """End a test whose job has ended, unless its own record takes precedence.
 
-    A test of another user is left to that user: nothing is written, or copied from its logs.
+    A test of another user is left to that user: nothing is written, and nothing is copied from its
+    logs.
 
-    :param status: What the scheduler says: SCHED_ERROR or SCHED_CANCELLED.
-    :param grace: Seconds without a sign of the test before SCHED_ERROR is believed.
-    :returns: The state of the test as it is now.
+    :param status: The state of the job: SCHED_ERROR or SCHED_CANCELLED.
+    :param grace: Seconds without a sign of life from the test before SCHED_ERROR ends it.
+    :returns: The current state of the test.
     """
     with _ENDING:
         return _end_test(test, job, status, grace)
 
 
 def end_by_itself(test: TestRun) -> TestStatusInfo | None:
-    """End a test that has its own end already, by its state or its result, but not the mark that
-    nothing more is to come.
+    """Complete a test that has recorded its own end, as its state or its result, but lacks the mark
+    that nothing more will follow.
 
-    :returns: Its final state; None for a test that has no end of its own.
+    :returns: Its final state; None for a test that has not recorded its own end.
     """
     with _ENDING:
         own = test.status.current()
@@ -86,8 +88,8 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     if own.state in ENDED and others:
         return own
     if own.state in ENDED:
-        # It has its end already; all that is missing is the mark that nothing more is to come.
-        # A host's cancel, for one, leaves that to whoever sees that the job is gone.
+        # The test has already ended; only the mark that nothing more will follow is missing.
+        # A host's cancel command, for example, leaves that until the job is seen to be gone.
         return _completed(test, own)
     if own.state not in NOT_STARTED and own.when > status.when:
         return own
@@ -105,12 +107,12 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
         if quiet < grace:
             return TestStatusInfo(
                 STATES.SCHED_STARTUP if own.state in NOT_STARTED else own.state,
-                f"The job is over ({status.note}); waiting {grace:g} seconds for the test's own "
+                f"The job has ended ({status.note}); waiting {grace:g} seconds for the test's own "
                 "record.",
             )
     result = _own_result(test)
     if result:
-        # It was stopped between two writes, or its last ones cannot be seen here.
+        # It was stopped between two writes, or its last writes are not visible here.
         status = TestStatusInfo(STATES.COMPLETE, result)
     if others:
         return (
@@ -123,11 +125,11 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
     if result:
         return end(test, status.state, status.note)
     if _is_fatal(own.state):
-        # What it says itself is worth more than that its job is over.
+        # Its own record says more than that its job has ended.
         return _completed(test, own)
     note = status.note
     if own.state not in NOT_STARTED:
-        note += f" The test was in state {own.state} then."
+        note += f" The test was in state {own.state} at that time."
     note += log_tails(job)
     if test.complete:
         # It wrote its record while the logs were read.
@@ -136,7 +138,7 @@ def _end_test(test: TestRun, job: Job, status: TestStatusInfo, grace: float) -> 
 
 
 def _is_fatal(state: str) -> bool:
-    """Whether a test's own state says that it failed for good; hosts have their own list."""
+    """Whether a test's own state means that it failed for good; hosts have their own list."""
     is_fatal = getattr(STATES, "is_fatal", None)
     return is_fatal is not None and bool(is_fatal(state))
 
@@ -144,10 +146,10 @@ def _is_fatal(state: str) -> bool:
 def end(test: TestRun, state: str, note: str) -> TestStatusInfo:
     """Give a test its final state.
 
-    Never raises: where the disk is full, what can be written is.  What cannot is tried again by
-    each call; a line is written once.
+    Never raises: if the disk is full, as much as possible is written.  Each call tries again to
+    write the rest; a line is written only once.
 
-    :returns: The final state.  Its note says so when it could not be recorded.
+    :returns: The final state.  If it could not be recorded, its note says so.
     """
     key = str(test.path)
     ended = _lines.get(key)
@@ -157,21 +159,21 @@ def end(test: TestRun, state: str, note: str) -> TestStatusInfo:
         try:
             ended = _lines[key] = test.status.set(state, note)
         except Exception as exc:
-            # What a host raises here is its own affair.
+            # A host may raise any exception here.
             problem = _describe(exc)
     problem = _complete(test) or problem
     return _with_problem(ended, problem)
 
 
 def _completed(test: TestRun, own: TestStatusInfo) -> TestStatusInfo:
-    """The final state that a test has by itself, with the mark that nothing more is to come."""
+    """Mark a test as complete that has a final state of its own; returns that state."""
     return _with_problem(own, _complete(test))
 
 
 def _complete(test: TestRun) -> str:
-    """Mark a test as over; gives '', or why that was not possible."""
+    """Mark a test as complete; returns '', or why that was not possible."""
     try:
-        # An empty file fits on disks that no line fits on.
+        # An empty file can be created even on a disk without room for a line.
         test.set_run_complete()
     except Exception as exc:
         return _describe(exc)
@@ -187,7 +189,7 @@ def _with_problem(status: TestStatusInfo, problem: str) -> TestStatusInfo:
 
 
 def _is_others(test: TestRun) -> bool:
-    """Whether a test belongs to another user.  One whose directory is gone does not."""
+    """Whether a test belongs to another user.  If its directory is gone, it does not."""
     try:
         check_mine(test.path)
     except UnsafeFileError:
@@ -202,7 +204,7 @@ def _describe(exc: BaseException) -> str:
 
 
 def _own_result(test: TestRun) -> str:
-    """The result that a test wrote, as the note of its last state; '' when there is none."""
+    """The result that a test wrote, as the note for its final state; '' when there is none."""
     try:
         found = json.loads(read_bytes(test.path / RESULTS_FN))
     except (OSError, ValueError, RecursionError):
@@ -214,9 +216,9 @@ def _own_result(test: TestRun) -> str:
 
 
 def log_tails(job: Job) -> str:
-    """The last lines of the job's logs, as the end of a note; says so when there are none.
+    """The last lines of the job's logs, to be added to a note; says so when there are none.
 
-    Of a log that may be somebody else's file it says so: others may read the note.
+    A log that may be somebody else's file is not quoted, because others may read the note.
     """
     parts: list[str] = []
     for name, path in (("kickoff log", job.kickoff_log), ("scheduler log", job.sched_log)):
@@ -243,7 +245,7 @@ def _tail(path: Path) -> str:
 
 
 def _quiet_for(paths: Iterable[Path]) -> float:
-    """Seconds since the newest change of any of the paths."""
+    """Seconds since the last change of any of the paths; infinite when none of them exists."""
     newest: float | None = None
     for path in paths:
         try:
@@ -251,5 +253,5 @@ def _quiet_for(paths: Iterable[Path]) -> float:
         except OSError:
             continue
         newest = changed if newest is None else max(newest, changed)
-    # A file server's clock may be ahead of ours; then this waits for that long as well.
+    # If a file server's clock is ahead of ours, the wait is longer by the difference.
     return float("inf") if newest is None else time.time() - newest

@@ -1,27 +1,28 @@
-"""Ends all that a job started when the job ends: ``guard.py COMMAND [ARGUMENT ...]``.
+"""Ends everything that a job started when the job ends: ``guard.py COMMAND [ARGUMENT ...]``.
 
-Kickoff scripts become this program through exec; the command is ``pav _run ...``.  It may be
-anyone's ``pav``: what protects here does not depend on how that treats signals, or whether it gives
-its tests sessions of their own.  Three processes work together::
+Kickoff scripts become this program through exec; the command is ``pav _run ...``.  It works with any
+``pav``: it does not depend on how that handles signals, or whether it starts its tests in separate
+sessions.  Three processes work together::
 
-    leader    what the scheduler started, sends signals to, and waits for
+    leader    the process that the scheduler started, sends signals to, and waits for
     keeper    its child, in a session of its own: no signal to the leader's group reaches it
     command   the keeper's child, in a process group of its own
 
-Leader and keeper adopt orphans (PR_SET_CHILD_SUBREAPER).  So whatever the command starts stays
-below them, whichever session it makes, parent it loses, and variable it removes.
+Leader and keeper adopt orphans (PR_SET_CHILD_SUBREAPER).  So whatever the command starts remains
+their descendant, even if it creates a session, loses its parent, or removes variables.
 
-- The command ends, by itself or killed: the keeper ends all that is left, and the leader ends last,
-  with the command's exit code (128 + N for signal N).
-- The leader is told to stop (TERM, INT, HUP): that is passed on to the command, with its group.
-- The leader is killed: the scheduler counts the job as over, so the keeper kills everything at
+- If the command ends, by itself or killed, the keeper ends everything that is left.  The leader ends
+  last, with the command's exit code (128 + N for signal N).
+- If the leader receives a signal to stop (TERM, INT, HUP), it is passed on to the command and its
+  group.
+- If the leader is killed, the job has ended for the scheduler, so the keeper kills everything at
   once.
-- The keeper is killed: the leader does what the keeper would have done.
+- If the keeper is killed, the leader does what the keeper would have done.
 
-Raw jobs that were started from within are jobs of their own, and left alone.
+Raw jobs that were started inside the job are independent jobs, and are left alone.
 """
 
-# It runs as a script, in each job and without the package; what it imports is paid each time.
+# It runs as a script, in each job and without the package, so each import costs time in each job.
 # ruff: noqa: PTH123
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
 # In the environment of all processes of a raw job; see plugins.raw_processes.
 RAW_JOB_VARIABLE = "PAV_RAW_JOB"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# How long, in seconds, a command that was told to stop may take; more than 'pav _run' gives tests.
+# Seconds that a command may take to stop after a signal; more than 'pav _run' gives its tests.
 STOP_PATIENCE = 10.0
-# The leader's patience with the keeper, which ends what the command leaves meanwhile.
+# Seconds that the leader waits for the keeper, which meanwhile ends what the command left behind.
 KEEPER_PATIENCE = 20.0
-# How long processes that are left have to end by themselves, and then to be gone.
+# Seconds that remaining processes get to end after TERM, and then to disappear after KILL.
 TERM_WAIT = 5.0
 KILL_WAIT = 5.0
-# Pauses between two looks at them.
+# The first and the longest pause between two checks of these processes, in seconds.
 PAUSES = (0.01, 0.2)
 EXIT_USAGE, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND = 2, 126, 127
 _PR_SET_CHILD_SUBREAPER = 36
@@ -56,7 +57,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Process:
-    """A living process, as far as it matters here."""
+    """A living process, with the attributes that matter here."""
 
     __slots__ = ("pid", "ppid", "session", "start_time")
 
@@ -68,17 +69,18 @@ class Process:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What no other process of this boot has."""
+        """Unique among the processes since the host was booted."""
         return self.pid, self.start_time
 
     def signal(self, number: signal.Signals) -> bool:
-        """Send it a signal, unless its pid is another's by now.  False when that is not allowed."""
+        """Send it a signal, unless its pid now belongs to another process.  False when the signal is
+        not permitted."""
         try:
             now = _read_process(self.pid)
             if now is not None and now.key == self.key:
                 os.kill(self.pid, number)
                 if number != signal.SIGKILL:
-                    # One that is stopped acts on it only then.
+                    # A stopped process handles the signal only after this.
                     os.kill(self.pid, signal.SIGCONT)
         except ProcessLookupError:
             pass
@@ -88,15 +90,15 @@ class Process:
 
 
 def _read_process(pid: int) -> Process | None:
-    """A process by its pid; None when there is none, or it only waits to be reaped."""
+    """The process with a pid; None when there is none, or it is only waiting to be reaped."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat_file:
             text = stat_file.read()
     except OSError:
         return None
-    # The command stands in parentheses, and may itself hold blanks and ')'.
+    # The command is in parentheses, and may itself contain blanks and ')'.
     fields = text[text.rindex(b")") + 1 :].split()
-    # 'Z' with several threads: the main thread has ended, and others go on.
+    # 'Z' with several threads: the main thread has ended, but others are still running.
     if fields[0] in (b"X", b"x") or (fields[0] == b"Z" and int(fields[17]) <= 1):
         return None
     return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
@@ -114,7 +116,7 @@ def all_processes() -> dict[int, Process]:
 
 
 def read_environment(pid: int) -> dict[bytes, bytes]:
-    """The environment that a process was started with; empty when it cannot be read."""
+    """The environment with which a process was started; empty when it cannot be read."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ_file:
             entries = environ_file.read().split(b"\0")
@@ -136,7 +138,7 @@ def is_guard(pid: int) -> bool:
 
 
 def with_descendants(processes: Mapping[int, Process], roots: Iterable[int]) -> list[Process]:
-    """These processes and all below them, parents first; without other raw jobs."""
+    """These processes and all their descendants, parents first; without other raw jobs."""
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.ppid, []).append(process.pid)
@@ -170,13 +172,14 @@ def end_all(
     kill_wait: float,
     hurry: Callable[[float], bool],
 ) -> list[Process]:
-    """End processes: TERM, and after a while KILL; also those that appear meanwhile.
+    """End processes with TERM, and after a while with KILL; also those that appear meanwhile.
 
-    :param find: Which they are now.
-    :param term_wait: Seconds that they have to end by themselves.
-    :param kill_wait: Seconds to wait for the killed ones to be gone.
-    :param hurry: Waits for so many seconds; True when there is no time left for TERM.
-    :returns: Those that are still there; such as may not be signalled are not waited for.
+    :param find: Returns the processes that exist now.
+    :param term_wait: Seconds that they get to end after TERM.
+    :param kill_wait: Seconds to wait until they are gone after KILL.
+    :param hurry: Waits for the given number of seconds; True when there is no time left for TERM.
+    :returns: The processes that are still there.  Those that may not be signalled are not waited
+        for.
     """
     denied: set[tuple[int, int]] = set()
     number = signal.SIGTERM if term_wait > 0 else signal.SIGKILL
@@ -206,14 +209,15 @@ def end_all(
 
 
 class _Watcher:
-    """The leader or the keeper: waits for its child, and ends what the child leaves.
+    """The leader or the keeper: waits for its child, and ends what the child leaves behind.
 
     All stop signals and SIGCHLD must be blocked; they are received from here on.
 
     :param child: The process to wait for.
-    :param pass_on: How it is told to stop.
-    :param patience: Seconds that it has then.
-    :param lifeline: A handle that becomes readable when the leader is gone.
+    :param pass_on: Passes a signal to stop on to it.
+    :param patience: Seconds that it gets to end after that.
+    :param lifeline: A file descriptor that becomes readable when the leader is gone; None in the
+        leader.
     """
 
     def __init__(
@@ -231,7 +235,7 @@ class _Watcher:
         os.set_blocking(wake_end, False)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, signal.SIGCHLD):
-            # What is ignored on purpose, as by nohup, stays so.
+            # A signal that is ignored on purpose, as with nohup, remains ignored.
             if number == signal.SIGCHLD or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda *_: None)
         self._poll = select.poll()
@@ -241,20 +245,21 @@ class _Watcher:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP_SIGNALS, signal.SIGCHLD))
 
     def work(self) -> int:
-        """Wait for the child and end what it leaves; its exit code."""
+        """Wait for the child and end what it leaves behind.  Returns its exit code."""
         while self._reap() and self.code is None and not self.is_leader_gone:
             left = None if self.kill_at is None else self.kill_at - time.monotonic()
             if left is not None and left <= 0:
                 break
             self._wait(left)
-        # With the leader gone the scheduler says that the job is over; and when the patience has
-        # run out, all had their time.
+        # Without the leader, the job has ended for the scheduler; and when the patience has run
+        # out, all processes have had time to end.
         gently = self.code is not None
         self._end_rest(TERM_WAIT if gently else 0.0, report=gently and self.kill_at is None)
         return 128 + signal.SIGKILL if self.code is None else self.code
 
     def _wait(self, seconds: float | None) -> bool:
-        """Wait for a signal, the leader's end, or so long.  True when the leader is gone."""
+        """Wait for a signal, for the leader's end, or for a number of seconds (None: without limit).
+        True when the leader is gone."""
         ready = [end for end, _ in self._poll.poll(None if seconds is None else seconds * 1000)]
         if self._wake in ready:
             for number in os.read(self._wake, 512):
@@ -268,7 +273,7 @@ class _Watcher:
         return self.is_leader_gone
 
     def _reap(self) -> bool:
-        """Reap what has ended, orphans too.  False when no child is left."""
+        """Reap children that have ended, including orphans.  False when no child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -282,11 +287,11 @@ class _Watcher:
 
     def _end_rest(self, term_wait: float, report: bool) -> None:
         if not self._reap():
-            return  # All that it started would be a child of ours, or below one.
+            return  # Anything that it started would be a descendant of this process.
         found = _below_this_process()
         if report and found:
             pids = ", ".join(str(process.pid) for process in found)
-            _say(f"ending what the tests left running: {pids}.")
+            _say(f"ending processes that the tests left running: {pids}.")
 
         def find() -> list[Process]:
             self._reap()
@@ -302,7 +307,7 @@ def _say(text: str) -> None:
     try:
         os.write(2, f"pav guard: {text}\n".encode())
     except OSError:
-        pass  # The log's disk is full, or nobody reads.
+        pass  # The log's disk is full, or nobody reads the output.
 
 
 def _adopt_orphans() -> None:
@@ -311,12 +316,12 @@ def _adopt_orphans() -> None:
 
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):
-        pass  # A Python without ctypes: what loses its parent cannot be found then.
+        pass  # Without ctypes, processes that lose their parent cannot be found.
 
 
 def _become(argv: Sequence[str]) -> None:
     """Become the command; never returns."""
-    # Python ignores these, and what is ignored stays so through exec.
+    # Python ignores these signals, and exec keeps that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP_SIGNALS, signal.SIGCHLD))
@@ -328,19 +333,19 @@ def _become(argv: Sequence[str]) -> None:
 
 
 def _keep(argv: Sequence[str], lifeline: int) -> int:
-    """The keeper's work; the command's exit code."""
+    """Do the keeper's work.  Returns the command's exit code."""
     os.setsid()
     try:
         child = os.fork()
     except OSError:
-        _become(argv)  # The limit of processes is reached; the leader is a guard still.
+        _become(argv)  # The limit of processes is reached; the leader still guards the job.
         raise
     if child == 0:
         os.close(lifeline)
         os.setpgid(0, 0)
         _become(argv)
     try:
-        os.setpgid(child, child)  # Both do it: whoever comes first.
+        os.setpgid(child, child)  # Parent and child both do this, so it is done in time.
     except OSError:
         pass
 
@@ -366,20 +371,20 @@ def _lead(keeper: int) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a command; its exit code."""
+    """Run a command and return its exit code."""
     if not argv:
         sys.stderr.write("usage: guard.py COMMAND [ARGUMENT ...]\n")
         return EXIT_USAGE
-    # Ignored ones would be reaped by the system, and their ends not told.
+    # If SIGCHLD was ignored, the system would reap the children, and their exit codes would be lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Until each process is ready for them.
+    # Blocked until each process is ready for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, signal.SIGCHLD))
     _adopt_orphans()
     lifeline, leaders_end = os.pipe()
     try:
         keeper = os.fork()
     except OSError as exc:
-        # The limit of processes is reached.  Better a job without a guard than none.
+        # The limit of processes is reached.  A job without a guard is better than no job.
         _say(f"cannot start: {exc.strerror}.")
         _become(argv)
         raise
@@ -389,7 +394,7 @@ def main(argv: Sequence[str]) -> int:
     # The keeper.
     try:
         os.close(leaders_end)
-        # A fork does not inherit it.
+        # This is not inherited through a fork.
         _adopt_orphans()
         code = _keep(argv, lifeline)
     except BaseException as exc:

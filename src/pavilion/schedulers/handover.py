@@ -1,13 +1,13 @@
-"""A job on its way to its scheduler: what it waits for, and how it is told to give up.
+"""A job on its way to its scheduler: what it waits for, and how the submission is stopped.
 
-Between the start of a job and its id there may be minutes: a queue that is full, an answer that got
-lost.  A plugin's ``_kickoff()`` tells of that by ``self.report(job, text)`` and waits by
-``self.pause(job, seconds)``.  Hosts show the text, and end the waiting by ``stop_kickoffs()``.  A
-host that knows nothing of this sees the text as the state of the job's tests, and ends the waiting
-by cancelling them, as any user can.  A plugin that does not use it works as ever.
+It may take minutes until a job has an id, because of a full queue, or an answer that got lost.  A
+plugin's ``_kickoff()`` reports that with ``self.report(job, text)`` and waits with
+``self.pause(job, seconds)``.  Hosts show the text, and end the wait with ``stop_kickoffs()``.  In a
+host that does not know about this, the text is shown in the status of the job's tests, and the wait
+ends when a user cancels them.  A plugin that does not use these methods works as before.
 
-Which methods of plugins are at work, and for how long, is known here as well (:func:`calling`): a
-method that hangs can be named.
+This module also records which methods of plugins are running, and since when (:func:`calling`), so
+that a method that hangs can be named.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from pavilion.status_file import STATES
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
-# Seconds between two looks whether somebody cancelled the tests of a job that is waited with.
+# Seconds between two checks whether somebody has cancelled the tests of a waiting job.
 CANCEL_POLL = 2.0
-# Seconds between two signs of life: without one a job on its way counts as lost after a while.
+# Seconds between two signs of life: without them, a job on its way counts as lost after a while.
 SIGN_PAUSE = 30.0
 
 
 class HandoverStopped(SchedulerPluginError):
-    """A job was not handed over, because that was to end.  There is no such job."""
+    """The submission of a job was stopped, and it is certain that there is no such job."""
 
 
 class Handover:
     """A job on its way to its scheduler.
 
-    :param tests: Those of the job.
-    :param stop: Set when handing over is to end.
-    :param folder: The job's directory, whose time is kept new.
-    :ivar text: What it waits for; '' while it waits for nothing in particular.
+    :param tests: The tests of the job.
+    :param stop: Set when the submission is to be stopped.
+    :param folder: The job's directory, whose modification time is updated as a sign of life.
+    :ivar text: What the job waits for; '' when it waits for nothing in particular.
     """
 
     def __init__(
@@ -60,30 +60,31 @@ class Handover:
         self._cancelled = False
 
     def report(self, text: str) -> None:
-        """Tell what the job waits for.  Written to the status of its tests once per change.
+        """Report what the job waits for.  It is written to the status of its tests whenever it
+        changes.
 
-        Never raises: where that cannot be written, this process still shows it.
+        Never raises: if it cannot be written, this process still shows it.
         """
         if text == self.text:
             return
         self.text = text
         for test in self.tests:
             try:
-                # What comes after it has the job's id, or the test has started.
+                # Do not overwrite a later state: the job may have an id, or the test have started.
                 if not test.complete and test.status.current().state == STATES.SCHEDULED:
                     test.status.set(STATES.SCHEDULED, text)
             except Exception:
-                # What a host raises here is its own affair.
+                # A host may raise any exception here.
                 continue
 
     @property
     def stopped(self) -> bool:
-        """Whether to give up: told so, or all tests of the job were cancelled meanwhile."""
+        """Whether to give up: a stop was requested, or all tests of the job were cancelled."""
         self._give_sign()
         return self._stop.is_set() or self._all_cancelled()
 
     def pause(self, seconds: float) -> bool:
-        """Wait, for no longer than there is something to wait for.
+        """Wait, but return early when it is time to give up.
 
         :returns: False when it is time to give up.
         """
@@ -111,24 +112,24 @@ class Handover:
 
 
 class Call(NamedTuple):
-    """A method of a plugin that is at work."""
+    """A method of a plugin that is running."""
 
     number: int
     scheduler: str
     method: str
     began: float
-    """On the monotonic clock, in seconds."""
+    """Seconds of the monotonic clock."""
     handover: Handover | None = None
 
 
-# Thread -> its calls, the innermost last.  Lists of other threads are only read.
+# Thread -> its calls, the innermost last.  A thread only changes its own list.
 _calls: dict[int, list[Call]] = {}
 _numbers = itertools.count()
 
 
 @contextmanager
 def calling(scheduler: str, method: str, handover: Handover | None = None) -> Iterator[None]:
-    """Mark a method of a scheduler's plugin as being at work, for as long as the block lasts."""
+    """Record a method of a scheduler's plugin as running, for the duration of the block."""
     thread = threading.get_ident()
     calls = _calls.setdefault(thread, [])
     calls.append(Call(next(_numbers), scheduler, method, time.monotonic(), handover))
@@ -141,6 +142,6 @@ def calling(scheduler: str, method: str, handover: Handover | None = None) -> It
 
 
 def calls_at_work() -> list[Call]:
-    """The innermost call of each thread that is in a plugin, the oldest first."""
+    """The innermost call of each thread that is inside a plugin, the oldest first."""
     innermost = [calls[-1:] for calls in list(_calls.values())]
     return sorted(call for calls in innermost for call in calls)

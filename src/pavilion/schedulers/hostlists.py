@@ -1,12 +1,12 @@
-"""Host lists: 'node[01-20],login' to names and back.
+"""Host lists: converting 'node[01-20],login' to names and back.
 
 The grammar is that of python-hostlist and Slurm: names separated by commas, with any number of
-bracket groups in a name, each holding numbers and ranges ('x[1-2]c[0,4-7]'). The first number of a
-range gives the width of its numbers ('[09-11]' is 09, 10, 11). Reading is strict: whatever is not
-understood is an error with its place in the text. Nothing is guessed and nothing is dropped.
+bracket groups in a name, each containing numbers and ranges ('x[1-2]c[0,4-7]'). The first number of
+a range determines the width of its numbers ('[09-11]' is 09, 10, 11). Parsing is strict: anything
+that is not understood is an error with its position. Nothing is guessed and nothing is dropped.
 
-Cost: `expand` is linear in the text and in the names that come out, and counts these before it
-makes them. `fold` and `natural_sorted` are linear but for the sort.
+Cost: `expand` is linear in the length of the list and in the number of names, and counts the names
+before it creates them. `fold` and `natural_sorted` are linear except for the sort.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# Most names that one range, and one list, may stand for.
+# The maximum number of names in one range, and in one list.
 RANGE_LIMIT = 200_000
 LIST_LIMIT = 2_000_000
-# Longest node name; host names end at 253 characters.
+# The maximum length of a node name; host names have at most 253 characters.
 NAME_LIMIT = 255
 # Slurm refuses ranges of more names than this.
 SLURM_RANGE_LIMIT = 65_536
-# Longer numbers are taken for a mistake. No machine needs more digits.
+# Longer numbers are considered a mistake. No machine needs more digits.
 DIGIT_LIMIT = 15
 
 # What schedulers write where there is no node list.
@@ -36,16 +36,17 @@ _PLAIN_LIST = r"[A-Za-z0-9_.][A-Za-z0-9_.-]*(?:,[A-Za-z0-9_.][A-Za-z0-9_.-]*)*"
 _ITEM = r"(?:[A-Za-z0-9_.-]+|\[[0-9,-]*\])+"
 _PART = r"\[([^\]]*)\]|[^\[]+"
 _RANGE = r"([0-9]+)(?:-([0-9]+))?"
-# In pieces, since Python refuses to read numbers of thousands of digits.
+# Longer numbers are split, since Python refuses to convert numbers of thousands of digits.
 _NUMBERS = r"([0-9]{1,18})"
 
-# A span of names with one prefix: (first number as text, last number as text).
+# A span of names with one prefix: (first number, last number), as strings.
 _Span = tuple[str, str]
 _regex = functools.lru_cache(maxsize=None)(re.compile)
 
 
 class HostListError(ValueError):
-    """A host list that cannot be read. `text` is the list, `position` an index into it."""
+    """A host list that cannot be parsed. `text` is the list, `position` an index into it, from 0,
+    and `problem` says what is wrong there."""
 
     def __init__(self, problem: str, text: str, position: int) -> None:
         super().__init__(
@@ -62,19 +63,19 @@ class HostListError(ValueError):
 def expand(text: str | None, unique: bool = False) -> list[str]:
     """Return the names that a host list stands for, in its order.
 
-    None, '', '(null)' and 'None assigned' give []. Names that come twice are kept, unless `unique`
-    is set. Blanks around the whole text are ignored; blanks inside are an error.
+    None, '', '(null)' and 'None assigned' give []. Duplicate names are kept, unless `unique` is
+    set. Blanks at the beginning and the end are ignored; blanks inside are an error.
 
-    :raises HostListError: for text that is not a host list, or one of more than LIST_LIMIT names.
+    :raises HostListError: for a string that is not a host list, or has more than LIST_LIMIT names.
     """
     names = _expand(text, LIST_LIMIT)
     return list(dict.fromkeys(names)) if unique else names
 
 
 def expand_all(value: None | str | Iterable[str], unique: bool = False) -> list[str]:
-    """Return the names of one host list, or of several in a row; see `expand`.
+    """Return the names of one host list, or of several, one after the other; see `expand`.
 
-    :raises HostListError: as `expand` does; also for a member that is not text.
+    :raises HostListError: as `expand` does; also for a member that is not a string.
     """
     texts = [value] if value is None or isinstance(value, str) else list(value)
     names: list[str] = []
@@ -84,16 +85,16 @@ def expand_all(value: None | str | Iterable[str], unique: bool = False) -> list[
 
 
 def is_name(name: str) -> bool:
-    """Say whether this is a node name that a host list can hold."""
+    """Whether this is a node name that a host list can contain."""
     return len(name) <= NAME_LIMIT and _regex(_NAME).fullmatch(name) is not None
 
 
 def _expand(text: str | None, room: int) -> list[str]:
-    """Expand one text into no more than `room` names."""
+    """Expand one host list into at most `room` names."""
     if text is None:
         return []
     if not isinstance(text, str):
-        raise HostListError(f"expected text, got {type(text).__name__}", str(text), 0)
+        raise HostListError(f"it must be a string, not {type(text).__name__}", str(text), 0)
     stripped = text.strip()
     if stripped in _NO_NODES:
         return []
@@ -119,11 +120,11 @@ def _expand(text: str | None, room: int) -> list[str]:
 
 
 def _expand_item(text: str, start: int, end: int, room: int) -> list[str]:
-    """Expand one item, text[start:end], which may hold bracket groups."""
+    """Expand one item, text[start:end], which may contain bracket groups."""
     if text[start] == "-":
         raise HostListError("a node name cannot start with '-'", text, start)
 
-    # Count first: nothing is made before it is known to be of a sane size.
+    # Count first: no names are created before it is known that their number is reasonable.
     parts: list[str | list[_Span]] = []
     count, length = 1, 0
     for match in _regex(_PART).finditer(text, start, end):
@@ -179,13 +180,13 @@ def _parse_group(text: str, position: int, inside: str) -> list[_Span]:
 
 def _span_numbers(span: _Span) -> list[str]:
     low, high = span
-    # The first number alone gives the width: [01-3] is 01, 02, 03, and [1-03] is 1, 2, 3.
+    # Only the first number determines the width: [01-3] is 01, 02, 03, and [1-03] is 1, 2, 3.
     width = len(low)
     return [str(number).zfill(width) for number in range(int(low), int(high) + 1)]
 
 
 def _problem_at(text: str, position: int, end: int) -> str:
-    """Say in words why no item can be read on at this position."""
+    """Say in words why no further item can be parsed at this position."""
     char = text[position] if position < end else ""
     if char in ("", ","):
         return "an empty item (a comma too many)"
@@ -199,10 +200,10 @@ def _problem_at(text: str, position: int, end: int) -> str:
         if close < 0:
             return "'[' is never closed"
         bad = next(c for c in inside if c not in _DIGITS + ",-")
-        return f"{bad!r} inside brackets (allowed are numbers and ranges like 01-20)"
+        return f"{bad!r} inside brackets (allowed: numbers and ranges like 01-20)"
     if char.isspace():
         return "a blank inside the list"
-    return f"{char!r} is not allowed (allowed are letters, digits, '-', '_' and '.')"
+    return f"{char!r} is not allowed (allowed: letters, digits, '-', '_' and '.')"
 
 
 def _excerpt(text: str, position: int, around: int = 30) -> str:
@@ -218,8 +219,8 @@ def _excerpt(text: str, position: int, around: int = 30) -> str:
 def natural_key(name: str) -> tuple[str | int, ...]:
     """Return a sort key that puts node2 before node10, and x1c10 before x2c0.
 
-    The name itself comes last, so that 'n1' and 'n01' have an order too. Text and numbers
-    alternate, so that keys of any two names can be compared.
+    The name itself comes last, so that 'n1' and 'n01' are ordered, too. Strings and numbers
+    alternate, so that the keys of any two names can be compared.
     """
     parts: list[str | int] = list(_regex(_NUMBERS).split(name))
     for index in range(1, len(parts), 2):
@@ -230,8 +231,8 @@ def natural_key(name: str) -> tuple[str | int, ...]:
 def natural_sorted(names: Iterable[str]) -> list[str]:
     """Sort node names naturally; see `natural_key`."""
     names = list(names)
-    # Among names that differ only in digits that stand at the same places, the natural order is
-    # the plain one, which is ten times as fast to get. Most machines are named like that.
+    # For names that only differ in digits at the same positions, the natural order is the plain
+    # one, which is ten times as fast to compute. The names of most machines are like that.
     if len(set("\n".join(names).translate(_TO_SHAPE).split("\n"))) <= 1:
         return sorted(names)
     return sorted(names, key=natural_key)
@@ -244,7 +245,7 @@ _TO_SHAPE = str.maketrans(_DIGITS, "0" * len(_DIGITS))
 
 
 class _Series(NamedTuple):
-    """Names that differ in their last number only, or one name that ends in none."""
+    """Names that only differ in their last number, or one name that does not end in a number."""
 
     prefix: str
     spans: list[_Span]
@@ -253,10 +254,10 @@ class _Series(NamedTuple):
 def fold(names: Iterable[str]) -> str:
     """Return a short host list of these names: sorted naturally, each name once.
 
-    `set(expand(fold(names))) == set(names)`. Only what Slurm reads is used: one bracket group, at
-    the end of a name, after some text, and no range of more than 65,536 names.
+    `set(expand(fold(names))) == set(names)`. Only syntax that Slurm accepts is used: one bracket
+    group, at the end of a name and after a prefix, and no range of more than 65,536 names.
 
-    :raises HostListError: for a name that a host list cannot hold.
+    :raises HostListError: for a name that a host list cannot contain.
     """
     unique = set(names)
     odd = _odd_names(unique)
@@ -268,9 +269,9 @@ def fold(names: Iterable[str]) -> str:
 def fold_short(names: Iterable[str], limit: int = 60, count: bool = True) -> str:
     """Return a host list for messages: 'node[01-20],... (312 nodes)'.
 
-    A list of up to `limit` characters comes whole, a longer one is cut and followed by the number
-    of nodes (unless `count` is False). Never fails: names that no host list can hold are shown as
-    Python would.
+    A list of up to `limit` characters is returned complete. A longer one is truncated, followed by
+    the number of nodes (unless `count` is False). Never fails: names that a host list cannot contain
+    are shown as their Python representation.
     """
     unique = set(names)
     odd = _odd_names(unique)
@@ -298,8 +299,8 @@ def fold_short(names: Iterable[str], limit: int = 60, count: bool = True) -> str
 
 
 def _odd_names(names: set[str]) -> list[str]:
-    """The names that no host list can hold, sorted."""
-    # One match over all of them is much quicker than one for each.
+    """The names that a host list cannot contain, sorted."""
+    # One match over all of them is much faster than one for each.
     together = ",".join(names)
     if together.count(",") < len(names) and _regex(_PLAIN_LIST).fullmatch(together):
         return sorted(name for name in names if len(name) > NAME_LIMIT)
@@ -342,10 +343,10 @@ def _fold(names: Iterable[str]) -> list[_Series]:
 
 
 def _spans(numbers: list[str]) -> Iterator[_Span]:
-    """Join numbers (as text, each once) to spans.
+    """Join numbers (as strings, without duplicates) into spans.
 
-    The shorter texts go first: then 8, 9, 10 are one span, as are 08, 09, 10, while 1, 01, 2, 02
-    become 1-2 and 01-02.
+    Shorter strings are processed first: then 8, 9, 10 are one span, as are 08, 09, 10, while 1, 01,
+    2, 02 become 1-2 and 01-02.
     """
     numbers.sort()
     numbers.sort(key=len)

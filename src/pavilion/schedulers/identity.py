@@ -1,9 +1,9 @@
-"""What identifies a job to its scheduler: the host's record of it, and a file beside that.
+"""What identifies a job to its scheduler: the host's record of it, and a file next to that.
 
-A plugin's ``_kickoff()`` gives a JobInfo, and gets it back in ``_job_status()`` and ``cancel()``.
-Hosts show *all* values of their record as the job's id, so it holds what users know a job by
-(``JOB_INFO_KEYS`` of the plugin), and the rest stands in a file of the job's directory.  Records
-from before that file existed hold everything, and are read as they are.
+A plugin's ``_kickoff()`` returns a JobInfo, which is passed to ``_job_status()`` and ``cancel()``.
+Hosts show *all* values of their record as the job's id, so it only contains what identifies a job to
+users (``JOB_INFO_KEYS`` of the plugin).  The rest is in a file in the job's directory.  Records from
+before that file existed contain everything, and are read as they are.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ _MARK = re.compile(r"pav-[0-9a-f]{16}\Z")
 # No id of a scheduler is longer.
 _LONGEST_ID = 200
 
-# What reading a host's record may raise; a host's JobError need not be a PavilionError.
+# The errors that reading a host's record may raise; a host's JobError may not be a PavilionError.
 RecordErrors = (JobError, PavilionError, OSError, ValueError)
 
 
 def checked_info(plugin: SchedulerPlugin, info: Any) -> JobInfo:
-    """What ``_kickoff()`` gave, if it is a JobInfo: strings under strings.  Numbers are made
-    strings: an id that is a number before it was stored, and none in a look-up, loses the job.
+    """Check that ``_kickoff()`` returned a JobInfo: a dictionary of strings.  Numbers are converted
+    to strings: otherwise, an id could be a number before it is stored and a string afterwards, and
+    a lookup would not find the job.
 
-    :raises SchedulerPluginError: When it is something else; naming plugin and value.
+    :raises SchedulerPluginError: When it is something else; names plugin and value.
     """
     problem = ""
     if not isinstance(info, Mapping) or not info:
@@ -48,41 +49,41 @@ def checked_info(plugin: SchedulerPlugin, info: Any) -> JobInfo:
                 problem = f"but {key!r} is {value!r}"
     if problem:
         raise SchedulerPluginError(
-            f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must give a JobInfo "
+            f"_kickoff() of scheduler plugin {plugin.name!r} ({plugin.path}) must return a JobInfo "
             f"(a dictionary of strings that identifies the job), {problem}. The job may have been "
-            "started; nobody can find it."
+            "started, but it cannot be found again."
         )
     return JobInfo({key: str(value) for key, value in info.items()})
 
 
 def save_identity(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
-    """Store what identifies a job.  What it raises is up to the host's Job class."""
+    """Store what identifies a job.  It may raise any exception of the host's Job class."""
     shown = plugin.JOB_INFO_KEYS
     beside = {} if shown is None else {key: info[key] for key in info if key not in shown}
     if beside:
-        # First: a record that is there has all that belongs to it.
+        # This is written first, so that a record that exists is always complete.
         path = job.path / IDENTITY_FN
         safe_files.write_atomic(path, json.dumps(beside).encode())
     job.info = JobInfo({key: info[key] for key in info if key not in beside})
 
 
 def load_identity(job: Job) -> JobInfo | None:
-    """What was stored of a job; None when it has no record (yet).
+    """The stored identity of a job; None when it has no record (yet).
 
     :raises JobError, PavilionError, OSError, ValueError: When the record cannot be read or is
-        damaged; see :func:`is_missing`.
+        damaged; see :func:`is_missing` and :func:`is_damaged`.
     """
     info: Mapping[str, Any] | None = job.info
     if not info:
         return None
     if not isinstance(info, Mapping):
-        raise ValueError(f"the record of job {job.name} is not a dictionary but {info!r}")
+        raise ValueError(f"the record of job {job.name} must be a dictionary, not {info!r}")
     return JobInfo({**_beside(job.path / IDENTITY_FN), **info})
 
 
 def _beside(path: Path) -> dict[str, str]:
-    """What the file beside the record says; nothing when it is damaged: the record identifies
-    the job as well as those of other programs do, which have no such file."""
+    """The content of the file next to the record; {} when it is damaged, because the record alone
+    identifies the job, too, as do records of other programs, which have no such file."""
     try:
         found = json.loads(safe_files.read_bytes(path, MAX_SIZE))
     except (OSError, ValueError, RecursionError):
@@ -117,19 +118,19 @@ def known_id(job: Job) -> str | None:
 
 
 def is_missing(exc: BaseException) -> bool:
-    """Whether an error of :func:`load_identity` says that there is no record: what some hosts
-    make of a job that was not handed over yet."""
+    """Whether an error of :func:`load_identity` means that there is no record, as in some hosts for
+    a job that was not submitted yet."""
     return isinstance(_cause(exc), FileNotFoundError)
 
 
 def is_damaged(exc: BaseException) -> bool:
-    """Whether an error of :func:`load_identity` says that the record makes no sense, as a crash
-    of the machine leaves it.  It will not get better."""
+    """Whether an error of :func:`load_identity` means that the record is not valid, as after a crash
+    of the machine.  Trying again does not help."""
     return isinstance(_cause(exc), ValueError)
 
 
 def _cause(exc: BaseException) -> BaseException:
-    """The error behind a host's own; some keep it as 'prior_error', some as an argument."""
+    """The error that caused a host's own error, which has it as 'prior_error' or as an argument."""
     prior = getattr(exc, "prior_error", None)
     if isinstance(prior, BaseException):
         return prior

@@ -1,4 +1,4 @@
-"""What is known of the nodes, and which of them a test may use.
+"""What is known about the nodes, and which of them a test may use.
 
 Cost: `check_node` is constant per node. `filter_nodes` is linear in the nodes plus the names in
 the configuration: one pass per filter that is set, over what the filters before it left. Putting
@@ -19,28 +19,28 @@ from . import hostlists
 AVAILABLE = "available"
 ANY_RESERVATION = "any"
 
-# The reasons for leaving nodes out, besides those that carry a name and those of plugins.
+# The reasons for leaving nodes out, apart from those that contain a name and those of plugins.
 NOT_UP = "not up"
 NOT_AVAILABLE = "not available"
 NOT_ACROSS = "not in across_nodes"
 EXCLUDED = "in exclude_nodes"
-# Nodes that every job must have but no job can get have a reason that starts with this.
+# The reason starts with this for nodes that every job must have but no job can get.
 INCLUDE_PREFIX = "in include_nodes, but "
 NOT_THERE = "not in the inventory"
 
-# What a plugin may say of a node that is not up, or not available, in a few words: messages count
-# nodes by it.
+# The key under which a plugin may say, in a few words, why a node is not up, or not available:
+# messages count nodes by it.
 CAUSE = "cause"
 
-# A plugin's own filter: (node name, what is known of it) -> None, or why it is left out.
+# A plugin's own filter: (node name, what is known about it) -> None, or why it is left out.
 CustomFilter = Callable[[str, NodeInfo], Optional[str]]
 
 
 class Reasons(dict[str, list[str]]):
     """Reason -> names of the nodes left out for it.
 
-    :param advice: Reason, or cause -> what lets such nodes in, for messages.
-    :ivar causes: Reason -> cause (see CAUSE) -> how many nodes.
+    :param advice: Reason, or cause -> how such nodes can be included, for messages.
+    :ivar causes: Reason -> cause (see CAUSE) -> number of nodes.
     """
 
     def __init__(self, advice: Mapping[str, str] | None = None) -> None:
@@ -61,13 +61,13 @@ class InventoryError(ValueError):
 
 
 class NodesUnknownError(SchedulerPluginError):
-    """The scheduler does not list its nodes, and takes jobs all the same: only tests that depend on
-    nodes cannot be started."""
+    """The scheduler does not list its nodes, but accepts jobs: only tests that depend on nodes
+    cannot be started."""
 
 
 def node_needs(sched_config: Mapping[str, Any]) -> list[str]:
-    """The keys, with their values, for which a test depends on the inventory; [] for one whose
-    nodes the scheduler picks, and whose size is given in numbers.
+    """The keys, as 'schedule.key', that make a test depend on the inventory; [] for a test whose
+    nodes the scheduler picks, and whose size is given as a number.
 
     :param sched_config: The validated schedule section.
     """
@@ -88,7 +88,7 @@ def node_needs(sched_config: Mapping[str, Any]) -> list[str]:
 
 
 def name_list(text: str | None) -> list[str]:
-    """The names in a comma list, as of partitions and reservations."""
+    """The names in a comma-separated list, such as one of partitions or reservations."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
@@ -96,9 +96,9 @@ def name_list(text: str | None) -> list[str]:
 
 
 def check_node(plugin_name: str, raw: Any, info: Any) -> None:
-    """Check what a plugin's `_transform_raw_node_data` made of the raw data of one node.
+    """Check the description that a plugin's `_transform_raw_node_data` returned for one node.
 
-    :param raw: What it was made from; shown when the node has no name.
+    :param raw: The raw data; shown when the node has no name.
     :raises InventoryError: for a missing key or a wrong type; names plugin, node and key.
     """
     if not (isinstance(info, dict) and _is_plain(info)):
@@ -106,7 +106,7 @@ def check_node(plugin_name: str, raw: Any, info: Any) -> None:
 
 
 def _is_plain(info: NodeInfo) -> bool:
-    """Whether everything is as it should be; quick, as it nearly always is."""
+    """Whether the description is valid.  This is fast, because nearly all of them are."""
     get = info.get
     if not (
         type(get("name")) is str
@@ -123,7 +123,7 @@ def _is_plain(info: NodeInfo) -> bool:
         if type(value) is not list and type(value) is not tuple:
             return False
         try:
-            # The quickest way to find that all are str.
+            # The fastest way to check that all items are str.
             "".join(value)
         except TypeError:
             return False
@@ -134,13 +134,13 @@ def _explain(plugin_name: str, raw: Any, info: Any) -> None:
     """Raise the error that says what is wrong with a node's description, if something is."""
     if not isinstance(info, dict):
         raise InventoryError(
-            f"Scheduler plugin '{plugin_name}': _transform_raw_node_data() must give a dict, got "
-            f"{type(info).__name__} for {shown(raw)}."
+            f"Scheduler plugin '{plugin_name}': _transform_raw_node_data() must return a dict; it "
+            f"returned {type(info).__name__} for {shown(raw)}."
         )
     for key, wanted in _REQUIRED.items():
         if key not in info:
             raise _node_error(plugin_name, raw, info, key, f"is missing (a {wanted.__name__})")
-        # An exact match, since 0, 1 and 'no' are not answers to 'is it up?'.
+        # The type must match exactly: 0, 1 and 'no' are not answers to 'is it up?'.
         if type(info[key]) is not wanted:
             raise _type_error(plugin_name, raw, info, key, f"a {wanted.__name__}")
     if not info["name"]:
@@ -156,15 +156,15 @@ def _explain(plugin_name: str, raw: Any, info: Any) -> None:
             raise _type_error(plugin_name, raw, info, key, "a list of str")
         for member in value:
             if not isinstance(member, str):
-                found = f"must be a list of str, has a {type(member).__name__}: {member!r}"
+                found = f"must be a list of str, but contains {type(member).__name__}: {member!r}"
                 raise _node_error(plugin_name, raw, info, key, found)
 
 
 def merged(old: NodeInfo, new: NodeInfo) -> NodeInfo:
-    """Two descriptions of one node as one.
+    """Merge two descriptions of the same node.
 
-    Some schedulers list a node once for each of its partitions. The lists are joined, and the node
-    is up or available only if both say so; of everything else the newer one counts.
+    Some schedulers list a node once for each of its partitions. Lists are joined; the node is up, or
+    available, only if both descriptions say so; for all other keys, `new` takes precedence.
     """
     both = {**old, **new}
     for key in ("up", "available"):
@@ -181,7 +181,7 @@ def in_order(nodes: Nodes) -> Nodes:
 
 
 def values_of(nodes: Nodes, names: Iterable[str], key: str) -> list[int]:
-    """The numbers that these nodes have under a key ('cpus', 'mem'); unknown ones are left out."""
+    """The values of a key ('cpus', 'mem') for these nodes; unknown values are left out."""
     infos = (nodes.get(name) for name in names)
     return [info[key] for info in infos if info is not None and info.get(key) is not None]
 
@@ -193,7 +193,7 @@ def min_value(nodes: Nodes, names: Iterable[str], key: str) -> int | None:
 
 def _type_error(plugin: str, raw: Any, info: NodeInfo, key: str, wanted: str) -> InventoryError:
     value = info[key]
-    problem = f"must be {wanted}, is a {type(value).__name__}: {shown(value)}"
+    problem = f"must be {wanted}, not {type(value).__name__}: {shown(value)}"
     return _node_error(plugin, raw, info, key, problem)
 
 
@@ -204,7 +204,7 @@ def _node_error(plugin: str, raw: Any, info: NodeInfo, key: str, problem: str) -
 
 
 def shown(value: Any, limit: int = 120) -> str:
-    """A value for a message, cut where it is long."""
+    """A value for a message, truncated if it is long."""
     text = repr(value)
     return text if len(text) <= limit else text[:limit] + "..."
 
@@ -221,19 +221,21 @@ def filter_nodes(
 ) -> tuple[list[str], Reasons]:
     """Return the nodes that a test may use, and for each reason the nodes left out for it.
 
-    A node is left out for the first reason of: node_state, partition, reservation, across_nodes,
-    exclude_nodes, the plugin's own. Every node is in exactly one of the lists.
-    A node without 'partitions' or 'reservations' passes that filter: its scheduler does not tell.
+    The filters are applied in this order: node_state, partition, reservation, across_nodes,
+    exclude_nodes, the plugin's own. A node is left out by the first that it does not pass, so every
+    node is in exactly one of the lists. A node without 'partitions' or 'reservations' passes that
+    filter, because nothing is known about it.
 
-    The nodes of include_nodes are in every job, wherever the others are taken from. So they need
-    not be in across_nodes, nor free at the moment. They must pass all other filters. Those that do
-    not, or that are not in the inventory at all, have reasons of their own, see `include_problem`.
+    The nodes of include_nodes are in every job, wherever the others are taken from. So they do not
+    have to be in across_nodes, or free at the moment. They must pass all other filters. Those that
+    do not, or that are not in the inventory at all, have reasons of their own; see
+    `include_problem`.
 
     :param nodes: The inventory, each node checked with `check_node`.
-    :param sched_config: The normalised 'schedule' section; names in its lists are expanded. An
-        empty or missing key does not filter; reservation 'any' asks for any reservation at all.
+    :param sched_config: The normalised 'schedule' section, with the names in its lists expanded. An
+        empty or missing key does not filter. Reservation 'any' selects nodes of any reservation.
     :param custom: The plugin's own filter.
-    :param ordered: Says that the inventory is in natural order already, which saves a sort.
+    :param ordered: Whether the inventory is already in natural order, which saves a sort.
     :param advice: See Reasons.
     :return: (names in natural order, {reason: names in natural order})
     """
@@ -254,8 +256,25 @@ def filter_nodes(
     return selection.names, reasons
 
 
+def named_nodes(nodes: Nodes, sched_config: Mapping[str, Any]) -> list[str]:
+    """The nodes that a configuration is about, in whatever state: those of its partition, its
+    reservation and its across_nodes (all, where it names none), and those of include_nodes.
+
+    Names in across_nodes and include_nodes that are not in the inventory are among them.
+    """
+    selection = _Selection(list(nodes), list(nodes.values()), frozenset(), Reasons())
+    _filter_groups(selection, sched_config)
+    across = list(sched_config.get("across_nodes") or ())
+    if across:
+        inside = frozenset(selection.names)
+        across = [name for name in across if name in inside or name not in nodes]
+    names = across or selection.names
+    return list(dict.fromkeys([*names, *(sched_config.get("include_nodes") or ())]))
+
+
 def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
-    """Say which nodes of include_nodes cannot be used, and why; None when all can."""
+    """A message that says which nodes of include_nodes cannot be used, and why; None when all can
+    be."""
     problems = []
     for reason, names in reasons.items():
         if reason.startswith(INCLUDE_PREFIX):
@@ -273,15 +292,16 @@ def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
 def insufficient_message(
     asked_min: int, remaining: int, reasons: Mapping[str, Sequence[str]]
 ) -> str:
-    """Say that there are too few nodes: how many were asked, how many remain, where others went.
+    """A message that says that there are too few nodes: how many were requested, how many remain,
+    and why the others were left out.
 
-    Like 'Insufficient nodes. Asked for at least 16, 3 of 128 remain. Left out: not up: 100
-    (node[001-100]); partition is not "gpu": 25 (node[101-125]).'
+    For example: 'Insufficient nodes. Requested at least 16, but only 3 of 128 remain. Left out: not
+    up: 100 (node[001-100]); partition is not "gpu": 25 (node[101-125]).'
     """
     not_there = reasons.get(INCLUDE_PREFIX + NOT_THERE, ())
     total = remaining + sum(map(len, reasons.values())) - len(not_there)
     message = (
-        f"Insufficient nodes. Asked for at least {asked_min}, {remaining} of {total} "
+        f"Insufficient nodes. Requested at least {asked_min}, but only {remaining} of {total} "
         f"{'remains' if remaining == 1 else 'remain'}."
     )
     parts = []
@@ -302,10 +322,10 @@ def _causes(reasons: Mapping[str, Sequence[str]], reason: str) -> Mapping[str, i
 
 
 def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
-    """What lets in nodes that were left out, as sentences with a blank before each; '' when
-    nothing is known that does.
+    """How nodes that were left out can be included, as sentences with a blank before each; '' when
+    no way is known.
 
-    :param prefix: Of reasons that begin with this.
+    :param prefix: Only for reasons that begin with this.
     """
     if not isinstance(reasons, Reasons):
         return ""
@@ -319,7 +339,7 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
         )
     ]
     texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
-    # The name of a key stays as it is written.
+    # A sentence starts with a capital letter, unless it starts with the name of a key.
     return "".join(
         f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
         for text in texts
@@ -330,9 +350,10 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
 def filter_key(
     sched_config: Mapping[str, Any], extra_keys: Iterable[str] = ()
 ) -> tuple[Hashable, ...]:
-    """Return a hashable key that is equal for configurations that filter alike.
+    """Return a hashable key that is equal for configurations for which the filters do the same.
 
-    :param extra_keys: More keys, which the plugin's own filter looks at; dots reach into sections.
+    :param extra_keys: Further keys, which the plugin's own filter uses; dotted names refer to keys
+        of sub-sections.
     """
     key: list[Hashable] = [
         sched_config.get("node_state"),
@@ -356,7 +377,7 @@ def frozen(value: Any) -> Hashable:
         return (type(value).__name__, value)
     if isinstance(value, (list, tuple)):
         try:
-            # Mostly names, and then many of them.
+            # A shortcut for lists of names, which may be long.
             "".join(value)
             return tuple(value)
         except TypeError:
@@ -371,20 +392,20 @@ def frozen(value: Any) -> Hashable:
 
 
 class _Selection:
-    """The nodes that are still in, and where the others went."""
+    """The nodes that have passed so far, and why the others were left out."""
 
     def __init__(
         self, names: list[str], infos: list[NodeInfo], include: frozenset[str], reasons: Reasons
     ) -> None:
         self.names = names
-        # What is known of each, in the same order. Two lists side by side are several times as
-        # fast to go through as a look-up by name.
+        # What is known about each, in the same order. Iterating over two parallel lists is several
+        # times as fast as a lookup by name.
         self.infos = infos
         self.include = include
         self.reasons = reasons
 
     def keep(self, flags: list[bool], reason: str) -> None:
-        """Keep the nodes whose flag is set, and book the others under the reason."""
+        """Keep the nodes whose flag is set, and record the others under the reason."""
         if all(flags):
             return
         out = [name for name, stays in zip(self.names, flags) if not stays]
@@ -394,7 +415,7 @@ class _Selection:
         self.infos = list(compress(self.infos, flags))
 
     def keep_state(self, flags: list[bool], reason: str) -> None:
-        """As keep(), and count the causes that the plugin gives."""
+        """Like keep(), but also count the causes that the plugin gives."""
         for name, info, stays in zip(self.names, self.infos, flags):
             if not stays and info.get(CAUSE):
                 prefix = INCLUDE_PREFIX if name in self.include else ""
@@ -403,7 +424,7 @@ class _Selection:
         self.keep(flags, reason)
 
     def book(self, reason: str, names: list[str], prefix: str = "") -> None:
-        """Add nodes that are left out to those of a reason."""
+        """Record nodes that are left out for a reason."""
         if names:
             self.reasons.setdefault(prefix + reason, []).extend(names)
 
@@ -420,7 +441,7 @@ def _filter_state(nodes: _Selection, config: Mapping[str, Any]) -> None:
 def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
     partition = config.get("partition")
     if partition:
-        # Slurm takes a list too: any of them will do.
+        # Slurm also accepts a list: the node must be in one of them.
         default = name_list(partition)
         wanted = frozenset(default)
         flags = [not wanted.isdisjoint(info.get("partitions", default)) for info in nodes.infos]
@@ -448,7 +469,7 @@ def _filter_lists(nodes: _Selection, config: Mapping[str, Any]) -> None:
 
 
 def _filter_custom(nodes: _Selection, custom: CustomFilter) -> None:
-    """Ask the plugin about each node. Here each node may have a reason of its own."""
+    """Apply the plugin's own filter, which may give a different reason for each node."""
     answers = [custom(name, info) for name, info in zip(nodes.names, nodes.infos)]
     for name, answer in zip(nodes.names, answers):
         if answer is not None:

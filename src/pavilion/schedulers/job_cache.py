@@ -1,7 +1,7 @@
 """The file through which processes share what a scheduler said about its jobs.
 
-It is JSON, replaced in one step, guarded by a lock on a file beside it, and believed only when
-everything about it is as it should be: the data may lie in a folder that others write to.
+It is JSON, is replaced in one step, and is protected by a lock on a file next to it.  It is used only
+when everything about it is valid, because it may be in a directory that others can write to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from . import safe_files
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 CLOCK_SKEW = 1.0
-"""Seconds that a cache file may lie in the future: hosts that share a folder differ a little."""
+"""Seconds that the times in a cache file may be in the future: the clocks of hosts that share a
+directory differ a little."""
 LOCK_POLL = 0.05
 FORMAT = 2
 
@@ -31,18 +32,21 @@ class JobRecord(NamedTuple):
 
     job_id: str
     state: str
-    """The scheduler's own word, normalised by the plugin."""
+    """The scheduler's own name for the state, normalised by the plugin."""
     data: dict[str, str]
-    """Whatever else the plugin wants to know."""
+    """Whatever else the plugin needs."""
 
 
 class Seen(NamedTuple):
+    """A record, and when the query that returned it was started."""
+
     record: JobRecord
     when: float
 
 
 class Absence(NamedTuple):
-    """Successive good answers without a job."""
+    """Successive good answers that did not list a job: the times of the first and the last of these
+    queries, and their number."""
 
     first: float
     last: float
@@ -50,7 +54,7 @@ class Absence(NamedTuple):
 
 
 class AskFailure(NamedTuple):
-    """Failed queries in a row; the end and the reason of the last one."""
+    """Failed queries in a row: their number, and the time and the reason of the last failure."""
 
     times: int
     when: float
@@ -58,7 +62,7 @@ class AskFailure(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """All that processes share.  Times are seconds since the epoch."""
+    """Everything that processes share.  Times are in seconds since the epoch."""
 
     asked: float | None
     listed: dict[str, JobRecord]
@@ -67,14 +71,15 @@ class Snapshot(NamedTuple):
     new: dict[str, float]
     failure: AskFailure | None
     took: float = 0.0
-    """Seconds that the current answer took to get."""
+    """The duration of the query for the current answer, in seconds."""
 
 
 class CacheFile:
-    """A file through which processes share what they know, and a lock for who asks.
+    """A file through which processes share what they know, and a lock for queries.
 
-    It is data only, and never worth an error: whatever is wrong with it, it is not used, and
-    :attr:`problem` says why.  It is replaced atomically, so a reader sees all of it or none.
+    The file is only a cache, so problems with it are never errors: if anything is wrong with it, it
+    is not used, and :attr:`problem` says why.  It is replaced atomically, so a reader sees either
+    the old or the new content.
     """
 
     def __init__(self, path: Path, source: str) -> None:
@@ -84,8 +89,8 @@ class CacheFile:
         self.problem = ""
 
     def read(self, now: float) -> Snapshot | None:
-        """Its content; None when it is unchanged since it was last read or written here, is not
-        there, cannot be trusted or makes no sense."""
+        """Its content; None when it is unchanged since it was last read or written here, does not
+        exist, cannot be trusted or is not valid."""
         try:
             content = self._load()
             if content is None:
@@ -97,7 +102,7 @@ class CacheFile:
             self._note(f"is not used: {exc}")
             return None
         except (TypeError, KeyError, OverflowError, RecursionError) as exc:
-            self._note(f"is not used, it is damaged: {type(exc).__name__}: {exc}")
+            self._note(f"is not used because it is damaged: {type(exc).__name__}: {exc}")
             return None
         self.problem = ""
         return shared
@@ -113,7 +118,7 @@ class CacheFile:
             return _table(json.loads(file.read(MAX_FILE_SIZE)))
 
     def write(self, shared: Snapshot) -> None:
-        """Replace it."""
+        """Replace its content.  Never raises; see :attr:`problem`."""
         content = {
             "format": FORMAT,
             "source": self._source,
@@ -125,12 +130,12 @@ class CacheFile:
             "failure": shared.failure,
             "took": shared.took,
         }
-        # No two writers have the same name for it: a process that waited in vain for the lock
+        # The name is unique to the writer, because a process that could not get the lock in time
         # writes as well.
         new = self._path.with_name(f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
         try:
             data = json.dumps(content, separators=(",", ":")).encode()
-            new.unlink(missing_ok=True)  # left by a process that was killed
+            new.unlink(missing_ok=True)  # Left by a process that was killed.
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with os.fdopen(os.open(new, flags, 0o644), "wb") as file:
                 file.write(data)
@@ -147,9 +152,10 @@ class CacheFile:
 
     @contextmanager
     def lock(self) -> Iterator[Callable[[], bool]]:
-        """Gives a function that tries to get the lock; it is let go at the end.
+        """Yields a function that tries to get the lock and returns whether it did.  The lock is
+        released at the end.
 
-        Where there can be no lock, every try succeeds: a query too many is the lesser evil.
+        Where locks are not possible, every try succeeds: an unnecessary query is the lesser evil.
         """
         path = self._path.with_name(f"{self._path.name}.lock")
         try:
@@ -172,7 +178,7 @@ class CacheFile:
             yield try_lock
         finally:
             try:
-                # Closing is not enough when a child that was forked meanwhile has it open too.
+                # Closing is not enough if a child that was forked meanwhile also has it open.
                 fcntl.flock(fd, fcntl.LOCK_UN)
             except OSError:
                 pass
@@ -187,38 +193,38 @@ def _signature(info: os.stat_result) -> tuple[int, ...]:
 
 
 def _check_owner(info: os.stat_result, folder: os.stat_result) -> None:
-    """Raise a ValueError when what is in a file is not to be believed."""
+    """Raise a ValueError when the content of a file cannot be trusted."""
     if info.st_size >= MAX_FILE_SIZE:
-        raise ValueError(f"it has {info.st_size} bytes, which is too much")
+        raise ValueError(f"it has {info.st_size} bytes; the maximum is {MAX_FILE_SIZE - 1}")
     if info.st_mode & stat.S_IWOTH:
-        raise ValueError("everyone may write it")
-    # Whoever may write in a folder of this user was let in by this user.
+        raise ValueError("everyone may write to it")
+    # Others can only write to a directory of this user if this user has permitted it.
     ours = folder.st_uid == os.geteuid() and not folder.st_mode & stat.S_IWOTH
     if info.st_uid not in (os.geteuid(), 0) and not ours:
-        raise ValueError(f"it was written by another user (number {info.st_uid})")
+        raise ValueError(f"it belongs to another user (uid {info.st_uid})")
 
 
 def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
     """The content of a cache file, checked.
 
-    :raises ValueError, TypeError, KeyError, OverflowError: When it is of no use here.
+    :raises ValueError, TypeError, KeyError, OverflowError: When it cannot be used here.
     """
     if content["format"] != FORMAT:
-        raise ValueError(f"it has format {content['format']!r} and not {FORMAT}")
+        raise ValueError(f"its format is {content['format']!r}, not {FORMAT}")
     if content["source"] != source:
-        raise ValueError(f"it is about {content['source']!r} and not {source!r}")
+        raise ValueError(f"it is about {content['source']!r}, not {source!r}")
 
     def stamp(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is no time")
+            raise ValueError(f"{value!r} is not a time")
         if not math.isfinite(value) or value > now + CLOCK_SKEW:
-            raise ValueError(f"the time {value!r} lies in the future, it is {now!r}")
+            raise ValueError(f"the time {value!r} is in the future; it is {now!r} now")
         return min(float(value), now)
 
     def record(job_id: Any, state: Any, data: Any) -> JobRecord:
         texts = [job_id, state, *_table(data).values()]
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"the record of job {job_id} is not text")
+            raise ValueError(f"the record of job {job_id} does not consist of strings")
         return JobRecord(job_id, state, data)
 
     def seconds(value: Any) -> float:
@@ -228,7 +234,7 @@ def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
 
     def number(value: Any) -> int:
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{value!r} is no count")
+            raise ValueError(f"{value!r} is not a count")
         return int(value)
 
     asked = None if content["asked"] is None else stamp(content["asked"])
@@ -252,5 +258,5 @@ def _parse(content: dict[str, Any], source: str, now: float) -> Snapshot:
 
 def _table(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{type(value).__name__} where a table must be")
+        raise ValueError(f"it contains {type(value).__name__} instead of an object")
     return value

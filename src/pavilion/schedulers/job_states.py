@@ -1,4 +1,4 @@
-"""What a scheduler says about a job, asked no more often than needed."""
+"""The state of a job according to its scheduler, which is queried no more often than necessary."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .scheduler import SchedulerPlugin
 
 
-# What a plugin may say of a job.  SCHED_STARTUP is what SCHED_RUNNING is called today, and
-# SCHED_WARNING means that the scheduler could not be queried.
+# The states that a plugin may report for a job.  SCHED_STARTUP is the current name of SCHED_RUNNING,
+# and SCHED_WARNING means that the scheduler could not be queried.
 STATES_OF_JOBS = frozenset(
     [
         STATES.SCHEDULED,
@@ -36,22 +36,22 @@ STATES_OF_JOBS = frozenset(
 
 
 class NotListed(TestStatusInfo):
-    """SCHEDULED, for a job that its scheduler does not list (yet), which is too little to call it
-    gone.  It says nothing against a test that runs."""
+    """SCHEDULED, for a job that its scheduler does not list (yet), but that cannot be assumed to be
+    gone.  It does not contradict that a test is running."""
 
     __test__ = False
 
 
 LONGEST_BACK_OFF = 60.0
-"""Seconds after which a scheduler that could not be queried is tried again at the latest."""
+"""The longest pause, in seconds, before a scheduler that could not be queried is tried again."""
 
 
 A_COMMAND_TAKES = 0.05
-"""Seconds.  A plugin that cannot tell after less than that has hardly queried a scheduler."""
+"""Seconds.  A plugin that returns None in less time has probably not queried a scheduler."""
 
 
 class Trouble(Enum):
-    """What kept a plugin from telling about a job."""
+    """Why a plugin could not determine the state of a job."""
 
     NONE = "none"
     OF_JOB = "it says that it cannot tell"
@@ -59,9 +59,10 @@ class Trouble(Enum):
 
 
 class Polling:
-    """How the queries of one plugin went: how long their answers serve, and whether they fail.
+    """A record of the queries of one plugin: how long their answers can be used, and whether they
+    fail.
 
-    Used with the plugin's status lock held.  Times are monotonic seconds.
+    It must be used with the plugin's status lock held.  Times are seconds of the monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -70,27 +71,31 @@ class Polling:
         self._failed: dict[str, float] = {}
         self._times = 0
         self._note = ""
-        # Until when nobody queries, and for which job alone (None: for any).
+        # Until when no queries are made for a job; under None: for all jobs.
         self._blocked: dict[str | None, float] = {}
 
     def serves(self, job_name: str) -> bool:
-        """Whether the answer about a job is to be used for its age's sake: an answer serves for
-        at least as long as it took to get."""
+        """Whether the answer about a job can still be used, because an answer is used for at least
+        as long as it took to get."""
         return time.monotonic() < self._serves.get(job_name, -math.inf)
 
     def why_not_now(self, job_name: str) -> str | None:
-        """Why the scheduler is not queried about a job just now; None when it is."""
+        """Why the scheduler must not be queried about a job at the moment; None when it may be."""
         now = time.monotonic()
         until = max(self._blocked.get(None, now), self._blocked.get(job_name, now))
         if until <= now:
             return None
         return (
-            f"The scheduler could not be queried just now, and is again in "
+            f"After a failed query, the scheduler is not queried again for "
             f"{math.ceil(until - now)} s. {self._note}"
         )
 
     def answered(self, jobs: Iterable[str], seconds: float) -> None:
-        """Note an answer about some jobs, which serves for some seconds."""
+        """Record an answer about some jobs.
+
+        :param jobs: The names of the jobs.
+        :param seconds: How long the answer can be used.
+        """
         now = time.monotonic()
         self._succeeded, self._times = now, 0
         self._blocked.pop(None, None)
@@ -100,10 +105,11 @@ class Polling:
             self._blocked.pop(name, None)
 
     def failed(self, job_name: str, note: str, pause: float) -> None:
-        """Note a query that failed.
+        """Record a query that failed.
 
-        It is remembered for all jobs, because a thousand of them must not wait for a thousand
-        time-outs; unless others were answered since this one failed: then the trouble is its own.
+        The failure counts for all jobs, because a thousand of them must not wait for a thousand
+        timeouts.  If queries about others have succeeded since this job's previous failure, it only
+        counts for this job.
 
         :param pause: Seconds to wait after the first of successive failures.
         """
@@ -120,16 +126,16 @@ class Polling:
 def current_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
     """The state of a job: the last answer while it is fresh, otherwise a new one.
 
-    Never raises: a scheduler that cannot be queried is SCHED_WARNING.
+    Never raises: if the scheduler cannot be queried, the state is SCHED_WARNING.
     """
-    # One query at a time.  Its answer may serve those who wait for this lock meanwhile.
+    # One query at a time.  Its answer may also be used by threads that wait for this lock.
     with plugin._status_lock:
         known = _known_status(plugin, job)
         return known or _new_status(plugin, pav_cfg, job)
 
 
 def _known_status(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo | None:
-    """What is known of a job, as far as it is fresh."""
+    """The last answer about a job; None when there is none that is fresh."""
     entry: Any = plugin._job_statuses.get(job.name)
     if entry is None:
         return None
@@ -149,7 +155,7 @@ def _known_status(plugin: SchedulerPlugin, job: Job) -> TestStatusInfo | None:
 
 
 def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestStatusInfo:
-    # A plugin without a time-out of its own keeps answers, and their age, by itself.
+    # With a JOB_STATUS_TIMEOUT of 0, the plugin manages the age of its answers itself.
     paces = plugin.JOB_STATUS_TIMEOUT > 0
     why_not = plugin._polling.why_not_now(job.name) if paces else None
     if why_not is not None:
@@ -158,21 +164,21 @@ def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestSt
     began = time.monotonic()
     status, failed = _ask(plugin, pav_cfg, job)
     took = time.monotonic() - began
-    # The time of the answer, however long it took: those who waited are served by it.
+    # The time of the answer, not of the query, so that threads that waited can use it.
     now = time.time()
     plugin._job_statuses[job.name] = (now, status)
     if not paces:
         return status
     serves = max(plugin.JOB_STATUS_TIMEOUT, took)
     if failed is Trouble.OF_JOB and took < A_COMMAND_TAKES:
-        # Nobody was queried: the plugin has its own reasons, and they are about this job.
+        # Nothing was queried: the plugin has its own reasons, which concern this job.
         failed = Trouble.NONE
     if failed is not Trouble.NONE:
-        # No answer is kept: what is remembered is that there is none.
+        # The failure is recorded instead of an answer.
         del plugin._job_statuses[job.name]
         plugin._polling.failed(job.name, status.note, serves)
         return status
-    # All that the plugin learned in this call is fresh together.
+    # All answers that the plugin got during this call are equally fresh.
     learned = [
         name for name, entry in plugin._job_statuses.items() if before.get(name) is not entry
     ]
@@ -181,7 +187,7 @@ def _new_status(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> TestSt
 
 
 def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> tuple[TestStatusInfo, Trouble]:
-    """What is known of a job now, and what kept the plugin from telling."""
+    """Query the state of a job; returns it, and why it could not be determined."""
     when = time.time()
     try:
         info = load_identity(job)
@@ -201,8 +207,8 @@ def _ask(plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job) -> tuple[TestSta
 def query_job(
     plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, info: JobInfo
 ) -> TestStatusInfo:
-    """The state of a job of this identity: the last answer while it is fresh, otherwise a new
-    one.  Never raises; SCHED_WARNING when it cannot be found out."""
+    """The state of a job with this identity: the last answer while it is fresh, otherwise a new
+    one.  Never raises; the state is SCHED_WARNING when it cannot be determined."""
     with plugin._status_lock:
         known = _known_status(plugin, job)
         if known is None:
@@ -212,10 +218,10 @@ def query_job(
 
 
 def find_identity(plugin: SchedulerPlugin, job: Job) -> JobInfo | None:
-    """What identifies a job to its scheduler, even where its record was lost or never written.
+    """What identifies a job to its scheduler, even if its record was lost or never written.
 
-    :returns: None when it was never handed over, as far as anybody can tell.
-    :raises JobError, PavilionError, OSError, ValueError: When it cannot be found out.
+    :returns: None when it was never submitted, as far as can be determined.
+    :raises JobError, PavilionError, OSError, ValueError: When this cannot be determined.
     """
     try:
         info = load_identity(job)
@@ -242,7 +248,7 @@ def _ask_about(
     if status is None:
         return TestStatusInfo(
             STATES.SCHED_WARNING,
-            f"The {plugin.name} scheduler cannot tell the state of job {job.name}.",
+            f"The {plugin.name} scheduler could not determine the state of job {job.name}.",
             when,
         ), Trouble.OF_JOB
     status = _checked_status(plugin, job, status)
@@ -251,22 +257,23 @@ def _ask_about(
 
 
 def _checked_status(plugin: SchedulerPlugin, job: Job, status: Any) -> TestStatusInfo:
-    """What a plugin said of a job, if it is one of the states of jobs; otherwise SCHED_WARNING
-    that names plugin and state."""
+    """The state that a plugin reported for a job, if it is valid; otherwise SCHED_WARNING, with a
+    note that names plugin and state."""
     problem = ""
     if not isinstance(status, TestStatusInfo):
         problem = (
-            f"gave {status!r} as the state of job {job.name}; it must give a TestStatusInfo or None"
+            f"returned {status!r} as the state of job {job.name}; it must return a "
+            "TestStatusInfo or None"
         )
     elif not isinstance(status.state, str) or not isinstance(status.note, str):
         problem = (
-            f"gave the state {status.state!r} with the note {status.note!r} for job "
+            f"returned the state {status.state!r} with the note {status.note!r} for job "
             f"{job.name}; both must be strings"
         )
     elif status.state not in STATES_OF_JOBS:
         problem = (
-            f"gave the state {status.state!r} for job {job.name}; allowed are SCHEDULED, "
-            "SCHED_RUNNING, SCHED_CANCELLED, SCHED_ERROR and SCHED_WARNING"
+            f"returned the state {status.state!r} for job {job.name}; it must be SCHEDULED, "
+            "SCHED_RUNNING, SCHED_CANCELLED, SCHED_ERROR or SCHED_WARNING"
         )
     if not problem:
         return cast(TestStatusInfo, status)
@@ -278,7 +285,8 @@ def _checked_status(plugin: SchedulerPlugin, job: Job, status: Any) -> TestStatu
 def _without_identity(
     plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, damage: str
 ) -> tuple[TestStatusInfo, Trouble]:
-    """The state of a job that has a folder and no more: on its way, or forgotten on it.
+    """The state of a job that has a directory, but no usable record: it is either on its way to the
+    scheduler, or its submission was never finished.
 
     :param damage: What is wrong with its record; '' when there is none.
     """
@@ -293,7 +301,7 @@ def _without_identity(
         recovered = plugin._recover_identity(job)
     except (Exception, SystemExit) as exc:
         note = (
-            f"What became of job {job.name} cannot be found out: "
+            f"It cannot be determined whether job {job.name} was submitted: "
             f"{blame(plugin, '_recover_identity', exc)}"
         )
         return TestStatusInfo(STATES.SCHED_WARNING, note), Trouble.OF_SCHEDULER
@@ -302,11 +310,11 @@ def _without_identity(
     if damage:
         return TestStatusInfo(
             STATES.SCHED_ERROR,
-            f"What became of job {job.name} cannot be found out any more: {damage}.",
+            f"The state of job {job.name} can no longer be determined: {damage}.",
         ), Trouble.NONE
     note = (
-        f"Job {job.name} was never handed to the {plugin.name} scheduler: whoever did so was "
-        "stopped half-way."
+        f"Job {job.name} was never handed to the {plugin.name} scheduler: the process that was to "
+        "do that was stopped before."
     )
     return TestStatusInfo(STATES.SCHED_ERROR, note), Trouble.NONE
 
@@ -317,12 +325,12 @@ def on_its_way(plugin: SchedulerPlugin, job: Job) -> str:
 
 
 def blame(plugin: SchedulerPlugin, method: str, exc: BaseException) -> str:
-    """What a plugin's method raised, as text for a note: a foreseen error's own words, else which
-    method of what plugin it was."""
+    """A message about an exception from a plugin's method, for a note: the text of a foreseen
+    error; otherwise it also names the method and the plugin."""
     if isinstance(exc, PavilionError):
         return describe(exc)
     if isinstance(exc, NotImplementedError) and str(exc):
-        # Such as the base class raises.
+        # As raised by the base class.
         return str(exc)
     return (
         f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
@@ -339,7 +347,7 @@ def describe(exc: BaseException) -> str:
 
 
 def misplaced_prior(exc: PavilionError) -> BaseException | None:
-    """The prior error of one that was raised as the guide for authors says, with the prior error
-    in the second position, in a host where that is the place of the tests."""
+    """The prior error of an error that was raised as the guide for authors says, with the prior
+    error as the second argument, in a host where that argument is the tests; otherwise None."""
     tests = getattr(exc, "tests", None)
     return tests if exc.prior_error is None and isinstance(tests, BaseException) else None

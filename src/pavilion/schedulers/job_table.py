@@ -1,28 +1,28 @@
-"""What a scheduler knows of its jobs: asked once for all of them, shared, three-valued.
+"""The jobs of a scheduler: queried once for all of them, with shared answers and three-valued results.
 
-A :class:`JobTable` answers 'what about job X?' from one query for all jobs.  Its rules:
+A :class:`JobTable` answers 'what is the state of job X?' from one query for all jobs.  Its rules:
 
-- **One query serves all.**  Threads that ask at once share one, and processes share its answer
-  through a cache file.  The age of an answer counts from the moment its query began, and it
-  serves for at least as long as it took to get.
-- **How old an answer may be.**  A poll is a run of calls less than ``max_age`` apart.  The first
-  call of a poll never gets an answer older than ``max_age``.  While the polling goes on and no
-  job's state changes, the allowed age grows with each answer, up to four times ``max_age``;
-  a change, a new job or a missing job takes it back.  A call that has to wait for another
-  caller's query takes its answer: what counts is the age at the time of the call.
+- **One query serves all.**  Threads that need an answer at the same time share one query, and
+  processes share its answer through a cache file.  The age of an answer counts from the start of
+  its query.  An answer is used for at least as long as it took to get.
+- **How old an answer may be.**  A poll is a series of calls less than ``max_age`` apart.  The first
+  call of a poll never gets an answer older than ``max_age``.  While the polling continues and no
+  job's state changes, the allowed age grows with each answer, up to four times ``max_age``.  A
+  change, a new job or a missing job resets it.  A call that has to wait for another caller's query
+  uses its answer: what matters is the age at the time of the call.
 - **A failed query changes nothing.**  What was known is kept.  Once it is too old, the result is
-  CANNOT_TELL, with the last known record and the failure's text.  After k failures in a row
-  nobody asks for min(max_age * 2**k, 60) seconds; other processes keep to that too.
-- **Absent is a conclusion.**  Each answer counts for all jobs that any process cares about, not
-  for those alone that were looked up.  A job is ABSENT when successive good answers lacked it,
-  two of them at least 10 s apart, all asked 30 s or more after its submission.  Until then:
-  CANNOT_TELL.
-- **What is over stays over.**  The record of a job that has ended is kept for a day (also in
-  the cache file), whatever the scheduler forgets, and is not asked for again.
+  CANNOT_TELL, with the last known record and the text of the failure.  After k failures in a row,
+  no queries are made for min(max_age * 2**k, 60) seconds, in other processes neither.
+- **Absence has to be established.**  Each answer counts for all jobs that any process is interested
+  in, not only for those that were looked up.  A job is ABSENT when successive good answers did not
+  list it.  Two of these must be at least 10 s apart, and all of their queries must have started 30 s
+  or more after the job's submission.  Until then, the result is CANNOT_TELL.
+- **A job that has ended does not change.**  Its record is kept for a day (also in the cache file),
+  even if the scheduler forgets the job, and the scheduler is not queried about it again.
 
-A clock that is set back makes the current answer, failure and absences void.  It is noticed
-when the clock reads earlier than at the call before: set back by less than the time between two
-calls it is not, and ages are too small by as much until the next query.
+If the clock is set back, the current answer, failure and absences become void.  This is detected when
+the clock reads earlier than at the previous call.  If it was set back by less than the time between
+two calls, that is not detected, and ages are too small by that amount until the next query.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ __all__ = ["JobRecord", "JobTable", "Lookup", "Presence", "QueryFailed"]
 
 DAY = 24 * 3600.0
 LONGEST_BACK_OFF = 60.0
-"""Seconds after which a scheduler that could not be asked is tried again at the latest."""
+"""The longest pause, in seconds, before a scheduler that could not be queried is tried again."""
 LONGEST_GROWTH = 4.0
-"""How many times ``max_age`` an answer may reach while nothing changes."""
+"""The maximum age of an answer while nothing changes, as a multiple of ``max_age``."""
 MAX_REMEMBERED = 10_000
-"""How many records of jobs that are no longer listed are kept."""
+"""The number of records that are kept of jobs that are no longer listed."""
 
 _GROWTH_STEP = 0.25
 
 
 class QueryFailed(PavilionError):
-    """The scheduler could not be asked, or its answer made no sense."""
+    """The scheduler could not be queried, or its answer was not valid."""
 
 
 class Presence(Enum):
@@ -75,36 +75,39 @@ class Presence(Enum):
 
 
 class Lookup(NamedTuple):
-    """What is known of one job."""
+    """What is known about one job."""
 
     presence: Presence
     record: JobRecord | None
-    """What the scheduler says when FOUND; else what it said last, or None."""
+    """What the scheduler says when FOUND; otherwise what it last said, or None."""
     note: str
     """Why it is not FOUND, in plain words; '' when it is."""
     age: float
-    """Seconds since the query that this rests on began: the one that showed the record, for
-    ABSENT the one that lacked it.  Infinite when nothing is known."""
+    """Seconds since the start of the query that this is based on: the one that returned the record
+    or, for ABSENT, the one that did not list the job.  Infinite when nothing is known."""
     answered: bool = True
-    """Whether a recent answer of the scheduler stands behind this.  Tells a job that is not
-    listed (yet) from a scheduler that cannot be asked."""
+    """Whether this is based on a recent answer of the scheduler.  This distinguishes a job that is
+    not listed (yet) from a scheduler that cannot be queried."""
 
 
 class JobTable:
     """The jobs of one scheduler.  May be used from several threads at once.
 
-    :param query: Asks the scheduler for all jobs, without any left out that may be looked up.
-        Gives job id -> record; raises QueryFailed when it cannot tell.
-    :param is_over: Whether a job in that state has ended for good.
-    :param max_age: Seconds; see the module.
-    :param cache_file: Where processes share answers.  None: they do not.  Its folder must exist.
-    :param source: What the query asks, such as cluster and user.  A cache file written for
-        something else is not used.
+    :param query: Queries the scheduler for all jobs, including every job that may be looked up.
+        Returns job id -> record; raises QueryFailed when it fails.
+    :param is_over: Whether a job with that record has ended for good.
+    :param max_age: Seconds; see the module's docstring.
+    :param cache_file: The file through which processes share answers; its directory must exist.
+        None: answers are not shared.
+    :param source: The subject of the query, such as cluster and user.  A cache file written for
+        another subject is not used.
     :param grace: Seconds after a submission in which absence means nothing.
-    :param absences: How many successive good answers must lack a job, and
-    :param absence_gap: seconds between the first and the last of them.
-    :param lock_wait: Seconds to wait for another process that is asking, before asking as well.
-    :param clock: Gives seconds since the epoch.
+    :param absences: The number of successive good answers that must not list a job before it is
+        ABSENT.
+    :param absence_gap: The minimum number of seconds between the first and the last of these.
+    :param lock_wait: Seconds to wait for another process's query before making one as well.
+    :param clock: Returns seconds since the epoch.
+    :raises ValueError: When max_age is negative.
     """
 
     def __init__(
@@ -132,8 +135,9 @@ class JobTable:
         self._lock_wait = lock_wait
         self._clock = clock
         self._cache = None if cache_file is None else CacheFile(cache_file, source)
-        # The first lock is held while asking, the second only to look at or change the fields
-        # below.  So whatever is fresh enough, or over, is answered during a query as well.
+        # The first lock is held during a query, the second one only to read or change the fields
+        # below.  So calls can be answered during a query if the last answer is fresh enough, or if
+        # the job has ended.
         self._asking = threading.Lock()
         self._state = threading.RLock()
         self._queries = 0
@@ -152,20 +156,20 @@ class JobTable:
 
     @property
     def queries(self) -> int:
-        """How often this object has asked the scheduler."""
+        """The number of queries that this object has made."""
         return self._queries
 
     @property
     def cache_problem(self) -> str:
-        """Why the cache file was last not read, locked or written; '' when all is well."""
+        """Why the cache file could not be read, locked or written the last time; '' when it could."""
         return "" if self._cache is None else self._cache.problem
 
     def lookup(self, job_id: str) -> Lookup:
-        """What is known of a job.  May ask the scheduler; never raises for what it says."""
+        """What is known about a job.  May query the scheduler; never raises because of its answer."""
         return self.lookup_many([job_id])[job_id]
 
     def lookup_many(self, ids: Iterable[str]) -> dict[str, Lookup]:
-        """What is known of several jobs, in their order, from one query at most."""
+        """What is known about several jobs, in their order, with at most one query."""
         wanted = list(dict.fromkeys(ids))
         with self._state:
             came = self._read_clock()
@@ -174,7 +178,7 @@ class JobTable:
         oldest = came - limit
         if not self._is_settled(wanted, oldest):
             with self._asking:
-                # Somebody else's query may have brought the answer while this one waited.
+                # Another thread's query may have returned the answer while this one waited.
                 if not self._is_settled(wanted, oldest):
                     self._refresh(wanted, oldest)
         with self._state:
@@ -182,26 +186,25 @@ class JobTable:
             return {job_id: self._judge(job_id, oldest) for job_id in wanted}
 
     def records(self) -> dict[str, JobRecord]:
-        """All jobs that are known, by id; asks nobody.  Those that are over for long are left
+        """All jobs that are known, by id, without a query.  Jobs that ended long ago are left
         out."""
         with self._state:
             known = {job_id: seen.record for job_id, seen in self._past.items()}
             return {**known, **self._listed}
 
     def with_id(self, job_id: str) -> JobRecord | None:
-        """The job that the last answer listed with this id, whatever key it is under; asks
-        nobody."""
+        """The job that the last answer listed with this id, whatever its key, without a query."""
         with self._state:
             if self._by_id is None:
                 self._by_id = {record.job_id: record for record in self._listed.values()}
             return self._by_id.get(job_id)
 
     def note_new(self, job_id: str, when: float | None = None) -> None:
-        """Note that a job was just submitted: what was known under its id is another job's.
+        """Record that a job was just submitted: what was known under its id belongs to another job.
 
         A process that did not submit it can pass the time of submission, any number of times.
 
-        :param when: Seconds since the epoch; default: now.
+        :param when: The time of submission in seconds since the epoch.  Default: now.
         """
         with self._state:
             now = self._read_clock()
@@ -211,21 +214,22 @@ class JobTable:
                 self._new[job_id] = float(when)
                 self._unshared = True
                 self._unchanged = 0
-                # Not left to a comparison of times: when the clock was just set back, what is
-                # known of the other job bears the time of now.
+                # This is done here, instead of comparing times later: if the clock was just set
+                # back, the record of the other job has the current time.
                 if job_id in self._past and self._past[job_id].when <= when:
                     del self._past[job_id]
                 if self._asked is not None and self._asked <= when:
                     self._listed.pop(job_id, None)
 
     def expire(self) -> None:
-        """Have the next lookup ask anew, such as after cancelling (yet not while it backs off)."""
+        """Make the next lookup query again, for example after cancelling (but not during the pause
+        after a failure)."""
         with self._state:
             self._void_before = self._read_clock()
             self._retire_answer()
 
     def forget(self) -> None:
-        """Forget all jobs, also those that are over, and all failures."""
+        """Forget all jobs, including those that have ended, and all failures."""
         with self._state:
             self._void_before = self._forgotten_before = self._read_clock()
             self._watched.clear()
@@ -260,7 +264,7 @@ class JobTable:
         return now
 
     def _retire_answer(self, when: float = math.inf) -> None:
-        """Make the current answer one of the past, from that time at the latest."""
+        """Move the current answer to the past ones, with that time at the latest."""
         if self._asked is not None:
             when = min(when, self._asked)
             for job_id, record in self._listed.items():
@@ -271,13 +275,13 @@ class JobTable:
         self._by_id = None
 
     def _limit(self, came: float) -> float:
-        """How old an answer may be for a call that comes now."""
+        """How old an answer may be, in seconds, for a call that is made now."""
         if not 0 <= came - self._called < self._max_age:
             return self._max_age
         return self._max_age * min(1 + self._unchanged * _GROWTH_STEP, LONGEST_GROWTH)
 
     def _is_settled(self, wanted: Iterable[str], oldest: float) -> bool:
-        """Whether there is nothing to ask the scheduler, or no use in asking now."""
+        """Whether no query is necessary, or none may be made now."""
         with self._state:
             now = self._read_clock()
             return (
@@ -289,10 +293,10 @@ class JobTable:
     def _is_fresh(self, oldest: float) -> bool:
         if self._asked is None:
             return False
-        # An answer serves for at least as long as it took to get: a scheduler that needs longer
+        # An answer is used for at least as long as it took to get: a scheduler that needs longer
         # than max_age would otherwise be queried for each job.
         oldest -= max(0.0, 2 * self._took - self._max_age)
-        # A query that was under way when the table was told to ask anew does not count.
+        # A query that was already running when expire() or forget() was called does not count.
         return self._asked >= max(oldest, self._void_before)
 
     def _is_backing_off(self, now: float) -> bool:
@@ -303,7 +307,7 @@ class JobTable:
         return min(max(self._max_age, 1.0) * 2.0**count, LONGEST_BACK_OFF)
 
     def _last(self, job_id: str) -> Seen | None:
-        """The newest record of a job, of the one that was last submitted under this id."""
+        """The newest record of the job that was last submitted under this id."""
         seen = self._past.get(job_id)
         record = self._listed.get(job_id)
         if (
@@ -333,7 +337,7 @@ class JobTable:
         give_up = time.monotonic() + self._lock_wait
         with cache.lock() as try_lock:
             while not try_lock():
-                # Whoever holds it is asking right now.  It may also have been stopped half-way.
+                # Its holder is making a query.  It may also have been stopped halfway.
                 if self._settled_by_file(wanted, oldest):
                     return
                 if time.monotonic() >= give_up:
@@ -346,13 +350,13 @@ class JobTable:
             cache.write(self._snapshot())
 
     def share(self) -> None:
-        """Let other processes know which jobs this one cares about, so that the next answer,
-        whoever asks for it, counts for these as well.  Done at the end of the process, too."""
+        """Share with other processes which jobs this one is interested in, so that the next answer,
+        in whichever process, counts for these as well.  This is also done when the process ends."""
         if self._cache is None or not self._unshared:
             return
         with self._asking, self._cache.lock() as try_lock:
             if not try_lock():
-                # Whoever asks right now merges nothing of ours; the next process does it.
+                # The process that makes a query now does not see ours; the next one does.
                 return
             self._merge_file()
             self._cache.write(self._snapshot())
@@ -375,14 +379,14 @@ class JobTable:
         return self._is_settled(wanted, oldest)
 
     def _ask(self, wanted: list[str]) -> None:
-        """Ask the scheduler, and take its answer or its failure in."""
+        """Query the scheduler, and record its answer or the failure."""
         with self._state:
             began = self._read_clock()
             self._queries += 1
         try:
             listed = _checked(self._query())
         except Exception as exc:
-            # Anything else than QueryFailed is a defect of the query, and no answer either.
+            # Anything other than QueryFailed is a bug in the query, and not an answer either.
             note = str(exc) if isinstance(exc, PavilionError) else f"{type(exc).__name__}: {exc}"
             with self._state:
                 count = 1 if self._failure is None else self._failure.times + 1
@@ -391,8 +395,8 @@ class JobTable:
         with self._state:
             now = self._read_clock()
             self._take(listed, min(began, now), max(0.0, now - began))
-            # Of all jobs that anybody cares about, not of those alone that this call is about:
-            # the processes that ask later find the absences of theirs counted.
+            # Count absences for all jobs that any process is interested in, not only for those of
+            # this call, so that processes that make queries later find theirs counted.
             for job_id in {*wanted, *self._watched, *self._new}:
                 self._count_absence(job_id)
 
@@ -417,7 +421,7 @@ class JobTable:
         return {job_id: seen.record.state for job_id, seen in last if seen is not None}
 
     def _merge_file(self) -> None:
-        """Take over what the cache file knows better."""
+        """Take over from the cache file what is newer there."""
         if self._cache is None:
             return
         with self._state:
@@ -431,7 +435,7 @@ class JobTable:
                 if seen.when > self._forgotten_before and (known is None or known.when < seen.when):
                     self._past[job_id] = seen
             for job_id, absence in shared.absent.items():
-                # One that was broken since is found out when it is looked at.
+                # If the job was listed since, that is found when the absence is evaluated.
                 own = self._absent.get(job_id)
                 if absence.first > self._forgotten_before and (
                     own is None or own.first > absence.first
@@ -472,8 +476,8 @@ class JobTable:
             )
         span = absence.last - absence.first
         note = (
-            f"The scheduler does not list the job: {absence.times} answers in {span:.0f} s "
-            "lacked it."
+            f"The scheduler does not list the job: it was missing from {absence.times} "
+            f"answer{'s' * (absence.times > 1)} in {span:.0f} s."
         )
         if absence.times < self._absences or span < self._gap:
             return self._cannot_tell(f"{note} That is too little to call it gone.", last)
@@ -486,7 +490,7 @@ class JobTable:
         )
 
     def _count_absence(self, job_id: str) -> None:
-        """Count the current answer, once, if it lacks the job and may be counted."""
+        """Count the current answer, once, if the job is missing from it and it may be counted."""
         asked = self._asked
         if asked is None or job_id in self._listed or self._ended(job_id):
             return
@@ -496,7 +500,7 @@ class JobTable:
         if absence is not None and (
             absence.first < counts_from or (last is not None and last.when >= absence.first)
         ):
-            # Another process may have seen it since, in an answer that did not come by here.
+            # Another process may have seen the job since, in an answer that is not known here.
             del self._absent[job_id]
             absence = None
         if asked < counts_from or (absence is not None and absence.last >= asked):
@@ -510,11 +514,11 @@ class JobTable:
 
     def _why_no_answer(self) -> str:
         if self._failure is None:
-            return "There is no recent answer of the scheduler."
+            return "There is no recent answer from the scheduler."
         times = f", {self._failure.times} times in a row" if self._failure.times > 1 else ""
         note = self._failure.note.rstrip(". ")
         return (
-            f"The scheduler could not be asked{times}, last "
+            f"The scheduler could not be queried{times}, most recently "
             f"{self._age(self._failure.when):.0f} s ago: {note}."
         )
 
@@ -534,7 +538,9 @@ class JobTable:
         return (
             ""
             if last is None
-            else (f" It was seen last {self._age(last.when):.0f} s ago, {last.record.state}.")
+            else (
+                f" It was last seen {self._age(last.when):.0f} s ago, in state {last.record.state}."
+            )
         )
 
     def _age(self, when: float) -> float:
@@ -554,17 +560,20 @@ def _share_at_exit(table: JobTable) -> None:
 
 def _checked(answer: object) -> dict[str, JobRecord]:
     if not isinstance(answer, Mapping):
-        raise QueryFailed(f"The query gave {type(answer).__name__} and no table of jobs.")
+        raise QueryFailed(
+            f"The query must return a table of jobs; it returned {type(answer).__name__}."
+        )
     for job_id, record in answer.items():
         if not isinstance(job_id, str) or not isinstance(record, JobRecord):
             raise QueryFailed(
-                f"The query gave {job_id!r}: {record!r}, which is no record of a job under its id."
+                f"The query returned {job_id!r}: {record!r}; it must return records of jobs by "
+                "their ids."
             )
     return dict(answer)
 
 
 def _drop_older(times: dict[str, Any], oldest: float) -> None:
-    """Drop entries from before a time, and the oldest ones of too many."""
+    """Drop entries from before a time, and the oldest ones if there are too many."""
 
     def when(job_id: str) -> float:
         entry = times[job_id]

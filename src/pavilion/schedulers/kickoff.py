@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .vars import SchedulerVariables
 
 
-# Not resolved: where this directory is a link, the job goes by that.
+# Not resolved: if this directory is a link, the job uses the path through the link.
 GUARD = Path(__file__).with_name("guard.py").absolute()
 
 
@@ -29,18 +29,19 @@ class KickoffScriptHeader(ScriptHeader):
 
     Subclasses override :meth:`_kickoff_lines` and use these fields:
 
-    - ``_job_name``: The job's name, as text; it may hold any character.
+    - ``_job_name``: The job's name, a string; it may contain any character.
     - ``_config``: The validated schedule section of the job's tests.
-    - ``_sched_vars``: The scheduler variables; called as methods, ``._sched_vars.account()``.
-    - ``_include_nodes``: The names of nodes that the job must get: all of its nodes when they
-      were picked already, else those of ``schedule.include_nodes``.
-    - ``_exclude_nodes``: The names of nodes it must not get; empty when nodes were picked.
-    - ``_node_min``, ``_node_max``: How many nodes it needs and can use.  The latter is None
+    - ``_sched_vars``: The scheduler variables; called as methods, ``self._sched_vars.account()``.
+    - ``_include_nodes``: The names of the nodes that the job must get: all of its nodes if they
+      were already picked, otherwise those of ``schedule.include_nodes``.
+    - ``_exclude_nodes``: The names of the nodes that it must not get; empty if its nodes were
+      already picked.
+    - ``_node_min``, ``_node_max``: The least and the greatest number of nodes.  The latter is None
       when there is no upper limit.
 
-    :param nodes: The picked nodes, or
-    :param node_range: (min, max), when the scheduler picks them.
-    :param shebang: The script's interpreter line.
+    :param nodes: The names of the nodes, if they were already picked; or
+    :param node_range: (min, max), if the scheduler picks them.
+    :param shebang: The script's interpreter line.  Default: '#!/bin/bash'.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class KickoffScriptHeader(ScriptHeader):
         shebang: str | None = None,
     ) -> None:
         if _without_vars(sched_vars, nodes, node_range):
-            # A subclass from before sched_vars was there passes its arguments on by position.
+            # An old subclass, which does not know sched_vars, passes its arguments by position.
             shebang = shebang or node_range
             sched_vars, nodes, node_range = None, sched_vars, nodes
         super().__init__(shebang or "#!/bin/bash")
@@ -71,18 +72,21 @@ class KickoffScriptHeader(ScriptHeader):
             self._node_min, self._node_max = node_range or (1, 1)
 
     def get_lines(self) -> list[str]:
-        """The shebang, then what _kickoff_lines gives."""
+        """The shebang, then the lines of _kickoff_lines().
+
+        :raises SchedulerPluginError: When that fails, or its lines cannot be used.
+        """
         return [*super().get_lines(), *_checked_lines(self)]
 
     def _kickoff_lines(self) -> list[str]:
-        """Lines to stand below the shebang, such as '#SBATCH -p main'."""
+        """The lines that follow the shebang, such as '#SBATCH -p main'."""
         return []
 
 
 def _checked_lines(header: KickoffScriptHeader) -> list[str]:
-    """What a header's _kickoff_lines() gives.
+    """What a header's _kickoff_lines() returns.
 
-    :raises SchedulerPluginError: When that fails, or would put commands into the script.
+    :raises SchedulerPluginError: When it fails, or its lines would add commands to the script.
     """
     cls = type(header)
     where = f"_kickoff_lines() of {cls.__qualname__} (module {cls.__module__})"
@@ -95,20 +99,20 @@ def _checked_lines(header: KickoffScriptHeader) -> list[str]:
             f"{where} failed with {type(exc).__name__}", prior_error=exc
         ) from exc
     if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
-        raise SchedulerPluginError(f"{where} must give a list of lines, not {lines!r}.")
+        raise SchedulerPluginError(f"{where} must return a list of lines, not {lines!r}.")
     for line in lines:
-        # A value with a line end in it would go on as a command.
+        # The rest of a value with a line break in it would become a command.
         rest = [part for part in line.splitlines()[1:] if part and not part.startswith("#")]
         if rest and line.startswith("#"):
             raise SchedulerPluginError(
-                f"{where} gave a line with a line end in it, after which "
-                f"{rest[0]!r} would be a command of its own: {line!r}."
+                f"{where} returned a line that contains a line break, after which "
+                f"{rest[0]!r} would be run as a command: {line!r}."
             )
     return list(lines)
 
 
 def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
-    """Whether these are really (nodes, node_range, shebang)."""
+    """Whether these arguments are really (nodes, node_range, shebang)."""
     return (
         isinstance(sched_vars, (list, set, frozenset, tuple))
         or isinstance(node_range, str)
@@ -118,7 +122,7 @@ def _without_vars(sched_vars: Any, nodes: Any, node_range: Any) -> bool:
 
 @functools.cache
 def _takes_vars(init: Callable[..., None]) -> bool:
-    """Whether a header class, of which this is the __init__, can be made with sched_vars."""
+    """Whether a header class with this __init__ accepts the argument sched_vars."""
     import inspect
 
     params = inspect.signature(init).parameters
@@ -136,9 +140,9 @@ def make_header(
     node_range: NodeRange | None,
     shebang: str | None,
 ) -> KickoffScriptHeader:
-    """Make a header object, also of a class that knows nothing of sched_vars.
+    """Create a header object, even of a class whose __init__ does not accept sched_vars.
 
-    :raises SchedulerPluginError: When the class cannot be made with these arguments.
+    :raises SchedulerPluginError: When the class cannot be instantiated with these arguments.
     """
     kwargs: dict[str, Any] = {
         "job_name": job_name,
@@ -157,7 +161,7 @@ def make_header(
             f"The kickoff script header class {cls.__name__} failed", prior_error=exc
         ) from exc
     if getattr(header, "_sched_vars", None) is None:
-        # An old class does not pass them on, whether it takes them or not.
+        # An old class does not pass them on, even if it accepts them.
         header._sched_vars = sched_vars
     return header
 
@@ -165,11 +169,11 @@ def make_header(
 def compose_stub(
     pav_cfg: PavConfig, header: ScriptHeader, log_path: None | str | Path, isolate: bool = False
 ) -> ScriptComposer:
-    """The part of a kickoff script that stands before its job: header, log, environment.
+    """The start of a kickoff script, before its tests: header, log, environment.
 
-    :param log_path: The kickoff log; with ``isolate`` its name alone counts, and it is written
-        beside the script, wherever that is.
-    :param isolate: Leave the environment of Pavilion out; that of the site stays.
+    :param log_path: The kickoff log.  With ``isolate``, only its name is used, and it is written
+        to the directory of the script, wherever that is.
+    :param isolate: Leave out the environment of Pavilion, but keep that of the site.
     """
     script = ScriptComposer(header=header)
     script.newline()
@@ -197,7 +201,7 @@ def compose_stub(
 
 
 def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:
-    """The site's own lines; programs of isolated tests need them as well."""
+    """Add the site's own lines; programs of isolated tests need them, too."""
     if pav_cfg["env_setup"]:
         script.comment("The site's own environment (env_setup).")
         script.command(list(pav_cfg["env_setup"]))
@@ -205,15 +209,15 @@ def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:
 
 
 def add_run_command(script: ScriptComposer, test_ids: Sequence[str]) -> None:
-    """The end of a kickoff script: it becomes the process that runs the tests.
+    """Add the end of a kickoff script, where it becomes the process that runs the tests.
 
-    There is no shell left to die of the scheduler's signals while the tests go on.
+    So there is no shell that the scheduler's signals could kill while the tests continue.
     """
-    # A line each: hosts mark the first line of a comment only.
-    script.comment("The guard ends all that the tests started when they, or the job, end.")
-    script.comment("Where it is missing, the job does without.")
+    # Two calls, because hosts only mark the first line of a comment.
+    script.comment("The guard ends everything that the tests started when they, or the job, end.")
+    script.comment("Where it is missing, the job runs without it.")
     words = [sys.executable or "python3", "-I", "-S", os.fspath(GUARD)]
     script.command(f"set -- {shlex.join(words)}")
     script.command('[ -x "$1" ] && [ -r "$4" ] || set --')
-    # The command has a line of its own, for those who look for it.
+    # The command is on a line of its own, so that it can be found.
     script.command(['exec ${1+"$@"} \\', "pav _run " + " ".join(test_ids)])

@@ -1,11 +1,11 @@
 """The built-in ways to select the nodes of one chunk from a list of nodes.
 
-Each function takes (node_list, chunk_size), and returns `chunk_size` distinct nodes of the list, in
-the order of the list. The keyword `rng` makes the random ones repeatable. Plugins add their own
-through `NODE_SELECTION`, with the same two positional arguments.
+Each function takes (node_list, chunk_size) and returns `chunk_size` distinct nodes of the list, in
+the order of the list. The keyword argument `rng` makes the random ones repeatable. Plugins add
+their own functions through `NODE_SELECTION`, with the same two positional arguments.
 
-Cost: linear in the list. To cut a whole machine into chunks use `chunking.make_chunks`, which does
-not call these once per chunk.
+Cost: linear in the list. To cut a whole machine into chunks, use `chunking.make_chunks`, which does
+not call these functions once per chunk.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def new_rng(seed: str | None = None) -> std_random.Random:
-    """A source of random numbers; the same one for equal seeds, on every Python and host."""
-    # Imported here: it takes a while, and few draw anything at random.
+    """A source of random numbers; equal seeds give equal numbers, on every Python and host."""
+    # Imported here: the import takes a while, and is rarely needed.
     import random
 
     return random.Random(seed)
@@ -77,10 +77,12 @@ def stretches(count: int, parts: int) -> list[tuple[int, int]]:
 
 
 def _distinct(node_list: Iterable[str], chunk_size: int) -> list[str]:
-    """The nodes, each once, in order; checks that there are enough."""
+    """The nodes without duplicates, in order; checks that there are enough."""
     names = list(dict.fromkeys(node_list))
     if chunk_size < 0:
         raise ValueError(f"A chunk cannot have {chunk_size} nodes.")
     if chunk_size > len(names):
-        raise ValueError(f"Asked for a chunk of {chunk_size} nodes, but there are {len(names)}.")
+        raise ValueError(
+            f"A chunk of {chunk_size} nodes was requested, but there are only {len(names)} nodes."
+        )
     return names

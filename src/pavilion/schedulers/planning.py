@@ -1,15 +1,16 @@
 """Placement: which tests go into which job, and which nodes that job gets.
 
-`plan` is a pure function. It looks at no scheduler, no clock and no file: what it is given decides
-what comes out, and the plan can be shown before anything is started. It works in three steps:
+`plan` is a pure function. It uses no scheduler, no clock and no file: the result depends only on its
+arguments, and the plan can be shown before anything is started. It works in three steps:
 
-1. Each test is settled by itself: its chunk, its number of nodes. What cannot be is an error of
-   that test alone.
-2. The tests are grouped: those of a group may share an allocation.
+1. The chunk and the number of nodes of each test are determined. A test for which this is impossible
+   gets an error, which does not affect other tests.
+2. The tests are grouped: those in a group may share an allocation.
 3. Each group becomes one or more jobs, and these get their nodes.
 
-Cost: linear in the tests, in the nodes of the chunks in use (each is put in natural order once),
-and in the node names that come out. Choosing a chunk costs the logarithm of their number.
+Cost: linear in the tests, in the nodes of the chunks in use (each chunk is put in natural order
+once), and in the node names of the result. Choosing a chunk takes time logarithmic in the number of
+chunks.
 """
 
 from __future__ import annotations
@@ -34,23 +35,24 @@ SHARED = "shared"
 
 @dataclass(frozen=True, eq=False)
 class TestRequest:
-    """What one test asks for."""
+    """What one test requests."""
 
-    # It is no test case, whatever pytest thinks of the name.
+    # Not a test case, in spite of its name: this is for pytest.
     __test__ = False
 
     key: Hashable
-    """Identifies the test; no two requests of a plan have the same."""
+    """Identifies the test; unique among the requests of a plan."""
     name: str
     config: Mapping[str, Any]
     """Its normalised 'schedule' section. The planner reads include_nodes from it."""
     chunks_id: Hashable
     """Identifies `chunks`. Requests with the same id have the same chunks and include_nodes."""
     chunks: Sequence[Sequence[str]]
-    """The usable nodes in chunks; one chunk when not chunked; empty when they are not known."""
+    """The usable nodes, in chunks; one chunk without chunking; empty when they are not known."""
     min_nodes: int
     max_nodes: int | None = None
-    """None: no maximum. (More nodes than there are is no error, fewer than `min_nodes` is.)"""
+    """None: no maximum. (It may exceed the number of nodes; an error occurs only if there are fewer
+    than `min_nodes`.)"""
     chunk: str | int = ANY_CHUNK
     """'any', or the number of a chunk."""
     chunked: bool = False
@@ -71,19 +73,19 @@ class JobPlan:
     """One job to start. Exactly one of `nodes` and `node_range` is set."""
 
     tests: list[Hashable]
-    """The keys of its tests, in the order in which they were given."""
+    """The keys of its tests, in the order of the requests."""
     mode: str
     """'own': one test; 'shared': several tests in one allocation."""
     config: dict[str, Any]
     """The 'schedule' section of its test with the largest time limit."""
     time_limit: int
-    """The largest of its own tests: hours, or a TimeLimit."""
+    """The largest time limit of its own tests: hours, or a TimeLimit."""
     nodes: NodeList | None = None
-    """Sorted naturally. Not to be changed: jobs that get a whole chunk share one list."""
+    """In natural order. Do not change it: jobs that get a whole chunk share one list."""
     node_range: NodeRange | None = None
-    """(min, max); a max of None leaves it open."""
+    """(min, max); max is None when there is no maximum."""
     chunk: int | None = None
-    """The number of its chunk; None without chunking."""
+    """The number of its chunk, from 0; None without chunking."""
 
 
 class PlanError(NamedTuple):
@@ -102,19 +104,19 @@ class Plan:
 
 
 class ChunkUsage:
-    """What earlier plans have used; hand it to the next plan, and that goes on from there."""
+    """What earlier plans have used. Pass it to the next plan, which continues from there."""
 
     def __init__(self) -> None:
-        # Per chunks_id: the number of tests in each chunk, and a heap of (number, chunk). The
-        # numbers only grow, so an entry of the heap is either right or too small; the latter is
-        # put right when it comes to the top.
+        # For each chunks_id: the number of tests in each chunk, and a heap of (number, chunk). The
+        # numbers only grow, so an entry of the heap is either correct or too small; in the latter
+        # case it is corrected when it gets to the top.
         self._counts: dict[Hashable, list[int]] = {}
         self._heaps: dict[Hashable, list[tuple[int, int]]] = {}
-        # Where in each pool of nodes the next job starts.
+        # The position in each pool of nodes at which the next job starts.
         self._cursors: dict[Hashable, int] = {}
 
     def least_used(self, chunks_id: Hashable, count: int) -> int:
-        """Return the chunk used least so far, out of `count`; the lowest number among equals."""
+        """Return the number of the least used chunk, out of `count`; the lowest one among equals."""
         counts = self._counts_of(chunks_id, count)
         heap = self._heaps[chunks_id]
         while heap[0][0] != counts[heap[0][1]]:
@@ -126,13 +128,13 @@ class ChunkUsage:
         self._counts_of(chunks_id, count)[chunk] += 1
 
     def cursor(self, pool_id: Hashable, size: int, rng: random.Random | None) -> int:
-        """Where to start in a pool of nodes."""
+        """The position in a pool of nodes at which the next job starts."""
         if pool_id not in self._cursors:
             self._cursors[pool_id] = rng.randrange(size) if rng is not None and size else 0
         return self._cursors[pool_id]
 
     def move_cursor(self, pool_id: Hashable, place: int) -> None:
-        """Set where the next job starts."""
+        """Set the position at which the next job starts."""
         self._cursors[pool_id] = place
 
     def _counts_of(self, chunks_id: Hashable, count: int) -> list[int]:
@@ -150,18 +152,20 @@ def plan(
 ) -> Plan:
     """Place tests into jobs.
 
-    - A test without `share` gets its own job. So does a test alone in its group.
+    - A test without `share` gets its own job. So does a test that is alone in its group.
     - Tests that share are grouped by share key, `share`, min and max nodes, and chunk.
       A group becomes one job if it is chunked, its `share` is 'max', or it has no maximum.
-      Otherwise it becomes floor(usable nodes / max nodes) jobs, at least one, to which the tests
-      are dealt in turn, so that the whole machine is used.
-    - A job gets as many nodes as its tests allow at most and the chunk has. Flexible tests without
-      chunks get a range of numbers instead, and the scheduler chooses.
+      Otherwise it becomes floor(usable nodes / max nodes) jobs, at least one. The tests are dealt to
+      these jobs in turn, so that the whole machine is used.
+    - A job gets the maximum number of nodes of its tests, limited by the size of the chunk. Flexible
+      tests without chunks get a range of numbers instead, and the scheduler chooses.
     - The jobs of a chunk get disjoint nodes, in order, as long as there are unused ones, then those
-      used least. The nodes of include_nodes are in each, and count.
+      used least. The nodes of include_nodes are in each job, and count towards its size.
 
     :param usage: What earlier plans used; this plan's use is added to it.
-    :param rng: Where in each chunk to start; default: at its first node.
+    :param rng: Chooses the node in each chunk at which to start. Default: the first node.
+    :return: Every test in exactly one job, or in exactly one error. Errors with the same message
+        are combined.
     :raises ValueError: when two requests have the same key.
     """
     usage = ChunkUsage() if usage is None else usage
@@ -171,7 +175,7 @@ def plan(
     seen = set()
     for number, request in enumerate(requests):
         if request.key in seen:
-            raise ValueError(f"The test {request.key!r} is in the list of tests twice.")
+            raise ValueError(f"The test {request.key!r} is twice in the list of tests.")
         seen.add(request.key)
         try:
             settled = _settle(request, usage, pools)
@@ -196,7 +200,7 @@ class _CannotPlace(Exception):
 
 
 class _Settled(NamedTuple):
-    """A request whose chunk and node counts are known to be good."""
+    """A request whose chunk and node counts have been determined and checked."""
 
     request: TestRequest
     # The number of its chunk, 0 without chunking.
@@ -209,7 +213,7 @@ class _Settled(NamedTuple):
 
 
 def _settle(request: TestRequest, usage: ChunkUsage, pools: _Pools) -> _Settled:
-    """Find the chunk and node counts of one test."""
+    """Determine the chunk and node counts of one test."""
     chunk = _choose_chunk(request, usage)
     include = frozenset(request.config.get("include_nodes") or ())
     pool = pools.get(request, chunk, include) if request.chunks else None
@@ -218,7 +222,7 @@ def _settle(request: TestRequest, usage: ChunkUsage, pools: _Pools) -> _Settled:
     least, most = _node_counts(request, include)
     if pool is not None:
         _check_pool(request, chunk, pool, include, least)
-    # Counted only now, so that a test with an error does not move those after it.
+    # Counted only now, so that a test with an error does not affect the ones after it.
     usage.add(request.chunks_id, max(1, len(request.chunks)), chunk)
     return _Settled(request, chunk, pool, include, least, most)
 
@@ -233,28 +237,28 @@ def _choose_chunk(request: TestRequest, usage: ChunkUsage) -> int:
         number = int(request.chunk)
     except (TypeError, ValueError, OverflowError):
         raise _CannotPlace(
-            f"The chunk must be '{ANY_CHUNK}' or a number, got {request.chunk!r}."
+            f"The chunk must be '{ANY_CHUNK}' or a number, not {request.chunk!r}."
         ) from None
     if 0 <= number < count:
         return number
     if not request.chunked:
         raise _CannotPlace(
-            f"Chunk {number} was asked for, but chunking is off (chunking.size is 0)."
+            f"Chunk {number} was requested, but chunking is off (chunking.size is 0)."
         )
     raise _CannotPlace(
-        f"Chunk {number} was asked for, but there are {count} chunks, numbered 0 to {count - 1}."
+        f"Chunk {number} was requested, but there are {count} chunks, numbered 0 to {count - 1}."
     )
 
 
 def _node_counts(request: TestRequest, include: frozenset[str]) -> NodeRange:
-    """The least and most nodes of a test, with room for include_nodes."""
+    """The least and the greatest number of nodes of a test, with room for include_nodes."""
     least, most = max(1, request.min_nodes), request.max_nodes
     if most is not None and most < least:
         raise _CannotPlace(f"min_nodes ({least}) is more than nodes ({most}).")
     if most is not None and most < len(include):
         raise _CannotPlace(
             f"include_nodes names {len(include)} nodes ({hostlists.fold_short(include)}), but "
-            f"'nodes' asks for no more than {most}."
+            f"'nodes' requests no more than {most}."
         )
     return max(least, len(include)), most
 
@@ -273,7 +277,7 @@ def _check_pool(
     if len(pool.names) < least:
         if request.chunked:
             raise _CannotPlace(
-                f"Insufficient nodes. Asked for at least {least}, but the chunks have "
+                f"Insufficient nodes. Requested at least {least}, but the chunks have only "
                 f"{len(pool.names)} nodes."
             )
         raise _CannotPlace(insufficient_message(least, len(pool.names), request.left_out))
@@ -301,7 +305,7 @@ def _group_key(settled: _Settled, number: int) -> Hashable:
 
 
 def _job_count(settled: _Settled) -> int:
-    """How many jobs the tests of a group are dealt to, judged by one of them."""
+    """The number of jobs to which the tests of a group are dealt, according to one of them."""
     request, most = settled.request, settled.most
     if request.chunked or request.share == SHARE_MAX or most is None or settled.pool is None:
         return 1
@@ -319,7 +323,7 @@ def _make_job(members: list[_Settled], pools: _Pools) -> JobPlan:
     if first.pool is None or (first.request.flexible and not first.request.chunked):
         most = first.most
         if most is not None and first.pool is not None:
-            # Some schedulers refuse to look for more nodes than there are.
+            # Some schedulers refuse requests for more nodes than there are.
             most = max(first.least, min(most, len(first.pool.names)))
         node_range = (first.least, most)
     else:
@@ -341,17 +345,17 @@ class _Pool(NamedTuple):
     """The nodes of one chunk."""
 
     pool_id: Hashable
-    # All, in natural order.
+    # All nodes, in natural order.
     names: NodeList
-    # Those that are in every job, and the others.
+    # The nodes that are in every job, and the others.
     include: NodeList
     others: NodeList
-    # The place of each node in `names`; empty without include nodes, where it is not needed.
+    # The index of each node in `names`; empty without include nodes, as it is not needed then.
     place: dict[str, int]
 
 
 class _Pools:
-    """The pools of one plan, each made when it is first needed."""
+    """The pools of one plan, each created when it is first needed."""
 
     def __init__(self, usage: ChunkUsage, rng: random.Random | None) -> None:
         self._usage = usage
@@ -375,18 +379,18 @@ class _Pools:
         return pool
 
     def take(self, pool: _Pool, size: int) -> NodeList:
-        """Take `size` nodes from a pool: those of include_nodes, and the least used others.
+        """Take `size` nodes from a pool: those of include_nodes, and the least used of the others.
 
-        The others are taken round robin. Each round uses every node once, so the next ones in
-        line are always the least used.
+        The others are taken in round-robin order. Each round uses every node once, so the next ones
+        in order are always the least used.
         """
         others, count = pool.others, size - len(pool.include)
         if size >= len(pool.names):
-            # Everybody's turn: the line stays as it is.
+            # All nodes are used, so the cursor does not move.
             return pool.names
         start = self._usage.cursor(pool.pool_id, len(others), self._rng) % len(others)
         end = start + count
-        # The cursor marks the start of the next job; past the end the line begins again.
+        # The cursor marks where the next job starts; after the last node comes the first.
         self._usage.move_cursor(pool.pool_id, end % len(others))
         taken = others[start:end]
         if end > len(others):

@@ -1,5 +1,5 @@
-"""What a plugin is put together from, checked before it is used: mistakes here would show much
-later, and far from their cause."""
+"""Checks of a plugin's attributes, made before the plugin is used: a mistake in them would
+otherwise show much later, and far from its cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .vars import SchedulerVariables
 if TYPE_CHECKING:
     from .scheduler import SchedulerPlugin
 
-# Class attributes that are numbers: the least that is allowed, and whether it must be whole.
+# Class attributes that are numbers: the minimum, and whether it must be a whole number.
 _NUMBERS: dict[str, tuple[float, bool]] = {
     "priority": (-math.inf, True),
     "JOB_STATUS_TIMEOUT": (0, False),
@@ -24,15 +24,15 @@ _NUMBERS: dict[str, tuple[float, bool]] = {
     "KICKOFFS_AT_ONCE": (1, True),
     "INVENTORY_RETRY": (0, False),
 }
-# Those that are lists of strings.
+# Class attributes that are lists of strings.
 _LISTS = ("JOB_SHARE_KEY_ATTRS", "JOB_INFO_KEYS")
 _CLASSES = {"VAR_CLASS": SchedulerVariables, "KICKOFF_SCRIPT_HEADER_CLASS": KickoffScriptHeader}
 
 
 def check_parts(plugin: SchedulerPlugin) -> None:
-    """Check that a plugin was initialized, and that its classes can be used.
+    """Check that a plugin was initialized, and that its attributes can be used.
 
-    :raises SchedulerPluginError: Naming what is wrong.
+    :raises SchedulerPluginError: Naming what is wrong, and what is allowed.
     """
     if not hasattr(plugin, "_job_statuses"):
         raise SchedulerPluginError(
@@ -41,8 +41,8 @@ def check_parts(plugin: SchedulerPlugin) -> None:
         )
     if not plugin.name or not isinstance(plugin.name, str):
         raise SchedulerPluginError(
-            f"The name of the scheduler plugin in {plugin.path} must be a "
-            f"text, not {plugin.name!r}."
+            f"The name of the scheduler plugin in {plugin.path} must be a non-empty string, not "
+            f"{plugin.name!r}."
         )
     for attribute, base in _CLASSES.items():
         value = getattr(plugin, attribute)

@@ -1,4 +1,4 @@
-"""The part of the schedule section that a plugin adds: put together and checked."""
+"""The part of the schedule section that a plugin adds: assembled and checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Section = tuple[Optional[yc.KeyedElem], dict[str, Any], dict[str, Any]]
 def plugin_section(plugin: SchedulerPlugin) -> Section:
     """A plugin's own section: (element or None, validators, defaults).
 
-    :raises SchedulerPluginError: When it is not put together right, with the key.
+    :raises SchedulerPluginError: When it is not valid; the message names the key.
     """
     try:
         elems, validators, defaults = plugin._get_config_elems()
@@ -37,7 +37,7 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
     except (Exception, SystemExit) as exc:
         raise section_error(
             plugin,
-            "_get_config_elems() must give (list of yaml_config elements, validators, defaults). ",
+            "_get_config_elems() must return (list of yaml_config elements, validators, defaults). ",
             exc,
         ) from exc
     _check_tables(plugin, [str(elem.name) for elem in elems], validators, defaults)
@@ -51,19 +51,21 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
 def _check_tables(
     plugin: SchedulerPlugin, names: list[str], validators: dict[str, Any], defaults: dict[str, Any]
 ) -> None:
-    """Check that both tables are about the section's keys."""
+    """Check that both tables have entries for the section's keys only, and that every key has a
+    validator."""
     for name in names:
         if name not in validators:
             raise section_error(
                 plugin,
-                f"There is no validator for its key {name!r}; use None to take values as they are.",
+                f"There is no validator for its key {name!r}; use None to accept values as they "
+                "are.",
             )
     for table, keys in (("validator", validators), ("default", defaults)):
         for key in keys:
             if key not in names:
                 raise section_error(
                     plugin,
-                    f"There is a {table} for {key!r}, which is none of "
+                    f"There is a {table} for {key!r}, which is not one of "
                     f"its keys ({', '.join(names)}).",
                 )
 
@@ -71,7 +73,7 @@ def _check_tables(
 def section_error(
     plugin: SchedulerPlugin, why: str, exc: BaseException | None = None
 ) -> SchedulerPluginError:
-    """The error that a plugin's section cannot be used, and why."""
+    """The error that says that a plugin's section cannot be used, and why."""
     return SchedulerPluginError(
         f"The config section of scheduler plugin {plugin.name!r} ({plugin.path}) cannot be used. "
         f"{why}".rstrip(),

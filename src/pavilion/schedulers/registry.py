@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 # All activated schedulers by name.
 _SCHEDULER_PLUGINS: dict[str, SchedulerPlugin] = {}
-# Activation touches this table and the tables of the schedule section: all or nothing.
+# Activation changes this table and those of the schedule section together: all or nothing.
 LOCK = threading.RLock()
 
 
 def get_plugin(name: str) -> SchedulerPlugin | None:
-    """The scheduler of this name; None when there is none.  Every caller in a host tests for it.
+    """The scheduler of this name; None when there is none.  Every caller in a host checks for None.
 
     Never raises.
     """
@@ -27,7 +27,7 @@ def get_plugin(name: str) -> SchedulerPlugin | None:
 def require_plugin(name: str) -> SchedulerPlugin:
     """The scheduler of this name.
 
-    :raises SchedulerPluginError: When there is none; with near matches and the names there are.
+    :raises SchedulerPluginError: When there is none; with a near match and the known names.
     """
     plugin = get_plugin(name)
     if plugin is None:

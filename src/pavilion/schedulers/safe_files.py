@@ -1,22 +1,22 @@
-"""Opening the files of series, test runs and jobs: the only place that does.
+"""The only module that opens files of series, test runs and jobs.
 
-A working directory may be shared with people we do not trust: they may make directories of their
-own in ``series/`` and ``jobs/``, with anything in them.  Hence the rules, for readers and writers:
+A working directory may be shared with people we do not trust: they can create their own directories
+in ``series/`` and ``jobs/``, with any content.  So these rules apply to reading and writing:
 
-- Links are not followed, pipes and devices are not waited for: only regular files are opened.
-  Links to directories are followed where this user made them.
-- What is read has a limit.
-- A series, test run or job belongs to the owner of its directory.  Nobody else writes there, root
-  included: see :func:`is_mine`.
-- What is written to is a file of this user that has no other name: a hard link may be a way to a
-  file elsewhere.
-- What is read belongs to this user, to root or to the owner of its directory.
-- What is copied into another file (:func:`quotable_tail`) has to fulfil the rules for writing.
+- Only regular files are opened: links are not followed, and there is no waiting for pipes and
+  devices.  Links to directories are followed if this user made them.
+- The number of bytes that are read is limited.
+- A series, test run or job belongs to the owner of its directory.  Nobody else writes there, not
+  even root: see :func:`is_mine`.
+- A file is only written to if it belongs to this user and has no other name: a hard link may lead
+  to a file elsewhere.
+- A file is only read if it belongs to this user, to root or to the owner of its directory.
+- A file is only copied into another one (:func:`quotable_tail`) if it may be written to.
 
-A directory may be swapped for another between its check and the opening of a file in it.  That
-gives nothing away: the file itself is checked after it was opened.
+A directory may be replaced by another one between its check and the opening of a file in it.  This is
+harmless, because the file itself is checked after it was opened.
 
-The module stands alone: nothing but the standard library, so that the host's files use it too.
+This module only uses the standard library, so that the host can use it for its own files.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import Union
 
 AnyPath = Union[str, "os.PathLike[str]"]
 
-# The most bytes of a file of ours that are read at once: far more than any of them ever has.
+# The maximum number of bytes that are read from a file of ours, far more than any of them has.
 MAX_FILE_SIZE = 32 * 1024 * 1024
-# Whoever shares the directory may read, nobody else may write; the umask takes its share of this.
+# Everybody may read, only the owner may write; the umask may restrict this further.
 FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
@@ -39,9 +39,10 @@ _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class UnsafeFileError(OSError):
-    """A file or directory is not what it must be, and was neither read nor written.
+    """A file or directory does not fulfil the rules of this module, and was neither read nor
+    written.
 
-    ``strerror`` says what is wrong, as the end of a sentence about it.
+    ``strerror`` says what is wrong, as a clause that begins with 'it'.
     """
 
     def __init__(self, path: AnyPath, problem: str) -> None:
@@ -55,10 +56,10 @@ class UnsafeFileError(OSError):
 
 
 def is_mine(directory: AnyPath) -> bool:
-    """Whether a series, test run or job belongs to this user, who alone may write to it.
+    """Whether a series, test run or job belongs to this user; only its owner may write to it.
 
-    :param directory: Its directory, or a link that this user made to one.  Other links are
-        nobody's, and so is what is not there.
+    :param directory: Its directory, or a link to it that this user made.  False for any other link,
+        and for a directory that does not exist.
     """
     try:
         check_mine(directory)
@@ -68,27 +69,26 @@ def is_mine(directory: AnyPath) -> bool:
 
 
 def check_mine(directory: AnyPath) -> None:
-    """Check that a directory is one that this user may write to.
+    """Check that this user may write to a directory.
 
     :raises UnsafeFileError: When it belongs to another user, or is not a directory.
-    :raises OSError: When it cannot be found out, as of one that does not exist.
+    :raises OSError: When this cannot be determined, for example because it does not exist.
     """
     info = os.lstat(directory)
     if stat.S_ISLNK(info.st_mode) and info.st_uid == os.geteuid():
-        # Pavilion reaches the directory of a job by a link in that of the test.
+        # Pavilion refers to the directory of a job by a link in that of the test.
         info = os.stat(directory)  # noqa: PTH116
     if not stat.S_ISDIR(info.st_mode):
-        raise UnsafeFileError(directory, f"it must be a directory and is {kind_of(info)}")
+        raise UnsafeFileError(directory, f"it must be a directory, but is {kind_of(info)}")
     if info.st_uid != os.geteuid():
         raise UnsafeFileError(
             directory,
-            f"it belongs to another user (number {info.st_uid}), and "
-            "only that user may write there",
+            f"it belongs to another user (uid {info.st_uid}), and only that user may write there",
         )
 
 
 def kind_of(info: os.stat_result) -> str:
-    """What a path leads to, in words."""
+    """The kind of a file, in words with an article."""
     for is_kind, name in (
         (stat.S_ISREG, "a regular file"),
         (stat.S_ISDIR, "a directory"),
@@ -109,16 +109,17 @@ def open_regular(
 ) -> tuple[int, os.stat_result]:
     """Open a regular file, without following a link or waiting for anything.
 
-    :param flags: Those of ``os.open``.  Do not pass O_TRUNC: it acts before the file is checked.
-    :param mode: Of a file that is made.
-    :returns: Its descriptor, which the caller closes, and what is known of it.
-    :raises UnsafeFileError: When it is something else.
+    :param flags: Those of ``os.open``.  Do not pass O_TRUNC: it takes effect before the file is
+        checked.
+    :param mode: The mode of a file that is created.
+    :returns: Its descriptor, which the caller has to close, and its status.
+    :raises UnsafeFileError: When it is not a regular file.
     :raises OSError: When it cannot be opened.
     """
     try:
         fd = os.open(path, flags | _SAFELY, mode)
     except OSError as exc:
-        # A link; or a pipe that nobody reads from.
+        # A link, or a pipe without a reader.
         if exc.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO):
             raise _irregular(path) from exc
         raise
@@ -143,12 +144,15 @@ def _irregular(path: AnyPath) -> UnsafeFileError:
 def open_to_read(path: AnyPath) -> tuple[int, os.stat_result]:
     """Open a regular file of this user, of root, or of the owner of its directory.
 
-    :returns, raises: As :func:`open_regular`.
+    :returns: As for :func:`open_regular`.
+    :raises UnsafeFileError: When it is not a regular file, or belongs to another user.
+    :raises OSError: When it cannot be opened.
     """
     fd, info = open_regular(path)
     try:
         if info.st_uid not in (os.geteuid(), 0):
-            # The directory is of interest only then: most of what is read is one's own.
+            # The directory is only checked here, because most files belong to the user who reads
+            # them.
             _check_reader(path, info)
     except BaseException:
         os.close(fd)
@@ -161,21 +165,22 @@ def _check_reader(path: AnyPath, info: os.stat_result) -> None:
     if info.st_uid != owner:
         raise UnsafeFileError(
             path,
-            f"it belongs to user number {info.st_uid}, and its directory to user number {owner}",
+            f"it belongs to the user with uid {info.st_uid}, but its directory belongs to the user "
+            f"with uid {owner}",
         )
 
 
 def read_bytes(path: AnyPath, limit: int = MAX_FILE_SIZE, owners: bool = True) -> bytes:
     """The content of a file; see :func:`open_to_read`.
 
-    :param limit: The most bytes that it may have.
-    :param owners: Whether it matters to whom it belongs.
-    :raises UnsafeFileError: When it has more, or must not be read.
+    :param limit: The maximum size in bytes.
+    :param owners: Whether to check the owner.
+    :raises UnsafeFileError: When it is larger, or must not be read.
     :raises OSError: When it cannot be read.
     """
     fd, info = open_to_read(path) if owners else open_regular(path)
     try:
-        # One byte more than it had tells whether it grew meanwhile, mostly with one call.
+        # Reading one more byte shows whether the file has grown, usually with a single call.
         data = _read_up_to(fd, min(info.st_size, limit) + 1)
         if len(data) > info.st_size:
             data += _read_up_to(fd, limit + 1 - len(data))
@@ -183,23 +188,27 @@ def read_bytes(path: AnyPath, limit: int = MAX_FILE_SIZE, owners: bool = True) -
         os.close(fd)
     if len(data) > limit or info.st_size > limit:
         raise UnsafeFileError(
-            path, f"it has {max(info.st_size, len(data))} bytes, and at most {limit} are read"
+            path, f"it has {max(info.st_size, len(data))} bytes; the maximum is {limit}"
         )
     return data
 
 
 def read_linked(path: AnyPath, limit: int = MAX_FILE_SIZE) -> bytes:
-    """The content of a regular file that a user named, whoever owns it: links are followed here.
+    """The content of a regular file that was named by the user, whoever owns it.  Links are followed.
 
-    :param limit: The most bytes that it may have.
-    :raises UnsafeFileError: When it has more, or is something else.
+    :param limit: The maximum size in bytes.
+    :raises UnsafeFileError: When it is larger, or is not a regular file.
     :raises OSError: When it cannot be read.
     """
     return read_bytes(os.path.realpath(path), limit, owners=False)
 
 
 def read_start(path: AnyPath, size: int) -> tuple[bytes, os.stat_result]:
-    """The first bytes of a file, and what is known of it.  :raises OSError: as read_bytes."""
+    """The first bytes of a file, and its status.
+
+    :param size: The maximum number of bytes.
+    :raises UnsafeFileError, OSError: As for :func:`open_to_read`.
+    """
     fd, info = open_to_read(path)
     try:
         return _read_up_to(fd, size), info
@@ -208,7 +217,11 @@ def read_start(path: AnyPath, size: int) -> tuple[bytes, os.stat_result]:
 
 
 def read_tail(path: AnyPath, size: int) -> bytes:
-    """The last bytes of a file.  :raises OSError: as read_bytes."""
+    """The last bytes of a file.
+
+    :param size: The maximum number of bytes.
+    :raises UnsafeFileError, OSError: As for :func:`open_to_read`.
+    """
     fd, info = open_to_read(path)
     try:
         return _tail(fd, info, size)
@@ -217,11 +230,11 @@ def read_tail(path: AnyPath, size: int) -> bytes:
 
 
 def quotable_tail(path: AnyPath, size: int) -> bytes:
-    """The last bytes of a file of this user's, to be copied into another file.
+    """The last bytes of a file of this user, to be copied into another file, which may be read by
+    people who cannot read this one.
 
-    That other file may be read by people who cannot read this one.
-
-    :raises UnsafeFileError: When it, or its directory, is not this user's.
+    :param size: The maximum number of bytes.
+    :raises UnsafeFileError: When it, or its directory, does not belong to this user.
     :raises OSError: When it cannot be read.
     """
     _check_directory_of(path)
@@ -243,7 +256,7 @@ def _read_up_to(fd: int, size: int) -> bytes:
     data = os.read(fd, size)
     if not data or len(data) == size:
         return data
-    # A short read: mostly the end of the file.
+    # A short read usually means the end of the file.
     parts, left = [data], size - len(data)
     while left and data:
         data = os.read(fd, left)
@@ -256,10 +269,10 @@ def _read_up_to(fd: int, size: int) -> bytes:
 
 
 def open_to_append(path: AnyPath, mode: int = FILE_MODE) -> tuple[int, os.stat_result]:
-    """Open a file of this user's to add to it, and to read; it is made when it is missing.
+    """Open a file of this user for reading and appending.  It is created if it does not exist.
 
-    :returns: As :func:`open_regular`.
-    :raises UnsafeFileError: When it, or its directory, is not this user's.
+    :returns: As for :func:`open_regular`.
+    :raises UnsafeFileError: When it, or its directory, does not belong to this user.
     :raises OSError: When it cannot be opened.
     """
     _check_directory_of(path)
@@ -267,10 +280,11 @@ def open_to_append(path: AnyPath, mode: int = FILE_MODE) -> tuple[int, os.stat_r
 
 
 def open_to_write(path: AnyPath, mode: int = FILE_MODE) -> tuple[int, os.stat_result]:
-    """Open a file of this user's, in any directory, and empty it; it is made when it is missing.
+    """Open a file of this user, in any directory, for writing, and truncate it.  It is created if it
+    does not exist.
 
-    :returns: As :func:`open_regular`.
-    :raises UnsafeFileError: When it is not this user's.
+    :returns: As for :func:`open_regular`.
+    :raises UnsafeFileError: When it does not belong to this user.
     :raises OSError: When it cannot be opened.
     """
     fd, info = _open_own(path, os.O_WRONLY | os.O_CREAT, mode)
@@ -299,7 +313,7 @@ def _check_directory_of(path: AnyPath) -> None:
 
 def _check_own(path: AnyPath, info: os.stat_result) -> None:
     if info.st_uid != os.geteuid():
-        raise UnsafeFileError(path, f"it belongs to another user (number {info.st_uid})")
+        raise UnsafeFileError(path, f"it belongs to another user (uid {info.st_uid})")
     if info.st_nlink > 1:
         raise UnsafeFileError(
             path, f"it has {info.st_nlink} names (hard links), so it may be a file from elsewhere"
@@ -318,12 +332,12 @@ def write_new(
 ) -> None:
     """Write a file that does not exist yet.
 
-    :param sync: Wait until the content is on disk.  For what must survive a crash of the
+    :param sync: Wait until the content is on disk.  Use it for data that must survive a crash of the
         machine, such as the id of a submitted job.
-    :param anywhere: Also in the directory of another user, where that is allowed.
-    :raises FileExistsError: When it exists, be it as a link that leads nowhere.
-    :raises UnsafeFileError: When its directory is not this user's.
-    :raises OSError: When it cannot be written.  A part of it may be there.
+    :param anywhere: Also write to a directory of another user, where the permissions allow it.
+    :raises FileExistsError: When it exists, even as a dangling link.
+    :raises UnsafeFileError: When its directory does not belong to this user.
+    :raises OSError: When it cannot be written.  A part of it may have been written.
     """
     if not anywhere:
         _check_directory_of(path)
@@ -340,43 +354,44 @@ def write_new(
 def write_atomic(
     path: AnyPath, data: bytes, sync: bool = False, mode: int = FILE_MODE, anywhere: bool = False
 ) -> None:
-    """Replace a file's content in one step.  A link in its place is replaced, not followed.
+    """Replace a file's content in one step.  If there is a link, it is replaced, not followed.
 
     :param sync, anywhere: As in :func:`write_new`.
-    :raises UnsafeFileError: When its directory is not this user's.
-    :raises OSError: When it cannot be written.  The old content is still there then.
+    :raises UnsafeFileError: When its directory does not belong to this user.
+    :raises OSError: When it cannot be written.  Then the old content is kept.
     """
-    # As text, and without the layers of open(): this is done for every job and every test.
+    # Without pathlib, and without the layers of open(): this is done for every job and every test.
     folder, name = os.path.split(path)
     temp = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(4).hex()}")  # noqa: PTH118
     try:
         write_new(temp, data, sync, mode, anywhere)
         os.replace(temp, path)  # noqa: PTH105
     except FileExistsError:
-        # Another's, however unlikely.
+        # The temporary file belongs to another process, however unlikely that is.
         raise
     except BaseException:
-        # What it was about is the first error, not that there is nothing to tidy up.
+        # Report the first error, not a failure to remove the temporary file.
         with contextlib.suppress(OSError):
             os.unlink(temp)  # noqa: PTH108
         raise
 
 
 def make_mark(path: AnyPath) -> None:
-    """Make an empty file, if it is not there yet.
+    """Create an empty file, if it does not exist yet.
 
-    :raises UnsafeFileError: When its directory is not this user's, or something else is there.
-    :raises OSError: When it cannot be made.
+    :raises UnsafeFileError: When its directory does not belong to this user, or the path is not a
+        regular file of this user.
+    :raises OSError: When it cannot be created.
     """
     os.close(open_to_append(path)[0])
 
 
 def make_directory(path: AnyPath, mode: int = DIRECTORY_MODE) -> None:
-    """Make a directory that is this user's to write to.
+    """Create a directory that this user may write to.
 
-    :raises FileExistsError: When something of that name is there.
-    :raises UnsafeFileError: When the file system gives it to somebody else.
-    :raises OSError: When it cannot be made.
+    :raises FileExistsError: When something of that name exists.
+    :raises UnsafeFileError: When the file system assigns it to another user.
+    :raises OSError: When it cannot be created.
     """
     os.mkdir(path, mode)  # noqa: PTH102
     try:
@@ -385,7 +400,6 @@ def make_directory(path: AnyPath, mode: int = DIRECTORY_MODE) -> None:
         os.rmdir(path)  # noqa: PTH106
         raise UnsafeFileError(
             path,
-            f"it was just made by user number {os.geteuid()}, but "
-            f"{exc.strerror}. The file system changes the owners of files; "
-            "use another one",
+            f"it was just created by the user with uid {os.geteuid()}, but {exc.strerror}. The "
+            "file system changes the owners of files; use another file system",
         ) from exc

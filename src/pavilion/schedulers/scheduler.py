@@ -1,8 +1,8 @@
-"""What a scheduler is: the base class of all scheduler plugins.
+"""The base class of all scheduler plugins.
 
 :class:`SchedulerPlugin` is a contract.  Its docstring says who calls what, when, and what may be
 raised.  Authors derive from one of its two families, ``SchedulerPluginBasic`` (the scheduler
-cannot tell about nodes) or ``SchedulerPluginAdvanced`` (it can).
+cannot list its nodes) or ``SchedulerPluginAdvanced`` (it can).
 """
 
 from __future__ import annotations
@@ -70,55 +70,58 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     **What a plugin provides**, and who calls it:
 
     ``_available() -> bool``
-        Whether the commands or modules of the scheduler are there.  Called once per process by
-        :meth:`available`, never while plugins are loaded.  May raise; that means no, and the
-        text is shown as the reason.  (``available()`` itself may be overridden instead.)
+        Whether the commands or modules of the scheduler are installed.  Called once per process
+        by :meth:`available`, never while plugins are loaded.  It may raise an exception, which
+        means that the scheduler is not available; the exception's text is shown as the reason.
+        (``available()`` itself may be overridden instead.)
 
     ``_kickoff(pav_cfg, job, sched_config, job_name, nodes=None, node_range=None) -> JobInfo``
-        Hand a job to the scheduler, without waiting for it.  Called by :meth:`schedule_tests`,
-        once per job, in the process of the user.  ``job.kickoff_path`` is the script to run,
-        with the header of ``KICKOFF_SCRIPT_HEADER_CLASS``; the scheduler's own output belongs
-        into ``job.sched_log``.  ``sched_config`` is the validated schedule section.  Exactly
-        one of ``nodes`` (run on these) and ``node_range`` (min, max; the scheduler picks) is
-        given.  The result identifies the job in all later calls, in other processes and on
-        other hosts: a dictionary of strings (see JOB_INFO_KEYS).  Raise SchedulerPluginError
-        when the job was not accepted; then, and only then, its tests count as not started.
+        Submit a job to the scheduler, without waiting until it has finished.  Called by
+        :meth:`schedule_tests`, once per job, in the process of the user.  ``job.kickoff_path``
+        is the script to run, with the header of ``KICKOFF_SCRIPT_HEADER_CLASS``; the scheduler's
+        own output must be written to ``job.sched_log``.  ``sched_config`` is the validated
+        schedule section.  Exactly one of ``nodes`` (run on these) and ``node_range`` (min, max;
+        the scheduler picks) is given.  The result identifies the job in all later calls, in
+        other processes and on other hosts: a dictionary of strings (see JOB_INFO_KEYS).  Raise
+        SchedulerPluginError when the job was not accepted; then, and only then, its tests count
+        as not started.
 
     ``_job_status(pav_cfg, job_info) -> TestStatusInfo or None``
-        What the scheduler says of a job: SCHEDULED (waits), SCHED_RUNNING, SCHED_CANCELLED, or
-        SCHED_ERROR (over, or refused).  Called by :meth:`job_status`, at most once per
-        JOB_STATUS_TIMEOUT seconds for a job, from any thread.  It may put the states of other
-        jobs into ``_job_statuses`` at the same time, and they are not asked for then.  A
-        scheduler that does not answer is no failed job: return None, or SCHED_WARNING with a
-        note, or raise SchedulerPluginError.  A job that is over normally may be reported as
-        SCHED_ERROR; its tests' own records come first.
+        The state of a job in the scheduler: SCHEDULED (it waits), SCHED_RUNNING,
+        SCHED_CANCELLED, or SCHED_ERROR (it has ended, or was refused).  Called by
+        :meth:`job_status`, at most once per JOB_STATUS_TIMEOUT seconds for a job, from any
+        thread.  It may put the states of other jobs into ``_job_statuses`` at the same time;
+        then these jobs are not queried.  A scheduler that does not answer is not a failed job:
+        return None, or SCHED_WARNING with a note, or raise SchedulerPluginError.  A job that has
+        ended normally may be reported as SCHED_ERROR; its tests' own records take precedence.
 
     ``cancel(job_info) -> None or str``
-        Cancel a job.  Called by the host once all tests of the job are cancelled or over.
-        None when the job is not running any more, otherwise a message that says why.  What it
-        raises is taken for such a message.
+        Cancel a job.  Called by the host once all tests of the job are cancelled or have ended.
+        Return None when the job is no longer running, otherwise a message that says why it may
+        still be.  If it raises an exception, the exception's text is used as the message.
 
     ``_get_alloc_nodes(job) -> list of str``
-        The names of the allocation's nodes.  Called by :meth:`get_final_vars`, inside the
-        allocation only, usually read from the environment.
+        The names of the allocation's nodes, usually read from the environment.  Called by
+        :meth:`get_final_vars`, only inside the allocation.
 
     ``_get_config_elems() -> (elements, validators, defaults)``
         The scheduler's own section ``schedule.<name>``.  Called once, on activation.
-        ``elements`` is a list of yaml_config elements with text leaves; ``validators`` has an
-        entry for each: a function (value -> value, raising ValueError), a tuple or list of
-        choices, a dictionary for a sub-section, or None (as it is); ``defaults`` may have one.
+        ``elements`` is a list of yaml_config elements whose leaves are strings.  ``validators``
+        has an entry for each element: a function (value -> value, raising ValueError), a tuple
+        or list of choices, a dictionary for a sub-section, or None (the value is taken as it
+        is).  ``defaults`` may have an entry for each element.
 
     ``VAR_CLASS``, ``KICKOFF_SCRIPT_HEADER_CLASS``
         The classes of its variables and of its scripts' headers.
 
     **What may be raised**: SchedulerPluginError for anything foreseeable, with the prior
-    exception as ``prior_error``.  Whatever else comes out of a plugin's methods is caught and
+    exception as ``prior_error``.  Any other exception from a plugin's methods is caught and
     reported as a failure of that plugin; it never stops other jobs.
 
     :param name: The name in test configurations, ``scheduler: <name>``.
     :param description: One line for listings.
-    :param priority: PRIO_CORE, PRIO_COMMON or PRIO_USER.  Of two plugins with one name the
-        higher one is used.
+    :param priority: PRIO_CORE, PRIO_COMMON or PRIO_USER.  If two plugins have the same name, the
+        one with the higher priority is used.
     """
 
     IS_PLUGIN_BASE = True
@@ -136,8 +139,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     VAR_CLASS: type[SchedulerVariables] = SchedulerVariables
     KICKOFF_SCRIPT_HEADER_CLASS: type[KickoffScriptHeader] = KickoffScriptHeader
 
-    # The keys of a JobInfo that hosts show as the job's id; None: all.  The others are kept in a
-    # file of the job's directory, and are there again when the JobInfo is handed back.
+    # The keys of a JobInfo that hosts show as the job's id; None means all.  The others are stored
+    # in a file in the job's directory, and are in the JobInfo again when it is passed back.
     JOB_INFO_KEYS: Sequence[str] | None = None
 
     # How chunks pick their nodes: name -> f(node_list, chunk_size) -> list of nodes.
@@ -149,7 +152,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     }
 
     # Tests may share a job when these keys of their schedule sections, and their numbers of
-    # nodes, are equal.  Dotted names reach into sub-sections, 'slurm.features'.
+    # nodes, are equal.  Dotted names refer to keys of sub-sections, as in 'slurm.features'.
     JOB_SHARE_KEY_ATTRS: list[str] = [
         "partition",
         "qos",
@@ -169,19 +172,19 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         "chunking.extra",
     ]
 
-    # How old, in seconds, the known status of a job may be before the scheduler is asked again.
+    # How old, in seconds, the known status of a job may be before the scheduler is queried again.
     JOB_STATUS_TIMEOUT: float = 5.0
-    # How many jobs may be on their way to the scheduler at the same time.  More than one needs a
-    # _kickoff() that may be called from several threads.
+    # How many jobs may be submitted at the same time.  A value above 1 requires a _kickoff() that
+    # may be called from several threads.
     KICKOFFS_AT_ONCE: int = 1
-    # Seconds without a sign of a test before 'its job is over' is believed to be its end.
+    # Seconds without a sign of life from a test before it is ended because its job has ended.
     # Shared file systems may show a node's last writes that much later.
     JOB_END_GRACE: float = 10.0
-    # Seconds to wait until a cancelled job is seen to go; 0 for a plugin whose cancel() itself
-    # gives None only for jobs that it saw go.
+    # Seconds to wait for the scheduler to show that a cancelled job has ended; 0 for a plugin whose
+    # cancel() itself returns None only for jobs that it saw end.
     CONFIRM_CANCEL: float = 15.0
-    # Whether a SchedulerPluginError of _kickoff() always means that there is no such job.  Where it
-    # does not, the job is looked for before its tests are given up (see _recover_identity).
+    # Whether a SchedulerPluginError from _kickoff() always means that there is no such job.  If
+    # not, the job is searched for before its tests are given up (see _recover_identity).
     KICKOFF_ERRORS_ARE_FINAL: bool = False
     # Seconds for which a job without an identity may still be on its way to the scheduler.
     # sbatch alone tries for two minutes.
@@ -193,13 +196,13 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         self.description = description
         self.priority = priority
         self.path = _file_of(type(self))
-        # Job name -> (when it was asked, in seconds since the epoch; the answer).
+        # Job name -> (when it was queried, in seconds since the epoch; the answer).
         self._job_statuses: dict[str, tuple[float, TestStatusInfo]] = {}
         self._status_lock = threading.RLock()
         self._polling = Polling()
-        # What available() said, for the method that said it: overrides may call each other.
+        # What available() returned, by method, because overrides may call each other.
         self._availability: dict[Callable[..., Any], bool] = {}
-        # Whether the schedule configuration has our section.
+        # Whether the schedule configuration contains our section.
         self._has_section = False
         # Job name -> the job, while it is on its way to the scheduler.
         self._handovers: dict[str, Handover] = {}
@@ -207,14 +210,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         # started, and the names of jobs whose id was found out later.
         self._noted_tests: set[str] = set()
         self._learned_jobs: set[str] = set()
-        # What ends each schedule_tests() that is under way.
+        # The events that stop each schedule_tests() that is running.
         self._stops: set[threading.Event] = set()
-        # Why available() said no; None while it said yes or was not asked.
+        # Why available() returned False; None if it returned True or was not called yet.
         self.unavailable_reason: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Plugins define available() or _available(), and hosts ask for each test.
+        # Plugins define available() or _available(), and hosts call it for each test.
         available = vars(cls).get("available")
         if isinstance(available, FunctionType):
             cls.available = _asked_once(  # type: ignore[method-assign, assignment]
@@ -223,7 +226,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         cancel = vars(cls).get("cancel")
         if isinstance(cancel, FunctionType):
             cls.cancel = _giving_a_message(cancel)  # type: ignore[method-assign]
-        # The guide for plugin authors calls the method that asks about one job 'job_status'.
+        # In the guide for plugin authors, the method that queries one job is called 'job_status'.
         own = vars(cls).get("job_status")
         if isinstance(own, FunctionType) and "_job_status" not in vars(cls):
             params = own.__code__.co_varnames[: own.__code__.co_argcount]
@@ -247,46 +250,50 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         node_range: NodeRange | None = None,
     ) -> JobInfo:
         """See the class docstring."""
-        raise self._missing("_kickoff", "how a job is handed to the scheduler")
+        raise self._missing("_kickoff", "how a job is submitted to the scheduler")
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """See the class docstring."""
-        raise self._missing("_job_status", "how the scheduler is asked about a job")
+        raise self._missing("_job_status", "how the scheduler is queried about a job")
 
     def cancel(self, job_info: JobInfo) -> str | None:
-        """See the class docstring.  Never raises towards a host: what a plugin's own method
-        raises becomes its message."""
+        """See the class docstring.  Never raises in a host: an exception from a plugin's own
+        method becomes its message."""
         return str(self._missing("cancel", "how a job is cancelled"))
 
     # ----------------------------------------------------------- what a plugin's _kickoff() may use
 
     def report(self, job: Job, text: str) -> None:
-        """Tell what a job waits for on its way to the scheduler: a sentence, without counts that
-        change.  It is shown to the user, and written to its tests' status, once per change."""
+        """Report what a job waits for on its way to the scheduler.
+
+        :param text: A sentence, without numbers that change.  It is shown to the user, and written
+            to the status of the job's tests, whenever it changes.
+        """
         self._handover(job).report(text)
 
     def pause(self, job: Job, seconds: float) -> bool:
-        """Wait on a job's way to the scheduler.
+        """Wait while a job is on its way to the scheduler.
 
-        :returns: False, at once, when that is to be given up: raise HandoverStopped then, or, when
-            it is not clear whether the job is there, give the JobInfo that it can be found by.
+        :returns: False, at once, when the submission is to be abandoned.  Then raise
+            HandoverStopped or, if it is not certain that there is no such job, return the JobInfo
+            by which it can be found.
         """
         return self._handover(job).pause(seconds)
 
     def _handover(self, job: Job) -> Handover:
-        # Without schedule_tests() nobody looks on.
+        # Outside schedule_tests(), there is no host that listens.
         return self._handovers.get(job.name) or Handover()
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
-        """Identify a job whose record was lost, as when the host crashed while it was handed over.
+        """Identify a job whose record was lost, as when the host crashed while it was submitted.
 
-        Called for jobs that are older than KICKOFF_GRACE, after a ``_kickoff()`` that failed, and
-        before a job without a record is called cancelled.  A plugin that leaves a mark in the
-        job's directory, and in the job, before it is handed over can find it by that.  Without
-        this method such jobs cannot be told from those that were never handed over, and users are
-        told so.
+        Called for jobs without a record that are older than KICKOFF_GRACE, after a ``_kickoff()``
+        that failed, and before a job without a record is reported as cancelled.  A plugin can find
+        the job if it leaves a mark in the job's directory, and in the job, before it submits it.
+        Without this method, such jobs cannot be distinguished from those that were never submitted,
+        and messages say so.
 
-        :returns: What ``_job_status`` takes; None when there was no such job.
+        :returns: The JobInfo to pass to ``_job_status``; None when there was no such job.
         """
         return None
 
@@ -297,9 +304,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return None
 
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
-        """Cancel several jobs; for each what :meth:`cancel` gives.
+        """Cancel several jobs.  A plugin whose scheduler accepts many ids in one command overrides
+        this.  Never raises.
 
-        A plugin whose scheduler takes many ids in one command overrides this.  Never raises.
+        :returns: For each job, in order, what :meth:`cancel` returns.
         """
         return [self.cancel(job_info) for job_info in job_infos]
 
@@ -313,9 +321,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return None
 
     def _checked_alloc_nodes(self, test: TestRun, job: Job) -> NodeList:
-        """What ``_get_alloc_nodes`` gives for a test's job.
+        """What ``_get_alloc_nodes`` returns for a test's job.
 
-        :raises SchedulerPluginError: When it fails, or gives no list of names.
+        :raises SchedulerPluginError: When it fails, or does not return a list of names.
         """
         try:
             names: Any = self._get_alloc_nodes(job)
@@ -332,39 +340,41 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             if listed and all(name and isinstance(name, str) for name in listed):
                 return listed
         raise SchedulerPluginError(
-            f"_get_alloc_nodes() of scheduler plugin {self.name!r} ({self.path}) must give the "
-            f"names of the allocation's nodes as a list of text; it gave {names!r}."
+            f"_get_alloc_nodes() of scheduler plugin {self.name!r} ({self.path}) must return the "
+            f"names of the allocation's nodes as a list of strings; it returned {names!r}."
         )
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """See the class docstring.  No section of its own by default."""
+        """See the class docstring.  By default, there is no section."""
         return [], {}, {}
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
-        """A validated schedule section in which what users wrote as the scheduler's own options has
-        its say: of ``--ntasks=12`` in a list of such options, 'tasks' is 12.  Tests are planned,
-        and their variables made, by what this gives.  It must not change what it is given.
+        """Apply options that users wrote in the scheduler's own syntax to the other keys: with
+        ``--ntasks=12`` in a list of such options, 'tasks' becomes 12.  Plans and variables of tests
+        are based on the result.
 
+        :param sched_config: The validated schedule section.  It must not be changed.
+        :returns: The section to use; the same one when there is nothing to apply.
         :raises SchedConfigError: For options that cannot be used.
         """
         return sched_config
 
     def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
-        """Why no job with this schedule section can ever be had: it names a partition, a
-        reservation, an account that the scheduler does not have.  Called before a test is placed,
-        and before a series is made.  None when nothing is known against it; a scheduler that does
-        not answer is nothing against it.
+        """Why no job with this schedule section can ever run: for example, because it names a
+        partition, a reservation or an account that the scheduler does not have.  Called before a
+        test is placed, and before a series is created.
 
-        :param sched_config: The validated and settled section.
-        :returns: The error; its ``data['key']`` is the key that it is about, as in
-            'schedule.partition'.
+        :param sched_config: The section, validated and settled (see :meth:`_settled`).
+        :returns: The error, whose ``data['key']`` is the key that it is about, as in
+            'schedule.partition'.  None when no problem is known; a scheduler that does not answer
+            is not a problem of the section.
         """
         return None
 
     def section_problem(self, raw_sched_config: Mapping[str, Any]) -> SchedConfigError | None:
-        """What is wrong with a test's schedule section, as far as it can be told before the test is
-        placed; None when nothing is.  Never raises: what goes wrong with finding out says nothing
-        about the test."""
+        """What is wrong with a test's schedule section, as far as this is known before the test is
+        placed; None when no problem is known.  Never raises: if the check itself fails, that says
+        nothing about the test."""
         try:
             with calling(self.name, "_section_problem"):
                 return self._section_problem(self._validated(raw_sched_config))
@@ -374,7 +384,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             return None
 
     def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
-        """A test's schedule section, validated and settled.
+        """A test's schedule section, validated and settled (see :meth:`_settled`).
 
         :raises SchedConfigError: When it is wrong.
         """
@@ -415,7 +425,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """Place tests into jobs, without starting anything.
 
         :returns: Every test in exactly one job, or in exactly one error.
-        :raises NotImplementedError: In a class of neither family.
+        :raises NotImplementedError: In a class that belongs to neither family.
         """
         raise self._missing(
             "plan_tests",
@@ -424,7 +434,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         )
 
     def refresh(self) -> None:
-        """Forget what was learned from the scheduler (nodes, jobs, availability).  Never raises."""
+        """Forget what is known from the scheduler (nodes, jobs, availability).  Never raises."""
         with self._status_lock:
             self._job_statuses.clear()
             self._polling = Polling()
@@ -434,8 +444,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     # ------------------------------------------------------------------------------- for hosts
 
     def available(self) -> bool:
-        """Whether this scheduler can be used here.  Asked once; :meth:`refresh` forgets it.  Never
-        raises: a failure means no, and ``unavailable_reason`` says why."""
+        """Whether this scheduler can be used here.  This is determined once, until :meth:`refresh`.
+        Never raises: an exception means False.  ``unavailable_reason`` says why it is False."""
         return self._ask_once(SchedulerPlugin.available, type(self)._available)
 
     def _ask_once(self, key: Callable[..., Any], ask: Callable[[Any], Any]) -> bool:
@@ -461,7 +471,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :param raw_sched_config: The test's schedule section, variables filled in.
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
-            prior error: hosts catch this class only), or the variables cannot be worked out.
+            prior error, because hosts only catch this class), or the variables cannot be computed.
         """
         return self._guarded(
             lambda: self._get_initial_vars(self._validated(raw_sched_config)), "_get_initial_vars"
@@ -470,7 +480,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
-        :raises SchedulerPluginError: When they cannot be worked out; with the test.
+        :raises SchedulerPluginError: When they cannot be computed; its ``tests`` has the test.
         """
         return self._guarded(
             lambda: self._get_final_vars(self._validated(test.config["schedule"]), test),
@@ -481,11 +491,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def _guarded(
         self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
     ) -> _T:
-        """What a function gives; what it raises as the one error that hosts catch.
+        """Call a function and return its result, with any exception turned into the one error that
+        hosts catch.
 
-        :param method: The plugin's method to name for what nobody foresaw.
-        :param tests: Those that it concerns.
-        :raises SchedulerPluginError: Whatever it raised; with the tests.
+        :param method: The plugin's method to name in the message about an unexpected exception.
+        :param tests: The tests concerned.
+        :raises SchedulerPluginError: For any exception; with the tests.
         """
         try:
             return work_out()
@@ -500,15 +511,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
         """The scheduler's own section: (element or None, validators, defaults).
 
-        :raises SchedulerPluginError: When it is not put together right, with the key.
+        :raises SchedulerPluginError: When it is not valid; the message names the key.
         """
         return plugin_section(self)
 
     def activate(self) -> None:
         """Make the scheduler known: its name, and its section of the schedule configuration.
 
-        :raises SchedulerPluginError: When another one of that name and priority is there
-            already, or its classes or its config section are wrong.
+        :raises SchedulerPluginError: When another plugin with the same name and priority is active,
+            or when its attributes or its config section are wrong.
         """
         check_parts(self)
         with registry.LOCK:
@@ -532,15 +543,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             super().activate()
 
     def _make_room(self, other: SchedulerPlugin | None) -> bool:
-        """Settle who gets the name.  False when another plugin keeps it."""
+        """Decide which plugin gets the name.  False when another plugin keeps it."""
         if other is None:
             return True
-        # The same plugin once more is no clash: the newer object is used.
+        # Another object of the same class is not a conflict: the newer object is used.
         if other.priority == self.priority and type(other) is not type(self):
             raise SchedulerPluginError(
                 f"Two scheduler plugins are called {self.name!r} and have the same priority "
-                f"({self.priority}): {other.path} and {self.path}. Rename one, or give the one "
-                "to be used a higher priority."
+                f"({self.priority}): {other.path} and {self.path}. Rename one of them, or give "
+                "the one that is to be used a higher priority."
             )
         if other.priority > self.priority:
             return False
@@ -548,7 +559,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return True
 
     def deactivate(self) -> None:
-        """Take the scheduler's name and config section out again.  Never raises."""
+        """Remove the scheduler's name and config section again.  Never raises."""
         with registry.LOCK:
             if _SCHEDULER_PLUGINS.get(self.name) is self:
                 del _SCHEDULER_PLUGINS[self.name]
@@ -563,9 +574,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def register_core_plugins(cls) -> None:
         """Find and activate the bundled plugins.
 
-        One that cannot be used (a site's own, put beside ours) is logged as a warning.
+        A plugin that cannot be used (such as a site's own, put next to ours) is logged as a warning.
 
-        :raises SchedulerPluginError: When none can be used.
+        :raises SchedulerPluginError: When none of them can be used.
         """
         from .plugins import register_core_plugins
 
@@ -579,10 +590,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def schedule_tests(
         self, pav_cfg: PavConfig, tests: list[TestRun]
     ) -> list[SchedulerPluginError]:
-        """Place tests into jobs, and hand these to the scheduler.  Never raises.
+        """Place tests into jobs, and submit these to the scheduler.  Never raises.
 
         :returns: An error for every failure, whose ``tests`` are exactly those that were not
-            started because of it.  They have a final state already.
+            started because of it.  These tests already have a final state.
         """
         stop = threading.Event()
         self._stops.add(stop)
@@ -598,10 +609,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             self._stops.discard(stop)
 
     def stop_kickoffs(self) -> None:
-        """End each :meth:`schedule_tests` that is under way, from another thread.
+        """Stop each :meth:`schedule_tests` that is running, from another thread.
 
-        Jobs that wait for something on their way to the scheduler are given up, and those that
-        were not begun are not begun: their tests end.  What cannot be ended half-way goes on.
+        Jobs that wait for something on their way to the scheduler are abandoned, and no further
+        jobs are submitted; the tests of both end.  A submission that cannot be interrupted
+        continues.
         """
         for stop in list(self._stops):
             stop.set()
@@ -613,10 +625,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def job_status(self, pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
         """The state of a test's job, as its scheduler sees it.
 
-        Safe to call often and from several threads: an answer serves everybody for
+        This may be called often and from several threads: an answer is used for all callers, for
         JOB_STATUS_TIMEOUT seconds.  SCHED_ERROR and SCHED_CANCELLED are written to the test's
-        status and end the test, unless its own record says more.  Nothing else is written.
-        SCHED_WARNING means that the scheduler could not be asked; ask again later.  Never raises.
+        status and end the test, unless its own record takes precedence.  Nothing else is written.
+        SCHED_WARNING means that the scheduler could not be queried; call this again later.  Never
+        raises.
         """
         job = test.job
         if job is None:
@@ -624,7 +637,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 STATES.SCHED_ERROR, f"Test {test.id} has no job: it was not kicked off."
             )
         if test.complete:
-            # The scheduler has nothing to add.
+            # What the scheduler says no longer matters.
             return test.status.current()
         with calling(self.name, "_job_status"):
             status = current_status(self, pav_cfg, job)
@@ -636,7 +649,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if status.note == on_its_way(self, job):
             own = test.status.current()
             if own.state == STATES.SCHEDULED and own.note != being_handed_over(self, job):
-                # What it waits for on its way, see report().
+                # What the job waits for, see report().
                 return own
         elif status.state in (STATES.SCHEDULED, STATES.SCHED_STARTUP):
             note_later(self, job, test)
@@ -654,12 +667,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     ) -> ScriptComposer:
         """The kickoff script for a test, or for tests that share a job.
 
-        :param log_path: Where its output goes.
-        :param nodes: The nodes it is to run on, where they were picked.
+        :param log_path: The file for its output.
+        :param nodes: The names of the nodes to run on, if they were already picked.
         :param isolate: Make a script that runs without Pavilion.
         :raises SchedulerPluginError: When a schedule section is wrong, or the script cannot be
-            made from it; with the tests.  What the header's ``_kickoff_lines()`` raises comes out
-            of the script's ``write()``, and is one as well.
+            made from it; with the tests.  An exception from the header's ``_kickoff_lines()`` is
+            raised by the script's ``write()``, also as a SchedulerPluginError.
         """
         listed = list(tests) if isinstance(tests, (list, tuple)) else [tests]
 
@@ -710,7 +723,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return script
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
-        """What a family adds before the tests are started."""
+        """Add the lines of a family that come before the tests are started."""
 
     def _create_kickoff_script_stub(
         self,
@@ -723,7 +736,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         shebang: str | None = None,
         isolate: bool = False,
     ) -> ScriptComposer:
-        """The script up to where its job begins: shebang, header, log, environment."""
+        """The start of the script, before the tests: shebang, header, log, environment."""
         if isolate:
             job_name += self.ISOLATE_KICKOFF_SUFFIX
         header = self._get_kickoff_script_header(
@@ -765,14 +778,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         return self.VAR_CLASS(sched_config)
 
     def _job_name(self, tests: TestRun | Sequence[TestRun]) -> str:
-        """The name that the scheduler lists a job under."""
+        """The name of a job in the scheduler."""
         first = tests[0] if isinstance(tests, (list, tuple)) else tests
         return f"pav-{self.name}-{first.series}-runs"  # type: ignore[union-attr]
 
     def _job_config(self, tests: Sequence[TestRun]) -> dict[str, Any]:
         """The schedule section of a job: that of its first test, with the longest time limit.
 
-        What else may differ between tests of one job does not concern the allocation.
+        No other difference between tests of one job concerns the allocation.
 
         :raises SchedulerPluginError: When a section is wrong.
         """
@@ -809,7 +822,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
 
 def _asked_once(own: Callable[[Any], Any]) -> Callable[[Any], bool]:
-    """An available() that keeps its answer until refresh()."""
+    """Wrap an available() so that its answer is remembered until refresh()."""
 
     @functools.wraps(own)
     def available(self: SchedulerPlugin) -> bool:
@@ -819,8 +832,8 @@ def _asked_once(own: Callable[[Any], Any]) -> Callable[[Any], bool]:
 
 
 def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
-    """A cancel() that says what went wrong in place of raising: hosts call it unguarded, for one
-    job after the other."""
+    """Wrap a cancel() so that it returns a message about an exception instead of raising it: hosts
+    call it without a guard, for one job after the other."""
 
     @functools.wraps(own)
     def cancel(self: SchedulerPlugin, *args: Any, **kwargs: Any) -> str | None:
@@ -834,7 +847,7 @@ def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
 
 
 def _file_of(cls: type) -> Path:
-    """The file that a class is from; that of a class made by hand is not known."""
+    """The file that defines a class; '<unknown>' for a class without one."""
     module = sys.modules.get(cls.__module__)
     return Path(getattr(module, "__file__", None) or "<unknown>")
 

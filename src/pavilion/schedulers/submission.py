@@ -35,13 +35,13 @@ STOP_PATIENCE = 5.0
 class PlannedJob:
     """A job that is to be started.
 
-    :param tests: Those that it runs, in order.
+    :param tests: The tests that it runs, in order.
     :param config: The validated schedule section to use, with the longest time limit of its
         tests.
-    :param nodes: The nodes to run on; or
+    :param nodes: The names of the nodes to run on; or
     :param node_range: (min, max), when the scheduler picks them.
-    :param chunk: The number of the chunk that its nodes are of.
-    :param chunk_nodes: All nodes of that chunk.
+    :param chunk: The number of the chunk that its nodes belong to, from 0; None without chunking.
+    :param chunk_nodes: The names of all nodes of that chunk.
     :param prepare: Called with the new job before it is kicked off.
     """
 
@@ -94,12 +94,12 @@ def start_jobs(
 ) -> list[SchedulerPluginError]:
     """Hand jobs to their scheduler, in order.
 
-    :param at_once: How many may be under way at the same time.
-    :param stop: Ends it when it is set: jobs that wait for something are given up, and those that
-        were not begun are not begun.
+    :param at_once: How many may be submitted at the same time.
+    :param stop: Stops the submission when it is set: jobs that wait for something are abandoned, and
+        no further jobs are submitted.
     :returns: An error for each job that could not be started.
-    :raises KeyboardInterrupt: From the plugin as well.  All tests have a final state then, or a
-        job that can be found.
+    :raises KeyboardInterrupt: Also one from the plugin.  Then every test has a final state, or a job
+        that can be found.
     """
     stop = threading.Event() if stop is None else stop
 
@@ -124,10 +124,10 @@ def _in_threads(
     at_once: int,
     stop: threading.Event,
 ) -> list[SchedulerPluginError | None]:
-    """The results of starting jobs, some at the same time.
+    """The results of starting jobs, several at the same time.
 
-    An interrupt ends it soon.  A pool of concurrent.futures would wait for what its threads
-    are doing, here and when the program ends, and that may be a scheduler that does not answer.
+    An interrupt ends this soon.  A pool of concurrent.futures would wait for its threads, here and
+    when the program ends, and these may be waiting for a scheduler that does not answer.
     """
     results: list[SchedulerPluginError | None] = [None] * len(jobs)
     crashes: list[BaseException] = []
@@ -169,7 +169,7 @@ def _in_threads(
 def _start_job(
     plugin: SchedulerPlugin, pav_cfg: PavConfig, planned: PlannedJob, stop: threading.Event
 ) -> SchedulerPluginError | None:
-    # Some may have been cancelled while others were handed over.
+    # Some tests may have been cancelled while other jobs were submitted.
     tests = [test for test in planned.tests if not test.complete]
     if not tests:
         return None
@@ -177,7 +177,7 @@ def _start_job(
     try:
         if stop.is_set():
             raise HandoverStopped(
-                f"Handing jobs to the {plugin.name} scheduler was ended before it came to this one."
+                f"The submission to the {plugin.name} scheduler was stopped before this job's turn."
             )
         job = Job.new(pav_cfg, list(tests), plugin.KICKOFF_FN)
         job_name = plugin._job_name(tests)
@@ -195,7 +195,7 @@ def _start_job(
             planned.prepare(job)
         save_placement(job, planned.placement)
         for test in tests:
-            # Before the job can start: what the test itself writes must come later.
+            # This is done before the job can start, so that the test itself writes later.
             test.job = job
             test.status.set(STATES.SCHEDULED, being_handed_over(plugin, job))
         info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
@@ -218,10 +218,10 @@ def _start_job(
 def _is_there_after_all(
     plugin: SchedulerPlugin, pav_cfg: PavConfig, job: Job, exc: BaseException
 ) -> bool:
-    """Whether a job exists although handing it over failed; then its identity is stored.
+    """Whether a job exists although its submission failed; if so, its identity is stored.
 
-    A command that times out may have done its work.  One about whose job nothing can be said now
-    counts as there: whoever asks for its state later finds out.
+    A command that timed out may have succeeded.  If nothing is known about the job yet, it is assumed
+    to exist: later queries of its state will show whether it does.
     """
     final = isinstance(exc, SchedulerPluginError) and plugin.KICKOFF_ERRORS_ARE_FINAL
     if final or isinstance(exc, HandoverStopped):
@@ -269,8 +269,8 @@ def _kick_off(
 
 
 def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | None) -> None:
-    """After an interrupt half-way: a job that left a mark can be found by it, from now on; tests
-    of any other get a final state."""
+    """Handle an interrupt during a submission: a job that has left a mark is recorded, so that it
+    can be found from now on; the tests of any other job get a final state."""
     try:
         info = None if job is None else plugin._recover_identity(job)
         if job is not None and info:
@@ -279,8 +279,8 @@ def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | N
     except (Exception, SystemExit):
         pass
     note = (
-        f"Interrupted while it was handed to the {plugin.name} scheduler. Should that have "
-        "started its job, the job does not run the test."
+        f"Interrupted while it was handed to the {plugin.name} scheduler. If its job was started "
+        "anyway, the job does not run the test."
     )
     for test in tests:
         if not test.complete:
@@ -288,23 +288,23 @@ def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | N
 
 
 def _end_unstarted(tests: Sequence[TestRun]) -> None:
-    """After an interrupt: end those of a job's tests that it did not come to."""
+    """Handle an interrupt: end those tests of a job that were not submitted."""
     for test in tests:
         if not test.complete and test.job is None:
             end(
                 test,
                 STATES.SCHED_CANCELLED,
-                "Not handed to its scheduler: that was interrupted before.",
+                "Not handed to its scheduler, because of an interrupt.",
             )
 
 
 def _end_unwanted(
     plugin: SchedulerPlugin, tests: Sequence[TestRun], info: JobInfo
 ) -> SchedulerPluginError | None:
-    """Cancel a job all of whose tests were cancelled while it was handed over.
+    """Cancel a job if all of its tests were cancelled while it was submitted.
 
-    Who cancels tests looks for the job's identity afterwards, and this is called when it was
-    stored, so one of the two finds the job.
+    A command that cancels tests looks for the job's identity afterwards.  This is called after the
+    identity was stored, so one of the two finds the job.
     """
     try:
         if not all(test.complete and test.status.current().state in _CANCELLED for test in tests):
@@ -324,7 +324,8 @@ def _end_unwanted(
 def _save_identity(
     plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job, info: JobInfo
 ) -> SchedulerPluginError | None:
-    """Store what identifies a job; a job that nobody could find again is cancelled."""
+    """Store what identifies a job; if that fails, cancel the job, because it could not be found
+    again."""
     try:
         save_identity(plugin, job, checked_info(plugin, info))
     except (Exception, SystemExit) as exc:
@@ -351,7 +352,7 @@ def _save_identity(
 
 
 def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPluginError:
-    """The error that a schedule section is wrong, as hosts catch it."""
+    """The error about a wrong schedule section, of the class that hosts catch."""
     if isinstance(exc, NotImplementedError):
         return SchedulerPluginError(str(exc), tests=list(tests))
     return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
@@ -360,7 +361,7 @@ def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPl
 def refuse(
     plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
 ) -> SchedulerPluginError:
-    """Give tests that could not be started a final state.
+    """Give a final state to tests that could not be started.
 
     :returns: The error to report, with these tests.
     """
@@ -368,7 +369,7 @@ def refuse(
     error.__cause__ = exc
     state = STATES.SCHED_CANCELLED if isinstance(exc, HandoverStopped) else STATES.SCHED_ERROR
     for test in tests:
-        # One that was cancelled meanwhile has its end.
+        # A test that was cancelled meanwhile already has a final state.
         if not test.complete:
             end(test, state, error.pformat())
     return error
@@ -377,7 +378,7 @@ def refuse(
 def as_plugin_error(
     plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
 ) -> SchedulerPluginError:
-    """An exception as the error that says which tests it concerns."""
+    """Convert an exception to a SchedulerPluginError with the tests that it concerns."""
     if isinstance(exc, SchedulerPluginError):
         return SchedulerPluginError(
             exc.msg,
@@ -386,7 +387,8 @@ def as_plugin_error(
             prior_error=exc.prior_error or misplaced_prior(exc),
         )
     if isinstance(exc, SchedConfigError):
-        # It says what is wrong with the tests, and first of all: some show one line only.
+        # Its message comes first, because it says what is wrong with the tests, and some hosts only
+        # show one line.
         return SchedulerPluginError(
             exc.msg, tests=list(tests), data=exc.data, prior_error=exc.prior_error
         )

@@ -1,8 +1,8 @@
-"""Time limits: what may be written, and what plugins get.
+"""Time limits: what may be written in a test, and what plugins get.
 
-A plain number is hours, as it always was.  Whole hours stay an ``int``, because that is what
-existing plugins format.  Any other limit is a :class:`TimeLimit`, an ``int`` too: it counts as the
-next whole hour for whoever knows hours only, and has the ``seconds`` for those who look at them.
+A plain number means hours, as in Pavilion 2.6.  Whole hours are an ``int``, because existing plugins
+format an ``int``.  Any other limit is a :class:`TimeLimit`, which is also an ``int``: code that only
+knows hours gets the limit rounded up to whole hours, and its ``seconds`` have the exact value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pavilion.errors import SchedConfigError
 
 HOUR = 3600
-# More is a mistake, and later on no float.
+# A longer limit is a mistake, and could not be converted to a float later.
 _MOST_SECONDS = 10**18 * HOUR
 _UNITS = {"d": 24 * HOUR, "h": HOUR, "m": 60, "s": 1}
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+", re.ASCII)
@@ -38,8 +38,8 @@ _CLOCK = re.compile(
 class TimeLimit(int):
     """A time limit that is not a whole number of hours.
 
-    As a number it is hours, rounded up: '90m' is 2.  It is ordered by its ``seconds``, among its
-    like and among whole hours.
+    As an int, it is the number of hours, rounded up: '90m' is 2.  Comparisons, with other limits and
+    with whole hours, use the exact ``seconds``.
     """
 
     seconds: int
@@ -78,7 +78,7 @@ class TimeLimit(int):
         return self
 
 
-# What a user may ask a scheduler for in its own words.  It is longer than any other.
+# What a user may request in the scheduler's own syntax.  It is longer than any other limit.
 UNLIMITED = TimeLimit(_MOST_SECONDS + 1)
 
 
@@ -88,18 +88,20 @@ def seconds_of(limit: int) -> int:
 
 
 def from_seconds(seconds: int) -> int:
-    """A time limit as ``schedule.time_limit`` has it: whole hours as a plain int."""
+    """A number of seconds as a value of ``schedule.time_limit``: an int for whole hours, otherwise
+    a :class:`TimeLimit`."""
     return TimeLimit(seconds) if seconds % HOUR else seconds // HOUR
 
 
 def clock_text(limit: int) -> str:
-    """A limit as 'H:M:S', such as '1:0:0' or '0:30:0': as Slurm, PBS and Grid Engine take it."""
+    """A limit as 'H:M:S', such as '1:0:0' or '0:30:0', which Slurm, PBS and Grid Engine accept."""
     minutes, seconds = divmod(seconds_of(limit), 60)
     return f"{minutes // 60}:{minutes % 60}:{seconds}"
 
 
 def short_text(limit: int) -> str:
-    """A limit for users: '1h', '30m', '1h30m', as it may be written in a test; 'unlimited'."""
+    """A limit in the form in which it may be written in a test: '1h', '30m', '1h30m'; or
+    'unlimited'."""
     if limit == UNLIMITED:
         return "unlimited"
     minutes, seconds = divmod(seconds_of(limit), 60)
@@ -108,11 +110,11 @@ def short_text(limit: int) -> str:
 
 
 def time_limit(value: Any) -> int:
-    """Read ``schedule.time_limit``: hours as a number ('2', '0.5'), or with units ('30m',
-    '1h30m', '2d'), or as a clock has it ('0:30:00', '1-12:00:00').
+    """Read ``schedule.time_limit``: a number of hours ('2', '0.5'), or a time with units ('30m',
+    '1h30m', '2d'), or H:MM:SS with optional days ('0:30:00', '1-12:00:00').
 
     :returns: Whole hours as an int, any other limit as a :class:`TimeLimit`.
-    :raises SchedConfigError: For anything else, with the unit and what is allowed.
+    :raises SchedConfigError: For anything else; the message gives the unit and the allowed forms.
     """
     if isinstance(value, TimeLimit):
         return value
@@ -130,7 +132,7 @@ def _seconds(value: Any) -> int | None:
     if isinstance(value, float):
         return _up(value * HOUR) if math.isfinite(value) else None
     text = str(value).strip().lower().lstrip("+")
-    # Longer numbers are refused anyhow.
+    # Longer numbers would be too large anyway.
     if len(text) > 40:
         return None
     if _NUMBER.fullmatch(text):

@@ -15,8 +15,8 @@ To add one, write a method and mark it::
             '''The first node of the allocation. Known inside the allocation only.'''
             return self.test_node_list()[0]
 
-The docstring is the variable's help.  Values are text, lists of text, dictionaries of text, or
-lists of such dictionaries; numbers are turned into text.
+The docstring is the variable's help text.  Values are strings, lists of strings, dictionaries of
+strings, or lists of such dictionaries; numbers are converted to strings.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from . import hostlists
 from .config import calc_node_range, node_range_text
 from .inventory import NodesUnknownError
 
-# What could mean something to a shell.
+# Characters that may have a meaning in a shell.
 _NOT_INERT = r"[^\w .,:/@%+=-]"
 
 __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
@@ -46,26 +46,28 @@ GIB = 1024**3
 
 
 class NodeView(NamedTuple):
-    """What variables say about nodes, as a plugin works it out."""
+    """What a plugin knows about the nodes for a set of variables."""
 
     nodes: Nodes
     chunks: Sequence[NodeList]
+    # The index of the node list in the plugin, for the variable 'node_list_id'.
     list_id: int | None
-    # What is wrong with them, for the variable 'errors'.
+    # What is wrong with the nodes, for the variable 'errors'.
     errors: list[str]
 
 
 @functools.cache
 def _placeholder() -> re.Pattern[str]:
-    """What becomes of a variable that is not known yet in a text; some hosts' has an address."""
+    """Matches a variable that is not known yet in a string; in some hosts it contains an address."""
     address = "0x[0-9a-f]+"
     return re.compile(re.sub(address, address, re.escape(str(DeferredVariable()))))
 
 
 class LaterNodes(Mapping[str, NodeInfo]):
-    """Nodes that the scheduler is asked for when somebody looks at them, and not before.
+    """Nodes that are queried only when they are accessed.
 
-    :param work_out: Asks; called once.  What it raises is raised again by every look.
+    :param work_out: Queries the scheduler; called once.  If it raises an exception, every access
+        raises that again.
     :param needed: Whether the test depends on its nodes, whatever variables it uses.
     """
 
@@ -77,7 +79,7 @@ class LaterNodes(Mapping[str, NodeInfo]):
 
     @property
     def view(self) -> NodeView:
-        """The nodes, and what goes with them."""
+        """The nodes, with their chunks, list id and errors.  Raises what ``work_out`` raised."""
         if self.failure is not None:
             raise self.failure
         if self._view is None:
@@ -101,19 +103,20 @@ class LaterNodes(Mapping[str, NodeInfo]):
 class SchedulerVariables(VarDict):
     """The variables every scheduler has.
 
-    Most follow from the node data and the test's configuration alone, so a plugin usually
-    overrides :meth:`_test_cmd` only.  Every method may be called directly, also by header
+    Most of them follow from the node data and the test's configuration, so a plugin usually only
+    overrides :meth:`_test_cmd`.  Every method may be called directly, for example by header
     classes: ``self._sched_vars.account()``.
 
     :param sched_config: The test's validated ``schedule`` section.
-    :param nodes: What is known of the usable nodes or, inside an allocation, of the test's.
+    :param nodes: What is known about the usable nodes or, inside an allocation, about its nodes:
+        name -> NodeInfo.
     :param chunks: The chunks of nodes, each a list of names.
-    :param node_list_id: Identifies the node list in the plugin that made these variables.
-    :param deferred: Whether we are outside the allocation, where deferred variables are not
-        known yet.
+    :param node_list_id: Identifies the node list in the plugin that created these variables.
+    :param deferred: Whether this is outside the allocation, where deferred variables are not known
+        yet.
     """
 
-    # What a variable may look like, for 'show' commands: key -> a value.
+    # Example values of the variables, for 'show' commands: key -> value.
     EXAMPLE: dict[str, Any] = {
         "account": "science",
         "chunk_ids": ["0", "1", "2", "3"],
@@ -140,7 +143,7 @@ class SchedulerVariables(VarDict):
     }
     NO_EXAMPLE = "<no example>"
 
-    # Outside the allocation a variable that fails must not stop what does not use it.
+    # Outside the allocation, a variable that fails must not affect tests that do not use it.
     DEFER_ERRORS = True
 
     # Subclasses set attributes before they call our __init__, '_nodes' among them.
@@ -168,11 +171,11 @@ class SchedulerVariables(VarDict):
         known = {} if nodes is None or isinstance(nodes, LaterNodes) else nodes
         self._known = NodeView(known, chunks or [], node_list_id, [])
         self._errors: list[str] = []
-        # Which of the methods whose variables came out empty give None: those are unset.
+        # For the methods of empty variables: whether they return None, which means unset.
         self._unset: dict[Callable[..., Any], bool] = {}
-        # What those that failed gave.  They are not tried again.
+        # The values of variables that failed.  These are not tried again.
         self._failed: dict[str, str] = {}
-        # For the host's class, which would make a text of a failure before we hear of it.
+        # For the host's class: it would turn a failure into a string before it gets here.
         self.DEFER_ERRORS = False
         self._being_made = True
         super().__init__("sched", deferred=deferred)
@@ -185,8 +188,8 @@ class SchedulerVariables(VarDict):
         try:
             return self._later.view
         except NodesUnknownError:
-            # Some hosts look at everything right away, and then read all variables, whether the
-            # test uses them or not.
+            # Some hosts access everything during construction, and then read all variables, whether
+            # the test uses them or not.
             self._reads_all = self._reads_all or self._being_made
             if self._being_made and not self._later.needed:
                 return self._known
@@ -194,7 +197,7 @@ class SchedulerVariables(VarDict):
 
     @property
     def _nodes(self) -> Nodes:
-        """What is known of each node.  Looking at it may ask the scheduler."""
+        """What is known about each node.  Accessing it may query the scheduler."""
         return self._view.nodes
 
     @_nodes.setter
@@ -203,7 +206,7 @@ class SchedulerVariables(VarDict):
 
     @property
     def _chunks(self) -> Sequence[NodeList]:
-        """The chunks of nodes.  Looking at it may ask the scheduler."""
+        """The chunks of nodes.  Accessing it may query the scheduler."""
         return self._view.chunks
 
     @_chunks.setter
@@ -218,7 +221,7 @@ class SchedulerVariables(VarDict):
         """The value of a variable; '<...>' with an entry in ``errors`` when it fails.
 
         :raises KeyError: For an unknown variable.
-        :raises SchedulerPluginError: When the scheduler has to be asked for its nodes, and does
+        :raises SchedulerPluginError: When the scheduler has to be queried for its nodes, and does
             not answer.
         """
         if key == "errors":
@@ -240,13 +243,13 @@ class SchedulerVariables(VarDict):
             if not self._uses_later(key, value):
                 return value
             failure = ValueError(
-                "it uses a variable that is known inside the allocation only; "
-                "mark it with @dfr_var_method too"
+                "it uses a variable that is only known inside the allocation; "
+                "mark it with @dfr_var_method, too"
             )
         if self._is_unset(key):
             return self._empty(key)
         if self._later is not None and self._later.failure is not None and not self._reads_all:
-            # No fault of the variable's.
+            # Not the fault of this variable.
             raise self._later.failure
         if not type(self).DEFER_ERRORS:
             raise failure
@@ -257,7 +260,7 @@ class SchedulerVariables(VarDict):
                 f"{type(cause).__name__}: {cause}"
             ]
         )
-        # It may get into a script, and a scheduler's messages hold what users wrote.
+        # The text may get into a script, and a scheduler's messages may contain what users wrote.
         text = re.sub(_NOT_INERT, "_", f"{failure}")
         self._failed[key] = f"<no value for {key}: {text}>"
         return self._failed[key]
@@ -273,7 +276,7 @@ class SchedulerVariables(VarDict):
         return "" if code is None else f" ({code.co_filename}, line {code.co_firstlineno})"
 
     def _uses_later(self, key: str, value: Any) -> bool:
-        """Whether a plugin's own variable is text made from one that is not known yet."""
+        """Whether a plugin's own variable is a string made from one that is not known yet."""
         if (
             not self._deferred
             or isinstance(value, DeferredVariable)
@@ -289,9 +292,10 @@ class SchedulerVariables(VarDict):
         return ""
 
     def _is_unset(self, key: str) -> bool:
-        """Whether the variable's method gives None, which is no value but no failure either.
+        """Whether the variable's method returns None, which is neither a value nor a failure.
 
-        Hosts make '' of None, or an error, so the method has to be asked.  That is done once.
+        Hosts turn None into '', or into an error, so the method itself has to be called.  This is
+        done once.
         """
         return self._gives_none(getattr(getattr(type(self), key, None), "__wrapped__", None))
 
@@ -310,14 +314,14 @@ class SchedulerVariables(VarDict):
         return list(dict.fromkeys([*view.errors, *self._errors]))
 
     def add_errors(self, errors: list[str]) -> None:
-        """Add to what the ``errors`` variable lists.  Each text is listed once."""
+        """Add messages to the variable ``errors``, which lists each message once."""
         self._errors += [error for error in errors if error not in self._errors]
 
     def info(self, key: str) -> dict[str, Any]:
-        """Name, whether it is deferred, help text and an example of a variable.
+        """A description of a variable: 'name', 'deferred' (bool), 'help' and 'example'.
 
-        The example is that of EXAMPLE; of a variable that has none there and is not deferred, its
-        present value; otherwise NO_EXAMPLE.
+        The example is taken from EXAMPLE.  If there is none, it is the current value of a variable
+        that is not deferred, and NO_EXAMPLE otherwise.
 
         :raises KeyError: For an unknown variable.
         """
@@ -336,19 +340,19 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def errors(self) -> list[str]:
-        """What went wrong while the scheduler variables were worked out."""
+        """What went wrong while the scheduler variables were computed."""
         return self._all_errors()
 
     @var_method
     def nodes(self) -> str:
-        """The number of nodes that the test could use, system wide."""
+        """The number of nodes of the whole system that the test could use."""
         if self._nodes or self._later is not None:
             return str(len(self._nodes))
         return str(self._sched_config["cluster_info"]["node_count"])
 
     @var_method
     def node_list(self) -> list[str]:
-        """The names of the nodes that the test could use. Empty when the scheduler cannot tell."""
+        """The names of the nodes that the test could use. Empty when they are not known."""
         return sorted(self._nodes, key=hostlists.natural_key)
 
     @var_method
@@ -358,8 +362,8 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def chunk_ids(self) -> list[str]:
-        """The numbers of all chunks, for permuting over them. Empty when there are none, as for
-        schedulers that cannot tell about their nodes."""
+        """The numbers of all chunks, for permuting over them. Empty when there are none, as with
+        schedulers that cannot list their nodes."""
         return [str(number) for number in range(len(self._chunks))]
 
     @var_method
@@ -369,7 +373,7 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def requested_nodes(self) -> str:
-        """How many nodes the test asks for: '3', or a range such as '2-4'. Blank when the nodes
+        """How many nodes the test requests: '3', or a range such as '2-4'. Blank when the nodes
         are not known."""
         if not self._chunks:
             return ""
@@ -385,8 +389,8 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def min_mem(self) -> str:
-        """The memory, in bytes, of the node that has the least; cluster_info.mem as it is where
-        nodes are not known."""
+        """The memory, in bytes, of the node that has the least; where the nodes are not known, the
+        value of cluster_info.mem."""
         return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @var_method
@@ -415,7 +419,7 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def qos(self) -> str:
-        """The quality of service that is asked for. Blank when none is set."""
+        """The quality of service that is requested. Blank when none is set."""
         return self._sched_config["qos"] or ""
 
     @var_method
@@ -447,13 +451,13 @@ class SchedulerVariables(VarDict):
 
     @dfr_var_method
     def test_min_mem(self) -> str:
-        """The memory, in bytes, of the allocation's node that has the least. (The raw scheduler
-        gives whole GiB here, as Pavilion 2.6 does.)"""
+        """The memory, in bytes, of the allocation's node that has the least. (With the raw
+        scheduler it is in whole GiB, as in Pavilion 2.6.)"""
         return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @dfr_var_method
     def tasks_total(self) -> str:
-        """The number of tasks to start in all: as configured, or tasks_per_node on each node."""
+        """The total number of tasks to start: as configured, or tasks_per_node on each node."""
         tasks = self._sched_config["tasks"]
         if tasks:
             return str(tasks)
@@ -461,7 +465,7 @@ class SchedulerVariables(VarDict):
 
     @dfr_var_method
     def srun_args(self) -> str:
-        """The allocation's options in the form that srun takes them; those that are set."""
+        """The options of the allocation that are set, in the form that srun accepts."""
         options = [
             ("account", self.account()),
             ("partition", self.partition()),
@@ -476,21 +480,21 @@ class SchedulerVariables(VarDict):
     def _test_cmd(self) -> str:
         """The launch command without the configured wrapper, such as 'mpirun -n 4'.
 
-        This is what most plugins override.  One whose command needs values that are known in
-        the allocation only overrides :meth:`test_cmd` itself, marked ``@dfr_var_method``, and
-        passes the result through :meth:`_with_wrapper`.
+        This is what most plugins override.  If the command needs values that are only known inside
+        the allocation, override :meth:`test_cmd` itself, marked with ``@dfr_var_method``, and pass
+        the result through :meth:`_with_wrapper`.
 
         :returns: A command; '' to start the test's command as it is.
         """
         return ""
 
     def _with_wrapper(self, command: str | None) -> str:
-        """The command, with the configured wrapper behind it."""
+        """The command, followed by the configured wrapper."""
         return " ".join(part for part in (command, self._sched_config["wrapper"]) if part)
 
     def mpirun_opts(self) -> list[str]:
         """The options for mpirun that follow from ``tasks_per_node`` and ``schedule.mpirun_opts``,
-        in the order that Pavilion 2.6 has them in."""
+        in the same order as in Pavilion 2.6."""
         config = self._sched_config["mpirun_opts"]
         options = ["-N", self.tasks_per_node()]
         for key in ("rank_by", "bind_to"):
@@ -507,9 +511,10 @@ class SchedulerVariables(VarDict):
 
 
 def _blank_if_unset(key: str, method: Any) -> Callable[..., Any]:
-    """A variable's method that gives '' for None, also where the host makes an error of it.
+    """Wrap a variable's method so that it returns '' instead of None, even if the host turns None
+    into an error.
 
-    Headers call variables as methods, and one that is unset must not stop a kickoff.
+    Headers call variables as methods, and an unset variable must not stop a kickoff.
     """
 
     @functools.wraps(method)
@@ -521,6 +526,6 @@ def _blank_if_unset(key: str, method: Any) -> Callable[..., Any]:
                 return ""
             raise
 
-    # What is marked stays one step away.
+    # Hosts expect the marked method in __wrapped__.
     variable.__wrapped__ = method.__wrapped__
     return variable

@@ -1,9 +1,9 @@
-"""Yapsy on every Python.
+"""Yapsy on every supported Python.
 
 Yapsy 1.12.2, the newest release, imports two modules that Python 3.12 removed: ``imp`` and
-``distutils.version``.  Where they are missing, small ones of our own stand in for them while
-yapsy is imported: what yapsy uses of them, and no more.  ``imp`` keeps working behind that, so
-a plain yapsy PluginManager of a host program can be used as well.
+``distutils.version``.  Where they are missing, small modules of our own stand in for them while yapsy
+is imported.  They only contain what yapsy uses.  Yapsy keeps its references to them, so a plain yapsy
+PluginManager of a host program works as well.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ _PY_SOURCE, _PKG_DIRECTORY = 1, 5
 
 
 def _load_module(name: str, file: Any, filename: str, details: tuple[str, str, int]) -> ModuleType:
-    """Load a module from a source file, or a package from its folder, under a given name."""
+    """Load a module from a source file, or a package from its directory, under a given name."""
     path = Path(filename)
     return load_file(name, path / "__init__.py" if details[2] == _PKG_DIRECTORY else path)
 
 
 def load_file(name: str, source: Path) -> ModuleType:
-    """Run a Python file as the module of this name; an ``__init__.py`` as a package.
+    """Run a Python file as the module with this name, or an ``__init__.py`` as a package.
 
-    :raises ImportError: When it is no Python file.
+    :raises ImportError: When it is not a Python file.  Exceptions of the module itself are raised as
+        they are.
     """
     folder = [str(source.parent)] if source.name == "__init__.py" else None
     spec = importlib.util.spec_from_file_location(name, source, submodule_search_locations=folder)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{source} is no Python file")
+        raise ImportError(f"{source} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -57,7 +58,7 @@ class _StrictVersion:
             raise ValueError(f"invalid version number '{text}'")
         major, minor, patch, kind, number = match.groups()
         self._text = text
-        # No pre-release comes after 'a' and 'b'.
+        # A version without a pre-release part comes after those with 'a' and 'b'.
         self._key = (int(major), int(minor), int(patch or 0), kind or "c", int(number or 0))
 
     def __str__(self) -> str:
@@ -74,7 +75,7 @@ class _StrictVersion:
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    """Modules for what this Python lacks, or takes long to bring."""
+    """Replacements for modules that this Python lacks, or that it takes long to import."""
     modules: dict[str, ModuleType] = {}
     if sys.version_info >= (3, 12) and importlib.util.find_spec("imp") is None:
         modules["imp"] = ModuleType("imp")
@@ -82,8 +83,8 @@ def _stand_ins() -> dict[str, ModuleType]:
             load_module=_load_module, PY_SOURCE=_PY_SOURCE, PKG_DIRECTORY=_PKG_DIRECTORY
         )
     if "distutils" not in sys.modules:
-        # Where setuptools is installed it is setuptools that brings it, and all of itself: that
-        # takes longer than everything else together.
+        # Where setuptools is installed, it provides distutils, but imports all of itself with it:
+        # that takes longer than everything else together.
         modules["distutils"] = ModuleType("distutils")
         modules["distutils.version"] = ModuleType("distutils.version")
         vars(modules["distutils.version"])["StrictVersion"] = _StrictVersion
@@ -95,7 +96,8 @@ def _import_yapsy() -> None:
     sys.modules.update(added)
     try:
         with warnings.catch_warnings():
-            # About imp and distutils, and yapsy's own string escapes: all for its authors.
+            # The warnings are about imp, distutils and yapsy's string escapes, and concern only its
+            # authors.
             warnings.simplefilter("ignore")
             import yapsy.PluginFileLocator
             import yapsy.PluginManager  # noqa: F401

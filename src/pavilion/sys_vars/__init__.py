@@ -1,7 +1,7 @@
 """System variables: ``{{sys.sys_name}}``, ``{{sys.host_name}}``, ...
 
-Each is a small plugin that is asked for its value when, and only when, somebody wants it.
-``get_vars(defer)['sys_name']`` is what schedulers use.
+Each is a small plugin, whose value is only computed when it is used.  Schedulers use
+``get_vars(defer)['sys_name']``.
 """
 
 from __future__ import annotations

@@ -15,19 +15,19 @@ from pavilion.var_dict import normalize_value
 
 _PLUGINS: dict[str, SystemPlugin] = {}
 _CORE_LOADED = False
-# The tests of a job are prepared by several threads, and each asks for the variables.
+# The tests of a job are prepared by several threads, and each of them uses the variables.
 _LOCK = threading.RLock()
 
 
 class SystemPlugin(IPlugin):  # type: ignore[misc]
-    """A variable that tells something about the system.
+    """A variable that describes some property of the system.
 
     :param name: The variable's name.
-    :param description: What it tells, for listings.
-    :param priority: Of two plugins with one name the higher one is used.
+    :param description: What it describes, for listings.
+    :param priority: If two plugins have the same name, the one with the higher priority is used.
     :param is_deferable: Whether the value may differ inside the allocation, so that it is only
-        asked for there.
-    :param sub_keys: Not used; plugins of earlier Pavilions give it.
+        determined there.
+    :param sub_keys: Not used; plugins for earlier versions of Pavilion pass it.
     """
 
     IS_PLUGIN_BASE = True
@@ -51,13 +51,14 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
         self.is_deferable = is_deferable
 
     def _get(self) -> Any:
-        """The value: text, a list of texts, or a dictionary of texts.  May raise anything."""
+        """The value: a string, a list of strings, or a dictionary of strings.  It may raise any
+        exception."""
         raise NotImplementedError(f"System variable {self.name!r} does not define _get().")
 
     def activate(self) -> None:
         """Make the variable known.
 
-        :raises PluginError: When there is one of that name and priority already.
+        :raises PluginError: When there already is one with the same name and priority.
         """
         other = _PLUGINS.get(self.name)
         if other is not None and other is not self:
@@ -65,7 +66,7 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
                 raise PluginError(
                     f"Two system variables are called {self.name!r} and have the "
                     f"same priority ({self.priority}): {_file_of(other)} and "
-                    f"{_file_of(self)}. Rename one, or give the one to be used a "
+                    f"{_file_of(self)}. Rename one of them, or give the one that is to be used a "
                     "higher priority."
                 )
             if other.priority > self.priority:
@@ -74,16 +75,16 @@ class SystemPlugin(IPlugin):  # type: ignore[misc]
         super().activate()
 
     def deactivate(self) -> None:
-        """Take the variable out again."""
+        """Remove the variable again."""
         if _PLUGINS.get(self.name) is self:
             del _PLUGINS[self.name]
         super().deactivate()
 
 
 class SysVars(Mapping[str, Any]):
-    """The system variables; each is worked out once, when it is asked for.
+    """The system variables; each is computed once, when it is first used.
 
-    :param defer: Whether we are outside the allocation.
+    :param defer: Whether this is outside the allocation.
     """
 
     def __init__(self, defer: bool) -> None:
@@ -93,8 +94,8 @@ class SysVars(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         """The value, or a DeferredVariable.
 
-        :raises KeyError: When there is no such variable.
-        :raises VariableError: When it cannot be worked out.
+        :raises KeyError: When there is no such variable; with a near match.
+        :raises VariableError: When it cannot be determined.
         """
         plugin = self._plugin(key)
         if plugin is None:
@@ -115,7 +116,10 @@ class SysVars(Mapping[str, Any]):
         return self._values[key]
 
     def info(self, key: str) -> dict[str, Any]:
-        """Name, whether it is deferred, and help text.  :raises KeyError: when unknown."""
+        """A description of a variable: 'name', 'deferred' (bool) and 'help'.
+
+        :raises KeyError: When there is no such variable.
+        """
         plugin = self._plugin(key)
         if plugin is None:
             raise KeyError(key)
@@ -138,7 +142,7 @@ class SysVars(Mapping[str, Any]):
 def get_vars(defer: bool) -> SysVars:
     """The system variables.
 
-    :param defer: Whether we are outside the allocation.
+    :param defer: Whether this is outside the allocation.
     """
     register_core_plugins()
     return SysVars(defer)
@@ -159,7 +163,7 @@ def register_core_plugins() -> None:
 
 
 def reset() -> None:
-    """Take all system variables out; the bundled ones come back when asked for."""
+    """Remove all system variables; the bundled ones are added again when variables are used."""
     global _CORE_LOADED
     with _LOCK:
         _PLUGINS.clear()

@@ -23,13 +23,13 @@ class CorePlugin(SystemPlugin):
 
 
 class SysName(CorePlugin):
-    """The name of the cluster: $PAV_SYS_NAME, else this host's name without digits at its end."""
+    """The name of the cluster: $PAV_SYS_NAME, or this host's name without digits at its end."""
 
     NAME = "sys_name"
 
     def _get(self) -> str:
         host = socket.gethostname().split(".")[0]
-        # Login nodes of one cluster are mostly numbered.
+        # The login nodes of a cluster are usually numbered.
         return os.environ.get("PAV_SYS_NAME") or host.rstrip("0123456789").rstrip("-_") or host
 
 
@@ -101,7 +101,7 @@ class HostCpus(CorePlugin):
 
 
 def _os_release() -> dict[str, str]:
-    """From /etc/os-release (see os-release(5))."""
+    """'name' and 'version' from /etc/os-release (see os-release(5)), or those of the kernel."""
     found: dict[str, str] = {}
     try:
         lines = Path("/etc/os-release").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,19 +1,19 @@
-"""The variables of a test, and the text of its config with their values put in.
+"""The variables of a test, and the resolution of references to them in its config.
 
 The template language is described in :mod:`pavilion.variables.template`.  The sets of variables:
 
 - ``per``: the items that a permutation of a test has chosen (see :func:`permutations`)
-- ``var``: the test's own variables; only their values may hold references themselves
+- ``var``: the test's own variables; only their values may contain references themselves
 - ``pav``: about Pavilion
 - ``sys``: about the machine
 - ``sched``: about the scheduler and the allocation
 
-A reference without a set means the first set, in this order, that has the name.  The order goes
-from what is closest to the test to what is farthest: a permutation's choice replaces the list it
-was chosen from, a test's author may override what a host provides, and a scheduler plugin that
-gains a variable changes no test that has one of that name already.
+A reference without a set refers to the first set, in this order, that has the name.  The sets are
+ordered by their distance from the test: a permutation's choice replaces the list it was chosen from,
+the author of a test may override what a host provides, and a new variable in a scheduler plugin does
+not change tests that already have one of that name.
 
-How a test gets from here to its allocation:
+How a config is resolved in two steps, here and in the allocation:
 
 .. code-block:: python
 
@@ -25,7 +25,7 @@ How a test gets from here to its allocation:
     manager.add_set("sched", final_scheduler_variables)
     config = manager.resolve_config(config, paths=paths)
 
-``paths`` matters: text that a value brought in may look like a reference, and must stay as it is.
+``paths`` is important: text from a value may look like a reference, and must stay as it is.
 """
 
 from __future__ import annotations
@@ -60,22 +60,22 @@ __all__ = [
 ]
 
 _EXPORT_FORMAT = 1
-# The most test runs that one test may become.
+# The maximum number of test runs that one test may become.
 MAX_PERMUTATIONS = 100_000
 
 
 class VariableSetManager(Resolver):
-    """The sets of variables that a test sees, and the resolution of text that refers to them.
+    """The sets of variables of a test, and the resolution of text that refers to them.
 
     A value is only fetched, and a test's variable only resolved, when something refers to it.
     """
 
     def add_set(self, name: str, values: Mapping[str, Any] | VarDict) -> None:
-        """Add a set, or replace the one of that name.
+        """Add a set, or replace the one with that name.
 
         :param name: One of ``SET_ORDER``.
-        :param values: Any shape that ``normalize_value`` knows, or DeferredVariable.  It is read
-            when needed, so do not change it afterwards.
+        :param values: Variable -> a value of any shape that ``normalize_value`` accepts, or a
+            DeferredVariable.  It is read when needed, so do not change it afterwards.
         :raises VariableError: for another name.
         """
         if name not in SET_ORDER:
@@ -87,7 +87,7 @@ class VariableSetManager(Resolver):
         self._resolved.clear()
 
     def get(self, reference: str) -> str:
-        """The text that a reference ('sched.nodes', 'name.0', without braces) stands for.
+        """The string that a reference ('sched.nodes', 'name.0', without braces) stands for.
 
         :raises DeferredError: if it is only known on the allocation.
         :raises VariableError: if there is no such variable, or it cannot be worked out.
@@ -99,7 +99,7 @@ class VariableSetManager(Resolver):
     __getitem__ = get
 
     def is_deferred(self, reference: str) -> bool:
-        """Whether what it refers to is only known on the allocation.
+        """Whether the variable that it refers to is only known on the allocation.
 
         A test's variable is deferred as a whole when any part of it needs a deferred variable.
 
@@ -108,7 +108,7 @@ class VariableSetManager(Resolver):
         return self._deferred_by(parse_reference(reference), "") is not None
 
     def resolve_text(self, text: str, where: str = "") -> str:
-        """Put values in the place of references.  Text that came from a value is not looked at.
+        """Replace references by values.  Values are not searched for references themselves.
 
         :param where: The dotted config key of the text, for messages.
         :raises DeferredError: if a value is only known on the allocation.
@@ -127,11 +127,11 @@ class VariableSetManager(Resolver):
 
         A string that needs a deferred variable is kept as it is, where that is allowed.
 
-        :param config: Dicts, lists and strings; other values are taken over.
+        :param config: Dicts, lists and strings; other values are copied as they are.
         :param deferred_ok: Where strings may wait for the allocation: dotted prefixes of keys
             (['run']), or a function of the dotted key.
-        :param paths: The only strings to resolve, as ``deferred_paths`` gave them; all others
-            are final already.
+        :param paths: The only strings to resolve, as returned by ``deferred_paths``; all others
+            are already final.
         :return: A copy, of plain dicts and lists.
         :raises DeferredError: if a deferred variable is used elsewhere.
         :raises VariableError: as for ``resolve_text``.
@@ -158,15 +158,16 @@ class VariableSetManager(Resolver):
             return self._fill(template, where)
         for ref in refs:
             if may_wait:
-                # A mistake in one of the others shall not wait for the allocation.
+                # Report a mistake in one of the others now, not in the allocation.
                 self._check(ref, where)
             else:
                 self._must_be_known(ref, where)
         return text
 
     def deferred_paths(self, config: Any) -> list[list[str | int]]:
-        """Where a config, not resolved yet, needs deferred variables: keys and list indices.
+        """Where an unresolved config needs deferred variables.
 
+        :return: The paths of the strings: lists of keys and list indices.
         :raises VariableError: for an unknown variable, and for bad braces.
         """
         found: list[list[str | int]] = []
@@ -185,10 +186,10 @@ class VariableSetManager(Resolver):
 
     @staticmethod
     def references(config: Any, paths: Iterable[ConfigPath] | None = None) -> set[str]:
-        """The references that a config holds, without braces and blanks.
+        """The references in a config, without braces and blanks.
 
-        :param paths: The only strings to look at; without, text that came from a value and
-            happens to look like a reference is taken for one.
+        :param paths: The only strings to search.  None: all strings, in which case text that came
+            from a value and happens to look like a reference is taken for one.
         :raises VariableError: for bad braces.
         """
         found: set[str] = set()
@@ -207,13 +208,13 @@ class VariableSetManager(Resolver):
         return found
 
     def export(self, remaining: Iterable[str]) -> dict[str, Any]:
-        """What ``load`` needs to resolve these references once the deferred variables are there.
+        """What ``load`` needs to resolve these references once the deferred variables are known.
 
-        It holds the text of each reference that is known, and nothing else of its variable; for
-        a test's variable that is deferred, its unresolved value and whatever that refers to.
+        For a reference whose value is known, this is only that string.  For a deferred variable of
+        the test, it is the variable's unresolved value and everything that this refers to.
 
-        :param remaining: References, as from ``references``.
-        :return: A JSON-able dict.
+        :param remaining: References, as returned by ``references``.
+        :return: A dict that can be stored as JSON.
         :raises VariableError: if a reference that is not deferred cannot be resolved.
         """
         values: dict[str, str] = {}
@@ -240,9 +241,9 @@ class VariableSetManager(Resolver):
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> VariableSetManager:
-        """A manager that knows what ``export`` saved; add the sets with the deferred variables.
+        """A manager with the variables that ``export`` saved; add the sets with the deferred ones.
 
-        What was saved goes before what those sets have.
+        The saved variables take precedence over those in the sets that are added.
 
         :raises VariableError: if the data is not from ``export``.
         """
@@ -252,7 +253,7 @@ class VariableSetManager(Resolver):
             or not all(isinstance(data.get(key), dict) for key in ("values", "sets", "variables"))
         ):
             raise VariableError(
-                f"These are no saved variables of format {_EXPORT_FORMAT}: {str(data)[:80]}"
+                f"These are not saved variables of format {_EXPORT_FORMAT}: {str(data)[:80]}"
             )
         manager = cls()
         manager._known = {ref: str(text) for ref, text in data["values"].items()}
@@ -286,7 +287,7 @@ class VariableSetManager(Resolver):
             return text
 
     def _permuted(self, choices: Mapping[tuple[str, str], int]) -> VariableSetManager:
-        """A manager of the same sets in which items of some variables are chosen."""
+        """A manager with the same sets, in which items of some variables are chosen."""
         other = type(self)()
         other._sources = dict(self._sources)
         other._known, other._bound, other._loaded = self._known, self._bound, self._loaded
@@ -295,19 +296,19 @@ class VariableSetManager(Resolver):
         return other
 
     def _items(self, ref: Reference) -> tuple[tuple[str, str], int]:
-        """For permutations: the variable that is meant, and how many items it has."""
+        """For permutations: the (set, name) of a variable, and its number of items."""
         where = "permute_on"
         place = Place(where, ref.text)
         set_name, name, path = self._find(ref, place)
         if path:
             raise place.error("name a whole variable, without an index or a key")
         if set_name == "per":
-            raise place.error("an item of this was chosen by a permutation already")
+            raise place.error("a permutation has already chosen an item of this variable")
         self._must_be_known(ref, where)
         value = self._source(set_name, name).value(name, place)
         assert not isinstance(value, DeferredVariable)
         if not items_of(value):
-            raise place.error("the list is empty, so there is nothing to permute on")
+            raise place.error("the list is empty, so there is nothing to permute over")
         return (set_name, name), len(items_of(value))
 
 
@@ -316,16 +317,16 @@ def permutations(
 ) -> list[VariableSetManager]:
     """One manager for each combination of items of some variables; the first varies slowest.
 
-    In each of them ``{{chunk_ids}}``, ``{{per.chunk_ids}}`` and the full reference
-    ``{{sched.chunk_ids}}`` all mean the chosen item.  They share the sets of the given manager,
-    so each costs little whatever the sets hold.
+    In each of them, ``{{chunk_ids}}``, ``{{per.chunk_ids}}`` and the full reference
+    ``{{sched.chunk_ids}}`` all refer to the chosen item.  The managers share the sets of the given
+    manager, so they are cheap, whatever the size of the sets.
 
-    :param permute_on: Names of variables, with or without a set.  What is not a list counts as
-        a list of one.
-    :param limit: The most combinations.
+    :param permute_on: Names of variables, with or without a set.  A value that is not a list counts
+        as a list of one item.
+    :param limit: The maximum number of combinations.
     :raises DeferredError: for a variable that is only known on the allocation.
-    :raises VariableError: for an unknown name, an empty list, two of the same name, or too many
-        combinations.
+    :raises VariableError: for an unknown name, an empty list, two variables of the same name, or too
+        many combinations.
     """
     counts: dict[tuple[str, str], int] = {}
     for text in permute_on:
@@ -333,7 +334,7 @@ def permutations(
         key, count = manager._items(ref)
         if any(name == key[1] for _, name in (*counts, *manager._chosen)):
             raise Place("permute_on", ref.text).error(
-                f"two variables of the name '{key[1]}' cannot both be permuted on"
+                f"another variable called '{key[1]}' is already in the list"
             )
         counts[key] = count
     total = math.prod(counts.values())
@@ -341,7 +342,7 @@ def permutations(
         factors = " * ".join(map(str, counts.values()))
         raise VariableError(
             f"permute_on: there are {total} combinations of the items ({factors} "
-            f"of {listed([name for _, name in counts])}), and a test may have "
+            f"of {listed([name for _, name in counts])}), but a test may have at most "
             f"{MAX_PERMUTATIONS}",
             data={"where": "permute_on"},
         )

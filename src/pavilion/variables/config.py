@@ -1,4 +1,4 @@
-"""Walks over the strings of a nested config."""
+"""Functions for the strings in a nested config."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DeferredOk = Union[Collection[str], Callable[[str], bool]]
 def map_texts(
     config: Any, func: Callable[[str, tuple[str | int, ...]], str], path: tuple[str | int, ...] = ()
 ) -> Any:
-    """A copy of a config in which each string is what the function makes of it and its path."""
+    """A copy of a config in which each string is replaced by ``func(string, path)``."""
     if isinstance(config, str):
         return func(config, path)
-    # The type itself first: asking an abstract class takes ten times as long.
+    # dict is checked first: a check for an abstract class takes ten times as long.
     if isinstance(config, (dict, Mapping)):
         return {key: map_texts(value, func, (*path, key)) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
@@ -40,7 +40,7 @@ def allows(deferred_ok: DeferredOk, key: str) -> bool:
 
 
 def path_filter(paths: Iterable[ConfigPath] | None) -> Callable[[ConfigPath], bool]:
-    """Whether a path is one of these; without any given, every path is."""
+    """A function that says whether a path is one of these.  None: it always is."""
     if paths is None:
         return lambda path: True
     wanted = {tuple(path) for path in paths}

@@ -1,6 +1,6 @@
-"""What references mean, what is deferred, and what text results.
+"""What references refer to, which of them are deferred, and the resulting strings.
 
-The work behind :class:`pavilion.variables.VariableSetManager`, which is what others use.
+This is the base of :class:`pavilion.variables.VariableSetManager`, which other modules use.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from pavilion.variables.values import VariableSource, items_of, listed, pick
 # The sets, in the order in which a name without a set is looked up.
 SET_ORDER = ("per", "var", "pav", "sys", "sched")
 
+# The numbers of the chunks of nodes that a test may run on: set and name.
+CHUNK_IDS = ("sched", "chunk_ids")
+
 # Variables that refer to variables, and so on: more levels than this are a mistake.
 MAX_DEPTH = 64
-# The most characters that a text may grow to; variables that double each other get there soon.
+# The maximum length of a resolved string; variables that double each other soon exceed it.
 MAX_LENGTH = 2**24
 
 
@@ -29,12 +32,12 @@ class _Facts(NamedTuple):
 
     # The deferred variable that it needs, as 'set.name'.
     deferred_by: str | None = None
-    # How many levels of variables stand below it.
+    # The number of levels of variables below it.
     depth: int = 0
 
 
 class Target(NamedTuple):
-    """The variable that a reference means, and what the reference picks from its value."""
+    """The variable that a reference refers to, and what it picks from the variable's value."""
 
     set_name: str
     name: str
@@ -50,15 +53,15 @@ class Resolver:
         self._chosen: dict[tuple[str, str], int] = {}
         # Their bare names.
         self._chosen_names: dict[str, tuple[str, str]] = {}
-        # What load() brought: texts by reference, sets of bare names, variables of 'var'.
+        # What load() restored: strings by reference, sets of bare names, variables of 'var'.
         self._known: dict[str, str] = {}
         self._bound: dict[str, str] = {}
         self._loaded = VariableSource("var", {}, templates=True)
-        # Kept results: by name in 'var', and by unresolved text.
+        # Cached results: by name in 'var', and by unresolved string.
         self._facts: dict[str, _Facts] = {}
         self._resolved: dict[str, str] = {}
 
-    # What a reference means
+    # What a reference refers to
 
     def _source(self, set_name: str, name: str) -> VariableSource:
         if set_name == "var" and name in self._loaded:
@@ -73,7 +76,7 @@ class Resolver:
         )
 
     def _find(self, ref: Reference, place: Place) -> Target:
-        """The variable that a reference means; a list that was permuted on is its chosen item."""
+        """The variable that a reference refers to; for a permuted list, its chosen item."""
         parts = ref.parts
         if not names_set(parts) and parts[0] in self._bound:
             parts = (self._bound[parts[0]], *parts)
@@ -86,13 +89,13 @@ class Resolver:
         raise self._unknown(parts, place)
 
     def _owner(self, target: Target) -> tuple[str, str]:
-        """Where a value comes from: the set itself, or the one that a permutation chose from."""
+        """The (set, name) of a value: for 'per', those of the variable that was permuted."""
         if target.set_name == "per" and target.name in self._chosen_names:
             return self._chosen_names[target.name]
         return target.set_name, target.name
 
     def _unknown(self, parts: tuple[str, ...], place: Place) -> VariableError:
-        """The error for a name that no set has: with near matches, else with what there is."""
+        """The error for an unknown name: with near matches, otherwise with the known names."""
         names = {
             set_name: sorted(
                 {
@@ -110,20 +113,31 @@ class Resolver:
         if not in_set and len(parts) > 1:
             msg = f"no set or variable '{first}'"
         if "-" in given:
-            msg += " ('-' is a part of the name: Pavilion has expressions, this host does not)"
+            msg += " ('-' is part of the name: Pavilion has expressions, this host does not)"
         near = _near_matches(given, parts[1] if in_set else first, tuple(full))
+        own = [name for set_name in ("per", "var") for name in names[set_name]]
+        mine = f"This test has {listed(own)}" if own else "This test has no variables of its own"
         if near:
-            return place.error(f"{msg}. Did you mean {listed(near)}?")
+            # Of its own variables those that were not named yet.
+            more = f" {mine}" if any(f"var.{name}" not in near for name in own) else ""
+            return place.error(f"{msg}. Did you mean {listed(near)}?{'' if in_set else more}")
         if in_set:
             have = listed(names[first]) or "no variables here"
             return place.error(f"{msg}. The set '{first}' has {have}")
-        return place.error(f"{msg}. There are: {listed(full) or 'no variables here'}")
+        others = "; ".join(
+            f"{set_name}: {listed(names[set_name])}"
+            for set_name in ("pav", "sys", "sched")
+            if names[set_name]
+        )
+        return place.error(
+            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "")
+        )
 
     def origins(self, text: str) -> list[tuple[str, str]]:
-        """Where what a text refers to stands.
+        """Where the values that a string refers to were written.
 
-        :returns: (reference, dotted place of the text that it means, such as 'var.sizes.1'), for
-            references to the test's variables, and for those in these in turn.
+        :returns: (reference, dotted place of the value that it refers to, such as 'var.sizes.1'),
+            for references to the test's variables, and for the references in their values in turn.
         """
         found: dict[tuple[str, str], None] = {}
         todo = [text]
@@ -138,12 +152,47 @@ class Resolver:
                             found[ref.text, where] = None
                             todo.append(value)
             except VariableError:
+                # This is reported when the reference is resolved.
+                continue
+        return list(found)
+
+    def silent_firsts(self, text: str) -> list[tuple[str, str]]:
+        """The lists that a text takes the first item of without saying so.
+
+        :returns: (reference, variable as 'set.name'), for references in the text and in the
+            test's variables that these lead to.  A list of one item is none of them, but for the
+            numbers of chunks, which are as many as the machine has.
+        """
+        found: dict[tuple[str, str], None] = {}
+        todo, seen = [text], {text}
+        while todo:
+            try:
+                pieces = parse_template(todo.pop())
+                for ref in (piece for piece in pieces if isinstance(piece, Reference)):
+                    target = self._find(ref, Place("", ref.text))
+                    if target.set_name != "per" and self._takes_first(target):
+                        found[ref.text, f"{target.set_name}.{target.name}"] = None
+                    new = [value for _, value in self._texts_of(ref) if value not in seen]
+                    seen.update(new)
+                    todo += new
+            except VariableError:
                 # Reported where it is resolved.
                 continue
         return list(found)
 
+    def _takes_first(self, target: Target) -> bool:
+        """Whether a reference to this takes the first item of a list without an index."""
+        if target.path and (target.path[0] == "*" or target.path[0].isdigit()):
+            return False
+        value = self._source(target.set_name, target.name).value(
+            target.name, Place("", target.name)
+        )
+        if (target.set_name, target.name) == CHUNK_IDS:
+            return True
+        return isinstance(value, list) and len(value) > 1
+
     def _texts_of(self, ref: Reference) -> list[tuple[str, str]]:
-        """The unresolved texts that a reference means, with their dotted places in 'var'."""
+        """The unresolved strings that a reference refers to, as (dotted place in 'var', string)."""
         place = Place("", ref.text)
         target = self._find(ref, place)
         owner = self._owner(target)
@@ -171,9 +220,9 @@ class Resolver:
         deferred_by = self._deferred_by(ref, where)
         if deferred_by is None:
             return
-        msg = f"'{deferred_by}' can only be known on the allocation"
+        msg = f"'{deferred_by}' is only known on the allocation"
         if where:
-            msg += f", cannot be used in {where}"
+            msg += f", so it cannot be used in {where}"
         if deferred_by.partition(".")[2] not in ref.parts[:2]:
             msg += f" (and '{ref.text}' needs it)"
         raise Place(where, ref.text).error(msg, cls=DeferredError)
@@ -194,9 +243,9 @@ class Resolver:
         return _Facts(f"{set_name}.{name}") if deferred else _Facts()
 
     def _variable_facts(self, name: str, place: Place, chain: tuple[str, ...]) -> _Facts:
-        """What a test's variable needs.
+        """What a test's variable depends on.
 
-        :param chain: The variables of 'var' that led here.
+        :param chain: The variables of 'var' whose references led here.
         """
         if name in chain:
             names = [f"var.{link}" for link in (*chain[chain.index(name) :], name)]
@@ -221,7 +270,7 @@ class Resolver:
             )
             depth = 1 + max((facts.depth for facts in below), default=0)
             self._facts[name] = _Facts(deferred_by, depth)
-        # The same limit whether the variables below were looked at before or not.
+        # This also applies the limit when the variables below were already cached.
         if len(chain) + self._facts[name].depth > MAX_DEPTH:
             raise self._too_deep(place)
         return self._facts[name]
@@ -232,7 +281,7 @@ class Resolver:
     # Values
 
     def _check(self, ref: Reference, where: str) -> None:
-        """Find what is wrong with a reference as far as that can be known before the allocation."""
+        """Raise an error for a wrong reference, as far as this is known before the allocation."""
         if self._deferred_by(ref, where) is None:
             self._value(ref, where)
             return
@@ -243,7 +292,7 @@ class Resolver:
             pick(value, target.path, place)
 
     def _value(self, ref: Reference, where: str) -> str:
-        """The text that a reference stands for; it must not be deferred."""
+        """The string that a reference stands for; it must not be deferred."""
         if ref.text in self._known:
             return self._known[ref.text]
         place = Place(where, ref.text)
@@ -256,8 +305,8 @@ class Resolver:
             items = items_of(value)
             if self._chosen[owner] >= len(items):
                 raise place.error(
-                    f"item {self._chosen[owner]} was chosen by a permutation, but "
-                    f"there are {len(items)} now"
+                    f"a permutation has chosen item {self._chosen[owner]}, but there are now only "
+                    f"{len(items)} items"
                 )
             value = items[self._chosen[owner]]
         texts = pick(value, target.path, place)
@@ -266,7 +315,7 @@ class Resolver:
         return _joined(" ", texts, where)
 
     def _resolve_value(self, text: str, name: str, where: str) -> str:
-        """Resolve a text of a test's variable; the same text always gives the same."""
+        """Resolve a string of a test's variable; the result only depends on the string."""
         if not is_template(text):
             return text
         if text not in self._resolved:
@@ -283,17 +332,18 @@ class Resolver:
 
 
 def _through(where: str, variable: str) -> str:
-    """The place of a text in a test's variable that a text elsewhere refers to."""
-    # The way there may be long; its start, what the user wrote, and its end tell enough.
+    """The place of a string in a test's variable to which a string elsewhere refers."""
+    # The path may be long; its start (what the user wrote) and its end are sufficient.
     start = where.partition(", through ")[0]
     return f"{start}, through {variable}" if start else variable
 
 
 @functools.lru_cache(maxsize=64)
 def _near_matches(given: str, name: str, full: tuple[str, ...]) -> list[str]:
-    """Up to three of these 'set.name' that may have been meant: best the same name elsewhere.
+    """Up to three of the names ('set.name') that may have been meant, preferably the same name in
+    another set.
 
-    Kept for the permutations of a test, which have the same mistakes.
+    Cached, because all permutations of a test have the same mistakes.
     """
     bare = {other: other.partition(".")[2] for other in full}
     near = [other for other in full if bare[other] == name] or difflib.get_close_matches(
@@ -313,7 +363,7 @@ def names_set(parts: Sequence[str]) -> bool:
 def _joined(separator: str, texts: Sequence[str], where: str) -> str:
     if sum(map(len, texts)) > MAX_LENGTH:
         raise VariableError(
-            f"{where or 'A text'}: with its variables' values it would have "
+            f"{where or 'A string'}: with the values of its variables it would have "
             f"more than {MAX_LENGTH} characters",
             data={"where": where},
         )

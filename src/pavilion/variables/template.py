@@ -1,12 +1,13 @@
 """The template language of test configs: references to variables, and nothing else.
 
 - ``{{name}}`` is replaced by a variable's value.  Inside the braces there is only a reference,
-  ``[set.]name[.index][.key]``, with blanks around it where one likes.  An index is a number from
-  0 on, or ``*`` for all items, joined by a blank each.
-- ``\\{\\{`` gives two literal braces.  Backslashes right before it are halved, as in most
-  languages: ``\\\\{\\{`` gives a literal ``\\{\\{``, three of them a backslash and two braces.
+  ``[set.]name[.index][.key]``, optionally with blanks around it.  An index is a number, starting at
+  0, or ``*`` for all items, separated by blanks.
+- ``\\{\\{`` stands for two literal braces.  Backslashes right before it are halved, as in most
+  languages: ``\\\\{\\{`` stands for a literal ``\\{\\{``, and with three backslashes for a backslash
+  and two braces.
 - Everything else stays as it is, so single braces need no escape: ``${HOME}``, ``{a,b}``,
-  ``awk '{print}'``.  Of three braces the outer one is literal: ``${{{name}}}``.
+  ``awk '{print}'``.  Of three braces, the outer one is literal: ``${{{name}}}``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import NamedTuple, Union
 
 from pavilion.errors import VariableError
 
-# Backslashes before an escape only count from the first of a row; the look-behind also keeps the
-# search linear in a long row of them.
+# A match must start at the first of several backslashes; this look-behind also keeps the search
+# linear for a long series of them.
 _TOKEN = re.compile(
     r"(?<!\\)(?P<slashes>\\+)\{\\\{"
     r"|(?P<open>\{{2,})(?P<inner>[^{}]*)(?P<close>\}\})?"
@@ -25,18 +26,18 @@ _TOKEN = re.compile(
 _UNESCAPED = re.compile(r"(?<!\\)(?:(?P<before>\\*)\{\{|(?P<slashes>\\+)\{\\\{)")
 _REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.(?:[A-Za-z0-9_-]+|\*))*")
 
-_ESCAPE_HINT = r"(Two literal braces are written \{\{)."
+_ESCAPE_HINT = r"(Write two literal braces as \{\{)."
 
 
 class Reference(NamedTuple):
-    """A reference to a variable: its text without braces and blanks, and the parts of that."""
+    """A reference to a variable: its text without braces and blanks, and the parts of the text."""
 
     text: str
     parts: tuple[str, ...]
 
 
 class Place(NamedTuple):
-    """Where a reference stands, for messages.
+    """The place of a reference, for messages.
 
     ``where`` is a dotted config key ('run.cmds.2') or '', and ``reference`` the reference's text.
     """
@@ -55,23 +56,23 @@ class Place(NamedTuple):
         )
 
 
-# A parsed text: literal pieces and references, in order.
+# A parsed string: literal pieces and references, in order.
 Template = list[Union[str, Reference]]
 
 
 def is_template(text: str) -> bool:
-    """Whether the text holds a reference or an escape, and so is not what it stands for."""
+    """Whether the text contains a reference or an escape, and so has to be resolved."""
     return "{{" in text or "\\{\\{" in text
 
 
 def parse_template(text: str, where: str = "") -> Template:
-    """Split a text into literal pieces (escapes undone) and references.
+    """Split text into literal pieces (with escapes resolved) and references.
 
     The cost is linear in the length of the text.
 
     :param where: The dotted config key of the text, for messages.
-    :raises VariableError: for braces that are not closed, or hold no reference, and for what
-        only Pavilion has.
+    :raises VariableError: for braces that are not closed, or do not contain a reference, and for
+        syntax that only Pavilion has.
     """
     if not is_template(text):
         return [text]
@@ -95,15 +96,16 @@ def parse_template(text: str, where: str = "") -> Template:
     if _is_iteration(text):
         raise VariableError(
             f"{_prefix(where)}Pavilion has iterations ('[~ ... ~]'), this host "
-            "does not: '{{name.*}}' is all items of a variable, and 'permute_on' "
-            "makes a test of each",
+            "does not: '{{name.*}}' stands for all items of a variable, and 'permute_on' "
+            "makes a test for each item",
             data={"where": where},
         )
     return [*template, literal] if literal else template
 
 
 def _is_iteration(text: str) -> bool:
-    """Whether the text has what Pavilion repeats for each item: '[~ {{name}} ~]'."""
+    """Whether the text contains an iteration, which Pavilion repeats for each item:
+    '[~ {{name}} ~]'."""
     at = 0
     for mark in ("[~", "{{", "}}", "~", "]"):
         at = text.find(mark, at)
@@ -114,16 +116,17 @@ def _is_iteration(text: str) -> bool:
 
 
 def parse_reference(text: str, where: str = "") -> Reference:
-    """Parse what stands between the braces.
+    """Parse the text between the braces.
 
+    :param where: The dotted config key of the text, for messages.
     :raises VariableError: if it is not a reference.
     """
     name = text.strip()
     if _REFERENCE.fullmatch(name) is None:
         raise Place(where, text).error(
             "only a reference to a variable, '[set.]name[.index][.key]', is allowed between "
-            "the braces. Pavilion has expressions, this host does not: compute in the shell, with "
-            f"'$((...))'. {_ESCAPE_HINT}"
+            "the braces. Pavilion has expressions, this host does not: do calculations in the "
+            f"shell, with '$((...))'. {_ESCAPE_HINT}"
         )
     return Reference(name, tuple(name.split(".")))
 
@@ -131,8 +134,8 @@ def parse_reference(text: str, where: str = "") -> Reference:
 def escape(text: str) -> str:
     """The template that resolves to exactly this text.
 
-    Escape a text as a whole: a piece that ends in a brace or a backslash may mean something else
-    together with what follows it.
+    Escape text as a whole, not in pieces: a piece that ends in a brace or a backslash may have
+    another meaning together with what follows it.
     """
     return _UNESCAPED.sub(_escaped, text)
 

@@ -1,4 +1,4 @@
-"""One set of variables as a manager sees it, and how a reference picks from a value."""
+"""A single set of variables, and how a reference picks something from a value."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pavilion.deferred import DeferredVariable
 from pavilion.var_dict import VarValue, normalize_value
 from pavilion.variables.template import Place, Reference, is_template, parse_template
 
-# More digits than any list has items; it also keeps int() away from endless ones.
+# No list has an index with more digits.  This also keeps very long numbers away from int().
 _MAX_INDEX_DIGITS = 9
-# How many names a message lists.
+# The maximum number of names that a message lists.
 _MAX_LISTED = 12
 
 # One item of a value.
@@ -19,20 +19,20 @@ Item = Union[str, dict[str, str]]
 
 
 class Use(NamedTuple):
-    """A reference inside a variable's value, and the dotted key of the first text that has it."""
+    """A reference in a variable's value, and the dotted key of the first string that contains it."""
 
     reference: Reference
     where: str
 
 
 class VariableSource:
-    """A named set of variables; each value is fetched when it is first asked for, and kept.
+    """A named set of variables; each value is fetched when it is first needed, and cached.
 
-    Managers of permutations share it, so what it keeps is the same for all of them.
+    Managers of permutations share it, so what it caches must be the same for all of them.
 
     :param name: The set's name.
-    :param values: Where the values come from; not to be changed from now on.
-    :param templates: Whether values may hold references themselves.
+    :param values: The source of the values; it must not be changed from now on.
+    :param templates: Whether values may contain references themselves.
     """
 
     def __init__(self, name: str, values: Mapping[str, Any], templates: bool = False) -> None:
@@ -46,7 +46,7 @@ class VariableSource:
         return name in self._mapping
 
     def __iter__(self) -> Iterator[str]:
-        # Other keys cannot be referred to.
+        # References can only name keys that are strings.
         return (name for name in self._mapping if isinstance(name, str))
 
     def value(self, name: str, place: Place) -> VarValue | DeferredVariable:
@@ -66,9 +66,9 @@ class VariableSource:
         return self._values[name]
 
     def uses(self, name: str, place: Place) -> list[Use]:
-        """The references that a variable's value holds, each once.
+        """The references in a variable's value, each once.
 
-        :raises VariableError: for braces that hold no reference.
+        :raises VariableError: for braces that do not contain a reference.
         """
         if not self.templates:
             return []
@@ -85,10 +85,10 @@ class VariableSource:
 
 
 def pick(value: VarValue, path: Sequence[str], place: Place) -> list[str]:
-    """The texts that ``[.index][.key]`` picks from a value: one, or any number for the index '*'.
+    """The strings that ``[.index][.key]`` picks from a value: one, or any number for the index '*'.
 
-    A value that is not a list counts as a list of one.  A list without an index means its first
-    item.
+    A value that is not a list counts as a list of one item.  A list without an index stands for its
+    first item.
 
     :raises VariableError: if there is no such item or key, or the path ends at a dict.
     """
@@ -99,7 +99,7 @@ def pick(value: VarValue, path: Sequence[str], place: Place) -> list[str]:
     items = items_of(value)
     if not indexed:
         if not items:
-            raise place.error(f"the list is empty. '{place.reference}.*' would give an empty text")
+            raise place.error(f"the list is empty. '{place.reference}.*' would be an empty string")
         items = items[:1]
     elif rest.pop(0) != "*":
         items = [_item(items, path[0], place)]
@@ -112,7 +112,7 @@ def items_of(value: VarValue) -> Sequence[Item]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message, with an end."""
+    """Names for a message, quoted; a long list is cut, and ends with the number of the others."""
     shown = ", ".join(f"'{name}'" for name in names[:_MAX_LISTED])
     return shown + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
 
@@ -129,9 +129,9 @@ def _text(item: Item, path: Sequence[str], place: Place) -> str:
     if isinstance(item, dict):
         if not path:
             raise place.error(
-                "this is a dict, and it is empty"
+                "this is an empty mapping"
                 if not item
-                else f"this is a dict; add one of its keys: {listed(list(item))}"
+                else f"this is a mapping; add one of its keys: {listed(list(item))}"
             )
         if path[0] not in item:
             raise place.error(f"there is no key '{path[0]}'. There are: {listed(list(item))}")
@@ -141,13 +141,13 @@ def _text(item: Item, path: Sequence[str], place: Place) -> str:
     elif not path:
         return item
     raise place.error(
-        f"'.{'.'.join(path)}' is too much: what stands before it is a text. An "
-        "index is a number from 0 on, or '*'; only a dict has keys"
+        f"'.{'.'.join(path)}' is too much: what comes before it is a string. An index is a number, "
+        "starting at 0, or '*'; only a mapping has keys"
     )
 
 
 def _texts(name: str, value: VarValue | DeferredVariable) -> Iterator[tuple[str, str]]:
-    """Each text in a value, with its dotted key."""
+    """Each string in a value, as (dotted key, string)."""
     if isinstance(value, DeferredVariable):
         return
     for index, item in enumerate(items_of(value)):

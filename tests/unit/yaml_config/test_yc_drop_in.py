@@ -259,7 +259,7 @@ class TestDiscontinuedElem:
             elements=[yc.StrElem("new"), yc.DiscontinuedElem("old", help_text="Use 'new'.")]
         )
         assert loader.load(io.StringIO("old:\n")) == {"new": None, "old": None}
-        with pytest.raises(yc.DiscontinuedError, match=r"^line 1: old: .* not used any more: Use"):
+        with pytest.raises(yc.DiscontinuedError, match=r"^line 1: old: .* no longer used: Use"):
             loader.load(io.StringIO("old: x\n"))
         with pytest.raises(yc.DiscontinuedError):
             loader.validate({"old": []})

@@ -312,7 +312,7 @@ class TestConfigDict:
 
     def test_methods_are_not_keys(self):
         config = yc.ConfigDict({"items": 5})
-        with pytest.raises(AttributeError, match=r"write config\['items'\]"):
+        with pytest.raises(AttributeError, match=r"use config\['items'\]"):
             config.items = 6
         assert dict(config.items()) == {"items": 5}
 
