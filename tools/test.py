@@ -231,10 +231,13 @@ def _run(part: Part) -> Outcome:
     python = f"{part.directory}/bin/python"
     words = [python, "-m", *(["coverage", "run", "-m"] if part.coverage else []), "pytest"]
     if part.coverage:
+        # Much quicker than a trace function; for branches it would need Python 3.14.
+        os.environ["COVERAGE_CORE"] = "sysmon"
         subprocess.run([python, "-m", "coverage", "erase"], check=True)
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     began = time.monotonic()
     code = _pump([*words, *colour, f"--junitxml={report}", *part.arguments], log)
+    os.environ.pop("COVERAGE_CORE", None)
     outcome = _read(part, code, report, log)._replace(seconds=time.monotonic() - began)
     if part.coverage:
         outcome = _measure(outcome, python)
