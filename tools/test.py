@@ -29,8 +29,6 @@ RESULTS = ROOT / ".test-results"
 PATIENCE = 20.0
 NOTHING_CHOSEN = 5  # pytest's exit code when it finds no test
 SHOWN_FAILURES = 30
-# Tests that compare the fake Slurm with a real one, or with what that printed.
-COMPARISONS = "tests/slurm/test_fake_is_real*"
 
 
 class Part(NamedTuple):
@@ -148,8 +146,7 @@ def _chosen(arguments: list[str]) -> list[str]:
 
 
 def _processes() -> int:
-    # One more than there are processors on a small machine: much of what is tested is waiting.
-    return max(3, min(8, len(os.sched_getaffinity(0))))
+    return max(2, min(8, len(os.sched_getaffinity(0))))
 
 
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
@@ -159,26 +156,18 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     why_not = _why_no_slurm()
     chosen = _chosen(arguments)
     parts = []
-    for number, (python, version) in enumerate(versions.items()):
-        # What the fake Slurm prints depends little on Python: not the third time.
-        between = 0 < number < len(versions) - 1 and not arguments
+    for python, version in versions.items():
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         slurm = [] if why_not else ["--slurm=fake"]
         spread = ["-n", str(_processes()), "--dist", "loadfile"]
         parts.append(
             Part(
-                f"Python {version}" + (f", without {COMPARISONS}" if between else ""),
+                f"Python {version}",
                 f"py{_short(version)}",
                 python,
                 f".venv-{_short(version)}",
-                [
-                    *spread,
-                    *slurm,
-                    *([f"--ignore-glob={COMPARISONS}"] if between else []),
-                    *([] if chosen else ["tests"]),
-                    *arguments,
-                ],
-                f"about {5 if between else 8} minutes on two cores",
+                [*spread, *slurm, *([] if chosen else ["tests"]), *arguments],
+                "about 8 minutes on two cores",
                 coverage=python == newest and not arguments,
             )
         )
