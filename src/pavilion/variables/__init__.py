@@ -262,11 +262,11 @@ class VariableSetManager(Resolver):
         return manager
 
     def chosen(self) -> list[tuple[str, str, Any]]:
-        """What permutations chose: (set, variable, value).  The value is a string, or a dict of
-        strings for an item that is a mapping.
+        """What permutations chose: (set, variable, string, or a dict of strings for an item
+        that is one).
 
-        A string that cannot be resolved, which is not a mistake as long as nothing uses it, is
-        given as it was written.
+        A value that cannot be worked out, which does not matter while nothing uses it, is returned
+        as it was written.
         """
         found: list[tuple[str, str, Any]] = []
         for (set_name, name), index in self._chosen.items():

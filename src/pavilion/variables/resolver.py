@@ -157,7 +157,7 @@ class Resolver:
         return list(found)
 
     def silent_firsts(self, text: str) -> list[tuple[str, str]]:
-        """The lists whose first item a string takes without saying so.
+        """The lists of which a string silently takes the first item.
 
         :returns: (reference, variable as 'set.name'), for references in the text and in the
             test's variables that these lead to.  A list of one item is none of them, but for the
