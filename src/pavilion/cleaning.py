@@ -269,7 +269,7 @@ def remove_leftover(pav_cfg: PavConfig, leftover: Leftover) -> None:
 
 
 def _retire(path: Path) -> None:
-    """Let a series count as removed: from here on, it is only a rest.
+    """Make a series count as removed: from here on, what is left is a remainder.
 
     :raises RemovalError: When that cannot be recorded.
     """

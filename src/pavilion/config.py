@@ -137,9 +137,9 @@ class PavConfig(dict[str, Any]):
                 )
 
     def _check_path(self) -> None:
-        """Find a working folder whose path no record could hold.
+        """Find a working directory whose path no record could hold.
 
-        :raises ConfigError: Naming the folder.
+        :raises ConfigError: Naming the directory.
         """
         for path in (
             self.working_dir,
