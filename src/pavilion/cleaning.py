@@ -271,7 +271,7 @@ def remove_leftover(pav_cfg: PavConfig, leftover: Leftover) -> None:
 def _retire(path: Path) -> None:
     """Let a series count as removed: from here on, it is only a rest.
 
-    :raises RemovalError: When that cannot be recorded.
+    :raises RemovalError: When its record cannot be renamed.
     """
     try:
         try:
