@@ -271,7 +271,7 @@ def remove_leftover(pav_cfg: PavConfig, leftover: Leftover) -> None:
 def _retire(path: Path) -> None:
     """Make a series count as removed: from here on, what is left is a remainder.
 
-    :raises RemovalError: When that cannot be recorded.
+    :raises RemovalError: When its record cannot be renamed.
     """
     try:
         try:

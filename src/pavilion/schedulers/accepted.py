@@ -111,7 +111,7 @@ def learn_id(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
 
 def learn_nodes(plugin: SchedulerPlugin, job: Job) -> None:
     """Keep the nodes that the scheduler reported for a job that has ended: its tests may not have
-    recorded where they ran.  Never raises."""
+    got to say where they ran.  Never raises."""
     with contextlib.suppress(Exception):
         info = load_identity(job)
         seen = plugin._seen_job(info) if info else None

@@ -262,11 +262,11 @@ class VariableSetManager(Resolver):
         return manager
 
     def chosen(self) -> list[tuple[str, str, Any]]:
-        """What permutations chose: (set, variable, string, or a dict of strings for an item
-        that is one).
+        """What permutations chose: (set, variable, string, or a dict of strings for an item that is
+        one).
 
-        A value that cannot be worked out, which does not matter while nothing uses it, is returned
-        as it was written.
+        A string that cannot be worked out is given as it was written: while nothing uses it, that
+        is not a mistake.
         """
         found: list[tuple[str, str, Any]] = []
         for (set_name, name), index in self._chosen.items():
