@@ -115,22 +115,29 @@ class Resolver:
         if "-" in given:
             msg += " ('-' is part of the name: Pavilion has expressions, this host does not)"
         near = _near_matches(given, parts[1] if in_set else first, tuple(full))
-        own = [name for set_name in ("per", "var") for name in names[set_name]]
+        # A permutation chose from some of them.
+        own = list(dict.fromkeys([*names["per"], *names["var"]]))
         mine = f"This test has {listed(own)}" if own else "This test has no variables of its own"
         if near:
             # Of its own variables those that were not named yet.
             more = f" {mine}" if any(f"var.{name}" not in near for name in own) else ""
             return place.error(f"{msg}. Did you mean {listed(near)}?{'' if in_set else more}")
+        too_early = (
+            ". What the scheduler knows (the set 'sched') cannot be used in 'scheduler' and "
+            "'schedule'"
+            if place.where.startswith(("schedule", "var.")) and "sched" not in self._sources
+            else ""
+        )
         if in_set:
-            have = listed(names[first]) or "no variables here"
-            return place.error(f"{msg}. The set '{first}' has {have}")
+            have = f". The set '{first}' has {listed(names[first]) or 'no variables here'}"
+            return place.error(msg + (too_early if too_early and first == "sched" else have))
         others = "; ".join(
             f"{set_name}: {listed(names[set_name])}"
             for set_name in ("pav", "sys", "sched")
             if names[set_name]
         )
         return place.error(
-            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "")
+            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "") + too_early
         )
 
     def origins(self, text: str) -> list[tuple[str, str]]:
