@@ -152,4 +152,4 @@ def test_a_cluster_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) ->
         raise KeyError("getpwuid(): uid not found: 54321")
 
     monkeypatch.setattr("getpass.getuser", getuser)
-    assert parse({"nodes": NODES}, "cluster").cluster["owner"] == str(os.getuid())
+    assert parse({"nodes": NODES}).cluster["owner"] == str(os.getuid())
