@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml_config as yc
 from pavilion.errors import ConfigError, quoted
-from pavilion.files import open_user_file, write_own
+from pavilion.files import MISSING, directory_problem, open_user_file, write_own
+from pavilion.log_limit import DEFAULT as DEFAULT_LOG_LIMIT
+from pavilion.log_limit import parse_size
+from pavilion.problems import Problems
 from pavilion.scriptcomposer import quote
+from yaml_config.soundness import sound_part
+from yaml_config.source import item_place, key_place
 
 CONFIG_NAME = "pavilion.yaml"
 # Tells bin/pav which Python to use; that of a virtual environment is found by nobody otherwise.
@@ -44,6 +50,13 @@ class PavConfigLoader(yc.YamlConfigLoader):
             sub_elem=yc.StrElem(),
             help_text=("Shell lines to run at the start of every kickoff script."),
         ),
+        yc.StrElem(
+            "log_limit",
+            help_text=(
+                "How long the log of a test, and that of a job, may become: '100M', '2G', or 'none'. "
+                "Of a longer one the beginning and the end are kept. Default: 100M."
+            ),
+        ),
         yc.ListElem(
             "disable_plugins",
             sub_elem=yc.StrElem(),
@@ -67,7 +80,9 @@ class PavConfig(dict[str, Any]):
     - ``working_dir``: a Path
     - ``configs``: label -> {'label', 'path'} of each config folder, highest precedence first
     - ``env_setup``, ``disable_plugins``: lists of text
+    - ``log_limit``: how long a log may become, as text
     - ``trusted_group``: the name of a group, or None
+    - ``warnings``: what is doubtful about the settings
     - ``settings_access``: mode and group id of the settings file; None when there is none
     """
 
@@ -77,7 +92,9 @@ class PavConfig(dict[str, Any]):
     configs: dict[str, dict[str, Any]]
     env_setup: list[str]
     disable_plugins: list[str]
+    log_limit: str
     trusted_group: str | None
+    warnings: list[str]
     settings_access: tuple[int, int] | None
 
     def __getattr__(self, name: str) -> Any:
@@ -158,10 +175,14 @@ class PavConfig(dict[str, Any]):
 
         data = {
             "working_dir": os.fspath(self.working_dir),
-            "config_dirs": [os.fspath(item["path"]) for item in self.configs.values()],
+            # One that does not exist was not asked for; the home folder need not have any.
+            "config_dirs": [
+                os.fspath(item["path"]) for item in self.configs.values() if item["path"].is_dir()
+            ],
             "env_setup": [
                 line for line in self.env_setup if not line.startswith(f"export {PYTHON_VARIABLE}=")
             ],
+            "log_limit": self.get("log_limit"),
             "disable_plugins": list(self.disable_plugins),
             "trusted_group": self.get("trusted_group"),
         }
@@ -173,6 +194,7 @@ def load_config(
     working_dir: Path | None = None,
     config_dirs: Iterable[Path] = (),
     environ: Mapping[str, str] | None = None,
+    check_dirs: bool = True,
 ) -> PavConfig:
     """Find and read the settings.
 
@@ -181,16 +203,25 @@ def load_config(
 
     :param working_dir: Goes before the one in the file.
     :param config_dirs: Folders to use besides those of the file.
-    :raises ConfigError: When a file that was asked for cannot be read, or holds mistakes.
+    :param check_dirs: Whether config directories that are named must exist.
+    :raises ConfigError: When a file or directory that was asked for cannot be read, or the file
+        holds mistakes: all of them, each with its line.
     """
     environ = os.environ if environ is None else environ
+    named = [(Path(folder), "--config-dir") for folder in config_dirs]
+    if environ.get("PAV_CONFIG_DIR"):
+        named.append((Path(environ["PAV_CONFIG_DIR"]), "$PAV_CONFIG_DIR"))
+    for folder, source in named if check_dirs else ():
+        _check_named(folder, source)
     path = _find_file(config_file, environ)
     access = None if path is None else _access(path)
-    loaded: dict[str, Any] = dict(_read(path))
     base = path.parent if path is not None else _user_dir(environ)
+    loaded = _read(path, base, check_dirs)
     chosen = working_dir or loaded["working_dir"] or base / "working_dir"
-    folders = [*config_dirs, *(_below(base, folder) for folder in loaded["config_dirs"] or [])]
-    if "PAV_CONFIG_DIR" in environ:
+    folders = [Path(folder) for folder in config_dirs]
+    folders += [_below(base, folder) for folder in loaded["config_dirs"] or []]
+    doubtful = [*folders]
+    if environ.get("PAV_CONFIG_DIR"):
         folders.append(Path(environ["PAV_CONFIG_DIR"]))
     folders.append(base)
     setup = [f"export {PYTHON_VARIABLE}={quote(sys.executable)}"] if sys.executable else []
@@ -201,8 +232,10 @@ def load_config(
         configs=_labelled(folders),
         env_setup=[*setup, *(loaded["env_setup"] or [])],
         disable_plugins=list(loaded["disable_plugins"] or []),
+        log_limit=loaded["log_limit"] or DEFAULT_LOG_LIMIT,
         trusted_group=loaded["trusted_group"],
         settings_access=access,
+        warnings=[text for folder in doubtful if check_dirs and (text := _doubt(folder))],
     )
 
 
@@ -252,7 +285,7 @@ def _access(path: Path) -> tuple[int, int]:
     try:
         info = path.stat()
     except OSError as exc:
-        raise ConfigError("The configuration cannot be used", prior_error=exc) from exc
+        raise ConfigError("The settings cannot be used", prior_error=exc) from exc
     if info.st_mode & stat.S_IWOTH:
         raise ConfigError(
             f"Everyone may write to the settings file {path}, and lines of it are "
@@ -261,18 +294,95 @@ def _access(path: Path) -> tuple[int, int]:
     return stat.S_IMODE(info.st_mode), info.st_gid
 
 
-def _read(path: Path | None) -> Mapping[str, Any]:
+def _check_named(folder: Path, source: str) -> None:
+    """Check a config directory that the user named.  :raises ConfigError: When it is not one."""
+    path = _absolute(folder)
+    problem = _dir_problem(path)
+    if problem:
+        end = "" if problem.endswith("?") else "."
+        raise ConfigError(f"{source} names {path}, {problem}{end}")
+
+
+def _dir_problem(path: Path) -> str:
+    """Why a path cannot be a config directory: 'which ...'; '' when it can."""
+    problem = directory_problem(path)
+    if problem == MISSING and path.parent.is_dir():
+        names = [item.name for item in path.parent.iterdir() if item.is_dir()]
+        close = difflib.get_close_matches(path.name, names, n=1)
+        problem += f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
+    return f"which {problem}" if problem else ""
+
+
+def _doubt(folder: Path) -> str:
+    """What is doubtful about a config directory; '' when nothing is."""
+    path = _absolute(folder)
+    if any((path / name).exists() for name in ("suites", "plugins", CONFIG_NAME)):
+        return ""
+    hint = ""
+    if path.name in ("suites", "plugins"):
+        hint = f" Did you mean {path.parent}?"
+    elif any(item.suffix in (".yaml", ".yml") for item in path.iterdir()):
+        hint = " The suites of a config directory are the YAML files in its directory suites/."
+    return f"The config directory {path} has neither suites/ nor plugins/.{hint}"
+
+
+def _read(path: Path | None, base: Path, check_dirs: bool) -> Mapping[str, Any]:
+    """The settings in a file; the defaults without one.
+
+    :raises ConfigError: With all that is wrong in it.
+    """
     loader = PavConfigLoader()
+    if path is None:
+        empty: Mapping[str, Any] = loader.load_empty()
+        return empty
+    problems, found = Problems(), list[yc.ConfigError]()
+    settings: Any = {}
     try:
-        found: Mapping[str, Any] = (
-            loader.load_empty() if path is None else loader.load(open_user_file(path))
-        )
-        for line in found["env_setup"] or []:
-            if "\0" in line:
-                raise ValueError(f"env_setup: a null character in {quoted(line)}")
-        return found
+        raw = loader.load_raw(open_user_file(path), found)
+        settings = loader.validate(sound_part(loader, raw, found), partial=True)
+        found += _mistakes(raw, settings, base, check_dirs)
+    except yc.ConfigError as exc:
+        found.append(exc)
     except (OSError, ValueError) as exc:
-        raise ConfigError("The configuration cannot be used", prior_error=exc) from exc
+        raise ConfigError("The settings cannot be used", prior_error=exc) from exc
+    for error in found:
+        problems.add_error(error, str(path))
+    problems.raise_any(f"The settings in {path} cannot be used")
+    checked: Mapping[str, Any] = settings
+    return checked
+
+
+def _mistakes(
+    raw: Any, settings: Mapping[str, Any], base: Path, check_dirs: bool
+) -> Iterator[yc.ConfigError]:
+    """What is wrong with settings of the right types."""
+
+    def mistake(message: str, key: str, index: int | None = None) -> yc.ConfigError:
+        place = key_place(raw, key)
+        path: tuple[str | int, ...] = (key,)
+        if index is not None and isinstance(raw.get(key), list):
+            place = item_place(raw[key], index) or place
+            path = (key, index)
+        return yc.ConfigError(message, path=path, place=place and place.of_value)
+
+    for index, line in enumerate(settings["env_setup"] or []):
+        if "\0" in line:
+            yield mistake(f"a null character in {quoted(line)}", "env_setup", index)
+    for index, folder in enumerate(settings["config_dirs"] or []):
+        problem = _dir_problem(_absolute(_below(base, folder))) if check_dirs else ""
+        if problem:
+            yield mistake(f"{_absolute(_below(base, folder))}, {problem}", "config_dirs", index)
+    for index, name in enumerate(settings["disable_plugins"] or []):
+        if "." not in name.strip("."):
+            yield mistake(
+                f"{quoted(name)} names no category; expected '<category>.<name>', like 'sched.{name}'",
+                "disable_plugins",
+                index,
+            )
+    try:
+        parse_size(settings["log_limit"])
+    except ConfigError as exc:
+        yield mistake(str(exc).rstrip("."), "log_limit")
 
 
 def _labelled(folders: Iterable[Path]) -> dict[str, dict[str, Any]]:

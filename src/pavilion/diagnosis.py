@@ -26,6 +26,7 @@ from pavilion.resolve import (
 )
 from pavilion.schedulers.config import SchedConfigError, validate_config
 from pavilion.schedulers.inventory import frozen
+from pavilion.static_checks import check_single_chunk, env_problems, section_problems
 from pavilion.suite_file import SuiteTest, take_out
 from pavilion.test_run import parse_timeout
 from pavilion.variables import SET_ORDER, VariableSetManager, permutations
@@ -41,16 +42,25 @@ Path = Sequence["str | int"]
 
 
 def check_sections(resolved: Sequence[ResolvedTest], problems: Problems) -> None:
-    """Find what tests ask for that their schedulers do not have: a partition, a reservation."""
-    known: dict[Any, SchedConfigError | None] = {}
+    """Find what tests ask for that no node can give: numbers that contradict each other, and
+    what their schedulers do not have, such as a partition or a reservation."""
+    known: dict[Any, list[SchedConfigError]] = {}
     for test in resolved:
         name, section = test.config["scheduler"], test.config["schedule"]
-        key = (name, frozen(section))
+        key = (name, test.config["chunk"], frozen(section))
         if key not in known:
-            known[key] = find_scheduler(name).section_problem(section)
-        problem = known[key]
-        if problem is not None:
-            Diagnosis(test.source, problems).report(problem)
+            known[key] = _section_problems(find_scheduler(name), section, test.config["chunk"])
+        for problem in known[key]:
+            Diagnosis(test.source, problems).report(problem, test.var_man)
+
+
+def _section_problems(
+    plugin: schedulers.SchedulerPlugin, section: dict[str, Any], chunk: str | None = None
+) -> list[SchedConfigError]:
+    """What is wrong with a schedule section whose values are good, each for itself."""
+    found = list(section_problems(plugin, section, chunk))
+    asked = plugin.section_problem(section)
+    return found if asked is None else [*found, asked]
 
 
 class Diagnosis:
@@ -74,15 +84,20 @@ class Diagnosis:
         for manager in self._permuted(base, early):
             self._check(manager, late)
         if not self._reports and cause is not None:
-            self._report_unplaced(cause)
+            self.report(cause, base)
 
-    def report(self, error: PavilionError) -> None:
-        """Report an error about the value of a key, which it names."""
-        path = tuple(str((error.data or {}).get("key", "")).split("."))
+    def report(self, error: PavilionError, manager: VariableSetManager) -> None:
+        """Report an error about the value of a key, which it names.
+
+        :param manager: Where the values of variables in it come from.
+        """
+        # A plugin may put anything there.
+        data = error.data if isinstance(error.data, dict) else {}
+        path = tuple(str(data.get("key", "")).split("."))
         if self._test.origin.place(path) is None:
             self._report_unplaced(error)
         else:
-            self._report(path, error)
+            self._report(path, error, manager)
 
     def _permuted(
         self, manager: VariableSetManager, names: Sequence[str]
@@ -111,6 +126,9 @@ class Diagnosis:
                 self._sched_unknown = True
                 if not self._sched_doubtful:
                     self._report_unplaced(exc)
+            if not self._sched_doubtful:
+                for problem in _section_problems(plugin, schedule):
+                    self.report(problem, manager)
         for final in self._permuted(manager, late):
             self._check_values(final)
 
@@ -153,6 +171,12 @@ class Diagnosis:
                 self._report(path, f"it holds a null character: {quoted(value)}.", manager)
             return value
 
+        try:
+            check_single_chunk(manager, self._test.config["chunk"])
+        except ConfigError as exc:
+            self._report(("chunk",), exc)
+        for name, wrong in env_problems(self._test.config["run"]):
+            self._report(("run", "env", name), wrong)
         config = map_texts(
             {
                 key: value

@@ -159,6 +159,24 @@ def open_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> 
     return file
 
 
+MISSING = "does not exist"
+
+
+def directory_problem(path: Path) -> str:
+    """Why a directory cannot be listed: MISSING, or 'is ...'; '' when it can."""
+    try:
+        with os.scandir(path):
+            return ""
+    except FileNotFoundError:
+        if path.is_symlink():
+            return f"is a link to something that does not exist: {path.readlink()}"
+        return MISSING
+    except NotADirectoryError:
+        return "is not a directory"
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror or exc}"
+
+
 def is_mine(directory: str | os.PathLike[str]) -> bool:
     """Whether a series, test run or job belongs to this user, who alone may write to it."""
     from pavilion.schedulers import safe_files

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pavilion.config import PavConfig
-from pavilion.errors import PavilionError, SchedulerPluginError
+from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
+from pavilion.node_plan import NODES_FN, NodePlan, node_plans, save_plans
 from pavilion.resolve import group_by_scheduler
 from pavilion.schedulers.ending import end
 from pavilion.schedulers.registry import require_plugin
@@ -28,7 +29,9 @@ class Kickoff:
     :ivar errors: What went wrong.  The tests concerned have a final state.
     :ivar failure: What ended it early, besides :meth:`stop`; None without.
     :ivar cancelled: The tests that were not handed over because it was stopped.
-    :ivar problems: What went wrong with ending these.
+    :ivar problems: What went wrong with ending these, and with other records.
+    :ivar node_plans: Which nodes the tests mean, as far as they mean every node.  It grows while
+        tests are handed over.
     """
 
     def __init__(self, pav_cfg: PavConfig, path: Path, tests: Sequence[TestRun]) -> None:
@@ -42,6 +45,7 @@ class Kickoff:
         self.failure: BaseException | None = None
         self.cancelled: list[TestRun] = []
         self.problems: list[PavilionError] = []
+        self.node_plans: list[NodePlan] = []
 
     def start(self) -> Kickoff:
         """Begin, in a thread that does not outlive the program."""
@@ -68,7 +72,29 @@ class Kickoff:
                 return
             plugin = require_plugin(name)
             self._plugins.append(plugin)
+            # Before any job is there: who is killed half-way leaves it for those who read the
+            # results.  It is what placing the tests depends on, so nothing more is queried.
+            self._plan_nodes(tests)
+            if self._stopped.is_set():
+                return
             self.errors += plugin.schedule_tests(self._pav_cfg, tests)
+
+    def _plan_nodes(self, tests: Sequence[TestRun]) -> None:
+        """Work out which nodes these tests mean, and keep it with the series."""
+        found = node_plans(tests)
+        if not found:
+            return
+        self.node_plans += found
+        try:
+            save_plans(self._path, self.node_plans)
+        except OSError as exc:
+            self.problems.append(
+                TestRunError(
+                    f"Which nodes the tests are meant for cannot be recorded in "
+                    f"{self._path / NODES_FN}",
+                    prior_error=exc,
+                )
+            )
 
     def _end_unstarted(self) -> None:
         for test in self._tests:
@@ -113,6 +139,11 @@ class Kickoff:
                     test.status.set(STATES.CANCELLED, reason)
                 except PavilionError as exc:
                     self.problems.append(exc)
+
+    @property
+    def series(self) -> str:
+        """The id of the series."""
+        return self._path.name
 
     @property
     def stopped(self) -> bool:

@@ -65,23 +65,20 @@ class Cell:
     title: str
     # The groups it belongs to; several when jobs share it.
     groups: list[int] = field(default_factory=list)
-
-    @property
-    def mark(self) -> str:
-        """One character that says what it is."""
-        if self.groups:
-            return mark_of(self.groups[0])
-        return FREE_MARK if self.usable else OUT_MARK
+    # What else is said of it, behind the names of its groups.
+    detail: str = ""
 
 
 @dataclass
 class Group:
-    """A chunk, a job or a state."""
+    """A chunk, a job, a state or a result."""
 
     label: str
     nodes: list[str]
     color: Color
     detail: str = ""
+    # One character.  Without it, the one of the group's number.
+    mark: str = ""
 
     @property
     def node_list(self) -> str:
@@ -103,11 +100,30 @@ class MachineMap:
     errors: list[str] = field(default_factory=list)
     # Names of the tests that this is about.
     refused: set[str] = field(default_factory=set)
+    # The command that says why nodes are left out.
+    says_why: str = ""
 
+    def mark(self, cell: Cell) -> str:
+        """One character that says what a cell is."""
+        if cell.groups:
+            return self.groups[cell.groups[0]].mark
+        return FREE_MARK if cell.usable else OUT_MARK
 
-def mark_of(group: int) -> str:
-    """The character of a group, by its number."""
-    return MARKS[group % len(MARKS)]
+    def fill_in(self) -> None:
+        """Say in each cell which groups it belongs to, and give groups their characters."""
+        cells = {cell.name: cell for cell in self.cells}
+        for number, group in enumerate(self.groups):
+            group.mark = group.mark or MARKS[number % len(MARKS)]
+            for name in group.nodes:
+                if name in cells:
+                    cells[name].groups.append(number)
+
+    def remark_shared(self, what: str) -> None:
+        """Say how many nodes are in several groups ('jobs'), where there are any."""
+        several = sum(len(cell.groups) > 1 for cell in self.cells)
+        if several:
+            verb = "node is" if several == 1 else "nodes are"
+            self.remarks.append(f"{several} {verb} in several {what} and shown in the first.")
 
 
 def ink_on(color: Color) -> Color:
@@ -207,6 +223,7 @@ def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap
         f"{scheduler}: {kind}s of {name_list(names)}",
         scheduler,
         [_cell(info, name, reasons.get(name)) for name, info in report.nodes.items()],
+        says_why=f"show nodes {scheduler} --test TEST",
     )
     if kind == "chunk":
         _add_chunks(drawn, tests)
@@ -214,15 +231,8 @@ def _draw(tests: Sequence[ResolvedTest], kind: str, plan: Preview) -> MachineMap
         _add_jobs(drawn, tests, plan)
     else:
         _add_states(drawn, report)
-    cells = {cell.name: cell for cell in drawn.cells}
-    for number, group in enumerate(drawn.groups):
-        for name in group.nodes:
-            if name in cells:
-                cells[name].groups.append(number)
-    several = sum(len(cell.groups) > 1 for cell in drawn.cells)
-    if several:
-        verb = "node is" if several == 1 else "nodes are"
-        drawn.remarks.append(f"{several} {verb} in several {kind}s and shown in the first.")
+    drawn.fill_in()
+    drawn.remark_shared(f"{kind}s")
     return drawn
 
 

@@ -41,6 +41,8 @@ class PluginReport:
     refused: list[RefusedPlugin] = field(default_factory=list)
     disabled: list[LoadedPlugin] = field(default_factory=list)
     foreign: list[ForeignPlugin] = field(default_factory=list)
+    # What disable_plugins names, of the categories that there are here, and is not there.
+    not_found: list[str] = field(default_factory=list)
 
 
 def load_plugins(pav_cfg: PavConfig) -> PluginReport:
@@ -67,6 +69,12 @@ def load_plugins(pav_cfg: PavConfig) -> PluginReport:
                 report.refused.append(refused)
             else:
                 report.foreign.append(ForeignPlugin(refused.file, category))
+    known = {_full_name(found) for found in report.disabled}
+    report.not_found = [
+        name
+        for name in pav_cfg.disable_plugins
+        if name.partition(".")[0] in CATEGORIES and name not in known
+    ]
     return report
 
 
@@ -95,8 +103,11 @@ def _foreign_category(refused: RefusedPlugin) -> str | None:
 
 
 def _is_disabled(found: LoadedPlugin, pav_cfg: PavConfig) -> bool:
-    name = getattr(found.plugin, "name", "")
-    return f"{found.category}.{name}" in pav_cfg.disable_plugins
+    return _full_name(found) in pav_cfg.disable_plugins
+
+
+def _full_name(found: LoadedPlugin) -> str:
+    return f"{found.category}.{getattr(found.plugin, 'name', '')}"
 
 
 def reset_plugins() -> None:

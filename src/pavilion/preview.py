@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from pavilion import schedulers
 from pavilion.config import CONFIG_NAME, PavConfig
+from pavilion.env_setup import watched
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
+from pavilion.node_plan import NodePlan, node_plans
 from pavilion.problems import name_list as name_list
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.registry import require_plugin
@@ -73,6 +75,8 @@ class Preview:
 
     jobs: list[PreviewJob] = field(default_factory=list)
     errors: list[PreviewError] = field(default_factory=list)
+    # Which nodes the tests mean that mean every node, and which are left out.
+    node_plans: list[NodePlan] = field(default_factory=list)
 
 
 def preview(resolved: Sequence[ResolvedTest]) -> Preview:
@@ -81,6 +85,7 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
     tests = [PreviewTest(number, test) for number, test in enumerate(resolved, 1)]
     for name, group in group_by_scheduler(tests).items():
         plugin = require_plugin(name)
+        result.node_plans += node_plans(group)
         plan = plugin.plan_tests(group)
         for planned in plan.jobs:
             result.jobs.append(
@@ -101,7 +106,11 @@ def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
     plugin = require_plugin(job.scheduler)
     work = pav_cfg.working_dir
     # A series has its own copy of the settings.
-    settings = PavConfig(pav_cfg, pav_cfg_file=work / "series" / SERIES / CONFIG_NAME)
+    settings = PavConfig(
+        pav_cfg,
+        pav_cfg_file=work / "series" / SERIES / CONFIG_NAME,
+        env_setup=watched(pav_cfg.env_setup),
+    )
     return plugin._compose_kickoff_script(
         settings,
         job.planned.tests,

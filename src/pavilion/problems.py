@@ -25,6 +25,16 @@ class Problem(NamedTuple):
     key: str
     text: str
 
+    @property
+    def owner(self) -> str:
+        """The test that it is in; '' where there is none."""
+        return self.key.partition(".")[0] if self.line else ""
+
+    @property
+    def below(self) -> str:
+        """The key without the test."""
+        return self.key.partition(".")[2] if self.line else self.key
+
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}" if self.line else self.source
         return ": ".join(part for part in (where, self.key, self.text) if part)
@@ -82,6 +92,10 @@ class Problems:
         ordered = sorted(
             self._tests, key=lambda problem: (sources.index(problem.source), problem.line)
         )
+        groups: dict[tuple[str, str, str], list[Problem]] = {}
+        for problem in ordered:
+            # What several tests have in the same words is one mistake to a user.
+            groups.setdefault((problem.source, problem.below, problem.text), []).append(problem)
         if headline is None:
             files = [source for source in sources if not source.startswith(OVERRIDE)]
             headline = (
@@ -91,19 +105,32 @@ class Problems:
                 if files
                 else "The tests cannot be used"
             )
-        lines = [self._line(problem) for problem in ordered[:SHOWN]]
+        lines = [self._line(group) for group in list(groups.values())[:SHOWN]]
         least = "" if self.all_found else "at least "
-        if len(ordered) > SHOWN:
-            lines.append(f"and {least}{len(ordered) - SHOWN} more problems.")
-        if len(ordered) > 1:
-            headline += f"; {least}{len(ordered)} problems were found"
+        if len(groups) > SHOWN:
+            lines.append(f"and {least}{len(groups) - SHOWN} more problems.")
+        if len(groups) > 1:
+            headline += f"; {least}{len(groups)} problems were found"
         raise ConfigError(headline, prior_error=ConfigError("\n".join(lines)))
 
-    def _line(self, problem: Problem) -> str:
-        others = [test for test in self._tests[problem] if test != problem.key.partition(".")[0]]
-        if not others:
-            return str(problem)
-        return f"{problem} (In {'test' if len(others) == 1 else 'tests'} {name_list(others)}.)"
+    def _line(self, group: Sequence[Problem]) -> str:
+        """The same problem of several tests, with where else it is and who has it."""
+        first, *others = group
+        owners = {problem.owner for problem in group}
+        tests = dict.fromkeys(problem.owner for problem in others)
+        tests.update(dict.fromkeys(test for problem in group for test in self._tests[problem]))
+        names = [test for test in tests if test and (others or test not in owners)]
+        names = [test for test in names if test != first.owner]
+        if not names:
+            return str(first)
+        lines = [str(line) for line in dict.fromkeys(problem.line for problem in others) if line]
+        where = f"In {'test' if len(names) == 1 else 'tests'} {name_list(names)}"
+        if lines:
+            where = f"Also in {'test' if len(names) == 1 else 'tests'} {name_list(names)}"
+            where += f": {'line' if len(lines) == 1 else 'lines'} {name_list(lines)}"
+        # An excerpt of the file stays last.
+        text, end, excerpt = str(first).partition("\n")
+        return f"{text} ({where}.){end}{excerpt}"
 
 
 def name_list(names: Sequence[str], limit: int = 4) -> str:

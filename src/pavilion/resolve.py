@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pavilion import schedulers, sys_vars
+from pavilion import naming, schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
 from pavilion.problems import Problems
 from pavilion.schedulers.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
+from pavilion.static_checks import check_single_chunk, env_problems
 from pavilion.suites import SuiteTest
 from pavilion.test_run import parse_timeout
 from pavilion.variables import MAX_PERMUTATIONS, VariableSetManager, permutations
@@ -48,6 +49,10 @@ class ResolvedTest:
     deferred_paths: list[list[str | int]]
     var_man: VariableSetManager
     sched_vars: schedulers.SchedulerVariables
+    # What its permutation chose: variable -> value, a mapping for an item that is one.
+    permutation: dict[str, Any] = field(default_factory=dict)
+    # The id of the test run that it repeats.
+    repeats: str | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -59,17 +64,21 @@ class ResolvedTest:
         return tuple(self.sched_vars["errors"])
 
 
-def resolve_test(test: SuiteTest, problems: Problems | None = None) -> list[ResolvedTest]:
+def resolve_test(
+    test: SuiteTest, problems: Problems | None = None, chunk: str | None = None
+) -> list[ResolvedTest]:
     """The test runs that a test of a suite stands for, one for each permutation.
 
     :param problems: Takes what is wrong; there are no test runs then.
+    :param chunk: The only chunk to make permutations of, whether there is one of that number or
+        not.
     :raises ConfigError: Without ``problems``: all that is wrong with the test, each with file,
         line and key.  Nothing was made yet then.
     """
     cause: PavilionError | None = None
     if problems is None or not test.origin.refused:
         try:
-            return _resolve(test)
+            return _resolve(test, chunk)
         except PavilionError as exc:
             cause = exc
     # Most tests have no mistakes.
@@ -85,14 +94,39 @@ def resolve_test(test: SuiteTest, problems: Problems | None = None) -> list[Reso
     return []
 
 
-def _resolve(test: SuiteTest) -> list[ResolvedTest]:
+def _resolve(test: SuiteTest, chunk: str | None = None) -> list[ResolvedTest]:
     base = base_manager(test)
     early, late = split_permutations(base, test.config["permute_on"])
     resolved: list[ResolvedTest] = []
     managers = permutations(base, early) if early else [base]
     for manager in managers:
-        resolved += _resolve_late(test, manager, late, len(managers) if early else 0)
-    return resolved
+        resolved += _resolve_late(test, manager, late, len(managers) if early else 0, chunk)
+    return _named(test, resolved)
+
+
+def _named(test: SuiteTest, resolved: Sequence[ResolvedTest]) -> list[ResolvedTest]:
+    """The test runs with their names: suite, test, and what tells permutations apart.
+
+    :raises ConfigError: When the test's subtitle does not.
+    """
+    given: str | None = test.config["subtitle"]
+    if given is not None:
+        ends = [run.var_man.resolve_text(given, "subtitle") for run in resolved]
+        naming.check_subtitles(given, [".".join(filter(None, (test.name, end))) for end in ends])
+    elif test.config["permute_on"]:
+        ends = naming.automatic([_in_order(test, run.var_man.chosen()) for run in resolved])
+    else:
+        ends = [""] * len(resolved)
+    return [
+        replace(run, name=".".join(filter(None, (test.suite, test.name, end))))
+        for run, end in zip(resolved, ends)
+    ]
+
+
+def _in_order(test: SuiteTest, choices: Sequence[naming.Choice]) -> list[naming.Choice]:
+    """What a permutation chose, in the order of permute_on."""
+    order = {name.rpartition(".")[2]: at for at, name in enumerate(test.config["permute_on"])}
+    return sorted(choices, key=lambda choice: order.get(choice[1], len(order)))
 
 
 def base_manager(test: SuiteTest) -> VariableSetManager:
@@ -136,20 +170,26 @@ def split_permutations(
 
 
 def _resolve_late(
-    test: SuiteTest, manager: VariableSetManager, late: Sequence[str], combinations: int
+    test: SuiteTest,
+    manager: VariableSetManager,
+    late: Sequence[str],
+    combinations: int,
+    chunk: str | None,
 ) -> list[ResolvedTest]:
     """Add the scheduler's variables, and permute over those.
 
     :param combinations: How many there are of what was permuted on so far; 0 for nothing.
+    :param chunk: As of resolve_test.
     """
     plugin = find_scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
     schedule = manager.resolve_config({"schedule": test.config["schedule"]})["schedule"]
     sched_vars = initial_vars(plugin, schedule)
-    manager.add_set("sched", sched_vars)
+    manager.add_set("sched", sched_vars if chunk is None else _OneChunk(sched_vars, chunk))
     resolved = []
     limit = MAX_PERMUTATIONS // max(1, combinations)
     for final in permutations(manager, late, limit) if late else [manager]:
         raw = {key: value for key, value in test.config.items() if key not in USED_UP}
+        check_single_chunk(final, raw["chunk"])
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
         # Resolved already; what looks like a reference in it now came from a value.
@@ -160,18 +200,38 @@ def _resolve_late(
         _check_timeout(final, raw["run"]["timeout"])
         check_shebang(final.resolve_text(raw["run"]["shebang"], "run.shebang"))
         _check_commands(config)
-        subtitle = _subtitle(test, final, bool(combinations or late))
         resolved.append(
             ResolvedTest(
-                ".".join(filter(None, (test.suite, test.name, subtitle))),
+                f"{test.suite}.{test.name}",
                 test,
                 config,
                 paths,
                 final,
                 sched_vars,
+                {name: value for _, name, value in _in_order(test, final.chosen())},
             )
         )
     return resolved
+
+
+class _OneChunk(Mapping[str, Any]):
+    """A scheduler's variables, with one chunk only."""
+
+    def __init__(self, values: Mapping[str, Any], chunk: str) -> None:
+        self._values = values
+        self._chunk = chunk
+
+    def __getitem__(self, key: str) -> Any:
+        return [self._chunk] if key == "chunk_ids" else self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
 
 
 def find_scheduler(name: str) -> schedulers.SchedulerPlugin:
@@ -200,25 +260,6 @@ def initial_vars(
         ) from exc
 
 
-def _subtitle(test: SuiteTest, manager: VariableSetManager, permuted: bool) -> str | None:
-    """What tells the permutations of a test apart."""
-    given: str | None = test.config["subtitle"]
-    if given is not None:
-        return manager.resolve_text(given, "subtitle")
-    if not permuted:
-        return None
-    names = [name.rpartition(".")[2] for name in test.config["permute_on"]]
-    return "-".join(_short(manager, name) for name in names)
-
-
-def _short(manager: VariableSetManager, name: str) -> str:
-    """A permutation's choice as a part of a name; the variable's name for dictionaries."""
-    try:
-        return manager.get(f"per.{name}")
-    except PavilionError:
-        return name
-
-
 def check_chunk(text: str) -> str:
     """The number of a chunk, or 'any'.  :raises ConfigError: for anything else."""
     if text != "any" and not _is_number(text):
@@ -244,7 +285,8 @@ def _is_number(text: str) -> bool:
 
 
 def _check_commands(config: Mapping[str, Any]) -> None:
-    """Find null characters, which a shell leaves out of its commands without a word.
+    """Find null characters, which a shell leaves out of its commands without a word, and
+    environment variables that it does not set.
 
     :raises ConfigError: Naming the key.
     """
@@ -255,6 +297,8 @@ def _check_commands(config: Mapping[str, Any]) -> None:
         return text
 
     map_texts({"run": config["run"]}, check)
+    for name, wrong in env_problems(config["run"]):
+        raise ConfigError(f"run.env.{name}: {wrong}")
 
 
 def check_shebang(text: str) -> None:

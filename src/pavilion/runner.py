@@ -6,6 +6,7 @@ start a job again after a node failed.  Whatever happens to one test, the others
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -22,14 +23,19 @@ from typing import Any, NamedTuple
 
 from pavilion import sys_vars
 from pavilion.config import PavConfig, load_config
+from pavilion.env_setup import note_of, take_failures
 from pavilion.errors import PavilionError, TestRunError
 from pavilion.files import is_mine, write_new
+from pavilion.log_limit import LimitedLog, parse_size, size_text
 from pavilion.plugins import load_plugins
 from pavilion.schedulers import guard
+from pavilion.schedulers.accepted import accepted_note, add_accepted
 from pavilion.schedulers.child_process import process_handle
+from pavilion.schedulers.hostlists import natural_sorted
+from pavilion.schedulers.identity import job_id_of, known_id
 from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
-from pavilion.test_run import ERROR, FAIL, PASS, TestRun, parse_timeout
+from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
 
 # How long the tests' processes have to end when the job is told to, in seconds.
 STOP_WAIT = 5.0
@@ -37,6 +43,8 @@ STOP_WAIT = 5.0
 KILL_WAIT = 2.0
 # Seconds between two looks whether a running test was cancelled.
 CANCEL_PAUSE = 1.0
+# And before the first look at its log: a program may print gigabytes in a second.
+LOG_PAUSE = 0.05
 # How long a script may be busy because another thread forks, and between two tries, in seconds.
 BUSY_WAIT = 10.0
 BUSY_PAUSE = 0.005
@@ -61,9 +69,14 @@ class Runner:
         self._stopper: threading.Thread | None = None
         self._running: set[_Script] = set()
         self._lock = threading.Lock()
+        # Where tests run, by the directories of their jobs.
+        self._places: dict[str, Where] = {}
         # The guard that the kickoff script became; None without one.
         parent = os.getppid()
         self._guard = parent if guard.is_guard(parent) else None
+        self._log_limit = parse_size(pav_cfg.get("log_limit"))
+        # The kickoff log: env_setup may have started something that goes on printing.
+        self._own_log = LimitedLog(sys.stdout.fileno(), self._log_limit)
 
     def run(self, tests: Sequence[TestRun]) -> int:
         """Run tests, in order.
@@ -72,6 +85,13 @@ class Runner:
         """
         for number in _STOP_SIGNALS:
             signal.signal(number, self._stop)
+        # One job, one kickoff script.
+        job = next((test.job for test in tests if test.job is not None), None)
+        failures = take_failures(job.kickoff_log if job else None)
+        if failures:
+            for test in tests:
+                self._refuse(test, note_of(failures))
+            return 0
         limit = min((_concurrency(test) for test in tests), default=1)
         with ThreadPoolExecutor(max_workers=min(limit, len(tests) or 1)) as pool:
             for future in [pool.submit(self._run_one, test) for test in tests]:
@@ -90,6 +110,7 @@ class Runner:
                 flush=True,
             )
             return
+        test.started_on(self._where(test))
         try:
             log = _claim(test)
         except FileExistsError:
@@ -118,9 +139,43 @@ class Runner:
                 PavilionError(f"Running test {test.id} failed unexpectedly", prior_error=exc),
             )
 
+    def _where(self, test: TestRun) -> Where:
+        """Where a test runs.  What cannot be found out is no reason not to run it."""
+        job = test.job
+        if job is None:
+            return Where()
+        key = os.fspath(job.path)
+        with self._lock:
+            if key not in self._places:
+                self._places[key] = _allocation(test).or_else(test.where({}))
+            return self._places[key]
+
+    def _refuse(self, test: TestRun, note: str) -> None:
+        """End a test that cannot be run as it was meant to."""
+        if test.complete:
+            return
+        try:
+            # As for a test that is run: of a job that is started again this was the first time.
+            with os.fdopen(_claim(test), "w") as log_file:
+                log_file.write(f"{note}\n")
+        except FileExistsError:
+            return
+        except OSError as exc:
+            print(f"The log of test {test.id} cannot be written: {exc}", flush=True)
+        self._fail(test, STATES.ENV_FAILED, TestRunError(note))
+
     def _prepare(self, test: TestRun) -> None:
         """Fill in what the allocation tells, and write the script."""
+        job_id = test.where({}).job_id
+        if job_id is not None:
+            # Whoever handed the job over may not have got to it.
+            add_accepted(test, accepted_note(test.scheduler, job_id))
         test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
+        try:
+            test.record_start()
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            # The results have it, too.
+            print(f"Where test {test.id} runs cannot be added to its record: {exc}", flush=True)
         if test.needs_allocation:
             _finalize(test)
         try:
@@ -135,6 +190,7 @@ class Runner:
 
     def _run_script(self, test: TestRun, log_file: Any) -> None:
         timeout = parse_timeout(test.config["run"].get("timeout"))
+        log = LimitedLog(log_file.fileno(), self._log_limit)
         test.status.set(STATES.RUNNING, f"Running {test.run_script.name}.")
         started, clock = time.time(), time.monotonic()
         script = _Script(_start(test, log_file), test.id)
@@ -145,7 +201,7 @@ class Runner:
         try:
             if too_late:
                 self._end_scripts([script])
-            code, timed_out = self._wait(test, script, None if too_late else timeout)
+            code, timed_out = self._wait(test, script, None if too_late else timeout, log)
         finally:
             with self._lock:
                 self._running.discard(script)
@@ -157,10 +213,17 @@ class Runner:
                 flush=True,
             )
             return
-        self._finish(test, code, timed_out, started, duration)
+        log.look()
+        self._finish(test, code, timed_out, started, duration, log.note)
 
     def _finish(
-        self, test: TestRun, code: int, timed_out: bool, started: float, duration: float
+        self,
+        test: TestRun,
+        code: int,
+        timed_out: bool,
+        started: float,
+        duration: float,
+        log_note: str,
     ) -> None:
         if test.complete:
             # Cancelled while it ran; that stays its last word.
@@ -175,6 +238,7 @@ class Runner:
         else:
             state = STATES.RUN_DONE
             note = f"Killed by {_signal_name(-code)}." if code < 0 else f"Exit code {code}."
+        note = f"{note} {log_note}".rstrip()
         test.status.set(state, note)
         result = PASS if code == 0 and not timed_out else FAIL
         self._end(test, result, note, return_value=code, started=started, duration=duration)
@@ -236,20 +300,28 @@ class Runner:
             running = list(self._running)
         self._end_scripts(running)
 
-    def _wait(self, test: TestRun, script: _Script, timeout: float | None) -> tuple[int, bool]:
+    def _wait(
+        self, test: TestRun, script: _Script, timeout: float | None, log: LimitedLog
+    ) -> tuple[int, bool]:
         """Wait for a test's script.  It is stopped when its time is up, or the test is cancelled.
 
+        :param log: What it prints to; it is kept within its limit meanwhile.
         :returns: Its exit code, and whether its time was up.
         """
         process = script.process
         deadline = None if timeout is None else time.monotonic() + timeout
+        pause, told = LOG_PAUSE, False
         while True:
             left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 self._end_scripts([script])
                 return process.wait(), True
-            if _has_ended(process, min(left, CANCEL_PAUSE)):
+            if _has_ended(process, min(left, pause, CANCEL_PAUSE)):
                 return process.wait(), False
+            pause = min(log.look(), self._own_log.look())
+            if log.left_out and not told:
+                told = True
+                self._tell_of_limit(test)
             if test.complete:
                 # Somebody cancelled it, maybe on another host; the job's other tests go on.
                 self._end_scripts([script])
@@ -257,6 +329,16 @@ class Runner:
             if self._guard not in (None, os.getppid()) and self._stopped_by is None:
                 # It was killed, and with it the job.
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    def _tell_of_limit(self, test: TestRun) -> None:
+        assert self._log_limit is not None
+        # The test goes on, whether this can be told or not.
+        with contextlib.suppress(PavilionError):
+            test.status.set(
+                STATES.RUNNING,
+                f"The log has reached its limit of {size_text(self._log_limit)} (setting "
+                "log_limit). Its beginning and its end are kept.",
+            )
 
     def _end_scripts(self, scripts: Sequence[_Script]) -> None:
         """End tests' scripts with all that they started: TERM, and after a while KILL."""
@@ -284,6 +366,23 @@ class Runner:
             or (found.ppid in adopters and found.pid != os.getpid() and _test_id(found.pid) in ids)
         ]
         return guard.with_descendants(living, roots)
+
+
+def _allocation(test: TestRun) -> Where:
+    """What a test's scheduler says, on the allocation, of the allocation."""
+    job = test.job
+    assert job is not None
+    where = Where()
+    try:
+        plugin = require_plugin(test.scheduler)
+        # As the record has it, where that was written by now.
+        alloc_id = job_id_of({"id": plugin._get_alloc_job_id(job)})
+        where = Where(job_id=known_id(job) or alloc_id)
+        nodes = plugin._checked_alloc_nodes(test, job)
+        where = where._replace(nodes=natural_sorted(set(nodes)))
+    except (Exception, SystemExit) as exc:
+        print(f"The nodes of test {test.id} are not known: {exc}", flush=True)
+    return where
 
 
 def _make_work_folder(test: TestRun) -> None:
@@ -415,7 +514,8 @@ def main(argv: Sequence[str]) -> int:
         )
         return 2
     try:
-        pav_cfg = load_config()
+        # A directory may have gone since the series was made.
+        pav_cfg = load_config(check_dirs=False)
         load_plugins(pav_cfg)
         tests = _load_tests(pav_cfg, argv[1:])
     except PavilionError as exc:

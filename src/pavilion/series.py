@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shutil
 import stat
@@ -15,15 +16,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+from pavilion.again import Digests, source_record
 from pavilion.config import CONFIG_NAME, PavConfig
-from pavilion.errors import SchedulerPluginError, TestRunError, quoted
-from pavilion.files import is_mine, make_directory, make_mark, read_json, write_own_json
+from pavilion.env_setup import watched
+from pavilion.errors import ConfigError, SchedulerPluginError, TestRunError, quoted
+from pavilion.files import (
+    MISSING,
+    directory_problem,
+    is_mine,
+    make_directory,
+    make_mark,
+    read_json,
+    write_own_json,
+)
 from pavilion.handing_over import Kickoff
 from pavilion.resolve import ResolvedTest
 from pavilion.starter import STARTING_FN, Starter
 from pavilion.test_run import TestRun
 from pavilion.waiting import wait_for
 
+RECORD_FN = "series.json"
+# What 'clean' renames the record to, before it removes anything else.
+REMOVED_FN = "removed.json"
 # Names that are longer were not given out here.
 _ID_RE = re.compile(r"s([1-9][0-9]{0,8})\Z")
 _LAST_NUMBER = 10**9 - 1
@@ -62,17 +76,28 @@ class Series:
         try:
             cfg_file = path / CONFIG_NAME
             pav_cfg.save(cfg_file)
-            series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file), path, [])
+            setup = watched(pav_cfg.env_setup)
+            series = cls(PavConfig(pav_cfg, pav_cfg_file=cfg_file, env_setup=setup), path, [])
+            digests = Digests()
+            seed = None if record is None else record.get("seed")
             for number, test in enumerate(resolved, 1):
                 series.tests.append(
                     TestRun.create(
-                        path, number, test.name, test.config, test.var_man, test.deferred_paths
+                        path,
+                        number,
+                        test.name,
+                        test.config,
+                        test.var_man,
+                        test.deferred_paths,
+                        test.permutation,
+                        source=source_record(test, digests, seed),
+                        repeats=test.repeats,
                     )
                 )
             # Before anybody can find the series and miss the sign of life.
             make_mark(path / STARTING_FN)
             write_own_json(
-                path / "series.json",
+                path / RECORD_FN,
                 dict(
                     record or {},
                     id=path.name,
@@ -98,15 +123,19 @@ class Series:
         """
         if not _ID_RE.match(series_id):
             raise TestRunError(f"{quoted(series_id)} is not a series id. Ids look like 's1'.")
+        check_readable(pav_cfg)
         path = pav_cfg.working_dir / "series" / series_id
         try:
             count = _checked_count(path)
         except (FileNotFoundError, NotADirectoryError) as exc:
-            made = " It is being made, or was not made to the end." if path.is_dir() else ""
-            raise TestRunError(f"There is no series {series_id} in {path.parent}.{made}") from exc
+            made = _why_none(path)
+            near = "" if made else near_series(pav_cfg, int(series_id[1:]))
+            raise TestRunError(
+                f"There is no series {series_id} in {path.parent}.{made}{near}"
+            ) from exc
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise TestRunError(
-                f"The record of series {series_id} ({path / 'series.json'}) cannot be read",
+                f"The record of series {series_id} ({path / RECORD_FN}) cannot be read",
                 prior_error=exc,
             ) from exc
         series = cls(pav_cfg, path, [])
@@ -153,7 +182,7 @@ def _checked_count(path: Path) -> int:
     """
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise ValueError(f"{path} is not a directory but a link or a file")
-    count = read_json(path / "series.json")["tests"]
+    count = read_json(path / RECORD_FN)["tests"]
     if not isinstance(count, int) or not 0 <= count <= MAX_TESTS:
         raise ValueError(
             f"a number of tests is a whole number up to {MAX_TESTS}, not {quoted(count)}"
@@ -161,17 +190,65 @@ def _checked_count(path: Path) -> int:
     return count
 
 
+def check_readable(pav_cfg: PavConfig) -> None:
+    """Check that the series can be listed; there need not be any yet.
+
+    :raises ConfigError: When the working directory, or its ``series``, is there and cannot be
+        read.
+    """
+    for path in (pav_cfg.working_dir, pav_cfg.working_dir / "series"):
+        problem = directory_problem(path)
+        if problem == MISSING:
+            # Nothing was run yet.
+            return
+        if problem:
+            raise ConfigError(f"The working directory cannot be used: {path} {problem}.")
+
+
 def latest_series(pav_cfg: PavConfig) -> str | None:
     """The id of this user's newest series; None when there is none.
 
     One that is being made, or was not made to the end, does not count.
+
+    :raises ConfigError: When the working directory cannot be read.
     """
+    check_readable(pav_cfg)
     folder = pav_cfg.working_dir / "series"
     for number in sorted(_series_numbers(folder), reverse=True):
         path = folder / f"s{number}"
-        if is_mine(path) and (path / "series.json").exists():
+        if is_mine(path) and (path / RECORD_FN).exists():
             return path.name
     return None
+
+
+def list_series(pav_cfg: PavConfig) -> list[int]:
+    """The numbers of all series, of all users, in order.
+
+    A number is that of a directory: what is in it may not be a series, or not be readable.
+    """
+    return sorted(_series_numbers(pav_cfg.working_dir / "series"))
+
+
+def near_series(pav_cfg: PavConfig, number: int) -> str:
+    """What to say where there is no series of a number: which there are, after a blank."""
+    numbers = [
+        each
+        for each in list_series(pav_cfg)
+        if (pav_cfg.working_dir / "series" / f"s{each}" / RECORD_FN).exists()
+    ]
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return f" There is s{numbers[0]} only."
+    near = min(numbers, key=lambda each: (abs(each - number), -each))
+    return f" There are {len(numbers)}, s{numbers[0]} to s{numbers[-1]}; the nearest is s{near}."
+
+
+def _why_none(path: Path) -> str:
+    """What to say of a directory that is not a series (any more), after a blank."""
+    if os.path.lexists(path / REMOVED_FN):
+        return " It was removed with 'clean'."
+    return " It is being made, or was not made to the end." if path.is_dir() else ""
 
 
 def _series_numbers(folder: Path) -> list[int]:

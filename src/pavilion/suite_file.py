@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import bisect
 import difflib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml_config as yc
-from pavilion.errors import ConfigError, quoted
 from pavilion.files import open_user_file
 from pavilion.inheritance import Inheritance, merge
 from pavilion.pavilion_keys import explained
-from pavilion.problems import OVERRIDE, Problem, Problems
+from pavilion.problems import Problem, Problems
 from pavilion.schedulers.config import ScheduleConfig
 from pavilion.scriptcomposer import ENV_NAME_RE
+from yaml_config.elements import kind_of
 from yaml_config.errors import Place, within
 from yaml_config.soundness import sound_part
 from yaml_config.source import SourceDict, SourceList, copy_tree, item_place, key_place, plain
@@ -27,6 +26,10 @@ from yaml_config.source import SourceDict, SourceList, copy_tree, item_place, ke
 SIMILAR = 0.65
 # Keys that Pavilion has elsewhere in a test -> where they are here.  Both are taken.
 MOVED = {"shebang": "run.shebang", "run.concurrent": "concurrent"}
+
+
+# What a suite looks like.
+_LIKE = "the names of tests and what these are, like 'hello: {run: {cmds: [echo hello]}}'"
 
 
 class TestLines:
@@ -101,6 +104,8 @@ class SuiteTest:
     config: dict[str, Any]
     # Where it says so.
     origin: Origin = field(default_factory=lambda: Origin(), repr=False, compare=False)
+    # The 'key=value' strings that took precedence over the suite.
+    overrides: tuple[str, ...] = ()
 
 
 class VariableElem(yc.ListElem):
@@ -263,7 +268,7 @@ class _SuiteElem(yc.CategoryElem):
     KEY_HELP = "the name of a test: letters, digits, '_' and '-', starting with a letter or '_'"
 
 
-class _SuiteLoader(yc.YamlConfigLoader):
+class SuiteLoader(yc.YamlConfigLoader):
     """Reads a suite file as plain data that knows its lines."""
 
 
@@ -322,7 +327,9 @@ class SuiteReader:
         data: Any = None
         suite: Any = None
         try:
-            data = _SuiteLoader().load_raw(open_user_file(self._file), found)
+            data = SuiteLoader().load_raw(_opened(self._file), found)
+            if not isinstance(data, dict):
+                raise yc.ConfigError(f"{kind_of(data)} where tests belong", expected=_LIKE)
             data = _without_foreign(self._moved(self._without_keys(data)), self._elem)
             suite = sound_part(_SuiteElem(sub_elem=self._elem), data, found)
         except yc.ConfigError as exc:
@@ -362,19 +369,26 @@ class SuiteReader:
             if isinstance(data, dict)
             else []
         )
-        if all(data[key] is None or isinstance(data[key], dict) for key in keys):
+        if all(self._may_be_test(key, data[key]) for key in keys):
             # They may be names.
             return data
         self._report(
             yc.ConfigError(
                 f"{', '.join(map(repr, keys))}: keys of a test where the name of a test belongs",
-                expected="like 'hello: {run: {cmds: [echo hello]}}'",
+                expected=_LIKE,
                 place=key_place(data, keys[0]),
             )
         )
         for key in keys:
             del data[key]
         return data
+
+    def _may_be_test(self, key: str, value: Any) -> bool:
+        """Whether what stands under the name of a key may be a test."""
+        section = getattr(self._elem.config_elems[key], "config_elems", {})
+        if not isinstance(value, dict):
+            return value is None
+        return not value or not all(name in section for name in value)
 
     def _moved(self, data: Any) -> Any:
         """The file's data with Pavilion's keys where this host has them."""
@@ -393,6 +407,24 @@ class SuiteReader:
                         )
                     )
         return data
+
+
+def _opened(file: Path) -> BinaryIO:
+    """A suite's file.
+
+    :raises OSError: When it cannot be read.
+    :raises ConfigError: When it holds no text, or a script.
+    """
+    opened = open_user_file(file)
+    start = opened.read(8192)
+    opened.seek(0)
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise yc.ConfigError("this is not text but a binary file", expected="a suite in YAML")
+    if start.startswith(b"#!"):
+        raise yc.ConfigError(
+            "this is a script, not a suite", expected=_LIKE, place=Place(str(file), 1)
+        )
+    return opened
 
 
 def take_out(value: Any, path: Sequence[str | int]) -> bool:
@@ -458,51 +490,3 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
             ):
                 del section[key]
     return data
-
-
-def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
-    """Texts such as 'schedule.nodes=4' as nested configs.
-
-    They are merged one by one: a 'run.cmds+' must meet the list that it adds to.
-    """
-    changes: list[Any] = []
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(
-                f"{quoted(text)} is not an override. It should look like 'schedule.nodes=4'."
-            )
-        name = key.strip()
-        name = MOVED.get(name, name)
-        try:
-            elem.find(name.rstrip("+"))
-            nested: Any = None
-            if value.strip().startswith("#"):
-                # Not a comment: a shebang.
-                nested = value.strip()
-            elif value.strip():
-                nested = _SuiteLoader().load_raw(io.StringIO(value))
-            for part in reversed(name.split(".")):
-                nested = {part: nested}
-            changes.append(_placed(elem.normalize(nested), OVERRIDE + quoted(text)))
-        except ValueError as exc:
-            error = explained(exc, elem, in_suite=False) if isinstance(exc, yc.ConfigError) else exc
-            raise ConfigError(
-                f"The override {quoted(text)} cannot be used", prior_error=error
-            ) from exc
-    return changes
-
-
-def _placed(value: Any, source: str) -> Any:
-    """The value with this in place of a file and its lines."""
-    if isinstance(value, dict):
-        result = SourceDict()
-        for key, sub in value.items():
-            result.put(key, _placed(sub, source), Place(source, 0))
-        return result
-    if isinstance(value, list):
-        items = SourceList()
-        for item in value:
-            items.add(_placed(item, source), Place(source, 0))
-        return items
-    return value

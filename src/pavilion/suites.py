@@ -15,18 +15,34 @@ A suite maps test names to configs::
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
+from pavilion.files import MISSING, directory_problem
+from pavilion.name_patterns import NamePattern, is_pattern
+from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
-from pavilion.suite_file import SuiteReader, SuiteTest, TestElem, parse_overrides
+from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
-__all__ = ["SuiteTest", "TestElem", "list_suites", "load_suite", "select_tests"]
+__all__ = [
+    "Choice",
+    "SuiteTest",
+    "TestElem",
+    "choose_tests",
+    "list_suites",
+    "load_suite",
+    "select_tests",
+    "suite_file",
+]
 
 SUFFIXES = (".yaml", ".yml")
+_SUFFIX_IN = re.compile(r"\.ya?ml(?:\.|\Z)")
 
 
 def load_suite(
@@ -34,7 +50,7 @@ def load_suite(
 ) -> dict[str, SuiteTest]:
     """Read a suite.
 
-    :param overrides: 'key=value' texts that go before what any of its tests says.
+    :param overrides: 'key=value' strings that take precedence over what any of its tests says.
     :param problems: Takes what is wrong, which is left out of the tests then.
     :returns: Its tests by name, those to inherit from included.
     :raises ConfigError: When an override or, without ``problems``, anything in the file is wrong:
@@ -52,43 +68,155 @@ def load_suite(
             f"The suite {file} is empty. It should map names of tests to configs, "
             "like 'hello: {run: {cmds: [echo hello]}}'."
         )
-    return tests
+    return {
+        name: dataclasses.replace(test, overrides=tuple(overrides)) for name, test in tests.items()
+    }
 
 
 # ------------------------------------------------------------------------------ finding suites
 
 
 def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
-    """The suites in the config folders, by name.  Of two with one name the first folder's."""
+    """The suites in the config folders, by name.  Of two with one name the first folder's.
+
+    :raises ConfigError: When a directory of suites cannot be read: what is in it may come first.
+    """
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
         folder = Path(item["path"]) / "suites"
-        try:
-            files = sorted(folder.iterdir())
-        except OSError:
-            continue
+        problem = directory_problem(folder)
+        if problem and problem != MISSING:
+            raise ConfigError(f"The directory of suites {folder} {problem}.")
+        files = [] if problem else sorted(folder.iterdir())
         for file in files:
             if file.suffix in SUFFIXES:
                 found.setdefault(file.stem, file)
     return found
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The tests that a target stands for, and which of their test runs it means."""
+
+    target: str
+    tests: list[SuiteTest]
+    # The name of a permutation, or a pattern; None when all test runs are meant.
+    pattern: NamePattern | None = None
+
+    def wants(self, test: SuiteTest, name: str) -> bool:
+        """Whether a test run is meant.
+
+        :param test: The test that it is made from.
+        :param name: Its name, 'suite.test.subtitle'.
+        """
+        return (
+            self.pattern is None
+            or self.pattern.matches(name)
+            or self.pattern.matches(f"{test.suite}.{test.name}")
+        )
+
+    def nothing_found(self, names: Sequence[str]) -> ConfigError:
+        """The error for a target that none of the test runs fits.
+
+        :param names: The names of all test runs that were looked at.
+        """
+        text = "" if self.pattern is None else self.pattern.text
+        near = near_names(text, names)
+        hint = f" Did you mean {near!r}?" if near else ""
+        what = "No test fits" if is_pattern(text) else "There is no test"
+        return ConfigError(
+            f"{what} {quoted(self.target)}.{hint} There are: {short_list(names) or 'none'}."
+        )
+
+
+def near_names(text: str, names: Sequence[str]) -> str | None:
+    """The name that may have been meant by a name or a pattern; None when no name is like it."""
+    plain = "".join(char for char in text if char not in "*?[]")
+    near = difflib.get_close_matches(plain, names, n=1)
+    return near[0] if near else None
+
+
+def short_list(names: Sequence[str], limit: int = 12) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + rest
+
+
+def suite_file(pav_cfg: PavConfig, target: str) -> Path | None:
+    """The suite file that a target would be looked for in; None when there is none."""
+    try:
+        found = _find(pav_cfg, target)
+    except (OSError, ValueError, ConfigError):
+        return None
+    return None if found is None else found[0]
+
+
 def select_tests(
     pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (), problems: Problems | None = None
 ) -> list[SuiteTest]:
-    """The tests that a user means by 'FILE', 'FILE.test', 'suite' or 'suite.test'.
+    """The tests of :func:`choose_tests`; of a permutation, the test that it belongs to."""
+    return choose_tests(pav_cfg, target, overrides, problems).tests
+
+
+def choose_tests(
+    pav_cfg: PavConfig, target: str, overrides: Sequence[str] = (), problems: Problems | None = None
+) -> Choice:
+    """The tests that a user means.
+
+    A target is 'FILE', 'FILE.test', 'suite', 'suite.test', one of these with the subtitle of a
+    permutation behind it, or a pattern.
 
     :param problems: Takes what is wrong in the suite; see :func:`load_suite`.
     :returns: In the suite's order; tests to inherit from only when asked for by name.
     :raises ConfigError: When there is no such suite or test, or the suite is wrong.
     """
     try:
-        file, test_name = _find(pav_cfg, target)
+        found = _find(pav_cfg, target)
     except (OSError, ValueError) as exc:
         # A name that is too long, or holds a null character.
         raise ConfigError(
             f"The target {quoted(target)} cannot be used: {getattr(exc, 'strerror', None) or exc}."
         ) from exc
+    if found is None:
+        return _fitting(pav_cfg, target, list_suites(pav_cfg), overrides, problems)
+    file, rest = found
+    if rest is not None and is_pattern(rest):
+        return _fitting(pav_cfg, f"{file.stem}.{rest}", {file.stem: file}, overrides, problems)
+    test_name, dot, subtitle = (None, "", "") if rest is None else rest.partition(".")
+    tests = _tests_of(file, test_name, overrides, problems)
+    pattern = NamePattern(f"{file.stem}.{test_name}.{subtitle}") if dot else None
+    return Choice(target, tests, pattern)
+
+
+def _fitting(
+    pav_cfg: PavConfig,
+    text: str,
+    suites: Mapping[str, Path],
+    overrides: Sequence[str],
+    problems: Problems | None,
+) -> Choice:
+    """The tests that a pattern may mean.  Which of their test runs it means, is not known yet."""
+    pattern = NamePattern(text)
+    names: list[str] = []
+    chosen: list[SuiteTest] = []
+    for suite, file in suites.items():
+        if not pattern.may_match_below(f"{suite}."):
+            names.append(suite)
+            continue
+        for test in _tests_of(file, None, overrides, problems):
+            name = f"{suite}.{test.name}"
+            names.append(name)
+            if pattern.matches(name) or pattern.may_match_below(f"{name}."):
+                chosen.append(test)
+    if not chosen and not problems:
+        raise Choice(text, [], pattern).nothing_found(names)
+    return Choice(text, chosen, pattern)
+
+
+def _tests_of(
+    file: Path, test_name: str | None, overrides: Sequence[str], problems: Problems | None
+) -> list[SuiteTest]:
+    """A test of a suite, or all that it has to run."""
     found = Problems() if problems is None else problems
     before = len(found)
     tests = load_suite(file, overrides, found)
@@ -149,27 +277,59 @@ def _expanded(text: str) -> Path:
         raise ConfigError(f"There is no home folder for {text!r} to be in.") from exc
 
 
-def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None]:
-    """The suite file and the name of a test that a target stands for."""
-    path = _expanded(target)
-    if path.is_file():
-        return path.absolute(), None
-    stem, dot, test_name = target.rpartition(".")
-    if dot and f".{test_name}" not in SUFFIXES and _expanded(stem).is_file():
-        return _expanded(stem).absolute(), test_name
+def _splits(target: str) -> Iterator[tuple[str, str]]:
+    """The ways to cut a target in a suite and what follows it; the longest suite first."""
+    end = len(target)
+    while (end := target.rfind(".", 0, end)) > 0:
+        if end + 1 < len(target):
+            yield target[:end], target[end + 1 :]
+
+
+def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
+    """The suite file of a target, and what follows it: the name of a test, maybe with that of a
+    permutation.  None for a pattern that may mean several suites.
+
+    What looks like a path is a file.  A bare name is a suite of a config directory first: any
+    program may be called like one.
+    """
+    is_path = "/" in target or _SUFFIX_IN.search(target) is not None
+    found = _find_file(target) if is_path else None
+    if found is not None:
+        return found
     suites = list_suites(pav_cfg)
     if target in suites:
         return suites[target], None
-    if dot and stem in suites:
-        return suites[stem], test_name
-    if "/" in target or path.suffix in SUFFIXES:
-        what = "is a folder" if path.is_dir() else "does not exist"
+    for stem, rest in _splits(target):
+        if stem in suites:
+            return suites[stem], rest
+    path = _expanded(target)
+    if is_path:
+        what = "is a directory" if path.is_dir() else "does not exist"
         raise ConfigError(f"The suite file {target} {what}.")
-    name = stem or target
+    found = _find_file(target)
+    if found is not None:
+        return found
+    if is_pattern(target):
+        return None
+    name = target.partition(".")[0] or target
     near = difflib.get_close_matches(name, list(suites), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    for suffix in SUFFIXES:
+        if _expanded(f"{name}{suffix}").is_file():
+            hint = f" Did you mean the file {name}{suffix}?"
     folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
     raise ConfigError(
         f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "
         f"{folders}; known here: {', '.join(suites) or 'none'}."
     )
+
+
+def _find_file(target: str) -> tuple[Path, str | None] | None:
+    """The file that a target names, and what follows it; None where there is no file."""
+    path = _expanded(target)
+    if path.is_file():
+        return path.absolute(), None
+    for stem, rest in _splits(target):
+        if f".{rest.partition('.')[0]}" not in SUFFIXES and _expanded(stem).is_file():
+            return _expanded(stem).absolute(), rest
+    return None

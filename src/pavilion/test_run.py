@@ -2,7 +2,8 @@
 
 ``<working_dir>/series/s1/s1.1`` holds::
 
-    test.json      what it is: name, config, variables, where it came from
+    test.json      what it is: name, config, variables, what its permutation chose; and, from its
+                   start on, the scheduler's id of its job and the nodes that it runs on
     status         its states (see pavilion.status_file)
     job            a link to the folder of its job
     run.sh         the script, with every variable filled in; made on the allocation
@@ -19,7 +20,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, PavilionError, TestRunError, quoted
@@ -40,6 +41,43 @@ _JOB_LINK = re.compile(r"\.\./\.\./\.\./jobs/([^/.][^/]*)\Z")
 _ID_RE = re.compile(r"(s[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})\Z")
 
 
+class Where(NamedTuple):
+    """Where a test runs or ran, as far as that is known.
+
+    - ``job_id``: the scheduler's own id of its job, '58'
+    - ``nodes``: the names of its nodes
+    - ``chunk``: the number of its chunk; None without chunks
+    - ``chunk_nodes``: all nodes of that chunk, which may be more than those of the test
+
+    Lists are in natural order, and empty where nothing is known.  They are not to be changed.
+    """
+
+    job_id: str | None = None
+    nodes: list[str] = []
+    chunk: int | None = None
+    chunk_nodes: list[str] = []
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Where:
+        """What a record says, without what has another form: it may be another user's."""
+        from pavilion.schedulers.placement import chunk_number, node_names
+
+        job_id = record.get("job_id")
+        return cls(
+            job_id if job_id and isinstance(job_id, str) else None,
+            node_names(record.get("nodes")),
+            chunk_number(record.get("chunk")),
+            node_names(record.get("chunk_nodes")),
+        )
+
+    def or_else(self, other: Where) -> Where:
+        """This, with what is not known taken from another."""
+        chunk = self if self.chunk is not None else other
+        return Where(
+            self.job_id or other.job_id, self.nodes or other.nodes, chunk.chunk, chunk.chunk_nodes
+        )
+
+
 class TestRun:
     """A test run.  Made by :meth:`create`, found again by :meth:`load`.
 
@@ -48,6 +86,11 @@ class TestRun:
     - ``config``: its config; strings that need the allocation are not filled in yet
     - ``scheduler``: the name of its scheduler
     - ``var_man``: its variables
+    - ``permutation``: what its permutation chose: variable -> value, a mapping for an item that
+      is one
+    - ``source``: the suite file, the test in it and the overrides that it was made from, for
+      :mod:`pavilion.again`; None where that is not recorded
+    - ``repeats``: the id of the test run that it repeats; None for others
     - ``status``: its status file
     """
 
@@ -63,7 +106,15 @@ class TestRun:
         self.created: float = record["created"]
         self.var_man = var_man
         self.status = StatusFile(path / "status")
+        self.permutation: dict[str, Any] = _checked_choices(record.get("permutation"))
+        source = record.get("source")
+        self.source: dict[str, Any] | None = source if isinstance(source, dict) else None
+        repeats = record.get("repeats")
+        is_id = isinstance(repeats, str) and _ID_RE.match(repeats)
+        self.repeats: str | None = repeats if is_id else None
         self._deferred_paths: list[list[Any]] = record["deferred_paths"]
+        # What its start recorded.
+        self._where = Where.of_record(record)
 
     @classmethod
     def create(
@@ -74,11 +125,17 @@ class TestRun:
         config: Mapping[str, Any],
         var_man: VariableSetManager,
         deferred_paths: Sequence[Sequence[str | int]] = (),
+        permutation: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+        repeats: str | None = None,
     ) -> TestRun:
         """Make the folder of a new test run.
 
         :param config: The test's config, variables filled in
         :param deferred_paths: but for the strings at these places, which need the allocation.
+        :param permutation: What its permutation chose: variable -> value.
+        :param source: What it was made from, see :mod:`pavilion.again`.
+        :param repeats: The id of the test run that it repeats.
         :raises VariableError: When a reference in the config is wrong.
         :raises TestRunError: When the folder cannot be made.
         """
@@ -87,6 +144,9 @@ class TestRun:
             "config": config,
             "created": time.time(),
             "deferred_paths": [list(path) for path in deferred_paths],
+            "permutation": dict(permutation or {}),
+            "source": None if source is None else dict(source),
+            "repeats": repeats,
         }
         references = var_man.references(config, deferred_paths)
         path = series_path / f"{series_path.name}.{number}"
@@ -134,14 +194,7 @@ class TestRun:
     @property
     def job(self) -> Job | None:
         """The job it belongs to; None while it has none.  Can be set once."""
-        path = os.fspath(self.path)
-        try:
-            target = os.readlink(f"{path}/job")  # noqa: PTH115 (asked very often)
-        except OSError:
-            return None
-        match = _JOB_LINK.match(target)
-        # A link that leads elsewhere was not made here; what is there is not a job.
-        return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
+        return job_of(self.path)
 
     @job.setter
     def job(self, job: Job) -> None:
@@ -154,6 +207,65 @@ class TestRun:
             raise TestRunError(
                 f"The job of test {self.id} cannot be recorded in {link}", prior_error=exc
             ) from exc
+
+    # ------------------------------------------------------------------------------- its place
+
+    def where(self, results: Mapping[str, Any] | None = None) -> Where:
+        """Where it ran or, before that is known, where its job was placed.  Never raises.
+
+        :param results: Its results, where they were read already.
+        """
+        from pavilion.schedulers.identity import known_id
+        from pavilion.schedulers.placement import load_placement
+
+        found = Where.of_record(self.results if results is None else results)
+        found = found.or_else(self._where)
+        # Results that have nodes have it all.
+        job = None if found.job_id and found.nodes else self.job
+        if job is not None:
+            placed = load_placement(job)
+            found = found.or_else(
+                Where(known_id(job), placed.nodes, placed.chunk, placed.chunk_nodes)
+            )
+        elif found == Where():
+            # It asks for a chunk, and was not placed.
+            asked = str(self.config.get("chunk"))
+            is_number = asked.isascii() and asked.isdigit() and len(asked) < 10
+            found = Where(chunk=int(asked) if is_number else None)
+        return found
+
+    @property
+    def job_id(self) -> str | None:
+        """The scheduler's own id of its job, '58'; None before the scheduler accepted it."""
+        return self.where().job_id
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that it ran on; before that is known, those that its job was placed on; []
+        while neither is known.  In natural order."""
+        return list(self.where().nodes)
+
+    @property
+    def chunk(self) -> int | None:
+        """The number of its chunk; None without chunks."""
+        return self.where().chunk
+
+    @property
+    def chunk_nodes(self) -> list[str]:
+        """All nodes of its chunk, in natural order; [] without chunks."""
+        return list(self.where().chunk_nodes)
+
+    def started_on(self, where: Where) -> None:
+        """Take note of where it runs.  Only :meth:`record_start` writes that down."""
+        self._where = where
+
+    def record_start(self) -> None:
+        """Add where it runs to its record.  For the one who runs it, and nobody else.
+
+        :raises OSError, ValueError: When the record cannot be read or written.
+        """
+        path = self.path / "test.json"
+        write_own_json(path, {**_checked(read_json(path)), **self._where._asdict()})
 
     # ---------------------------------------------------------------------------------- its end
 
@@ -191,10 +303,21 @@ class TestRun:
         return str(self.results.get("result", ERROR))
 
     def save_results(self, results: Mapping[str, Any]) -> None:
-        """Store the results.  :raises TestRunError: When they cannot be written."""
+        """Store the results, with what they are of: the test, its scheduler, what its permutation
+        chose and where it ran.
+
+        :raises TestRunError: When they cannot be written.
+        """
         path = self.path / "results.json"
+        about = {
+            "id": self.id,
+            "name": self.name,
+            "scheduler": self.scheduler,
+            "permutation": self.permutation,
+            **self.where({})._asdict(),
+        }
         try:
-            write_own_json(path, dict(results, id=self.id, name=self.name))
+            write_own_json(path, {**results, **about})
         except OSError as exc:
             raise TestRunError(
                 f"The results of test {self.id} cannot be written to {path}", prior_error=exc
@@ -270,6 +393,32 @@ class TestRun:
         for command in run["cmds"]:
             script.command(command)
         return script
+
+
+def job_of(test: str | os.PathLike[str]) -> Job | None:
+    """The job that a test belongs to; None while it has none.
+
+    :param test: The directory of the test.
+    """
+    path = os.fspath(test)
+    try:
+        target = os.readlink(f"{path}/job")  # noqa: PTH115 (queried very often)
+    except OSError:
+        return None
+    match = _JOB_LINK.match(target)
+    # A link that leads elsewhere was not made here; what is there is not a job.
+    return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
+
+
+def _checked_choices(found: Any) -> dict[str, Any]:
+    """What a permutation chose, without what has another form: it may be another user's."""
+    choices = found if isinstance(found, dict) else {}
+    return {
+        name: value
+        for name, value in choices.items()
+        if isinstance(value, str)
+        or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+    }
 
 
 def _checked(record: Any) -> Any:

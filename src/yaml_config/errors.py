@@ -134,13 +134,26 @@ class YamlError(ConfigError):
     """The text is not the YAML that this package reads.
 
     :ivar column: the column in the line, from 1, or None.
+    :ivar excerpt: the line and a caret below the column, as two lines; '' where there is none.
     """
 
     def __init__(
         self, message: str, *, place: Place | None = None, column: int | None = None
     ) -> None:
         self.column = column
+        self.excerpt = ""
         super().__init__(message, place=place)
+
+    def show(self, excerpt: str) -> None:
+        """Set the excerpt; it becomes the end of the error's text."""
+        self.excerpt = excerpt
+        self._tell_all()
+
+    @property
+    def explanation(self) -> str:
+        """What is wrong, with the excerpt in lines of its own."""
+        text = super().explanation
+        return f"{text}\n{self.excerpt}" if self.excerpt else text
 
     def _where(self) -> str:
         where = super()._where()

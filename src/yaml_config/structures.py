@@ -64,6 +64,12 @@ def _check_element(elem: object, owner: ConfigElement) -> None:
     elem.check_definition()
 
 
+def _blank_missing(value: Any) -> str:
+    """A hint for 'key:value' and 'key=value', which are text to YAML."""
+    match = re.match(r"([A-Za-z_][\w.-]*)[:=](\S.*)", value) if isinstance(value, str) else None
+    return f"; write '{match[1]}: {match[2]}', with a space after the ':'" if match else ""
+
+
 class DerivedElem(ConfigElement):
     """A value that users cannot set; it is computed after all other values have been checked.
 
@@ -341,7 +347,8 @@ class _MappingElem(ConfigElement):
             value = {name: value[name] for name in self._names(value)}
         if not isinstance(value, Mapping):
             raise ConfigError(
-                f"{kind_of(value)} where a mapping (lines of 'key: value') belongs",
+                f"{kind_of(value)} where a mapping (lines of 'key: value') belongs"
+                + _blank_missing(value),
                 expected=self.describe(),
             )
         entries = [self._entry(value, key) for key in value]

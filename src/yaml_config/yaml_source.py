@@ -49,6 +49,8 @@ _TAG_PREFIX = "tag:yaml.org,2002:"
 _MERGE_KEY = "<<"
 
 _QUOTE_HINT = "text that starts with '{' or '[' must be in quotes, like '{{name}} more'"
+# As YAML and editors count: a form feed or U+2028 ends no line.
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def parse_int(text: str) -> int | None:
@@ -128,7 +130,7 @@ def parse_yaml(
     :raises YamlError: bad syntax, duplicate keys, unknown tags, several documents, alias bombs.
     """
     try:
-        return _TreeBuilder(yaml.parse(text, Loader=_PARSER), name, problems).document()
+        return _TreeBuilder(yaml.parse(text, Loader=_PARSER), name, problems, text).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, name) from error
     except yaml.reader.ReaderError as error:
@@ -152,30 +154,34 @@ def load_yaml(
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, name: str | None) -> YamlError:
-    """Put PyYAML's error into our form, with a hint for the mistakes that people make most."""
+    """Put PyYAML's error into our form and into plain words."""
+    # Few files have mistakes.
+    from yaml_config.syntax_help import explain
+
     mark = error.problem_mark or error.context_mark
-    problem = ", ".join(part for part in (error.context, error.problem) if part) or str(error)
+    problem, context = error.problem or "", error.context or ""
     if mark is None:
-        return YamlError(f"bad YAML: {problem}", place=Place(name, 1))
-    lines = text.splitlines()
-    bad_line = lines[mark.line] if mark.line < len(lines) else ""
-    hint = _syntax_hint(problem, bad_line, bad_line[mark.column : mark.column + 1])
-    message = f"bad YAML: {problem}" + (f" ({hint})" if hint else "")
-    return YamlError(message, place=Place(name, mark.line + 1), column=mark.column + 1)
+        return YamlError(f"this is not YAML: {problem or error}", place=Place(name, 1))
+    lines = _LINE_END.split(text)
+    begin = error.context_mark
+    line, column, message = explain(
+        problem,
+        context,
+        (mark.line, mark.column),
+        (begin.line, begin.column) if begin else None,
+        lines,
+    )
+    found = YamlError(message, place=Place(name, line + 1), column=column + 1)
+    _show_line(found, lines)
+    return found
 
 
-def _syntax_hint(problem: str, line: str, character: str) -> str:
-    if "cannot start any token" in problem:
-        if character == "\t":
-            return "indent with blanks, not with tabs"
-        return f"text that starts with {character!r} must be in quotes"
-    if "unknown escape character" in problem:
-        return "in double quotes a backslash must be doubled; in single quotes it is a backslash"
-    if "mapping values are not allowed" in problem:
-        return "text with ': ' in it must be in quotes; or a line is not indented as it should be"
-    if re.search(r"[:-]\s+[{\[]", line):
-        return _QUOTE_HINT
-    return ""
+def _show_line(error: YamlError, lines: list[str]) -> None:
+    """Show the line that an error is about in it."""
+    from yaml_config.syntax_help import excerpt
+
+    if error.line is not None and error.column is not None and error.line <= len(lines):
+        error.show(excerpt(lines[error.line - 1], error.column - 1))
 
 
 def _height(value: Any) -> int:
@@ -203,8 +209,13 @@ class _TreeBuilder:
     """Builds the data of one document from the parser's events."""
 
     def __init__(
-        self, events: Iterator[Any], name: str | None, problems: list[ConfigError] | None = None
+        self,
+        events: Iterator[Any],
+        name: str | None,
+        problems: list[ConfigError] | None = None,
+        text: str = "",
     ) -> None:
+        self._text = text
         self._events = events
         self._name = name
         self._problems = problems
@@ -241,7 +252,9 @@ class _TreeBuilder:
         return YamlError(message, place=self._place(event), column=column)
 
     def _fail(self, message: str, event: Any) -> NoReturn:
-        raise self._error(message, event)
+        error = self._error(message, event)
+        _show_line(error, _LINE_END.split(self._text))
+        raise error
 
     def _value(self, event: Any, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent):
@@ -314,8 +327,33 @@ class _TreeBuilder:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
             place = self._value_place(event, event)
+            self._check_item(event)
             items.add(self._value(event, depth + 1), place)
         return items
+
+    def _check_item(self, event: Any) -> None:
+        """Refuse an item in several lines, one of which was meant to be the next item.
+
+        To YAML '- a', with '- b' below it and further right, is the one item 'a - b'.
+        """
+        if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0]:
+            return
+        start: Any = event.start_mark
+        end: Any = event.end_mark
+        first, last = start.line, end.line
+        if first == last or " - " not in f" {event.value}":
+            return
+        for number, line in enumerate(_LINE_END.split(self._text)[first + 1 : last + 1], first + 1):
+            if line.lstrip().startswith("- "):
+                error = YamlError(
+                    f"this is a part of the item in line {first + 1}, because it is indented more; "
+                    "items of a list must start in the same column. In quotes, that item may have "
+                    "such lines",
+                    place=Place(self._name, number + 1),
+                    column=len(line) - len(line.lstrip()) + 1,
+                )
+                _show_line(error, _LINE_END.split(self._text))
+                raise error
 
     def _mapping(self, start: Any, depth: int) -> SourceDict:
         if start.tag not in (None, "!", _TAG_PREFIX + "map"):
@@ -363,6 +401,14 @@ class _TreeBuilder:
         text: str = event.value
         if not text:
             self._fail("a key is empty", event)
+        if event.implicit[0] and text != text.strip():
+            # YAML itself strips blanks.
+            strange = next(char for char in text if char.isspace())
+            self._fail(
+                f"a character that looks like a blank and is not one (U+{ord(strange):04X}) stands "
+                "before or after a key; replace it with a blank",
+                event,
+            )
         return text
 
     def _merged(self, value: Any, event: Any) -> SourceDict:

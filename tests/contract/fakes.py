@@ -136,8 +136,20 @@ class FakeTest:
 
     @property
     def fake_states(self) -> list[str]:
-        """The states it went through since it was made."""
-        return [info.state for info in self.status.fake_history[1:]]
+        """The states it went through since it was made; without the line that its job was
+        accepted, which is no new state (see fake_accepted)."""
+        return [
+            info.state
+            for info in self.status.fake_history[1:]
+            if not info.note.startswith("Accepted by ")
+        ]
+
+    @property
+    def fake_accepted(self) -> list[str]:
+        """The notes that its job was accepted."""
+        return [
+            info.note for info in self.status.fake_history if info.note.startswith("Accepted by ")
+        ]
 
     def __repr__(self) -> str:
         return f"<test {self.id}>"

@@ -12,7 +12,17 @@ import pytest
 from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
 
 from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import JobInfo
+from pavilion.schedulers.accepted import OWN_TIME
+from pavilion.schedulers.identity import known_id
 from pavilion.schedulers.job_states import Polling
+from pavilion.schedulers.placement import (
+    PLACEMENT_FN,
+    Placement,
+    Seen,
+    load_placement,
+    save_placement,
+)
 from pavilion.status_file import STATES, TestStatusInfo
 from polling import until
 
@@ -668,3 +678,124 @@ def test_an_entry_that_is_not_an_answer_is_a_warning(host: FakeHost, entry: Any)
     status = plugin.job_status(host.pav_cfg, test)
     assert status.state in ("SCHED_WARNING", "SCHEDULED")
     assert not test.complete
+
+
+# ------------------------------------------------------------- what is learned after the submission
+
+MARK = "pav-0123456789abcdef"
+
+
+class MarkingSched(ConcurrentSched):
+    """It knows the mark of a job first, and its id and nodes when the scheduler lists it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_kickoff = lambda number, job: JobInfo(id=MARK, user="me")
+        self.listed: Seen | None = None
+
+    def _seen_job(self, job_info: JobInfo) -> Seen | None:
+        return self.listed
+
+
+def test_an_id_that_is_found_later_is_told_by_each_test_once(host: FakeHost) -> None:
+    plugin = MarkingSched()
+    tests = started(plugin, host, 2)
+    assert [test.fake_accepted for test in tests] == [[], []]
+    for test in tests:
+        plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert [test.fake_accepted for test in tests] == [[], []]
+    plugin.listed = Seen(JobInfo(id="58", user="me"))
+    for _ in range(3):
+        expire(plugin)
+        for test in tests:
+            plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert [test.fake_accepted for test in tests] == [["Accepted by fake as job 58."]] * 2
+    job = tests[0].job
+    assert job is not None
+    assert known_id(job) == "58"
+
+
+def test_an_id_that_another_process_found_is_told_after_a_while(host: FakeHost) -> None:
+    plugin = MarkingSched()
+    (test,) = started(plugin, host)
+    assert test.job is not None
+    test.job.info = JobInfo(id="58")
+    # Whoever wrote that record just now is about to tell by itself.
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert test.fake_accepted == []
+    make_older(test, OWN_TIME + 1)
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert test.fake_accepted == ["Accepted by fake as job 58."]
+
+
+def test_nothing_is_told_of_a_test_that_runs_already(host: FakeHost) -> None:
+    plugin = MarkingSched()
+    (test,) = started(plugin, host)
+    plugin.listed = Seen(JobInfo(id="58", user="me"))
+    test.status.set(STATES.RUNNING, "Running.")
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert test.fake_states == [STATES.SCHEDULED, STATES.RUNNING]
+    assert test.fake_accepted == []
+
+
+def test_a_plugin_that_fails_to_say_what_it_saw_costs_nothing(host: FakeHost) -> None:
+    class Failing(MarkingSched):
+        def _seen_job(self, job_info: JobInfo) -> Seen | None:
+            raise ZeroDivisionError("oops")
+
+    plugin = Failing()
+    (test,) = started(plugin, host)
+    answer(plugin, STATES.SCHED_ERROR, "It is lost.")
+    assert plugin.job_status(host.pav_cfg, test).state == STATES.SCHED_ERROR  # type: ignore[arg-type]
+    assert test.complete
+
+
+def test_the_nodes_of_a_lost_job_are_kept_where_its_scheduler_reported_them(
+    host: FakeHost,
+) -> None:
+    plugin = MarkingSched()
+    (test,) = started(plugin, host)
+    assert test.job is not None
+    plugin.listed = Seen(None, ["node10", "node2"])
+    answer(plugin, STATES.SCHED_ERROR, "A node failed.")
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert load_placement(test.job) == Placement(["node2", "node10"])
+
+
+def test_nodes_that_were_picked_are_not_replaced_by_reported_ones(host: FakeHost) -> None:
+    plugin = MarkingSched()
+    (test,) = started(plugin, host)
+    assert test.job is not None
+    picked = Placement(["node1"], 2, ["node1", "node3"])
+    save_placement(test.job, picked)
+    plugin.listed = Seen(None, ["node7"])
+    answer(plugin, STATES.SCHED_ERROR, "A node failed.")
+    plugin.job_status(host.pav_cfg, test)  # type: ignore[arg-type]
+    assert load_placement(test.job) == picked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"nodes": "node1", "chunk": "3", "chunk_nodes": {"a": 1}}',
+        '{"nodes": ["a", 1], "chunk": true}',
+        '{"nodes": [""], "chunk": -1}',
+        '{"chunk": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_damaged_placement_says_nothing(host: FakeHost, text: str) -> None:
+    (test,) = started(MarkingSched(), host)
+    assert test.job is not None
+    (test.job.path / PLACEMENT_FN).write_text(text)
+    assert load_placement(test.job) == Placement([])
+
+
+def test_a_placement_that_is_a_pipe_is_not_waited_for(host: FakeHost) -> None:
+    (test,) = started(MarkingSched(), host)
+    assert test.job is not None
+    os.mkfifo(test.job.path / PLACEMENT_FN)
+    assert load_placement(test.job) == Placement([])

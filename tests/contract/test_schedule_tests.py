@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers import handover
+from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.handover import HandoverStopped
+from pavilion.schedulers.placement import Placement, load_placement
+from pavilion.schedulers.submission import PlannedJob, start_jobs
 from pavilion.status_file import STATES
 
 
@@ -179,6 +182,109 @@ def test_the_job_is_ready_when_it_is_handed_over(host: FakeHost) -> None:
     plugin.on_kickoff = look
     assert plugin.schedule_tests(host.pav_cfg, tests) == []
     assert seen == [("pav _run s1.1 s1.2", [True, True], [[STATES.SCHEDULED]] * 2)]
+
+
+def test_every_test_of_a_job_says_when_it_was_accepted_and_under_what_id(host: FakeHost) -> None:
+    notes: list[list[str]] = []
+
+    def look(number: int, job: Any) -> JobInfo:
+        notes.extend([info.note for info in test.status.fake_history[1:]] for test in tests)
+        return JobInfo(id="58")
+
+    plugin, tests = ConcurrentSched(), host.tests(3)
+    plugin.on_kickoff = look
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    job = tests[0].job
+    assert job is not None
+    # Before it is accepted there is no id to tell, and nothing says that it was.
+    before = f"Being handed to the fake scheduler. The job's directory is {job.name}."
+    assert notes == [[before]] * 3
+    for test in tests:
+        told = [(info.state, info.note) for info in test.status.fake_history[1:]]
+        assert told == [
+            (STATES.SCHEDULED, before),
+            (STATES.SCHEDULED, "Accepted by fake as job 58."),
+        ]
+
+
+def test_a_plugin_without_an_id_of_its_own_tells_what_comes_first(host: FakeHost) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = lambda number, job: {"pid": 4711, "host": "login1"}
+    test = schedule(plugin, host, {})[0]
+    assert test.fake_accepted == ["Accepted by fake as job 4711."]
+
+
+@pytest.mark.parametrize("odd", ["", "pav-0123456789abcdef", "a\nb", "x" * 300])
+def test_what_is_not_an_id_is_not_told_as_one(host: FakeHost, odd: str) -> None:
+    plugin = FakeSched()
+    plugin.on_kickoff = lambda number, job: {"id": odd, "token": "t"}
+    test = schedule(plugin, host, {})[0]
+    assert test.fake_accepted == []
+    assert test.fake_states == [STATES.SCHEDULED]
+
+
+def test_a_job_that_was_refused_was_not_accepted(host: FakeHost) -> None:
+    plugin, test = FakeSched(), host.test()
+
+    def refuse(number: int, job: Any) -> JobInfo:
+        raise SchedulerPluginError("No such partition.")
+
+    plugin.on_kickoff = refuse
+    assert len(plugin.schedule_tests(host.pav_cfg, [test])) == 1
+    assert test.fake_accepted == []
+
+
+def test_a_test_that_has_started_or_ended_keeps_its_own_last_line(host: FakeHost) -> None:
+    plugin, tests = ConcurrentSched(), host.tests(3)
+
+    def begin(number: int, job: Any) -> JobInfo:
+        tests[0].status.set(STATES.RUNNING, "Running run.sh.")
+        tests[1].status.set(STATES.CANCELLED, "By a user.")
+        return JobInfo(id="58")
+
+    plugin.on_kickoff = begin
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    assert [test.status.current().state for test in tests] == [
+        STATES.RUNNING,
+        STATES.CANCELLED,
+        STATES.SCHEDULED,
+    ]
+    assert tests[2].fake_accepted == ["Accepted by fake as job 58."]
+
+
+def test_a_status_that_cannot_be_written_loses_no_accepted_job(host: FakeHost) -> None:
+    plugin, tests = ConcurrentSched(), host.tests(2)
+
+    def fill_the_disk(number: int, job: Any) -> JobInfo:
+        tests[0].status.fake_fail = OSError(28, "No space left on device")
+        return JobInfo(id="58")
+
+    plugin.on_kickoff = fill_the_disk
+    assert plugin.schedule_tests(host.pav_cfg, tests) == []
+    assert not any(test.complete for test in tests)
+    assert tests[1].fake_accepted == ["Accepted by fake as job 58."]
+
+
+def test_the_nodes_and_the_chunk_of_a_job_are_known_before_it_is_handed_over(
+    host: FakeHost,
+) -> None:
+    placed = []
+
+    def look(number: int, job: Any) -> JobInfo:
+        placed.append(load_placement(job))
+        return JobInfo(id="58")
+
+    plugin = FakeSched()
+    plugin.on_kickoff = look
+    planned = PlannedJob(
+        list(host.tests(1)),  # type: ignore[arg-type]
+        validate_config({}),
+        nodes=["n10", "n2"],
+        chunk=3,
+        chunk_nodes=["n10", "n2", "n1"],
+    )
+    assert start_jobs(plugin, host.pav_cfg, [planned], 1) == []  # type: ignore[arg-type]
+    assert placed == [Placement(["n2", "n10"], 3, ["n1", "n2", "n10"])]
 
 
 def test_the_identity_can_be_read_by_others(host: FakeHost) -> None:
@@ -423,7 +529,8 @@ def test_what_a_job_waits_for_is_in_the_status_of_its_tests_once(host: FakeHost)
     assert plugin.schedule_tests(host.pav_cfg, tests) == []
     assert shown == ["Looks for it."] * 2
     first, second = ([info.note for info in test.status.fake_history[2:]] for test in tests)
-    assert first == ["The queue is full.", "Looks for it.", "Once more."]
+    accepted = "Accepted by fake as job 1."
+    assert first == ["The queue is full.", "Looks for it.", "Once more.", accepted]
     assert second == ["The queue is full.", "Looks for it.", "Running."]
     assert plugin.handovers() == []
 

@@ -31,7 +31,7 @@ def test_one_test_of_a_shared_job(cli: Cli) -> None:
     waited = cli("wait", "s1")
     assert waited.code == 1
     assert [row[3] for row in waited.rows] == ["ERROR", "PASS"]
-    assert waited.rows[0][5].startswith("CANCELLED: Cancelled by ")
+    assert waited.rows[0][-1].startswith("CANCELLED: Cancelled by ")
     assert waited.out.splitlines()[-1] == (
         "2 tests: 1 passed, 0 failed, 1 error (1 cancelled). Series s1."
     )

@@ -86,7 +86,7 @@ def test_table(planned: QuickCli) -> None:
 def test_json(planned: QuickCli) -> None:
     done = planned("plan", "suite", "--seed", 3, "--json")
     assert (done.code, done.err) == (0, "")
-    assert set(done.json) == {"seed", "jobs", "errors"}
+    assert set(done.json) == {"seed", "jobs", "errors", "left_out"}
     assert done.json["seed"] == 3
     assert done.json["errors"] == []
     jobs = {", ".join(job["tests"]): job for job in done.json["jobs"]}

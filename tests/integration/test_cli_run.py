@@ -32,7 +32,7 @@ def test_some_fail(cli: Cli) -> None:
     done = cli("run", cli.config / "suites" / "suite.yaml")
     assert done.code == 1
     assert [row[3] for row in done.rows] == ["PASS", "FAIL"]
-    assert [row[5] for row in done.rows] == ["", "Exit code 3."]
+    assert [row[-1] for row in done.rows] == ["", "Exit code 3."]
     assert done.out.splitlines()[-1] == "2 tests: 1 passed, 1 failed, 0 errors. Series s1."
     # Piped output is plain text.
     assert "\x1b" not in done.out + done.err
@@ -73,7 +73,7 @@ def test_overrides(cli: Cli) -> None:
     done = cli("run", "suite", "-c", "run.timeout=0.2", "-c", "schedule.nodes=4")
     assert done.code == 1
     assert done.rows[0][3] == "FAIL"
-    assert "0.2 seconds" in done.rows[0][5]
+    assert "0.2 seconds" in done.rows[0][-1]
     record = json.loads((cli.test_path("s1.1") / "test.json").read_text())
     assert record["config"]["schedule"]["nodes"] == "4"
 
@@ -112,7 +112,7 @@ def test_timeout(cli: Cli) -> None:
     assert done.code == 3
     assert "2 tests are not over and go on." in done.err
     assert "cancel s1" in done.err
-    assert "0 errors, 2 not over yet" in done.out
+    assert re.search(r"0 errors(, \d (running|waiting))+\. Series s1", done.out)
     again = cli("wait", "--timeout", "0", "--json")
     assert again.code == 3
     assert again.json["summary"]["unfinished"] == 2
@@ -126,7 +126,7 @@ def test_kickoff_that_fails(cli: Cli) -> None:
     assert done.code == 1
     assert "pav-sched: error: suite.test: The queue is closed." in done.err
     assert [row[3] for row in done.rows] == ["ERROR", "PASS"]
-    assert done.rows[0][5] == "The queue is closed."
+    assert done.rows[0][-1] == "The queue is closed."
     detached = cli("run", "suite.test", "--detach")
     assert detached.code == 1
     assert "0 tests handed over, 1 could not be." in detached.out

@@ -13,12 +13,12 @@ from cli_tools import SLEEPER, Cli
 def test_table(finished: Cli) -> None:
     done = finished("status")
     assert done.code == 0
-    assert done.out.splitlines()[0] == "ID\tNAME\tSTATE\tRESULT\tAGE\tNOTE"
+    assert done.out.splitlines()[0] == "ID\tNAME\tSTATE\tRESULT\tAGE\tJOB\tNODES\tNOTE"
     assert [row[:4] for row in done.rows] == [
         ["s1.1", "suite.good", "COMPLETE", "PASS"],
         ["s1.2", "suite.bad", "COMPLETE", "FAIL"],
     ]
-    assert done.rows[1][5] == "FAIL: Exit code 3."
+    assert done.rows[1][-1].startswith("Exit code 3: no end of line (pav-sched ")
 
 
 def test_ids(finished: Cli) -> None:
@@ -27,8 +27,14 @@ def test_ids(finished: Cli) -> None:
 
 def test_verbose(finished: Cli) -> None:
     done = finished("status", "s1.1", "-v")
-    states = [line.split()[2] for line in done.out.splitlines()[1:]]
-    assert states[:2] == ["CREATED", "SCHEDULED"]
+    info = finished.job_info("s1.1")
+    head, place, *history = done.out.splitlines()
+    assert head == "s1.1 suite.good (raw) PASS"
+    assert place == f"  job {info['pid']}, on {info['host'].partition('.')[0]}"
+    states = [line.split()[2] for line in history]
+    assert states[:3] == ["CREATED", "SCHEDULED", "SCHEDULED"]
+    assert history[1].split(None, 3)[3].startswith("Being handed to the raw scheduler.")
+    assert history[2].split(None, 3)[3] == f"Accepted by raw as job {info['pid']}."
     assert states[-1] == "COMPLETE"
 
 
@@ -64,7 +70,7 @@ def test_nothing_yet(cli: Cli) -> None:
     done = cli("status")
     assert done.code == 0
     assert "no series yet" in done.err
-    assert cli("status", "--json").json == {"tests": []}
+    assert cli("status", "--json").json["tests"] == []
     assert cli("wait").code == 2
 
 
@@ -73,7 +79,7 @@ def test_nothing_yet(cli: Cli) -> None:
     [
         ("s9", "no series s9"),
         ("s1.9", "no test run s1.9"),
-        ("hello", "no id"),
+        ("hello", "not an id"),
         ("s01", "s01"),
         ("s1.x", "s1.x"),
         ("s1/../s1", "s1/../s1"),

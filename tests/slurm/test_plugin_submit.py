@@ -65,6 +65,9 @@ def test_a_job_that_nobody_can_be_asked_about_is_found_later(
     status = site.wait_status(test, "SCHED_STARTUP", "is running")
     [job] = site.jobs_of(test)
     assert status.note.startswith(f"Job {job.job_id} is running")
+    # Its record and its status have the id from now on.
+    assert info(test)["id"] == job.job_id
+    assert test.fake_accepted == [f"Accepted by slurm as job {job.job_id}."]
     # It can be cancelled by that record, too.
     assert site.plugin.cancel(info(test)) is None
     assert site.wait_status(test, "SCHED_CANCELLED")

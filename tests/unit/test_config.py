@@ -66,6 +66,8 @@ def test_a_config_folder_without_a_file_is_used_for_suites(
 ) -> None:
     monkeypatch.setenv("PAV_CONFIG_DIR", str(tmp_path / "dir"))
     in_home = _file(home / ".pavilion", "")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "option").mkdir()
     cfg = load_config(config_dirs=[tmp_path / "option"])
     assert cfg.pav_cfg_file == in_home
     assert [item["path"] for item in cfg.configs.values()] == [
@@ -96,7 +98,7 @@ def test_paths_are_relative_to_the_file(home: Path, tmp_path: Path) -> None:
         config_dirs: [more, /opt/pav, ~/mine]
         """,
     )
-    cfg = load_config(path)
+    cfg = load_config(path, check_dirs=False)
     assert cfg.working_dir == tmp_path / "scratch" / "pav"
     assert [item["path"] for item in cfg.configs.values()] == [
         tmp_path / "site" / "more",
@@ -120,6 +122,8 @@ def test_the_option_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_each_folder_has_a_label_and_is_there_once(tmp_path: Path) -> None:
     folders = [tmp_path / "a" / "pav", tmp_path / "b" / "pav", tmp_path / "a" / "pav", Path("/")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
     cfg = load_config(_file(tmp_path / "c" / "pav", ""), config_dirs=folders)
     assert {label: item["path"] for label, item in cfg.configs.items()} == {
         "pav": tmp_path / "a" / "pav",
@@ -256,6 +260,7 @@ def test_saved_settings_load_to_the_same(tmp_path: Path, name: str) -> None:
         tmp_path / "site",
         "env_setup: ['module load gcc', \"echo '{{x}}' # $A\"]\ndisable_plugins: [sched.slurm]",
     )
+    (tmp_path / "more" / name).mkdir(parents=True)
     cfg = load_config(site, working_dir=tmp_path / name, config_dirs=[tmp_path / "more" / name])
     copy = tmp_path / "series" / "pavilion.yaml"
     copy.parent.mkdir()

@@ -152,7 +152,7 @@ def test_settings(tmp_path: Path) -> None:
     text = HOST.read_text(encoding="utf-8").partition("<!-- settings -->\n```yaml\n")[2]
     file = tmp_path / "pavilion.yaml"
     file.write_text(text.partition("```")[0], encoding="utf-8")
-    cfg = load_config(config_file=file)
+    cfg = load_config(config_file=file, check_dirs=False)
     assert cfg.working_dir == Path("/shared/tests/runs")
     assert [item["path"] for item in cfg.configs.values()] == [
         Path("/shared/tests/common"),

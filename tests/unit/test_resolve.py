@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pavilion import naming
 from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, SchedulerPluginError
 from pavilion.problems import Problems
@@ -215,7 +218,7 @@ def test_a_test_for_each_chunk(pav_cfg: PavConfig) -> None:
           run: {cmds: ['echo {{chunk_ids}} {{sched.chunk_ids}} {{chunk_size}}']}
         """,
     )
-    assert [run.name for run in runs] == ["suite.a.0", "suite.a.1"]
+    assert [run.name for run in runs] == ["suite.a.chunk0", "suite.a.chunk1"]
     assert [run.config["chunk"] for run in runs] == ["0", "1"]
     assert [run.config["run"]["cmds"] for run in runs] == [["echo 0 0 4"], ["echo 1 1 4"]]
     assert len({run.var_man.get("sched.node_list_id") for run in runs}) == 1
@@ -243,7 +246,7 @@ def test_early_and_late_permutations_combine(pav_cfg: PavConfig) -> None:
         "2:3",
         "2:4",
     ]
-    assert runs[0].name == "suite.a.0-5"
+    assert runs[0].name == "suite.a.chunk0-5"
     assert len({run.name for run in runs}) == 7
 
 
@@ -275,7 +278,7 @@ def test_each_permutation_may_have_another_scheduler(pav_cfg: PavConfig) -> None
     assert [run.config["scheduler"] for run in runs] == ["raw", "grid"]
 
 
-def test_a_dictionary_is_named_by_its_variable(pav_cfg: PavConfig) -> None:
+def test_a_mapping_is_named_by_what_tells_it_apart(pav_cfg: PavConfig) -> None:
     runs = _resolve(
         pav_cfg,
         """
@@ -286,7 +289,7 @@ def test_a_dictionary_is_named_by_its_variable(pav_cfg: PavConfig) -> None:
         """,
     )
     assert [run.config["run"]["cmds"][0] for run in runs] == ["gcc -O2", "icc -fast"]
-    assert [run.name for run in runs] == ["suite.a.comp"] * 2
+    assert [run.name for run in runs] == ["suite.a.gcc", "suite.a.icc"]
 
 
 def test_the_subtitle_is_the_authors_choice(pav_cfg: PavConfig) -> None:
@@ -299,10 +302,120 @@ def test_the_subtitle_is_the_authors_choice(pav_cfg: PavConfig) -> None:
         """
     runs = _resolve(pav_cfg, text.replace("SUBTITLE", "subtitle: 'with-{{comp.name}}'"))
     assert [run.name for run in runs] == ["suite.a.with-gcc", "suite.a.with-icc"]
-    runs = _resolve(pav_cfg, text.replace("SUBTITLE", "subtitle: ''"))
-    assert [run.name for run in runs] == ["suite.a"] * 2
     (run,) = _resolve(pav_cfg, "a: {subtitle: '{{suite}}', run: {cmds: [x]}}")
     assert run.name == "suite.a.suite"
+
+
+NAMES = {
+    # Eight tests used to share four names.
+    "mappings": (
+        "{case: [{n: small, s: 1M}, {n: large, s: 1G}], threads: [1, 2]}",
+        ["case", "threads"],
+        ["small-1", "small-2", "large-1", "large-2"],
+    ),
+    "a name that does not tell": (
+        "{case: [{name: x, s: 1M}, {name: x, s: 1G}]}",
+        ["case"],
+        ["1M", "1G"],
+    ),
+    "the name goes first": ("{case: [{s: 1, name: a}, {s: 2, name: b}]}", ["case"], ["a", "b"]),
+    "only several keys tell": (
+        "{case: [{a: 1, b: 1, c: x}, {a: 1, b: 2, c: x}, {a: 2, b: 2, c: x}]}",
+        ["case"],
+        ["1-1", "1-2", "2-2"],
+    ),
+    "keys that some lack": ("{case: [{a: 1}, {a: 1, b: 2}]}", ["case"], ["case", "2"]),
+    "equal mappings": ("{case: [{a: 1}, {a: 1}]}", ["case"], ["1", "1-2"]),
+    "one mapping": ("{case: {name: x, s: 1M}}", ["case"], ["x"]),
+    "duplicates": ("{n: [1, 1, 2, 1]}", ["n"], ["1", "1-2", "2", "1-3"]),
+    "a duplicate whose number is taken": ("{n: [1, 1, 1-2]}", ["n"], ["1", "1-3", "1-2"]),
+    "odd characters": (
+        r"{n: ['a b', 'a/b', '$(rm -rf /)', '-O3', '*', '1.5']}",
+        ["n"],
+        ["a_b", "a_b-2", "rm_-rf", "-O3", "_", "1.5"],
+    ),
+    "nothing": ("{n: ['', empty]}", ["n"], ["empty", "empty-2"]),
+    "long": (f"{{n: [{'x' * 100}a, {'x' * 100}b]}}", ["n"], ["x" * 40, "x" * 40 + "-2"]),
+    "values that meet when they are joined": (
+        "{a: [x-y, x], b: [z, y-z]}",
+        ["a", "b"],
+        ["x-y-z", "x-y-y-z", "x-z", "x-y-z-2"],
+    ),
+    "variables in values": (
+        "{top: v1, case: [{path: '{{top}}/a'}, {path: '{{top}}/b'}]}",
+        ["case"],
+        ["v1_a", "v1_b"],
+    ),
+    "a variable of its own that is called as the chunks are": (
+        "{chunk_ids: [0, 1]}",
+        ["chunk_ids"],
+        ["0", "1"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_every_permutation_has_a_name_of_its_own(pav_cfg: PavConfig, case: str) -> None:
+    variables, permute_on, ends = NAMES[case]
+    text = f"a: {{variables: {variables}, permute_on: {permute_on}, run: {{cmds: [x]}}}}"
+    names = [run.name for run in _resolve(pav_cfg, text)]
+    assert names == [f"suite.a.{end}" for end in ends]
+    assert [run.name for run in _resolve(pav_cfg, text)] == names
+
+
+values = st.one_of(
+    st.text(max_size=4, alphabet="ab-_. /1"),
+    st.dictionaries(st.sampled_from(["name", "a", "b"]), st.text(max_size=3, alphabet="a-1 ")),
+)
+
+
+@given(st.lists(st.tuples(values, values), min_size=1, max_size=8))
+def test_automatic_names_are_unique_whatever_is_chosen(pairs: list[tuple[Any, Any]]) -> None:
+    choices = [[("var", "x", first), ("var", "y", second)] for first, second in pairs]
+    names = naming.automatic(choices)
+    assert len(set(names)) == len(names) == len(pairs)
+    assert all(names) and not any(set(name) & set(" /") for name in names)
+
+
+def test_a_subtitle_that_gives_two_the_same_name_is_refused_with_its_line(
+    pav_cfg: PavConfig,
+) -> None:
+    text = """
+        a:
+          variables: {comp: [{name: gcc}, {name: icc}], n: [1, 2]}
+          subtitle: 'with-{{comp.name}}'
+          permute_on: [comp, n]
+          run: {cmds: [x]}
+        """
+    with pytest.raises(ConfigError) as caught:
+        _resolve(pav_cfg, text)
+    message = caught.value.pformat()
+    assert "suite.yaml:4: a.subtitle: " in message
+    assert "'a.with-gcc' (2 times), 'a.with-icc' (2 times)" in message
+    assert "leave it out" in message
+    with pytest.raises(ConfigError, match=r"'a' [(]4 times[)]"):
+        _resolve(pav_cfg, text.replace("with-{{comp.name}}", ""))
+
+
+def test_what_a_permutation_chose_is_known(pav_cfg: PavConfig) -> None:
+    runs = _resolve(
+        pav_cfg,
+        """
+        a:
+          scheduler: grid
+          variables: {top: v, comp: [{name: gcc, path: '{{top}}/gcc', odd.key: 1, bad: '{{top.9}}'}]}
+          schedule: {chunking: {size: 5}}
+          permute_on: [chunk_ids, comp]
+          chunk: '{{chunk_ids}}'
+          run: {cmds: [x]}
+        """,
+    )
+    comp = {"name": "gcc", "path": "v/gcc", "odd.key": "1", "bad": "{{top.9}}"}
+    assert [run.permutation for run in runs] == [
+        {"chunk_ids": "0", "comp": comp},
+        {"chunk_ids": "1", "comp": comp},
+    ]
+    assert list(runs[0].permutation) == ["chunk_ids", "comp"]
 
 
 # --------------------------------------------------------------------------------- deferred values

@@ -388,8 +388,9 @@ def test_what_is_wrong_is_told_where_it_stands(folder: Path) -> None:
         (3, "a.variables.v[0]"),
         (4, "x.summary"),
         (9, "a.doc"),
-        (9, "c.doc"),
     ]
+    # The same mistake.
+    assert message.splitlines()[-1].endswith("(Also in test c: line 9.)")
 
 
 @pytest.mark.parametrize("key", INSTEAD)
@@ -472,11 +473,14 @@ def test_a_test_without_a_name_is_one_problem(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content, parts",
     [
-        (b"a:\n\trun: {cmds: [x]}\n", [":2: column 1: bad YAML", "not with tabs"]),
+        (
+            b"a:\n\trun: {cmds: [x]}\n",
+            [":2: column 1: this line is indented with a tab", "use spaces"],
+        ),
         (b'a:\n  run: {cmds: ["x \\d"]}\n', [":2: column", "single quotes"]),
         (b"\xff\xfea\x00:\x00", [":1: the file is not UTF-8"]),
         (b"a: {}\n---\nb: {}\n", [":2: column 1: a second document"]),
-        (b"just text\n", ["'just text' where a mapping"]),
+        (b"just text\n", ["'just text' where tests belong", "like 'hello: "]),
     ],
 )
 def test_what_is_not_a_suite_at_all(folder: Path, content: bytes, parts: list[str]) -> None:
@@ -698,7 +702,7 @@ def test_an_unknown_target_gets_near_matches(
 
 
 def test_a_folder_is_no_suite(pav_cfg: PavConfig, folder: Path) -> None:
-    with pytest.raises(ConfigError, match="is a folder"):
+    with pytest.raises(ConfigError, match="is a directory"):
         select_tests(pav_cfg, f"{folder}/")
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from pavilion.config import PavConfig, load_config
-from pavilion.plugins import PluginReport, load_plugins
+# What these need is imported when it is used: without it 'doctor' can still say what is missing.
+if TYPE_CHECKING:
+    from pavilion.config import PavConfig
+    from pavilion.plugins import PluginReport
+    from pavilion.test_run import TestRun
 
 PROGRAM = "pav-sched"
 
@@ -40,7 +44,7 @@ class Command:
     :param run: Does it; gives the exit code.
     :param arguments: Adds its options to its parser.
     :param topics: The commands below it, in place of ``run`` ('show' has some).
-    :param json: Whether it has --json.
+    :param json: Whether it has --json, and --table.
     :param hidden: Leave it out of the list of commands.
     """
 
@@ -59,27 +63,40 @@ class Session:
     """One call of the program: its arguments, and what follows from the global options.
 
     :param args: The parsed command line.
+    :ivar tests: The tests that it is about, as soon as these are known; for ``--junit``.
+    :ivar records: What was reported of them.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.tests: Sequence[TestRun] | None = None
+        self.records: Sequence[dict[str, Any]] = ()
 
     @cached_property
     def pav_cfg(self) -> PavConfig:
         """The settings.  :raises ConfigError: When they cannot be used."""
-        return load_config(
+        from pavilion.config import load_config
+
+        from .output import warn
+
+        pav_cfg = load_config(
             config_file=self.args.config_file,
             working_dir=self.args.working_dir,
             config_dirs=self.args.config_dir,
         )
+        for text in pav_cfg.warnings:
+            warn(text)
+        return pav_cfg
 
     @cached_property
     def plugins(self) -> PluginReport:
         """Load the plugins, once.  What is wrong with any of them is in the report."""
+        from pavilion.plugins import load_plugins
+
         return load_plugins(self.pav_cfg)
 
     def command_line(self, *words: str) -> str:
-        """A command for the user to go on with: it finds the same series from any folder."""
+        """A command for the user to go on with: it finds the same series from any directory."""
         options: list[str] = []
         for option, path in (
             ("--config-file", self.args.config_file),

@@ -65,7 +65,7 @@ COMMANDS = [
             "Cancel tests or whole series, and say what came of it for each test.\n\n"
             "A job that tests share goes on until all of its tests are cancelled or over."
         ),
-        examples=["cancel s3", "cancel s3.1 s3.2"],
+        examples=["cancel s3", "cancel s3.1 s3.2", "cancel 's3.stream.*'", "cancel s3-s5"],
         run=_cancel,
         arguments=_arguments,
         json=True,

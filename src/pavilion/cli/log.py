@@ -12,13 +12,14 @@ from typing import IO, Callable
 
 from pavilion.errors import ConfigError, quoted
 from pavilion.files import open_log
-from pavilion.series import Series
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
-from . import base
+from . import base, failures
 from .base import Command, Session
-from .output import tell
+from .output import one_line, tell
+from .results import test_record
+from .selection import select
 
 # Seconds between two looks at a log that is followed, and between two at its test.
 LOOK_PAUSE = 0.1
@@ -53,7 +54,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
             "script of its job printed; 'sched': what the scheduler printed"
         ),
     )
-    parser.add_argument("id", metavar="ID", help="a test (s1.1)")
+    parser.add_argument("id", metavar="ID", help="a test (s1.1, s1.stream.small)")
     parser.add_argument("--tail", type=_lines, metavar="N", help="the last N lines only")
     parser.add_argument(
         "--follow", "-f", action="store_true", help="go on printing until the test is over"
@@ -76,6 +77,9 @@ def _log(session: Session) -> int:
     if path is None or not os.path.lexists(path):
         tell(_no_log(test, which))
         return base.FAILED
+    # Not on stdout: what is there is the log, and nothing else.
+    where = "; ".join(failures.about(test_record(test)))
+    tell(one_line(f"{test.id} {test.name} ({test.scheduler}): {where}"))
     with open_log(path) as file:
         if session.args.tail is not None:
             _go_to_tail(file, session.args.tail)
@@ -97,15 +101,16 @@ def _no_log(test: TestRun, which: str) -> str:
 def _load(session: Session) -> TestRun:
     """The test; that of a series when it has one only."""
     test_id: str = session.args.id
-    if "." in test_id:
-        return TestRun.load(session.pav_cfg, test_id)
-    tests = Series.load(session.pav_cfg, test_id).tests
+    selection = select(session, [test_id])
+    tests = selection.tests
+    if selection.errors:
+        raise selection.errors[0]
     if not tests:
         raise ConfigError(f"Series {test_id} has no tests that can be read.")
     if len(tests) != 1:
         raise ConfigError(
-            f"Series {test_id} has {len(tests)} tests, {tests[0].id} to "
-            f"{tests[-1].id}: name one of them."
+            f"{quoted(test_id)} stands for {len(tests)} tests, {tests[0].id} to {tests[-1].id}: "
+            "name one of them."
         )
     return tests[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pavilion.errors import ConfigError
@@ -17,13 +18,15 @@ from pavilion.machine_map import (
     MachineMap,
     draw_maps,
     ink_on,
-    mark_of,
 )
+from pavilion.series_map import SERIES_KINDS, draw_series
 
 from . import base
 from .base import PROGRAM, Command, Session
+from .nodes import collect
 from .output import one_line, plural, tell, terminal
-from .targets import add_targets, resolve_targets, show_warnings
+from .selection import select
+from .targets import add_targets, is_series, resolve_targets, show_warnings
 
 # Up to so many nodes each cell shows the node's name.
 NAMED_CELLS = 64
@@ -32,11 +35,14 @@ OUT_STYLE = "white on grey23"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    add_targets(parser)
+    add_targets(parser, ids=" Or series that were run (s1), and tests of them (s1.3)", again=False)
     parser.add_argument(
         "--by",
-        choices=KINDS,
-        help=("what to colour nodes by. Default: chunk where tests use chunking, else job"),
+        choices=(*KINDS, "result"),
+        help=(
+            "what to colour nodes by. Default: for suites chunk where tests use chunking, otherwise "
+            "job; for series result"
+        ),
     )
     parser.add_argument(
         "--svg",
@@ -47,20 +53,64 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(session: Session) -> int:
-    resolved, seed = resolve_targets(session)
-    maps = draw_maps(resolved, session.args.by)
-    if session.args.svg is not None:
-        _write(session.args.svg, maps)
-    else:
-        for drawn in maps:
-            _print(drawn)
-            print()
+    args = session.args
+    ids = [target for target in args.targets if is_series(session, target)]
+    if ids:
+        return _run_series(session, ids)
+    if args.by == "result":
+        raise ConfigError(
+            "'--by result' draws series that were run, by their ids ('s1'), and these are suites: "
+            f"{', '.join(args.targets)}."
+        )
+    resolved, seed, _ = resolve_targets(session)
+    maps = draw_maps(resolved, args.by)
+    _show(args.svg, maps)
+    if args.svg is None:
         print(f"Seed {seed}. Nothing was started.")
     errors = [error for drawn in maps for error in drawn.errors]
     for error in errors:
         tell(f"{PROGRAM}: error: {error}")
     show_warnings(resolved, set().union(*(drawn.refused for drawn in maps)))
     return base.FAILED if errors else base.OK
+
+
+def _run_series(session: Session, ids: Sequence[str]) -> int:
+    """Draw series that were run."""
+    args = session.args
+    others = [target for target in args.targets if target not in ids]
+    if others:
+        raise ConfigError(
+            f"Series ({', '.join(ids)}) and suites ({', '.join(others)}) cannot be on the same map."
+        )
+    given = [
+        option
+        for option, value in (("-c", args.overrides), ("--scheduler", args.scheduler))
+        if value
+    ]
+    given += ["--seed"] if args.seed is not None else []
+    if given:
+        raise ConfigError(
+            f"{' and '.join(given)} cannot change series that were run: {', '.join(ids)}."
+        )
+    if args.by == "state":
+        raise ConfigError(
+            "'--by state' draws the machine as it is now, for the tests of suites. Of series "
+            f"({', '.join(ids)}) there are {', '.join(SERIES_KINDS)}."
+        )
+    selection = select(session, ids)
+    if not selection.tests:
+        return selection.report()
+    _show(args.svg, draw_series(collect(session, selection), args.by or "result"))
+    return selection.report()
+
+
+def _show(svg: Path | None, maps: list[MachineMap]) -> None:
+    if svg is not None:
+        _write(svg, maps)
+        return
+    for drawn in maps:
+        _print(drawn)
+        print()
 
 
 def _write(path: Path, maps: list[MachineMap]) -> None:
@@ -107,10 +157,10 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
     longest = max(map(len, names), default=1)
     if len(cells) <= NAMED_CELLS:
         each, label_width = longest + 4, 0
-        texts = [f" {name:<{longest}} {cell.mark} " for name, cell in zip(names, cells)]
+        texts = [f" {name:<{longest}} {drawn.mark(cell)} " for name, cell in zip(names, cells)]
     else:
         each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
-        texts = [cell.mark * each for cell in cells]
+        texts = [drawn.mark(cell) * each for cell in cells]
     per_row = max(1, (width - label_width) // each)
     # Rows of a round number of nodes are easier to count in.
     for step in (100, 50, 20, 10, 8, 4, 2):
@@ -145,7 +195,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
         detail = f"; {group.detail}" if group.detail else ""
         lines.append(
             (
-                mark_of(number),
+                group.mark,
                 _group_style(drawn, number),
                 f"{group.label}: {group.node_list}{detail}",
             )
@@ -153,7 +203,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
     if len(drawn.groups) > LEGEND_LINES:
         again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
         lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
-    marks = {cell.mark for cell in drawn.cells if not cell.groups}
+    marks = {drawn.mark(cell) for cell in drawn.cells if not cell.groups}
     if FREE_MARK in marks:
         lines.append((FREE_MARK, "dim", "usable, and in none of these"))
     if OUT_MARK in marks:
@@ -161,7 +211,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
             (
                 OUT_MARK,
                 OUT_STYLE,
-                f"left out; 'pav-sched show nodes {drawn.scheduler} --test TEST' says why",
+                f"left out; '{PROGRAM} {drawn.says_why}' says why",
             )
         )
     lines += [("", "", remark) for remark in drawn.remarks]
@@ -171,13 +221,21 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
 COMMANDS = [
     Command(
         name="map",
-        summary="draw the machine: nodes by chunk, job or state",
+        summary="draw the machine: nodes by chunk, job or state; or by the results of series",
         description=(
             "Draw the machine that tests would run on, a cell for each node, coloured by chunk, job\n"
             "or state. Jobs have the numbers that 'plan' gives them with the same arguments. Nothing\n"
-            "is started."
+            "is started.\n\n"
+            "Or draw what came of series: each node by its results, or by the jobs or chunks that\n"
+            "its tests had. '+' passed, 'F' is suspect (it failed and never passed), 'M' did both,\n"
+            "'?' was not reached, 'x' was left out; 'nodes' says more."
         ),
-        examples=["map nightly", "map nightly --by state", "map nightly --seed 7 --svg chunks.svg"],
+        examples=[
+            "map nightly",
+            "map nightly --by state",
+            "map nightly --seed 7 --svg chunks.svg",
+            "map s3 s4 --by result --svg results.svg",
+        ],
         run=_run,
         arguments=_arguments,
     )

@@ -13,13 +13,49 @@ from typing import Any, NoReturn
 
 from pavilion.errors import PavilionError
 
-from . import base, cancel, internal, link, log, machine_map, plan, run, show, status, wait
+from . import base, doctor
 from .base import PROGRAM, Command, Session
-from .output import prepare_streams, show_error, stdout_for_results, tell
+from .output import align_tables, prepare_streams, show_error, stdout_for_results, tell
+
+try:
+    from . import (
+        cancel,
+        clean,
+        completion,
+        internal,
+        junit,
+        link,
+        log,
+        machine_map,
+        nodes,
+        plan,
+        run,
+        show,
+        status,
+        wait,
+    )
+except ImportError as exc:
+    # One of the modules that are installed with this program is missing, or is broken.
+    sys.exit(doctor.start_without(exc))
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
 # COMMANDS, and a place in here.
-MODULES = [run, status, wait, cancel, log, plan, machine_map, show, link, internal]
+MODULES = [
+    run,
+    status,
+    nodes,
+    wait,
+    cancel,
+    log,
+    plan,
+    machine_map,
+    show,
+    clean,
+    link,
+    doctor,
+    completion,
+    internal,
+]
 
 DESCRIPTION = """\
 Run tests through the schedulers of a cluster, and see what came of them.
@@ -161,8 +197,19 @@ def _add_commands(
             continue
         command.arguments(sub)
         if command.json:
-            sub.add_argument("--json", action="store_true", help="print JSON")
+            _add_formats(sub)
         sub.set_defaults(execute=command.run)
+
+
+def _add_formats(parser: argparse.ArgumentParser) -> None:
+    """How results are printed, in place of what a terminal or a pipe gets."""
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print JSON")
+    formats.add_argument(
+        "--table",
+        action="store_true",
+        help=("align the columns of tables in a pipe, too; nothing is cut unless $COLUMNS is set"),
+    )
 
 
 def _examples(command: Command) -> str | None:
@@ -178,11 +225,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: The exit code.
     """
     prepare_streams()
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [completion.COMPLETE]:
+        # Not a command for the parser: what follows is an unfinished command line.
+        return completion.answer(words[1:], make_parser)
     args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
     try:
-        make_parser().parse_args(argv, args)
+        make_parser().parse_args(words, args)
+        align_tables(getattr(args, "table", False))
         with stdout_for_results() if getattr(args, "json", False) else nullcontext():
-            code: int = args.execute(Session(args))
+            session = Session(args)
+            code: int = (
+                junit.with_report(session, args.execute)
+                if getattr(args, "junit", None) is not None
+                else args.execute(session)
+            )
         # A reader that has gone, or a full disk, is to be noticed while it can be told.
         sys.stdout.flush()
         return code

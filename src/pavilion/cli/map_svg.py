@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from pavilion.machine_map import COLORS, Cell, Color, MachineMap, ink_on, mark_of
+from pavilion.machine_map import COLORS, Cell, Color, MachineMap, ink_on
 
 from .output import one_line, plural
 
@@ -143,6 +143,8 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
     title = cell.title
     if cell.groups:
         title += ": " + ", ".join(drawn.groups[group].label for group in cell.groups[:6])
+    if cell.detail:
+        title += f"; {cell.detail}"
     x, y = layout.corner(number)
     gap = 2 if layout.width >= 14 else 1
     color = _color(drawn, cell)
@@ -160,7 +162,7 @@ def _cell(drawn: MachineMap, cell: Cell, layout: _Layout, number: int) -> str:
                 f'fill="{_hex(ink_on(color))}">{shown}</text>'
             )
     elif layout.marked:
-        text += _mark(x, y, layout.width - gap, color, cell.mark)
+        text += _mark(x, y, layout.width - gap, color, drawn.mark(cell))
     return text + "</g>"
 
 
@@ -199,12 +201,12 @@ def _hex(color: Color) -> str:
 def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str, str]]:
     """(colour, character in it, text) of each item."""
     items: list[tuple[Color | None, str, str]] = []
-    for number, group in enumerate(drawn.groups[:LEGEND_ITEMS]):
+    for group in drawn.groups[:LEGEND_ITEMS]:
         detail = f"; {_fitting(group.detail, 80)}" if group.detail else ""
         items.append(
             (
                 group.color,
-                mark_of(number) if layout.marked else "",
+                group.mark if layout.marked else "",
                 f"{group.label}: {group.node_list}{detail}",
             )
         )

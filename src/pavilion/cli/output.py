@@ -1,12 +1,14 @@
 """What the user gets to read: tables, JSON, messages.
 
 A terminal gets tables that fit its width.  Pipes and files get every row as one line with tabs
-between its columns, and nothing is cut.  rich is loaded when a terminal is drawn on, not before.
+between its columns, or with ``--table`` aligned columns; nothing is cut there, unless $COLUMNS sets
+a width.  rich is loaded when it is needed, not before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -34,11 +36,16 @@ STYLES = {
     "SCHED_WARNING": "yellow",
     "RUNNING": "cyan",
     "refused": "bold red",
+    "suspect": "bold red",
+    "mixed": "yellow",
+    "passed": "green",
 }
 
 # Blanks between columns, and what a column that may be narrower keeps at least.
 GAP = 2
 NARROWEST = 10
+# As much of each is to be seen before there is room for optional columns.
+READABLE = 24
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Column:
     :param cut: Whether its text is cut when the terminal is too narrow.
     :param wrap: Whether its text goes on in the next line then.
     :param right: Whether it is aligned to the right.
+    :param optional: Whether it is left out where the terminal has no room for it.
     """
 
     title: str
     cut: bool = False
     wrap: bool = False
     right: bool = False
+    optional: bool = False
 
 
 def prepare_streams() -> None:
@@ -78,28 +87,87 @@ def terminal(stream: TextIO) -> Console | None:
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
+# Whether tables are aligned in a pipe, too.
+_aligned = False
+
+
+def align_tables(wanted: bool) -> None:
+    """Align the columns of tables wherever they are printed to, for ``--table``."""
+    global _aligned
+    _aligned = wanted
+
+
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
     console = terminal(sys.stdout)
-    if console is None:
+    if console is not None:
+        _draw(console, columns, cells)
+    elif not _aligned:
         print("\t".join(column.title for column in columns))
-        for row in rows:
-            print("\t".join(one_line(cell) for cell in row))
-        return
+        for row in cells:
+            print("\t".join(row))
+    else:
+        print("\n".join(_aligned_lines(columns, cells)))
+
+
+def _aligned_lines(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table for a pipe: as wide as its content, or as $COLUMNS says."""
+    # A character that is printed as an escape is as wide as that escape.
+    cells = [[_encodable(cell) for cell in row] for row in cells]
+    width = _asked_width()
+    if width:
+        from rich.console import Console
+
+        drawn = io.StringIO()
+        _draw(Console(file=drawn, width=width, color_system=None), columns, cells)
+        return [_encodable(line.rstrip()) for line in drawn.getvalue().splitlines()]
+    from rich.cells import cell_len
+
+    lines = [[column.title for column in columns], *cells]
+    widths = [max(map(cell_len, column)) for column in zip(*lines)]
+    return [
+        (" " * GAP)
+        .join(
+            # Not ljust() and rjust(): wide characters take two places.
+            blanks + cell if column.right else cell + blanks
+            for column, cell, blanks in (
+                (column, cell, " " * (width - cell_len(cell)))
+                for column, cell, width in zip(columns, line, widths)
+            )
+        )
+        .rstrip()
+        for line in lines
+    ]
+
+
+def _asked_width() -> int:
+    """The width that $COLUMNS sets; 0 for none."""
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def _encodable(text: str) -> str:
+    """The text as stdout prints it: what its encoding cannot represent is escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table that fits the console's width, as far as its columns may be narrower."""
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[one_line(cell) for cell in row] for row in rows]
-    widths = _fit(
-        columns,
-        [
-            max(map(cell_len, (column.title, *(row[number] for row in cells))))
-            for number, column in enumerate(columns)
-        ],
-        console.width,
-    )
-    # What does not fit at all is wrapped by the terminal; no column is dropped.
+    widths = [
+        max(map(cell_len, (column.title, *(row[number] for row in cells))))
+        for number, column in enumerate(columns)
+    ]
+    kept = _with_room(columns, widths, console.width)
+    columns = [columns[number] for number in kept]
+    cells = [[row[number] for number in kept] for row in cells]
+    widths = _fit(columns, [widths[number] for number in kept], console.width)
+    # What does not fit at all is wrapped by the terminal; no other column is dropped.
     console.width = max(console.width, sum(widths) + GAP * len(widths))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths):
@@ -113,6 +181,22 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     for row in cells:
         table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     console.print(table)
+
+
+def _with_room(columns: Sequence[Column], widths: Sequence[int], total: int) -> list[int]:
+    """The numbers of the columns that there is room for: without optional ones, the last first,
+    where those that may be narrower would become too narrow to read."""
+    kept = list(range(len(columns)))
+    while True:
+        needed = sum(
+            min(widths[number], READABLE) if columns[number].cut or columns[number].wrap else width
+            for number, width in enumerate(widths)
+            if number in kept
+        )
+        spare = [number for number in kept if columns[number].optional]
+        if not spare or needed + GAP * (len(kept) - 1) <= total:
+            return kept
+        kept.remove(spare[-1])
 
 
 def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from pavilion.errors import ConfigError
@@ -11,10 +12,10 @@ from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import node_range_text
 from pavilion.schedulers.time_limits import HOUR, UNLIMITED, seconds_of, short_text
 
-from . import base
+from . import base, left_out
 from .base import PROGRAM, Command, Session
 from .output import Column, plural, print_json, print_table, tell
-from .targets import add_targets, resolve_targets, show_warnings
+from .targets import add_targets, resolve_targets, show_pinned, show_warnings
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +31,15 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(session: Session) -> int:
-    resolved, seed = resolve_targets(session)
+    resolved, seed, _ = resolve_targets(session)
     plan = preview(resolved)
+    lines, left_out_records = left_out.of_plan(session, plan)
     unknown = [number for number in session.args.script if not 0 < number <= len(plan.jobs)]
     for error in plan.errors:
         tell(f"{PROGRAM}: error: {error}")
-    show_warnings(resolved, {test.name for error in plan.errors for test in error.tests})
+    refused = {test.name for error in plan.errors for test in error.tests}
+    show_warnings(resolved, refused)
+    show_pinned(resolved, refused)
     if unknown:
         raise ConfigError(
             f"There is no job {unknown[0]} in this plan; it has {plural(len(plan.jobs), 'job')}."
@@ -49,17 +53,18 @@ def _run(session: Session) -> int:
                     {"tests": [test.name for test in error.tests], "error": error.text}
                     for error in plan.errors
                 ],
+                "left_out": left_out_records,
             }
         )
     elif session.args.script:
         for number in session.args.script:
             print("\n".join(kickoff_script(session.pav_cfg, plan.jobs[number - 1]).get_lines()))
     else:
-        _print(plan, seed)
+        _print(plan, seed, lines)
     return base.FAILED if plan.errors else base.OK
 
 
-def _print(plan: Preview, seed: int) -> None:
+def _print(plan: Preview, seed: int, lines: Sequence[str]) -> None:
     columns = [
         Column("JOB", right=True),
         Column("SCHEDULER"),
@@ -72,6 +77,8 @@ def _print(plan: Preview, seed: int) -> None:
         Column("NAMES", cut=True),
     ]
     print_table(columns, [_row(job) for job in plan.jobs])
+    for line in lines:
+        print(line)
     left = sum(len(error.tests) for error in plan.errors)
     print(
         f"{plural(sum(len(job.tests) for job in plan.jobs), 'test')} in "
@@ -139,6 +146,7 @@ COMMANDS = [
             "plan nightly",
             "plan nightly -c schedule.chunking.size=16 --seed 7",
             "plan nightly --script 1",
+            "plan s1 --failed",
         ],
         run=_run,
         arguments=_arguments,

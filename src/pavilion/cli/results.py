@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pavilion.problems import name_list
+from pavilion.schedulers.ending import NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun
 from pavilion.waiting import LastWord
 
-from . import base
-from .output import Column, first_line, plural, print_table
+from . import base, failures
+from .output import Column, plural, print_table
 
 CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
+# The states of tests whose jobs have not started, as far as is known.
+WAITING = NOT_STARTED - {STATES.SCHED_STARTUP, STATES.SCHED_RUNNING}
+# What tables say of where a test runs or ran: where there is room.
+PLACE_COLUMNS = [Column("JOB", optional=True), Column("NODES", cut=True, optional=True)]
 _RESULT_KEYS = ("return_value", "started", "finished", "duration", "host")
 
 
@@ -26,10 +32,12 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
     complete = recorded or is_unrecorded_end(status)
     results = test.results if complete else {}
     job = test.job
+    where = test.where(results)
     record: dict[str, Any] = {
         "id": test.id,
         "series": test.series,
         "name": test.name,
+        "repeats": test.repeats,
         "scheduler": test.scheduler,
         "complete": complete,
         "recorded": recorded,
@@ -39,8 +47,14 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
         "when": status.when,
         "path": str(test.path),
         "job": None if job is None else str(job.path),
+        "job_id": where.job_id,
+        "nodes": where.nodes,
+        "permutation": test.permutation,
+        "chunk": where.chunk,
+        "chunk_nodes": where.chunk_nodes,
     }
     record.update((key, results.get(key)) for key in _RESULT_KEYS)
+    record.update(failures.last_line(test, record, bool(results)))
     return record
 
 
@@ -66,14 +80,9 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
         "passed": passed,
         "failed": failed,
         "errors": len(results) - passed - failed - unfinished,
-        "cancelled": sum(is_cancelled(record) for record in records),
+        "cancelled": sum(failures.is_cancelled(record) for record in records),
         "unfinished": unfinished,
     }
-
-
-def is_cancelled(record: dict[str, Any]) -> bool:
-    """Whether a test was cancelled before it had a result."""
-    return bool(record["complete"]) and record["state"] in CANCELLED
 
 
 def summary_line(records: Sequence[dict[str, Any]]) -> str:
@@ -85,10 +94,12 @@ def summary_line(records: Sequence[dict[str, Any]]) -> str:
     )
     if counts["cancelled"]:
         text += f" ({counts['cancelled']} cancelled)"
-    if counts["unfinished"]:
-        text += f", {counts['unfinished']} not over yet"
+    waiting = sum(record["result"] is None and record["state"] in WAITING for record in records)
+    for number, word in ((counts["unfinished"] - waiting, "running"), (waiting, "waiting")):
+        if number:
+            text += f", {number} {word}"
     names = list(dict.fromkeys(record["series"] for record in records))
-    return f"{text}. Series {', '.join(names)}." if names else f"{text}."
+    return f"{text}. Series {name_list(names)}." if names else f"{text}."
 
 
 def exit_code(records: Sequence[dict[str, Any]]) -> int:
@@ -101,42 +112,32 @@ def exit_code(records: Sequence[dict[str, Any]]) -> int:
     return base.OK if counts["passed"] == counts["tests"] and recorded else base.FAILED
 
 
-def print_results(records: Sequence[dict[str, Any]]) -> None:
-    """Print the table of results and the line below it."""
+def print_results(records: Sequence[dict[str, Any]], command_line: failures.CommandLine) -> None:
+    """Print the table of results and the line below it.
+
+    :param command_line: Makes the command lines that users go on with.
+    """
     columns = [
         Column("ID"),
         Column("NAME", cut=True),
         Column("SCHEDULER"),
         Column("RESULT"),
         Column("TIME", right=True),
-        Column("NOTE", cut=True),
+        *PLACE_COLUMNS,
+        Column("NOTE", wrap=True),
     ]
-    print_table(columns, [_row(record) for record in records])
+    print_table(columns, [_row(record, command_line) for record in records])
     print(summary_line(records))
 
 
-def _short(note: str) -> str:
-    """A note on one line: its first, and what caused that."""
-    first, _, rest = note.strip().partition("\n")
-    # As errors print the one before them.
-    cause = first_line(rest).strip() if rest.startswith("  ") else ""
-    return f"{first.rstrip()}: {cause}" if cause else first.rstrip()
-
-
-def _row(record: dict[str, Any]) -> list[str]:
-    result = record["result"]
-    note = "" if result == PASS else _short(record["note"])
-    if result == FAIL:
-        # The state's note starts with the result, which has a column of its own.
-        note = note.partition(f"{FAIL}: ")[2] or note
-    elif is_cancelled(record):
-        note = f"{record['state']}: {note}"
-    duration = record["duration"]
+def _row(record: dict[str, Any], command_line: failures.CommandLine) -> list[str]:
+    result, duration = record["result"], record["duration"]
     return [
         record["id"],
         record["name"],
         record["scheduler"],
         result or record["state"],
         "" if duration is None else f"{duration:.1f}s",
-        note,
+        *failures.job_and_nodes(record),
+        "" if result == PASS else failures.note_of(record, command_line),
     ]

@@ -11,14 +11,15 @@ from pavilion.handing_over import Kickoff
 from pavilion.preview import name_list
 from pavilion.series import Series
 
-from . import base
+from . import base, left_out
 from .base import PROGRAM, Command, Session
 from .interrupts import KickoffGuard
+from .junit import add_junit
 from .output import plural, print_json, tell
 from .patience import Deadline, OutOfTimeError, patiently
 from .results import CANCELLED, summary, test_record
 from .starting import LEAST, hand_over
-from .targets import add_targets, overrides, resolve_targets, show_warnings
+from .targets import add_targets, overrides, resolve_targets, show_pinned, show_warnings
 from .waiting import Waits, add_timeout, hints, report, wait_and_report
 
 
@@ -28,6 +29,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--detach", action="store_true", help="do not wait for results: print the series and return"
     )
     add_timeout(parser)
+    add_junit(parser)
 
 
 def _run(session: Session) -> int:
@@ -35,24 +37,30 @@ def _run(session: Session) -> int:
     deadline = Deadline(timeout)
     starting = Deadline(None if timeout is None else max(timeout, LEAST))
     try:
-        resolved, seed = patiently(lambda: resolve_targets(session), starting)
+        targets = patiently(lambda: resolve_targets(session), starting)
     except OutOfTimeError:
         tell(f"The {timeout:g} seconds of --timeout are over. Nothing was started.")
         return base.TIMED_OUT
+    resolved = targets.tests
+    if not resolved:
+        if session.args.json:
+            print_json({"series": None, "tests": [], "summary": summary([])})
+        return base.OK
     session.pav_cfg.make_working_dir()
     try:
         series = Series.create(
             session.pav_cfg,
             resolved,
             record={
-                "targets": session.args.targets,
+                "targets": targets.words,
                 "overrides": overrides(session.args),
-                "seed": seed,
+                "seed": targets.seed,
             },
         )
     except KeyboardInterrupt:
         tell("\nInterrupted. Nothing was started.")
         return base.INTERRUPTED
+    session.tests = series.tests
     if not session.args.detach:
         tell(f"Series {series.id}: {plural(len(series.tests), 'test')}.")
     kickoff = series.kickoff()
@@ -62,8 +70,10 @@ def _run(session: Session) -> int:
             over = hand_over(kickoff, guard, starting)
     except KeyboardInterrupt:
         over = False
+    extra = {"series": series.id, **left_out.of_run(session, kickoff)}
     refused = _show_errors(session, kickoff)
     show_warnings(resolved, refused)
+    show_pinned(resolved, refused)
     if isinstance(kickoff.failure, KeyboardInterrupt):
         # A plugin raised it; who pressed Ctrl-C means the same.
         guard.number = guard.number or signal.SIGINT
@@ -72,10 +82,10 @@ def _run(session: Session) -> int:
     if guard.number is not None:
         return _cut_short(session, series, guard.number, over)
     if starting.over and (kickoff.cancelled or kickoff.stopped):
-        return _out_of_time(session, series, over)
+        return _out_of_time(session, series, over, extra)
     if session.args.detach:
-        return _detach(session, series)
-    return wait_and_report(session, series.tests, {"series": series.id}, deadline)
+        return _detach(session, series, extra)
+    return wait_and_report(session, series.tests, extra, deadline)
 
 
 def _show_errors(session: Session, kickoff: Kickoff) -> set[str]:
@@ -102,9 +112,9 @@ def _cut_short(session: Session, series: Series, number: int, over: bool) -> int
     return 128 + number
 
 
-def _out_of_time(session: Session, series: Series, over: bool) -> int:
+def _out_of_time(session: Session, series: Series, over: bool, extra: dict[str, Any]) -> int:
     """Say what came of a --timeout while tests were handed over; see _cut_short."""
-    report(session, series.tests, {"series": series.id}, Waits())
+    report(session, series.tests, extra, Waits())
     tell(
         f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
         f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}"
@@ -128,12 +138,12 @@ def _what_is_left(session: Session, series: Series, over: bool) -> str:
     return f"{text}.\n{hints(session, series.tests)}"
 
 
-def _detach(session: Session, series: Series) -> int:
+def _detach(session: Session, series: Series, extra: dict[str, Any]) -> int:
     """Say what was started, and how to go on."""
     records: list[dict[str, Any]] = [test_record(test) for test in series.tests]
     counts = summary(records)
     if session.args.json:
-        print_json({"series": series.id, "tests": records, "summary": counts})
+        print_json({**extra, "tests": records, "summary": counts})
     else:
         started = counts["tests"] - counts["errors"]
         rest = f", {counts['errors']} could not be" if counts["errors"] else ""
@@ -150,12 +160,19 @@ COMMANDS = [
             "Run tests and wait for their results.\n\n"
             "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
             "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
-            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled."
+            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled.\n\n"
+            "Tests of earlier series run again from their suites as these are now. Those that ran\n"
+            "on chunks or on across_nodes get the same nodes again, or are refused."
         ),
         examples=[
             "run mytests.yaml",
             "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
             "run nightly --scheduler slurm --detach",
+            "run stream.every_node.chunk3       one permutation",
+            "run 'stream.*' '*.chunk[0-3]'      all tests whose names fit",
+            "run --failed                       the failures of the latest series again",
+            "run s1 --failed --any-nodes        those of s1, on whichever nodes there are",
+            "run s1.3 -c run.timeout=600        one test again, with another key",
         ],
         run=_run,
         arguments=_arguments,

@@ -72,6 +72,7 @@ def effective_settings(session: Session) -> list[Setting]:
     rest = [line for line in cfg.env_setup if line not in own]
     settings += [("env_setup", line, "this program") for line in own]
     settings.append(("env_setup", rest, source("env_setup")))
+    settings.append(("log_limit", cfg.log_limit, source("log_limit")))
     settings.append(("disable_plugins", list(cfg.disable_plugins), source("disable_plugins")))
     settings.append(("trusted_group", cfg.trusted_group, source("trusted_group")))
     settings.append(("pav_root", str(cfg.pav_root), "this program"))
@@ -98,7 +99,7 @@ def _folder_sources(session: Session, listed: str) -> dict[Path, str]:
     sources: dict[Path, str] = {}
     for folder in session.args.config_dir:
         sources.setdefault(absolute(folder), "--config-dir")
-    if "PAV_CONFIG_DIR" in os.environ:
+    if os.environ.get("PAV_CONFIG_DIR"):
         sources.setdefault(absolute(os.environ["PAV_CONFIG_DIR"]), "$PAV_CONFIG_DIR")
     last = list(session.pav_cfg.configs.values())[-1]["path"]
     sources.setdefault(

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pavilion.errors import ConfigError
+from pavilion.node_plan import reason_texts
 from pavilion.preview import NodeReport, name_list, node_report, state_text
 from pavilion.resolve import resolve_test
 from pavilion.suites import select_tests
@@ -98,10 +99,9 @@ def _row(report: NodeReport, name: str, usable: bool) -> list[str]:
 
 
 def _why(report: NodeReport, name: str) -> str:
-    """Why a node is left out; with what its scheduler says, where a plugin has that as 'why'."""
+    """Why a node is left out; '' for one that is not."""
     reason = report.reasons.get(name, "")
-    said = str(report.nodes[name].get("why") or "")
-    return f"{reason}: {said}" if reason and said else reason
+    return reason_texts(reason, report.nodes[name])[0] if reason else ""
 
 
 def _record(report: NodeReport, name: str, usable: bool) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pavilion.series import latest_series
 from pavilion.status_file import TestStatusInfo
-from pavilion.test_run import TestRun
-from pavilion.waiting import current_status
+from pavilion.test_run import PASS, TestRun
 
+from . import failures
 from .base import Command, Session
 from .output import (
     Column,
@@ -22,9 +23,8 @@ from .output import (
     printable,
     tell,
 )
-from .patience import patiently
-from .results import result_of, test_record
-from .selection import Selection, add_ids, select
+from .results import PLACE_COLUMNS, summary, summary_line, test_record
+from .selection import Selection, add_ids, select, with_states
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,14 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all states of each test, with their whole notes",
     )
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help=(
+            "only tests that ended without passing: they failed, had an error, were cancelled or "
+            "never got a result"
+        ),
+    )
 
 
 def _status(session: Session) -> int:
@@ -43,64 +51,73 @@ def _status(session: Session) -> int:
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
-    found = _ask(session, selection.tests)
+    states = with_states(session, selection.tests)
+    every = [(test, status, test_record(test, status)) for test, status in states]
+    found = [item for item in every if not session.args.failed or _is_failure(item[2])]
+    # Of all of them: those that are not shown count, too.
+    records = [record for _, _, record in every]
     if session.args.json:
-        print_json(
-            {"tests": [_record(test, status, session.args.verbose) for test, status in found]}
-        )
-    elif session.args.verbose:
-        for test, status in found:
-            _print_history(test, status)
-    elif found:
-        _print_table(found)
+        tests = [_record(test, record, session.args.verbose) for test, _, record in found]
+        print_json({"tests": tests, "summary": summary(records)})
+        return selection.report()
+    if session.args.verbose:
+        for test, status, record in found:
+            _print_history(test, status, record)
+    elif every:
+        if found:
+            _print_table(session, [record for _, _, record in found])
+        print(summary_line(records))
     return selection.report()
 
 
-def _ask(session: Session, tests: list[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
-    """The states of tests; their schedulers are asked about those that are not over."""
-    if not all(test.complete for test in tests):
-        _ = session.plugins
-    return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
+def _is_failure(record: Mapping[str, Any]) -> bool:
+    return record["result"] not in (None, PASS)
 
 
-def _record(test: TestRun, status: TestStatusInfo, verbose: bool) -> dict[str, Any]:
-    record = test_record(test, status)
+def _record(test: TestRun, record: dict[str, Any], verbose: bool) -> dict[str, Any]:
     if verbose:
-        record["history"] = [info.as_dict() for info in test.status.history()]
+        return {**record, "history": [info.as_dict() for info in test.status.history()]}
     return record
 
 
-def _print_table(found: list[tuple[TestRun, TestStatusInfo]]) -> None:
+def _print_table(session: Session, records: Sequence[dict[str, Any]]) -> None:
     columns = [
         Column("ID"),
         Column("NAME", cut=True),
         Column("STATE"),
         Column("RESULT"),
         Column("AGE", right=True),
+        *PLACE_COLUMNS,
         Column("NOTE", cut=True),
     ]
     print_table(
         columns,
         [
             [
-                test.id,
-                test.name,
-                status.state,
-                result_of(test, status) or "",
-                age(status.when),
-                first_line(status.note),
+                record["id"],
+                record["name"],
+                record["state"],
+                record["result"] or "",
+                age(record["when"]),
+                *failures.job_and_nodes(record),
+                first_line(record["note"])
+                if record["log"] is None
+                else failures.note_of(record, session.command_line),
             ]
-            for test, status in found
+            for record in records
         ],
     )
 
 
-def _print_history(test: TestRun, status: TestStatusInfo) -> None:
+def _print_history(test: TestRun, status: TestStatusInfo, record: dict[str, Any]) -> None:
     """A paragraph per test: its states, oldest first, and what its scheduler says now."""
     history = test.status.history()
     if status not in history:
         history.append(status)
-    print(one_line(f"{test.id} {test.name} ({test.scheduler}) {result_of(test, status) or ''}"))
+    again = f"; repeats {test.repeats}" if test.repeats else ""
+    print(one_line(f"{test.id} {test.name} ({test.scheduler}{again}) {record['result'] or ''}"))
+    for line in failures.about(record):
+        print(f"  {line}")
     for info in history:
         lines = printable(info.note).splitlines() or [""]
         print(f"  {clock(info.when)}  {info.state:<15} {lines[0]}")
@@ -117,7 +134,14 @@ COMMANDS = [
             "Schedulers are asked about tests that are not over. On a terminal, notes are\n"
             "cut to its width; -v shows them whole."
         ),
-        examples=["status", "status s3 s4.1", "status s3.2 --verbose", "status --json"],
+        examples=[
+            "status",
+            "status s3 s4.1",
+            "status --failed                    only the failures of the latest series",
+            "status 's3.*.chunk1'               tests of a series whose names fit",
+            "status s3.2 --verbose",
+            "status s1-s4 --failed --json",
+        ],
         run=_status,
         arguments=_arguments,
         json=True,

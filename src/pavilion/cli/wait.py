@@ -10,6 +10,7 @@ from pavilion.schedulers.registry import require_plugin
 from pavilion.test_run import TestRun
 
 from .base import Command, Session
+from .junit import add_junit
 from .patience import Deadline
 from .selection import add_ids, select
 from .waiting import add_timeout, wait_and_report
@@ -18,6 +19,7 @@ from .waiting import add_timeout, wait_and_report
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_ids(parser)
     add_timeout(parser)
+    add_junit(parser)
 
 
 def _wait(session: Session) -> int:
@@ -26,6 +28,7 @@ def _wait(session: Session) -> int:
     if code or not selection.tests:
         # Waiting for a part of what was asked for would look like an answer to all of it.
         return code
+    session.tests = selection.tests
     _ = session.plugins
     _check_schedulers(selection.tests)
     return wait_and_report(session, selection.tests, None, Deadline(session.args.timeout))
@@ -55,7 +58,7 @@ COMMANDS = [
             "Wait for tests that were started before, and show their results.\n\n"
             "The exit code is as with 'run'; 3 when --timeout is over first."
         ),
-        examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json"],
+        examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json", "wait 's3.*.chunk1'"],
         run=_wait,
         arguments=_arguments,
         json=True,

@@ -87,10 +87,11 @@ def report(
 ) -> list[dict[str, Any]]:
     """Print the results of tests, as the user wants them."""
     records = [test_record(test, waits.status_of(test)) for test in tests]
+    session.records = records
     if session.args.json:
         print_json(dict(extra or {}, tests=records, summary=summary(records)))
     else:
-        print_results(records)
+        print_results(records, session.command_line)
     return records
 
 

@@ -535,7 +535,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         from . import planning
 
         plan = TestPlan()
-        requests: list[planning.TestRequest] = []
+        requests: dict[Hashable, planning.TestRequest] = {}
         filtered: dict[Hashable, FilteredNodes] = {}
         for number, test in enumerate(tests):
             try:
@@ -543,10 +543,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             except (Exception, SystemExit) as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
-            requests.append(request)
+            requests[number] = request
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
-        placed = planning.plan(requests, usage=self._usage)
+        placed = planning.plan(list(requests.values()), usage=self._usage)
         stores: dict[int, _NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
@@ -557,7 +557,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                     job.config,
                     nodes=None if job.nodes is None else list(job.nodes),
                     node_range=job.node_range,
-                    chunk=job.chunk,
+                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
                     prepare=store.saver(job.nodes),
                 )
             )
@@ -581,6 +581,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
+        if test.config.get("pinned"):
+            from . import pinning
+
+            return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
         usable = len(chunks.chunks[0]) if chunks.chunks else 0
         least, most = calc_node_range(config, usable)
@@ -688,6 +692,23 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
+
+
+def _chunk_of(
+    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
+) -> dict[str, Any]:
+    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
+
+    :param test: One of the job's tests.
+    """
+    if job.chunk is not None:
+        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
+    if test.config.get("pinned"):
+        from . import pinning
+
+        chunk = pinning.chunk_of(test.config)
+        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
+    return {"chunk": None, "chunk_nodes": ()}
 
 
 class _NodeData:

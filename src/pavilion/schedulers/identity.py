@@ -9,6 +9,7 @@ before that file existed contain everything, and are read as they are.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 IDENTITY_FN = "identity.json"
 MAX_SIZE = 64 * 1024
+# What identifies a job whose id is not known (yet): the mark that its plugin left in it.
+_MARK = re.compile(r"pav-[0-9a-f]{16}\Z")
+# No id of a scheduler is longer.
+_LONGEST_ID = 200
 
 # The errors that reading a host's record may raise; a host's JobError may not be a PavilionError.
 RecordErrors = (JobError, PavilionError, OSError, ValueError)
@@ -86,6 +91,30 @@ def _beside(path: Path) -> dict[str, str]:
     if not isinstance(found, dict):
         return {}
     return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def job_id_of(info: Any) -> str | None:
+    """The id that users know a job by, from its record: its 'id', otherwise the first value.
+
+    :returns: None when the id is not known (yet), or the record makes no sense.
+    """
+    if not isinstance(info, Mapping) or not info:
+        return None
+    found = info.get("id", next(iter(info.values())))
+    if isinstance(found, bool) or not isinstance(found, (str, int)):
+        return None
+    text = str(found) if isinstance(found, str) or abs(found) < 10**18 else ""
+    usable = 0 < len(text) <= _LONGEST_ID and text.isprintable() and not _MARK.match(text)
+    return text if usable else None
+
+
+def known_id(job: Job) -> str | None:
+    """The id that users know a job by; None before the scheduler accepted it, or where its record
+    cannot be read."""
+    try:
+        return job_id_of(job.info)
+    except RecordErrors:
+        return None
 
 
 def is_missing(exc: BaseException) -> bool:

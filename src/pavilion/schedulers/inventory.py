@@ -256,6 +256,22 @@ def filter_nodes(
     return selection.names, reasons
 
 
+def named_nodes(nodes: Nodes, sched_config: Mapping[str, Any]) -> list[str]:
+    """The nodes that a configuration is about, in whatever state: those of its partition, its
+    reservation and its across_nodes (all, where it names none), and those of include_nodes.
+
+    Names in across_nodes and include_nodes that are not in the inventory are among them.
+    """
+    selection = _Selection(list(nodes), list(nodes.values()), frozenset(), Reasons())
+    _filter_groups(selection, sched_config)
+    across = list(sched_config.get("across_nodes") or ())
+    if across:
+        inside = frozenset(selection.names)
+        across = [name for name in across if name in inside or name not in nodes]
+    names = across or selection.names
+    return list(dict.fromkeys([*names, *(sched_config.get("include_nodes") or ())]))
+
+
 def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
     """A message that says which nodes of include_nodes cannot be used, and why; None when all can
     be."""

@@ -12,6 +12,7 @@ from pavilion.errors import PavilionError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
+from .accepted import learn_id
 from .identity import RecordErrors, is_damaged, is_missing, load_identity
 
 if TYPE_CHECKING:
@@ -251,6 +252,7 @@ def _ask_about(
             when,
         ), Trouble.OF_JOB
     status = _checked_status(plugin, job, status)
+    learn_id(plugin, job, info)
     return status, (Trouble.OF_JOB if status.state == STATES.SCHED_WARNING else Trouble.NONE)
 
 

@@ -28,6 +28,7 @@ from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeList, NodeRange
 
 from . import node_selection, registry
+from .accepted import learn_nodes, note_later
 from .config import (
     CONFIG_DEFAULTS,
     CONFIG_VALIDATORS,
@@ -40,10 +41,11 @@ from .handover import Handover, calling
 from .inventory import frozen
 from .job_states import Polling, blame, current_status, on_its_way
 from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
+from .placement import Seen
 from .plugin_parts import check_parts
 from .plugin_section import plugin_section, section_error
 from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
-from .submission import TestPlan, handed_over, refuse, section_refused, start_jobs
+from .submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
 from .vars import SchedulerVariables
 from .yapsy_compat import IPlugin
 
@@ -204,6 +206,10 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         self._has_section = False
         # Job name -> the job, while it is on its way to the scheduler.
         self._handovers: dict[str, Handover] = {}
+        # The directories of tests whose status says that their job was accepted, or that have
+        # started, and the names of jobs whose id was found out later.
+        self._noted_tests: set[str] = set()
+        self._learned_jobs: set[str] = set()
         # The events that stop each schedule_tests() that is running.
         self._stops: set[threading.Event] = set()
         # Why available() returned False; None if it returned True or was not called yet.
@@ -291,6 +297,12 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """
         return None
 
+    def _seen_job(self, job_info: JobInfo) -> Seen | None:
+        """What the scheduler last said of a job, beside its state: its id, where the record lacks
+        it, and its nodes.  Called after ``_job_status()``; nobody is queried for it.  None where
+        nothing is known."""
+        return None
+
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel several jobs.  A plugin whose scheduler accepts many ids in one command overrides
         this.  Never raises.
@@ -302,6 +314,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """See the class docstring."""
         raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
+
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        """The scheduler's own id of the allocation's job, usually read from the environment; None
+        where only the job's record has it.  Called inside the allocation only."""
+        return None
 
     def _checked_alloc_nodes(self, test: TestRun, job: Job) -> NodeList:
         """What ``_get_alloc_nodes`` returns for a test's job.
@@ -627,12 +644,15 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         if status.state == STATES.SCHED_RUNNING:
             status = TestStatusInfo(STATES.SCHED_STARTUP, status.note, status.when)
         if status.state in (STATES.SCHED_ERROR, STATES.SCHED_CANCELLED):
+            learn_nodes(self, job)
             return end_test(test, job, status, self.JOB_END_GRACE)
         if status.note == on_its_way(self, job):
             own = test.status.current()
-            if own.state == STATES.SCHEDULED and own.note != handed_over(self, job):
+            if own.state == STATES.SCHEDULED and own.note != being_handed_over(self, job):
                 # What the job waits for, see report().
                 return own
+        elif status.state in (STATES.SCHEDULED, STATES.SCHED_STARTUP):
+            note_later(self, job, test)
         return status
 
     # ------------------------------------------------------------------------- for the families

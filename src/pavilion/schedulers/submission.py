@@ -12,10 +12,12 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
+from .accepted import learn_id, note_accepted
 from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
-from .identity import checked_info, save_identity
+from .identity import checked_info, job_id_of, known_id, save_identity
 from .job_states import blame, misplaced_prior, query_job
+from .placement import Placement, save_placement
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -39,6 +41,7 @@ class PlannedJob:
     :param nodes: The names of the nodes to run on; or
     :param node_range: (min, max), when the scheduler picks them.
     :param chunk: The number of the chunk that its nodes belong to, from 0; None without chunking.
+    :param chunk_nodes: The names of all nodes of that chunk.
     :param prepare: Called with the new job before it is kicked off.
     """
 
@@ -50,6 +53,7 @@ class PlannedJob:
         nodes: NodeList | None = None,
         node_range: NodeRange | None = None,
         chunk: int | None = None,
+        chunk_nodes: Sequence[str] = (),
         prepare: Callable[[Job], None] | None = None,
     ) -> None:
         self.tests = tests
@@ -57,7 +61,13 @@ class PlannedJob:
         self.nodes = nodes
         self.node_range = node_range
         self.chunk = chunk
+        self.chunk_nodes = chunk_nodes
         self.prepare = prepare
+
+    @property
+    def placement(self) -> Placement:
+        """Its nodes and its chunk, as far as they were picked."""
+        return Placement(list(self.nodes or ()), self.chunk, list(self.chunk_nodes))
 
     @property
     def mode(self) -> str:
@@ -183,19 +193,26 @@ def _start_job(
         script.write(job.kickoff_path)
         if planned.prepare is not None:
             planned.prepare(job)
+        save_placement(job, planned.placement)
         for test in tests:
             # This is done before the job can start, so that the test itself writes later.
             test.job = job
-            test.status.set(STATES.SCHEDULED, handed_over(plugin, job))
+            test.status.set(STATES.SCHEDULED, being_handed_over(plugin, job))
         info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
     except (Exception, SystemExit) as exc:
         if job is None or not _is_there_after_all(plugin, pav_cfg, job, exc):
             return refuse(plugin, tests, exc)
+        note_accepted(plugin, tests, known_id(job))
         return None
     except KeyboardInterrupt:
         _interrupted(plugin, tests, job)
         raise
-    return _save_identity(plugin, tests, job, info) or _end_unwanted(plugin, tests, info)
+    problem = _save_identity(plugin, tests, job, info)
+    if problem is not None:
+        return problem
+    # Now that it can be found, whatever happens.
+    note_accepted(plugin, tests, job_id_of(info))
+    return _end_unwanted(plugin, tests, info)
 
 
 def _is_there_after_all(
@@ -217,14 +234,15 @@ def _is_there_after_all(
         if query_job(plugin, pav_cfg, job, info).state in ENDED:
             return False
         save_identity(plugin, job, info)
+        learn_id(plugin, job, info)
     except (Exception, SystemExit):
         return False
     return True
 
 
-def handed_over(plugin: SchedulerPlugin, job: Job) -> str:
-    """The note of tests whose job is, or is about to be, handed to the scheduler."""
-    return f"Handed to the {plugin.name} scheduler as job {job.name}."
+def being_handed_over(plugin: SchedulerPlugin, job: Job) -> str:
+    """The note of tests whose job is about to be handed over."""
+    return f"Being handed to the {plugin.name} scheduler. The job's directory is {job.name}."
 
 
 def _kick_off(

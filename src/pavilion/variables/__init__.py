@@ -261,6 +261,31 @@ class VariableSetManager(Resolver):
         manager._loaded = VariableSource("var", data["variables"], templates=True)
         return manager
 
+    def chosen(self) -> list[tuple[str, str, Any]]:
+        """What permutations chose: (set, variable, text, or a dict of texts for an item that is
+        one).
+
+        A text that cannot be worked out, which is no mistake while nothing uses it, is given as it
+        was written.
+        """
+        found: list[tuple[str, str, Any]] = []
+        for (set_name, name), index in self._chosen.items():
+            source = self._source(set_name, name)
+            value = source.value(name, Place("permute_on", name))
+            assert not isinstance(value, DeferredVariable)
+            item = items_of(value)[index]
+            texts = {"": item} if isinstance(item, str) else item
+            if source.templates:
+                texts = {key: self._chosen_text(text, name) for key, text in texts.items()}
+            found.append((set_name, name, texts[""] if isinstance(item, str) else dict(texts)))
+        return found
+
+    def _chosen_text(self, text: str, name: str) -> str:
+        try:
+            return self._resolve_value(text, name, "permute_on")
+        except VariableError:
+            return text
+
     def _permuted(self, choices: Mapping[tuple[str, str], int]) -> VariableSetManager:
         """A manager with the same sets, in which items of some variables are chosen."""
         other = type(self)()

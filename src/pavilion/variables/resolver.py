@@ -18,6 +18,9 @@ from pavilion.variables.values import VariableSource, items_of, listed, pick
 # The sets, in the order in which a name without a set is looked up.
 SET_ORDER = ("per", "var", "pav", "sys", "sched")
 
+# The numbers of the chunks of nodes that a test may run on: set and name.
+CHUNK_IDS = ("sched", "chunk_ids")
+
 # Variables that refer to variables, and so on: more levels than this are a mistake.
 MAX_DEPTH = 64
 # The maximum length of a resolved string; variables that double each other soon exceed it.
@@ -112,12 +115,23 @@ class Resolver:
         if "-" in given:
             msg += " ('-' is part of the name: Pavilion has expressions, this host does not)"
         near = _near_matches(given, parts[1] if in_set else first, tuple(full))
+        own = [name for set_name in ("per", "var") for name in names[set_name]]
+        mine = f"This test has {listed(own)}" if own else "This test has no variables of its own"
         if near:
-            return place.error(f"{msg}. Did you mean {listed(near)}?")
+            # Of its own variables those that were not named yet.
+            more = f" {mine}" if any(f"var.{name}" not in near for name in own) else ""
+            return place.error(f"{msg}. Did you mean {listed(near)}?{'' if in_set else more}")
         if in_set:
             have = listed(names[first]) or "no variables here"
             return place.error(f"{msg}. The set '{first}' has {have}")
-        return place.error(f"{msg}. There are: {listed(full) or 'no variables here'}")
+        others = "; ".join(
+            f"{set_name}: {listed(names[set_name])}"
+            for set_name in ("pav", "sys", "sched")
+            if names[set_name]
+        )
+        return place.error(
+            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "")
+        )
 
     def origins(self, text: str) -> list[tuple[str, str]]:
         """Where the values that a string refers to were written.
@@ -141,6 +155,41 @@ class Resolver:
                 # This is reported when the reference is resolved.
                 continue
         return list(found)
+
+    def silent_firsts(self, text: str) -> list[tuple[str, str]]:
+        """The lists that a text takes the first item of without saying so.
+
+        :returns: (reference, variable as 'set.name'), for references in the text and in the
+            test's variables that these lead to.  A list of one item is none of them, but for the
+            numbers of chunks, which are as many as the machine has.
+        """
+        found: dict[tuple[str, str], None] = {}
+        todo, seen = [text], {text}
+        while todo:
+            try:
+                pieces = parse_template(todo.pop())
+                for ref in (piece for piece in pieces if isinstance(piece, Reference)):
+                    target = self._find(ref, Place("", ref.text))
+                    if target.set_name != "per" and self._takes_first(target):
+                        found[ref.text, f"{target.set_name}.{target.name}"] = None
+                    new = [value for _, value in self._texts_of(ref) if value not in seen]
+                    seen.update(new)
+                    todo += new
+            except VariableError:
+                # Reported where it is resolved.
+                continue
+        return list(found)
+
+    def _takes_first(self, target: Target) -> bool:
+        """Whether a reference to this takes the first item of a list without an index."""
+        if target.path and (target.path[0] == "*" or target.path[0].isdigit()):
+            return False
+        value = self._source(target.set_name, target.name).value(
+            target.name, Place("", target.name)
+        )
+        if (target.set_name, target.name) == CHUNK_IDS:
+            return True
+        return isinstance(value, list) and len(value) > 1
 
     def _texts_of(self, ref: Reference) -> list[tuple[str, str]]:
         """The unresolved strings that a reference refers to, as (dotted place in 'var', string)."""

@@ -115,8 +115,10 @@ def slurm_plugin(site):
 
 
 def states_of(test):
-    """The states it went through, but for that of its status file."""
-    return [info.state for info in test.status.history()][1:]
+    """The states it went through, but for that of its status file, and for the line that its job
+    was accepted, which is no new state."""
+    infos = test.status.history()[1:]
+    return [info.state for info in infos if not info.note.startswith("Accepted by ")]
 
 
 def until(condition, what, seconds=20.0):

@@ -84,7 +84,7 @@ def test_an_empty_file_is_an_empty_configuration():
         ("config_dirs:\n- a\n- [b]\n", "c.yaml:3: config_dirs[1]: a list where text belongs"),
         ("- a\n", "c.yaml: a list where a mapping"),
         ("just text\n", "c.yaml: 'just text' where a mapping"),
-        ("x: [\n", "c.yaml:2:1: bad YAML"),
+        ("x: [\n", "c.yaml:1:4: the '[' that opens here is not closed"),
         ("d: &d {qos: 1, bad: 2}\nschedule: {<<: *d}\n", "c.yaml:1: d: unknown key"),
         ("schedule: &d\n  nodes: 0\n", "c.yaml:2: schedule.nodes"),
     ],

@@ -241,6 +241,10 @@ class Raw(SchedulerPluginBasic):
         """This host."""
         return [os.uname().nodename.split(".")[0]]
 
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        """The pid of the job's first process, whose session we are in."""
+        return str(os.getsid(0))
+
     def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
         """CPUs that this process may use, and memory in whole GiB (as Pavilion 2.6 has it)."""
         pages, page_size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")

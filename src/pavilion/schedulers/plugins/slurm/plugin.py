@@ -17,6 +17,7 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeList, NodeRange
 
+from ...placement import Seen
 from .extra import value_of
 from .header import SbatchHeader
 from .nodes import SlurmNodes
@@ -61,6 +62,8 @@ class Slurm(SlurmNodes):
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
+        # What Slurm said last of jobs that were asked about, by key.
+        self._seen_jobs: dict[str, JobRecord] = {}
         # Last: it calls refresh().
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
 
@@ -169,6 +172,7 @@ class Slurm(SlurmNodes):
         pending[record.key] = record
         settle_output(record.script, found.record.job_id if found.record else record.job_id)
         if found.presence is Presence.FOUND and found.record is not None:
+            self._seen_jobs[record.key] = found.record
             state = parse_job_state(found.record.state)
             if state.is_over:
                 pending.pop(record.key, None)
@@ -188,6 +192,18 @@ class Slurm(SlurmNodes):
             return NotListed(STATES.SCHEDULED, found.note)
         return TestStatusInfo(STATES.SCHED_WARNING, found.note)
 
+    def _seen_job(self, job_info: JobInfo) -> Seen | None:
+        """The id of a job of which only the token was known, and the nodes it has or had."""
+        from .parsing import parse_node_list
+        from .record import read_record
+
+        record = read_record(job_info)
+        job = self._seen_jobs.get(record.key)
+        if job is None:
+            return None
+        identity = None if record.job_id else JobInfo({**job_info, "id": job.job_id})
+        return Seen(identity, parse_node_list(job.data.get("nodes")))
+
     def _status_of_absent(
         self, table: JobTable, record: SlurmRecord, name: str, note: str
     ) -> TestStatusInfo:
@@ -202,6 +218,7 @@ class Slurm(SlurmNodes):
             record, self._cluster(record), lambda: self._also_absent(table, record)
         )
         if accounted.job is not None:
+            self._seen_jobs[record.key] = accounted.job
             failure = self._launch_failure(record, accounted.job)
             if failure is not None:
                 return TestStatusInfo(STATES.SCHED_ERROR, failure)
@@ -328,6 +345,10 @@ class Slurm(SlurmNodes):
             raise SchedulerPluginError(
                 f"Bad host list in SLURM_JOB_NODELIST: {names!r}", prior_error=exc
             ) from exc
+
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        """The id of the allocation we are in."""
+        return os.environ.get("SLURM_JOB_ID") or os.environ.get("SLURM_JOBID")
 
     @staticmethod
     def parse_node_list(text: str | None) -> NodeList:

@@ -1,0 +1,293 @@
+"""``pav-sched doctor``: what a bug report needs, and what is wrong with an installation.
+
+It must work where nothing else does.  So each section is looked at in a thread of its own, with a
+limit of time, and whatever a check raises is a finding.  Nothing is imported here that needs a
+module from outside of the standard library; the sections import what they need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Callable
+
+from . import base
+from .base import PROGRAM, Command, Session
+from .output import clock, one_line, plural, print_json, tell
+
+OK = "ok"
+WARNING = "warning"
+PROBLEM = "problem"
+
+# Seconds that the sections get.  A server that does not answer is not waited for any longer.
+PATIENCE = 10.0
+
+_SECRET = r"[\w.-]*(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|auth|jwt)[\w.-]*"
+# Words that would give a secret away: a value behind such a name, or behind 'export NAME=', and a
+# password in an address.
+_SECRETS = (
+    (
+        # Not a part of a path, as in '/srv/auth:/usr/bin' and 'token.yaml:2'.
+        re.compile(rf"(?i)(?<![\w./-])({_SECRET}['\"]?\s*(?:=|:\s)\s*)(?:'[^']*'|\"[^\"]*\"|\S+)"),
+        r"\1***",
+    ),
+    (re.compile(r"\b(export\s+\w+=)(?:'[^']*'|\"[^\"]*\"|\S+)"), r"\1***"),
+    (re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+@"), r"\1***@"),
+)
+_SECRET_NAME = re.compile(rf"(?i)(?:{_SECRET}|\w*_KEY)\Z")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check.
+
+    :param result: OK, WARNING or PROBLEM.
+    :param value: What was found.
+    :param advice: What to do, for what is not OK.
+    """
+
+    section: str
+    name: str
+    result: str
+    value: str
+    advice: str = ""
+
+
+class Section:
+    """A group of checks, and their findings.
+
+    :ivar trying: The check that is being made.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.trying = name
+        self.findings: list[Finding] = []
+        self.over = threading.Event()
+
+    def add(self, result: str, name: str, value: object, advice: str = "") -> None:
+        """Record a finding."""
+        text = without_secrets(one_line(str(value)))
+        self.findings.append(
+            Finding(self.name, name, result, text, without_secrets(one_line(advice)))
+        )
+
+    def ok(self, name: str, value: object) -> None:
+        """Something that is as it should be, or good to know."""
+        self.add(OK, name, value)
+
+    def warn(self, name: str, value: object, advice: str) -> None:
+        """Something that may be intended, or may cause trouble."""
+        self.add(WARNING, name, value, advice)
+
+    def problem(self, name: str, value: object, advice: str) -> None:
+        """Something that keeps tests from being run."""
+        self.add(PROBLEM, name, value, advice)
+
+    @contextlib.contextmanager
+    def attempt(self, name: str, advice: str = "") -> Iterator[None]:
+        """A check.  Whatever it raises is a problem, and the next check follows.
+
+        :param advice: What to do then.
+        """
+        self.trying = name
+        try:
+            yield
+        except (Exception, SystemExit) as exc:
+            self.problem(name, describe(exc), advice)
+
+
+def describe(error: BaseException) -> str:
+    """An error as a user gets to read it; its class where the message alone may say too little."""
+    from pavilion.errors import PavilionError
+
+    if isinstance(error, PavilionError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+
+
+def without_secrets(text: str) -> str:
+    """The text without values that look like passwords or tokens."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name is likely to hold a password or token."""
+    return _SECRET_NAME.match(name) is not None
+
+
+Look = Callable[[Section, Session], None]
+
+
+def _system_looks() -> list[tuple[str, Look]]:
+    from . import doctor_system
+
+    return [
+        ("Program", doctor_system.program),
+        ("Python and modules", doctor_system.python),
+        ("System", doctor_system.system),
+        ("Limits", doctor_system.limits),
+        ("Environment", doctor_system.environment),
+    ]
+
+
+def _all_looks() -> list[list[tuple[str, Look]]]:
+    from . import doctor_disk, doctor_site
+
+    return [
+        _system_looks(),
+        [("Settings", doctor_site.settings)],
+        [("Config directories", doctor_site.config_dirs)],
+        [("Plugins", doctor_site.plugins), ("Schedulers", doctor_site.schedulers)],
+        [("Working directory", doctor_disk.working_dir), ("Series", doctor_disk.series)],
+    ]
+
+
+def examine(
+    session: Session, looks: Sequence[Sequence[tuple[str, Look]]], patience: float = PATIENCE
+) -> Iterator[Section]:
+    """Look at everything.
+
+    :param looks: The titles of the sections and what looks at them; those that depend on each
+        other in a list of their own, the others are looked at at the same time.
+    :param patience: Seconds that all of it may take.
+    :returns: The sections, in their order, each as soon as it is there.
+    """
+    deadline = time.monotonic() + patience
+    sections: list[Section] = []
+    for group in looks:
+        members = [(Section(title), look) for title, look in group]
+        sections += [section for section, _ in members]
+        threading.Thread(target=_look, args=(members, session), daemon=True).start()
+    for section in sections:
+        if not section.over.wait(max(0.0, deadline - time.monotonic())):
+            section.problem(
+                section.trying,
+                f"no answer within {patience:g} seconds",
+                "What it is about hangs: a file server or a scheduler that does not answer. Try "
+                "it by hand ('ls', 'sinfo').",
+            )
+        yield section
+
+
+def _look(members: Sequence[tuple[Section, Look]], session: Session) -> None:
+    for section, look in members:
+        try:
+            look(section, session)
+        except BaseException as exc:
+            if session.args.debug:
+                traceback.print_exc()
+            section.problem(section.trying, describe(exc), "")
+        finally:
+            section.over.set()
+
+
+def _doctor(session: Session) -> int:
+    from .doctor_site import LenientSession
+
+    lenient = LenientSession(session.args)
+    return _report(lenient, examine(lenient, _all_looks()))
+
+
+def _report(session: Session, sections: Iterator[Section]) -> int:
+    """Print what was found, section by section.
+
+    :returns: The exit code.
+    """
+    findings: list[Finding] = []
+    as_json = session.args.json
+    if not as_json:
+        print(f"{PROGRAM} doctor, {clock(time.time())}")
+    for section in sections:
+        # It may go on to add some.
+        found = list(section.findings)
+        findings += found
+        if not as_json:
+            _print(section.name, found)
+    number = {kind: sum(item.result == kind for item in findings) for kind in (PROBLEM, WARNING)}
+    if as_json:
+        print_json(
+            {
+                "checks": [asdict(item) for item in findings],
+                "problems": number[PROBLEM],
+                "warnings": number[WARNING],
+                "ok": not number[PROBLEM],
+            }
+        )
+    else:
+        counts = f"{plural(number[PROBLEM], 'problem')}, {plural(number[WARNING], 'warning')}"
+        print(f"\n{counts[0].upper()}{counts[1:]}.")
+    return base.FAILED if number[PROBLEM] else base.OK
+
+
+def _print(title: str, findings: Sequence[Finding]) -> None:
+    print(f"\n{title}")
+    width = max((len(item.name) for item in findings), default=0)
+    for item in findings:
+        print(f"  {item.result:<7}  {item.name:<{width}}  {item.value}".rstrip())
+        if item.advice:
+            print(f"           {'':<{width}}  -> {item.advice}")
+    sys.stdout.flush()
+
+
+def start_without(error: ImportError) -> int:
+    """What is left to do where a module that the commands need is missing: say which, or, for
+    'doctor', everything that can be found out all the same.
+
+    :returns: The exit code.
+    """
+    import argparse
+
+    if "doctor" in sys.argv[1:]:
+        args = argparse.Namespace(
+            config_file=None,
+            config_dir=[],
+            working_dir=None,
+            debug=False,
+            json="--json" in sys.argv,
+        )
+        session = Session(args)
+        return _report(session, examine(session, [[*_system_looks(), ("The rest", _nothing)]]))
+    tell(
+        f"{PROGRAM}: error: {error}. A module that it needs is missing or broken, for "
+        f"{sys.executable}.\nInstall pavilion-schedulers again, with its dependencies. "
+        f"'{PROGRAM} doctor' shows what is missing."
+    )
+    return base.USAGE
+
+
+def _nothing(section: Section, session: Session) -> None:
+    """What stands for the sections that need modules which are missing."""
+    section.problem(
+        "settings and more",
+        "not looked at: a module that is needed for that is missing or broken",
+        "See 'Python and modules' above.",
+    )
+
+
+COMMANDS = [
+    Command(
+        name="doctor",
+        summary="check the installation, and print what a bug report needs",
+        description=(
+            "Check the installation, the settings, the plugins, the schedulers and the working\n"
+            "directory, and print what a bug report needs. Values that look like passwords are\n"
+            "left out, and so are the lines of env_setup. To try what the working directory can\n"
+            "do, a few files are made in it, and removed again.\n\n"
+            "The exit code is 1 when there is a problem; warnings do not count."
+        ),
+        examples=["doctor", "doctor --json", "--config-file site.yaml doctor"],
+        run=_doctor,
+        json=True,
+    )
+]

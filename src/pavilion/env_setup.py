@@ -1,0 +1,120 @@
+"""Watching the ``env_setup`` lines of the settings, which kickoff scripts begin with.
+
+A shell goes on after a line that failed, and tests would run, and maybe pass, without what it was to
+set up.  So a bash notes each command that fails, as ``set -e`` would find it: not those in
+conditions, nor before ``&&`` and ``||``, nor what fails inside of a file that is sourced, as long as
+the file as a whole does not.  The lines themselves stay as they are: they may be parts of longer
+commands.  The runner ends the tests of the job when there is a note.  Other shells have nothing of
+the kind; with them lines are not watched.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pavilion.files import open_log
+
+# What is noted: for each command a line with its exit code and its text.
+VARIABLE = "PAV_ENV_SETUP_FAILED"
+# How the line begins that is printed to the kickoff log, after what the command printed.
+_MARK = "env_setup failed with exit code "
+# How much is shown: of each command's output so many lines, and so many commands.
+_SHOWN_LINES = 3
+_SHOWN_LENGTH = 300
+_SHOWN_COMMANDS = 5
+# How much of a log is looked at.
+_LOG_START = 256 * 1024
+
+_TRAP = (
+    # In a file that is sourced, and in a function, there are more of these.
+    "_pav_code=$?; "
+    'if [ "${#BASH_SOURCE[@]}" -le 1 ]; then '
+    # Within a function this is the function's command: the line of the script says more.
+    '_pav_command="$BASH_COMMAND"; '
+    'if [[ "$_pav_command" != *$\'\\n\'* && -r "${BASH_SOURCE[0]-}" ]]; then '
+    'mapfile -s "$((LINENO - 1))" -n 1 -t _pav_line <"${BASH_SOURCE[0]}"; '
+    '_pav_command="${_pav_line[0]:-$_pav_command}"; fi; '
+    "_pav_command=\"${_pav_command//$'\\n'/ }\"; "
+    '_pav_command="${_pav_command:0:500}"; '
+    f'printf \'{_MARK}%s: %s\\n\' "$_pav_code" "$_pav_command" >&2; '
+    f"{VARIABLE}=\"${{{VARIABLE}-}}$_pav_code $_pav_command\"$'\\n'; export {VARIABLE}; "
+    "fi"
+)
+
+
+class Failure(NamedTuple):
+    """A command of env_setup that failed."""
+
+    code: int
+    command: str
+    # What it printed, or others did since the failure before.
+    output: str = ""
+
+    def __str__(self) -> str:
+        text = f"'{self.command}' ended with exit code {self.code}"
+        return f"{text} and printed: {self.output}" if self.output else text
+
+
+def watched(lines: Sequence[str]) -> list[str]:
+    """The lines for a kickoff script, with what notes those that fail around them."""
+    if not lines:
+        return []
+    return [
+        f"unset {VARIABLE}",
+        f'[ -z "${{BASH_VERSION-}}" ] || trap {shlex.quote(_TRAP)} ERR',
+        *lines,
+        '[ -z "${BASH_VERSION-}" ] || trap - ERR',
+    ]
+
+
+def take_failures(log: Path | None) -> list[Failure]:
+    """What failed in the kickoff script that this process comes from.  The processes that it starts
+    do not get to know.
+
+    :param log: The kickoff log.
+    """
+    noted = os.environ.pop(VARIABLE, "")
+    found: list[Failure] = []
+    for line in noted.splitlines():
+        code, _, command = line.partition(" ")
+        if code.isdigit():
+            found.append(Failure(int(code), command.strip()))
+    outputs = _outputs(log) if found and log is not None else []
+    return [
+        failure._replace(output=outputs[number]) if number < len(outputs) else failure
+        for number, failure in enumerate(found)
+    ]
+
+
+def _outputs(log: Path) -> list[str]:
+    """What stands before each mark in a log."""
+    try:
+        with open_log(log) as file:
+            text = file.read(_LOG_START).decode(errors="replace")
+    except OSError:
+        return []
+    outputs: list[str] = []
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(_MARK):
+            outputs.append(" / ".join(lines[-_SHOWN_LINES:]))
+            lines = []
+        elif line.strip():
+            lines.append(line.strip()[:_SHOWN_LENGTH])
+    return outputs
+
+
+def note_of(failures: Iterable[Failure]) -> str:
+    """The note for the tests of the job."""
+    found = list(dict.fromkeys(failures))
+    lines = [str(failure) for failure in found[:_SHOWN_COMMANDS]]
+    if len(found) > _SHOWN_COMMANDS:
+        lines.append(f"and {len(found) - _SHOWN_COMMANDS} more")
+    return (
+        f"The environment could not be set up: in env_setup of the settings {'; '.join(lines)}.\n"
+        "The test was not started. Where a line may fail, put '|| true' behind it."
+    )
