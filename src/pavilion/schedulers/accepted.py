@@ -1,9 +1,9 @@
-"""That a scheduler accepted a job, and under what id: in the status of the job's tests.
+"""Recording in the status of a job's tests that the scheduler accepted the job, and its id.
 
-Before a job is handed over its tests have a line that says so; the id is known after that, and the
-job may be running by then.  So the line about it is added only to what still waits, and what a
-test writes itself stays its last line.  The id may also be found later, when the scheduler lists a
-job of which only the mark was known.
+Before a job is handed to the scheduler, its tests get a line that says so.  The id is only known
+afterwards, when the job may already be running.  So the line with the id is only added to tests that
+are still waiting, and what a test writes itself remains its last line.  The id may also be found
+later, when the scheduler lists a job of which only the mark was known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .scheduler import SchedulerPlugin
 
-# Seconds that whoever handed a job over has to write about that.
+# Seconds that the process which submitted a job gets to write this line itself.
 OWN_TIME = 10.0
 _ACCEPTED = "Accepted by "
 
@@ -36,15 +36,15 @@ def accepted_note(scheduler: str, job_id: str) -> str:
 
 
 def note_accepted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job_id: str | None) -> None:
-    """Add to the status of tests that their job was accepted.  Never raises: what cannot be
-    written is not worth a job.
+    """Add to the status of tests that their job was accepted.  Never raises: a line that cannot be
+    written must not affect the job.
 
     :param job_id: The scheduler's id of it; None when it is not known (yet).
     """
     if job_id is None:
         return
     for test in tests:
-        # What a host raises here is its own affair.
+        # A host may raise any exception here.
         with contextlib.suppress(Exception):
             add_accepted(test, accepted_note(plugin.name, job_id))
             plugin._noted_tests.add(str(test.path))
@@ -62,12 +62,12 @@ def add_accepted(test: TestRun, note: str) -> None:
 
 
 def _overtaken(test: TestRun, own: TestStatusInfo, note: str) -> TestStatusInfo | None:
-    """What a test wrote between two looks: it may have started, or have been cancelled, just before
-    the line with this note was added.  That stays its state.
+    """What a test wrote between two checks: it may have started, or have been cancelled, just before
+    the line with this note was added.  This remains its state.
 
-    :param own: Its state at the first look.
+    :param own: Its state at the first check.
     """
-    # All hosts have it, and none has to.
+    # All known hosts have this method, but it is not part of the contract.
     history = getattr(test.status, "history", None)
     last: list[TestStatusInfo] = [] if history is None else history()[-2:]
     if len(last) < 2 or last[-1].note != note:
@@ -77,8 +77,8 @@ def _overtaken(test: TestRun, own: TestStatusInfo, note: str) -> TestStatusInfo 
 
 
 def note_later(plugin: SchedulerPlugin, job: Job, test: TestRun) -> None:
-    """Add the same where whoever handed the job over did not, or did not know its id: once, and
-    only to a test of this user.  Never raises."""
+    """Add the same line if the process that submitted the job did not, or did not know its id.  This
+    is done once, and only for a test of this user.  Never raises."""
     key = str(test.path)
     if key in plugin._noted_tests:
         return
@@ -98,8 +98,8 @@ def _has_settled(job: Job) -> bool:
 
 
 def learn_id(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
-    """Complete the record of a job of which only the mark was known, once its scheduler listed it.
-    Never raises."""
+    """Complete the record of a job of which only the mark was known, once its scheduler has listed
+    it.  Never raises."""
     if job_id_of(info) is not None:
         return
     with contextlib.suppress(Exception):
@@ -110,8 +110,8 @@ def learn_id(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
 
 
 def learn_nodes(plugin: SchedulerPlugin, job: Job) -> None:
-    """Keep the nodes that the scheduler reported for a job that is over: its tests may not have
-    got to say where they ran.  Never raises."""
+    """Store the nodes that the scheduler reported for a job that has ended: its tests may not have
+    been able to record where they ran.  Never raises."""
     with contextlib.suppress(Exception):
         info = load_identity(job)
         seen = plugin._seen_job(info) if info else None

@@ -262,11 +262,11 @@ class VariableSetManager(Resolver):
         return manager
 
     def chosen(self) -> list[tuple[str, str, Any]]:
-        """What permutations chose: (set, variable, text, or a dict of texts for an item that is
-        one).
+        """What permutations chose: (set, variable, item), where the item is a string or a dict of
+        strings.
 
-        A text that cannot be worked out, which is no mistake while nothing uses it, is given as it
-        was written.
+        A string that cannot be resolved, which is not an error unless something uses it, is returned
+        as it was written.
         """
         found: list[tuple[str, str, Any]] = []
         for (set_name, name), index in self._chosen.items():
