@@ -129,9 +129,7 @@ class Resolver:
             for set_name in ("pav", "sys", "sched")
             if names[set_name]
         )
-        return place.error(
-            f"{msg}. {mine}" + (f". There are also, in {others}" if others else "")
-        )
+        return place.error(f"{msg}. {mine}" + (f". There are also, in {others}" if others else ""))
 
     def origins(self, text: str) -> list[tuple[str, str]]:
         """Where the values that a string refers to were written.
