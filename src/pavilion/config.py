@@ -137,7 +137,10 @@ class PavConfig(dict[str, Any]):
                 )
 
     def _check_path(self) -> None:
-        """Find a working folder whose path no record could hold.  :raises ConfigError:"""
+        """Find a working folder whose path no record could hold.
+
+        :raises ConfigError: Naming the folder.
+        """
         for path in (
             self.working_dir,
             *(item["path"] for item in (self.get("configs") or {}).values()),

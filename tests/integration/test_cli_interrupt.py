@@ -98,7 +98,7 @@ def test_killed_job(cli: Cli) -> None:
     assert done.code == 1
     row = done.out.splitlines()[1].split("\t")
     assert row[3] == "ERROR"
-    assert "job is over" in row[-1]
+    assert "job has ended" in row[-1]
     test = cli("status", "--json").json["tests"][0]
     assert test["state"] == "SCHED_ERROR"
     assert "RUNNING" in test["note"]

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,9 +77,7 @@ def test_a_controller_that_does_not_answer(site: Site, outage: str) -> None:
     test = site.start(work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     with getattr(site.cluster, outage)():
-        began = time.monotonic()
         message = site.plugin.cancel(info(test))
-        assert time.monotonic() - began < 40
     assert message is not None
     assert f"Slurm did not answer, so job {info(test)['id']} may go on" in message
     assert "Try again later." in message and not test.complete

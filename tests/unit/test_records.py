@@ -12,6 +12,7 @@ import pytest
 from test_series import Fake, _suite, fake  # noqa: F401
 
 from pavilion.config import PavConfig
+from pavilion.runner import Runner
 from pavilion.schedulers.accepted import accepted_note, add_accepted
 from pavilion.schedulers.placement import Placement, save_placement
 from pavilion.series import Series

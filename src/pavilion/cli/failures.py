@@ -57,7 +57,7 @@ def note_of(record: dict[str, Any], command_line: CommandLine) -> str:
 
     :param record: What is known of it (see results.test_record).
     """
-    note = _short(record["note"])
+    note = one_line_note(record["note"])
     if record["result"] == FAIL:
         # The state's note starts with the result, which has a column of its own.
         note = note.partition(f"{FAIL}: ")[2] or note
@@ -69,7 +69,7 @@ def note_of(record: dict[str, Any], command_line: CommandLine) -> str:
     return f"{note.rstrip('.')}: {record['log_line']} ({command})"
 
 
-def _short(note: str) -> str:
+def one_line_note(note: str) -> str:
     """A note on one line: its first, and what caused that."""
     first, _, rest = note.strip().partition("\n")
     # As errors print the one before them.

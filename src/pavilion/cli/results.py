@@ -86,7 +86,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def summary_line(records: Sequence[dict[str, Any]]) -> str:
-    """'12 tests: 10 passed, 2 failed, 0 errors. Series s3.'"""
+    """Like '12 tests: 10 passed, 2 failed, 0 errors. Series s3.'."""
     counts = summary(records)
     text = (
         f"{plural(counts['tests'], 'test')}: {counts['passed']} passed, "

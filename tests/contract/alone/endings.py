@@ -72,6 +72,26 @@ def cancel_as_a_host_does(site, tests):
             assert get_plugin(test.scheduler).cancel(test.job.info) is None
 
 
+def accepted_by_the_scheduler(site):
+    """The host's own status file says when a job was accepted, and a test that runs keeps its
+    state."""
+    plugin = told(site)
+    (test,) = started(site, plugin)
+    states = [(info.state, info.note) for info in test.status.history()][-2:]
+    before = f"Being handed to the told scheduler. The job's directory is {test.job.name}."
+    assert states == [
+        (STATES.SCHEDULED, before),
+        (STATES.SCHEDULED, "Accepted by told as job 1."),
+    ], states
+    starting = site.test(scheduler=plugin.name)
+    kickoff = plugin._kickoff
+    plugin._kickoff = lambda *args, **kwargs: (
+        starting.status.set(STATES.RUNNING, "It runs.") and kickoff(*args, **kwargs)
+    )
+    assert plugin.schedule_tests(site.pav_cfg, [starting]) == []
+    assert starting.status.current().state == STATES.RUNNING
+
+
 def cancelled_by_the_user(site):
     """A job of two tests, as real processes: both stay CANCELLED, and are complete at the end."""
     load_plugins(site.pav_cfg)
