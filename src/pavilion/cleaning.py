@@ -269,7 +269,10 @@ def remove_leftover(pav_cfg: PavConfig, leftover: Leftover) -> None:
 
 
 def _retire(path: Path) -> None:
-    """Let a series count as removed: from here on, it is only a rest.  :raises RemovalError:"""
+    """Let a series count as removed: from here on, it is only a rest.
+
+    :raises RemovalError: When that cannot be recorded.
+    """
     try:
         try:
             (path / RECORD_FN).replace(path / REMOVED_FN)

@@ -405,8 +405,8 @@ class _TreeBuilder:
             # YAML itself strips blanks.
             strange = next(char for char in text if char.isspace())
             self._fail(
-                f"there is a character that looks like a blank but is not one "
-                f"(U+{ord(strange):04X}) before or after a key; replace it with a blank",
+                f"a character that looks like a blank and is not one (U+{ord(strange):04X}) is "
+                "before or after a key; replace it with a blank",
                 event,
             )
         return text

@@ -55,7 +55,7 @@ MISTAKES = [
     ("a: & b\n", 1, 4, "a value that starts with '&' must be in quotes", "& b"),
     ("a: |b\n", 1, 4, "after '|' the text must begin in the next line", "|b"),
     ("a:\n  b: |\n  c\n  d\n", 3, 3, "'b: |' (line 2) begins must be indented more", "c"),
-    ("a:\n\u00a0\u00a0b: c\n", 2, 1, "looks like a blank but is not one (U+00A0)", "\\xa0\\xa0b"),
+    ("a:\n\u00a0\u00a0b: c\n", 2, 1, "looks like a blank and is not one (U+00A0)", "\\xa0\\xa0b"),
 ]  # fmt: skip
 
 
