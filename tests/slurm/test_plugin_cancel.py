@@ -213,5 +213,5 @@ def test_cancelled_but_nobody_can_confirm_it() -> None:
     )
     outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(), lost, wait=0.0)
     what, message = outcomes["7"]
-    assert what is Cancelled.UNREACHABLE and "could not be asked" in str(message)
+    assert what is Cancelled.UNREACHABLE and "could not be queried" in str(message)
     assert "whether the job has ended is not known" in str(message)
