@@ -28,7 +28,7 @@ from .output import one_line, plural, tell, terminal
 from .selection import select
 from .targets import add_targets, is_series, resolve_targets, show_warnings
 
-# Up to so many nodes each cell shows the node's name.
+# Up to this many nodes, each cell shows the node's name.
 NAMED_CELLS = 64
 LEGEND_LINES = 24
 OUT_STYLE = "white on grey23"
@@ -48,7 +48,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--svg",
         type=Path,
         metavar="FILE",
-        help="write a picture to a file; several get numbers in their names",
+        help="write the picture to a file; several pictures get numbers in their names",
     )
 
 
@@ -59,7 +59,7 @@ def _run(session: Session) -> int:
         return _run_series(session, ids)
     if args.by == "result":
         raise ConfigError(
-            "'--by result' draws series that were run, by their ids ('s1'), and these are suites: "
+            "'--by result' draws series that were run, by their ids ('s1'), but these are suites: "
             f"{', '.join(args.targets)}."
         )
     resolved, seed, _ = resolve_targets(session)
@@ -94,8 +94,8 @@ def _run_series(session: Session, ids: Sequence[str]) -> int:
         )
     if args.by == "state":
         raise ConfigError(
-            "'--by state' draws the machine as it is now, for the tests of suites. Of series "
-            f"({', '.join(ids)}) there are {', '.join(SERIES_KINDS)}."
+            "'--by state' draws the machine as it is now, for the tests of suites. For series "
+            f"({', '.join(ids)}), --by can be {', '.join(SERIES_KINDS)}."
         )
     selection = select(session, ids)
     if not selection.tests:
@@ -128,7 +128,7 @@ def _write(path: Path, maps: list[MachineMap]) -> None:
 
 
 def _print(drawn: MachineMap) -> None:
-    """Draw on the terminal; plain characters when it is none."""
+    """Draw on the terminal; plain characters when stdout is not a terminal."""
     console = terminal(sys.stdout)
     width = shutil.get_terminal_size().columns if console is None else console.width
     rows = _rows(drawn, width)
@@ -151,7 +151,7 @@ def _print(drawn: MachineMap) -> None:
 
 
 def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell]]]]:
-    """The lines of the picture: a label, and the cells with their texts."""
+    """The lines of the picture: a label, and the cells with their characters."""
     cells = drawn.cells
     names = [one_line(cell.name) for cell in cells]
     longest = max(map(len, names), default=1)
@@ -162,7 +162,7 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
         each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
         texts = [drawn.mark(cell) * each for cell in cells]
     per_row = max(1, (width - label_width) // each)
-    # Rows of a round number of nodes are easier to count in.
+    # Counting is easier in rows of a round number of nodes.
     for step in (100, 50, 20, 10, 8, 4, 2):
         if per_row >= step:
             per_row -= per_row % step
@@ -184,7 +184,7 @@ def _style(drawn: MachineMap, cell: Cell) -> str:
 
 def _group_style(drawn: MachineMap, number: int) -> str:
     color = drawn.groups[number].color
-    # Not rich's 'black': terminals' themes change what that looks like.
+    # Not rich's 'black': what that looks like depends on the terminal's theme.
     return "rgb({},{},{}) on rgb({},{},{})".format(*ink_on(color), *color)
 
 
@@ -201,7 +201,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
             )
         )
     if len(drawn.groups) > LEGEND_LINES:
-        again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
+        again = "; the characters repeat" if len(drawn.groups) > len(MARKS) else ""
         lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
     marks = {drawn.mark(cell) for cell in drawn.cells if not cell.groups}
     if FREE_MARK in marks:

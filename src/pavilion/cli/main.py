@@ -35,7 +35,7 @@ try:
         wait,
     )
 except ImportError as exc:
-    # One of the modules that are installed with this program is missing, or is broken.
+    # A module that is installed with this program is missing or broken.
     sys.exit(doctor.start_without(exc))
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
@@ -67,7 +67,7 @@ EPILOG = f"""\
 examples:
   {PROGRAM} run mytests.yaml              run all tests of a file
   {PROGRAM} run mytests.yaml.hello        run one of them
-  {PROGRAM} run nightly --detach          run a suite of a config folder, do not wait
+  {PROGRAM} run nightly --detach          run a suite of a config directory, do not wait
   {PROGRAM} status                        the tests of the latest series
   {PROGRAM} log s1.1                      what a test printed
 
@@ -75,14 +75,14 @@ exit codes:
   0    all tests passed, or the command did what it should
   1    some tests failed, could not be run, or were cancelled
   2    the command line, the configuration or a suite is wrong
-  3    the time given with --timeout was over before all tests were
-  130  interrupted with Ctrl-C (jobs go on)
+  3    the time given with --timeout was up before all tests had ended
+  130  interrupted with Ctrl-C (jobs keep running)
 
-'{PROGRAM} COMMAND --help' tells more about a command."""
+'{PROGRAM} COMMAND --help' explains a command."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong calls as every other error is reported."""
+    """Reports wrong command lines in the same way as all other errors."""
 
     def error(self, message: str) -> NoReturn:
         tell(f"{PROGRAM}: error: {message}\nSee '{self.prog} --help'.")
@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _AddTo(argparse.Action):
-    """Appends to one list wherever in the command line the option stands."""
+    """Appends to the same list wherever the option is on the command line."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, **kwargs)
@@ -108,7 +108,7 @@ class _AddTo(argparse.Action):
 
 
 class _Version(argparse.Action):
-    """Prints the version.  Finding it out takes time, so it is done on demand only."""
+    """Prints the version.  Finding it takes time, so that is done only on demand."""
 
     def __call__(
         self,
@@ -143,7 +143,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """The options that may stand before and after the command."""
+    """The options that may be given before or after the command."""
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("global options")
     group.add_argument(
@@ -160,13 +160,16 @@ def _common_options() -> argparse.ArgumentParser:
         type=Path,
         metavar="DIR",
         action=_AddTo,
-        help=("a folder with suites/ and plugins/, besides those of the settings; may be repeated"),
+        help=(
+            "a directory with suites/ and plugins/, in addition to those of the settings; may be "
+            "repeated"
+        ),
     )
     group.add_argument(
         "--working-dir",
         type=Path,
         metavar="DIR",
-        help=("where test runs are kept; goes before working_dir of the settings"),
+        help=("where test runs are kept; takes precedence over working_dir of the settings"),
     )
     group.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     return common
@@ -227,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_streams()
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == [completion.COMPLETE]:
-        # Not a command for the parser: what follows is an unfinished command line.
+        # Not a command for the parser: an unfinished command line follows.
         return completion.answer(words[1:], make_parser)
     args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
     try:
@@ -240,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if getattr(args, "junit", None) is not None
                 else args.execute(session)
             )
-        # A reader that has gone, or a full disk, is to be noticed while it can be told.
+        # Notice that the reader is gone, or the disk full, while that can still be reported.
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -259,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "" if args.debug else " 'pav-sched --debug ...' shows where it comes from."
         tell(
             f"{PROGRAM}: error: {type(exc).__name__}: {exc}\nThis should not have happened: it "
-            f"is a bug of pavilion-schedulers. Please report it.{hint}"
+            f"is a bug in pavilion-schedulers. Please report it.{hint}"
         )
         return base.INTERNAL
 
