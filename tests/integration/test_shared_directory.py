@@ -545,7 +545,7 @@ def test_code_that_everyone_may_write_is_not_loaded(what: str, cli: Cli) -> None
 def test_code_of_other_users_is_not_loaded(what: str, cli: Cli) -> None:
     path = cli.plugin("mine", PLUGIN).parent / what
     os.chown(path, OTHER, OTHER)
-    assert f"belongs to the user with uid {OTHER}" in refusal(cli)
+    assert f"belongs to user number {OTHER}" in refusal(cli)
 
 
 @needs_root
