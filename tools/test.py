@@ -168,7 +168,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 python,
                 f".venv-{_short(version)}",
                 [*spread, *slurm, *([] if chosen else ["tests"]), *arguments],
-                "about 8 minutes on two cores",
+                "5 to 8 minutes on two cores",
                 coverage=python == newest and not arguments,
             )
         )
@@ -187,7 +187,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 newest,
                 f".venv-{_short(versions[newest])}",
                 [*spread, *([] if chosen else ["tests/slurm"]), *rest],
-                "about 7 minutes",
+                "7 to 8 minutes",
             )
         )
     print("Tests to run, one part after the other:")

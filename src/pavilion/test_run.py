@@ -264,8 +264,10 @@ class TestRun:
 
         :raises OSError, ValueError: When the record cannot be read or written.
         """
+        from pavilion.schedulers.placement import stored
+
         path = self.path / "test.json"
-        write_own_json(path, {**_checked(read_json(path)), **self._where._asdict()})
+        write_own_json(path, {**_checked(read_json(path)), **stored(self._where._asdict())})
 
     # ---------------------------------------------------------------------------------- its end
 
@@ -308,13 +310,15 @@ class TestRun:
 
         :raises TestRunError: When they cannot be written.
         """
+        from pavilion.schedulers.placement import stored
+
         path = self.path / "results.json"
         about = {
             "id": self.id,
             "name": self.name,
             "scheduler": self.scheduler,
             "permutation": self.permutation,
-            **self.where({})._asdict(),
+            **stored(self.where({})._asdict()),
         }
         try:
             write_own_json(path, {**results, **about})

@@ -274,7 +274,7 @@ def test_patterns(cli: QuickCli, target: str, names: list[str]) -> None:
     done = cli("plan", target, "--json")
     if not names:
         assert done.code == 2
-        assert f"No test fits '{target}'" in done.err
+        assert f"No test matches '{target}'" in done.err
         return
     assert sorted(name for job in done.json["jobs"] for name in job["tests"]) == names
     path = cli.config / "suites" / "suite.yaml"

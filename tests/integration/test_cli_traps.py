@@ -58,12 +58,12 @@ def grid_suite(cli: Cli, keys: str, cmds: str = "['true']") -> Path:
         (
             "  schedule:\n    chunking: {size: 4}\n    nodes: 8",
             5,
-            ["nodes (8) is more than the 4 of chunking.size"],
+            ["nodes (8) is more than chunking.size (4)"],
         ),
         (
             "  schedule:\n    nodes: 1\n    include_nodes: n[01-02]",
             5,
-            ["include_nodes names 2 nodes, and nodes asks for 1"],
+            ["include_nodes names 2 nodes, but nodes is only 1"],
         ),
         ("  schedule: {share_allocation: no}", 3, ["'no'", "Allowed: true, false, max"]),
         ("  schedule: {share_allocation: flase}", 3, ["Did you mean 'false'?"]),
@@ -216,7 +216,7 @@ def test_a_program_of_the_name_of_a_suite_hides_nothing(cli: Cli) -> None:
         assert (done.code, [row[1] for row in done.rows]) == (0, ["stream.test"]), done.err
     named = cli("run", "./stream")
     assert named.code == 2
-    assert "stream: this is not text but a binary file" in named.err
+    assert "stream: this is a binary file, not text" in named.err
     program.write_text("#!/bin/sh\necho\n")
     named = cli("run", program)
     assert named.code == 2

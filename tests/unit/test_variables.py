@@ -139,7 +139,7 @@ def test_text_is_resolved(text: str, result: str) -> None:
         ("{{pav.qqqq}}", r"The set 'pav' has no variables here"),
         (
             "{{qqqq}}",
-            r"no variable 'qqqq'. This test has 'cases', .*\. Besides there are, of sys: "
+            r"no variable 'qqqq'. This test has 'cases', .*\. There are also, in sys: "
             r"'hostname', .*; sched: 'broken', ",
         ),
         ("{{qqqq.a}}", r"no set or variable 'qqqq'"),

@@ -62,7 +62,7 @@ COMMANDS = [
         name="cancel",
         summary="cancel tests or whole series",
         description=(
-            "Cancel tests or whole series, and say what came of it for each test.\n\n"
+            "Cancel tests or whole series, and say for each test what came of it.\n\n"
             "A job that several tests share is cancelled when none of its tests is left."
         ),
         examples=["cancel s3", "cancel s3.1 s3.2", "cancel 's3.stream.*'", "cancel s3-s5"],

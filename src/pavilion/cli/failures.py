@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
@@ -87,7 +88,13 @@ def is_cancelled(record: dict[str, Any]) -> bool:
 
 def job_and_nodes(record: dict[str, Any]) -> list[str]:
     """The columns JOB and NODES."""
-    return [record["job_id"] or "", fold_short(record["nodes"], count=False)]
+    return [record["job_id"] or "", _folded(tuple(record["nodes"]))]
+
+
+@functools.lru_cache(maxsize=16)
+def _folded(nodes: tuple[str, ...]) -> str:
+    # A thousand tests may have the same ten thousand nodes.
+    return fold_short(nodes, count=False)
 
 
 def about(record: dict[str, Any]) -> list[str]:

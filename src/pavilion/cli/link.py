@@ -212,7 +212,7 @@ COMMANDS = [
         summary="use our schedulers in a Pavilion checkout",
         description=(
             "Put our schedulers directory in the place of that of a Pavilion checkout,\n"
-            "and test it there. Everything is undone when it does not work.\n"
+            "and test it there. If it does not work, everything is undone.\n"
             "The old directory is kept beside the new one, and so are built-in\n"
             "schedulers that we do not bundle."
         ),

@@ -22,7 +22,10 @@ SHOWN = 20
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "ids", nargs="*", metavar="SERIES", help="a series (s1), or several (s1-s4); default: all"
+        "ids",
+        nargs="*",
+        metavar="SERIES",
+        help="a series (s1), or several (s1-s4); default: the newest",
     )
     parser.add_argument(
         "--all",

@@ -132,7 +132,7 @@ COMMANDS = [
         description=(
             "Show the states of tests: those of the latest series, or of the given ids.\n\n"
             "Schedulers are queried about tests that have not ended. On a terminal, notes are\n"
-            "cut to its width; -v shows all of them."
+            "cut to its width; -v shows complete notes."
         ),
         examples=[
             "status",

@@ -41,8 +41,8 @@ def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool 
         nargs="*",
         metavar="TARGET",
         help=(
-            "a suite file, or the name of a suite in suites/ of a config directory; followed by "
-            "'.TEST', only that test of the suite, by '.TEST.NAME' only that permutation. Patterns: "
+            "a suite file, or the name of a suite in suites/ of a config directory; with '.TEST' "
+            "added, only that test, and with '.TEST.NAME' added, only that permutation. Patterns: "
             f"'stream.*', '*.chunk[0-3]'.{ids}"
         ),
     )

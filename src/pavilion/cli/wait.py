@@ -56,7 +56,7 @@ COMMANDS = [
         summary="wait for tests and show their results",
         description=(
             "Wait for tests that were started before, and show their results.\n\n"
-            "The exit code is that of 'run'; 3 when --timeout is up first."
+            "The exit codes are those of 'run': 3, for example, when --timeout is up first."
         ),
         examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json", "wait 's3.*.chunk1'"],
         run=_wait,
