@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = [
     "Choice",
+    "SUFFIXES",
     "SuiteTest",
     "TestElem",
     "choose_tests",
@@ -41,7 +41,6 @@ __all__ = [
     "select_tests",
     "suite_file",
 ]
-
 
 
 def load_suite(

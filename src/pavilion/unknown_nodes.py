@@ -18,7 +18,7 @@ _MOST_COMPARED = 20_000
 
 
 def unknown_nodes(
-    plugin: schedulers.SchedulerPlugin, section: Mapping[str, Any]
+    plugin: schedulers.SchedulerPlugin | None, section: Mapping[str, Any]
 ) -> Iterator[str]:
     """What to say of the names that the scheduler does not list.
 

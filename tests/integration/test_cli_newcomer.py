@@ -216,11 +216,11 @@ def test_nodes_that_do_not_exist_are_pointed_out(
 ) -> None:
     cli.plugin("grid", PLUGIN)
     keys = f"  scheduler: grid\n  schedule: {{nodes: 2, {key}: {names}}}\n"
-    cli.suite(
-        f"one:\n{keys}  run: {{cmds: ['true']}}\ntwo:\n{keys}  run: {{cmds: ['true']}}\n"
-    )
+    cli.suite(f"one:\n{keys}  run: {{cmds: ['true']}}\ntwo:\n{keys}  run: {{cmds: ['true']}}\n")
     done = cli("plan", "suite")
     assert done.code == 0, done.err
     assert done.err.count("warning") == 1
-    assert f"test suite.one (and 1 other test): schedule.{key} names nodes that grid does" in done.err
+    assert (
+        f"test suite.one (and 1 other test): schedule.{key} names nodes that grid does" in done.err
+    )
     assert f": {shown}{hint}" in done.err

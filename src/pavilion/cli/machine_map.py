@@ -135,7 +135,10 @@ def _write(path: Path, maps: list[MachineMap]) -> None:
 
 
 def _check_replaceable(target: Path) -> None:
-    """Refuse to overwrite a file that is not a picture, such as a suite.  :raises ConfigError:"""
+    """Refuse to overwrite a file that is not a picture, such as a suite.
+
+    :raises ConfigError: When there is such a file.
+    """
     try:
         # A device or a pipe, and /dev/stdout whatever that is, can be written to at any time.
         if str(target).startswith("/dev/") or not target.is_file() or not target.stat().st_size:

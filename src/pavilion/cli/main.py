@@ -118,7 +118,7 @@ class _Parser(argparse.ArgumentParser):
         for dest in ("command", "topic"):
             for action in parser._actions:
                 if isinstance(action, argparse._SubParsersAction) and action.dest == dest:
-                    parser = action.choices.get(getattr(found, dest, None), parser)
+                    parser = action.choices.get(str(getattr(found, dest, "")), parser)
         return parser
 
 

@@ -138,9 +138,7 @@ class Resolver:
         """What explains that the scheduler's variables do not exist where they are used."""
         if "sched" in self._sources or not place.where.startswith(("schedule", "var.")):
             return ""
-        return (
-            ". What the scheduler knows (the set 'sched') cannot be used in 'scheduler' and 'schedule'"
-        )
+        return ". What the scheduler knows (the set 'sched') cannot be used in 'scheduler' and 'schedule'"
 
     def origins(self, text: str) -> list[tuple[str, str]]:
         """Where the values that a string refers to were written.
