@@ -154,6 +154,8 @@ class Runner:
         """End a test that cannot be run as it was meant to."""
         if test.complete:
             return
+        # On which node it was may be all that there is to know.
+        test.started_on(self._where(test))
         try:
             # As for a test that is run: if the job is started again, this was the first time.
             with os.fdopen(_claim(test), "w") as log_file:

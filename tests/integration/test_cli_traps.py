@@ -274,6 +274,23 @@ def test_a_line_of_env_setup_that_fails_is_an_error_of_the_tests(cli: Cli) -> No
     assert cli("run", "suite", "--config-file", settings).code == 0
 
 
+@pytest.mark.parametrize("shebang", ["#!/bin/sh", "#!/usr/bin/env python3"])
+def test_lines_of_env_setup_are_watched_whatever_runs_the_test(cli: Cli, shebang: str) -> None:
+    """Only a bash can note what fails; a kickoff script in Python is none."""
+    settings = cli.root / "site.yaml"
+    cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['exit(0)']}}}}\n")
+    if shebang.endswith("sh"):
+        cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['[ -z \"$BASH_VERSION\" ]']}}}}\n")
+    settings.write_text("env_setup: [no_such_module load gcc]\n")
+    (test,) = cli("run", "suite", "--config-file", settings, "--json").json["tests"]
+    assert (test["result"], test["state"]) == ("ERROR", "COMPLETE")
+    assert "'no_such_module load gcc' ended with exit code 127" in test["note"]
+    # It may be the fault of the node.
+    assert test["nodes"] == [os.uname().nodename]
+    settings.write_text("env_setup: ['true']\n")
+    assert cli("run", "suite", "--config-file", settings).code == 0
+
+
 def test_a_log_has_a_limit_and_the_test_its_result(cli: Cli) -> None:
     settings = cli.root / "site.yaml"
     settings.write_text("log_limit: 64k\n")
