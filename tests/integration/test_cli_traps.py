@@ -239,7 +239,7 @@ def test_what_disables_nothing_is_told(cli: Cli) -> None:
     done = cli("plan", "suite", "--config-file", settings)
     assert done.code == 0
     assert done.err == (
-        "pav-sched: warning: disable_plugins names sched.slrum, and there is no such plugin\n"
+        "pav-sched: warning: disable_plugins names sched.slrum, but there is no such plugin\n"
     )
 
 
