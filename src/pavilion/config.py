@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,8 @@ from yaml_config.source import item_place, key_place
 CONFIG_NAME = "pavilion.yaml"
 # Tells bin/pav which Python to use; nothing else leads to that of a virtual environment.
 PYTHON_VARIABLE = "PAV_SCHED_PYTHON"
+# What the author of a path took for a variable.
+_UNFILLED = re.compile(r"\$\w|\$\{|\{\{")
 
 
 class PavConfigLoader(yc.YamlConfigLoader):
@@ -368,13 +371,21 @@ def _mistakes(
             path = (key, index)
         return yc.ConfigError(message, path=path, place=place and place.of_value)
 
+    folder = settings["working_dir"]
+    if folder and _UNFILLED.search(str(folder)) and not _below(base, folder).exists():
+        yield mistake(
+            f"{quoted(str(folder))} does not exist, and variables are not filled in here. Write the "
+            "whole path; '~' is the home directory",
+            "working_dir",
+        )
     for index, line in enumerate(settings["env_setup"] or []):
         if "\0" in line:
             yield mistake(f"a null character in {quoted(line)}", "env_setup", index)
     for index, folder in enumerate(settings["config_dirs"] or []):
         problem = _dir_problem(_absolute(_below(base, folder))) if check_dirs else ""
         if problem:
-            yield mistake(f"{_absolute(_below(base, folder))}, {problem}", "config_dirs", index)
+            path = _absolute(_below(base, folder))
+            yield mistake(f"{path} {problem.removeprefix('which ')}", "config_dirs", index)
     for index, name in enumerate(settings["disable_plugins"] or []):
         if "." not in name.strip("."):
             yield mistake(

@@ -73,6 +73,9 @@ class Diagnosis:
         self._sched_unknown = False
         self._sched_doubtful = False
         self._reports = 0
+        # The variable of permute_on because of which there are no permutations: '' where the error
+        # names none, None where there are permutations.
+        self._unpermuted: str | None = None
 
     def run(self, cause: PavilionError | None) -> None:
         """Report everything.
@@ -109,6 +112,7 @@ class Diagnosis:
         except PavilionError as exc:
             if not self._follows(exc):
                 self._report(("permute_on",), exc)
+            self._unpermuted = _variable((exc.data or {}).get("reference", ""))
             return [manager]
         self._problems.all_found &= len(found) <= _MOST
         return found[:_MOST]
@@ -120,15 +124,17 @@ class Diagnosis:
         self._sched_unknown = plugin is None
         self._sched_doubtful = self._reports > before or self._test.origin.was_refused("schedule")
         if plugin is not None:
+            found = [] if self._sched_doubtful else _section_problems(plugin, schedule)
+            for problem in found:
+                self.report(problem, manager)
             try:
                 manager.add_set("sched", initial_vars(plugin, schedule))
             except PavilionError as exc:
                 self._sched_unknown = True
-                if not self._sched_doubtful:
+                # A problem of the section may be what it fails with.
+                known = any(problem.msg in str(exc) for problem in found)
+                if not self._sched_doubtful and not known:
                     self._report_unplaced(exc)
-            if not self._sched_doubtful:
-                for problem in _section_problems(plugin, schedule):
-                    self.report(problem, manager)
         for final in self._permuted(manager, late):
             self._check_values(final)
 
@@ -172,7 +178,8 @@ class Diagnosis:
             return value
 
         try:
-            check_single_chunk(manager, self._test.config["chunk"])
+            if self._unpermuted is None:
+                check_single_chunk(manager, self._test.config["chunk"])
         except ConfigError as exc:
             self._report(("chunk",), exc)
         for name, wrong in env_problems(self._test.config["run"]):
@@ -284,6 +291,8 @@ class Diagnosis:
         reference = (error.data or {}).get("reference", "").strip()
         if not reference:
             return False
+        if _variable(reference) == self._unpermuted:
+            return True
         if self._test.origin.was_refused("inherits_from", f"variables.{_variable(reference)}"):
             return True
         if reference.partition(".")[0] in ("var", "per", "pav", "sys"):

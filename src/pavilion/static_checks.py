@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pavilion import schedulers
 from pavilion.errors import ConfigError, SchedConfigError
 from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.inventory import frozen
+from pavilion.schedulers.pinning import is_pinned
+from pavilion.unknown_nodes import unknown_nodes
 from pavilion.variables import VariableSetManager
 from pavilion.variables.resolver import CHUNK_IDS
 
@@ -128,14 +131,30 @@ def doubts(resolved: Sequence[ResolvedTest]) -> dict[str, list[str]]:
     """
     found: dict[str, dict[str, None]] = {}
     looked_at: set[int] = set()
+    unknown: dict[Any, list[str]] = {}
     for test in resolved:
         # The permutations of a test have the same doubts.
         if id(test.source) not in looked_at:
             looked_at.add(id(test.source))
             name = f"{test.source.suite}.{test.source.name}"
-            for text in _doubts_of(test):
+            for text in (*_doubts_of(test), *_unknown_nodes(test, unknown)):
                 found.setdefault(text, {})[name] = None
     return {text: list(names) for text, names in found.items()}
+
+
+def _unknown_nodes(test: ResolvedTest, known: dict[Any, list[str]]) -> list[str]:
+    """What is doubtful about the nodes that a test names.
+
+    :param known: What was found so far: many tests have the same section.
+    """
+    if is_pinned(test.config):
+        # It has the nodes of an earlier run, whatever it names.
+        return []
+    name, section = test.config["scheduler"], test.config["schedule"]
+    key = (name, frozen(section))
+    if key not in known:
+        known[key] = list(unknown_nodes(schedulers.get_plugin(name), section))
+    return known[key]
 
 
 def _doubts_of(test: ResolvedTest) -> Iterator[str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,14 @@ from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
 from pavilion.files import MISSING, directory_problem
 from pavilion.name_patterns import NamePattern, is_pattern
+from pavilion.near_suites import SUFFIXES, names_file, near_suite
 from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
 from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = [
     "Choice",
+    "SUFFIXES",
     "SuiteTest",
     "TestElem",
     "choose_tests",
@@ -40,9 +41,6 @@ __all__ = [
     "select_tests",
     "suite_file",
 ]
-
-SUFFIXES = (".yaml", ".yml")
-_SUFFIX_IN = re.compile(r"\.ya?ml(?:\.|\Z)")
 
 
 def load_suite(
@@ -258,9 +256,11 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
 
 
 def _no_commands(test: SuiteTest) -> Problem:
+    place = test.origin.place(("run", "cmds"))
     return Problem(
         str(test.file),
-        test.origin.lines.of(test.name),
+        # Of the key that is empty, where the test has it.
+        place.line if place and place.line else test.origin.lines.of(test.name),
         f"{test.name}.run.cmds",
         (
             "it is empty, so there are no commands to run. Pavilion runs such a test, this host "
@@ -294,7 +294,7 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
     What looks like a path is a file.  A bare name is first taken as a suite of a config
     directory: any program may have the same name.
     """
-    is_path = "/" in target or _SUFFIX_IN.search(target) is not None
+    is_path = "/" in target or names_file(target)
     found = _find_file(target) if is_path else None
     if found is not None:
         return found
@@ -307,18 +307,15 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
     path = _expanded(target)
     if is_path:
         what = "is a directory" if path.is_dir() else "does not exist"
-        raise ConfigError(f"The suite file {target} {what}.")
+        hint = near_suite(target, suites)
+        raise ConfigError(f"The suite file {target} {what}.{hint}")
     found = _find_file(target)
     if found is not None:
         return found
     if is_pattern(target):
         return None
     name = target.partition(".")[0] or target
-    near = difflib.get_close_matches(name, list(suites), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    for suffix in SUFFIXES:
-        if _expanded(f"{name}{suffix}").is_file():
-            hint = f" Did you mean the file {name}{suffix}?"
+    hint = near_suite(target, suites)
     folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
     raise ConfigError(
         f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "

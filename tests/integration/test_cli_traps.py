@@ -166,7 +166,7 @@ def test_config_directories_that_are_none(cli: Cli) -> None:
         settings.write_text(f"working_dir: runs\nconfig_dirs:\n  - my config\n  - {path}\n")
         listed = cli("status", "--config-file", settings)
         assert listed.code == 2
-        assert f"{settings}:4: config_dirs[1]: {path}, which" in listed.err
+        assert f"{settings}:4: config_dirs[1]: {path} " in listed.err
         for word in words:
             assert all(word in found.err for found in (done, done_too, listed))
     assert not cli.work.exists()
@@ -227,7 +227,7 @@ def test_a_suite_in_the_current_directory_needs_its_suffix(cli: Cli) -> None:
     (cli.root / "mine.yaml").write_text(PASSES)
     done = cli("run", "mine")
     assert done.code == 2
-    assert "Did you mean the file mine.yaml?" in done.err
+    assert "Did you mean 'mine.yaml'?" in done.err
     for target in ("mine.yaml", "mine.yaml.test", "./mine.yaml"):
         assert cli("plan", target).code == 0
 
@@ -271,6 +271,23 @@ def test_a_line_of_env_setup_that_fails_is_an_error_of_the_tests(cli: Cli) -> No
 
     settings.write_text("env_setup:\n  - export FOO=bar\n  - no_such_module load gcc || true\n")
     cli.suite("a: {run: {cmds: ['[ $FOO = bar ]', '[ -z \"${PAV_ENV_SETUP_FAILED+x}\" ]']}}\n")
+    assert cli("run", "suite", "--config-file", settings).code == 0
+
+
+@pytest.mark.parametrize("shebang", ["#!/bin/sh", "#!/usr/bin/env python3"])
+def test_lines_of_env_setup_are_watched_whatever_runs_the_test(cli: Cli, shebang: str) -> None:
+    """Only a bash can note what fails; a kickoff script in Python is none."""
+    settings = cli.root / "site.yaml"
+    cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['exit(0)']}}}}\n")
+    if shebang.endswith("sh"):
+        cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['[ -z \"$BASH_VERSION\" ]']}}}}\n")
+    settings.write_text("env_setup: [no_such_module load gcc]\n")
+    (test,) = cli("run", "suite", "--config-file", settings, "--json").json["tests"]
+    assert (test["result"], test["state"]) == ("ERROR", "COMPLETE")
+    assert "'no_such_module load gcc' ended with exit code 127" in test["note"]
+    # It may be the fault of the node.
+    assert test["nodes"] == [os.uname().nodename]
+    settings.write_text("env_setup: ['true']\n")
     assert cli("run", "suite", "--config-file", settings).code == 0
 
 

@@ -573,7 +573,7 @@ def test_a_list_that_got_shorter_after_the_choice() -> None:
         (["sizes.0"], "name a whole variable"),
         (["sizes", "var.sizes"], "another variable called 'sizes'"),
         (["var.name", "sys.name"], "another variable called 'name'"),
-        (["{{sizes}}"], "only a reference"),
+        (["{{sizes}}"], "without braces here, .*: 'permute_on: sizes'"),
     ],
 )
 def test_what_cannot_be_permuted_on(names: list[str], message: str) -> None:

@@ -16,7 +16,7 @@ from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
 from . import base, failures
-from .base import Command, Session
+from .base import PROGRAM, Command, Session
 from .output import one_line, tell
 from .results import test_record
 from .selection import select
@@ -101,6 +101,10 @@ def _no_log(test: TestRun, which: str) -> str:
 def _load(session: Session) -> TestRun:
     """The test; for a series, its only test."""
     test_id: str = session.args.id
+    if test_id in LOGS:
+        raise ConfigError(
+            f"Which test's {test_id} log? Give its id: '{PROGRAM} log {test_id} s1.1'."
+        )
     selection = select(session, [test_id])
     tests = selection.tests
     if selection.errors:

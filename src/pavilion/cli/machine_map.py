@@ -32,6 +32,8 @@ from .targets import add_targets, is_series, resolve_targets, show_warnings
 NAMED_CELLS = 64
 LEGEND_LINES = 24
 OUT_STYLE = "white on grey23"
+# Bytes of a file in which a picture says what it is.
+_LOOK = 1024
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,8 +118,13 @@ def _show(svg: Path | None, maps: list[MachineMap]) -> None:
 def _write(path: Path, maps: list[MachineMap]) -> None:
     from .map_svg import render
 
-    for number, drawn in enumerate(maps, 1):
-        target = path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+    targets = [
+        path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        for number in range(1, len(maps) + 1)
+    ]
+    for target in targets:
+        _check_replaceable(target)
+    for target, drawn in zip(targets, maps):
         try:
             target.write_text(render(drawn), encoding="utf-8")
         except OSError as exc:
@@ -125,6 +132,27 @@ def _write(path: Path, maps: list[MachineMap]) -> None:
                 f"The picture cannot be written to {target}", prior_error=exc
             ) from exc
         tell(f"Wrote {target}: {drawn.title}.")
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to overwrite a file that is not a picture, such as a suite.
+
+    :raises ConfigError: When there is such a file.
+    """
+    try:
+        # A device or a pipe, and /dev/stdout whatever that is, can be written to at any time.
+        if str(target).startswith("/dev/") or not target.is_file() or not target.stat().st_size:
+            return
+        with target.open("rb") as file:
+            is_picture = b"<svg" in file.read(_LOOK)
+    except OSError:
+        # Writing says what is wrong.
+        return
+    if not is_picture:
+        raise ConfigError(
+            f"The picture {target} would replace a file that is not an SVG picture. Name another "
+            "file, or remove that one."
+        )
 
 
 def _print(drawn: MachineMap) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pavilion.errors import PavilionError
+from pavilion.errors import PavilionError, quoted
 
 from . import base, doctor
 from .base import PROGRAM, Command, Session
@@ -88,6 +89,50 @@ class _Parser(argparse.ArgumentParser):
         tell(f"{PROGRAM}: error: {message}\nSee '{self.prog} --help'.")
         sys.exit(base.USAGE)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Name what may have been meant, and only what users may type."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices if not str(choice).startswith("_")]
+        raise argparse.ArgumentError(
+            action,
+            f"invalid choice: {quoted(value)}{_did_you_mean(str(value), choices)} "
+            f"(choose from {', '.join(choices)})",
+        )
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but with the help of the command that does not know an argument."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = self._command_of(found)
+            options = [word for word in unknown if word.startswith("--")]
+            near = _did_you_mean(
+                options[0].partition("=")[0] if options else "", command._option_string_actions
+            )
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return found
+
+    def _command_of(self, found: argparse.Namespace) -> argparse.ArgumentParser:
+        """The parser of the command that was given."""
+        parser: argparse.ArgumentParser = self
+        for dest in ("command", "topic"):
+            for action in parser._actions:
+                if isinstance(action, argparse._SubParsersAction) and action.dest == dest:
+                    parser = action.choices.get(str(getattr(found, dest, "")), parser)
+        return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        # Path("") is the current directory, which an unset variable of a script does not mean.
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
+def _did_you_mean(text: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(text, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
 
 class _AddTo(argparse.Action):
     """Appends to the same list wherever the option is on the command line."""
@@ -148,7 +193,7 @@ def _common_options() -> argparse.ArgumentParser:
     group = common.add_argument_group("global options")
     group.add_argument(
         "--config-file",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help=(
             "the settings to use. Default: $PAV_CONFIG_FILE, pavilion.yaml in $PAV_CONFIG_DIR, or "
@@ -157,7 +202,7 @@ def _common_options() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--config-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         action=_AddTo,
         help=(
@@ -167,7 +212,7 @@ def _common_options() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--working-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help=("where test runs are kept; takes precedence over working_dir of the settings"),
     )

@@ -116,8 +116,9 @@ def series_ids(session: Session, item: str) -> list[str]:
     """
     match = _SERIES.match(item)
     if match is None:
+        hint = f" Did you mean 's{item}'?" if _SERIES.match(f"s{item}") else ""
         raise ConfigError(
-            f"{quoted(item)} is not an id. Ids of series look like 's1' or 's1-s4', those of "
+            f"{quoted(item)} is not an id.{hint} Ids of series look like 's1' or 's1-s4', those of "
             "tests like 's1.1'."
         )
     if match[2] is None:

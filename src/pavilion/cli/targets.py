@@ -14,11 +14,12 @@ from typing import NamedTuple
 from pavilion.again import Options, run_again, seed_of, without_repeats
 from pavilion.diagnosis import check_sections
 from pavilion.errors import ConfigError, SchedulerPluginError, quoted
+from pavilion.near_suites import names_file
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.schedulers.pinning import is_pinned
 from pavilion.static_checks import doubts
-from pavilion.suites import choose_tests, suite_file
+from pavilion.suites import choose_tests, short_list, suite_file
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
@@ -143,12 +144,15 @@ def resolve_targets(session: Session) -> Targets:
     resolved: list[ResolvedTest] = []
     for word in words:
         if word in wanted:
-            resolved += [again[run.id] for run in wanted[word] if run.id in again]
+            # A series that is named twice is run once, like one of which tests are named, too.
+            resolved += [again[run.id] for run in wanted.get(word, []) if run.id in again]
+            wanted[word] = []
         else:
             resolved += _of_suite(session, word, problems)
     check_sections(resolved, problems)
     problems.raise_any()
     _show_doubts(resolved)
+    _show_same_names(resolved)
     return Targets(resolved, seed, [*words, *(["--failed"] if args.failed else [])])
 
 
@@ -163,9 +167,12 @@ def _words(session: Session) -> list[str]:
         return words
     if session.args.failed:
         return [latest(session)]
+    command = session.args.command
+    what = "or a series to run again. --failed alone means the failures of the latest series."
+    if command == "map":
+        what = "or a series that was run."
     raise ConfigError(
-        "A TARGET is missing: a suite file, a suite, or a series to run again. --failed alone means "
-        f"the failures of the latest series. See '{PROGRAM} {session.args.command} --help'."
+        f"A TARGET is missing: a suite file, a suite, {what} See '{PROGRAM} {command} --help'."
     )
 
 
@@ -179,6 +186,8 @@ def is_series(session: Session, word: str) -> bool:
     file = suite_file(session.pav_cfg, word)
     if file is None:
         return True
+    if names_file(word):
+        return False
     series = word.partition(".")[0].partition("-")[0]
     if not (session.pav_cfg.working_dir / "series" / series).exists():
         return False
@@ -265,6 +274,29 @@ def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
     for text, names in doubts(resolved).items():
         others = f" (and {plural(len(names) - 1, 'other test')})" if len(names) > 1 else ""
         warn(f"test {names[0]}{others}: {text}")
+
+
+def _show_same_names(resolved: Sequence[ResolvedTest]) -> None:
+    """Say which names do not tell tests apart."""
+    files: dict[str, list[str]] = {}
+    for test in resolved:
+        # Those of earlier series are known by the ids that they repeat.
+        if test.repeats is None:
+            files.setdefault(test.name, []).append(str(test.source.file))
+    again = [name for name, places in files.items() if len(places) > len(set(places))]
+    if again:
+        warn(
+            f"{plural(len(again), 'test')} will run more than once, because several targets stand "
+            f"for the same: {short_list(again, 4)}"
+        )
+    for name, places in files.items():
+        if len(set(places)) > 1:
+            warn(
+                f"tests of different suite files have the same name, {name}: "
+                f"{' and '.join(dict.fromkeys(places))}. Only their ids tell them apart"
+            )
+            # The others are of the same files, in most cases.
+            break
 
 
 def overrides(args: argparse.Namespace) -> list[str]:

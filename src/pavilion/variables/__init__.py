@@ -39,7 +39,7 @@ from pavilion.deferred import DeferredVariable
 from pavilion.errors import DeferredError, VariableError
 from pavilion.var_dict import VarDict
 from pavilion.variables.config import ConfigPath, DeferredOk, allows, dotted, map_texts, path_filter
-from pavilion.variables.resolver import SET_ORDER, Resolver, names_set
+from pavilion.variables.resolver import CHUNK_IDS, SET_ORDER, Resolver, names_set
 from pavilion.variables.template import (
     Place,
     Reference,
@@ -307,6 +307,11 @@ class VariableSetManager(Resolver):
         self._must_be_known(ref, where)
         value = self._source(set_name, name).value(name, place)
         assert not isinstance(value, DeferredVariable)
+        if not items_of(value) and (set_name, name) == CHUNK_IDS:
+            raise place.error(
+                "there are no chunks to permute over: the scheduler has none, or too few nodes can "
+                "be used"
+            )
         if not items_of(value):
             raise place.error("the list is empty, so there is nothing to permute over")
         return (set_name, name), len(items_of(value))
