@@ -27,8 +27,8 @@ _MARK = "env_setup failed with exit code "
 _SHOWN_LINES = 3
 _SHOWN_LENGTH = 300
 _SHOWN_COMMANDS = 5
-# So many commands are noted: the note is in the environment of all that the script starts, whose size
-# is limited, and a loop may fail very often.
+# At most this many commands are noted: the note is in the environment of all that the script starts,
+# whose size is limited, and a loop may fail very often.
 _NOTED_COMMANDS = 20
 # How much of a log is looked at.
 _LOG_START = 256 * 1024

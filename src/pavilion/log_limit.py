@@ -109,7 +109,7 @@ class LimitedLog:
             return _PAUSES[1]
         try:
             now, size = time.monotonic(), os.fstat(self._fd).st_size
-            # Before it is cut: who wrote fast goes on to.
+            # Before it is cut: a program that wrote fast keeps doing so.
             rate = max(0, size - self._seen) / max(now - self._looked, 1e-3)
             if size > self._limit:
                 size = self._cut(size)
@@ -139,7 +139,7 @@ class LimitedLog:
             if not self._head:
                 self._head = _line_end(other, int(self._limit * _HEAD))
             # What was left out before, its mark included; from where is to be copied; up to where the
-            # file is as it shall be.
+            # file is as it should be.
             before, start, end = self.left_out - self._mark_size, 0, 0
             for left in reversed(range(_ROUNDS)):
                 if not end or size - start > tail:
@@ -160,7 +160,7 @@ class LimitedLog:
             os.close(other)
 
     def _write_mark(self, fd: int) -> int:
-        """Write behind the beginning how much is left out there.  Gives its end."""
+        """Write after the beginning how much is left out there.  Returns the end of that."""
         mark = (
             f"\n[pav-sched: the log reached its limit of {size_text(self._limit or 0)} (setting "
             f"log_limit); {size_text(self.left_out)} were left out here]\n\n"
