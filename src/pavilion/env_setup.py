@@ -5,7 +5,8 @@ line was to set up.  So bash notes each command that fails, by the rules of ``se
 conditions, nor those before ``&&`` and ``||``, nor those in a file that is sourced, as long as the
 file as a whole does not fail.  The lines themselves stay as they are: they may be parts of longer
 commands.  The runner ends the tests of the job when there is a note.  Other shells have nothing
-of the kind; with them, lines are not watched.
+of the kind, so kickoff scripts are run by bash, whatever runs the test (see
+:func:`pavilion.test_run.kickoff_shebang`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ _MARK = "env_setup failed with exit code "
 _SHOWN_LINES = 3
 _SHOWN_LENGTH = 300
 _SHOWN_COMMANDS = 5
+# So many commands are noted: the note is in the environment of all that the script starts, whose size
+# is limited, and a loop may fail very often.
+_NOTED_COMMANDS = 20
 # How much of a log is looked at.
 _LOG_START = 256 * 1024
 
@@ -42,6 +46,8 @@ _TRAP = (
     '_pav_command="${_pav_command:0:500}"; '
     f'printf \'{_MARK}%s: %s\\n\' "$_pav_code" "$_pav_command" >&2; '
     f"{VARIABLE}=\"${{{VARIABLE}-}}$_pav_code $_pav_command\"$'\\n'; export {VARIABLE}; "
+    f'_pav_failed="$((${{_pav_failed:-0}} + 1))"; '
+    f'[ "$_pav_failed" -lt {_NOTED_COMMANDS} ] || trap - ERR; '
     "fi"
 )
 
@@ -64,7 +70,7 @@ def watched(lines: Sequence[str]) -> list[str]:
     if not lines:
         return []
     return [
-        f"unset {VARIABLE}",
+        f"unset {VARIABLE} _pav_failed",
         f'[ -z "${{BASH_VERSION-}}" ] || trap {shlex.quote(_TRAP)} ERR',
         *lines,
         '[ -z "${BASH_VERSION-}" ] || trap - ERR',
@@ -79,9 +85,9 @@ def take_failures(log: Path | None) -> list[Failure]:
     """
     noted = os.environ.pop(VARIABLE, "")
     found: list[Failure] = []
-    for line in noted.splitlines():
+    for line in noted.split("\n"):
         code, _, command = line.partition(" ")
-        if code.isdigit():
+        if code.isascii() and code.isdigit():
             found.append(Failure(int(code), command.strip()))
     outputs = _outputs(log) if found and log is not None else []
     return [

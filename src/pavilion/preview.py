@@ -17,6 +17,7 @@ from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.registry import require_plugin
 from pavilion.schedulers.submission import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
+from pavilion.test_run import kickoff_shebang
 from pavilion.types import NodeInfo, Nodes
 
 # The series and the jobs that the tests would be in have no names yet.
@@ -35,7 +36,7 @@ class PreviewTest:
         self.config = resolved.config
         self.scheduler: str = resolved.config["scheduler"]
         self.var_man = resolved.var_man
-        self.shebang = str(resolved.config["run"].get("shebang") or "#!/bin/bash")
+        self.shebang = kickoff_shebang(resolved.config)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from pavilion.config import PavConfig, load_config
 from pavilion.env_setup import note_of, take_failures
 from pavilion.errors import PavilionError, TestRunError
 from pavilion.files import is_mine, write_new
-from pavilion.log_limit import LimitedLog, parse_size, size_text
+from pavilion.log_limit import LeftLogs, LimitedLog, parse_size, size_text
 from pavilion.plugins import load_plugins
 from pavilion.schedulers import guard
 from pavilion.schedulers.accepted import accepted_note, add_accepted
@@ -75,8 +75,10 @@ class Runner:
         parent = os.getppid()
         self._guard = parent if guard.is_guard(parent) else None
         self._log_limit = parse_size(pav_cfg.get("log_limit"))
-        # The kickoff log: env_setup may have started something that keeps printing.
-        self._own_log = LimitedLog(sys.stdout.fileno(), self._log_limit)
+        # The kickoff log as well: env_setup may have started something that keeps printing.
+        self._logs = LeftLogs(LimitedLog(sys.stdout.fileno(), self._log_limit))
+        # The scripts that have ended, by their process groups, as far as something of them was left.
+        self._left: dict[int, _Script] = {}
 
     def run(self, tests: Sequence[TestRun]) -> int:
         """Run tests, in order.
@@ -99,6 +101,7 @@ class Runner:
         if self._stopper is not None:
             # A test's script may have ended without its children.
             self._stopper.join()
+        self._end_left()
         return 0 if self._stopped_by is None else 128 + self._stopped_by
 
     def _run_one(self, test: TestRun) -> None:
@@ -154,6 +157,8 @@ class Runner:
         """End a test that cannot be run as it was meant to."""
         if test.complete:
             return
+        # On which node it was may be all that there is to know.
+        test.started_on(self._where(test))
         try:
             # As for a test that is run: if the job is started again, this was the first time.
             with os.fdopen(_claim(test), "w") as log_file:
@@ -214,6 +219,9 @@ class Runner:
             )
             return
         log.look()
+        with self._lock:
+            self._left[script.process.pid] = script
+        self._logs.add(script.process.pid, log)
         self._finish(test, code, timed_out, started, duration, log.note)
 
     def _finish(
@@ -314,17 +322,17 @@ class Runner:
         while True:
             left = CANCEL_PAUSE if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                self._end_scripts([script])
+                self._end_scripts([script], log)
                 return process.wait(), True
             if _has_ended(process, min(left, pause, CANCEL_PAUSE)):
                 return process.wait(), False
-            pause = min(log.look(), self._own_log.look())
+            pause = min(log.look(), self._logs.look())
             if log.left_out and not told:
                 told = True
                 self._tell_of_limit(test)
             if test.complete:
                 # Somebody cancelled it, maybe on another host; the job's other tests keep running.
-                self._end_scripts([script])
+                self._end_scripts([script], log)
                 return process.wait(), False
             if self._guard not in (None, os.getppid()) and self._stopped_by is None:
                 # It was killed, and with it the job.
@@ -340,15 +348,38 @@ class Runner:
                 "log_limit). Its beginning and its end are kept.",
             )
 
-    def _end_scripts(self, scripts: Sequence[_Script]) -> None:
-        """End tests' scripts with all that they started: TERM, and after a while KILL."""
+    def _end_left(self) -> None:
+        """End what tests left running, and keep their logs within their limits meanwhile.
+
+        The guard would end it, too, but does not know of logs.
+        """
+        groups = self._logs.groups
+        if groups:
+            names = ", ".join(self._left[group].test_id for group in groups)
+            print(f"pav _run: ending processes that the tests left running: {names}.", flush=True)
+            self._end_scripts([self._left[group] for group in groups])
+        self._logs.look()
+
+    def _end_scripts(self, scripts: Sequence[_Script], log: LimitedLog | None = None) -> None:
+        """End tests' scripts with all that they started: TERM, and after a while KILL.
+
+        :param log: The log of these, if nobody else looks after it.
+        """
+
+        def wait(seconds: float) -> bool:
+            if log is not None:
+                log.look()
+            self._logs.look()
+            time.sleep(seconds)
+            return False
+
         for script in scripts:
             try:
                 # The whole group at once: a shell must not get to its next command in between.
                 os.killpg(script.process.pid, signal.SIGTERM)
             except (ProcessLookupError, PermissionError):
                 pass
-        guard.end_all(lambda: self._processes(scripts), STOP_WAIT, KILL_WAIT, _sleep)
+        guard.end_all(lambda: self._processes(scripts), STOP_WAIT, KILL_WAIT, wait)
 
     def _processes(self, scripts: Sequence[_Script]) -> list[guard.Process]:
         """The live processes of scripts: those in their sessions, orphans with the id of their
@@ -479,11 +510,6 @@ def _test_id(pid: int) -> bytes | None:
     if environment.get(b"PAV_CONFIG_FILE") != os.environb.get(b"PAV_CONFIG_FILE"):
         return None  # An id only means something within a working directory.
     return environment.get(ID_VARIABLE.encode())
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
 
 
 def _signal_name(number: int) -> str:

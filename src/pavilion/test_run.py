@@ -35,6 +35,11 @@ FAIL = "FAIL"
 # The test gave no result of its own: its job was lost, it was cancelled, its script is wrong.
 ERROR = "ERROR"
 
+_SHEBANG = "#!/bin/bash"
+# A bash, with options or without: '#!/usr/bin/env -S bash -l'.
+_BASH = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-S\s+)?(?:\S*/)?)?bash(?:\s|\Z)")
+# A shell that knows 'export'.
+_SHELL = re.compile(r"[/\s!](?:ba|da|k|mk|z|a)?sh(?:\s|\Z)")
 # Where the link to a job leads.
 _JOB_LINK = re.compile(r"\.\./\.\./\.\./jobs/([^/.][^/]*)\Z")
 # As long as any id that is given out; see pavilion.series.
@@ -344,8 +349,8 @@ class TestRun:
 
     @property
     def shebang(self) -> str:
-        """The interpreter line of its scripts."""
-        return str(self.config["run"].get("shebang") or "#!/bin/bash")
+        """The interpreter line of its kickoff script.  Its own script may have another one."""
+        return kickoff_shebang(self.config)
 
     @property
     def run_log(self) -> Path:
@@ -386,12 +391,14 @@ class TestRun:
         """
         if kind != "run":
             raise TestRunError(f"There is no script {kind!r} for a test, only 'run'.")
-        script = script or ScriptComposer(header=ScriptHeader(self.shebang))
         run = self.config["run"]
+        shebang = str(run.get("shebang") or _SHEBANG)
+        script = script or ScriptComposer(header=ScriptHeader(shebang))
         script.comment(f"Test {self.name} ({self.id})")
         if run["env"]:
             script.env_change(run["env"])
-        if not isolate:
+        if not isolate and _SHELL.search(shebang):
+            # For whoever runs the script by hand; the runner sets it for all kinds of scripts.
             script.env_change({"PAV_TEST_ID": self.id})
         script.newline()
         for command in run["cmds"]:
@@ -412,6 +419,14 @@ def job_of(test: str | os.PathLike[str]) -> Job | None:
     match = _JOB_LINK.match(target)
     # A link that leads elsewhere was not made here; what is there is not a job.
     return Job(Path(f"{path.rsplit('/', 3)[0]}/jobs/{match[1]}")) if match else None
+
+
+def kickoff_shebang(config: Mapping[str, Any]) -> str:
+    """The interpreter line of the kickoff script of a test: its own if that is a bash, with its
+    options; otherwise plain bash.  A kickoff script is a shell script, also for a test in Python, and
+    only a bash notes which lines of ``env_setup`` fail."""
+    own = str(config["run"].get("shebang") or _SHEBANG)
+    return own if _BASH.match(own) else _SHEBANG
 
 
 def _checked_choices(found: Any) -> dict[str, Any]:

@@ -239,7 +239,7 @@ def test_what_disables_nothing_is_told(cli: Cli) -> None:
     done = cli("plan", "suite", "--config-file", settings)
     assert done.code == 0
     assert done.err == (
-        "pav-sched: warning: disable_plugins names sched.slrum, and there is no such plugin\n"
+        "pav-sched: warning: disable_plugins names sched.slrum, but there is no such plugin\n"
     )
 
 
@@ -271,6 +271,23 @@ def test_a_line_of_env_setup_that_fails_is_an_error_of_the_tests(cli: Cli) -> No
 
     settings.write_text("env_setup:\n  - export FOO=bar\n  - no_such_module load gcc || true\n")
     cli.suite("a: {run: {cmds: ['[ $FOO = bar ]', '[ -z \"${PAV_ENV_SETUP_FAILED+x}\" ]']}}\n")
+    assert cli("run", "suite", "--config-file", settings).code == 0
+
+
+@pytest.mark.parametrize("shebang", ["#!/bin/sh", "#!/usr/bin/env python3"])
+def test_lines_of_env_setup_are_watched_whatever_runs_the_test(cli: Cli, shebang: str) -> None:
+    """Only a bash can note what fails; a kickoff script in Python is none."""
+    settings = cli.root / "site.yaml"
+    cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['exit(0)']}}}}\n")
+    if shebang.endswith("sh"):
+        cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['[ -z \"$BASH_VERSION\" ]']}}}}\n")
+    settings.write_text("env_setup: [no_such_module load gcc]\n")
+    (test,) = cli("run", "suite", "--config-file", settings, "--json").json["tests"]
+    assert (test["result"], test["state"]) == ("ERROR", "COMPLETE")
+    assert "'no_such_module load gcc' ended with exit code 127" in test["note"]
+    # It may be the fault of the node.
+    assert test["nodes"] == [os.uname().nodename]
+    settings.write_text("env_setup: ['true']\n")
     assert cli("run", "suite", "--config-file", settings).code == 0
 
 
