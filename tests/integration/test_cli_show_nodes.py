@@ -136,7 +136,7 @@ def test_filters_of_a_test_of_another_scheduler(shown: QuickCli) -> None:
         ([], "SCHEDULER"),
         (["gird"], "'grid'"),
         (["raw"], "The scheduler 'raw' cannot list its nodes."),
-        (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them, for example suite.across"),
+        (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them"),
         (["grid", "--test", "suite.acros"], "Did you mean 'across'?"),
         (["raw", "--test", "suite.across"], "cannot list its nodes"),
     ],
