@@ -128,7 +128,7 @@ class LimitedLog:
         programs write.  Then comes what they wrote meanwhile, and finally the file is cut there.
         What is written in the moment between the last copy and that end is lost.  Where they write
         as fast as this copies, there is always more to copy; so when that is more than what is kept
-        of the end, the copy begins anew with the end as it is then.
+        of the end, the copy begins again with the end as it is then.
         """
         assert self._limit is not None
         path = f"/proc/self/fd/{self._fd}"
