@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pavilion import schedulers
-from pavilion.errors import PavilionError
 from pavilion.schedulers.hostlists import fold_short
 
 # A name in include_nodes that is not the name of a node is an error when the test is placed.
@@ -34,8 +33,8 @@ def unknown_nodes(
         config = plugin._validated(section)
         nodes = plugin._get_system_inventory(config)
         hidden = plugin._missing_nodes(config)
-    except PavilionError:
-        # This becomes an error of the test when it is placed.
+    except (Exception, SystemExit):
+        # A plugin may raise anything.  This becomes an error of the test when it is placed.
         return
     for key in _KEYS:
         unknown = [name for name in config[key] if name not in nodes]
