@@ -18,7 +18,7 @@ class SourceInt(int):
     source: str
 
     def __new__(cls, value: int, source: str | None = None) -> SourceInt:
-        """Keep what stood in the file; without it, what the value is written as."""
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, value)
         self.source = str(value) if source is None else source
         return self
@@ -30,7 +30,7 @@ class SourceFloat(float):
     source: str
 
     def __new__(cls, value: float, source: str | None = None) -> SourceFloat:
-        """Keep what stood in the file; without it, what the value is written as."""
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, value)
         self.source = str(value) if source is None else source
         return self
@@ -42,7 +42,7 @@ class SourceBool(int):
     source: str
 
     def __new__(cls, value: int, source: str | None = None) -> SourceBool:
-        """Keep what stood in the file; without it, what the value is written as."""
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, bool(value))
         self.source = str(bool(value)) if source is None else source
         return self

@@ -58,12 +58,12 @@ def grid_suite(cli: Cli, keys: str, cmds: str = "['true']") -> Path:
         (
             "  schedule:\n    chunking: {size: 4}\n    nodes: 8",
             5,
-            ["nodes (8) is more than the 4 of chunking.size"],
+            ["nodes (8) is more than chunking.size (4)"],
         ),
         (
             "  schedule:\n    nodes: 1\n    include_nodes: n[01-02]",
             5,
-            ["include_nodes names 2 nodes, and nodes asks for 1"],
+            ["include_nodes names 2 nodes, but nodes is only 1"],
         ),
         ("  schedule: {share_allocation: no}", 3, ["'no'", "Allowed: true, false, max"]),
         ("  schedule: {share_allocation: flase}", 3, ["Did you mean 'false'?"]),
@@ -166,7 +166,7 @@ def test_config_directories_that_are_none(cli: Cli) -> None:
         settings.write_text(f"working_dir: runs\nconfig_dirs:\n  - my config\n  - {path}\n")
         listed = cli("status", "--config-file", settings)
         assert listed.code == 2
-        assert f"{settings}:4: config_dirs[1]: {path}, which" in listed.err
+        assert f"{settings}:4: config_dirs[1]: {path} " in listed.err
         for word in words:
             assert all(word in found.err for found in (done, done_too, listed))
     assert not cli.work.exists()
@@ -216,7 +216,7 @@ def test_a_program_of_the_name_of_a_suite_hides_nothing(cli: Cli) -> None:
         assert (done.code, [row[1] for row in done.rows]) == (0, ["stream.test"]), done.err
     named = cli("run", "./stream")
     assert named.code == 2
-    assert "stream: this is not text but a binary file" in named.err
+    assert "stream: this is a binary file, not text" in named.err
     program.write_text("#!/bin/sh\necho\n")
     named = cli("run", program)
     assert named.code == 2
@@ -227,7 +227,7 @@ def test_a_suite_in_the_current_directory_needs_its_suffix(cli: Cli) -> None:
     (cli.root / "mine.yaml").write_text(PASSES)
     done = cli("run", "mine")
     assert done.code == 2
-    assert "Did you mean the file mine.yaml?" in done.err
+    assert "Did you mean 'mine.yaml'?" in done.err
     for target in ("mine.yaml", "mine.yaml.test", "./mine.yaml"):
         assert cli("plan", target).code == 0
 
@@ -239,7 +239,7 @@ def test_what_disables_nothing_is_told(cli: Cli) -> None:
     done = cli("plan", "suite", "--config-file", settings)
     assert done.code == 0
     assert done.err == (
-        "pav-sched: warning: disable_plugins names sched.slrum, and there is no such plugin\n"
+        "pav-sched: warning: disable_plugins names sched.slrum, but there is no such plugin\n"
     )
 
 
@@ -271,6 +271,23 @@ def test_a_line_of_env_setup_that_fails_is_an_error_of_the_tests(cli: Cli) -> No
 
     settings.write_text("env_setup:\n  - export FOO=bar\n  - no_such_module load gcc || true\n")
     cli.suite("a: {run: {cmds: ['[ $FOO = bar ]', '[ -z \"${PAV_ENV_SETUP_FAILED+x}\" ]']}}\n")
+    assert cli("run", "suite", "--config-file", settings).code == 0
+
+
+@pytest.mark.parametrize("shebang", ["#!/bin/sh", "#!/usr/bin/env python3"])
+def test_lines_of_env_setup_are_watched_whatever_runs_the_test(cli: Cli, shebang: str) -> None:
+    """Only a bash can note what fails; a kickoff script in Python is none."""
+    settings = cli.root / "site.yaml"
+    cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['exit(0)']}}}}\n")
+    if shebang.endswith("sh"):
+        cli.suite(f"a: {{run: {{shebang: '{shebang}', cmds: ['[ -z \"$BASH_VERSION\" ]']}}}}\n")
+    settings.write_text("env_setup: [no_such_module load gcc]\n")
+    (test,) = cli("run", "suite", "--config-file", settings, "--json").json["tests"]
+    assert (test["result"], test["state"]) == ("ERROR", "COMPLETE")
+    assert "'no_such_module load gcc' ended with exit code 127" in test["note"]
+    # It may be the fault of the node.
+    assert test["nodes"] == [os.uname().nodename]
+    settings.write_text("env_setup: ['true']\n")
     assert cli("run", "suite", "--config-file", settings).code == 0
 
 

@@ -79,7 +79,7 @@ def test_a_controller_that_does_not_answer(site: Site, outage: str) -> None:
     with getattr(site.cluster, outage)():
         message = site.plugin.cancel(info(test))
     assert message is not None
-    assert f"Slurm did not answer, so job {info(test)['id']} may go on" in message
+    assert f"Slurm did not answer, so job {info(test)['id']} may still be running" in message
     assert "Try again later." in message and not test.complete
     if site.cluster.is_real:
         site.cluster.wait_until(lambda: site.cluster.run("squeue").returncode == 0, "it answers")
@@ -213,5 +213,5 @@ def test_cancelled_but_nobody_can_confirm_it() -> None:
     )
     outcomes, _ = cancelled(["7"], job_list(job("7", "RUNNING")), scancel(), lost, wait=0.0)
     what, message = outcomes["7"]
-    assert what is Cancelled.UNREACHABLE and "could not be asked" in str(message)
+    assert what is Cancelled.UNREACHABLE and "could not be queried" in str(message)
     assert "whether the job has ended is not known" in str(message)

@@ -390,7 +390,7 @@ def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: s
     with getattr(site.cluster, outage)():
         end.touch()
         for test in (running, ending):
-            status = site.wait_status(test, "SCHED_WARNING", "could not be asked")
+            status = site.wait_status(test, "SCHED_WARNING", "could not be queried")
             assert "squeue" in status.note and not test.complete
     # It is asked again after a while.
     site.wait_status(running, "SCHED_STARTUP", "is running")

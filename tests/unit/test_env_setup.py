@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pavilion.env_setup import VARIABLE, Failure, note_of, take_failures, watched
+from pavilion.test_run import kickoff_shebang
 
 
 def failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> list[Failure]:
@@ -71,6 +72,40 @@ def test_lines_that_fail(
 ) -> None:
     (found,) = failures(tmp_path, monkeypatch, *lines)
     assert (found.code, found.command) == (code, command)
+
+
+def test_a_loop_that_fails_all_the_time_is_noted_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment of programs has a limit: nothing more could be started after it."""
+    found = failures(
+        tmp_path, monkeypatch, "set -u", f"for i in {{1..5000}}; do {'false;' * 99} done"
+    )
+    assert 5 < len(found) < 100
+    assert "and 15 more" in note_of([Failure(1, str(number)) for number in range(20)])
+
+
+@pytest.mark.parametrize("noted", ["\u00b2 x\n", "x", "1 a\x0b2 b\n"])
+def test_notes_that_look_odd(monkeypatch: pytest.MonkeyPatch, noted: str) -> None:
+    monkeypatch.setenv(VARIABLE, noted)
+    assert len(take_failures(None)) == (noted[0] == "1")
+
+
+@pytest.mark.parametrize(
+    ("own", "kickoff"),
+    [
+        (None, "#!/bin/bash"),
+        ("#!/bin/bash -l", "#!/bin/bash -l"),
+        ("#! /usr/bin/bash", "#! /usr/bin/bash"),
+        ("#!/usr/bin/env -S bash -l", "#!/usr/bin/env -S bash -l"),
+        ("#!/usr/bin/env bash", "#!/usr/bin/env bash"),
+        ("#!/bin/sh", "#!/bin/bash"),
+        ("#!/opt/bash/bin/ksh", "#!/bin/bash"),
+        ("#!/usr/bin/env python3", "#!/bin/bash"),
+    ],
+)
+def test_kickoff_scripts_are_run_by_bash(own: str | None, kickoff: str) -> None:
+    assert kickoff_shebang({"run": {"shebang": own}}) == kickoff
 
 
 def test_the_output_of_each_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from pavilion.errors import ConfigError
-from pavilion.log_limit import LimitedLog, parse_size, size_text
+from pavilion.log_limit import LeftLogs, LimitedLog, parse_size, size_text
 from polling import until
 
 LIMIT = 64 * 1024
@@ -77,6 +78,78 @@ def test_a_program_that_writes_meanwhile_goes_on(log: Path) -> None:
     assert content.startswith(b"line 0\nline 1\n")
     assert content.endswith(b"line 59999\ndone\n")
     assert b"\0" not in content
+
+
+def test_a_log_that_was_just_cut_is_looked_at_as_often(log: Path) -> None:
+    """Who filled it fast goes on to: it had a second to write a hundred times its limit."""
+    fd = opened(log)
+    limited = LimitedLog(fd, LIMIT)
+    still = limited.look()
+    os.write(fd, lines(100_000))
+    assert limited.look() < still
+    assert log.stat().st_size <= LIMIT
+
+
+class FastWriter(LimitedLog):
+    """A log to which more is written with each copy than is copied."""
+
+    writes = 0
+
+    def _write_mark(self, fd: int) -> int:
+        self.writes += 1
+        os.write(self._fd, lines(10_000, self.writes * 10_000))
+        return super()._write_mark(fd)
+
+
+def test_a_program_that_writes_faster_than_this_copies(log: Path) -> None:
+    """What it writes is not copied as a whole, and the log is within its limit all the same."""
+    fd = opened(log)
+    limited = FastWriter(fd, LIMIT)
+    os.write(fd, lines(10_000))
+    limited.look()
+    assert 1 < limited.writes < 20
+    assert log.stat().st_size <= LIMIT
+    assert lines(10_000).startswith(log.read_bytes().partition(b"\n[pav-sched: ")[0])
+    # Every byte is either there or counted.
+    mark = re.search(rb"\n\[pav-sched: .*\]\n\n", log.read_bytes())
+    assert mark is not None
+    kept = log.stat().st_size - len(mark[0])
+    assert limited.left_out + kept == 13 * 10_000 * (limited.writes + 1)
+
+
+def test_what_a_script_leaves_running_is_looked_after(log: Path, tmp_path: Path) -> None:
+    other = LimitedLog(opened(tmp_path / "kickoff.log"), LIMIT)
+    logs = LeftLogs(other)
+    fd = opened(log)
+    limited = LimitedLog(fd, LIMIT)
+    process = subprocess.Popen(
+        [
+            "/bin/sh",
+            "-c",
+            "(while [ ! -e go ]; do sleep 0.01; done; seq 100000; sleep 60) & exit 0",
+        ],
+        stdout=fd,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    assert process.wait() == 0
+    logs.add(process.pid, limited)
+    os.close(fd)
+    assert logs.groups == [process.pid]
+    (tmp_path / "go").touch()
+
+    def cut() -> bool:
+        logs.look()
+        return bool(limited.left_out)
+
+    until(cut, "the cut of its log", 60)
+    assert log.stat().st_size <= LIMIT
+    os.killpg(process.pid, signal.SIGKILL)
+    until(lambda: not logs.groups, "the end of what was left", 60)
+    logs.look()
+    # A script that leaves nothing has nothing to look after.
+    logs.add(process.pid, limited)
+    assert logs.groups == []
 
 
 def test_one_endless_line(log: Path) -> None:

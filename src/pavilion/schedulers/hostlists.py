@@ -60,15 +60,15 @@ class HostListError(ValueError):
 # --- Reading ---
 
 
-def expand(text: str | None, unique: bool = False) -> list[str]:
+def expand(text: str | None, unique: bool = False, limit: int = LIST_LIMIT) -> list[str]:
     """Return the names that a host list stands for, in its order.
 
     None, '', '(null)' and 'None assigned' give []. Duplicate names are kept, unless `unique` is
     set. Blanks at the beginning and the end are ignored; blanks inside are an error.
 
-    :raises HostListError: for a string that is not a host list, or has more than LIST_LIMIT names.
+    :raises HostListError: for a string that is not a host list, or has more than `limit` names.
     """
-    names = _expand(text, LIST_LIMIT)
+    names = _expand(text, limit)
     return list(dict.fromkeys(names)) if unique else names
 
 

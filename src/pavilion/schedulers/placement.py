@@ -16,6 +16,14 @@ from pavilion.types import NodeList
 from . import hostlists, safe_files
 
 PLACEMENT_FN = "placement.json"
+# Longer lists of nodes are stored as host lists.  A thousand tests that run on ten thousand nodes
+# would otherwise store ten million names, and every command would read them.
+LISTED = 64
+# The most nodes of a test or a job.
+_MOST_NODES = 200_000
+# And how many names more than characters all host lists may have that a process reads from records:
+# a few characters stand for very many names, and they may be another user's.
+_MOST_NAMES = 5_000_000
 
 
 class Placement(NamedTuple):
@@ -51,7 +59,7 @@ def save_placement(job: Job, placement: Placement) -> None:
     if placement != NOWHERE:
         safe_files.write_atomic(
             job.path / PLACEMENT_FN,
-            json.dumps(placement._asdict(), separators=(",", ":")).encode(),
+            json.dumps(stored(placement._asdict()), separators=(",", ":")).encode(),
         )
 
 
@@ -81,13 +89,55 @@ def add_nodes(job: Job, nodes: Iterable[str]) -> None:
         save_placement(job, known._replace(nodes=names))
 
 
+def stored(place: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record has of a place: its lists of nodes as host lists, if they are long."""
+    return {
+        key: _folded(value) if isinstance(value, list) and len(value) > LISTED else value
+        for key, value in place.items()
+    }
+
+
+def _folded(names: NodeList) -> str | NodeList:
+    try:
+        return hostlists.fold(names)
+    except hostlists.HostListError:
+        # A host list cannot contain each name.
+        return names
+
+
 def node_names(found: Any) -> NodeList:
-    """A list of names of nodes from a record, in natural order; [] for anything else."""
-    if not isinstance(found, Sequence) or isinstance(found, (str, bytes)):
+    """The names of nodes from a record, which has a list of them or a host list: in natural order;
+    [] for anything else.  The same host list gives the same list, which is not to be changed."""
+    if isinstance(found, str):
+        return _expanded.names(found)
+    if not isinstance(found, Sequence) or isinstance(found, bytes) or len(found) > _MOST_NODES:
         return []
     if not all(isinstance(name, str) and name for name in found):
         return []
     return hostlists.natural_sorted(set(found))
+
+
+class _Expanded:
+    """The host lists that were read, each expanded once: thousands of tests may have the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, NodeList] = {}
+        self._room = _MOST_NAMES
+
+    def names(self, text: str) -> NodeList:
+        """The names, in natural order; [] for what is not a host list, or is too long."""
+        if text not in self._known:
+            try:
+                found = hostlists.expand(text, limit=min(self._room + len(text), _MOST_NODES))
+            except hostlists.HostListError:
+                found = []
+            self._room -= max(0, len(found) - len(text))
+            # Those that are not long are never stored in this form.
+            self._known[text] = hostlists.natural_sorted(set(found)) if len(found) > LISTED else []
+        return self._known[text]
+
+
+_expanded = _Expanded()
 
 
 def chunk_number(found: Any) -> int | None:

@@ -163,7 +163,7 @@ def states_of_their_own(site):
                 kept.add((own, says))
             else:
                 assert status.state == says, (own, says, status.state)
-                assert (f"in state {own} then" in status.note) == (own not in NOT_STARTED)
+                assert (f"in state {own} at that time" in status.note) == (own not in NOT_STARTED)
     expected = {own for own in STATES.list() if STATES.is_fatal(own)} | {"COMPLETE"}
     assert {"ENV_FAILED", "RUN_ERROR", "CANCELLED", "BUILD_FAILED", "RESULTS_ERROR"} < expected
     assert kept == {
