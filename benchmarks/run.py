@@ -1,4 +1,7 @@
-"""Run all benchmarks, each in a process of its own: python benchmarks/run.py [name ...]"""
+"""Run all benchmarks, or those that are named, each in a process of its own.
+
+``python benchmarks/run.py [name ...]``
+"""
 
 from __future__ import annotations
 

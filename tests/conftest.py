@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
-pytest_plugins = ["slurm_option"]  # --slurm=fake|real|both
+pytest_plugins = ["slurm_option", "quick_option"]  # --slurm=fake|real|both, --quick
 
 
 # How fast a machine is does not decide whether the code is right.
@@ -28,6 +28,10 @@ settings.load_profile("any-machine")
 # start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does nohup with the signal of a closed terminal. These processes go on to ignore it, but those
+# that they start do not: with a handler, a signal has its default again in another program.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Hold what people read to the list of words in tools/word_list.py; part of 'make lint'.
 
-    tools/words.py          all of it, except what is excluded below
-    tools/words.py PATH...  these files, and those in these directories, excluded or not
+    tools/words.py          all of it
+    tools/words.py PATH...  these files, and those in these directories
 
 Read are string literals, docstrings and comments of Python files, Markdown without code, and YAML.
 Identifiers, keys of dictionaries and `code spans` are not. A line that needs the word has a marker,
@@ -31,14 +31,6 @@ from word_list import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKED = ("*.md", "docs", "src", "examples", "benchmarks")
-
-# Files that are not rewritten yet. Whoever rewrites one takes it out of here.
-EXCLUDED = (
-    "src/pavilion/*.py",
-    "src/pavilion/cli/*",
-    "docs/host.md",
-    "README.md",
-)
 
 # Files that are read line by line, comments and values alike.
 LINES = (".yaml", ".yml")
@@ -287,18 +279,6 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-def _excluded(path: Path, used: set[str]) -> bool:
-    relative = path.relative_to(ROOT)
-    for pattern in EXCLUDED:
-        # A '*' of a glob does not match '/': 'dir/*' would leave out the files below.
-        deep = pattern.endswith("/*") and relative.is_relative_to(pattern[:-2])
-        flat = len(relative.parts) == len(Path(pattern).parts) and relative.match(pattern)
-        if deep or flat:
-            used.add(pattern)
-            return True
-    return False
-
-
 def main(args: list[str]) -> int:
     missing = [arg for arg in args if not Path(arg).exists()]
     if missing:
@@ -308,17 +288,12 @@ def main(args: list[str]) -> int:
     if args:
         files = [file for arg in args for file in files_below(Path(arg))]
     else:
-        used: set[str] = set()
         files = [
             file
             for pattern in CHECKED
             for path in sorted(ROOT.glob(pattern))
             for file in files_below(path)
-            if not _excluded(file, used)
         ]
-        for pattern in set(EXCLUDED) - used:
-            advice = f"EXCLUDED: nothing matches {pattern!r}: take it out"
-            hits.append(Hit(Path(__file__), 1, "", advice))
     for file in files:
         hits += check_file(file)
     for hit in hits:

@@ -1,8 +1,8 @@
 """Running tests of earlier series again.
 
-A test is looked up again by its name in its suite file as that is now, with the overrides that it
-was started with, and others behind these.  A test whose nodes were picked here, because of chunks
-or ``across_nodes``, runs on the same nodes again: see :mod:`pavilion.schedulers.pinning`.
+A test is looked up by its name in its suite file as that file is now.  It gets the overrides that
+it was started with, followed by any new ones.  A test whose nodes were picked here, because of
+chunks or ``across_nodes``, runs on the same nodes again: see :mod:`pavilion.schedulers.pinning`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHUNK_IDS = "chunk_ids"
 
 
 class Source(NamedTuple):
-    """Where a test run is from: what its record says of that."""
+    """Where a test run comes from, according to its record."""
 
     file: str
     # Of the file's content.
@@ -46,7 +46,7 @@ class Source(NamedTuple):
 
     @classmethod
     def of_record(cls, record: Any) -> Source | None:
-        """What a record says; None when it does not say, or has another form."""
+        """What a record says; None when it says nothing, or is of another form."""
         try:
             found = cls(**record)._replace(overrides=tuple(record.get("overrides") or ()))
         except (TypeError, AttributeError):
@@ -57,7 +57,7 @@ class Source(NamedTuple):
 
 
 class Digests:
-    """The digests of suite files, each worked out once."""
+    """The digests of suite files, each computed once."""
 
     def __init__(self) -> None:
         self._known: dict[Path, str] = {}
@@ -73,9 +73,9 @@ class Digests:
 
 
 def source_record(test: ResolvedTest, digests: Digests, seed: Any) -> dict[str, Any]:
-    """What the record of a test run says about where it is from.
+    """The part of a test run's record that says where it comes from.
 
-    :param seed: What its chunks were drawn with.
+    :param seed: The seed that its chunks were drawn with.
     """
     source = test.source
     return Source(
@@ -92,8 +92,8 @@ class Options:
     """How tests are to run again.
 
     :param overrides: 'key=value' strings that take precedence over those that they had.
-    :param any_nodes: No test has to run on the nodes that it had.
-    :param same_nodes: All tests have to, even if the scheduler picked the nodes.
+    :param any_nodes: No test has to run on the nodes that it had before.
+    :param same_nodes: All tests have to, even where the scheduler picked the nodes.
     """
 
     overrides: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Options:
 
 @dataclass
 class Again:
-    """Test runs to be, and what there is to say about them.
+    """Test runs that are to be made, and what there is to say about them.
 
     - ``notes``: sentences, for the user
     """
@@ -120,7 +120,7 @@ class Again:
 def run_again(runs: Sequence[TestRun], options: Options, problems: Problems) -> Again:
     """Resolve tests of earlier series again.
 
-    :param problems: Takes what is wrong in their suites.
+    :param problems: Collects what is wrong in their suites.
     :raises ConfigError: For tests that cannot be found again: all of them, each with the reason.
     """
     again = Again()
@@ -132,7 +132,7 @@ def run_again(runs: Sequence[TestRun], options: Options, problems: Problems) -> 
             source = _source_of(run)
             found = finder.find(run, source)
             if found is None:
-                # What is wrong is among the problems.
+                # The problems say what is wrong.
                 continue
             again.tests.append(_as_before(run, found, options, again.notes))
         except PavilionError as exc:
@@ -151,7 +151,7 @@ def run_again(runs: Sequence[TestRun], options: Options, problems: Problems) -> 
 
 
 def _source_of(run: TestRun) -> Source:
-    """Where a test run is from.  :raises ConfigError: When that is not known, or not trusted."""
+    """Where a test run comes from.  :raises ConfigError: When that is not known, or not trusted."""
     if not is_mine(run.path):
         raise ConfigError(
             "It belongs to another user, whose record could name any suite to run as you. Name the "
@@ -160,7 +160,7 @@ def _source_of(run: TestRun) -> Source:
     source = Source.of_record(run.source)
     if source is None:
         raise ConfigError(
-            "Its record does not say which suite file it is from (it was started by an earlier "
+            "Its record does not say which suite file it comes from (it was started by an earlier "
             "version). Name the suite instead."
         )
     if not Path(source.file).is_file():
@@ -175,7 +175,7 @@ class _Finder:
         self._options = options
         self._problems = problems
         self._suites: dict[tuple[str, tuple[str, ...]], dict[str, SuiteTest]] = {}
-        # By what it is made from, and the chunk of the permutation.
+        # By what they are made from, and the chunk of the permutation.
         self._runs: dict[tuple[str, tuple[str, ...], str, str | None], dict[str, ResolvedTest]] = {}
         self.digests = Digests()
 
@@ -200,7 +200,7 @@ class _Finder:
             error = _not_there("permutation", run.name, source.file, list(self._runs[key]))
             if CHUNK_IDS in run.permutation:
                 error = ConfigError(
-                    f"{error.msg} How many chunks there are depends on the nodes that are usable now."
+                    f"{error.msg} The number of chunks depends on the nodes that can be used now."
                 )
             raise error
         return found
@@ -230,12 +230,12 @@ def _not_there(what: str, name: str, file: str, names: Sequence[str]) -> ConfigE
 
 
 def nodes_of(run: TestRun) -> list[str]:
-    """The nodes that a test ran on, or was to run on; [] where they are not known."""
+    """The nodes that a test ran on, or was meant to run on; [] where they are not known."""
     if run.nodes:
         return run.nodes
     if not pinning.is_pinned(run.config):
         return []
-    # It was to run again, and could not.
+    # It was meant to run again, and could not.
     try:
         return pinning.pinned_nodes(run.config, {"exclude_nodes": ()})
     except (KeyError, TypeError, ValueError):
@@ -247,7 +247,7 @@ def _as_before(
 ) -> ResolvedTest:
     """The test run with what it takes over from the earlier one.
 
-    :param notes: Takes what there is to say about it.
+    :param notes: Collects what there is to say about it.
     """
     found = dataclasses.replace(found, repeats=run.id)
     if options.any_nodes or not _is_placed_here(found, options, notes):

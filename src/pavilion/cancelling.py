@@ -1,4 +1,4 @@
-"""Cancelling tests, and the jobs that have nothing else to do."""
+"""Cancelling tests, and the jobs that have no other tests left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _JobOutcome(NamedTuple):
 
     text: str = ""
     failed: bool = False
-    # Whether its scheduler was told to cancel it, and it goes.
+    # Whether its scheduler was told to cancel it, and did.
     cancelled: bool = False
 
 
@@ -44,18 +44,18 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str) -> l
     """Cancel tests, and the jobs that have no other tests left.
 
     May be repeated: a job that could not be cancelled the last time is tried again.  Jobs are
-    cancelled even where that cannot be written down, as on a full disk.
+    cancelled even where that cannot be recorded, as on a full disk.
     """
     outcomes: dict[str, CancelOutcome] = {}
     jobs: dict[str, list[TestRun]] = {}
     for test in tests:
         if not test.complete and not is_mine(test.path):
             outcomes[test.id] = CancelOutcome(
-                test, "not cancelled: it belongs to another user, who alone can do that", True
+                test, "not cancelled: it belongs to another user, who alone can cancel it", True
             )
             continue
         try:
-            # A test that has ended stays what it is, also where the mark of that is missing.
+            # A test that has ended stays as it is, even where the mark of its end is missing.
             ended = None if test.complete else end_by_itself(test)
             done = ended is None and test.cancel(reason)
             was_before = not done and test.status.current().state == STATES.CANCELLED
@@ -64,7 +64,7 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str) -> l
                 if done
                 else "already cancelled"
                 if was_before
-                else (f"already over ({_result(test, ended)})")
+                else (f"had already ended ({_result(test, ended)})")
             )
             outcomes[test.id] = CancelOutcome(test, text)
         except PavilionError as exc:
@@ -74,7 +74,9 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str) -> l
             job = test.job
         except PavilionError as exc:
             outcomes[test.id] = CancelOutcome(
-                test, f"{outcomes[test.id].text}, but its job may go on: {exc.pformat()}", True
+                test,
+                f"{outcomes[test.id].text}, but its job may still be running: {exc.pformat()}",
+                True,
             )
             continue
         if job is not None and (done or was_before or _may_be_left(test, job)):
@@ -93,7 +95,7 @@ def cancel_tests(pav_cfg: PavConfig, tests: Sequence[TestRun], reason: str) -> l
 def _cancel_jobs(
     pav_cfg: PavConfig, jobs: Mapping[str, Sequence[TestRun]]
 ) -> dict[str, _JobOutcome]:
-    """Cancel jobs, but for those some of whose tests go on; one call for each scheduler.
+    """Cancel jobs, except those that other tests still need; one call for each scheduler.
 
     :param jobs: Job name -> its tests that are to be cancelled.
     """
@@ -118,9 +120,9 @@ def _cancel_jobs(
             continue
         if others:
             names = ", ".join(others[:4]) + (", ..." if len(others) > 4 else "")
-            results[name] = _JobOutcome(f"; its job goes on for {names}")
+            results[name] = _JobOutcome(f"; its job is kept for {names}")
         elif on_its_way:
-            # Whoever does that sees to it, see schedulers.submission.
+            # Whoever hands it over cancels it, see schedulers.submission.
             results[name] = _on_its_way(starter)
         elif info is None:
             results[name] = _without_identity(tests[0].scheduler, job)
@@ -150,7 +152,7 @@ def _cancel_jobs(
                 )
                 and query_job(require_plugin(scheduler), pav_cfg, job, info).state in OVER
             ):
-                # It was over before, which is what the message says, most likely.
+                # It had ended before, which is most likely what the message says.
                 results[name] = _JobOutcome(f"; of its job: {message}")
             else:
                 results[name] = _may_go_on(message)
@@ -175,21 +177,21 @@ def _was_written(job: Job) -> bool:
 
 
 def _without_identity(scheduler: str, job: Job) -> _JobOutcome:
-    """What to say of a job that has no record: it was never handed over, as far as its plugin can
-    tell."""
+    """What to say about a job that has no record: as far as its plugin can find out, it was never
+    handed over."""
     plugin = require_plugin(scheduler)
     can_look = type(plugin)._recover_identity is not SchedulerPlugin._recover_identity
     if can_look or not _was_written(job):
         return _JobOutcome()
     return _may_go_on(
-        f"whether it was handed to the {scheduler} scheduler cannot be told: there "
+        f"whether it was handed to the {scheduler} scheduler cannot be determined: there "
         f"is no record of it, and the plugin has no _recover_identity() to look "
         "for it"
     )
 
 
 def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
-    """Check that a job is one of this user's, and that of these tests.
+    """Check that a job belongs to this user, and is the job of these tests.
 
     Where others may write to the directory of a test, they may make its link to a job lead to any
     job.
@@ -198,16 +200,16 @@ def _check_job(job: Job, tests: Sequence[TestRun]) -> None:
     """
     if not is_mine(job.path):
         raise JobError(
-            f"the job {job.path} is not there or belongs to another user, who alone can cancel it."
+            f"the job {job.path} is missing or belongs to another user, who alone can cancel it."
         )
     known = {test_id for _, test_id in job.get_test_id_pairs()}
     strangers = [test.id for test in tests if test.id not in known]
     if strangers:
-        raise JobError(f"the job {job.path} does not know of the test {strangers[0]}.")
+        raise JobError(f"the job {job.path} does not list {strangers[0]} as one of its tests.")
 
 
 def _others(pav_cfg: PavConfig, job: Job, tests: Sequence[TestRun]) -> list[str]:
-    """The tests of a job that are not to be cancelled, and are not over."""
+    """The tests of a job that are not to be cancelled, and have not ended."""
     ours = {test.id for test in tests}
     return [
         test_id
@@ -217,7 +219,7 @@ def _others(pav_cfg: PavConfig, job: Job, tests: Sequence[TestRun]) -> list[str]
 
 
 def _result(test: TestRun, ended: TestStatusInfo | None) -> str:
-    """The result of a test that is over; where its end cannot be recorded, that."""
+    """The result of a test that has ended, or a note that its end cannot be recorded."""
     return (
         str(test.result)
         if test.complete or ended is None
@@ -226,15 +228,12 @@ def _result(test: TestRun, ended: TestStatusInfo | None) -> str:
 
 
 def _on_its_way(starter: Starter | None) -> _JobOutcome:
-    text = "; its job is being handed to the scheduler just now, and is cancelled when that is done"
+    text = "; its job is just being handed to the scheduler, and is cancelled when that is done"
     if starter is not None and not starter.is_here:
-        # One of another host counts as alive for a while.
-        text += (
-            f". Should that have been stopped ({starter}), cancel again in "
-            f"{BEAT_GRACE / 60:.0f} minutes"
-        )
+        # A process on another host counts as alive for a while.
+        text += f". If that was stopped ({starter}), cancel again in {BEAT_GRACE / 60:.0f} minutes"
     return _JobOutcome(text)
 
 
 def _may_go_on(why: str) -> _JobOutcome:
-    return _JobOutcome(f", but its job may go on: {why}", True)
+    return _JobOutcome(f", but its job may still be running: {why}", True)

@@ -1,4 +1,4 @@
-"""Removing old series, with the jobs that belong to them, and what interrupted runs left behind.
+"""Removing old series with their jobs, and what interrupted runs left behind.
 
 Only directories of this user's are removed, in ``series/`` and ``jobs/`` of the working directory,
 and no series with a test that has not ended.
@@ -34,7 +34,7 @@ from pavilion.starter import Starter
 from pavilion.test_run import TestRun, job_of
 from pavilion.waiting import current_status
 
-# Seconds for which what belongs to no series is left alone: a run may just be making it.
+# Seconds for which what belongs to no series is left alone: a run may be making it just now.
 LEFTOVER_AGE = 86400.0
 _TEST_DIR = re.compile(r"s[1-9][0-9]{0,8}\.[1-9][0-9]{0,8}\Z")
 
@@ -122,7 +122,7 @@ def look_at(info: SeriesInfo) -> OldSeries:
 
 
 def add_jobs(pav_cfg: PavConfig, found: Iterable[OldSeries]) -> None:
-    """Find the jobs that go with series: those that no test of another series is in."""
+    """Find the jobs that are removed with series: those without tests of other series."""
     going = [old for old in found if old.kept is None]
     tests = {test.name for old in going for test in old.tests}
     for old in going:
@@ -139,7 +139,7 @@ def add_jobs(pav_cfg: PavConfig, found: Iterable[OldSeries]) -> None:
 
 
 def _needed(pav_cfg: PavConfig, job: Job, going: Collection[str]) -> bool:
-    """Whether a job has tests that stay; also if that cannot be determined."""
+    """Whether a job has tests that stay; True also where that cannot be determined."""
     try:
         pairs = job.get_test_id_pairs()
     except JobError:
@@ -168,8 +168,8 @@ def find_leftovers(pav_cfg: PavConfig, older_than: float = 0.0) -> list[Leftover
     """What belongs to no series (any more): jobs without tests, series that were not made to the
     end, and what an interrupted removal left.
 
-    :param older_than: Seconds for which nothing in them has changed; a day at least, but for what
-        is being removed already.
+    :param older_than: Seconds for which nothing in them has changed; at least a day, except for
+        what is being removed already.
     """
     before = time.time() - max(older_than, LEFTOVER_AGE)
     found: list[Leftover] = []
@@ -216,7 +216,7 @@ def _has_tests(job: Job) -> bool:
 
 
 def _changed(path: Path) -> float:
-    """When something in a directory changed last, its sub-directories not looked into."""
+    """When something in a directory changed last; subdirectories are not looked into."""
     times = []
     for each in (path, *(path / name for name in _content(path))):
         with contextlib.suppress(OSError):
@@ -230,7 +230,7 @@ def _changed(path: Path) -> float:
 def remove_series(pav_cfg: PavConfig, old: OldSeries) -> None:
     """Remove a series and its jobs.  What goes wrong is in its ``error``.
 
-    It is looked at once more before: its tests have to have ended.
+    It is looked at once more first: its tests must have ended.
     """
     path = old.info.path
     try:
@@ -269,12 +269,15 @@ def remove_leftover(pav_cfg: PavConfig, leftover: Leftover) -> None:
 
 
 def _retire(path: Path) -> None:
-    """Let a series count as removed: from here on, it is only a rest.  :raises RemovalError:"""
+    """Make a series count as removed: from here on, what is left is a remainder.
+
+    :raises RemovalError: When its record cannot be renamed.
+    """
     try:
         try:
             (path / RECORD_FN).replace(path / REMOVED_FN)
         except FileNotFoundError:
-            # It has none, or somebody else removes it as well.
+            # It has none, or somebody else is removing it as well.
             if path.is_dir() and not was_removed(path):
                 write_own_json(path / REMOVED_FN, {"id": path.name})
     except OSError as exc:
@@ -305,14 +308,14 @@ def _remove_rest(pav_cfg: PavConfig, path: Path) -> None:
 
 def _is_higher(pav_cfg: PavConfig, number: int) -> bool:
     """Whether there is a series of a higher number."""
-    # Mostly there is; of a thousand series, not each is compared with all others.
+    # Mostly there is; with a thousand series, not each one is compared with all others.
     if os.path.lexists(pav_cfg.working_dir / "series" / f"s{number + 1}"):
         return True
     return any(other > number for other in list_series(pav_cfg))
 
 
 def remove_placeholders(pav_cfg: PavConfig) -> None:
-    """Remove what stood for the numbers of removed series, as far as it is not needed any more."""
+    """Remove the empty directories of removed series whose numbers need not be kept any more."""
     for number in list_series(pav_cfg):
         path = pav_cfg.working_dir / "series" / f"s{number}"
         if is_own_directory(path) and _content(path) == [REMOVED_FN]:
@@ -324,9 +327,9 @@ def remove_placeholders(pav_cfg: PavConfig) -> None:
 
 
 def check_ended(pav_cfg: PavConfig, old: OldSeries) -> None:
-    """Find out whether all tests of a series, and their jobs, have ended; it is kept otherwise.
+    """Find out whether all tests of a series, and their jobs, have ended; otherwise it is kept.
 
-    Schedulers are queried about tests that no end is recorded of, and about the jobs of those
+    Schedulers are queried about tests whose end is not recorded, and about the jobs of those
     that ended without a result of their own.
     """
     if old.kept is not None:
@@ -355,7 +358,7 @@ def check_ended(pav_cfg: PavConfig, old: OldSeries) -> None:
 
 
 def _goes_on(pav_cfg: PavConfig, test: TestRun, job: Job) -> str | None:
-    """What its scheduler says of a job that may not have ended; None when it has."""
+    """What its scheduler says about a job that may not have ended; None when it has."""
     try:
         plugin = require_plugin(test.scheduler)
         info = find_identity(plugin, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +22,10 @@ from yaml_config.soundness import sound_part
 from yaml_config.source import item_place, key_place
 
 CONFIG_NAME = "pavilion.yaml"
-# Tells bin/pav which Python to use; that of a virtual environment is found by nobody otherwise.
+# Tells bin/pav which Python to use; nothing else leads to that of a virtual environment.
 PYTHON_VARIABLE = "PAV_SCHED_PYTHON"
+# What the author of a path took for a variable.
+_UNFILLED = re.compile(r"\$\w|\$\{|\{\{")
 
 
 class PavConfigLoader(yc.YamlConfigLoader):
@@ -41,8 +44,8 @@ class PavConfigLoader(yc.YamlConfigLoader):
             "config_dirs",
             sub_elem=yc.PathElem(),
             help_text=(
-                "Folders with suites/ and plugins/ of your own. The folder of this file is always "
-                "one of them."
+                "Directories with suites/ and plugins/ of your own. The directory of this file is "
+                "always one of them."
             ),
         ),
         yc.ListElem(
@@ -53,20 +56,20 @@ class PavConfigLoader(yc.YamlConfigLoader):
         yc.StrElem(
             "log_limit",
             help_text=(
-                "How long the log of a test, and that of a job, may become: '100M', '2G', or 'none'. "
-                "Of a longer one the beginning and the end are kept. Default: 100M."
+                "How large the log of a test or of a job may grow: '100M', '2G', or 'none'. "
+                "Of a larger one the beginning and the end are kept. Default: 100M."
             ),
         ),
         yc.ListElem(
             "disable_plugins",
             sub_elem=yc.StrElem(),
-            help_text=("Plugins not to load, as '<category>.<name>': sched.raw, say."),
+            help_text=("Plugins not to load, as '<category>.<name>', for example sched.raw."),
         ),
         yc.StrElem(
             "trusted_group",
             help_text=(
-                "A group of users who are trusted with the plugins: files and directories that its "
-                "members may write to are loaded all the same."
+                "A group whose members are trusted to write plugins: files and directories that "
+                "they may write to are loaded all the same."
             ),
         ),
     ]
@@ -75,12 +78,12 @@ class PavConfigLoader(yc.YamlConfigLoader):
 class PavConfig(dict[str, Any]):
     """The settings, as items and as attributes.
 
-    - ``pav_root``: the folder with ``bin/pav``
+    - ``pav_root``: the directory with ``bin/pav``
     - ``pav_cfg_file``: the file the settings came from; None when there is none
     - ``working_dir``: a Path
-    - ``configs``: label -> {'label', 'path'} of each config folder, highest precedence first
-    - ``env_setup``, ``disable_plugins``: lists of text
-    - ``log_limit``: how long a log may become, as text
+    - ``configs``: label -> {'label', 'path'} of each config directory, highest precedence first
+    - ``env_setup``, ``disable_plugins``: lists of strings
+    - ``log_limit``: how large a log may grow, as a string
     - ``trusted_group``: the name of a group, or None
     - ``warnings``: what is doubtful about the settings
     - ``settings_access``: mode and group id of the settings file; None when there is none
@@ -109,7 +112,7 @@ class PavConfig(dict[str, Any]):
         self[name] = value
 
     def make_working_dir(self) -> None:
-        """Make the working folder and what belongs into it.
+        """Make the working directory and what belongs in it.
 
         :raises ConfigError: When it cannot be made or written to.
         """
@@ -119,11 +122,11 @@ class PavConfig(dict[str, Any]):
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise ConfigError(
-                    f"The working folder {self.working_dir} cannot be used", prior_error=exc
+                    f"The working directory {self.working_dir} cannot be used", prior_error=exc
                 ) from exc
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise ConfigError(
-                    f"The working folder {self.working_dir} cannot be written to. "
+                    f"The working directory {self.working_dir} cannot be written to. "
                     "Choose another with --working-dir, or with working_dir in "
                     f"{self.pav_cfg_file or CONFIG_NAME}."
                 )
@@ -133,11 +136,14 @@ class PavConfig(dict[str, Any]):
                 raise ConfigError(
                     f"Everyone may move what is in the directory {folder}, and put "
                     "other scripts in the place of yours. 'chmod +t' lets users "
-                    "move their own only; 'chmod o-w' shuts other users out."
+                    "move only their own files; 'chmod o-w' shuts other users out."
                 )
 
     def _check_path(self) -> None:
-        """Find a working folder whose path no record could hold.  :raises ConfigError:"""
+        """Find a working directory whose path no record could hold.
+
+        :raises ConfigError: Naming the directory.
+        """
         for path in (
             self.working_dir,
             *(item["path"] for item in (self.get("configs") or {}).values()),
@@ -146,15 +152,15 @@ class PavConfig(dict[str, Any]):
                 os.fspath(path).encode()
             except UnicodeEncodeError as exc:
                 raise ConfigError(
-                    f"The path {os.fsencode(path)!r} is not UTF-8, and the settings "
-                    "of a series, which hold it, are. Choose another working_dir "
-                    "(--working-dir) or config folder, or rename it."
+                    f"The path {os.fsencode(path)!r} is not UTF-8, but the settings "
+                    "of a series, which hold it, must be. Choose another working_dir "
+                    "(--working-dir) or config directory, or rename it."
                 ) from exc
 
     def settings_mode(self, folder: Path) -> int | None:
-        """The mode for a file in this folder that holds a part of the settings file.
+        """The mode for a file in this directory that holds a part of the settings file.
 
-        Whoever may not read that may not read the other.  None when everyone may.
+        Whoever may not read the settings may not read that file either.  None when everyone may.
         """
         access = self.get("settings_access")
         if access is None or access[0] & 0o444 == 0o444:
@@ -175,7 +181,7 @@ class PavConfig(dict[str, Any]):
 
         data = {
             "working_dir": os.fspath(self.working_dir),
-            # One that does not exist was not asked for; the home folder need not have any.
+            # The one that does not exist is the default: the home directory need not have any.
             "config_dirs": [
                 os.fspath(item["path"]) for item in self.configs.values() if item["path"].is_dir()
             ],
@@ -201,11 +207,11 @@ def load_config(
     The file is, in this order: ``config_file``; $PAV_CONFIG_FILE; pavilion.yaml in
     $PAV_CONFIG_DIR; ~/.pavilion/pavilion.yaml.  Without any, the defaults apply.
 
-    :param working_dir: Goes before the one in the file.
-    :param config_dirs: Folders to use besides those of the file.
+    :param working_dir: Takes precedence over the one in the file.
+    :param config_dirs: Directories to use in addition to those of the file.
     :param check_dirs: Whether config directories that are named must exist.
-    :raises ConfigError: When a file or directory that was asked for cannot be read, or the file
-        holds mistakes: all of them, each with its line.
+    :raises ConfigError: When a file or directory that was named cannot be read, or the file has
+        mistakes: all of them, each with its line.
     """
     environ = os.environ if environ is None else environ
     named = [(Path(folder), "--config-dir") for folder in config_dirs]
@@ -247,7 +253,7 @@ def _find_file(config_file: Path | None, environ: Mapping[str, str]) -> Path | N
         if named:
             path = _absolute(Path(named))
             if not path.is_file():
-                raise ConfigError(f"There is no file {path}, which {source} names.")
+                raise ConfigError(f"The file {path}, which {source} names, does not exist.")
             return path
     for folder in (environ.get("PAV_CONFIG_DIR"), _user_dir(environ)):
         if folder and (Path(folder) / CONFIG_NAME).exists():
@@ -271,7 +277,7 @@ def _expanded(path: Path) -> Path:
     except RuntimeError as exc:
         # A container may run as a user id that has no entry and no $HOME.
         raise ConfigError(
-            f"The home folder that {str(path)!r} means is not known. Set $HOME, or "
+            f"The home directory that {str(path)!r} means is not known. Set $HOME, or "
             "name the settings file with --config-file or $PAV_CONFIG_FILE and "
             "use absolute paths in it."
         ) from exc
@@ -280,7 +286,7 @@ def _expanded(path: Path) -> Path:
 def _access(path: Path) -> tuple[int, int]:
     """Mode and group of the settings file.
 
-    :raises ConfigError: When everyone may write to it: lines of it are run as commands.
+    :raises ConfigError: When everyone may write to it: lines in it are run as commands.
     """
     try:
         info = path.stat()
@@ -288,8 +294,8 @@ def _access(path: Path) -> tuple[int, int]:
         raise ConfigError("The settings cannot be used", prior_error=exc) from exc
     if info.st_mode & stat.S_IWOTH:
         raise ConfigError(
-            f"Everyone may write to the settings file {path}, and lines of it are "
-            "run as your commands. 'chmod o-w' changes that."
+            f"Everyone may write to the settings file {path}, and lines in it are "
+            "run as commands of yours. 'chmod o-w' changes that."
         )
     return stat.S_IMODE(info.st_mode), info.st_gid
 
@@ -329,7 +335,7 @@ def _doubt(folder: Path) -> str:
 def _read(path: Path | None, base: Path, check_dirs: bool) -> Mapping[str, Any]:
     """The settings in a file; the defaults without one.
 
-    :raises ConfigError: With all that is wrong in it.
+    :raises ConfigError: With everything that is wrong in it.
     """
     loader = PavConfigLoader()
     if path is None:
@@ -365,13 +371,21 @@ def _mistakes(
             path = (key, index)
         return yc.ConfigError(message, path=path, place=place and place.of_value)
 
+    folder = settings["working_dir"]
+    if folder and _UNFILLED.search(str(folder)) and not _below(base, folder).exists():
+        yield mistake(
+            f"{quoted(str(folder))} does not exist, and variables are not filled in here. Write the "
+            "whole path; '~' is the home directory",
+            "working_dir",
+        )
     for index, line in enumerate(settings["env_setup"] or []):
         if "\0" in line:
             yield mistake(f"a null character in {quoted(line)}", "env_setup", index)
     for index, folder in enumerate(settings["config_dirs"] or []):
         problem = _dir_problem(_absolute(_below(base, folder))) if check_dirs else ""
         if problem:
-            yield mistake(f"{_absolute(_below(base, folder))}, {problem}", "config_dirs", index)
+            path = _absolute(_below(base, folder))
+            yield mistake(f"{path} {problem.removeprefix('which ')}", "config_dirs", index)
     for index, name in enumerate(settings["disable_plugins"] or []):
         if "." not in name.strip("."):
             yield mistake(
@@ -386,7 +400,7 @@ def _mistakes(
 
 
 def _labelled(folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Each folder once, under a label of its own."""
+    """Each directory once, under a label of its own."""
     configs: dict[str, dict[str, Any]] = {}
     for folder in dict.fromkeys(map(_absolute, folders)):
         label, number = folder.name or "root", 1

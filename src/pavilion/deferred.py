@@ -6,8 +6,8 @@ from __future__ import annotations
 class DeferredVariable:
     """Stands in for a value until the test runs in its allocation.
 
-    It holds nothing, so all of them are equal.  Text that is made from one is easy to recognise,
-    should it ever get into a script.
+    It holds nothing, so all of them are equal.  A string made from one is easy to recognize, should
+    it ever get into a script.
     """
 
     __slots__ = ()

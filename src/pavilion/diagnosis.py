@@ -1,7 +1,7 @@
-"""Why a test cannot be used: everything that is wrong with its values, and where it stands.
+"""Why a test cannot be used: everything that is wrong with its values, and where that is.
 
-:mod:`pavilion.resolve` stops at the first mistake.  What is wrong elsewhere is looked for in here,
-in the same order, and leaves out what only follows from a mistake that was reported.
+:mod:`pavilion.resolve` stops at the first mistake.  This module looks for all others, in the
+same order, and leaves out what only follows from a mistake that was reported.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Path = Sequence["str | int"]
 
 
 def check_sections(resolved: Sequence[ResolvedTest], problems: Problems) -> None:
-    """Find what tests ask for that no node can give: numbers that contradict each other, and
-    what their schedulers do not have, such as a partition or a reservation."""
+    """Find requests of tests that no node can meet: numbers that contradict each other, and what
+    their schedulers do not have, such as a partition or a reservation."""
     known: dict[Any, list[SchedConfigError]] = {}
     for test in resolved:
         name, section = test.config["scheduler"], test.config["schedule"]
@@ -57,7 +57,7 @@ def check_sections(resolved: Sequence[ResolvedTest], problems: Problems) -> None
 def _section_problems(
     plugin: schedulers.SchedulerPlugin, section: dict[str, Any], chunk: str | None = None
 ) -> list[SchedConfigError]:
-    """What is wrong with a schedule section whose values are good, each for itself."""
+    """What is wrong with a schedule section whose values are each valid on their own."""
     found = list(section_problems(plugin, section, chunk))
     asked = plugin.section_problem(section)
     return found if asked is None else [*found, asked]
@@ -73,11 +73,14 @@ class Diagnosis:
         self._sched_unknown = False
         self._sched_doubtful = False
         self._reports = 0
+        # The variable of permute_on because of which there are no permutations: '' where the error
+        # names none, None where there are permutations.
+        self._unpermuted: str | None = None
 
     def run(self, cause: PavilionError | None) -> None:
         """Report everything.
 
-        :param cause: What the test was refused for, which is reported when nothing is found.
+        :param cause: Why the test was refused, which is reported when nothing is found.
         """
         base = base_manager(self._test)
         early, late = split_permutations(base, self._test.config["permute_on"])
@@ -109,6 +112,7 @@ class Diagnosis:
         except PavilionError as exc:
             if not self._follows(exc):
                 self._report(("permute_on",), exc)
+            self._unpermuted = _variable((exc.data or {}).get("reference", ""))
             return [manager]
         self._problems.all_found &= len(found) <= _MOST
         return found[:_MOST]
@@ -120,15 +124,17 @@ class Diagnosis:
         self._sched_unknown = plugin is None
         self._sched_doubtful = self._reports > before or self._test.origin.was_refused("schedule")
         if plugin is not None:
+            found = [] if self._sched_doubtful else _section_problems(plugin, schedule)
+            for problem in found:
+                self.report(problem, manager)
             try:
                 manager.add_set("sched", initial_vars(plugin, schedule))
             except PavilionError as exc:
                 self._sched_unknown = True
-                if not self._sched_doubtful:
+                # A problem of the section may be what it fails with.
+                known = any(problem.msg in str(exc) for problem in found)
+                if not self._sched_doubtful and not known:
                     self._report_unplaced(exc)
-            if not self._sched_doubtful:
-                for problem in _section_problems(plugin, schedule):
-                    self.report(problem, manager)
         for final in self._permuted(manager, late):
             self._check_values(final)
 
@@ -168,11 +174,12 @@ class Diagnosis:
                 manager, text, path, may_wait=path[0] == "run" and path[1] != "shebang"
             )
             if value is not None and path[0] == "run" and "\0" in value:
-                self._report(path, f"it holds a null character: {quoted(value)}.", manager)
+                self._report(path, f"it contains a null character: {quoted(value)}.", manager)
             return value
 
         try:
-            check_single_chunk(manager, self._test.config["chunk"])
+            if self._unpermuted is None:
+                check_single_chunk(manager, self._test.config["chunk"])
         except ConfigError as exc:
             self._report(("chunk",), exc)
         for name, wrong in env_problems(self._test.config["run"]):
@@ -202,7 +209,7 @@ class Diagnosis:
     def _text(
         self, manager: VariableSetManager, text: str, path: Path, may_wait: bool = False
     ) -> Any:
-        """A text with its variables filled in; None where that cannot be done."""
+        """A string with its variables filled in; None where that cannot be done."""
         if not is_template(text):
             return text
         try:
@@ -219,7 +226,7 @@ class Diagnosis:
         may_wait: bool,
         error: PavilionError,
     ) -> None:
-        """Report what is wrong in a text, and in the variables that it leads to."""
+        """Report what is wrong in a string, and in the variables that it leads to."""
         before, missed = self._reports, False
         todo: list[tuple[Path, str, PavilionError]] = [(path, text, error)]
         seen: set[str] = set()
@@ -236,13 +243,13 @@ class Diagnosis:
                     seen.add(name)
                     todo += self._wrong_texts(manager, name, may_wait)
         if self._reports == before and not missed:
-            # Variables that refer to each other are wrong in none of their places.
+            # Variables that refer to each other in a circle are not wrong in any one place.
             self._report(path, error)
 
     def _wrong_texts(
         self, manager: VariableSetManager, name: str, may_wait: bool
     ) -> list[tuple[Path, str, PavilionError]]:
-        """The texts of a variable that cannot be resolved."""
+        """The strings of a variable that cannot be resolved."""
         wrong: list[tuple[Path, str, PavilionError]] = []
 
         def look(text: str, path: Path) -> str:
@@ -259,7 +266,7 @@ class Diagnosis:
     def _each(
         manager: VariableSetManager, text: str, where: str, may_wait: bool
     ) -> list[tuple[str | None, PavilionError]]:
-        """What is wrong with each of the references in a text.
+        """What is wrong with each of the references in a string.
 
         :returns: With the variable in which it is wrong, or leads to what is.
         """
@@ -284,6 +291,8 @@ class Diagnosis:
         reference = (error.data or {}).get("reference", "").strip()
         if not reference:
             return False
+        if _variable(reference) == self._unpermuted:
+            return True
         if self._test.origin.was_refused("inherits_from", f"variables.{_variable(reference)}"):
             return True
         if reference.partition(".")[0] in ("var", "per", "pav", "sys"):
@@ -300,7 +309,7 @@ class Diagnosis:
         """Report something.
 
         :param path: The key it is about.
-        :param manager: Where the values of variables in the key's text come from.
+        :param manager: Where the values of variables in the key's value come from.
         :param used: The key that leads to a variable.
         """
         text = str(what)
@@ -315,7 +324,7 @@ class Diagnosis:
         self._add(path, text)
 
     def _report_unplaced(self, error: PavilionError) -> None:
-        """Report what names no key but in its text."""
+        """Report an error that names its key only in its message."""
         text = str(error)
         for match in _KEY.finditer(text):
             path = match[0].split(".")
@@ -345,7 +354,7 @@ class Diagnosis:
             )
 
     def _origins(self, path: Path, manager: VariableSetManager) -> str:
-        """Where the values of the variables in a text stand."""
+        """Where the values of the variables in a string are written."""
         text: Any = self._test.config
         for part in path:
             text = text.get(part) if isinstance(text, dict) else text
@@ -362,7 +371,7 @@ class Diagnosis:
 
 
 def _written(path: Path) -> str:
-    """A key as it is in the messages about variables."""
+    """A key as messages about variables have it."""
     return dotted(("var", *path[1:]) if path[0] == "variables" else path)
 
 

@@ -1,11 +1,11 @@
 """Watching the ``env_setup`` lines of the settings, which kickoff scripts begin with.
 
-A shell goes on after a line that failed, and tests would run, and maybe pass, without what it was to
-set up.  So a bash notes each command that fails, as ``set -e`` would find it: not those in
-conditions, nor before ``&&`` and ``||``, nor what fails inside of a file that is sourced, as long as
-the file as a whole does not.  The lines themselves stay as they are: they may be parts of longer
-commands.  The runner ends the tests of the job when there is a note.  Other shells have nothing of
-the kind, so kickoff scripts are run by bash, whatever runs the test (see
+A shell continues after a line that failed, and tests would run, and maybe pass, without what that
+line was to set up.  So bash notes each command that fails, by the rules of ``set -e``: not those in
+conditions, nor those before ``&&`` and ``||``, nor those in a file that is sourced, as long as the
+file as a whole does not fail.  The lines themselves stay as they are: they may be parts of longer
+commands.  The runner ends the tests of the job when there is a note.  Other shells have nothing
+of the kind, so kickoff scripts are run by bash, whatever runs the test (see
 :func:`pavilion.test_run.kickoff_shebang`).
 """
 
@@ -21,14 +21,14 @@ from pavilion.files import open_log
 
 # What is noted: for each command a line with its exit code and its text.
 VARIABLE = "PAV_ENV_SETUP_FAILED"
-# How the line begins that is printed to the kickoff log, after what the command printed.
+# The start of the line that is printed to the kickoff log, after what the command printed.
 _MARK = "env_setup failed with exit code "
-# How much is shown: of each command's output so many lines, and so many commands.
+# How much is shown: this many lines of each command's output, and this many commands.
 _SHOWN_LINES = 3
 _SHOWN_LENGTH = 300
 _SHOWN_COMMANDS = 5
-# So many commands are noted: the note is in the environment of all that the script starts, whose size
-# is limited, and a loop may fail very often.
+# At most this many commands are noted: the note is in the environment of all that the script starts,
+# whose size is limited, and a loop may fail very often.
 _NOTED_COMMANDS = 20
 # How much of a log is looked at.
 _LOG_START = 256 * 1024
@@ -57,7 +57,7 @@ class Failure(NamedTuple):
 
     code: int
     command: str
-    # What it printed, or others did since the failure before.
+    # What it printed, or what other commands printed since the previous failure.
     output: str = ""
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Failure(NamedTuple):
 
 
 def watched(lines: Sequence[str]) -> list[str]:
-    """The lines for a kickoff script, with what notes those that fail around them."""
+    """The lines for a kickoff script, in between those that watch for failures."""
     if not lines:
         return []
     return [
@@ -79,7 +79,7 @@ def watched(lines: Sequence[str]) -> list[str]:
 
 def take_failures(log: Path | None) -> list[Failure]:
     """What failed in the kickoff script that this process comes from.  The processes that it starts
-    do not get to know.
+    do not learn about it.
 
     :param log: The kickoff log.
     """
@@ -97,7 +97,7 @@ def take_failures(log: Path | None) -> list[Failure]:
 
 
 def _outputs(log: Path) -> list[str]:
-    """What stands before each mark in a log."""
+    """What comes before each mark in a log."""
     try:
         with open_log(log) as file:
             text = file.read(_LOG_START).decode(errors="replace")
@@ -122,5 +122,5 @@ def note_of(failures: Iterable[Failure]) -> str:
         lines.append(f"and {len(found) - _SHOWN_COMMANDS} more")
     return (
         f"The environment could not be set up: in env_setup of the settings {'; '.join(lines)}.\n"
-        "The test was not started. Where a line may fail, put '|| true' behind it."
+        "The test was not started. If a line may fail, put '|| true' after it."
     )

@@ -2,7 +2,7 @@
 
 Every error that Pavilion code raises on purpose is a :class:`PavilionError`: a message about
 the local context, and the exception that led to it.  :meth:`PavilionError.pformat` is what a
-user gets to read.
+user reads.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PavilionError(RuntimeError):
 
 
 class SchedulerPluginError(PavilionError):
-    """A scheduler, or a plugin for one, could not do what was asked.
+    """A scheduler, or a plugin for one, could not do what was requested.
 
     :param tests: The tests that were not started because of it.
 
@@ -82,23 +82,23 @@ class SchedulerPluginError(PavilionError):
 
 
 class SchedConfigError(PavilionError, ValueError):
-    """The ``schedule`` section of a test holds something that it must not."""
+    """The ``schedule`` section of a test has something in it that is not allowed."""
 
 
 class JobError(PavilionError):
-    """A job's folder could not be made, read or written."""
+    """A job's directory could not be made, read or written."""
 
 
 class VariableError(PavilionError):
-    """A variable does not exist, or cannot be worked out."""
+    """A variable does not exist, or its value cannot be determined."""
 
 
 class DeferredError(VariableError):
-    """A value was asked for that is known inside the allocation only."""
+    """A value was requested that is known only inside the allocation."""
 
 
 class PluginError(PavilionError):
-    """A plugin cannot be loaded, or there is none of that name."""
+    """A plugin cannot be loaded, or no plugin has that name."""
 
 
 class ConfigError(PavilionError):
@@ -112,8 +112,8 @@ class TestRunError(PavilionError):
 
 
 def quoted(value: object, limit: int = 80) -> str:
-    """A value for a message: as Python writes it, and cut where it is long."""
-    # Of a long string no more than is shown; of a long number nothing needs to be converted.
+    """A value for a message: as Python writes it, and cut if it is long."""
+    # Of a long string only what is shown is converted; a long number is not converted at all.
     if isinstance(value, (str, bytes)):
         value = value[: limit + 1]
     try:
@@ -135,7 +135,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _describe(error: BaseException) -> str:
-    """An exception's text; its class where there is no text or the text alone says nothing."""
+    """An exception's message; its class where there is none, or where it says too little."""
     text = str(error).strip()
     if type(error) is KeyError:
         return f"KeyError: {text}"

@@ -1,9 +1,9 @@
 """The files of the host: small ones that a reader never sees half of, and JSON.
 
 All are opened by :mod:`pavilion.schedulers.safe_files`, which has the rules of a shared working
-directory.  It stands there because the schedulers directory is complete on its own; it is imported
+directory.  It is there because the schedulers directory is complete on its own, and it is imported
 where it is used because that package imports this one.
-json is imported where it is used, too: every plugin imports this, and most uses write nothing.
+json is imported where it is used, too: every plugin imports this module, and most write nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The most bytes of a file that a user wrote: a suite, or settings.
 MAX_USER_FILE = 16 * 1024 * 1024
-# More digits than any number that is stored.
+# More digits than any number that is stored has.
 _MAX_DIGITS = 100
 
 
@@ -39,7 +39,7 @@ def write_new(path: str | os.PathLike[str], text: str, mode: int | None = None) 
 def write_script(path: str | os.PathLike[str], text: str) -> None:
     """Write a file and make it executable for those who may read it.
 
-    One that exists keeps its mode otherwise; so one of a certain mode is made before.
+    A file that exists keeps the rest of its mode; so to get a certain mode, make it first.
 
     :raises OSError: When it cannot be written.
     """
@@ -100,7 +100,7 @@ def _json(path: Path, data: Any) -> str:
     if len(text) > safe_files.MAX_FILE_SIZE:
         raise safe_files.UnsafeFileError(
             path,
-            f"it would have {len(text)} bytes, and must have {safe_files.MAX_FILE_SIZE} at most",
+            f"it would have {len(text)} bytes, and at most {safe_files.MAX_FILE_SIZE} are allowed",
         )
     return text
 
@@ -109,7 +109,7 @@ def read_json(path: Path) -> Any:
     """The data in a JSON file.
 
     :raises OSError: When it cannot, or must not, be read.
-    :raises ValueError: When it holds no JSON; the message names the file.
+    :raises ValueError: When it is not valid JSON; the message names the file.
     """
     from pavilion.schedulers import safe_files
 
@@ -117,9 +117,9 @@ def read_json(path: Path) -> Any:
     try:
         return _decoder().decode(data.decode("utf-8", "surrogateescape"))
     except ValueError as exc:
-        raise ValueError(f"{path} holds no valid JSON: {exc}") from exc
+        raise ValueError(f"{path} is not valid JSON: {exc}") from exc
     except RecursionError as exc:
-        raise ValueError(f"{path} holds JSON that is nested too deeply.") from exc
+        raise ValueError(f"The JSON in {path} is nested too deeply.") from exc
 
 
 @functools.cache
@@ -137,9 +137,9 @@ def _int(text: str) -> int:
 
 
 def read_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> bytes:
-    """The content of a file that a user named: links are followed here.
+    """The content of a file that a user named; here, links are followed.
 
-    :raises OSError: When it cannot be read, is not a regular file or has more bytes than that.
+    :raises OSError: When it cannot be read, is not a regular file or has more than ``limit`` bytes.
     """
     from pavilion.schedulers import safe_files
 
@@ -147,7 +147,7 @@ def read_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> 
 
 
 class _NamedBytes(io.BytesIO):
-    """The content of a file that knows its name."""
+    """The content of a file, with the file's name."""
 
     name: str
 
@@ -216,7 +216,7 @@ def append_line(path: str | os.PathLike[str], line: bytes) -> None:
     fd, info = safe_files.open_to_append(path)
     try:
         # A writer that was killed, or a full disk, can leave a line without its end.  Starting
-        # anew keeps that from swallowing this line; should two writers do so at once, the
+        # a new line keeps that from swallowing this one; should two writers do so at once, the
         # reader skips the blank line.
         end = info.st_size
         data = (b"" if not end or os.pread(fd, 1, end - 1) == b"\n" else b"\n") + line + b"\n"

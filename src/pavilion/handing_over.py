@@ -1,7 +1,7 @@
-"""Handing the tests of a series to their schedulers: seen, bounded, and ended early.
+"""Handing the tests of a series to their schedulers, where it can be watched and ended early.
 
-It is done in a thread of its own, so that a scheduler that hangs keeps nobody from telling so, or
-from giving up.
+It is done in a thread of its own, so that even while a scheduler hangs, this can be reported and
+the handing over be given up.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Kickoff:
 
     :param path: The directory of their series.
     :ivar errors: What went wrong.  The tests concerned have a final state.
-    :ivar failure: What ended it early, besides :meth:`stop`; None without.
+    :ivar failure: The error that ended it early; None without one, and after :meth:`stop`.
     :ivar cancelled: The tests that were not handed over because it was stopped.
-    :ivar problems: What went wrong with ending these, and with other records.
+    :ivar problems: What went wrong when these were ended, and with other records.
     :ivar node_plans: Which nodes the tests mean, as far as they mean every node.  It grows while
         tests are handed over.
     """
@@ -72,8 +72,8 @@ class Kickoff:
                 return
             plugin = require_plugin(name)
             self._plugins.append(plugin)
-            # Before any job is there: who is killed half-way leaves it for those who read the
-            # results.  It is what placing the tests depends on, so nothing more is queried.
+            # Before there is any job: if this is killed half-way, the plans are there for those who
+            # read the results.  They need the data that placing needs: nothing more is queried.
             self._plan_nodes(tests)
             if self._stopped.is_set():
                 return
@@ -102,19 +102,19 @@ class Kickoff:
                 end(
                     test,
                     STATES.SCHED_ERROR,
-                    "The test was not handed to its scheduler: that "
-                    "ended before it came to this test.",
+                    "The test was not handed to its scheduler: "
+                    "handing over ended before its turn came.",
                 )
 
     def wait(self, timeout: float) -> bool:
-        """Wait for its end, so many seconds at most.  Whether it is over."""
+        """Wait for its end, for this many seconds at most.  Returns whether it has ended."""
         return self._over.wait(timeout)
 
     def stop(self, reason: str) -> None:
-        """End it soon: no job is begun any more, and those that wait for something are given up.
+        """End it soon: no more jobs are begun, and those that wait for something are given up.
 
-        What a scheduler has in hand goes on.  May be called again and again, which also ends the
-        tests that were just on their way into a job.
+        What a scheduler has in hand is continued.  May be called repeatedly; that also ends the
+        tests that were just being put into a job.
 
         :param reason: The note of the tests that are not handed over because of that.
         """
@@ -133,7 +133,7 @@ class Kickoff:
         """After :meth:`stop`: let the last word on a test that was cancelled be that."""
         self.stop(reason)
         for test in self.cancelled:
-            # It may have been on its way into a job, whose 'SCHEDULED' then came later.
+            # It may have been about to join a job, whose 'SCHEDULED' then came later.
             if test.status.current().state != STATES.CANCELLED:
                 try:
                     test.status.set(STATES.CANCELLED, reason)
@@ -151,7 +151,7 @@ class Kickoff:
         return self._stopped.is_set()
 
     def reasons(self) -> dict[str, list[str]]:
-        """What jobs wait for on their way -> the ids of their tests."""
+        """What jobs wait for before they are handed over -> the ids of their tests."""
         found: dict[str, list[str]] = {}
         for plugin in list(self._plugins):
             for way in plugin.handovers():

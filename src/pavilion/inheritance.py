@@ -21,8 +21,8 @@ class Inheritance:
     Each is worked out once, however many tests inherit from it, and by however many ways.
 
     :param suite: Test name -> its own config, normalized.
-    :param report: Called for each parent that there is not, and for each circle.  What is named
-        wrongly is not inherited from.
+    :param report: Called for each parent that does not exist, and for each circle.  Nothing is
+        inherited from such a parent.
     """
 
     def __init__(self, suite: Mapping[str, Any], elem: yc.KeyedElem, report: Report) -> None:
@@ -52,7 +52,7 @@ class Inheritance:
         return self._merged[name]
 
     def ancestors(self, name: str) -> set[str]:
-        """The tests that a test inherits from, by whatever way, and itself."""
+        """The tests that a test inherits from, directly or not, and itself."""
         found: set[str] = set()
         todo = [name]
         while todo:
@@ -83,14 +83,14 @@ class Inheritance:
                 )
 
     def _break(self, name: str, circle: Sequence[str]) -> None:
-        """Report a circle, and let its last test not inherit from the first."""
+        """Report a circle, and break it: its last test does not inherit from the first."""
         first = circle[0]
         self._parents[name] = [parent for parent in self._parents[name] if parent != first]
         place = key_place(self._suite[first] or {}, "inherits_from")
         self._report(
             first,
             yc.ConfigError(
-                "inherits_from goes in a circle: " + _shown_chain(circle),
+                "inherits_from forms a circle: " + _shown_chain(circle),
                 path=(first, "inherits_from"),
                 place=place,
             ),
@@ -121,9 +121,9 @@ def merge(elem: yc.KeyedElem, inherited: Any, own: Any) -> Any:
 def _on_defaults(
     elem: yc.ConfigElement, inherited: Any, own: Any, defaults: Any, section: str
 ) -> Any:
-    """A config in which lists that are added to, and not there, are set to their defaults.
+    """A config in which lists that are added to but not set start from their defaults.
 
-    :param defaults: Those of the schedule section, or what there is of them below.
+    :param defaults: Those of the schedule section, or of a part of it.
     :param section: The dotted key of the config.
     """
     if not (isinstance(elem, yc.KeyedElem) and isinstance(own, dict)):
@@ -154,8 +154,8 @@ def _on_defaults(
 
 
 def _reset(merged: Any, own: Any) -> Any:
-    """Take what was inherited out again where a test gives a key without a value: yaml_config
-    takes that for 'not given'."""
+    """Remove what was inherited where a test gives a key without a value: yaml_config takes that
+    for 'not given'."""
     if not isinstance(merged, dict) or not isinstance(own, dict):
         return merged
     result = SourceDict()

@@ -1,9 +1,9 @@
-"""Jobs: what is handed to a scheduler in one piece, and the folder that keeps its record.
+"""Jobs: what is handed to a scheduler in one piece, and the directory that keeps its record.
 
-A job's folder ``<working_dir>/jobs/<name>`` holds the kickoff script, its log, the scheduler's
+A job's directory ``<working_dir>/jobs/<name>`` holds the kickoff script, its log, the scheduler's
 output, the ids of its tests, the job's identity for the scheduler (``info.json``) and, where a
-plugin stores it, the data of the nodes it may get.  All of it is text: the folder may be shared
-between users, and nothing in it is ever executed by reading it.
+plugin stores it, the data of the nodes it may get.  All of it is text: the directory may be
+shared between users, and nothing in it is ever executed by reading it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class JobInfo(dict[str, Any]):
 
 
 class Job:
-    """A job's folder.
+    """A job's directory.
 
-    :param path: An existing job folder.  New ones are made by :meth:`new`.
+    :param path: An existing job directory.  New ones are made by :meth:`new`.
     """
 
     KICKOFF_FN = "kickoff.sh"
@@ -50,10 +50,10 @@ class Job:
     def new(
         cls, pav_cfg: PavConfig, tests: Sequence[TestRun], kickoff_fn: str | None = None
     ) -> Job:
-        """Make the folder of a new job for these tests.
+        """Make the directory of a new job for these tests.
 
-        :param kickoff_fn: The kickoff script's file name, where the scheduler asks for one.
-        :raises JobError: When the folder cannot be made.
+        :param kickoff_fn: The kickoff script's file name, where the scheduler requires one.
+        :raises JobError: When the directory cannot be made.
         """
         parent = Path(pav_cfg["working_dir"]) / "jobs"
         path: Path | None = None
@@ -68,7 +68,7 @@ class Job:
                 record["kickoff_fn"] = kickoff_fn
             import json
 
-            # Nobody knows of the folder yet, so nobody can see half of it.
+            # Nobody knows about the directory yet, so nobody can see half of it.
             write_new(job.tests_path, json.dumps(record) + "\n")
             _make_kickoff_file(job.path / (kickoff_fn or cls.KICKOFF_FN), pav_cfg)
         except OSError as exc:
@@ -78,7 +78,7 @@ class Job:
 
                 shutil.rmtree(path, ignore_errors=True)
             raise JobError(
-                f"Cannot make a folder for a new job in {parent}", prior_error=exc
+                f"Cannot make a directory for a new job in {parent}", prior_error=exc
             ) from exc
         return job
 
@@ -136,7 +136,7 @@ class Job:
             raise JobError(f"Cannot save the job's record {path}", prior_error=exc) from exc
 
     def save_node_data(self, nodes: Nodes) -> None:
-        """Store what is known of the nodes that the job may get.
+        """Store what is known about the nodes that the job may get.
 
         :raises JobError: When it cannot be written.
         """
@@ -166,7 +166,7 @@ class Job:
         return data
 
     def get_test_id_pairs(self) -> list[tuple[Path, str]]:
-        """The job's tests as pairs of working folder and test id.
+        """The job's tests as pairs of working directory and test id.
 
         :raises JobError: When the record cannot be read or is damaged.
         """
@@ -199,14 +199,14 @@ def _make_kickoff_file(path: Path, pav_cfg: PavConfig) -> None:
     Nobody else may write to it, whatever the umask says.  And where others may not read the
     settings, they may not read the script that has a part of them either.
     """
-    # Plugins are tested with configs that have no more than they need.
+    # Plugins are tested with configs that have only what they need.
     mode_of = getattr(pav_cfg, "settings_mode", None)
     mode = None if mode_of is None else mode_of(path.parent)
     write_new(path, "", mode=mode)
 
 
 def _new_folder(parent: Path) -> Path:
-    """A new folder with an unused name; several processes may do this at once."""
+    """A new directory with an unused name; several processes may do this at once."""
     for _ in range(100):
         path = parent / os.urandom(6).hex()
         try:

@@ -1,9 +1,9 @@
 """Keeping logs from filling a disk: a log that grows beyond its limit loses its middle.
 
-Programs write to a log directly, into a file that is open for appending, so nothing stands between
-them and the file that could hold them up, cost time, or die.  Now and then its size is looked at.
-When it is over the limit, its beginning and its end are kept: the file is cut in place, and what
-the programs write next goes to its new end.
+Programs write to a log directly, into a file that is open for appending, so there is nothing
+between them and the file that could hold them up, cost time, or die.  Its size is checked now and
+then.  When it exceeds the limit, its beginning and its end are kept: the file is cut in place, and
+what the programs write next goes to its new end.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import time
 from pavilion.errors import ConfigError, quoted
 
 DEFAULT = "100M"
-# Less would not hold what a test has to say.
+# With less, there is no room for what a test has to say.
 _LEAST = 64 * 1024
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmgt])(?:i?b)?", re.ASCII)
 
 # Seconds between two looks at a log: from one that grows fast to one that does not.
 _PAUSES = (0.02, 1.0)
-# Of the limit, what is kept of the beginning, and at least of the end.
+# The fraction of the limit that is kept of the beginning, and at least of the end.
 _HEAD = 0.5
 _TAIL = 0.25
 _BLOCK = 1024 * 1024
-# What was written meanwhile is copied as long as it is more than this, and for so many rounds.
+# What was written meanwhile is copied as long as it is more than this, for this many rounds.
 _SMALL = 64 * 1024
 _ROUNDS = 8
 
@@ -63,9 +63,9 @@ def size_text(size: int) -> str:
 
 
 class LimitedLog:
-    """A log that may have so many bytes.
+    """A log that may have a limited number of bytes.
 
-    :param fd: An open file, which the programs' is a copy of.  From now on all of these append.
+    :param fd: An open file of which the programs have copies.  From now on, all of them append.
     :param limit: Bytes; None for no limit.
     """
 
@@ -80,7 +80,7 @@ class LimitedLog:
         self._limit = limit if regular else None
         self._seen = 0
         self._looked = time.monotonic()
-        # Where the beginning ends that is kept; what was left out behind it so far.
+        # Where the beginning that is kept ends; how much was left out after it so far.
         self._head = 0
         self.left_out = 0
         self._mark_size = 0
@@ -109,7 +109,7 @@ class LimitedLog:
             return _PAUSES[1]
         try:
             now, size = time.monotonic(), os.fstat(self._fd).st_size
-            # Before it is cut: who wrote fast goes on to.
+            # Before it is cut: a program that wrote fast keeps doing so.
             rate = max(0, size - self._seen) / max(now - self._looked, 1e-3)
             if size > self._limit:
                 size = self._cut(size)
@@ -122,24 +122,24 @@ class LimitedLog:
         return min(max(room, _PAUSES[0]), _PAUSES[1])
 
     def _cut(self, size: int) -> int:
-        """Leave out the middle.  Gives the new size.
+        """Leave out the middle.  Returns the new size.
 
         What is kept of the end is copied to where the middle began, which is far from where the
-        programs write.  Then comes what they wrote meanwhile, and at last the file ends there.
+        programs write.  Then comes what they wrote meanwhile, and finally the file is cut there.
         What is written in the moment between the last copy and that end is lost.  Where they write
         as fast as this copies, there is always more to copy; so when that is more than what is kept
-        of the end, the copy begins anew with the end as it is then.
+        of the end, the copy begins again with the end as it is then.
         """
         assert self._limit is not None
         path = f"/proc/self/fd/{self._fd}"
         tail = int(self._limit * _TAIL)
-        # Of an open file that appends, pwrite appends as well.
+        # For a file that is open for appending, pwrite appends as well.
         other = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             if not self._head:
                 self._head = _line_end(other, int(self._limit * _HEAD))
             # What was left out before, its mark included; from where is to be copied; up to where the
-            # file is as it shall be.
+            # file is as it should be.
             before, start, end = self.left_out - self._mark_size, 0, 0
             for left in reversed(range(_ROUNDS)):
                 if not end or size - start > tail:
@@ -160,7 +160,7 @@ class LimitedLog:
             os.close(other)
 
     def _write_mark(self, fd: int) -> int:
-        """Write behind the beginning how much is left out there.  Gives its end."""
+        """Write after the beginning how much is left out there.  Returns the end of that."""
         mark = (
             f"\n[pav-sched: the log reached its limit of {size_text(self._limit or 0)} (setting "
             f"log_limit); {size_text(self.left_out)} were left out here]\n\n"
@@ -238,7 +238,7 @@ def _line_end(fd: int, at: int) -> int:
 
 
 def _copy(fd: int, start: int, stop: int, to: int) -> int:
-    """Copy a part of a file to a place before it.  Gives the end of the copy."""
+    """Copy a part of a file to a place before it.  Returns the end of the copy."""
     while start < stop:
         block = os.pread(fd, min(_BLOCK, stop - start), start)
         if not block:

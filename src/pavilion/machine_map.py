@@ -27,7 +27,7 @@ from pavilion.types import NodeInfo, Nodes
 
 KINDS = ("chunk", "job", "state")
 
-# One character for each of the first groups; then they begin again.  No 'x': that is OUT_MARK.
+# One character for each of the first groups; then they repeat.  No 'x': that is OUT_MARK.
 MARKS = "0123456789abcdefghijklmnopqrstuvwyzABCDEFGHIJKLMNOPQRSTUVWYZ"
 FREE_MARK = "."
 OUT_MARK = "x"
@@ -40,14 +40,14 @@ def _colors(text: str) -> list[Color]:
     return [(int(word[:2], 16), int(word[2:4], 16), int(word[4:], 16)) for word in text.split()]
 
 
-# Each was chosen as far as can be, in CIE Lab, from those before it, from black, white and the
-# greys of other nodes.  More than these nobody can tell apart.
+# Each was chosen to be as far as possible, in CIE Lab, from those before it and from black, white
+# and the greys of other nodes.  Nobody can tell more than these apart.
 COLORS = _colors(
     "537dd1 fb9229 14bc53 e6297d 7d7d14 e67dfb 29e6d1 a7533e d1e653 e692bc 147d53 "
     "29bce6 fbd192 fb5353 6853d1 a7d192 a73e92 bcbcfb e6bc3e 925368 a76814 68a714 "
     "fb9268 3e9292"
 )
-# What states mean is worth more than that they differ: the darker, the less can be done.
+# What states mean matters more than that they differ: the darker, the less usable.
 STATE_COLORS = {
     "available": _colors("6cc788 a9e3b4 8fd3c1 c3dc8c"),
     "up": _colors("f0b429 f7d774 d9962b e8c79a"),
@@ -61,11 +61,11 @@ class Cell:
 
     name: str
     usable: bool
-    # What is said of it when somebody points at it.
+    # What is shown when somebody points at it.
     title: str
     # The groups it belongs to; several when jobs share it.
     groups: list[int] = field(default_factory=list)
-    # What else is said of it, behind the names of its groups.
+    # What else is shown then, after the names of its groups.
     detail: str = ""
 
 
@@ -77,7 +77,7 @@ class Group:
     nodes: list[str]
     color: Color
     detail: str = ""
-    # One character.  Without it, the one of the group's number.
+    # One character.  Without it, that of the group's number.
     mark: str = ""
 
     @property
@@ -135,8 +135,8 @@ def ink_on(color: Color) -> Color:
 def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list[MachineMap]:
     """The pictures for some tests: one for each scheduler and kind of filter or chunking.
 
-    :param kind: One of KINDS.  Without it, chunks where there are any, else jobs.
-    :raises SchedulerPluginError: When no scheduler of theirs can tell about nodes.
+    :param kind: One of KINDS.  Without it, chunks where there are any, otherwise jobs.
+    :raises SchedulerPluginError: When none of their schedulers can list its nodes.
     """
     problems: dict[str, str] = {}
     views = (_machines if kind == "state" else _views)(resolved, problems)
@@ -144,13 +144,13 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
         raise SchedulerPluginError("\n".join(f"{name}: {text}" for name, text in problems.items()))
     if not views:
         raise SchedulerPluginError(
-            "There is nothing to draw: none of the schedulers of these tests can tell about nodes."
+            "There is nothing to draw: none of the schedulers of these tests can list its nodes."
         )
     kinds = [kind or _usual_kind(tests[0]) for tests in views]
     # All tests at once, so that jobs have the numbers and nodes that 'plan' shows.
     plan = preview(resolved) if "job" in kinds else Preview()
     maps = [_draw(tests, chosen, plan) for tests, chosen in zip(views, kinds)]
-    # Those on no map, as nobody can say which nodes they may use.
+    # Those on no map, as it is not known which nodes they may use.
     for name, text in problems.items():
         if not any(name in drawn.refused for drawn in maps):
             maps[0].errors.append(f"{name}: {text}")
@@ -162,7 +162,7 @@ def draw_maps(resolved: Sequence[ResolvedTest], kind: str | None = None) -> list
 def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]) -> list[list[ResolvedTest]]:
     """The tests that may use the same nodes in the same chunks, together.
 
-    :param problems: Gets the names of tests whose nodes cannot be told, and why.
+    :param problems: Collects the names of tests whose nodes cannot be determined, and why.
     """
     views: dict[str, list[ResolvedTest]] = {}
     for test in resolved:
@@ -183,7 +183,7 @@ def _views(resolved: Sequence[ResolvedTest], problems: dict[str, str]) -> list[l
 def _machines(
     resolved: Sequence[ResolvedTest], problems: dict[str, str]
 ) -> list[list[ResolvedTest]]:
-    """The tests to which the nodes are in the same states, together; see _views."""
+    """Tests for which the nodes have the same states, together; see _views."""
     found: list[tuple[str, Nodes, list[ResolvedTest]]] = []
     for test in resolved:
         plugin = _advanced(test)
@@ -204,7 +204,7 @@ def _machines(
 
 
 def _advanced(test: ResolvedTest) -> schedulers.SchedulerPluginAdvanced | None:
-    """The plugin of a test's scheduler, if that can tell about nodes."""
+    """The plugin of a test's scheduler, if that can list its nodes."""
     plugin = require_plugin(test.config["scheduler"])
     return plugin if isinstance(plugin, schedulers.SchedulerPluginAdvanced) else None
 

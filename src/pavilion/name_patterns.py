@@ -1,7 +1,7 @@
 """Patterns for the names of tests: ``stream.*``, ``*.chunk[0-3]``.
 
 ``*`` stands for any characters, dots included, ``?`` for one, ``[0-3]`` for one of these and
-``[!0-3]`` for one that is none of these.  The time is linear in the pattern times the name.
+``[!0-3]`` for any other.  The time is linear in the pattern times the name.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def is_pattern(text: str) -> bool:
 
 
 class NamePattern:
-    """A pattern, to be compared with whole names."""
+    """A pattern that is matched against whole names."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._tokens = _parse(text)
 
     def matches(self, name: str) -> bool:
-        """Whether the whole name fits.  A name that is the same as the pattern always does."""
+        """Whether the whole name matches.  A name that equals the pattern always does."""
         return name == self.text or len(self._tokens) in self._places_after(name)
 
     def may_match_below(self, start: str) -> bool:
-        """Whether names that begin with this may fit."""
+        """Whether names that begin with this may match."""
         return self.text.startswith(start) or bool(self._places_after(start))
 
     def _places_after(self, text: str) -> Collection[int]:
@@ -54,7 +54,7 @@ class NamePattern:
                 yield place + 1
 
     def _with_stars(self, places: set[int]) -> set[int]:
-        """The places, and those behind stars, which may stand for nothing."""
+        """The places, and those after stars, which may stand for nothing."""
         for place in list(places):
             while place < len(self._tokens) and self._tokens[place] is _STAR:
                 place += 1

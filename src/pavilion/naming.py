@@ -1,7 +1,7 @@
 """The names of a test's permutations: unique within the test, readable, and the same each time.
 
 They follow from what the permutations chose, and from nothing else: the same suite gives the same
-names again, so that one of them can be asked for by its name.
+names again, so that a permutation can be chosen by its name.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pavilion.errors import ConfigError
 _ODD = re.compile(r"[^\w.,:=@%+-]+")
 # The most characters of a value that a name holds.
 LONGEST = 40
-# Of several keys that tell the items of a list apart, this one is taken.
+# Of several keys that tell the items of a list apart, this one is preferred.
 _NAME_KEY = "name"
-# The variable that numbers the chunks, and what stands before a number of it.
+# The variable that numbers the chunks, and what a number of it is preceded by.
 _CHUNKS, _CHUNK = "chunk_ids", "chunk"
 # How many names a message lists.
 _SHOWN = 3
 
-# What a permutation chose: (set, variable, value), the value being a text or a dict of texts.
+# What a permutation chose: (set, variable, value), the value being a string or a dict of strings.
 Choice = tuple[str, str, Any]
 
 
 def automatic(permutations: Sequence[Sequence[Choice]]) -> list[str]:
     """The ends of the names of a test's permutations: the chosen values, with '-' between them.
 
-    A number of a chunk is 'chunk3'.  Of an item that is a mapping, the key that tells the items
-    apart is shown, or those that do so together.  Values are cut, and odd characters in them become
+    A chunk number becomes 'chunk3'.  Of an item that is a mapping, the key that tells the items
+    apart is shown, or those that do so together.  Values are cut, and unusual characters become
     '_'.  Where that makes two the same, the later ones get a number: '-2', '-3'.
 
     :param permutations: What each of them chose; of the same variables, in the same order.
@@ -52,7 +52,7 @@ def check_subtitles(subtitle: str, names: Sequence[str]) -> None:
     """Find permutations that a subtitle gives the same name.
 
     :param subtitle: As it was written.
-    :raises ConfigError: With the key; there would be no telling them apart.
+    :raises ConfigError: With the key; they could not be told apart.
     """
     if len(set(names)) == len(names):
         return
@@ -64,7 +64,7 @@ def check_subtitles(subtitle: str, names: Sequence[str]) -> None:
     raise ConfigError(
         f"The {len(names)} permutations must have different names, and the subtitle {subtitle!r} "
         f"gives some of them the same: {', '.join(twice[:_SHOWN])}{more}. Refer to every variable "
-        "of permute_on in it, or leave it out: names are made of the chosen values then.",
+        "of permute_on in it, or leave it out: the names are then made of the chosen values.",
         data={"key": "subtitle"},
     )
 
@@ -85,7 +85,7 @@ def _labels(set_name: str, name: str, values: list[Any]) -> list[str]:
 
 
 def _telling(items: Sequence[dict[str, str]]) -> list[str]:
-    """The keys that tell mappings apart: one if one does, otherwise all that differ."""
+    """The keys that tell mappings apart: one key if that is enough, otherwise all that differ."""
     keys = list(dict.fromkeys(key for item in items for key in item))
     if len(items) > 1:
         for key in sorted(keys, key=lambda key: key != _NAME_KEY):
@@ -101,7 +101,7 @@ def _label(text: str) -> str:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The same names, but for a number behind those that came before."""
+    """The same names, with a number after those that came before."""
     given = list(names)
     taken = set(given)
     seen: dict[str, int] = {}

@@ -36,13 +36,13 @@ NODES_FN = "nodes.json"
 DISCARDED = "does not fill a chunk, and chunking.extra is 'discard'"
 # The most names of nodes in the file of a series: each plan has its nodes, its chunks and the rest.
 _MOST_NAMES = 2_000_000
-# Reasons for which a node is missing that its site or its scheduler has to answer for.  All others
-# follow from what a suite asks for.
+# Reasons that are up to the site or the scheduler; nodes left out for them are missing.  All other
+# reasons follow from what a suite requests.
 _MISSING = (NOT_UP, NOT_AVAILABLE, NOT_THERE)
 
 
 class PlannedTest(Protocol):
-    """What is looked at of a test, whether it exists already or not."""
+    """What is needed of a test, whether it exists already or not."""
 
     @property
     def id(self) -> str:
@@ -68,7 +68,7 @@ class LeftOut:
     - ``why``: the whole reason, as 'show nodes' has it
     - ``cause``: the same in a few words, for counting
     - ``missing``: whether the nodes are missing (down, in use, unknown), rather than left out by
-      what the suite or the scheduler asks of nodes
+      what the suite or the scheduler demands of nodes
     """
 
     why: str
@@ -84,7 +84,7 @@ class NodePlan:
     - ``tests``, ``names``: the ids and the names of the tests
     - ``nodes``: those that the tests are to run on, all of them together
     - ``chunks``: the nodes of each chunk by its number; empty without chunking
-    - ``left_out``: nodes that the tests are about, but cannot run on; missing ones first
+    - ``left_out``: nodes that the tests mean, but cannot run on; missing ones first
     """
 
     scheduler: str
@@ -142,7 +142,7 @@ class NodePlan:
 
 
 def distinct(plans: Iterable[NodePlan]) -> list[NodePlan]:
-    """Plans that differ in their nodes only in how these are cut into chunks, as one."""
+    """Plans for the same nodes that differ only in how these are cut into chunks, as one."""
     found: dict[Hashable, NodePlan] = {}
     for plan in plans:
         key = (plan.scheduler, tuple(plan.nodes), tuple(plan.left_out))
@@ -190,17 +190,17 @@ class _Kind:
     filtered: FilteredNodes
     chunks: list[list[str]]
     tests: list[PlannedTest] = field(default_factory=list)
-    # The chunks that were asked for by number, and how many tests take any.
+    # The chunks that were requested by number, and how many tests take any.
     numbers: dict[int, None] = field(default_factory=dict)
     anywhere: int = 0
 
 
 def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
-    """What tests mean that are about every node of something.
+    """The plans of those tests that mean every node of something.
 
     Schedulers are queried where they have not been, and only for tests whose placement depends on
-    the answer anyway.  Tests that cannot be placed because of that answer are left out without a
-    word: placing them reports it.
+    the answer anyway.  Tests that cannot be placed because of that answer are left out here
+    without a message: placing them reports it.
 
     :param tests: They may be of several schedulers.
     :returns: One plan for all tests that mean the same nodes.
@@ -211,12 +211,12 @@ def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
         if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
             continue
         if is_pinned(test.config):
-            # It is about the nodes of an earlier run, and about no others.
+            # It means the nodes of an earlier run, and no others.
             continue
         try:
             _add(kinds, plugin, test)
         except (Exception, SystemExit):
-            # Of a plugin as well; it is reported when the test is placed.
+            # Including a plugin's errors; they are reported when the test is placed.
             continue
     plans: dict[Hashable, NodePlan] = {}
     for kind in kinds.values():
@@ -248,7 +248,7 @@ def _add(
         most = calc_node_range(config, len(chunks[0]))[1]
         if most is not None and most < len(chunks[0]):
             return
-    # Both are kept by the plugin, the same for all tests that agree in what they depend on.
+    # The plugin keeps both, and they are the same for all tests that agree in what matters to them.
     key = (plugin.name, id(filtered), id(chunks))
     kind = kinds.setdefault(key, _Kind(plugin, config, filtered, chunks))
     kind.tests.append(test)
@@ -277,7 +277,7 @@ def _plan(kind: _Kind) -> NodePlan:
         plan.chunks = chunks
         wanted = [number for number in kind.numbers if 0 <= number < len(chunks)]
         if len(wanted) + kind.anywhere < len(chunks):
-            # These tests are about some chunks, and never meant the whole machine.
+            # These tests mean some of the chunks, and never meant the whole machine.
             plan.nodes = _together(chunks[number] for number in wanted)
             return plan
     plan.nodes = _together(chunks)
@@ -290,7 +290,7 @@ def _together(lists: Iterable[Iterable[str]]) -> list[str]:
 
 
 def _left_out(kind: _Kind, used: Sequence[str]) -> list[LeftOut]:
-    """The nodes that tests are about and cannot have, by reason."""
+    """The nodes that tests mean and cannot have, by reason."""
     nodes = kind.plugin._get_system_inventory(kind.config)
     about = set(named_nodes(nodes, kind.config)).difference(used)
     reasons = {
@@ -307,7 +307,7 @@ def _left_out(kind: _Kind, used: Sequence[str]) -> list[LeftOut]:
         reason = reason[len(INCLUDE_PREFIX) :] if reason.startswith(INCLUDE_PREFIX) else reason
         missing = reason in _MISSING
         if reason == NOT_UP and custom is not None:
-            # A node of another partition is not what is missing, be it up or down.
+            # A node of another partition is not missing, whether it is up or down.
             missing = custom(name, nodes[name]) is None
         key = (*reason_texts(reason, nodes.get(name, {})), missing)
         found.setdefault(key, []).append(name)
@@ -317,9 +317,9 @@ def _left_out(kind: _Kind, used: Sequence[str]) -> list[LeftOut]:
 
 def reason_texts(reason: str, info: NodeInfo) -> tuple[str, str]:
     """Why a node is left out: with what its scheduler says, where a plugin has that as 'why'; and
-    in a few words."""
+    the same in a few words."""
     said = str(info.get("why") or "")
-    # What stands in parentheses or behind a comma says more than is needed to count by.
+    # What is in parentheses or after a comma is more than is needed for counting.
     cause = str((info.get(CAUSE) if reason in _MISSING else None) or re.split(r" \(|, ", reason)[0])
     return f"{reason}: {said}" if reason and said else reason, cause
 

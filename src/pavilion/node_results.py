@@ -18,7 +18,7 @@ from pavilion.schedulers import hostlists
 PASSED = "passed"
 FAILED = "failed"
 ERROR = "error"
-# It came to no end there: it was cancelled, lost or never started, or is not over yet.
+# It did not finish there: it was cancelled, lost or never started, or has not ended yet.
 UNFINISHED = "unfinished"
 
 # What that means for a node, in the order in which they are listed.
@@ -43,9 +43,9 @@ class TestOutcome:
     """What came of a test.
 
     - ``job``: the id of its job for its scheduler; None without
-    - ``nodes``: the nodes it ran on, or was to run on
+    - ``nodes``: the nodes it ran on, or was meant to run on
     - ``outcome``: PASSED, FAILED, ERROR or UNFINISHED
-    - ``why``: for UNFINISHED: what kept it from its end
+    - ``why``: for UNFINISHED: what kept it from finishing
     """
 
     __test__ = False
@@ -64,7 +64,7 @@ class TestOutcome:
 
 
 class Absence(NamedTuple):
-    """Why a node was left out of what tests meant."""
+    """Why a node that tests meant was left out."""
 
     why: str
     # Whether it is missing: down, in use, unknown.
@@ -79,14 +79,14 @@ class _Place:
     """Tests on the same nodes."""
 
     nodes: list[str]
-    # Each with its place in the order of all tests; the failing ones once more.
+    # Each with its place in the order of all tests; then the failing ones alone.
     tests: list[_Placed] = field(default_factory=list)
     failing: list[_Placed] = field(default_factory=list)
     passed: int = 0
     failed: int = 0
     errors: int = 0
     unfinished: int = 0
-    # The most failures that a node of these has that never passed, and the first such node.
+    # The most failures of a node in these tests that never passed, and the first such node.
     worst: int = 0
     culprit: str = ""
 
@@ -137,7 +137,7 @@ class NodeResult:
         return _in_order(placed for place in self._places for placed in place.failing)
 
     def last_tests(self, count: int) -> list[TestOutcome]:
-        """Some of its tests, the last first: failing ones where there are any."""
+        """Some of its tests, the last first: failing ones if there are any."""
         found: list[_Placed] = []
         for place in self._places:
             found += (place.failing if self.failures else place.tests)[-count:]
@@ -153,7 +153,7 @@ class NodeResult:
 class NodeResults:
     """The nodes, suspects first.
 
-    - ``elsewhere``: tests of which nobody knows the nodes
+    - ``elsewhere``: tests whose nodes are not known
     """
 
     nodes: list[NodeResult]
@@ -182,8 +182,8 @@ class NodeResults:
 
     @property
     def all_good(self) -> bool:
-        """Whether every node that should have been reached was, and passed all of its tests; and
-        so did tests of which nobody knows the nodes."""
+        """Whether every node that should have been reached was, and passed all of its tests, and
+        whether the tests whose nodes are not known passed, too."""
         return all(test.outcome == PASSED for test in self.elsewhere) and all(
             node.verdict == ALL_PASSED and not node.unfinished
             if node.verdict != NOT_REACHED
@@ -197,9 +197,9 @@ def node_results(
     meant: Iterable[str] = (),
     left_out: Mapping[str, Absence] | None = None,
 ) -> NodeResults:
-    """Work out what tests say of their nodes.
+    """Work out what the tests say about their nodes.
 
-    :param meant: Nodes that were to be tested, besides those of the tests.
+    :param meant: Nodes that were to be tested, in addition to those of the tests.
     :param left_out: Nodes that were left out from the start, and why.
     """
     places, elsewhere = _places_of(tests)
@@ -273,7 +273,7 @@ def _find_culprits(places: Iterable[_Place], nodes: Mapping[str, NodeResult]) ->
 
 
 def _put_down(node: NodeResult) -> None:
-    """Find whether all failures of a node are put down to others: to a node in the same test that
+    """Find out whether all failures of a node are put down to others: to one in the same test that
     never passed either and failed more often, or that never passed while this one did."""
     failing = [place for place in node._places if place.failing]
     node.smallest = min([len(place.nodes) for place in failing])
@@ -285,7 +285,7 @@ def _put_down(node: NodeResult) -> None:
 
 
 def _why_unfinished(tests: Iterable[TestOutcome]) -> str:
-    """Why tests came to no end: each reason once."""
+    """Why tests did not finish: each reason once."""
     reasons: dict[str, list[TestOutcome]] = {}
     for test in tests:
         reasons.setdefault(test.why, []).append(test)
@@ -343,8 +343,9 @@ def grouped(results: NodeResults, alike: int = 8, single: int = 40) -> list[Node
     """Nodes with equal outcomes together, in the order of the first of them.
 
     Nodes that passed, or were not reached for the same reason, are one group.  Nodes with failures
-    stand on their own; but where nothing tells them apart, as they failed in the same tests, more
-    than ``alike`` of them are one group, and after ``single`` groups those with equal numbers are.
+    are groups of their own; but more than ``alike`` of them that failed in the same tests, so that
+    nothing tells them apart, are one group, and after ``single`` groups so are those with equal
+    numbers.
     """
     same: dict[object, int] = {}
     for node in results.nodes:

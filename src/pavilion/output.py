@@ -1,4 +1,4 @@
-"""Printing, as plugins of Pavilion do it; no more of Pavilion's module than schedulers use."""
+"""Printing, as Pavilion's plugins do it; only what schedulers use of Pavilion's module."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from yaml_config.source import SourceDict, SourceList
 
 
 def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
-    """Texts such as 'schedule.nodes=4' as nested configs.
+    """Strings such as 'schedule.nodes=4' as nested configs.
 
     They are merged one by one: a 'run.cmds+' must meet the list that it adds to.
     """
@@ -31,8 +31,8 @@ def parse_overrides(overrides: Sequence[str], elem: TestElem) -> list[Any]:
         name = MOVED.get(name, name)
         if name.rstrip("+") == "inherits_from":
             raise ConfigError(
-                f"The override {quoted(text)} cannot be used: what a test inherits from can only be "
-                "set in its suite. Name the keys that are to differ."
+                f"The override {quoted(text)} cannot be used: what a test inherits from can "
+                "only be set in its suite. Set the keys that should differ."
             )
         try:
             elem.find(name.rstrip("+"))

@@ -1,7 +1,7 @@
 """What Pavilion's tests have and the tests of this host do not, with what to do instead.
 
-A suite that was written for Pavilion gets to know which of its keys are merely not here, and which
-are mistakes.
+The author of a suite written for Pavilion learns which of its keys are merely missing here, and
+which are mistakes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import yaml_config as yc
 
 _SET_BY_PAVILION = "Pavilion sets it itself; leave it out"
 _RESULTS = (
-    "the exit code of the last command is the result: check the output in run.cmds, with "
-    "'grep -q' say"
+    "the exit code of the last command is the result: check the output in run.cmds, for "
+    "example with 'grep -q'"
 )
 _CONDITIONS = "name the tests to run (SUITE.TEST), or check the condition in run.cmds"
 _VERSIONS = "nothing depends on it here; leave it out, or put it in 'doc'"
@@ -33,7 +33,7 @@ INSTEAD: dict[str, str] = {
     "maintainer": "put the name and the address in 'doc'",
     "test_version": _VERSIONS,
     "compatible_pav_versions": _VERSIONS,
-    "group": "what a test makes has the group of its directory: set that of the working directory",
+    "group": "files of a test get the group of its directory: set that of the working directory",
     "umask": "set it in run.cmds: 'umask 0027'",
     "spack": _SPACK,
     "module_wrappers": "write the commands that it stands for in run.cmds",
@@ -44,8 +44,8 @@ INSTEAD: dict[str, str] = {
         "make it the first commands of run.cmds; what all tests need can be in "
         "env_setup of the settings"
     ),
-    "run.prepend_cmds": "write all commands in run.cmds; 'cmds+' adds behind inherited ones only",
-    "run.append_cmds": "use 'cmds+', which adds behind inherited commands",
+    "run.prepend_cmds": "write all commands in run.cmds; 'cmds+' adds only after inherited ones",
+    "run.append_cmds": "use 'cmds+', which adds after inherited commands",
     "run.create_files": _FILES,
     "run.templates": _FILES,
     "run.verbose": "write 'set -x' first in run.cmds",
@@ -81,7 +81,7 @@ _HAS_KEY = "Pavilion has this key, this host does not: "
 def explained(error: yc.ConfigError, elem: yc.KeyedElem, in_suite: bool = True) -> yc.ConfigError:
     """The error about an unknown key, as one about a key of Pavilion where it is one.
 
-    Where the key belongs into a section of the test, that is in the error, too.
+    Where the key belongs in a section of the test, the error says so, too.
 
     :param elem: The test's element.
     :param in_suite: Whether the error's path starts with the name of the test.

@@ -1,4 +1,4 @@
-"""Loading all plugins that the embedded host knows of: bundled ones and those of config folders."""
+"""Loading all plugins of the embedded host: bundled ones and those of config directories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pavilion.trusted_code import TrustedCode
 # Category name, as in 'disable_plugins' -> the base class of its plugins.
 CATEGORIES = {"sched": SchedulerPlugin, "sys": sys_vars.SystemPlugin}
 # Pavilion has more categories.  Their plugins are recognized by the module of their base class,
-# and are no concern of this host: a site's config directory is full of them.
+# and do not concern this host: a site's config directory is full of them.
 FOREIGN = {
     "commands": "command",
     "expression_functions": "function",
@@ -35,21 +35,21 @@ class ForeignPlugin(NamedTuple):
 
 @dataclass
 class PluginReport:
-    """What loading the plugins came to."""
+    """What came of loading the plugins."""
 
     loaded: list[LoadedPlugin] = field(default_factory=list)
     refused: list[RefusedPlugin] = field(default_factory=list)
     disabled: list[LoadedPlugin] = field(default_factory=list)
     foreign: list[ForeignPlugin] = field(default_factory=list)
-    # What disable_plugins names, of the categories that there are here, and is not there.
+    # What disable_plugins names, in categories that this host has, and does not exist.
     not_found: list[str] = field(default_factory=list)
 
 
 def load_plugins(pav_cfg: PavConfig) -> PluginReport:
-    """Load and activate bundled plugins and those below ``plugins/`` of each config folder.
+    """Load and activate bundled plugins and those below ``plugins/`` of each config directory.
 
     A plugin that cannot be used is reported and stops no other.  No scheduler command is run.
-    Calling this again starts anew.
+    Calling this again starts over.
     """
     reset_plugins()
     report = PluginReport()
@@ -79,7 +79,7 @@ def load_plugins(pav_cfg: PavConfig) -> PluginReport:
 
 
 def _foreign_category(refused: RefusedPlugin) -> str | None:
-    """The category of Pavilion's that a plugin belongs to, if it is none of ours."""
+    """The category of Pavilion that a plugin belongs to, if that is not one of ours."""
     if not isinstance(refused.error, ImportError) or refused.module is None:
         return None
     import ast

@@ -1,4 +1,4 @@
-"""What would be started: the plan for tests that do not exist yet, and the machine under it."""
+"""What would be started: the plan for tests that do not exist yet, and the machine's nodes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Preview:
 
     jobs: list[PreviewJob] = field(default_factory=list)
     errors: list[PreviewError] = field(default_factory=list)
-    # Which nodes the tests mean that mean every node, and which are left out.
+    # For tests that mean every node: which nodes these are, and which are left out.
     node_plans: list[NodePlan] = field(default_factory=list)
 
 
@@ -100,7 +100,7 @@ def preview(resolved: Sequence[ResolvedTest]) -> Preview:
 
 
 def kickoff_script(pav_cfg: PavConfig, job: PreviewJob) -> ScriptComposer:
-    """The kickoff script that a job would get, with '?' for what has no name yet.
+    """The kickoff script that a job would get, with '?' for names that do not exist yet.
 
     :raises SchedulerPluginError: When it cannot be composed.
     """
@@ -134,14 +134,14 @@ class NodeReport:
 
 
 def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
-    """Ask a scheduler for its nodes.
+    """Query a scheduler for its nodes.
 
     :param raw_sched_config: The schedule section to filter them by.
-    :raises SchedulerPluginError: When it has none to show, or cannot be asked.
+    :raises SchedulerPluginError: When it cannot list its nodes, or does not answer.
     """
     plugin = require_plugin(scheduler)
     if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
-        raise SchedulerPluginError(f"The scheduler {scheduler!r} cannot tell about nodes.")
+        raise SchedulerPluginError(f"The scheduler {scheduler!r} cannot list its nodes.")
     if not plugin.available():
         raise SchedulerPluginError(
             f"The scheduler {scheduler!r} is not available on this host. "
@@ -157,7 +157,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
 
 
 def state_text(info: NodeInfo) -> tuple[str, str]:
-    """The state of a node: 'available', 'up' or 'not up'; and that with the scheduler's words."""
+    """The state of a node: 'available', 'up' or 'not up'; and that with its scheduler's words."""
     word = "available" if info["available"] else "up" if info["up"] else "not up"
     states = "+".join(info.get("states") or [])
     return word, f"{word} ({states})" if states else word

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import yaml_config as yc
 from pavilion.errors import ConfigError
 
-# More than anybody mends before the next look.
+# More than anybody fixes before trying again.
 SHOWN = 50
-# How the source of what was set on the command line starts.
+# How the source of a value from the command line starts.
 OVERRIDE = "the override "
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, and where it stands."""
+    """One thing that is wrong, and where it is."""
 
     # A file, or 'the override ...'.
     source: str
@@ -57,9 +57,9 @@ class Problems:
     def add(self, problem: Problem, test: str | None = None) -> None:
         """Add a problem.
 
-        :param test: The test that has it, where the key does not tell.
+        :param test: The test that has it, where the key does not say.
         """
-        # What follows the first sentence, such as which variables there are, may differ.
+        # What follows the first sentence, such as a list of variables, may differ.
         first = problem.text.partition(". ")[0]
         problem = self._known.setdefault(
             (problem.source, problem.line, problem.key, first), problem
@@ -71,7 +71,7 @@ class Problems:
     def add_error(self, error: yc.ConfigError, source: str) -> None:
         """Add what an element or the YAML reader found.
 
-        :param source: Where it is from, as far as the error does not tell.
+        :param source: Where it is from, as far as the error does not say.
         """
         place = ""
         if isinstance(error, yc.YamlError) and error.line is not None and error.column is not None:
@@ -83,7 +83,7 @@ class Problems:
     def raise_any(self, headline: str | None = None) -> None:
         """Report all of them.
 
-        :param headline: What cannot be used because of them; without it, the suites.
+        :param headline: What cannot be used because of them; by default, the suites.
         :raises ConfigError: When there are any.
         """
         if not self._tests:
@@ -114,7 +114,7 @@ class Problems:
         raise ConfigError(headline, prior_error=ConfigError("\n".join(lines)))
 
     def _line(self, group: Sequence[Problem]) -> str:
-        """The same problem of several tests, with where else it is and who has it."""
+        """The same problem of several tests, with its other places and the tests that have it."""
         first, *others = group
         owners = {problem.owner for problem in group}
         tests = dict.fromkeys(problem.owner for problem in others)

@@ -1,4 +1,4 @@
-"""Removing directories of this user, and nothing else: no links are followed, and no mounts."""
+"""Removing directories of this user, and nothing else: links and mounts are not followed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pavilion.errors import PavilionError
 # What a process that is just ending writes meanwhile may keep a directory from being removed.
 _TRIES = 5
 _PAUSE = 0.1
-# How often somebody else may be quicker, who removes the same.
+# How often somebody else, who removes the same, may be quicker.
 _MEETINGS = 10_000
 
 
@@ -34,7 +34,7 @@ def is_own_directory(path: Path) -> bool:
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it.  One that is not there (any more) is fine.
 
-    Links in it are removed and not followed.  Where a directory in it cannot be written to, its
+    Links in it are removed and not followed.  If a directory in it cannot be written to, its
     mode is changed.
 
     :raises RemovalError: When it is not a directory of this user's, when something is mounted in
@@ -93,7 +93,7 @@ def _make_writable(path: Path) -> None:
     while todo:
         directory = todo.pop()
         try:
-            # For one that may not be read, and never through a link.
+            # For a directory that must not be read, and never through a link.
             fd = os.open(directory, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             continue
@@ -104,7 +104,7 @@ def _make_writable(path: Path) -> None:
             with os.scandir(directory) as entries:
                 todo += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
-            # What is left says so when it is removed.
+            # If one is left as it is, removing it reports that.
             continue
         finally:
             os.close(fd)
@@ -142,5 +142,5 @@ def _all_in(path: str) -> Iterator[os.stat_result]:
                     else:
                         yield entry.stat(follow_symlinks=False)
         except OSError:
-            # It may not be read, or is gone.
+            # It must not be read, or is gone.
             continue

@@ -21,7 +21,7 @@ from pavilion.variables.config import dotted, map_texts
 
 # More than any number in a test needs.
 _MAX_DIGITS = 9
-# What is used up here and is no part of a test run.
+# Keys that are used here and are not part of a test run.
 USED_UP = (
     "variables",
     "permute_on",
@@ -38,7 +38,7 @@ DEFERRED_OK = ("run",)
 
 @dataclass(frozen=True)
 class ResolvedTest:
-    """A test run to be: everything decided but what the allocation tells."""
+    """A test run to be made: everything is decided but what is known only on the allocation."""
 
     name: str
     # The test it is made from.
@@ -57,7 +57,7 @@ class ResolvedTest:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the scheduler's variables complain about.  To find out, its scheduler may be
-        asked.
+        queried.
 
         :raises SchedulerPluginError: When it does not answer.
         """
@@ -69,11 +69,11 @@ def resolve_test(
 ) -> list[ResolvedTest]:
     """The test runs that a test of a suite stands for, one for each permutation.
 
-    :param problems: Takes what is wrong; there are no test runs then.
+    :param problems: Collects what is wrong; if anything is, no test runs are returned.
     :param chunk: The only chunk to make permutations of, whether there is one of that number or
         not.
-    :raises ConfigError: Without ``problems``: all that is wrong with the test, each with file,
-        line and key.  Nothing was made yet then.
+    :raises ConfigError: Without ``problems``: everything that is wrong with the test, each with
+        file, line and key.  Nothing has been made by then.
     """
     cause: PavilionError | None = None
     if problems is None or not test.origin.refused:
@@ -156,7 +156,7 @@ def pav_vars(test: SuiteTest) -> dict[str, Any]:
 def split_permutations(
     manager: VariableSetManager, names: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Names known without the scheduler, and the others."""
+    """The names that are known without the scheduler, and the others."""
     early: list[str] = []
     late: list[str] = []
     for name in names:
@@ -178,7 +178,7 @@ def _resolve_late(
 ) -> list[ResolvedTest]:
     """Add the scheduler's variables, and permute over those.
 
-    :param combinations: How many there are of what was permuted on so far; 0 for nothing.
+    :param combinations: How many combinations there are so far; 0 if nothing was permuted on.
     :param chunk: As of resolve_test.
     """
     plugin = find_scheduler(manager.resolve_text(test.config["scheduler"], "scheduler"))
@@ -192,7 +192,7 @@ def _resolve_late(
         check_single_chunk(final, raw["chunk"])
         paths = final.deferred_paths(raw)
         config = final.resolve_config(raw, deferred_ok=DEFERRED_OK)
-        # Resolved already; what looks like a reference in it now came from a value.
+        # Already resolved; what looks like a reference in it now came from a value.
         config.update(scheduler=plugin.name, schedule=schedule, chunk=check_chunk(config["chunk"]))
         config["concurrent"] = check_concurrent(
             config["concurrent"] or sched_vars["concurrent_default"]
@@ -215,7 +215,7 @@ def _resolve_late(
 
 
 class _OneChunk(Mapping[str, Any]):
-    """A scheduler's variables, with one chunk only."""
+    """A scheduler's variables, with only one chunk."""
 
     def __init__(self, values: Mapping[str, Any], chunk: str) -> None:
         self._values = values
@@ -247,7 +247,7 @@ def find_scheduler(name: str) -> schedulers.SchedulerPlugin:
 def initial_vars(
     plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
 ) -> schedulers.SchedulerVariables:
-    """What a scheduler tells about a test.  :raises PavilionError: When it cannot."""
+    """What a scheduler says about a test.  :raises PavilionError: When it cannot."""
     try:
         return plugin.get_initial_vars(schedule)
     except PavilionError:
@@ -280,12 +280,12 @@ def check_concurrent(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    """Whether it is a whole number.  Python takes other digits, and may not take 4,000 of them."""
+    """Whether it is a whole number.  Python accepts other digits, and may refuse 4,000 of them."""
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _check_commands(config: Mapping[str, Any]) -> None:
-    """Find null characters, which a shell leaves out of its commands without a word, and
+    """Find null characters, which a shell silently leaves out of its commands, and
     environment variables that it does not set.
 
     :raises ConfigError: Naming the key.
@@ -293,7 +293,7 @@ def _check_commands(config: Mapping[str, Any]) -> None:
 
     def check(text: str, path: tuple[str | int, ...]) -> str:
         if "\0" in text:
-            raise ConfigError(f"{dotted(path)} holds a null character: {quoted(text)}.")
+            raise ConfigError(f"{dotted(path)} contains a null character: {quoted(text)}.")
         return text
 
     map_texts({"run": config["run"]}, check)
@@ -310,7 +310,7 @@ def check_shebang(text: str) -> None:
 
 
 def _check_timeout(manager: VariableSetManager, text: str | None) -> None:
-    """Find a bad time limit before the test runs, where it is known already."""
+    """Find a bad time limit before the test runs, if it is already known."""
     try:
         timeout = None if text is None else manager.resolve_text(text, "run.timeout")
     except PavilionError:

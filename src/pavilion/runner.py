@@ -1,7 +1,7 @@
 """Running a job's tests inside its allocation: ``pav _run s1.1 s1.2 ...``.
 
 Kickoff scripts call this.  Each test is run once, however often the script is: a scheduler may
-start a job again after a node failed.  Whatever happens to one test, the others go on.
+start a job again after a node failed.  Whatever happens to one test, the others are run.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from pavilion.schedulers.registry import require_plugin
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
 
-# How long the tests' processes have to end when the job is told to, in seconds.
+# How long the tests' processes have to end when the job is told to stop, in seconds.
 STOP_WAIT = 5.0
-# And to be gone after they were killed.
+# And how long they have to be gone after they were killed.
 KILL_WAIT = 2.0
-# Seconds between two looks whether a running test was cancelled.
+# Seconds between two checks whether a running test was cancelled.
 CANCEL_PAUSE = 1.0
 # And before the first look at its log: a program may print gigabytes in a second.
 LOG_PAUSE = 0.05
@@ -75,7 +75,7 @@ class Runner:
         parent = os.getppid()
         self._guard = parent if guard.is_guard(parent) else None
         self._log_limit = parse_size(pav_cfg.get("log_limit"))
-        # The kickoff log as well: env_setup may have started something that goes on printing.
+        # The kickoff log as well: env_setup may have started something that keeps printing.
         self._logs = LeftLogs(LimitedLog(sys.stdout.fileno(), self._log_limit))
         # The scripts that have ended, by their process groups, as far as something of them was left.
         self._left: dict[int, _Script] = {}
@@ -99,7 +99,7 @@ class Runner:
             for future in [pool.submit(self._run_one, test) for test in tests]:
                 future.result()
         if self._stopper is not None:
-            # A test's script may have gone without its children.
+            # A test's script may have ended without its children.
             self._stopper.join()
         self._end_left()
         return 0 if self._stopped_by is None else 128 + self._stopped_by
@@ -109,7 +109,7 @@ class Runner:
             return
         if test.complete:
             print(
-                f"Test {test.id} is over already ({test.status.current().state}); not started.",
+                f"Test {test.id} has already ended ({test.status.current().state}); not started.",
                 flush=True,
             )
             return
@@ -143,7 +143,7 @@ class Runner:
             )
 
     def _where(self, test: TestRun) -> Where:
-        """Where a test runs.  What cannot be found out is no reason not to run it."""
+        """Where a test runs.  It is run even if that cannot be found out."""
         job = test.job
         if job is None:
             return Where()
@@ -160,7 +160,7 @@ class Runner:
         # On which node it was may be all that there is to know.
         test.started_on(self._where(test))
         try:
-            # As for a test that is run: of a job that is started again this was the first time.
+            # As for a test that is run: if the job is started again, this was the first time.
             with os.fdopen(_claim(test), "w") as log_file:
                 log_file.write(f"{note}\n")
         except FileExistsError:
@@ -170,12 +170,12 @@ class Runner:
         self._fail(test, STATES.ENV_FAILED, TestRunError(note))
 
     def _prepare(self, test: TestRun) -> None:
-        """Fill in what the allocation tells, and write the script."""
+        """Fill in what is known on the allocation, and write the script."""
         job_id = test.where({}).job_id
         if job_id is not None:
-            # Whoever handed the job over may not have got to it.
+            # The process that handed the job over may not have got as far as this.
             add_accepted(test, accepted_note(test.scheduler, job_id))
-        test.status.set(STATES.PREPPING_RUN, "Working out the final variables and the script.")
+        test.status.set(STATES.PREPPING_RUN, "Preparing the final variables and the script.")
         try:
             test.record_start()
         except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -212,7 +212,7 @@ class Runner:
                 self._running.discard(script)
         duration = time.monotonic() - clock
         if self._stopped_by is not None:
-            # Why the job was stopped is for its scheduler to tell: a time limit, a cancel.
+            # Why the job was stopped (a time limit, a cancel) is for its scheduler to say.
             print(
                 f"Test {test.id} was running for {duration:.1f} s when the job was told to stop.",
                 flush=True,
@@ -294,7 +294,7 @@ class Runner:
         test.set_run_complete()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        """The job is told to stop: so are its tests' processes, which may outlive us else."""
+        """The job is told to stop: so are its tests' processes, which may outlive us otherwise."""
         if self._stopped_by is not None:
             return
         self._stopped_by = number
@@ -331,7 +331,7 @@ class Runner:
                 told = True
                 self._tell_of_limit(test)
             if test.complete:
-                # Somebody cancelled it, maybe on another host; the job's other tests go on.
+                # Somebody cancelled it, maybe on another host; the job's other tests keep running.
                 self._end_scripts([script], log)
                 return process.wait(), False
             if self._guard not in (None, os.getppid()) and self._stopped_by is None:
@@ -340,7 +340,7 @@ class Runner:
 
     def _tell_of_limit(self, test: TestRun) -> None:
         assert self._log_limit is not None
-        # The test goes on, whether this can be told or not.
+        # The test keeps running, whether this can be recorded or not.
         with contextlib.suppress(PavilionError):
             test.status.set(
                 STATES.RUNNING,
@@ -375,15 +375,15 @@ class Runner:
 
         for script in scripts:
             try:
-                # The group at one go: a shell must not come to its next command in between.
+                # The whole group at once: a shell must not get to its next command in between.
                 os.killpg(script.process.pid, signal.SIGTERM)
             except (ProcessLookupError, PermissionError):
                 pass
         guard.end_all(lambda: self._processes(scripts), STOP_WAIT, KILL_WAIT, wait)
 
     def _processes(self, scripts: Sequence[_Script]) -> list[guard.Process]:
-        """What lives of scripts: all that is in their sessions, was orphaned with the id of their
-        test, or is below such.  Raw jobs that they started are not theirs."""
+        """The live processes of scripts: those in their sessions, orphans with the id of their
+        test, and all below these.  Raw jobs that they started are not among them."""
         living = guard.all_processes()
         numbers = {script.process.pid for script in scripts}
         ids = {script.test_id.encode() for script in scripts}
@@ -400,13 +400,13 @@ class Runner:
 
 
 def _allocation(test: TestRun) -> Where:
-    """What a test's scheduler says, on the allocation, of the allocation."""
+    """What a test's scheduler says about the allocation, queried on the allocation."""
     job = test.job
     assert job is not None
     where = Where()
     try:
         plugin = require_plugin(test.scheduler)
-        # As the record has it, where that was written by now.
+        # As the record has it, if that was written by now.
         alloc_id = job_id_of({"id": plugin._get_alloc_job_id(job)})
         where = Where(job_id=known_id(job) or alloc_id)
         nodes = plugin._checked_alloc_nodes(test, job)
@@ -417,13 +417,13 @@ def _allocation(test: TestRun) -> Where:
 
 
 def _make_work_folder(test: TestRun) -> None:
-    """Make the folder that the script runs in.
+    """Make the directory that the script runs in.
 
     :raises OSError: When it cannot be made, or something else is there.
     """
     path = test.path / "work"
     try:
-        # As the umask has it: the test's own files are the user's affair.
+        # With the mode that the umask gives: the test's own files are up to the user.
         path.mkdir()
     except FileExistsError:
         if not is_mine(path):
@@ -435,7 +435,7 @@ def _claim(test: TestRun) -> int:
 
     :raises FileExistsError: When it was started before.
     """
-    # Of O_EXCL a link in its place is an error, wherever it leads.
+    # With O_EXCL, a link in its place is an error, wherever it leads.
     return os.open(test.run_log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
@@ -447,14 +447,14 @@ def _concurrency(test: TestRun) -> int:
 
 
 def _finalize(test: TestRun) -> None:
-    """Fill in what only the allocation tells.
+    """Fill in what is known only on the allocation.
 
     :raises PavilionError: When a variable that the test uses cannot be worked out.
     """
     sched_vars = require_plugin(test.scheduler).get_final_vars(test)
     before = set(sched_vars["errors"])
     test.finalize({"sched": sched_vars, "sys": sys_vars.get_vars(False)})
-    # A scheduler variable that fails is a text that says so.  It must not get into the script.
+    # A scheduler variable that fails is a string that says so.  It must not get into the script.
     failed = [error for error in sched_vars["errors"] if error not in before]
     if failed:
         raise TestRunError(f"Variables of test {test.id} cannot be worked out: " + " ".join(failed))
@@ -487,8 +487,8 @@ def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Wait for a process for so many seconds at most."""
-    # Popen.wait with a time-out looks again and again, with pauses as long as a short test.
+    """Wait for a process, for this many seconds at most."""
+    # Popen.wait with a timeout checks again and again, with pauses as long as a short test.
     handle = process_handle(process.pid)
     if handle is None:
         try:
@@ -505,10 +505,10 @@ def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
 
 
 def _test_id(pid: int) -> bytes | None:
-    """The id of the test that a process belongs to; None when it is none of this series."""
+    """The id of the test that a process belongs to; None when it does not belong to this series."""
     environment = guard.read_environment(pid)
     if environment.get(b"PAV_CONFIG_FILE") != os.environb.get(b"PAV_CONFIG_FILE"):
-        return None  # An id says something within a working directory only.
+        return None  # An id only means something within a working directory.
     return environment.get(ID_VARIABLE.encode())
 
 
@@ -531,7 +531,7 @@ def _load_tests(pav_cfg: PavConfig, ids: Sequence[str]) -> list[TestRun]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``pav _run ID ...``.  Exit code 2 for a wrong call; a failed test is no failure here."""
+    """``pav _run ID ...``.  Exit code 2 for a wrong call; a failed test is not an error here."""
     if len(argv) < 2 or argv[0] != "_run":
         print(
             "This 'pav' is a part of pavilion-schedulers for kickoff scripts, and knows only "
@@ -540,7 +540,7 @@ def main(argv: Sequence[str]) -> int:
         )
         return 2
     try:
-        # A directory may have gone since the series was made.
+        # A directory may have been removed since the series was made.
         pav_cfg = load_config(check_dirs=False)
         load_plugins(pav_cfg)
         tests = _load_tests(pav_cfg, argv[1:])

@@ -68,14 +68,14 @@ class ScriptComposer:
             command = [command]
         for text in command:
             if "\0" in text:
-                raise ValueError(f"A command must not hold a null character: {quoted(text)}.")
-            # Not splitlines(): a form feed or U+2028 in a quoted text ends no line for a shell.
+                raise ValueError(f"A command must not contain a null character: {quoted(text)}.")
+            # Not splitlines(): for a shell, a form feed or U+2028 in a quoted string ends no line.
             self._lines += text.removesuffix("\n").split("\n")
 
     def env_change(self, env: Mapping[str, str | None]) -> None:
         """Set environment variables; a value of None unsets one.
 
-        Values stand in double quotes, so ``$NAME`` and ``${NAME}`` in them are expanded by the
+        Values are put in double quotes, so ``$NAME`` and ``${NAME}`` in them are expanded by the
         shell; everything else is kept as it is.
 
         :raises ValueError: For a name that the shell would not take, and a value with a null
@@ -91,7 +91,7 @@ class ScriptComposer:
                 self._lines.append(f"unset {name}")
             elif "\0" in value:
                 raise ValueError(
-                    f"The value of the environment variable {name} must not hold a "
+                    f"The value of the environment variable {name} must not contain a "
                     f"null character: {value!r}."
                 )
             else:

@@ -1,7 +1,7 @@
 """Series: the test runs that were started together.
 
 ``<working_dir>/series/s1`` holds ``series.json``, a copy of the settings it was started with
-(``pavilion.yaml``: what its jobs use, whatever happens to the original) and a folder per test.
+(``pavilion.yaml``: what its jobs use, whatever happens to the original) and a directory per test.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from pavilion.waiting import wait_for
 RECORD_FN = "series.json"
 # What 'clean' renames the record to, before it removes anything else.
 REMOVED_FN = "removed.json"
-# Names that are longer were not given out here.
+# Longer names were not given out here.
 _ID_RE = re.compile(r"s([1-9][0-9]{0,8})\Z")
 _LAST_NUMBER = 10**9 - 1
-# The most tests of a series: a record that says more is not believed.
+# The most tests of a series: a record with a larger number is not believed.
 MAX_TESTS = 100_000
 # Tests without a directory that are reported one by one.
 _NAMED_MISSING = 8
@@ -55,7 +55,7 @@ class Series:
         self.path = path
         self.id = path.name
         self.tests = tests
-        # What is wrong with tests of it that cannot be read.
+        # What is wrong with its tests that cannot be read.
         self.damaged: list[TestRunError] = []
 
     @classmethod
@@ -65,14 +65,14 @@ class Series:
         resolved: Sequence[ResolvedTest],
         record: dict[str, Any] | None = None,
     ) -> Series:
-        """Make the folders of a new series and its test runs.  All of them, or none.
+        """Make the directories of a new series and its test runs.  All of them, or none.
 
         :param record: What to keep about its origin.
         :raises TestRunError: When they cannot be made.
         """
         if len(resolved) > MAX_TESTS:
             raise TestRunError(
-                f"A series has at most {MAX_TESTS} tests, and these are {len(resolved)}."
+                f"A series has at most {MAX_TESTS} tests, but there are {len(resolved)}."
             )
         path = _new_folder(pav_cfg.working_dir / "series")
         try:
@@ -96,7 +96,7 @@ class Series:
                         repeats=test.repeats,
                     )
                 )
-            # Before anybody can find the series and miss the sign of life.
+            # Before anybody can find the series without its sign of life.
             make_mark(path / STARTING_FN)
             write_own_json(
                 path / RECORD_FN,
@@ -173,7 +173,7 @@ class Series:
         return kickoff.errors
 
     def kickoff(self) -> Kickoff:
-        """What hands all tests to their schedulers, not begun yet."""
+        """What hands all tests to their schedulers; it is not started yet."""
         return Kickoff(self.pav_cfg, self.path, self.tests)
 
     def wait(
@@ -181,11 +181,11 @@ class Series:
         timeout: float | None = None,
         progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
     ) -> bool:
-        """Wait until all tests are over.
+        """Wait until all tests have ended.
 
         :param timeout: Seconds; without it as long as it takes.
-        :param progress: Called with the tests that are not over yet, after every look.
-        :returns: Whether all are over.
+        :param progress: Called with the tests that have not ended yet, after every look.
+        :returns: Whether all have ended.
         """
         return wait_for(self.pav_cfg, self.tests, timeout, progress)
 
@@ -193,14 +193,14 @@ class Series:
 def _checked_count(path: Path) -> int:
     """How many tests a series has.
 
-    :raises OSError, ValueError, KeyError, TypeError: When that cannot be told.
+    :raises OSError, ValueError, KeyError, TypeError: When that cannot be determined.
     """
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise ValueError(f"{path} is not a directory but a link or a file")
     count = read_json(path / RECORD_FN)["tests"]
     if not isinstance(count, int) or not 0 <= count <= MAX_TESTS:
         raise ValueError(
-            f"a number of tests is a whole number up to {MAX_TESTS}, not {quoted(count)}"
+            f"the number of tests must be a whole number up to {MAX_TESTS}, not {quoted(count)}"
         )
     return count
 
@@ -224,7 +224,7 @@ def check_readable(pav_cfg: PavConfig) -> None:
     for path in (pav_cfg.working_dir, pav_cfg.working_dir / "series"):
         problem = directory_problem(path)
         if problem == MISSING:
-            # Nothing was run yet.
+            # Nothing has been run yet.
             return
         if problem:
             raise ConfigError(f"The working directory cannot be used: {path} {problem}.")
@@ -255,7 +255,7 @@ def list_series(pav_cfg: PavConfig) -> list[int]:
 
 
 def near_series(pav_cfg: PavConfig, number: int) -> str:
-    """What to say where there is no series of a number: which there are, after a blank."""
+    """What to say where no series has a number: which ones there are, after a blank."""
     numbers = [
         each
         for each in list_series(pav_cfg)
@@ -264,13 +264,13 @@ def near_series(pav_cfg: PavConfig, number: int) -> str:
     if not numbers:
         return ""
     if len(numbers) == 1:
-        return f" There is s{numbers[0]} only."
+        return f" There is only s{numbers[0]}."
     near = min(numbers, key=lambda each: (abs(each - number), -each))
     return f" There are {len(numbers)}, s{numbers[0]} to s{numbers[-1]}; the nearest is s{near}."
 
 
 def _why_none(path: Path) -> str:
-    """What to say of a directory that is not a series (any more), after a blank."""
+    """What to say about a directory that is not a series (any more), after a blank."""
     if os.path.lexists(path / REMOVED_FN):
         return " It was removed with 'clean'."
     return " It is being made, or was not made to the end." if path.is_dir() else ""
@@ -285,9 +285,9 @@ def _series_numbers(folder: Path) -> list[int]:
 
 
 def _new_folder(folder: Path) -> Path:
-    """The folder of the next series.  Making a folder succeeds for one process only."""
+    """The directory of the next series.  Making a directory succeeds for one process only."""
     taken = set(_series_numbers(folder))
-    # Where somebody took the last numbers, those that are left will do.
+    # If somebody took the last numbers, those that are left will do.
     after = max(taken, default=0)
     for number in itertools.count(after + 1 if after + len(taken) < _LAST_NUMBER else 1):
         if number in taken:

@@ -1,7 +1,6 @@
-"""What there is to say about a series without loading its tests: small records, and marks.
+"""What can be said about a series without loading its tests: small records, and marks.
 
-Series may be other users', or damaged; whatever is wrong with one keeps nobody from seeing the
-others.
+Series may be other users', or damaged; whatever is wrong with one, the others are shown.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class SeriesInfo:
 def series_infos(pav_cfg: PavConfig) -> Iterator[SeriesInfo]:
     """All series, newest first, each read when it is its turn.
 
-    Those that are being made, and what 'clean' leaves of a series, are left out.
+    Series that are being made, and what 'clean' leaves of a series, are left out.
     """
     folder = pav_cfg.working_dir / "series"
     for number in reversed(list_series(pav_cfg)):
@@ -77,7 +76,7 @@ def series_info(path: Path) -> SeriesInfo | None:
         found = path.lstat()
         info.owner = user_name(found.st_uid)
         if not stat.S_ISDIR(found.st_mode):
-            info.problem = "it is not a directory but a link or a file"
+            info.problem = "it is a link or a file, not a directory"
             return info
         record = read_json(path / RECORD_FN)
     except FileNotFoundError:
@@ -97,12 +96,12 @@ def series_info(path: Path) -> SeriesInfo | None:
 
 
 def was_removed(path: Path) -> bool:
-    """Whether 'clean' has begun to remove a series, or left its directory for its number's sake."""
+    """Whether 'clean' has begun to remove a series, or kept its directory to reserve its number."""
     return os.path.lexists(path / REMOVED_FN)
 
 
 def user_name(uid: int) -> str:
-    """The name of a user; the number, where there is none."""
+    """The name of a user; the number if there is no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OSError):
@@ -123,9 +122,9 @@ def _take(info: SeriesInfo, record: Any) -> None:
 
 
 def _count(info: SeriesInfo) -> None:
-    """Count results by what the tests' directories have."""
+    """Count results by the files in the tests' directories."""
     for number in range(1, info.tests + 1):
-        # As text: this is done for every test.
+        # As strings: this is done for every test.
         test = f"{info.path}/{info.id}.{number}"
         if not os.path.lexists(f"{test}/RUN_COMPLETE"):
             info.unfinished += 1
@@ -136,6 +135,6 @@ def _count(info: SeriesInfo) -> None:
             if isinstance(found, dict) and isinstance(found.get("result"), str):
                 result = found["result"]
         except (OSError, ValueError):
-            # It ended without.
+            # It ended without a result.
             pass
         info.results[result] = info.results.get(result, 0) + 1

@@ -31,19 +31,19 @@ RESULTS = {
     LEFT_OUT: (OUT_MARK, (0x50, 0x50, 0x50)),
     ALL_PASSED: ("+", (0x6F, 0xB7, 0xE6)),
 }
-# So many tests of a node are named when somebody points at it.
+# This many tests of a node are named when somebody points at it.
 NAMED_TESTS = 6
 
 
 def draw_series(found: SeriesNodes, kind: str) -> list[MachineMap]:
-    """The pictures of some series: one, or with chunks one for each way to cut the nodes.
+    """The pictures of some series: one, or with chunks one for each way to cut up the nodes.
 
     :param kind: One of SERIES_KINDS.
     :raises ConfigError: When there is nothing of that kind to draw.
     """
     if not found.results.nodes:
         raise ConfigError(
-            f"There is nothing to draw: no test of {', '.join(found.series)} has got nodes, and "
+            f"There is nothing to draw: no test of {', '.join(found.series)} has any nodes, and "
             "none of them means every node."
         )
     if kind == "result":
@@ -62,7 +62,7 @@ def draw_series(found: SeriesNodes, kind: str) -> list[MachineMap]:
         drawn.remark_shared(f"{kind}s")
         if found.results.elsewhere:
             names = name_list([test.label for test in found.results.elsewhere])
-            drawn.remarks.append(f"Not drawn, as their nodes are not known: {names}.")
+            drawn.remarks.append(f"Not drawn, because their nodes are not known: {names}.")
     return maps
 
 
@@ -137,7 +137,7 @@ def _by_job(found: SeriesNodes) -> MachineMap:
         )
     if without:
         drawn.remarks.append(
-            f"{without} {'test has' if without == 1 else 'tests have'} no job that is known."
+            f"{without} {'test has' if without == 1 else 'tests have'} no known job."
         )
     return drawn
 

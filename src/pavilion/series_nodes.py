@@ -31,7 +31,7 @@ _CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
 class SeriesNodes:
     """The nodes of some series, and their tests.
 
-    - ``plans``: what the series were meant for, as far as all tests of a plan were given
+    - ``plans``: the nodes that the series were meant for, of plans all of whose tests were given
     - ``problems``: what is wrong with records of what the series were meant for
     """
 
@@ -87,7 +87,7 @@ def _absences(plans: Iterable[NodePlan]) -> Mapping[str, Absence]:
         for item in plan.left_out:
             absence = Absence(item.why, item.missing)
             for name in item.nodes:
-                # What is missing counts more than what was not asked for elsewhere.
+                # That a node is missing counts more than that other tests did not request it.
                 if name not in found or (item.missing and not found[name].missing):
                     found[name] = absence
     return found
@@ -99,7 +99,7 @@ def _outcome(
     plan: NodePlan | None,
     same: dict[tuple[str, ...], tuple[str, ...]],
 ) -> TestOutcome:
-    # Read once: it is long where a test had thousands of nodes.
+    # Read once: it is long if a test had thousands of nodes.
     results = test.results
     outcome, why = _end(test, status, results)
     where = test.where(results)
@@ -109,7 +109,7 @@ def _outcome(
 
 
 def _end(test: TestRun, status: TestStatusInfo, results: Mapping[str, Any]) -> tuple[str, str]:
-    """What came of a test; and why it came to no end."""
+    """What came of a test; and why it did not finish."""
     if not test.complete and not (isinstance(status, LastWord) and status.is_end):
         return UNFINISHED, f"not finished yet ({status.state})"
     result = results.get("result")

@@ -1,4 +1,4 @@
-"""Who hands the tests of a series to their schedulers, and whether that goes on.
+"""Who hands the tests of a series to their schedulers, and whether that process still does.
 
 The process that starts a series is recorded in ``series.json``.  On its own host it is found among
 the processes.  Other hosts go by a sign of life: while tests are handed over, the file ``starting``
@@ -23,7 +23,7 @@ BEAT = 10.0
 # Seconds without one after which a process of another host counts as gone.  Shared file systems
 # may show a file's time a minute late.
 BEAT_GRACE = 120.0
-# As long for a series of an earlier version, whose starter gives no sign but its files.
+# The same for a series of an earlier version, whose starter gives no signs but its files.
 OLD_GRACE = 300.0
 
 
@@ -45,7 +45,7 @@ class Starter(NamedTuple):
 
     @classmethod
     def load(cls, series_path: Path) -> Starter | None:
-        """That of a series; None when it is not recorded."""
+        """The starter of a series; None when it is not recorded."""
         try:
             found = cls(**read_json(series_path / "series.json")["starter"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -61,7 +61,7 @@ class Starter(NamedTuple):
         """
         beat = series_path / STARTING_FN
         if self.beats and not os.path.lexists(beat):
-            # Before it removed that, all tests had a job or an end.
+            # Before it removed that file, all tests had a job or an end.
             return True
         try:
             if self.is_here and process_start_time(self.pid) == self.start_time:
@@ -72,7 +72,7 @@ class Starter(NamedTuple):
             return False
         grace = BEAT_GRACE if self.beats else OLD_GRACE
         signs = [beat] if self.beats else [series_path / "series.json", *files]
-        # The clock of the file server may be another; it is asked when something hangs on it.
+        # The file server's clock may differ; it is only looked at when something depends on it.
         return _age(signs, time.time()) >= grace and _age(signs, _clock_of(series_path)) >= grace
 
     @property
@@ -104,7 +104,7 @@ class SignsOfLife:
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):
-            # Where it cannot be touched now, it may be the next time.
+            # If it cannot be touched now, that may work next time.
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 

@@ -1,5 +1,5 @@
-"""What is wrong, or doubtful, with a test by its config alone: numbers of nodes that contradict
-each other, and chunks that would silently be others than those that were meant."""
+"""What is wrong with a test, or doubtful, judging by its config alone: numbers of nodes that
+contradict each other, and chunks that would silently be other ones than were meant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pavilion import schedulers
 from pavilion.errors import ConfigError, SchedConfigError
 from pavilion.schedulers.config import validate_config
+from pavilion.schedulers.inventory import frozen
+from pavilion.schedulers.pinning import is_pinned
+from pavilion.unknown_nodes import unknown_nodes
 from pavilion.variables import VariableSetManager
 from pavilion.variables.resolver import CHUNK_IDS
 
@@ -43,7 +46,7 @@ def check_single_chunk(manager: VariableSetManager, text: str) -> None:
 
 
 def env_problems(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The names in ``run.env`` that the shell would refuse to set, and go on.
+    """The names in ``run.env`` that the shell would refuse to set, without stopping the script.
 
     :param run: The section ``run`` of a test.
     :returns: Names, and what is wrong with them.
@@ -67,7 +70,7 @@ def section_problems(
     config = validate_config(section)
     share = str(section.get("share_allocation") or "true").strip().lower()
     if share not in SHARE_OPTIONS:
-        # To the schedulers, as to Pavilion, whatever is not 'false' is true.
+        # The schedulers, like Pavilion, take whatever is not 'false' as true.
         near = difflib.get_close_matches(share, SHARE_OPTIONS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         yield _problem(
@@ -93,7 +96,7 @@ def _size_problems(
     included = len(config["include_nodes"])
     if isinstance(nodes, int) and included > nodes:
         yield _problem(
-            "include_nodes", f"include_nodes names {included} nodes, and nodes asks for {nodes}"
+            "include_nodes", f"include_nodes names {included} nodes, but nodes is only {nodes}"
         )
     if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
         return
@@ -102,7 +105,7 @@ def _size_problems(
         if size and isinstance(size, int) and isinstance(count, int) and count > size:
             yield _problem(
                 key,
-                f"{key} ({count}) is more than the {size} of chunking.size: a test gets nodes of one "
+                f"{key} ({count}) is more than chunking.size ({size}): a test gets nodes of one "
                 "chunk",
             )
     if not size and chunk is not None and chunk.isdigit() and int(chunk) > 0:
@@ -122,20 +125,36 @@ def _count(count: int | float) -> str:
 
 
 def doubts(resolved: Sequence[ResolvedTest]) -> dict[str, list[str]]:
-    """What tests ask for that is allowed, and may mean something else than was meant.
+    """Requests that are allowed, but may not be what the author of the test meant.
 
     :returns: What to say -> the names of the tests, each test of a suite once.
     """
     found: dict[str, dict[str, None]] = {}
     looked_at: set[int] = set()
+    unknown: dict[Any, list[str]] = {}
     for test in resolved:
         # The permutations of a test have the same doubts.
         if id(test.source) not in looked_at:
             looked_at.add(id(test.source))
             name = f"{test.source.suite}.{test.source.name}"
-            for text in _doubts_of(test):
+            for text in (*_doubts_of(test), *_unknown_nodes(test, unknown)):
                 found.setdefault(text, {})[name] = None
     return {text: list(names) for text, names in found.items()}
+
+
+def _unknown_nodes(test: ResolvedTest, known: dict[Any, list[str]]) -> list[str]:
+    """What is doubtful about the nodes that a test names.
+
+    :param known: What was found so far: many tests have the same section.
+    """
+    if is_pinned(test.config):
+        # It has the nodes of an earlier run, whatever it names.
+        return []
+    name, section = test.config["scheduler"], test.config["schedule"]
+    key = (name, frozen(section))
+    if key not in known:
+        known[key] = list(unknown_nodes(schedulers.get_plugin(name), section))
+    return known[key]
 
 
 def _doubts_of(test: ResolvedTest) -> Iterator[str]:
@@ -162,7 +181,7 @@ def _doubts_of(test: ResolvedTest) -> Iterator[str]:
             "\"chunk: '{{chunk_ids}}'\" make a test run for each chunk"
         )
     if chunked and test.config["chunk"] == "any" and _is_all(schedule.get("nodes")):
-        # The scheduler is asked for its nodes here, as it is when the test is placed.
+        # The scheduler is queried for its nodes here, as it is when the test is placed.
         count = len(_chunk_ids(test))
         if count > 1:
             yield (
@@ -180,7 +199,7 @@ def _chunk_ids(test: ResolvedTest) -> Sequence[str]:
     try:
         return list(test.sched_vars["chunk_ids"])
     except (schedulers.SchedulerPluginError, SchedConfigError):
-        # Its scheduler does not answer.  That is an error of the test when it is placed.
+        # Its scheduler does not answer.  That becomes an error of the test when it is placed.
         return []
 
 

@@ -29,23 +29,23 @@ class TestStatesStruct:
         "INVALID": "The record holds a state that is not known here.",
         "CREATED": "The test run exists on disk; nothing was scheduled yet.",
         "CREATION_ERROR": "The test run could not be set up.",
-        "SCHEDULED": "The test was handed to the scheduler and waits for its turn.",
-        "SCHED_ERROR": "The scheduler refused, lost or killed the job, or it could not be asked.",
+        "SCHEDULED": "The test was handed to the scheduler and is waiting for its turn.",
+        "SCHED_ERROR": "The scheduler refused, lost or killed the job, or could not be queried.",
         "SCHED_CANCELLED": "The job was cancelled.",
-        "SCHED_STARTUP": "The job runs; the test itself has not started yet.",
+        "SCHED_STARTUP": "The job is running; the test itself has not started yet.",
         "SCHED_RUNNING": "The old name of SCHED_STARTUP.",
-        "SCHED_WARNING": "The scheduler could not be asked just now; it is asked again later.",
-        "PREPPING_RUN": "On the allocation: working out the final variables and run script.",
-        "RUNNING": "The test's run script runs.",
+        "SCHED_WARNING": "The scheduler could not be queried just now; it is queried again later.",
+        "PREPPING_RUN": "On the allocation: preparing the final variables and the run script.",
+        "RUNNING": "The test's run script is running.",
         "ENV_FAILED": "The environment of the test could not be set up.",
         "RUN_ERROR": "The run script could not be started.",
-        "RUN_TIMEOUT": "The run script ran longer than it may and was stopped.",
+        "RUN_TIMEOUT": "The run script ran longer than its timeout and was stopped.",
         "RUN_DONE": "The run script has ended.",
         "CANCELLED": "The test was cancelled by a user.",
         "ABORTED": "The test ended for a reason outside of it.",
-        "RESULTS": "Results are being worked out.",
-        "RESULTS_ERROR": "Results could not be worked out.",
-        "COMPLETE": "The test is over; its result is in the results file.",
+        "RESULTS": "The results are being determined.",
+        "RESULTS_ERROR": "The results could not be determined.",
+        "COMPLETE": "The test has ended; its result is in the results file.",
     }
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class TestStatesStruct:
         return self._HELP[state]
 
     def validate(self, state: str) -> str:
-        """The state itself when it is known, else 'INVALID'."""
+        """The state itself when it is known, otherwise 'INVALID'."""
         return state if state in self._HELP else "INVALID"
 
 
@@ -123,7 +123,7 @@ class StatusFile:
         :param state: One of STATES; an unknown one is recorded as INVALID, with its name in
             the note.
         :param note: Free text; cut where the line would exceed LINE_MAX bytes.
-        :raises TestRunError: When the file cannot be written (disk full, folder gone).
+        :raises TestRunError: When the file cannot be written (disk full, directory gone).
         """
         if STATES.validate(state) != state:
             state, note = "INVALID", f"Unknown state {state!r}: {note}"
@@ -143,7 +143,7 @@ class StatusFile:
     def current(self) -> TestStatusInfo:
         """The newest state.  'UNKNOWN' when there is none that can be read."""
         try:
-            # The last line is almost always within this; a torn one may stand behind it.
+            # The last line is almost always within this; a torn one may follow it.
             tail = read_tail(self.path, 3 * self.LINE_MAX)
         except OSError as exc:
             return TestStatusInfo("UNKNOWN", f"Cannot read {self.path}: {exc.strerror}", when=0)
@@ -164,7 +164,7 @@ class StatusFile:
 
 
 def _whole_lines(data: bytes) -> list[bytes]:
-    """Lines with an end: what follows the last newline is still being written, or torn."""
+    """Complete lines: what follows the last newline is still being written, or torn."""
     return data.split(b"\n")[:-1]
 
 

@@ -1,4 +1,4 @@
-"""A suite's file: what it may hold, and how it is read."""
+"""A suite's file: what it may contain, and how it is read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from yaml_config.errors import Place, within
 from yaml_config.soundness import sound_part
 from yaml_config.source import SourceDict, SourceList, copy_tree, item_place, key_place, plain
 
-# How like a known key a foreign section's name must be to count as misspelt: 'rwa' is.
+# How similar to a known key an unknown section's name must be to count as misspelt: 'rwa' is.
 SIMILAR = 0.65
-# Keys that Pavilion has elsewhere in a test -> where they are here.  Both are taken.
+# Keys that Pavilion has elsewhere in a test -> where they are here.  Both are accepted.
 MOVED = {"shebang": "run.shebang", "run.concurrent": "concurrent"}
 
 
 # What a suite looks like.
-_LIKE = "the names of tests and what these are, like 'hello: {run: {cmds: [echo hello]}}'"
+_LIKE = "the names of tests and their configs, like 'hello: {run: {cmds: [echo hello]}}'"
 
 
 class TestLines:
@@ -63,7 +63,7 @@ class Origin:
     refused: frozenset[str] = frozenset()
 
     def place(self, path: Sequence[str | int]) -> Place | None:
-        """Where a value stands; of what has no place, the section that it is in."""
+        """Where a value is; for what has no place, the section that it is in."""
         found, value = None, self.written
         for part in path:
             if isinstance(value, list) and str(part).isdigit() and int(part) < len(value):
@@ -77,7 +77,7 @@ class Origin:
         return found and found.of_value
 
     def was_refused(self, *keys: str) -> bool:
-        """Whether one of these, or something in it or around it, was refused."""
+        """Whether one of these, or something in or around it, was refused."""
         return any(
             f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
             for other in self.refused
@@ -87,7 +87,7 @@ class Origin:
     def owner(self, place: Place, default: str) -> str:
         """The test that a place belongs to.
 
-        :param default: The test that is meant where several share the line.
+        :param default: The test that is meant if several share the line.
         """
         if self.lines.of(default) == place.line:
             return default
@@ -109,15 +109,15 @@ class SuiteTest:
 
 
 class VariableElem(yc.ListElem):
-    """A test's variable: text, a list of texts, a mapping of texts, or a list of such mappings.
+    """A test's variable: a string, a list or mapping of strings, or a list of such mappings.
 
-    What is no list stays what it is, until a key that ends in '+' adds to it.
+    What is not a list stays as it is, until a key that ends in '+' adds to it.
     """
 
-    type_name = "text, a list of texts, a mapping of texts, or a list of such mappings"
+    type_name = "a string, a list of strings, a mapping of strings, or a list of such mappings"
 
     def normalize(self, value: Any) -> Any:
-        """Turn everything in it into text.  :raises ValueError: for deeper nesting."""
+        """Turn everything in it into strings.  :raises ValueError: for deeper nesting."""
         if not isinstance(value, (list, tuple)):
             return self._flat(value)
         items = SourceList()
@@ -178,7 +178,7 @@ class EnvElem(yc.CategoryElem):
 
 
 class TestElem(yc.KeyedElem):
-    """The config of a test.  Made anew for each use: schedulers add to the schedule section."""
+    """The config of a test.  Made again for each use: schedulers add to the schedule section."""
 
     __test__ = False
 
@@ -197,7 +197,7 @@ class TestElem(yc.KeyedElem):
                 yc.StrElem(
                     "subtitle",
                     help_text=(
-                        "What tells the permutations of the test apart, as a part of their names."
+                        "The end of the names of the test's permutations, which tells them apart."
                     ),
                 ),
                 yc.StrElem(
@@ -210,7 +210,10 @@ class TestElem(yc.KeyedElem):
                 yc.ListElem(
                     "permute_on",
                     sub_elem=yc.StrElem(),
-                    help_text=("Variables to make a test run of each item of: 'chunk_ids', say."),
+                    help_text=(
+                        "Variables for each item of which a test run is made, for example "
+                        "'chunk_ids'."
+                    ),
                 ),
                 yc.StrElem(
                     "chunk",
@@ -233,7 +236,7 @@ class TestElem(yc.KeyedElem):
                         EnvElem(
                             "env",
                             sub_elem=yc.StrElem(),
-                            help_text=("Environment variables to set; no value unsets one."),
+                            help_text=("Environment variables to set; no value means unset."),
                         ),
                         yc.ListElem(
                             "cmds",
@@ -246,7 +249,7 @@ class TestElem(yc.KeyedElem):
                         yc.StrElem(
                             "timeout",
                             help_text=(
-                                "Stop the test after so many seconds, with the result FAIL. Default: none."
+                                "Stop the test after this many seconds: it gets FAIL. Default: none."
                             ),
                         ),
                         yc.StrElem(
@@ -363,7 +366,7 @@ class SuiteReader:
         )
 
     def _without_keys(self, data: Any) -> Any:
-        """The file's data without keys of a test that stand where names of tests belong."""
+        """The file's data without keys of a test that are where names of tests belong."""
         keys = (
             [key for key in data if key in self._elem.config_elems]
             if isinstance(data, dict)
@@ -384,14 +387,14 @@ class SuiteReader:
         return data
 
     def _may_be_test(self, key: str, value: Any) -> bool:
-        """Whether what stands under the name of a key may be a test."""
+        """Whether the value under the name of a key may be a test."""
         section = getattr(self._elem.config_elems[key], "config_elems", {})
         if not isinstance(value, dict):
             return value is None
         return not value or not all(name in section for name in value)
 
     def _moved(self, data: Any) -> Any:
-        """The file's data with Pavilion's keys where this host has them."""
+        """The file's data with Pavilion's keys moved to where this host has them."""
         for name, test in data.items() if isinstance(data, dict) else ():
             if not isinstance(test, SourceDict):
                 continue
@@ -413,13 +416,13 @@ def _opened(file: Path) -> BinaryIO:
     """A suite's file.
 
     :raises OSError: When it cannot be read.
-    :raises ConfigError: When it holds no text, or a script.
+    :raises ConfigError: When it is not text, or is a script.
     """
     opened = open_user_file(file)
     start = opened.read(8192)
     opened.seek(0)
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise yc.ConfigError("this is not text but a binary file", expected="a suite in YAML")
+        raise yc.ConfigError("this is a binary file, not text", expected="a suite in YAML")
     if start.startswith(b"#!"):
         raise yc.ConfigError(
             "this is a script, not a suite", expected=_LIKE, place=Place(str(file), 1)
@@ -456,14 +459,14 @@ def _move(test: SourceDict, there: str, here: str) -> bool:
         return True
     section, _, name = here.rpartition(".")
     if section and test.get(section) is None:
-        # A section without a value is one whose keys are all without.
+        # A section without a value is a section whose keys have no values.
         run = TestElem().config_elems["run"].config_elems  # type: ignore[attr-defined]
         empty = SourceDict(dict.fromkeys(run) if section in test else {})
         test.put(section, empty, key_place(test, section) or key_place(source, key))
     target = _section(test, here)
     value, place = source.pop(key), key_place(source, key)
     if target is None:
-        # The section is of another type, which is reported.
+        # The section is of another type, which is reported elsewhere.
         return True
     if target.get(name) is not None:
         return False

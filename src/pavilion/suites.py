@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +25,14 @@ from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
 from pavilion.files import MISSING, directory_problem
 from pavilion.name_patterns import NamePattern, is_pattern
+from pavilion.near_suites import SUFFIXES, names_file, near_suite
 from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
 from pavilion.suite_file import SuiteReader, SuiteTest, TestElem
 
 __all__ = [
     "Choice",
+    "SUFFIXES",
     "SuiteTest",
     "TestElem",
     "choose_tests",
@@ -41,9 +42,6 @@ __all__ = [
     "suite_file",
 ]
 
-SUFFIXES = (".yaml", ".yml")
-_SUFFIX_IN = re.compile(r"\.ya?ml(?:\.|\Z)")
-
 
 def load_suite(
     file: Path, overrides: Sequence[str] = (), problems: Problems | None = None
@@ -51,7 +49,7 @@ def load_suite(
     """Read a suite.
 
     :param overrides: 'key=value' strings that take precedence over what any of its tests says.
-    :param problems: Takes what is wrong, which is left out of the tests then.
+    :param problems: Collects what is wrong; that is then left out of the tests.
     :returns: Its tests by name, those to inherit from included.
     :raises ConfigError: When an override or, without ``problems``, anything in the file is wrong:
         all of it, each with the file and, where it is known, line and key.
@@ -77,9 +75,9 @@ def load_suite(
 
 
 def list_suites(pav_cfg: PavConfig) -> dict[str, Path]:
-    """The suites in the config folders, by name.  Of two with one name the first folder's.
+    """The suites in the config directories, by name.  Of two with the same name, the first counts.
 
-    :raises ConfigError: When a directory of suites cannot be read: what is in it may come first.
+    :raises ConfigError: When a directory of suites cannot be read: its suites might come first.
     """
     found: dict[str, Path] = {}
     for item in pav_cfg.configs.values():
@@ -116,14 +114,14 @@ class Choice:
         )
 
     def nothing_found(self, names: Sequence[str]) -> ConfigError:
-        """The error for a target that none of the test runs fits.
+        """The error for a target that no test run matches.
 
         :param names: The names of all test runs that were looked at.
         """
         text = "" if self.pattern is None else self.pattern.text
         near = near_names(text, names)
         hint = f" Did you mean {near!r}?" if near else ""
-        what = "No test fits" if is_pattern(text) else "There is no test"
+        what = "No test matches" if is_pattern(text) else "There is no test"
         return ConfigError(
             f"{what} {quoted(self.target)}.{hint} There are: {short_list(names) or 'none'}."
         )
@@ -137,13 +135,13 @@ def near_names(text: str, names: Sequence[str]) -> str | None:
 
 
 def short_list(names: Sequence[str], limit: int = 12) -> str:
-    """Names for a message: the first of them, and how many more there are."""
+    """Names for a message: the first of them, and how many others there are."""
     rest = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + rest
 
 
 def suite_file(pav_cfg: PavConfig, target: str) -> Path | None:
-    """The suite file that a target would be looked for in; None when there is none."""
+    """The suite file in which a target is looked up; None when there is none."""
     try:
         found = _find(pav_cfg, target)
     except (OSError, ValueError, ConfigError):
@@ -163,11 +161,11 @@ def choose_tests(
 ) -> Choice:
     """The tests that a user means.
 
-    A target is 'FILE', 'FILE.test', 'suite', 'suite.test', one of these with the subtitle of a
-    permutation behind it, or a pattern.
+    A target is 'FILE', 'FILE.test', 'suite', 'suite.test', one of these followed by the subtitle
+    of a permutation, or a pattern.
 
-    :param problems: Takes what is wrong in the suite; see :func:`load_suite`.
-    :returns: In the suite's order; tests to inherit from only when asked for by name.
+    :param problems: Collects what is wrong in the suite; see :func:`load_suite`.
+    :returns: In the suite's order; tests to inherit from only when they are named.
     :raises ConfigError: When there is no such suite or test, or the suite is wrong.
     """
     try:
@@ -195,7 +193,7 @@ def _fitting(
     overrides: Sequence[str],
     problems: Problems | None,
 ) -> Choice:
-    """The tests that a pattern may mean.  Which of their test runs it means, is not known yet."""
+    """The tests that a pattern may mean.  Which of their test runs it means is not known yet."""
     pattern = NamePattern(text)
     names: list[str] = []
     chosen: list[SuiteTest] = []
@@ -226,7 +224,7 @@ def _tests_of(
         chosen = [test for test in tests.values() if test_name is None]
         chosen = [test for test in chosen if not test.name.startswith("_")]
     for test in chosen:
-        # It may have them, or inherit them, where something was refused.
+        # It may have commands, or inherit them, in a part that was refused.
         if not test.config["run"]["cmds"] and not test.origin.was_refused(
             "run.cmds", "inherits_from"
         ):
@@ -242,7 +240,7 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
         chosen = [test for name, test in tests.items() if not name.startswith("_")]
         if not chosen:
             raise ConfigError(
-                f"The suite {file} has no tests to run, only such to inherit from "
+                f"The suite {file} has no tests to run, only tests to inherit from "
                 f"({', '.join(tests)})."
             )
         return chosen
@@ -258,13 +256,15 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
 
 
 def _no_commands(test: SuiteTest) -> Problem:
+    place = test.origin.place(("run", "cmds"))
     return Problem(
         str(test.file),
-        test.origin.lines.of(test.name),
+        # Of the key that is empty, where the test has it.
+        place.line if place and place.line else test.origin.lines.of(test.name),
         f"{test.name}.run.cmds",
         (
-            "it is empty, so there are no commands to run. Pavilion runs such a test, this host does "
-            "not: 'true' is a command that does nothing, and the name of a test that is only "
+            "it is empty, so there are no commands to run. Pavilion runs such a test, this host "
+            "does not: 'true' is a command that does nothing, and the name of a test that is only "
             "inherited from starts with '_'"
         ),
     )
@@ -274,11 +274,13 @@ def _expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as exc:
-        raise ConfigError(f"There is no home folder for {text!r} to be in.") from exc
+        raise ConfigError(
+            f"The home directory that {text!r} means is not known. Use an absolute path."
+        ) from exc
 
 
 def _splits(target: str) -> Iterator[tuple[str, str]]:
-    """The ways to cut a target in a suite and what follows it; the longest suite first."""
+    """The ways to split a target into a suite and what follows it; the longest suite first."""
     end = len(target)
     while (end := target.rfind(".", 0, end)) > 0:
         if end + 1 < len(target):
@@ -289,10 +291,10 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
     """The suite file of a target, and what follows it: the name of a test, maybe with that of a
     permutation.  None for a pattern that may mean several suites.
 
-    What looks like a path is a file.  A bare name is a suite of a config directory first: any
-    program may be called like one.
+    What looks like a path is a file.  A bare name is first taken as a suite of a config
+    directory: any program may have the same name.
     """
-    is_path = "/" in target or _SUFFIX_IN.search(target) is not None
+    is_path = "/" in target or names_file(target)
     found = _find_file(target) if is_path else None
     if found is not None:
         return found
@@ -305,18 +307,15 @@ def _find(pav_cfg: PavConfig, target: str) -> tuple[Path, str | None] | None:
     path = _expanded(target)
     if is_path:
         what = "is a directory" if path.is_dir() else "does not exist"
-        raise ConfigError(f"The suite file {target} {what}.")
+        hint = near_suite(target, suites)
+        raise ConfigError(f"The suite file {target} {what}.{hint}")
     found = _find_file(target)
     if found is not None:
         return found
     if is_pattern(target):
         return None
     name = target.partition(".")[0] or target
-    near = difflib.get_close_matches(name, list(suites), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    for suffix in SUFFIXES:
-        if _expanded(f"{name}{suffix}").is_file():
-            hint = f" Did you mean the file {name}{suffix}?"
+    hint = near_suite(target, suites)
     folders = ", ".join(str(Path(item["path"]) / "suites") for item in pav_cfg.configs.values())
     raise ConfigError(
         f"There is no file and no suite {name!r}.{hint} Suites are YAML files in "

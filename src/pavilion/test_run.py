@@ -1,16 +1,16 @@
-"""A test run: one test of a suite with all of its choices made, and the folder that keeps it.
+"""A test run: one test of a suite with all of its choices made, and the directory that keeps it.
 
 ``<working_dir>/series/s1/s1.1`` holds::
 
     test.json      what it is: name, config, variables, what its permutation chose; and, from its
                    start on, the scheduler's id of its job and the nodes that it runs on
     status         its states (see pavilion.status_file)
-    job            a link to the folder of its job
+    job            a link to the directory of its job
     run.sh         the script, with every variable filled in; made on the allocation
     run.log        what the script printed
-    work/          the folder the script runs in
+    work/          the directory that the script runs in
     results.json   its result
-    RUN_COMPLETE   there as soon as nothing more is to come
+    RUN_COMPLETE   exists as soon as nothing more will be added
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pavilion.variables import VariableSetManager
 
 PASS = "PASS"
 FAIL = "FAIL"
-# The test itself did not get to tell: its job was lost, it was cancelled, its script is wrong.
+# The test gave no result of its own: its job was lost, it was cancelled, its script is wrong.
 ERROR = "ERROR"
 
 _SHEBANG = "#!/bin/bash"
@@ -42,7 +42,7 @@ _BASH = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-S\s+)?(?:\S*/)?)?bash(?:\s|\Z)")
 _SHELL = re.compile(r"[/\s!](?:ba|da|k|mk|z|a)?sh(?:\s|\Z)")
 # Where the link to a job leads.
 _JOB_LINK = re.compile(r"\.\./\.\./\.\./jobs/([^/.][^/]*)\Z")
-# As long as any that are given out; see pavilion.series.
+# As long as any id that is given out; see pavilion.series.
 _ID_RE = re.compile(r"(s[1-9][0-9]{0,8})\.([1-9][0-9]{0,8})\Z")
 
 
@@ -64,7 +64,7 @@ class Where(NamedTuple):
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Where:
-        """What a record says, without what has another form: it may be another user's."""
+        """What a record says, without values of other types: it may be another user's."""
         from pavilion.schedulers.placement import chunk_number, node_names
 
         job_id = record.get("job_id")
@@ -76,7 +76,7 @@ class Where(NamedTuple):
         )
 
     def or_else(self, other: Where) -> Where:
-        """This, with what is not known taken from another."""
+        """This place, with what is not known taken from another."""
         chunk = self if self.chunk is not None else other
         return Where(
             self.job_id or other.job_id, self.nodes or other.nodes, chunk.chunk, chunk.chunk_nodes
@@ -86,7 +86,7 @@ class Where(NamedTuple):
 class TestRun:
     """A test run.  Made by :meth:`create`, found again by :meth:`load`.
 
-    - ``id``: 's1.1'; ``series``: 's1'; ``path``: its folder
+    - ``id``: 's1.1'; ``series``: 's1'; ``path``: its directory
     - ``name``: suite, test and subtitle, 'suite.test.subtitle'
     - ``config``: its config; strings that need the allocation are not filled in yet
     - ``scheduler``: the name of its scheduler
@@ -134,7 +134,7 @@ class TestRun:
         source: Mapping[str, Any] | None = None,
         repeats: str | None = None,
     ) -> TestRun:
-        """Make the folder of a new test run.
+        """Make the directory of a new test run.
 
         :param config: The test's config, variables filled in
         :param deferred_paths: but for the strings at these places, which need the allocation.
@@ -142,7 +142,7 @@ class TestRun:
         :param source: What it was made from, see :mod:`pavilion.again`.
         :param repeats: The id of the test run that it repeats.
         :raises VariableError: When a reference in the config is wrong.
-        :raises TestRunError: When the folder cannot be made.
+        :raises TestRunError: When the directory cannot be made.
         """
         record = {
             "name": name,
@@ -180,7 +180,7 @@ class TestRun:
 
     @classmethod
     def load_path(cls, path: Path) -> TestRun:
-        """The test run of a folder.  :raises TestRunError: as load."""
+        """The test run of a directory.  :raises TestRunError: as load."""
         try:
             record = _checked(read_json(path / "test.json"))
             return cls(path, record, VariableSetManager.load(record["variables"]))
@@ -207,7 +207,7 @@ class TestRun:
         try:
             link.symlink_to(os.path.relpath(job.path, self.path))
         except FileExistsError as exc:
-            raise TestRunError(f"Test {self.id} has a job already: {link}.") from exc
+            raise TestRunError(f"Test {self.id} already has a job: {link}.") from exc
         except OSError as exc:
             raise TestRunError(
                 f"The job of test {self.id} cannot be recorded in {link}", prior_error=exc
@@ -218,14 +218,14 @@ class TestRun:
     def where(self, results: Mapping[str, Any] | None = None) -> Where:
         """Where it ran or, before that is known, where its job was placed.  Never raises.
 
-        :param results: Its results, where they were read already.
+        :param results: Its results, if they were already read.
         """
         from pavilion.schedulers.identity import known_id
         from pavilion.schedulers.placement import load_placement
 
         found = Where.of_record(self.results if results is None else results)
         found = found.or_else(self._where)
-        # Results that have nodes have it all.
+        # Results that have nodes have everything.
         job = None if found.job_id and found.nodes else self.job
         if job is not None:
             placed = load_placement(job)
@@ -233,7 +233,7 @@ class TestRun:
                 Where(known_id(job), placed.nodes, placed.chunk, placed.chunk_nodes)
             )
         elif found == Where():
-            # It asks for a chunk, and was not placed.
+            # It requests a chunk, and was not placed.
             asked = str(self.config.get("chunk"))
             is_number = asked.isascii() and asked.isdigit() and len(asked) < 10
             found = Where(chunk=int(asked) if is_number else None)
@@ -261,11 +261,11 @@ class TestRun:
         return list(self.where().chunk_nodes)
 
     def started_on(self, where: Where) -> None:
-        """Take note of where it runs.  Only :meth:`record_start` writes that down."""
+        """Take note of where it runs.  Only :meth:`record_start` records that on disk."""
         self._where = where
 
     def record_start(self) -> None:
-        """Add where it runs to its record.  For the one who runs it, and nobody else.
+        """Add where it runs to its record.  Only for the process that runs it.
 
         :raises OSError, ValueError: When the record cannot be read or written.
         """
@@ -278,12 +278,12 @@ class TestRun:
 
     @property
     def complete(self) -> bool:
-        """Whether it is over, in whatever way."""
-        # Whatever is there; a link is not followed.
+        """Whether it has ended, in whatever way."""
+        # Whatever the mark is; a link is not followed.
         return os.path.lexists(f"{self.path}/RUN_COMPLETE")
 
     def set_run_complete(self) -> None:
-        """Mark it as over.  :raises TestRunError: When that cannot be written."""
+        """Mark it as ended.  :raises TestRunError: When that cannot be written."""
         path = self.path / "RUN_COMPLETE"
         try:
             make_mark(path)
@@ -304,7 +304,7 @@ class TestRun:
 
     @property
     def result(self) -> str | None:
-        """PASS, FAIL, ERROR; None while it is not over."""
+        """PASS, FAIL or ERROR; None while it has not ended."""
         if not self.complete:
             return None
         return str(self.results.get("result", ERROR))
@@ -333,9 +333,9 @@ class TestRun:
             ) from exc
 
     def cancel(self, reason: str) -> bool:
-        """Mark it as cancelled.  False when it was over already.
+        """Mark it as cancelled.  False when it had already ended.
 
-        Its job goes on; cancelling that is up to whoever knows its other tests.
+        Its job keeps running; whoever knows the job's other tests may cancel it.
         """
         if self.complete:
             return False
@@ -363,9 +363,9 @@ class TestRun:
         return self.path / "run.sh"
 
     def finalize(self, sets: Mapping[str, Mapping[str, Any]]) -> None:
-        """Fill in what was left for the allocation.
+        """Fill in what could only be known on the allocation.
 
-        :param sets: The sets of variables with deferred ones in them, known now.
+        :param sets: The sets of variables that have deferred ones, which are known now.
         :raises VariableError: When one cannot be worked out.
         """
         if not self._deferred_paths:
@@ -377,7 +377,7 @@ class TestRun:
 
     @property
     def needs_allocation(self) -> bool:
-        """Whether something in its config is still to be filled in on the allocation."""
+        """Whether something in its config must still be filled in on the allocation."""
         return bool(self._deferred_paths)
 
     def make_script(
@@ -387,7 +387,7 @@ class TestRun:
 
         :param script: The script so far; a new one when left out.
         :param kind: 'run', the only kind there is.
-        :param isolate: The script is to run without Pavilion, from any folder.
+        :param isolate: The script is to run without Pavilion, from any directory.
         """
         if kind != "run":
             raise TestRunError(f"There is no script {kind!r} for a test, only 'run'.")
@@ -430,7 +430,7 @@ def kickoff_shebang(config: Mapping[str, Any]) -> str:
 
 
 def _checked_choices(found: Any) -> dict[str, Any]:
-    """What a permutation chose, without what has another form: it may be another user's."""
+    """What a permutation chose, without values of other types: it may be another user's."""
     choices = found if isinstance(found, dict) else {}
     return {
         name: value
@@ -443,7 +443,7 @@ def _checked_choices(found: Any) -> dict[str, Any]:
 def _checked(record: Any) -> Any:
     """A test's record, if it has the shape of one: it may be another user's.
 
-    :raises ValueError: When it has another.
+    :raises ValueError: When it does not.
     """
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, not {quoted(record)}")
@@ -457,11 +457,11 @@ def _checked(record: Any) -> Any:
         if not isinstance(value, kind):
             raise ValueError(f"'{key}' has the value {quoted(value)}")
     if not isinstance(config["scheduler"], str) or not isinstance(config["run"], dict):
-        raise ValueError("'config' has not the shape of a test's config")
+        raise ValueError("'config' does not have the shape of a test's config")
     return record
 
 
-# The types of the results that something is computed or decided from.
+# The types of those results that are used for computing or deciding something.
 _RESULT_TYPES: dict[str, Any] = {
     "result": str,
     "note": str,
@@ -474,7 +474,7 @@ _RESULT_TYPES: dict[str, Any] = {
 
 
 def _checked_results(data: dict[str, Any]) -> dict[str, Any]:
-    """Results without those that are of another type: they may be another user's."""
+    """Results without values of other types: they may be another user's."""
     return {
         key: value
         for key, value in data.items()

@@ -1,4 +1,4 @@
-"""Which files may be loaded as code: those that nobody writes to but people who are trusted.
+"""Which files may be loaded as code: those that only trusted people may write to.
 
 These are this user, root, whoever owns the config directories that the settings name, and the
 members of the group that the settings name as ``trusted_group``.  A file is only as safe as the
@@ -28,19 +28,19 @@ class TrustedCode:
             try:
                 self._users.add(root.stat().st_uid)
             except OSError:
-                # There is nothing in it to be loaded.
+                # There is nothing in it that could be loaded.
                 continue
-        # Root's own group has root's friends in it.
+        # The members of root's own group are as good as root.
         self._groups = {0}
         try:
             self._groups.update([grp.getgrnam(group).gr_gid] if group else [])
         except KeyError:
-            # No member of it is on this host.
+            # This host does not have the group, so nobody here is a member of it.
             pass
         self._ways: dict[Path, str] = {}
 
     def problem(self, path: Path) -> str:
-        """Why a file or directory is not to be loaded code from; '' when it may be.
+        """Why code from a file or directory must not be loaded; '' when it may be.
 
         :param path: A module, the directory of a package, or one that is to be searched.
         :raises OSError: When it cannot be looked at.
@@ -63,7 +63,7 @@ class TrustedCode:
     def _problem_of_way(self, path: Path) -> str:
         """What is wrong with the directories that lead to a path."""
         parents = list(path.parents)
-        # The one that it is in: whoever may make a file there may make one that is imported.
+        # The directory that it is in: whoever may make a file there may make one that is imported.
         if not path.is_dir():
             problem = self._problem_of(parents[0], parents[0].stat())
             if problem:
@@ -76,9 +76,9 @@ class TrustedCode:
         return ""
 
     def _problem_of_parent(self, path: Path) -> str:
-        """In a directory such as /tmp, others cannot put theirs in the place of what is there.
+        """In a directory such as /tmp, others cannot replace what is there by files of theirs.
 
-        Who owns the directories on the way is not looked at: inside of containers they often seem
+        Who owns the directories on the way is not looked at: inside containers they often seem
         to be somebody else's.
         """
         info = path.stat()
@@ -107,7 +107,7 @@ class TrustedCode:
             return (
                 f"All members of the group {name} may write to {path}, so its code is not "
                 f"loaded. 'chmod g-w' changes that; or put 'trusted_group: {name}' into the "
-                "settings, if you trust them all as yourself."
+                "settings, if you trust them all as you trust yourself."
             )
         return ""
 
@@ -128,7 +128,7 @@ def _compiled(source: Path) -> Iterator[Path]:
 
 
 def _is_private(gid: int, uid: int) -> bool:
-    """Whether a group is one of those that many systems make for each user, and for no other."""
+    """Whether a group is one that many systems make for a single user, with no other members."""
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
     except KeyError:

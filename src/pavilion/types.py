@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-# What is known of one node: 'name', 'up' and 'available' are always there; 'cpus', 'mem' (bytes),
-# 'partitions', 'reservations', 'features' and 'states' where the scheduler tells.
+# What is known about a node: 'name', 'up' and 'available' are always there; 'cpus', 'mem' (bytes),
+# 'partitions', 'reservations', 'features' and 'states' where the scheduler reports them.
 NodeInfo = dict[str, Any]
-# Node name -> what is known of it.
+# Node name -> what is known about it.
 Nodes = dict[str, NodeInfo]
 NodeList = list[str]
 NodeSet = frozenset[str]
-# Least and most nodes of a job; no most means as many as the scheduler likes.
+# The smallest and largest number of nodes of a job; without a largest, the scheduler decides.
 NodeRange = tuple[int, Optional[int]]
 # What was picked for a job: nodes by name, or a range that leaves the choice to the scheduler.
 PickedNodes = tuple[Optional[NodeList], Optional[NodeRange]]

@@ -1,4 +1,4 @@
-"""Sets of variables whose values are worked out when they are asked for.
+"""Sets of variables whose values are determined when they are first requested.
 
 A set is a class, and each of its variables is a method with a mark:
 
@@ -38,7 +38,7 @@ VarValue = Union[str, list[str], dict[str, str], list[dict[str, str]]]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-# The attribute that marks a method as a variable.  Its value tells whether it is deferred.
+# The attribute that marks a method as a variable.  Its value says whether it is deferred.
 _MARK = "_pav_variable_deferred"
 
 _ALLOWED = (
@@ -48,7 +48,7 @@ _ALLOWED = (
 
 
 class UnknownVariableError(VariableError, KeyError):
-    """A set has no variable of that name.  It is a KeyError too, as for any dict."""
+    """A set has no variable of that name.  It is a KeyError, too, as for any dict."""
 
 
 @overload
@@ -73,8 +73,8 @@ def dfr_var_method(*sub_keys: str) -> Callable[[_Method], _Method]: ...
 def dfr_var_method(*args: Any) -> Any:
     """Mark a method as a variable that is only known inside the allocation.
 
-    It gives a :class:`DeferredVariable`, and the method is not called, as long as its object is
-    a deferred one.  Otherwise it is the same as :func:`var_method`.
+    Its value is a :class:`DeferredVariable`, and the method is not called, as long as its object
+    is a deferred one.  Otherwise it is the same as :func:`var_method`.
 
     :raises TypeError: for a method that needs more arguments than ``self``.
     """
@@ -84,13 +84,13 @@ def dfr_var_method(*args: Any) -> Any:
 class VarDict(Mapping[str, Any]):
     """A lazy, read-only dict whose keys are its marked methods.
 
-    A method is called at most once per object, when its value is first asked for by key or by a
-    call.  The value is normalised (see :func:`normalize_value`) and kept.  It is shared by all
-    who ask, so do not change it.  Asking for keys, for the number of them or whether there is
-    one calls nothing.
+    A method is called at most once per object, when its value is first requested by key or by a
+    call.  The value is normalized (see :func:`normalize_value`) and kept.  All callers share it,
+    so do not change it.  Listing the keys, counting them or checking for one calls nothing.
 
     A subclass adds variables and overrides those of its bases.  An override without a mark takes
-    over the mark, and one without a docstring the docstring.  ``name = None`` removes a variable.
+    over the mark, and one without a docstring takes over the docstring.  ``name = None`` removes a
+    variable.
 
     :param name: The name of the set, for messages.
     :param deferred: Whether the allocation does not exist yet, so that the variables marked with
@@ -132,7 +132,7 @@ class VarDict(Mapping[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a variable, or the default when there is none of that name."""
-        # A KeyError from inside a variable's method must not read as 'no such variable'.
+        # A KeyError from inside a variable's method must not look like 'no such variable'.
         if key not in self:
             return default
         return self[key]
@@ -154,7 +154,7 @@ class VarDict(Mapping[str, Any]):
         return f"<{type(self).__name__} '{self._name}': {', '.join(self)}>"
 
     def info(self, key: str) -> dict[str, Any]:
-        """What there is to know about a variable without asking for its value.
+        """What there is to know about a variable without its value.
 
         :return: 'name'; 'deferred': whether it is only known inside the allocation; 'help': the
             docstring of its method, cleaned.
@@ -170,7 +170,7 @@ class VarDict(Mapping[str, Any]):
     def _value_failed(self, key: str, exc: Exception) -> Any:
         """Handle an error that a variable's method raised, or a value that is not allowed.
 
-        Override this to give a value in its place.  That value is normalised and kept.
+        Override this to give a value in its place.  That value is normalized and kept.
 
         :raises VariableError: always, in this class.
         """
@@ -234,7 +234,7 @@ def normalize_value(value: Any) -> VarValue:
     """Bring a value to one of the four shapes that a variable may have.
 
     Those are a string, a list of strings, a dict of strings (keys too) and a list of such dicts.
-    Numbers, booleans and paths become text; None becomes ''; tuples and sets become lists, sets
+    Numbers, booleans and paths become strings; None becomes ''; tuples and sets become lists, sets
     sorted.
 
     :raises ValueError: for anything else, with what was given and what is allowed.
@@ -257,14 +257,14 @@ def normalize_value(value: Any) -> VarValue:
 
 
 def _normalize_unless_deferred(value: Any) -> Any:
-    # A variable that is no more than another, deferred one.
+    # A variable that is nothing but another, deferred one.
     return value if isinstance(value, DeferredVariable) else normalize_value(value)
 
 
 def _normalize_dict(value: Mapping[Any, Any]) -> dict[str, str]:
     normal = {_normalize_scalar(key): _normalize_scalar(item) for key, item in value.items()}
     if len(normal) < len(value):
-        raise ValueError(f"Two keys of a dict are the same as text: {_described(value)}.")
+        raise ValueError(f"Two keys of a dict are the same as strings: {_described(value)}.")
     return normal
 
 

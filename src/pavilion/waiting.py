@@ -1,7 +1,7 @@
-"""The states of tests that are not over, and waiting for their end.
+"""The states of tests that have not ended, and waiting for their end.
 
-Schedulers are asked in threads of their own, one for each: a plugin that hangs keeps nobody from
-giving up, and is no reason not to ask the others.
+Each scheduler is queried in a thread of its own: when a plugin hangs, waiting can still be given
+up, and the other schedulers are still queried.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from pavilion.starter import Starter
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
 
-# Seconds between two looks at tests that run: from the first to the last, ever slower.
+# Seconds between two looks at running tests: from the first to the last, less and less often.
 POLL_PAUSES = (0.05, 1.0)
-# Seconds to wait for the answers of schedulers before what else happened is looked at.
+# Seconds to wait for answers of schedulers before looking at what else happened.
 ROUND_PATIENCE = 1.0
-# Seconds for which nothing more can be learned about a test before it is given up.  What could not
-# be recorded is tried again for as long.
+# Seconds for which nothing more can be learned about a test before it is given up.  For as long,
+# an end that could not be recorded is tried again.
 LAST_WORD = 10.0
 
 
 class LastWord(TestStatusInfo):
     """The state of a test that nothing more can be learned about, though its end is not recorded:
-    it is over and that cannot be written, or its files are gone."""
+    it has ended and that cannot be written, or its files are gone."""
 
     @property
     def is_end(self) -> bool:
@@ -54,7 +54,7 @@ def last_word(status: TestStatusInfo) -> LastWord:
 def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
     """The state of a test: its own word, or what its scheduler says while it has not started.
 
-    A test whose job is over without an end of its own is ended by this.  Where that cannot be
+    A test whose job has ended, and which has not, is ended by this.  Where that cannot be
     recorded, its state is a LastWord.
     """
     if test.complete:
@@ -71,9 +71,9 @@ def current_status(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo:
 
 
 def _of_started(own: TestStatusInfo, found: TestStatusInfo) -> TestStatusInfo:
-    """The state of a test that has started, with what its scheduler says of its job."""
+    """The state of a test that has started, with what its scheduler says about its job."""
     if found.state == STATES.SCHED_WARNING:
-        # Not plainly RUNNING: whether it does, nobody could be asked.
+        # Not simply RUNNING: no scheduler could be queried whether it still is.
         return TestStatusInfo(own.state, f"{own.note} {found.note}".strip(), own.when)
     if (
         found.state == STATES.SCHEDULED
@@ -95,14 +95,14 @@ def wait_for(
     progress: Callable[[Sequence[TestRun]], None] = lambda tests: None,
     hear: Callable[[TestRun, TestStatusInfo], None] = lambda test, status: None,
 ) -> bool:
-    """Wait until tests are over, or nothing more can be learned about them.
+    """Wait until tests have ended, or nothing more can be learned about them.
 
     :param timeout: Seconds; without it as long as it takes.
     :param progress: Called with the tests that are left, after every look.
-    :param hear: Called with a test of each job, and what its scheduler says of that job.
+    :param hear: Called with a test of each job, and what its scheduler says about that job.
     :returns: Whether none are left.
 
-    The schedulers are asked about one test per job, less and less often while nothing happens.
+    The schedulers are queried about one test per job, less and less often while nothing happens.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     askers = {name: _Asker(pav_cfg) for name in group_by_scheduler(tests)}
@@ -137,7 +137,7 @@ def wait_for(
 
 
 class _Asker:
-    """Asks a scheduler about its tests, a round at a time, in a thread."""
+    """Queries a scheduler about its tests, a round at a time, in a thread."""
 
     def __init__(self, pav_cfg: PavConfig) -> None:
         self._pav_cfg = pav_cfg
@@ -147,15 +147,15 @@ class _Asker:
         self._idle.set()
 
     def start(self, tests: Sequence[TestRun]) -> None:
-        """Begin a round, unless the one before goes on, or was not heard yet."""
+        """Begin a round, unless the previous one is running, or its answers were not taken."""
         if self._idle.is_set() and not self._answers:
             self._idle.clear()
             threading.Thread(target=self._ask, args=(list(tests),), daemon=True).start()
 
     def finish(self, deadline: float) -> list[tuple[TestRun, TestStatusInfo]]:
-        """What was heard in the round, when it ends in time; else nothing.
+        """The answers of the round, if it ends in time; otherwise none.
 
-        :raises BaseException: What it ended with.
+        :raises BaseException: The error that it ended with.
         """
         if not self._idle.wait(max(0.0, deadline - time.monotonic())):
             return []
@@ -180,7 +180,7 @@ def _answers(askers: Iterable[_Asker], deadline: float) -> list[tuple[TestRun, T
 def _ask_about(
     pav_cfg: PavConfig, tests: Iterable[TestRun]
 ) -> Iterable[tuple[TestRun, TestStatusInfo]]:
-    """Ask a scheduler about each job of these tests; it ends those whose jobs are over."""
+    """Query a scheduler about each job of these tests; those whose jobs have ended are ended."""
     alive: set[str] = set()
     for test in tests:
         job = test.job
@@ -195,18 +195,18 @@ def _ask_about(
             STATES.SCHED_CANCELLED,
         )
         if job is not None and not ends:
-            # While its job lives there is nothing to learn from the others of that job.
+            # While its job is alive, the job's other tests have nothing to add.
             alive.add(job.name)
 
 
 def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
-    """What there is to learn about a test that is not over; None when that is nothing."""
+    """What can be learned about a test that has not ended; None when that is nothing."""
     job = test.job
     if job is None:
         if not os.path.lexists(test.path):
             return LastWord(
                 STATES.UNKNOWN,
-                f"The directory of the test, {test.path}, is not there any more.",
+                f"The directory of the test, {test.path}, does not exist any more.",
                 when=0,
             )
         return _end_if_forgotten(test)
@@ -225,7 +225,7 @@ def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
         own = test.status.current()
         return LastWord(
             own.state if own.state not in NOT_STARTED else STATES.SCHED_WARNING,
-            f"The directory of its job, {job.path}, is not there any more, so nothing "
+            f"The directory of its job, {job.path}, does not exist any more, so nothing "
             f"can be found out about the job. The test was in state {own.state} then.",
         )
     return status
@@ -233,7 +233,7 @@ def _look(pav_cfg: PavConfig, test: TestRun) -> TestStatusInfo | None:
 
 def _find_again(test: TestRun, job: Job) -> None:
     """Find a job by the mark that its starter left, when that was stopped before it had the job's
-    id.  Else it would be 'on its way' for minutes."""
+    id.  Otherwise it would be 'on its way' for minutes."""
     if (job.path / job.INFO_FN).exists() or not is_mine(job.path) or starter_at_work(test):
         return
     plugin = require_plugin(test.scheduler)
@@ -242,14 +242,14 @@ def _find_again(test: TestRun, job: Job) -> None:
         if info and not job.info:
             save_identity(plugin, job, info)
     except (Exception, SystemExit):
-        # Whatever is wrong, the plugin's job_status() tells when it is too long.
+        # Whatever is wrong, the plugin's job_status() reports it when it takes too long.
         return
 
 
 def _end_if_never_handed(test: TestRun, job: Job) -> TestStatusInfo | None:
     """End a test whose starter was stopped before it left any mark of handing its job over.
 
-    Only with a plugin that leaves marks; of others nobody can tell, and time has to pass.
+    Only with a plugin that leaves marks; with others it is not known until time has passed.
     """
     plugin = require_plugin(test.scheduler)
     if type(plugin)._recover_identity is SchedulerPlugin._recover_identity:
@@ -270,18 +270,18 @@ def _end_if_never_handed(test: TestRun, job: Job) -> TestStatusInfo | None:
         test,
         STATES.SCHED_ERROR,
         f"Its job was never handed to the {plugin.name} "
-        "scheduler: whoever was to do so was stopped before.",
+        "scheduler: the process that was to do so was stopped first.",
     )
     return ended if test.complete else last_word(ended)
 
 
 def _end_if_forgotten(test: TestRun) -> TestStatusInfo | None:
-    """End a test that has no job, and will get none: who was to start it is gone.
+    """End a test that has no job and will not get one: the process that was to start it is gone.
 
     A test of another user is left to that user.
     """
     starter = Starter.load(test.path.parent)
-    # In this order: what the starter did, it did before it was gone.
+    # In this order: whatever the starter did, it did before it was gone.
     if (
         starter is None
         or starter_at_work(test) is not None
@@ -291,14 +291,14 @@ def _end_if_forgotten(test: TestRun) -> TestStatusInfo | None:
         return None
     own = test.status.current()
     if own.state in ENDED:
-        # Its end is known, and the mark of it could not be made.
+        # Its end is known, but the mark of it could not be made.
         state, note = own.state, own.note
     else:
         state, note = (
             STATES.SCHED_ERROR,
             (
                 f"The test was never handed to its scheduler: {starter}, which was to do so, was "
-                "stopped before."
+                "stopped first."
             ),
         )
     if not is_mine(test.path):
@@ -316,5 +316,5 @@ def starter_at_work(test: TestRun) -> Starter | None:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether a directory is known not to be there: what holds it is."""
+    """Whether a directory is known not to exist, because the one that would contain it does."""
     return not os.path.lexists(path) and path.parent.is_dir()

@@ -145,6 +145,7 @@ class RegexElem(StrElem):
             raise ConfigError(f"{self!r}: bad regular expression '{regex!r}': {error}") from error
 
     def describe(self) -> str:
+        """As in :class:`ConfigElement`: with the pattern."""
         return f"text that matches '{self.regex.pattern}'"
 
     def _check_value(self, value: Any) -> None:
@@ -172,6 +173,7 @@ class RangeElem(ScalarElem):
             raise ConfigError(f"{self!r}: the minimum {vmin} is above the maximum {vmax}")
 
     def describe(self) -> str:
+        """As in :class:`ConfigElement`: with the limits."""
         if self.vmin is not None and self.vmax is not None:
             return f"{self.type_name} from {self.vmin} to {self.vmax}"
         if self.vmin is not None:

@@ -18,6 +18,7 @@ class SourceInt(int):
     source: str
 
     def __new__(cls, value: int, source: str | None = None) -> SourceInt:
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, value)
         self.source = str(value) if source is None else source
         return self
@@ -29,6 +30,7 @@ class SourceFloat(float):
     source: str
 
     def __new__(cls, value: float, source: str | None = None) -> SourceFloat:
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, value)
         self.source = str(value) if source is None else source
         return self
@@ -40,6 +42,7 @@ class SourceBool(int):
     source: str
 
     def __new__(cls, value: int, source: str | None = None) -> SourceBool:
+        """Keep the text from the file; without it, the text that Python writes for the value."""
         self = super().__new__(cls, bool(value))
         self.source = str(bool(value)) if source is None else source
         return self

@@ -95,14 +95,20 @@ class DerivedElem(ConfigElement):
         self.resolver = resolver
 
     def normalize(self, value: Any) -> Any:
+        """Return None for None.
+
+        :raises ConfigError: For anything else.
+        """
         if value is not None:
             raise ConfigError("the value is computed and cannot be set")
         return None
 
     def validate(self, value: Any, partial: bool = False) -> Any:
+        """Return None: the value is computed when all others are known."""
         return None
 
     def settle(self, value: Any) -> Any:
+        """Return None, as in validate()."""
         return None
 
     def resolve(self, root: Any) -> Any:
@@ -118,6 +124,7 @@ class AnyElem(ConfigElement):
     type_name = "anything"
 
     def normalize(self, value: Any) -> Any:
+        """As in :class:`ConfigElement`; mappings are taken with all that is in them."""
         if isinstance(value, Mapping):
             mapping = SourceDict()
             for key, sub in value.items():
@@ -136,12 +143,15 @@ class AnyElem(ConfigElement):
         return None if value is None else StrElem().normalize(value)
 
     def validate(self, value: Any, partial: bool = False) -> Any:
+        """As in :class:`ConfigElement`; the result has plain values only."""
         return plain(super().validate(value, partial))
 
     def settle(self, value: Any) -> Any:
+        """As in :class:`ConfigElement`."""
         return copy_tree(value)
 
     def find(self, dotted: str) -> ConfigElement:
+        """Return this element: it stands for all that is in it."""
         return self
 
 
@@ -178,6 +188,7 @@ class ListElem(ConfigElement):
         _check_element(self._sub_elem, self)
 
     def describe(self) -> str:
+        """As in :class:`ConfigElement`: with the limits of the length."""
         if self.min_length and self.max_length is not None:
             return f"a list of {self.min_length} to {self.max_length} items"
         if self.min_length:
@@ -239,6 +250,7 @@ class ListElem(ConfigElement):
             raise ConfigError(f"the list has {len(items)} items", expected=self.describe())
 
     def settle(self, value: Any) -> Any:
+        """As in :class:`ConfigElement`, item by item."""
         if value is None:
             return None
         items = self.as_list(value)
@@ -259,12 +271,14 @@ class ListElem(ConfigElement):
         return result
 
     def derive(self, value: Any, root: Any) -> None:
+        """As in :class:`ConfigElement`, item by item."""
         if isinstance(value, list):
             for index, item in enumerate(value):
                 with within(index):
                     self._sub_elem.derive(item, root)
 
     def find(self, dotted: str) -> ConfigElement:
+        """As in :class:`ConfigElement`; the next part of the key is an index or '*'."""
         if not dotted:
             return self
         index, _, rest = dotted.partition(".")
@@ -546,6 +560,10 @@ class KeyedElem(_MappingElem):
         self.config_elems[elem.name] = elem
 
     def child(self, name: str) -> ConfigElement:
+        """Return the element of a key.
+
+        :raises UnknownKeyError: With the keys that there are.
+        """
         elem = self.config_elems.get(name)
         if elem is None:
             allowed = [key for key, elem in self.config_elems.items() if not elem.hidden]
@@ -593,6 +611,7 @@ class KeyedElem(_MappingElem):
         return self._finish(result, given, partial)
 
     def find(self, dotted: str) -> ConfigElement:
+        """As in :class:`ConfigElement`."""
         if not dotted:
             return self
         name, _, rest = dotted.partition(".")
@@ -637,6 +656,10 @@ class CategoryElem(_MappingElem):
         _check_element(self._sub_elem, self)
 
     def child(self, name: str) -> ConfigElement:
+        """Return the element of a key, which is the same for all keys that are allowed.
+
+        :raises UnknownKeyError: With what is allowed.
+        """
         if name is _NO_KEY and self.allow_empty_keys:
             return self._sub_elem
         if self._NAME_RE is None:
@@ -677,6 +700,7 @@ class CategoryElem(_MappingElem):
         return self._finish(result, given, partial)
 
     def find(self, dotted: str) -> ConfigElement:
+        """As in :class:`ConfigElement`; '*' stands for any key."""
         if not dotted:
             return self
         name, _, rest = dotted.partition(".")

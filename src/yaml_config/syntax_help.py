@@ -221,6 +221,18 @@ class _Look:
             return Finding(*self._mark, "a comma is missing before this")
         start = self._opening() if "flow node" in self._context else self._start
         bracket = self._line(start[0])[start[1] : start[1] + 1]
+        if (
+            "flow" in self._context
+            and bracket in _OPENING
+            and start[0] == self._mark[0]
+            and self._character in ("[", "{", ":")
+            and _OPENING[bracket] in self._bad[self._mark[1] :]
+        ):
+            return Finding(
+                *self._mark,
+                f"within '{bracket}...{_OPENING[bracket]}', text with any of []{{}},: in it must be in "
+                "quotes, and items need commas between them",
+            )
         for opening, closing in _OPENING.items():
             if "flow" in self._context and bracket == opening:
                 where = "" if start[0] == self._mark[0] else " in the lines that follow"

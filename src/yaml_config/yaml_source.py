@@ -405,7 +405,7 @@ class _TreeBuilder:
             # YAML itself strips blanks.
             strange = next(char for char in text if char.isspace())
             self._fail(
-                f"a character that looks like a blank and is not one (U+{ord(strange):04X}) stands "
+                f"a character that looks like a blank and is not one (U+{ord(strange):04X}) is "
                 "before or after a key; replace it with a blank",
                 event,
             )

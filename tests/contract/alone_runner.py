@@ -13,7 +13,8 @@ HERE = Path(__file__).resolve().parent
 SRC = HERE.parent.parent / "src"
 FOLDER = SRC / "pavilion" / "schedulers"
 PLUGINS = HERE / "plugins"
-PATIENCE = 60.0
+# On a loaded machine one run of all checks takes a minute.
+PATIENCE = 300.0
 _NO_CACHES = shutil.ignore_patterns("__pycache__")
 
 

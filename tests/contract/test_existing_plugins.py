@@ -248,8 +248,8 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
     tests = {test["name"].removeprefix("site."): test for test in found["tests"]}
     assert {name: test["result"] for name, test in tests.items()} == {
         "pair": "PASS",
-        "chunked.0": "PASS",
-        "chunked.1": "PASS",
+        "chunked.chunk0": "PASS",
+        "chunked.chunk1": "PASS",
         "together.a": "PASS",
         "together.b": "PASS",
         "together.c": "PASS",
@@ -278,7 +278,7 @@ def test_a_suite_runs_on_pbs(pbs: PbsSite) -> None:
         "#PBS -l place=scatter",
     ]
     assert "pbs5" not in " ".join(job["exec_host"] for job in jobs.values())
-    chunks = [log_of(tests[f"chunked.{number}"])["nodes"].split()[0] for number in range(2)]
+    chunks = [log_of(tests[f"chunked.chunk{number}"])["nodes"].split()[0] for number in range(2)]
     assert chunks == ["pbs1,pbs2", "pbs3,pbs4"]
     assert len({tests[f"together.{letter}"]["job"] for letter in "abc"}) == 1
     assert job_of("together.a")["queue"] == "big"

@@ -451,7 +451,7 @@ def test_a_job_whose_tests_were_cancelled_meanwhile(
     found = plugin.schedule_tests(host.pav_cfg, tests)
     assert [info["id"] for info in plugin.cancelled] == ["17"]
     assert [error.tests for error in found] == [tests] * errors
-    assert all("may go on: no permission" in str(error) for error in found)
+    assert all("may still be running: no permission" in str(error) for error in found)
     # Those that ended by themselves meanwhile are none of that.
     plugin.cancelled.clear()
     tests = host.tests(2)

@@ -265,6 +265,7 @@ def test_it_works_alone(alone: Alone, scenario: str) -> None:
 @pytest.mark.parametrize(
     "scenario",
     [
+        "accepted_by_the_scheduler",
         "cancelled_by_the_user",
         "cancelled_while_it_waits",
         "states_of_their_own",

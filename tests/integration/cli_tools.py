@@ -15,7 +15,7 @@ from typing import Any, Callable
 from polling import until
 
 # Nothing here takes this long. It keeps a hanging command from hanging the tests.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pavilion.suites import select_tests
 from pavilion.test_run import TestRun
 
 # Nothing here takes this long; it keeps a test that hangs from hanging them all.
-PATIENCE = 60.0
+PATIENCE = 120.0
 # Makes a test's processes recognisable.
 MARK = "PAV_RAW_QUEUE_DIR"
 

@@ -274,7 +274,7 @@ def test_patterns(cli: QuickCli, target: str, names: list[str]) -> None:
     done = cli("plan", target, "--json")
     if not names:
         assert done.code == 2
-        assert f"No test fits '{target}'" in done.err
+        assert f"No test matches '{target}'" in done.err
         return
     assert sorted(name for job in done.json["jobs"] for name in job["tests"]) == names
     path = cli.config / "suites" / "suite.yaml"
@@ -328,7 +328,7 @@ def test_a_suite_and_a_series_of_one_name(cli: QuickCli) -> None:
     assert cli("run", "s1").code == 0
     done = cli("run", "s1")
     assert done.code == 2
-    assert "'s1' is a series, and a suite" in done.err
+    assert "'s1' is both a series and a suite" in done.err
     assert cli("plan", cli.config / "suites" / "s1.yaml").code == 0
 
 

@@ -228,5 +228,5 @@ def test_bug_of_ours(
         err = capsys.readouterr().err
         assert code == 70
         assert "what nobody thought of" in err
-        assert "a bug of pavilion-schedulers" in err
+        assert "a bug in pavilion-schedulers" in err
         assert ("Traceback" in err) == bool(args)

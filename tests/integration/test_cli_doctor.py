@@ -237,7 +237,7 @@ def test_config_directories(cli: Cli, path: str) -> None:
     assert check(done, str(empty))["result"] == "warning"
     for wrong in (link, file, cli.root / "typo"):
         assert check(done, str(wrong))["result"] == "problem"
-    assert "leads nowhere" in check(done, str(link))["value"]
+    assert "broken link" in check(done, str(link))["value"]
     # The default one need not exist.
     assert check(done, str(cli.home / ".pavilion"))["result"] == "ok"
 

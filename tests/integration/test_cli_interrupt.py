@@ -26,7 +26,7 @@ def test_while_waiting(cli: Cli) -> None:
     done = finish(process)
     assert done.code == 130
     assert "Traceback" not in done.err
-    assert "1 test is not over and goes on." in done.err
+    assert "1 test has not ended and is left running." in done.err
     for command in ("wait", "status", "cancel"):
         assert f" {command} s1" in done.err
     assert cli("status", "--json").json["tests"][0]["state"] == "RUNNING"
@@ -73,7 +73,7 @@ def test_twice_while_kicking_off(cli: Cli, at_once: int) -> None:
     done = finish(process)
     assert done.code == 130
     assert f"{4 - at_once} tests not handed over yet were cancelled." in done.err
-    assert "took the job in hand" in done.err
+    assert "has accepted the job in hand" in done.err
     assert "Traceback" not in done.err
 
 
@@ -98,7 +98,7 @@ def test_killed_job(cli: Cli) -> None:
     assert done.code == 1
     row = done.out.splitlines()[1].split("\t")
     assert row[3] == "ERROR"
-    assert "job is over" in row[-1]
+    assert "job has ended" in row[-1]
     test = cli("status", "--json").json["tests"][0]
     assert test["state"] == "SCHED_ERROR"
     assert "RUNNING" in test["note"]

@@ -176,7 +176,7 @@ def test_it_is_written_when_the_command_is_stopped(
     interrupt(process, number)
     done = finish(process)
     assert done.code == 128 + number
-    assert "go on" in done.err
+    assert "left running" in done.err
     assert len(cases(read(report))) == 2
     assert read(report).get("errors") == "2"
 

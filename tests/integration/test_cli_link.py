@@ -570,7 +570,7 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
 
     done = run("unlink", root)
     assert done.code == 0
-    assert "put right" in done.err
+    assert "repaired" in done.err
     assert tree(root) == before
 
     kill_link(cli, root)

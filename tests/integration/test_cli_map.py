@@ -242,7 +242,7 @@ def test_more_chunks_than_characters(drawn: QuickCli) -> None:
         "schedule.chunking.size=1",
         env={"GRID_NODES": "100"},
     )
-    assert re.search(r"\.\.\. and \d+ more; the characters begin again", done.out)
+    assert re.search(r"\.\.\. and \d+ more; the characters repeat", done.out)
 
 
 def test_svg(drawn: QuickCli, tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_machine_without_nodes(drawn: QuickCli, tmp_path: Path) -> None:
 def test_nothing_to_draw(drawn: QuickCli) -> None:
     done = drawn("map", "suite.local")
     assert (done.code, done.out) == (2, "")
-    assert "none of the schedulers of these tests can tell about nodes" in done.err
+    assert "none of the schedulers of these tests can list its nodes" in done.err
 
 
 def test_scheduler_out_of_reach(drawn: QuickCli) -> None:

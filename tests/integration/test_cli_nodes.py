@@ -156,7 +156,7 @@ def test_json(ran: QuickCli) -> None:
     assert len(tests) == 15
     assert tests["s1.6"] == {
         "id": "s1.6",
-        "name": "suite.each.5",
+        "name": "suite.each.chunk5",
         "job_id": job_id(ran, "s1.6"),
         "outcome": "failed",
         "why": "",
@@ -198,7 +198,7 @@ def test_tests_that_never_ran(grid: QuickCli) -> None:
     nodes = {node["node"]: node for node in done.json["nodes"]}
     assert set(nodes) == {f"n{number:02}" for number in range(1, 17)}
     assert {node["result"] for node in nodes.values()} == {"not reached"}
-    assert nodes["n01"]["why"].startswith("s1.1: Insufficient nodes. Asked for at least 15")
+    assert nodes["n01"]["why"].startswith("s1.1: Insufficient nodes. Requested at least 15")
     assert nodes["n05"]["why"] == "not up"
     assert list(rows(grid("nodes"))) == ["n[01-04,06-12,14-16]", "n05", "n13"]
 
@@ -386,7 +386,7 @@ def test_map_by_result_as_svg(ran: QuickCli, tmp_path: Path) -> None:
     assert len(titles) == 16
     told = titles["n07"].findtext(f"{SVG}title") or ""
     assert told.startswith("n07: suspect; 2 failed; failed: suite.fours.")
-    assert f"suite.each.5 s1.6 (job {job_id(ran, 's1.6')})" in told
+    assert f"suite.each.chunk5 s1.6 (job {job_id(ran, 's1.6')})" in told
     assert "smells <&> funny" in (titles["n13"].findtext(f"{SVG}title") or "")
     colors = {name: group.find(f"{SVG}rect").get("fill") for name, group in titles.items()}  # type: ignore[union-attr]
     assert len({colors[name] for name in ("n07", "n01", "n05")}) == 3
@@ -398,7 +398,7 @@ def test_map_by_result_as_svg(ran: QuickCli, tmp_path: Path) -> None:
 def test_map_of_a_series_by_job_and_by_chunk(ran: QuickCli) -> None:
     done = ran("map", "s2", "--by", "job")
     assert done.code == 0
-    assert f"job {job_id(ran, 's2.1')}: n[01-04]; suite.fours.0 (s2.1)" in done.out
+    assert f"job {job_id(ran, 's2.1')}: n[01-04]; suite.fours.chunk0 (s2.1)" in done.out
     assert "left out; 'pav-sched nodes s2' says why" in done.out
     done = ran("map", "s1", "s2", "--by", "chunk")
     first, second, _ = done.out.split("\n\n")
@@ -433,8 +433,11 @@ def test_a_series_without_chunks(grid: QuickCli) -> None:
 
 
 def test_a_suite_that_is_called_as_a_series(grid: QuickCli) -> None:
-    """Suites and files take precedence."""
+    """A name that may mean both is refused; the path of the suite means the suite."""
     assert grid.process("run", "suite.pick").code == 0
-    grid.suite(SUITE, "s1")
-    assert grid("map", "s1.third").out.startswith("grid: chunks of s1.third ")
-    assert grid("map", "s1.1").code == 2
+    file = grid.suite(SUITE, "s1")
+    for name in ("s1", "s1.third"):
+        done = grid("map", name)
+        assert done.code == 2
+        assert f"'{name}' is both a series and a suite" in done.err
+    assert grid("map", f"{file}.third").out.startswith("grid: chunks of s1.third ")

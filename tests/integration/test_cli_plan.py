@@ -61,7 +61,7 @@ def test_table(planned: QuickCli) -> None:
     ]
     rows = {row[-1]: row[:-1] for row in done.rows}
     # Chunks of four of the 14 usable nodes.
-    assert [rows[f"suite.chunked.{number}"][1:5] for number in range(4)] == [
+    assert [rows[f"suite.chunked.chunk{number}"][1:5] for number in range(4)] == [
         ["grid", "own", str(number), "4"] for number in range(4)
     ]
     # Two nodes of four each: two jobs, to which three tests are dealt.
@@ -107,7 +107,7 @@ def test_json(planned: QuickCli) -> None:
     own = jobs["suite.own"]
     assert (own["nodes"], own["node_list"], own["node_range"]) == (None, None, [3, 3])
     assert jobs["suite.local"]["scheduler"] == "raw"
-    chunks = [jobs[f"suite.chunked.{number}"] for number in range(4)]
+    chunks = [jobs[f"suite.chunked.chunk{number}"] for number in range(4)]
     assert [job["chunk"] for job in chunks] == [0, 1, 2, 3]
     assert all(len(job["nodes"]) == 4 for job in chunks)
     assert untouched(planned)

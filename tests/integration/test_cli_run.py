@@ -110,7 +110,7 @@ def test_timeout(cli: Cli) -> None:
     cli.suite(SLEEPER)
     done = cli("run", "suite", "--timeout", "0.2")
     assert done.code == 3
-    assert "2 tests are not over and go on." in done.err
+    assert "2 tests have not ended and are left running." in done.err
     assert "cancel s1" in done.err
     assert re.search(r"0 errors(, \d (running|waiting))+\. Series s1", done.out)
     again = cli("wait", "--timeout", "0", "--json")

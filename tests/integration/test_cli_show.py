@@ -129,7 +129,7 @@ def test_config(cli: Cli) -> None:
     assert ("config_file", str(site), "--config-file") in found
     assert ("working_dir", str(cli.root / "runs"), f"{site}:1") in found
     assert ("config_dirs", str(cli.config), "--config-dir") in found
-    assert ("config_dirs", str(cli.root), "the folder of the config file") in found
+    assert ("config_dirs", str(cli.root), "the directory of the config file") in found
     assert ("env_setup", ["module load gcc"], f"{site}:2") in found
     assert ("disable_plugins", [], "default") in found
     plain = cli("show", "config", "--config-file", site, "--config-dir", cli.config, bare=True)
@@ -212,7 +212,7 @@ def test_internal_run(finished: Cli) -> None:
     series = finished.work / "series" / "s1" / "pavilion.yaml"
     done = finished("--config-file", series, "_run", "s1.1", bare=True)
     assert done.code == 0
-    assert "s1.1 is over already" in done.out
+    assert "s1.1 has already ended" in done.out
     assert finished("_run", "s1.1").code == 2
     env = {"PAV_CONFIG_FILE": os.fspath(series)}
     assert finished("_run", "s1.1", bare=True, env=env).code == 0

@@ -135,10 +135,10 @@ def test_filters_of_a_test_of_another_scheduler(shown: QuickCli) -> None:
     [
         ([], "SCHEDULER"),
         (["gird"], "'grid'"),
-        (["raw"], "The scheduler 'raw' cannot tell about nodes."),
-        (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them: suite.across"),
+        (["raw"], "The scheduler 'raw' cannot list its nodes."),
+        (["grid", "--test", "suite"], "'suite' stands for 5 tests; name one of them"),
         (["grid", "--test", "suite.acros"], "Did you mean 'across'?"),
-        (["raw", "--test", "suite.across"], "cannot tell about nodes"),
+        (["raw", "--test", "suite.across"], "cannot list its nodes"),
     ],
 )
 def test_usage_errors(shown: QuickCli, args: list[str], says: str) -> None:

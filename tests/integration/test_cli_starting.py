@@ -58,7 +58,7 @@ def test_a_full_queue_is_seen_and_bounded(cli: Cli, cluster: FakeSlurm) -> None:
     assert 8 <= took < 20
     # Told at once, and once.
     assert done.err.count(FULL) == 1
-    assert "8 seconds of --timeout" in done.err and "No test goes on." in done.err
+    assert "8 seconds of --timeout" in done.err and "No test is left running." in done.err
     tests = cli("status", "--json", "-v").json["tests"]
     assert [(test["state"], test["result"]) for test in tests] == [("SCHED_CANCELLED", "ERROR")] * 3
     for test in tests:
@@ -76,7 +76,7 @@ def test_one_interrupt_ends_waiting_for_a_full_queue(cli: Cli, cluster: FakeSlur
     assert seconds_until_end(process, began) < 12
     done = finish(process)
     assert done.code == 130
-    assert "3 tests not handed over yet were cancelled. No test goes on." in done.err
+    assert "3 tests not handed over yet were cancelled. No test is left running." in done.err
     assert cli("wait", "--json").json["summary"]["cancelled"] == 3
     assert cluster.jobs() == {}
 
@@ -114,7 +114,7 @@ def test_a_frozen_controller_is_told_and_left_by_a_timeout(cli: Cli, cluster: Fa
     done = finish(process)
     assert done.code == 3
     assert "Slurm's list of jobs is searched for it" in done.err
-    assert "'status' tells later" in done.err
+    assert "'status' shows that later" in done.err
     assert len(cluster.jobs()) == 3
     cluster.clear_fault()
     gate.touch()
@@ -141,8 +141,8 @@ HANGING = """
 @pytest.mark.parametrize(
     ("method", "text", "limit"),
     [
-        ("_job_status", "1 test is not over and goes on.", 14),
-        ("_kickoff", "'status' tells later", 22),
+        ("_job_status", "1 test has not ended and is left running.", 14),
+        ("_kickoff", "'status' shows that later", 22),
         ("_available", "Nothing was started.", 14),
     ],
 )

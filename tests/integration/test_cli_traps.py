@@ -58,12 +58,12 @@ def grid_suite(cli: Cli, keys: str, cmds: str = "['true']") -> Path:
         (
             "  schedule:\n    chunking: {size: 4}\n    nodes: 8",
             5,
-            ["nodes (8) is more than the 4 of chunking.size"],
+            ["nodes (8) is more than chunking.size (4)"],
         ),
         (
             "  schedule:\n    nodes: 1\n    include_nodes: n[01-02]",
             5,
-            ["include_nodes names 2 nodes, and nodes asks for 1"],
+            ["include_nodes names 2 nodes, but nodes is only 1"],
         ),
         ("  schedule: {share_allocation: no}", 3, ["'no'", "Allowed: true, false, max"]),
         ("  schedule: {share_allocation: flase}", 3, ["Did you mean 'false'?"]),
@@ -166,7 +166,7 @@ def test_config_directories_that_are_none(cli: Cli) -> None:
         settings.write_text(f"working_dir: runs\nconfig_dirs:\n  - my config\n  - {path}\n")
         listed = cli("status", "--config-file", settings)
         assert listed.code == 2
-        assert f"{settings}:4: config_dirs[1]: {path}, which" in listed.err
+        assert f"{settings}:4: config_dirs[1]: {path} " in listed.err
         for word in words:
             assert all(word in found.err for found in (done, done_too, listed))
     assert not cli.work.exists()
@@ -216,7 +216,7 @@ def test_a_program_of_the_name_of_a_suite_hides_nothing(cli: Cli) -> None:
         assert (done.code, [row[1] for row in done.rows]) == (0, ["stream.test"]), done.err
     named = cli("run", "./stream")
     assert named.code == 2
-    assert "stream: this is not text but a binary file" in named.err
+    assert "stream: this is a binary file, not text" in named.err
     program.write_text("#!/bin/sh\necho\n")
     named = cli("run", program)
     assert named.code == 2
@@ -227,7 +227,7 @@ def test_a_suite_in_the_current_directory_needs_its_suffix(cli: Cli) -> None:
     (cli.root / "mine.yaml").write_text(PASSES)
     done = cli("run", "mine")
     assert done.code == 2
-    assert "Did you mean the file mine.yaml?" in done.err
+    assert "Did you mean 'mine.yaml'?" in done.err
     for target in ("mine.yaml", "mine.yaml.test", "./mine.yaml"):
         assert cli("plan", target).code == 0
 
@@ -239,7 +239,7 @@ def test_what_disables_nothing_is_told(cli: Cli) -> None:
     done = cli("plan", "suite", "--config-file", settings)
     assert done.code == 0
     assert done.err == (
-        "pav-sched: warning: disable_plugins names sched.slrum, and there is no such plugin\n"
+        "pav-sched: warning: disable_plugins names sched.slrum, but there is no such plugin\n"
     )
 
 

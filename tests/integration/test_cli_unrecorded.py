@@ -99,7 +99,7 @@ def test_files_that_are_deleted_while_they_are_waited_for(cli: Cli, what: str) -
     shutil.rmtree(gone)
     _, err = process.communicate(timeout=40)
     assert process.returncode == 1
-    assert "is not there any more" in err and str(gone) in err
+    assert "does not exist any more" in err and str(gone) in err
 
 
 def _is_waiting(pid: int) -> bool:

@@ -161,12 +161,12 @@ def test_the_suite_of_the_example_passes(site: Site) -> None:
     assert len({tests[f"shared.{number}"]["job"] for number in (1, 2, 3)}) == 1
     assert len(nodes("shared.1")) == 2
     # A test on each chunk: all nodes that are up and not reserved.
-    assert [nodes(f"chunked.{number}") for number in (0, 1, 2)] == [
+    assert [nodes(f"chunked.chunk{number}") for number in (0, 1, 2)] == [
         ["mb1", "mb2"],
         ["mb3", "mb4"],
         ["mb5", "mb6"],
     ]
-    assert log("chunked.2") == ["task 0 runs on mb5", "task 1 runs on mb6"]
+    assert log("chunked.chunk2") == ["task 0 runs on mb5", "task 1 runs on mb6"]
     assert nodes("across") == ["mb1", "mb2", "mb3"]
     # tasks_per_node 'all': as many as the smaller of its nodes has CPUs.
     first, second = nodes("own")

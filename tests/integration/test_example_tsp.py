@@ -94,7 +94,7 @@ def test_a_queue_that_forgot_its_jobs_ends_them(queue: Queue) -> None:
     assert "not in the queue" in note
     # The other one cannot be ended through a queue that does not know it.
     done = queue("cancel", "s1.1")
-    assert (done.code, "its job may go on" in done.out) == (1, True)
+    assert (done.code, "its job may still be running" in done.out) == (1, True)
 
 
 def test_it_is_as_short_as_the_readme_says() -> None:

@@ -343,7 +343,7 @@ def test_a_running_test_is_cancelled_and_the_others_go_on(pav_cfg: PavConfig) ->
     first, second = series.tests
     until((first.path / "work" / "started").exists, "the start of the test")
     assert cancel_tests(pav_cfg, [first], "Enough.") == [
-        (first, "cancelled; its job goes on for s1.2", False)
+        (first, "cancelled; its job is kept for s1.2", False)
     ]
     until(lambda: not sleepers(), "the end of the cancelled test's processes")
     assert not second.complete
@@ -378,7 +378,7 @@ def test_what_was_cancelled_before_its_turn_is_not_started(pav_cfg: PavConfig) -
     cancel_tests(pav_cfg, series.tests[:1], "Enough.")
     done = pav_run(series)
     assert done.returncode == 0
-    assert "s1.1 is over already (CANCELLED); not started" in done.stdout
+    assert "s1.1 has already ended (CANCELLED); not started" in done.stdout
     assert not series.tests[0].run_log.exists()
     assert [test.result for test in series.tests] == ["ERROR", "PASS"]
 

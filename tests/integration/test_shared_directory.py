@@ -399,7 +399,7 @@ def test_a_link_to_a_job_of_other_tests_does_not_cancel_that(cli: Cli) -> None:
     test = plant_series(cli, "s8")
     (test / "job").symlink_to(f"../../../jobs/{mine.name}")
     done = cli("cancel", "s8")
-    assert "does not know of the test s8.1" in done.out
+    assert "does not list s8.1 as one of its tests" in done.out
     assert cli("status", "s1").rows[0][2] == "RUNNING"
 
 
@@ -545,7 +545,7 @@ def test_code_that_everyone_may_write_is_not_loaded(what: str, cli: Cli) -> None
 def test_code_of_other_users_is_not_loaded(what: str, cli: Cli) -> None:
     path = cli.plugin("mine", PLUGIN).parent / what
     os.chown(path, OTHER, OTHER)
-    assert f"belongs to the user with uid {OTHER}" in refusal(cli)
+    assert f"belongs to user number {OTHER}" in refusal(cli)
 
 
 @needs_root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from releases import Words, words_of
 
 from pavilion.schedulers.testkit import FakeSlurm
 
-WAIT_SECONDS = 40.0
+WAIT_SECONDS = 90.0
 # A common user.  Newer releases refuse 'nobody'.
 OTHER_USER = "daemon"
 # Begins a command of that user who may, as root may, read the interpreter and the code wherever
@@ -85,6 +86,12 @@ class FakeForTests(FakeSlurm):
 
     def freeze_node(self, name: str) -> None:
         self.set_node_state(name, "IDLE+NOT_RESPONDING")
+
+    def setting(self, name: str) -> float:
+        key = {"kill_wait": "KillWait", "min_job_age": "MinJobAge"}[name]
+        shown = re.search(rf"^{key} += ([\d.]+) sec$", self.ok("scontrol", "show", "config"), re.M)
+        assert shown is not None
+        return float(shown[1])
 
     def fail_prolog(self, fails: bool) -> None:
         if fails:
@@ -192,6 +199,16 @@ class Slurm:
             120,
         )
 
+    @contextmanager
+    def setting(self, name: str, seconds: int) -> Iterator[None]:
+        """Another 'kill_wait' or 'min_job_age' within the block."""
+        before = self.cluster.setting(name)
+        self.cluster.set_setting(name, seconds)
+        try:
+            yield
+        finally:
+            self.cluster.set_setting(name, before)
+
     def clean(self) -> None:
         """As at the start: no jobs but those to keep, no reservations, all nodes usable."""
         ids = set(self.ok("squeue", "-a", "-h", "-o", "%F").split()) - self.kept
@@ -214,13 +231,11 @@ class Slurm:
 class Early:
     """Jobs that take long to reach what is checked: begun early, looked at late.
 
-    The one with a time limit is watched, because it is forgotten soon after its end.
+    The one with a time limit is watched, because it is forgotten some time after its end.
     """
 
     def __init__(self, slurm: Slurm) -> None:
         self.slurm = slurm
-        self.purged = [slurm.submit("true"), slurm.submit("true")]
-        slurm.kept |= {*self.purged}
         self._begin()
         self.shown: dict[str, str] = {}
         self.last_column = ""

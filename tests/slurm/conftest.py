@@ -18,11 +18,11 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Rea
     with folder("test-slurm-") as path:
         cluster: FakeForTests | RealSlurm
         if request.param == "real":
-            cluster = RealSlurm(path, min_job_age=10, message_timeout=2)
+            cluster = RealSlurm(path, min_job_age=300, message_timeout=5)
         else:
             cluster = FakeForTests(
                 path,
-                min_job_age=10,
+                min_job_age=300,
                 message_timeout=0.5,
                 connect_seconds=0.1,
                 kill_wait=2,

@@ -104,7 +104,7 @@ class Site:
         return self.plugin.job_status(self.pav_cfg, test)  # type: ignore[arg-type]
 
     def wait_status(
-        self, test: FakeTest, state: str, text: str = "", seconds: float = 40.0
+        self, test: FakeTest, state: str, text: str = "", seconds: float = 90.0
     ) -> TestStatusInfo:
         """Ask until the test's state is this one, and its note has that text."""
         last: list[TestStatusInfo] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import janitor
 from munged import Munged
 
 START_SECONDS = 40.0
@@ -204,6 +206,8 @@ class RealSlurm:
         self._accounting = accounting
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._munged: Munged | None = None
+        # In case that this process ends without having called stop().
+        self._janitor: subprocess.Popen[bytes] | None = None
 
     # -- start and stop ----------------------------------------------------------------------
 
@@ -228,6 +232,11 @@ class RealSlurm:
             self._munged = Munged(daemon)
             self._munged.acquire()
             self._write_conf()
+            self._janitor = subprocess.Popen(
+                [sys.executable, "-I", janitor.__file__, str(self.conf)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
             if self._accounting:
                 self._start_accounting()
             self.start_controller()
@@ -348,28 +357,14 @@ class RealSlurm:
         if self._munged is not None:
             self._munged.release()
             self._munged = None
+        if self._janitor is not None:
+            self._janitor.communicate(b"all is well\n")
+            self._janitor = None
 
     def leftovers(self) -> list[int]:
-        """Processes of this cluster besides the daemons: step managers, jobs, their children.
-
-        They are known by the environment that the daemons and the commands hand down. A shell
-        that merely talks to this cluster is none: it is neither a step manager nor in a job.
-        """
-        mark = f"SLURM_CONF={self.conf}".encode()
+        """Processes of this cluster besides the daemons: step managers, jobs, their children."""
         ours = {os.getpid(), os.getppid(), *(daemon.pid for daemon in self._daemons.values())}
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit() or int(folder.name) in ours:
-                continue
-            try:
-                variables = (folder / "environ").read_bytes().split(b"\0")
-                name = (folder / "comm").read_text().strip()
-            except OSError:
-                continue  # it ended meanwhile
-            in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables)
-            if mark in variables and (in_job or name == "slurmstepd"):
-                found.append(int(folder.name))
-        return found
+        return janitor.processes(self.conf, ours, ["slurmstepd"])
 
     # -- commands ----------------------------------------------------------------------------
 
@@ -529,6 +524,21 @@ class RealSlurm:
             yield
         finally:
             self.start_controller()
+
+    def setting(self, name: str) -> float:
+        """The present value of 'kill_wait' or 'min_job_age', in seconds."""
+        return self._settings[name]
+
+    def set_setting(self, name: str, seconds: float) -> None:
+        """Change it in the running cluster, daemons of the nodes included."""
+        key = {"kill_wait": "KillWait", "min_job_age": "MinJobAge"}[name]
+        text, count = re.subn(
+            rf"^{key}=.*$", f"{key}={seconds:g}", self.conf.read_text(), flags=re.MULTILINE
+        )
+        assert count == 1
+        self.conf.write_text(text)
+        self._settings[name] = int(seconds)
+        self.ok("scontrol", "reconfigure")
 
     def fail_prolog(self, fails: bool) -> None:
         """Let the script that runs before each job fail, or not."""

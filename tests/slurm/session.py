@@ -19,7 +19,7 @@ from pavilion.schedulers.identity import load_identity
 from pavilion.schedulers.job_table import JobTable
 from pavilion.schedulers.plugins.slurm import client
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 # Looks at somebody else's job: more than it takes to call one of one's own gone.
 LOOKS = 6

@@ -16,7 +16,7 @@ def keys(text: str) -> list[str]:
 
 
 def test_the_fields_of_a_job_in_their_order(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20")
+    job_id = slurm.submit("sleep 300")
     slurm.wait_state(job_id, "RUNNING")
     for options in ([], ["-o"]):
         text = slurm.ok("scontrol", *options, "show", "job", job_id)
@@ -36,7 +36,7 @@ def test_the_fields_of_a_node_in_their_order(slurm: Slurm) -> None:
 
 def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
     job_id = slurm.submit(
-        "sleep 20",
+        "sleep 300",
         "-J",
         "a name",
         "--comment",
@@ -68,7 +68,7 @@ def test_words_and_columns_of_a_running_job(slurm: Slurm) -> None:
 
 
 def test_named_columns_are_padded_and_cut_unless_a_width_or_end_is_given(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20", "-J", "n" * 30, "--comment", "c")
+    job_id = slurm.submit("sleep 300", "-J", "n" * 30, "--comment", "c")
     slurm.wait_state(job_id, "RUNNING")
     base = ["squeue", "-h", "-j", job_id, "-O"]
     assert slurm.ok(*base, "jobid,name") == f"{job_id:<20}{'n' * 20}\n"
@@ -101,8 +101,8 @@ def test_only_jobs_that_are_not_over_are_listed_unless_all_are_asked_for(slurm: 
 
 
 def test_names_match_exactly_and_lists_mean_any(slurm: Slurm) -> None:
-    first = slurm.submit("sleep 20", "-J", "token-1")
-    slurm.submit("sleep 20", "-J", "token-12")
+    first = slurm.submit("sleep 300", "-J", "token-1")
+    slurm.submit("sleep 300", "-J", "token-12")
     query = ["squeue", "--me", "-h", "-o", "%i"]
     assert slurm.ok(*query, "-n", "token-1") == f"{first}\n"
     assert slurm.ok(*query, "--name", "nothing,token-1") == f"{first}\n"
@@ -199,7 +199,7 @@ def test_an_empty_list_of_reservations(slurm: Slurm) -> None:
     ],
 )
 def test_variables_make_a_live_job_vanish(slurm: Slurm, variable: str) -> None:
-    job_id = slurm.submit("sleep 20")
+    job_id = slurm.submit("sleep 300")
     name, value = variable.split("=")
     words = ["squeue", "-h", "-j", job_id, "-o", "%i"]
     assert slurm.ok(*words) == f"{job_id}\n"
@@ -208,7 +208,7 @@ def test_variables_make_a_live_job_vanish(slurm: Slurm, variable: str) -> None:
 
 
 def test_variables_change_forms(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20")
+    job_id = slurm.submit("sleep 300")
     slurm.wait_state(job_id, "RUNNING")
     words = ["squeue", "-h", "-j", job_id]
     assert slurm.ok(*words, env={"SQUEUE_FORMAT": "%i %t"}) == f"{job_id} R\n"
@@ -228,7 +228,7 @@ def test_variables_change_forms(slurm: Slurm) -> None:
 
 
 def test_jobs_in_hidden_partitions(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20", "-p", "secret")
+    job_id = slurm.submit("sleep 300", "-p", "secret")
     slurm.wait_state(job_id, "RUNNING")
 
     def listed(*options: str) -> bool:
@@ -251,7 +251,7 @@ def test_jobs_in_hidden_partitions(slurm: Slurm) -> None:
 
 
 def test_one_query_for_all_jobs_is_one_call_to_the_controller(slurm: Slurm) -> None:
-    job_ids = [slurm.submit("sleep 20", "-H") for _ in range(3)]
+    job_ids = [slurm.submit("sleep 300", "-H") for _ in range(3)]
 
     def counts() -> dict[str, int]:
         text = slurm.ok("sdiag")
@@ -403,7 +403,7 @@ def test_a_job_sent_to_a_frozen_controller_runs_all_the_same(slurm: Slurm) -> No
 
 
 def test_a_cancel_sent_to_a_frozen_controller_is_done_all_the_same(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 30")
+    job_id = slurm.submit("sleep 300")
     slurm.wait_state(job_id, "RUNNING")
     with slurm.frozen():
         assert slurm.run("scancel", job_id).returncode == 140

@@ -23,7 +23,7 @@ def rows(slurm: Slurm, job_id: str, form: str = "%i|%T", *options: str) -> list[
 
 def running(slurm: Slurm, tasks: str, count: int, name: str = "arr") -> str:
     """Submit an array and wait until so many of its tasks run."""
-    job_id = slurm.submit("sleep 60", f"--array={tasks}", "-J", name)
+    job_id = slurm.submit("sleep 300", f"--array={tasks}", "-J", name)
     wait_until(
         lambda: slurm.ok("squeue", "-h", "-t", "R", "-j", job_id).count("\n") == count,
         f"{count} tasks run",

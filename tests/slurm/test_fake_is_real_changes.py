@@ -11,7 +11,7 @@ FINISHED = "Job has already finished"
 
 
 def running(slurm: Slurm, *options: str) -> str:
-    return slurm.start("sleep 60", "-t", "10", *options)
+    return slurm.start("sleep 300", "-t", "10", *options)
 
 
 def times(slurm: Slurm, job_id: str) -> tuple[str, str]:
@@ -242,7 +242,7 @@ def test_changes_of_partitions_and_of_all_nodes(slurm: Slurm) -> None:
 
 
 def test_dependencies_are_shown(slurm: Slurm) -> None:
-    first, second = slurm.submit("sleep 60"), slurm.submit("sleep 60", "-H")
+    first, second = slurm.submit("sleep 300"), slurm.submit("sleep 300", "-H")
     slurm.wait_state(first, "RUNNING")
     for wish, shown in (
         (f"afterok:{first}", f"afterok:{first}(unfulfilled)"),

@@ -190,7 +190,7 @@ def test_what_is_refused(slurm: Slurm, options: list[str], text: str) -> None:
 
 
 def test_jobs_share_a_node_until_its_gpus_are_gone(slurm: Slurm) -> None:
-    body = "echo $CUDA_VISIBLE_DEVICES; sleep 30"
+    body = "echo $CUDA_VISIBLE_DEVICES; sleep 300"
     first, second = (slurm.submit(body, "--gres=gpu:1", "-w", "node03") for _ in range(2))
     for job_id, number in ((first, "0\n"), (second, "1\n")):
         slurm.wait_state(job_id, "RUNNING")
@@ -216,7 +216,7 @@ def test_gpus_in_json(slurm: Slurm) -> None:
         return {str(row[name]): row for row in json.loads(slurm.ok(*argv, "--json"))[key]}
 
     ids = [
-        slurm.submit("sleep 60", *options.split())
+        slurm.submit("sleep 300", *options.split())
         for options in (
             "--gres=gpu:2 -w node03",
             "--gpus=1 --cpus-per-gpu=2 -w node04",
@@ -259,7 +259,7 @@ def test_a_job_that_has_its_node_for_itself_has_the_gpus(slurm: Slurm) -> None:
     ):
         job_id, _ = slurm.finish(commands, "--exclusive", "-w", node)
         assert (slurm.folder / f"slurm-{job_id}.out").read_text() == printed
-    whole = slurm.submit("sleep 60", "--exclusive", "-w", "node03")
+    whole = slurm.submit("sleep 300", "--exclusive", "-w", "node03")
     slurm.wait_state(whole, "RUNNING")
     assert slurm.ok("sinfo", "-h", "-n", "node03", "-O", "gresused:|").strip() == "gpu:2|"
     slurm.ok("scancel", whole)
@@ -397,7 +397,11 @@ def test_gpus_of_srun_alone(slurm: Slurm) -> None:
 
 def test_tasks_of_an_array_get_gpus_in_turn(slurm: Slurm) -> None:
     job_id = slurm.submit(
-        "echo $CUDA_VISIBLE_DEVICES; sleep 3", "--array=0-2", "--gres=gpu:2", "-x", "node05"
+        "echo $CUDA_VISIBLE_DEVICES; until test -e go; do sleep 0.1; done",
+        "--array=0-2",
+        "--gres=gpu:2",
+        "-x",
+        "node05",
     )
     wait_until(lambda: slurm.field(job_id, "%T").split().count("RUNNING") == 2, "two run")
     assert sorted(slurm.field(job_id, "%i|%T").splitlines()) == [
@@ -405,6 +409,7 @@ def test_tasks_of_an_array_get_gpus_in_turn(slurm: Slurm) -> None:
         f"{job_id}_1|RUNNING",
         f"{job_id}_2|PENDING",
     ]
+    (slurm.folder / "go").touch()
     wait_until(lambda: slurm.field(job_id, "%T").split() == ["COMPLETED"] * 3, "all are over")
     for task in range(3):
         assert (slurm.folder / f"slurm-{job_id}_{task}.out").read_text() == "0,1\n"

@@ -67,7 +67,7 @@ def test_a_work_folder_that_is_gone(slurm: Slurm) -> None:
 
 
 def test_a_running_job_is_requeued_with_the_same_id(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 30")
+    job_id = slurm.submit("sleep 300")
     slurm.wait_state(job_id, "RUNNING")
     assert slurm.run("scontrol", "requeue", job_id).returncode == 0
     slurm.wait_state(job_id, "PENDING")
@@ -80,7 +80,7 @@ def test_a_running_job_is_requeued_with_the_same_id(slurm: Slurm) -> None:
 
 
 def test_no_requeue_is_heeded(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 30", "--no-requeue")
+    job_id = slurm.submit("sleep 300", "--no-requeue")
     slurm.wait_state(job_id, "RUNNING")
     result = slurm.run("scontrol", "requeue", job_id)
     assert (result.returncode, result.stderr) == (
@@ -91,7 +91,7 @@ def test_no_requeue_is_heeded(slurm: Slurm) -> None:
 
 
 def test_a_node_that_goes_down_takes_its_jobs_along(slurm: Slurm) -> None:
-    jobs = [slurm.submit("sleep 30", "-w", "node06", *more) for more in ([], ["--no-requeue"])]
+    jobs = [slurm.submit("sleep 300", "-w", "node06", *more) for more in ([], ["--no-requeue"])]
     for job_id in jobs:
         slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scontrol", "update", "nodename=node06", "state=down", "reason=broken")
@@ -199,16 +199,16 @@ def test_dependencies(slurm: Slurm) -> None:
 def test_nodes_are_shared_unless_they_are_wanted_alone(slurm: Slurm) -> None:
     slurm.wait_idle("node07", "node08")
     options = ["-p", "secret", "-w", "node07"]
-    jobs = [slurm.submit("sleep 30", *options) for _ in range(2)]
+    jobs = [slurm.submit("sleep 300", *options) for _ in range(2)]
     for job_id in jobs:
         slurm.wait_state(job_id, "RUNNING")
     assert slurm.node_state("node07") == "MIXED"
     text = slurm.ok("scontrol", "-o", "show", "node", "node07")
     assert " CPUAlloc=2 " in text
     assert " AllocTRES=cpu=2 " in text
-    alone = slurm.submit("sleep 30", "--exclusive", *options)
+    alone = slurm.submit("sleep 300", "--exclusive", *options)
     wait_until(lambda: slurm.field(alone, "%r") == "Resources", "it waits")
-    other = slurm.submit("sleep 30", "--exclusive", "-p", "secret", "-w", "node08")
+    other = slurm.submit("sleep 300", "--exclusive", "-p", "secret", "-w", "node08")
     slurm.wait_state(other, "RUNNING")
     assert slurm.node_state("node08") == "ALLOCATED"
     assert slurm.field(other, "%C|%h") == "4|NO"
@@ -228,7 +228,7 @@ def test_how_cpus_are_shared_out(
     slurm: Slurm, options: list[str], nodes: int | None, cpus: list[int] | None
 ) -> None:
     slurm.wait_idle("node05", "node06", "node07", "node08")
-    job_id = slurm.submit("echo $SLURM_JOB_CPUS_PER_NODE; sleep 30", "-p", "alt", *options)
+    job_id = slurm.submit("echo $SLURM_JOB_CPUS_PER_NODE; sleep 300", "-p", "alt", *options)
     slurm.wait_state(job_id, "RUNNING")
     if nodes is None or cpus is None:
         assert 1 <= int(slurm.field(job_id, "%D")) <= 3

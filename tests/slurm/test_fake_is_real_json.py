@@ -108,7 +108,7 @@ def test_jobs_of_several_kinds_have_the_fields_of_a_real_one(slurm: Slurm) -> No
 
 
 def test_a_completing_job(slurm: Slurm) -> None:
-    job_id = slurm.submit("trap '' TERM; sleep 60 & wait; wait")
+    job_id = slurm.submit("trap '' TERM; sleep 300 & wait; wait")
     slurm.wait_state(job_id, "RUNNING")
     slurm.ok("scancel", job_id)
     slurm.wait_state(job_id, "COMPLETING", "CANCELLED")
@@ -118,7 +118,7 @@ def test_a_completing_job(slurm: Slurm) -> None:
 
 def test_arrays(slurm: Slurm) -> None:
     """Each record by itself, as the controller keeps them."""
-    array = int(slurm.submit("sleep 60", "-a", "2-4%1", "-w", "node05"))
+    array = int(slurm.submit("sleep 300", "-a", "2-4%1", "-w", "node05"))
     held = int(slurm.submit("true", "-a", "1-9:2", "-H"))
     wait_until(lambda: len(slurm.ok("squeue", "-h", "-j", str(array)).split("\n")) == 3, "a task")
     rows = [row for row in document(slurm, *ALL)["jobs"] if row["array_job_id"] in (array, held)]
@@ -149,7 +149,7 @@ def test_jobs_of_several_partitions(slurm: Slurm) -> None:
 def test_what_a_job_asked_for_is_not_what_it_has(slurm: Slurm) -> None:
     slurm.wait_idle(*slurm.node_names[:6])
     ids = [
-        int(slurm.submit("sleep 60", *options.split()))
+        int(slurm.submit("sleep 300", *options.split()))
         for options in ("-n9", "--exclusive", "-N2 -n3")
     ]
     for job_id in ids:

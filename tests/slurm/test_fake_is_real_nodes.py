@@ -111,7 +111,7 @@ def test_draining_a_node_with_a_hostile_reason(slurm: Slurm) -> None:
 
 
 def test_a_node_that_drains_while_a_job_runs(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 30", "-w", "node03")
+    job_id = slurm.submit("sleep 300", "-w", "node03")
     slurm.wait_state(job_id, "RUNNING")
     slurm.drain("node03")
     assert slurm.node_state("node03") == "MIXED+DRAIN"
@@ -189,7 +189,7 @@ def test_reservations(slurm: Slurm) -> None:
 def test_jobs_and_reservations(slurm: Slurm) -> None:
     slurm.wait_idle("node02", "node03")
     slurm.reserve("plain", ["node03"])
-    inside = slurm.submit("sleep 30", "--reservation", "plain")
+    inside = slurm.submit("sleep 300", "--reservation", "plain")
     slurm.wait_state(inside, "RUNNING")
     assert slurm.field(inside, "%N|%v") == "node03|plain"
     assert slurm.show(inside)["Reservation"] == "plain"

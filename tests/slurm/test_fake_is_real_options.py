@@ -72,7 +72,7 @@ def test_a_job_that_could_never_start(slurm: Slurm, options: list[str], text: st
 def test_when_a_job_would_start(slurm: Slurm) -> None:
     slurm.wait_idle("node07", "node08")
     job_id = slurm.submit(
-        "sleep 60", "-p", "secret", "-w", "node07,node08", "--exclusive", "-t", "10"
+        "sleep 300", "-p", "secret", "-w", "node07,node08", "--exclusive", "-t", "10"
     )
     slurm.wait_state(job_id, "RUNNING")
     result = slurm.run("sbatch", "--test-only", "-p", "secret", "--wrap", "true")
@@ -410,7 +410,7 @@ def test_any_of_several_reservations_will_do(slurm: Slurm) -> None:
     slurm.reserve("r1", ["node03"])
     slurm.reserve("r2", ["node04"])
     slurm.reserve("others", ["node05"], users="nobody")
-    body = "echo $SLURM_JOB_RESERVATION; sleep 60"
+    body = "echo $SLURM_JOB_RESERVATION; sleep 300"
     jobs = [slurm.submit(body, "--reservation=r1,r2", "--exclusive") for _ in range(2)]
     for job_id, node, name in zip(jobs, ("node03", "node04"), ("r1", "r2")):
         slurm.wait_state(job_id, "RUNNING")
@@ -444,7 +444,7 @@ def test_a_reservation_that_has_not_begun(slurm: Slurm) -> None:
 
 
 def test_reservations_of_nodes_with_jobs(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 60", "-w", "node01")
+    job_id = slurm.submit("sleep 300", "-w", "node01")
     slurm.wait_state(job_id, "RUNNING")
     create = [
         "scontrol",
@@ -479,7 +479,7 @@ def test_reservations_of_nodes_with_jobs(slurm: Slurm) -> None:
 
 
 def test_squeue_knows_users_and_nodes(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 60", "-H")
+    job_id = slurm.submit("sleep 300", "-H")
     for names in ("nosuch", "99999"):
         result = slurm.run("squeue", "-h", "-o", "%i", "-u", names)
         assert (result.returncode, result.stdout, result.stderr) == (
@@ -573,16 +573,16 @@ def test_states_and_orders_of_sinfo(slurm: Slurm) -> None:
     ],
 )
 def test_more_wrong_use_of_scancel(slurm: Slurm, words: list[str], text: str) -> None:
-    job_id = slurm.submit("sleep 60", "-H")
+    job_id = slurm.submit("sleep 300", "-H")
     result = slurm.run("scancel", *words)
     assert (result.returncode, result.stderr) == (1, text)
     assert slurm.state(job_id) == "PENDING"
 
 
 def test_filters_of_scancel(slurm: Slurm) -> None:
-    here = slurm.submit("sleep 60", "-H", "-J", "aa")
-    there = slurm.submit("sleep 60", "-H", "-J", "aa", "-p", "alt")
-    other = slurm.submit("sleep 60", "-H", "-J", "bb", "-p", "alt")
+    here = slurm.submit("sleep 300", "-H", "-J", "aa")
+    there = slurm.submit("sleep 300", "-H", "-J", "aa", "-p", "alt")
+    other = slurm.submit("sleep 300", "-H", "-J", "bb", "-p", "alt")
     for words in (
         ["-p", "nosuch"],
         ["-p", "alt", "-n", "cc"],

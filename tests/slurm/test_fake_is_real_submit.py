@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from pathlib import Path
 
 import pytest
 from clusters import OTHER_USER, Slurm, wait_until
@@ -112,8 +112,8 @@ def test_options_that_are_refused(slurm: Slurm, options: list[str], code: int, t
 
 
 def test_a_job_that_can_never_run_leaves_a_record(slurm: Slurm) -> None:
-    slurm.run("sbatch", "-J", "never", "-N1", "-n", "5", "--wrap", "true")
-    rows = slurm.ok("squeue", "-h", "-t", "all", "-n", "never", "-o", "%T|%r|%R|%N").split("\n")
+    slurm.run("sbatch", "-J", "never-ran", "-N1", "-n", "5", "--wrap", "true")
+    rows = slurm.ok("squeue", "-h", "-t", "all", "-n", "never-ran", "-o", "%T|%r|%R|%N").split("\n")
     assert rows == ["FAILED|BadConstraints|(BadConstraints)|", ""]
 
 
@@ -469,7 +469,7 @@ def test_wrong_use_of_scancel(slurm: Slurm) -> None:
 
 
 def test_another_users_job(slurm: Slurm) -> None:
-    job_id = slurm.submit("sleep 20")
+    job_id = slurm.submit("sleep 300")
     result = slurm.run("scancel", job_id, user=OTHER_USER)
     assert (result.returncode, result.stderr) == (
         210,
@@ -484,15 +484,15 @@ def test_another_users_job(slurm: Slurm) -> None:
 
 
 def test_several_ids_in_one_call(slurm: Slurm) -> None:
-    jobs = [slurm.submit("sleep 20") for _ in range(3)]
+    jobs = [slurm.submit("sleep 300") for _ in range(3)]
     slurm.ok("scancel", *jobs, "99999")
     assert {slurm.wait_state(job_id, "CANCELLED") for job_id in jobs} == {"CANCELLED"}
 
 
 def test_only_what_has_not_started_is_cancelled_if_asked_for(slurm: Slurm) -> None:
-    running = slurm.submit("sleep 20")
+    running = slurm.submit("sleep 300")
     slurm.wait_state(running, "RUNNING")
-    waiting = slurm.submit("sleep 20", "-H")
+    waiting = slurm.submit("sleep 300", "-H")
     slurm.ok("scancel", "-t", "PENDING", running, waiting)
     assert slurm.wait_state(waiting, "CANCELLED") == "CANCELLED"
     assert slurm.state(running) == "RUNNING"
@@ -501,18 +501,22 @@ def test_only_what_has_not_started_is_cancelled_if_asked_for(slurm: Slurm) -> No
 
 def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
     """SIGTERM goes to all processes; what does not heed it is killed after KillWait."""
-    job_id = slurm.submit("trap 'echo got it' TERM\necho ready\nsleep 20\necho after $?\nsleep 0.5")
+    with slurm.setting("kill_wait", 120):
+        job_id = slurm.start(
+            "trap 'echo got it' TERM\nsleep 300\necho after $?\n"
+            "until test -e go; do sleep 0.1; done"
+        )
+        slurm.ok("scancel", job_id)
+        slurm.wait_state(job_id, "COMPLETING")
+        assert slurm.field(job_id, "%t") == "CG"
+        (slurm.folder / "go").touch()
+        slurm.wait_state(job_id, "CANCELLED")
     output = slurm.folder / f"slurm-{job_id}.out"
-    wait_until(lambda: output.exists() and "ready" in output.read_text(), "it has begun")
-    slurm.ok("scancel", job_id)
-    assert slurm.state(job_id) == "COMPLETING"
-    assert slurm.field(job_id, "%t") in ("CG", "CA")
-    slurm.wait_state(job_id, "CANCELLED")
     assert slurm.show(job_id)["ExitCode"] == "0:0"  # the script went on to its own good end
     text = output.read_text()
     assert f"*** JOB {job_id} ON " in text
     assert "got it\nafter 143\n" in text
-    plain = slurm.start("sleep 20")
+    plain = slurm.start("sleep 300")
     slurm.ok("scancel", plain)
     slurm.wait_state(plain, "CANCELLED")
     # Mostly 0:15; a busy machine may need the SIGKILL that follows.
@@ -521,7 +525,7 @@ def test_a_cancelled_job_completes_for_a_while(slurm: Slurm) -> None:
 
 def test_no_script_is_left_behind(slurm: Slurm) -> None:
     """A child that runs on behind the script's end is ended with it."""
-    job_id, _ = slurm.finish(f"(sleep 1; touch {slurm.folder}/late) &\nexit 0")
+    job_id, _ = slurm.finish("sleep 300 &\necho $! > child\nexit 0")
     assert slurm.state(job_id) == "COMPLETED"
-    time.sleep(1.3)
-    assert not (slurm.folder / "late").exists()
+    child = int((slurm.folder / "child").read_text())
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), "the child has ended")

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from clusters import Early, Slurm, wait_until
+from collections.abc import Iterator
+
+import pytest
+from clusters import Early, FakeForTests, Slurm, wait_until
+from machines import folder
+from real_slurm import RealSlurm
 
 
-def test_a_job_that_ended_is_forgotten(slurm: Slurm, early: Early) -> None:
+@pytest.fixture
+def forgetful(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Slurm]:
+    """A cluster of its own that forgets jobs soon. In the others that makes tests miss an end."""
+    made = RealSlurm if slurm_cluster.kind == "real" else FakeForTests
+    with folder("forgetful-") as path, made(path, nodes=4, min_job_age=2) as cluster:
+        yield Slurm(cluster, path)
+
+
+def test_a_job_that_ended_is_forgotten(forgetful: Slurm) -> None:
     """After MinJobAge, and what a common query says then."""
-    job_id, other = early.purged
+    slurm = forgetful
+    job_id, other = slurm.submit("true"), slurm.submit("true")
 
     def forgotten() -> bool:
         return all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -33,8 +34,8 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site on a cluster of its own that forgets jobs as soon as they are over, and whose table
-    believes quickly that a job is gone."""
+    """A site on a cluster of its own that can be made to forget jobs as soon as they are over, and
+    whose table believes quickly that a job is gone."""
 
     def job_table(
         self: client.SlurmClient,
@@ -55,9 +56,9 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
     monkeypatch.setattr(client.SlurmClient, "job_table", job_table)
     folder = Path(tempfile.mkdtemp(prefix="forgetful-"))
     own: RealSlurm | FakeForTests = (
-        RealSlurm(folder, nodes=4, min_job_age=1)
+        RealSlurm(folder, nodes=4, min_job_age=300)
         if slurm.is_real
-        else FakeForTests(folder, nodes=4, min_job_age=2)
+        else FakeForTests(folder, nodes=4, min_job_age=300)
     )
     try:
         with own, site_of(Cluster(own, folder), monkeypatch) as made:
@@ -122,9 +123,11 @@ def test_the_time_limit(site: Site) -> None:
         pytest.skip(
             "the shortest time limit of a real Slurm is a minute; a minute of this fake takes 2 s"
         )
+    site.cluster.set_setting("minute", 600)
     test = site.start({"slurm": {"sbatch_extra": ["--time=1"]}}, work=site.long)
     site.wait_status(test, "SCHED_STARTUP")
     test.status.set("RUNNING", "The test runs.")
+    site.cluster.set_setting("minute", 2)
     status = site.wait_status(test, "SCHED_ERROR", "was stopped at its time limit of 1:00 (TIMEOUT")
     assert "The test was in state RUNNING at that time." in status.note
 
@@ -341,6 +344,7 @@ def test_purged_jobs(forgetful: Site) -> None:
         return status.note if status is not None and "Exit code 3" in status.note else ""
 
     end = wait_until(ask, "its end")
+    forgetful.cluster.set_setting("min_job_age", 1)
     unseen = forgetful.start(work="echo its last words")
     wait_until(lambda: not forgetful.jobs(), "both are purged")
     # One that was seen at its end stays over, and nobody asks about it.
@@ -378,11 +382,15 @@ def test_a_job_that_is_not_visible_yet(site: Site) -> None:
 
 @pytest.mark.parametrize("outage", ["frozen", "down"])
 def test_nothing_ends_while_the_controller_does_not_answer(site: Site, outage: str) -> None:
-    running, ending = site.start(work=site.long), site.start(work="sleep 0.5")
-    site.wait_status(running, "SCHED_STARTUP")
+    end = site.pav_cfg.working_dir / "end"
+    running = site.start(work=site.long)
+    ending = site.start(work=f"until [ -e {shlex.quote(str(end))} ]; do sleep 0.1; done")
+    for test in (running, ending):
+        site.wait_status(test, "SCHED_STARTUP")
     with getattr(site.cluster, outage)():
+        end.touch()
         for test in (running, ending):
-            status = site.wait_status(test, "SCHED_WARNING", "could not be asked")
+            status = site.wait_status(test, "SCHED_WARNING", "could not be queried")
             assert "squeue" in status.note and not test.complete
     # It is asked again after a while.
     site.wait_status(running, "SCHED_STARTUP", "is running")

@@ -81,7 +81,7 @@ def test_without_a_controller_nothing_is_submitted(
     test = site.test()
     with site.cluster.down():
         assert site.try_start(test) == []
-        assert "could not be asked" in site.status(test).note
+        assert "could not be queried" in site.status(test).note
     # Nobody knows of that token, and it is said to be so only after a while.
     site.wait_status(test, "SCHEDULED", "does not list it yet")
     assert site.jobs_of(test) == [] and not test.complete

@@ -36,7 +36,7 @@ JOBS = 24
 # leaves is killed right after.
 MOMENT = 1.0
 # Seconds for two dozen jobs to be over, on a machine with other work.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 class Field:

@@ -26,8 +26,8 @@ from pavilion.schedulers.availability import why_unavailable
             "import shutil\nfound = shutil.which('no-such-command') and shutil.which('sh')\n",
             "There is no command 'no-such-command' in PATH.",
         ),
-        ("import json\n", "without a reason"),
-        ("def (", "without a reason"),
+        ("import json\n", "gives no reason"),
+        ("def (", "gives no reason"),
     ],
 )
 def test_what_the_module_looks_for_and_does_not_find(
@@ -41,4 +41,4 @@ def test_what_the_module_looks_for_and_does_not_find(
 
 def test_a_plugin_whose_file_is_not_known() -> None:
     plugin: Any = SimpleNamespace(path=Path("<unknown>"))
-    assert "without a reason" in why_unavailable(plugin)
+    assert "gives no reason" in why_unavailable(plugin)

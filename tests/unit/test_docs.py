@@ -8,12 +8,13 @@ import subprocess
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 import yaml_config as yc
+from doc_samples import PAGES, ROOT, samples
 from pavilion.cli.main import MODULES, make_parser
 from pavilion.config import PavConfig, PavConfigLoader, load_config
 from pavilion.pavilion_keys import INSTEAD
@@ -23,13 +24,7 @@ from pavilion.schedulers.config import ScheduleConfig
 from pavilion.suites import TestElem, load_suite
 from pavilion.variables import SET_ORDER
 
-ROOT = Path(__file__).resolve().parents[2]
 HOST = ROOT / "docs" / "host.md"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SUITE = re.compile(
-    r"<!-- suite (?P<name>\S+): (?P<tests>[^>]*?) -->\n```yaml\n(?P<text>.*?)^```$",
-    re.DOTALL | re.MULTILINE,
-)
 COMMAND = re.compile(r"^\$ (pav-sched .*)$", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -56,21 +51,7 @@ SLURM = """
     """
 
 
-class Example(NamedTuple):
-    """A complete suite in the documentation."""
-
-    name: str
-    # The names of the test runs that it says it makes.
-    tests: list[str]
-    text: str
-
-
-def examples() -> Iterator[Example]:
-    for match in SUITE.finditer(HOST.read_text(encoding="utf-8")):
-        yield Example(match["name"], match["tests"].split(), match["text"])
-
-
-EXAMPLES = {example.name: example for example in examples()}
+EXAMPLES = {sample.name: sample for sample in samples()}
 
 
 @pytest.fixture
@@ -106,16 +87,21 @@ def test_suite(name: str, tmp_path: Path) -> None:
 
 
 def test_every_yaml_block_is_looked_at() -> None:
-    text = HOST.read_text(encoding="utf-8")
-    assert text.count("```yaml") == len(EXAMPLES) + 1  # and the settings
-    assert len(EXAMPLES) >= 5
+    """Each is marked as what it is; the guide for plugin authors has tests of its own."""
+    kinds = re.compile(r"<!-- (suite|settings|cluster)\b[^>]*-->\n\Z")
+    for page in PAGES:
+        before, *blocks = page.read_text(encoding="utf-8").split("```yaml\n")
+        for block in blocks:
+            assert kinds.search(before) or page.name == "writing-plugins.md", (page, block)
+            before = block
+    assert len(EXAMPLES) == len(list(samples())) >= 6, "names of suites are used once"
 
 
 def test_inheritance_is_as_the_comments_say(tmp_path: Path, pav_cfg: PavConfig) -> None:
     runs = resolve("inherit", tmp_path)
     short, long, plain = (runs[f"inherit.{name}"].config for name in ("short", "long", "plain"))
-    assert short["run"]["cmds"] == ["./prepare", "./stream 1k 2k"]
-    assert long["run"]["cmds"] == ["./stream 1k 2k 1g"]
+    assert short["run"]["cmds"] == [f"{tmp_path}/prepare", f"{tmp_path}/stream 1k 2k"]
+    assert long["run"]["cmds"] == [f"{tmp_path}/stream 1k 2k 1g"]
     assert long["run"]["env"] == {"OMP_NUM_THREADS": "4", "VERBOSE": "0"}
     assert (long["schedule"]["nodes"], long["schedule"]["time_limit"]) == ("1", "8")
     assert (short["run"]["timeout"], plain["run"]["timeout"]) == ("60", None)
@@ -145,7 +131,9 @@ def test_values_are_as_the_comments_say(tmp_path: Path, pav_cfg: PavConfig) -> N
 
 def test_permuted_variables(tmp_path: Path, pav_cfg: PavConfig) -> None:
     runs = resolve("sweep", tmp_path)
-    assert runs["sweep.io.large-2"].config["run"]["cmds"] == ["./io --threads 2 --size 1G"]
+    assert runs["sweep.io.large-2"].config["run"]["cmds"] == [
+        f"{tmp_path}/io --threads 2 --size 1G"
+    ]
 
 
 def test_settings(tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def test_a_loop_that_fails_all_the_time_is_noted_a_few_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment of programs has a limit: nothing more could be started after it."""
-    found = failures(tmp_path, monkeypatch, "set -u", f"for i in {{1..5000}}; do {'false;' * 99} done")
+    found = failures(
+        tmp_path, monkeypatch, "set -u", f"for i in {{1..5000}}; do {'false;' * 99} done"
+    )
     assert 5 < len(found) < 100
     assert "and 15 more" in note_of([Failure(1, str(number)) for number in range(20)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,3 +144,12 @@ def test_ten_thousand_nodes_run_jobs(tmp_path: Path) -> None:
             "9994",
             "idle",
         ]
+
+
+def test_a_cluster_for_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getuser() -> str:
+        # As in a container that runs as any user id.
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    monkeypatch.setattr("getpass.getuser", getuser)
+    assert parse({"nodes": NODES}).cluster["owner"] == str(os.getuid())

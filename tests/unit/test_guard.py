@@ -239,8 +239,8 @@ def test_other_raw_jobs_go_on(job: Job) -> None:
     job.start(
         "/bin/sh",
         "-c",
-        "(PAV_RAW_JOB=other setsid sh -c 'sleep 300 & wait' 2>sink & "
-        "echo $! >other.pid); sleep 300 &",
+        "(PAV_RAW_JOB=other setsid sh -c 'sleep 300 & echo >ready; wait' 2>sink & "
+        "echo $! >other.pid); until [ -s ready ]; do sleep 0.02; done; sleep 300 &",
         PAV_RAW_JOB="own",
     )
     code, said = job.finish()

@@ -186,7 +186,7 @@ def test_what_is_no_json_cannot_be_saved_and_the_old_data_stays(job: Job) -> Non
 
 def test_no_folder_for_jobs_is_an_error(cfg: PavConfig) -> None:
     (cfg.working_dir / "jobs").rmdir()
-    with pytest.raises(JobError, match="Cannot make a folder for a new job"):
+    with pytest.raises(JobError, match="Cannot make a directory for a new job"):
         Job.new(cfg, _tests("s1.1"))
 
 

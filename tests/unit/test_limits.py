@@ -116,7 +116,7 @@ def test_too_many_permutations_are_an_error_at_once() -> None:
     with within(2), pytest.raises(VariableError) as caught:
         permutations(manager, [f"v{number}" for number in range(9)])
     assert "1000000000 combinations" in str(caught.value)
-    assert f"a test may have {MAX_PERMUTATIONS}" in str(caught.value)
+    assert f"a test may have at most {MAX_PERMUTATIONS}" in str(caught.value)
     assert len(permutations(manager, ["v0", "v1", "v2"])) == 1000
 
 
@@ -307,7 +307,7 @@ def test_a_schedule_has_no_astronomic_numbers(value: Any) -> None:
 )
 def test_null_characters_in_commands_are_an_error(key: str, text: str, tmp_path: Path) -> None:
     tests = suite(tmp_path, 'a: {variables: {zero: "a\\0b"}, run: ' + text + "}")
-    with pytest.raises(ConfigError, match=f"{key}: it holds a null character"):
+    with pytest.raises(ConfigError, match=f"{key}: it contains a null character"):
         resolve_test(tests["a"])
 
 

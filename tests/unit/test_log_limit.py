@@ -123,7 +123,11 @@ def test_what_a_script_leaves_running_is_looked_after(log: Path, tmp_path: Path)
     fd = opened(log)
     limited = LimitedLog(fd, LIMIT)
     process = subprocess.Popen(
-        ["/bin/sh", "-c", "(while [ ! -e go ]; do sleep 0.01; done; seq 100000; sleep 60) & exit 0"],
+        [
+            "/bin/sh",
+            "-c",
+            "(while [ ! -e go ]; do sleep 0.01; done; seq 100000; sleep 60) & exit 0",
+        ],
         stdout=fd,
         cwd=tmp_path,
         start_new_session=True,

@@ -12,6 +12,7 @@ import pytest
 from test_series import Fake, _suite, fake  # noqa: F401
 
 from pavilion.config import PavConfig
+from pavilion.runner import Runner
 from pavilion.schedulers.accepted import accepted_note, add_accepted
 from pavilion.schedulers.placement import Placement, save_placement
 from pavilion.series import Series
@@ -123,7 +124,7 @@ def test_nodes_that_are_not_known_keep_no_test_from_running(
     series: Series,
     run: Callable[..., int],
     fake: Fake,  # noqa: F811
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The plugin does not say which nodes an allocation has; those that were picked are known."""
     series.kick_off()
@@ -132,7 +133,7 @@ def test_nodes_that_are_not_known_keep_no_test_from_running(
     save_placement(job, Placement(["n1"], 3, ["n1", "n4"]))
     test = TestRun.load_path(series.tests[0].path)
     assert run(test) == 0
-    assert "The nodes of test s1.1 are not known" in capsys.readouterr().out
+    assert "The nodes of test s1.1 are not known" in capfd.readouterr().out
     assert test.complete and test.results["nodes"] == ["n1"]
     assert test.where() == Where(job.name, ["n1"], 3, ["n1", "n4"])
 

@@ -176,7 +176,7 @@ def test_what_is_too_big_to_be_read_again_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(safe_files, "MAX_FILE_SIZE", 100)
-    with pytest.raises(UnsafeFileError, match="must have 100 at most"):
+    with pytest.raises(UnsafeFileError, match="at most 100 are allowed"):
         files.write_own_json(tmp_path / "file", ["x" * 200])
     assert list(tmp_path.iterdir()) == []
 

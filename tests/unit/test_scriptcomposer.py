@@ -168,7 +168,7 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
 
 
 def test_a_null_character_is_refused() -> None:
-    with pytest.raises(ValueError, match="NAME must not hold a null"):
+    with pytest.raises(ValueError, match="NAME must not contain a null"):
         ScriptComposer().env_change({"NAME": "a\0b"})
 
 

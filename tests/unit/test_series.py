@@ -329,7 +329,7 @@ def test_tests_share_a_job_where_they_may(series: Series) -> None:
     assert jobs[2] is not None
     assert jobs[0].path == jobs[1].path != jobs[2].path
     assert [test_id for _, test_id in jobs[0].get_test_id_pairs()] == ["s1.1", "s1.2"]
-    with pytest.raises(TestRunError, match=r"s1\.1 has a job already"):
+    with pytest.raises(TestRunError, match=r"s1\.1 already has a job"):
         series.tests[0].job = jobs[2]
 
 
@@ -482,7 +482,7 @@ def test_a_job_is_cancelled_with_its_last_test(
 ) -> None:
     first, second, _ = series.tests
     assert [text for _, text, _ in cancel_tests(pav_cfg, [first], "Enough.")] == [
-        "cancelled; its job goes on for s1.2"
+        "cancelled; its job is kept for s1.2"
     ]
     assert fake.cancelled == []
     assert first.status.current().state == STATES.CANCELLED
@@ -509,7 +509,7 @@ def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: S
     test = series.tests[2]
     test.save_results({"result": "PASS"})
     test.set_run_complete()
-    assert cancel_tests(pav_cfg, [test], "Enough.") == [(test, "already over (PASS)", False)]
+    assert cancel_tests(pav_cfg, [test], "Enough.") == [(test, "had already ended (PASS)", False)]
     assert fake.cancelled == []
     assert test.result == "PASS"
 
@@ -522,8 +522,8 @@ def test_what_has_ended_without_the_mark_is_not_cancelled(
     second.status.set(STATES.SCHED_ERROR, "The node burned down.")
     third.status.set(STATES.CANCELLED, "By a user.")
     assert [outcome.text for outcome in cancel_tests(pav_cfg, series.tests, "Enough.")] == [
-        "already over (PASS)",
-        "already over (ERROR)",
+        "had already ended (PASS)",
+        "had already ended (ERROR)",
         "already cancelled",
     ]
     assert [test.status.current().state for test in series.tests] == [
@@ -547,7 +547,7 @@ def test_a_job_that_cannot_be_cancelled_is_told(
 ) -> None:
     fake.cancel_answer = answer
     (outcome,) = cancel_tests(pav_cfg, [series.tests[2]], "Enough.")
-    assert outcome.failed and "may go on" in outcome.text
+    assert outcome.failed and "may still be running" in outcome.text
     assert "permission denied" in outcome[1]
     assert series.tests[2].complete
 
@@ -615,7 +615,7 @@ def test_a_job_that_no_one_can_look_for_is_not_called_cancelled(
     assert test.job is not None
     (test.job.path / test.job.INFO_FN).unlink()
     (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
-    assert outcome.failed and "cannot be told" in outcome.text
+    assert outcome.failed and "cannot be determined" in outcome.text
     assert "_recover_identity" in outcome.text
 
 
@@ -655,7 +655,7 @@ def test_a_job_without_a_record(
     (outcome,) = cancel_tests(pav_cfg, [test], "Enough.")
     assert not outcome.failed
     if starter_lives:
-        assert "being handed to the scheduler just now" in outcome.text and fake.cancelled == []
+        assert "just being handed to the scheduler" in outcome.text and fake.cancelled == []
     else:
         assert outcome.text == "cancelled" and fake.cancelled == ["by its mark"]
         # One that left no mark was never handed over.
@@ -973,8 +973,8 @@ def test_files_that_are_gone_end_the_waiting(
     heard: list[TestStatusInfo] = []
     assert wait_for(pav_cfg, [test], timeout=30, hear=lambda test, status: heard.append(status))
     assert isinstance(heard[-1], LastWord) and not heard[-1].is_end
-    assert str(gone) in heard[-1].note and "not there any more" in heard[-1].note
-    assert "not there any more" in current_status(pav_cfg, test).note
+    assert str(gone) in heard[-1].note and "does not exist any more" in heard[-1].note
+    assert "does not exist any more" in current_status(pav_cfg, test).note
     if what == "job":
         assert [info.state for info in test.status.history()][-1] == STATES.RUNNING
 

@@ -683,7 +683,7 @@ def test_the_first_config_folder_goes_first(
     "target, parts",
     [
         ("famly", ["'famly'", "Did you mean 'family'?", "/config/suites"]),
-        ("famly.child", ["'famly'", "Did you mean 'family'?"]),
+        ("famly.child", ["'famly'", "Did you mean 'family.child'?"]),
         ("family.chlid", ["'chlid'", "Did you mean 'child'?", "grandchild"]),
         ("gone.yaml", ["gone.yaml does not exist"]),
         ("dir/gone", ["dir/gone does not exist"]),

@@ -343,7 +343,7 @@ def test_normalized_values(value: Any, normal: Any) -> None:
         (1 + 2j, "complex"),
         ([{"a": "b"}, "c"], r"both dicts and 'c'"),
         ({(1, 2): "a"}, "tuple"),
-        ({1: "a", "1": "b"}, "the same as text"),
+        ({1: "a", "1": "b"}, "the same as strings"),
         ((x for x in "ab"), "generator"),
         (["x" * 500, b"y"], "bytes"),
     ],

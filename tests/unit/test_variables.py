@@ -139,7 +139,7 @@ def test_text_is_resolved(text: str, result: str) -> None:
         ("{{pav.qqqq}}", r"The set 'pav' has no variables here"),
         (
             "{{qqqq}}",
-            r"no variable 'qqqq'. This test has 'cases', .*\. Besides there are, of sys: "
+            r"no variable 'qqqq'. This test has 'cases', .*\. There are also, in sys: "
             r"'hostname', .*; sched: 'broken', ",
         ),
         ("{{qqqq.a}}", r"no set or variable 'qqqq'"),
@@ -573,7 +573,7 @@ def test_a_list_that_got_shorter_after_the_choice() -> None:
         (["sizes.0"], "name a whole variable"),
         (["sizes", "var.sizes"], "another variable called 'sizes'"),
         (["var.name", "sys.name"], "another variable called 'name'"),
-        (["{{sizes}}"], "only a reference"),
+        (["{{sizes}}"], "without braces here, .*: 'permute_on: sizes'"),
     ],
 )
 def test_what_cannot_be_permuted_on(names: list[str], message: str) -> None:

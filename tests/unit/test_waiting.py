@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pavilion.cli import patience, results, waiting
+from pavilion.cli import failures, patience, waiting
 from pavilion.cli.waiting import Waits, _NowAndThen
 from pavilion.schedulers import handover
 from pavilion.status_file import STATES, TestStatusInfo
@@ -69,7 +69,7 @@ def test_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_note_in_a_table(note: str, shown: str) -> None:
-    assert results._short(note) == shown
+    assert failures.one_line_note(note) == shown
 
 
 def test_an_end_that_is_not_recorded_is_told_with_its_tests() -> None:

@@ -1,4 +1,4 @@
-"""What a command is, and what every command gets to work with."""
+"""What a command is, and what every command works with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-# What these need is imported when it is used: without it 'doctor' can still say what is missing.
+# What these need is imported when it is used: without it, 'doctor' can still say what is missing.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.plugins import PluginReport
@@ -64,7 +64,7 @@ class Session:
 
     :param args: The parsed command line.
     :ivar tests: The tests that it is about, as soon as these are known; for ``--junit``.
-    :ivar records: What was reported of them.
+    :ivar records: What was reported about them.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -90,13 +90,13 @@ class Session:
 
     @cached_property
     def plugins(self) -> PluginReport:
-        """Load the plugins, once.  What is wrong with any of them is in the report."""
+        """Load the plugins, once.  The report says what is wrong with any of them."""
         from pavilion.plugins import load_plugins
 
         return load_plugins(self.pav_cfg)
 
     def command_line(self, *words: str) -> str:
-        """A command for the user to go on with: it finds the same series from any directory."""
+        """A command line for the user's next step: it finds the same series from any directory."""
         options: list[str] = []
         for option, path in (
             ("--config-file", self.args.config_file),

@@ -62,8 +62,8 @@ COMMANDS = [
         name="cancel",
         summary="cancel tests or whole series",
         description=(
-            "Cancel tests or whole series, and say what came of it for each test.\n\n"
-            "A job that tests share goes on until all of its tests are cancelled or over."
+            "Cancel tests or whole series, and say for each test what came of it.\n\n"
+            "A job that several tests share is cancelled when none of its tests is left."
         ),
         examples=["cancel s3", "cancel s3.1 s3.2", "cancel 's3.stream.*'", "cancel s3-s5"],
         run=_cancel,

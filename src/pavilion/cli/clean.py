@@ -40,22 +40,22 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "ids",
         nargs="*",
         metavar="SERIES",
-        help="a series (s1), or several (s1-s4); without, all that the options choose",
+        help="a series (s1), or several (s1-s4); default: all that the options choose",
     )
     parser.add_argument(
         "--older-than",
         type=_age,
         metavar="AGE",
-        help="only series that were started longer ago: 30m, 12h, 7d, 4w",
+        help="only series that were started longer ago than this: 30m, 12h, 7d, 4w",
     )
     parser.add_argument(
-        "--keep", type=_number, metavar="N", help="never the N newest of your series"
+        "--keep", type=_number, metavar="N", help="keep the N newest of your series"
     )
     parser.add_argument("--all", action="store_true", help="all of your series")
     parser.add_argument(
         "--remove",
         action="store_true",
-        help="remove them; without, they are only shown. It needs ids or one of the options above",
+        help="remove them, rather than only show them. It needs ids or one of the options above",
     )
 
 
@@ -78,7 +78,7 @@ def _number(text: str) -> int:
 def _clean(session: Session) -> int:
     args = session.args
     if args.all and (args.ids or args.older_than is not None or args.keep is not None):
-        raise ConfigError("--all means all of your series: give it alone.")
+        raise ConfigError("--all means all of your series: give it without ids and other choices.")
     chosen = bool(args.ids or args.all or args.older_than is not None or args.keep is not None)
     if args.remove and not chosen:
         raise ConfigError(
@@ -133,7 +133,7 @@ def _chosen(session: Session, errors: list[PavilionError]) -> list[SeriesInfo]:
 
 
 def _started(info: SeriesInfo) -> float:
-    """When a series was started; of one whose record does not say, when it changed last."""
+    """When a series was started; if its record does not say, when it last changed."""
     if info.created:
         return info.created
     try:
@@ -151,7 +151,7 @@ def _named(session: Session, errors: list[PavilionError]) -> list[SeriesInfo]:
                 if info is not None:
                     found[name] = info
                 elif "-" not in item:
-                    # Says what there is in its place.
+                    # Says what is in its place.
                     Series.load(session.pav_cfg, name)
         except PavilionError as exc:
             errors.append(exc)
@@ -160,7 +160,7 @@ def _named(session: Session, errors: list[PavilionError]) -> list[SeriesInfo]:
 
 def _remove(session: Session, found: Sequence[OldSeries], leftovers: Sequence[Leftover]) -> None:
     try:
-        # The oldest first: what is left after an interrupt is what is wanted longest.
+        # The oldest first: after an interrupt, the newest are left.
         for old in reversed(found):
             if old.kept is None:
                 remove_series(session.pav_cfg, old)
@@ -264,7 +264,7 @@ def _summary(found: Sequence[OldSeries], leftovers: Sequence[Leftover], removed:
 
 
 def size_text(number: int) -> str:
-    """A number of bytes, for people: '0 B', '12.0 KiB', '3.4 GiB'."""
+    """A number of bytes, for users: '0 B', '12.0 KiB', '3.4 GiB'."""
     size = float(number)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -278,11 +278,11 @@ COMMANDS = [
         name="clean",
         summary="show, or remove, old series and their jobs",
         description=(
-            "Show what can be removed of your old series, with the jobs that belong to them, and\n"
-            "how much space that takes. --remove does it.\n\n"
+            "Show which of your old series can be removed, with their jobs, and how much space\n"
+            "they take. --remove removes them.\n\n"
             "Series with tests or jobs that have not ended are kept, and so are those of other\n"
-            "users. Leftovers of interrupted runs (jobs without tests, say) go as well, when they\n"
-            "are older than a day. The ids of removed series are not used again."
+            "users. Leftovers of interrupted runs (such as jobs without tests) are removed, too,\n"
+            "when they are older than a day. The ids of removed series are not used again."
         ),
         examples=[
             "clean                              all that can be removed",

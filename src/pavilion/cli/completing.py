@@ -1,7 +1,7 @@
 """What can come next on a command line, for completion in shells.
 
-The parser of the command line is the source, so a new command or option needs nothing here.  The
-metavar of an argument says what kind of values it takes.
+The parser of the command line is the source, so a new command or option needs no change here.
+The metavar of an argument says what kind of values it takes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any, Callable, NamedTuple
 
 from .base import Session
 
-# Bytes of a suite file that are looked at for the names of its tests.
+# How many bytes of a suite file are searched for the names of its tests.
 _MOST_OF_SUITE = 1 << 20
-# Series of which the tests are named in the list.
+# How many series are listed with their tests.
 _MOST_NAMED = 50
 _TEST_NAME = re.compile(
     r"^(?:([A-Za-z0-9_-]+)|'([^'\n]+)'|\"([^\"\n]+)\")[ \t]*:(?:\s|$)", re.MULTILINE
@@ -44,7 +44,7 @@ class Answer:
     :ivar prefix: The part of the last word that is kept: '--option='.
     :ivar paths: Which files can complete it, too: '' for none, 'files', 'directories', or 'suites'
         for directories and YAML files.
-    :ivar unfinished: Whether a candidate is only the beginning of a word.
+    :ivar unfinished: Whether candidates are only the beginnings of words.
     """
 
     word: str = ""
@@ -150,7 +150,7 @@ class _Walk:
             del self._positionals[0]
 
     def expected(self, word: str) -> list[argparse.Action]:
-        """The arguments, one of which the next word is a value of."""
+        """The arguments that the next word may be a value of."""
         if self._option is not None:
             return [self._option]
         found = []
@@ -177,8 +177,8 @@ class _Walk:
 
 
 def expanded(path: str) -> str:
-    """A path as the shell would have passed it: with '~', and with variables if it is not there
-    without."""
+    """A path as the shell would have passed it: with '~' expanded, and variables, too, if it does
+    not exist without."""
     path = os.path.expanduser(path)  # noqa: PTH111 (it keeps a trailing slash)
     return path if "$" not in path or os.path.lexists(path) else os.path.expandvars(path)
 
@@ -188,7 +188,7 @@ def _options(walk: _Walk, word: str) -> Iterator[Candidate]:
         again = isinstance(action, argparse._AppendAction) or action.dest == "config_dir"
         if action.help == argparse.SUPPRESS or (action.dest in walk.given and not again):
             continue
-        # The long name, where there is one and the short one was not begun with.
+        # The long name, if there is one and the word does not begin a short one.
         names = [name for name in action.option_strings if name.startswith(word)]
         for name in names[-1:] if any(item.startswith("--") for item in names) else names:
             yield Candidate(name, _about(action.help))
@@ -223,8 +223,8 @@ def _values(answer: Answer, action: argparse.Action, walk: _Walk) -> None:
 
 
 def _targets(session: Session, word: str) -> Iterator[Candidate]:
-    """Suites; and their tests, as soon as the suite is known.  Tests to run again, for what looks
-    like their ids."""
+    """Suites; and their tests, as soon as the suite is known.  For what looks like an id, the tests
+    that can be run again."""
     if _LIKE_ID.match(word):
         yield from _ids(session, word)
     from pavilion.suites import SUFFIXES, list_suites
@@ -251,7 +251,7 @@ def _tests(name: str, file: Path, word: str) -> Iterator[Candidate]:
         return
     for found in _TEST_NAME.finditer(text):
         test = f"{name}.{found[1] or found[2] or found[3]}"
-        # Those that are there to inherit from only when the word begins with '_'.
+        # Tests that are only inherited from, only when the word begins with '_'.
         if not test[len(name) + 1 :].startswith("_") or word.startswith(f"{name}._"):
             yield Candidate(test, "test")
 

@@ -1,6 +1,6 @@
 """``pav-sched completion``: scripts that make a shell complete our command lines.
 
-The scripts know nothing about our commands.  At each press of TAB they call ``pav-sched
+The scripts know nothing about our commands.  Whenever TAB is pressed, they call ``pav-sched
 _complete``.  The first line of its output holds flags for the script, and each further line a
 candidate, for zsh and fish followed by a tab and a few words about it.
 """
@@ -139,7 +139,7 @@ def _lines(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[st
     if shell == "bash":
         return _for_bash(parser, *words)
     if shell == "fish":
-        # The last word is as it was typed.
+        # The last word is passed as it was typed.
         words[-1] = Typed(words[-1], "").value
     if shell not in SCRIPTS:
         return []
@@ -154,7 +154,7 @@ def _lines(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[st
         ]
     candidates = [f"{item.value}\t{_shown(item.about)}".rstrip() for item in found.candidates]
     if found.paths and shell == "fish":
-        # What fish has for paths knows neither '--option=' nor words that are quoted.
+        # The functions of fish for paths support neither '--option=' nor quoted words.
         candidates += _paths(found)
     elif found.paths:
         how.append(found.paths)
@@ -219,7 +219,7 @@ class Typed:
 
 
 def _for_bash(parser: argparse.ArgumentParser, line: str, breaks: str) -> list[str]:
-    """The answer for bash, which replaces a part of the last word, and quotes file names only."""
+    """The answer for bash, which replaces a part of the last word, and quotes only file names."""
     typed = Typed(line, breaks)
     found = complete(parser, typed.words[1:])
     values = [item.value for item in found.candidates]
@@ -253,8 +253,8 @@ COMMANDS = [
         name="completion",
         summary="print a script that makes a shell complete commands and names",
         description=(
-            "Print a script that makes bash, zsh or fish complete our commands, options, suites,\n"
-            "tests, series and schedulers at the TAB key.\n\n"
+            "Print a script that makes bash, zsh or fish complete commands, options, suites,\n"
+            "tests, series and schedulers when TAB is pressed.\n\n"
             'bash:  eval "$(pav-sched completion bash)"  in ~/.bashrc\n'
             'zsh:   eval "$(pav-sched completion zsh)"  in ~/.zshrc\n'
             "fish:  pav-sched completion fish > ~/.config/fish/completions/pav-sched.fish"

@@ -1,8 +1,8 @@
 """``pav-sched doctor``: what a bug report needs, and what is wrong with an installation.
 
-It must work where nothing else does.  So each section is looked at in a thread of its own, with a
-limit of time, and whatever a check raises is a finding.  Nothing is imported here that needs a
-module from outside of the standard library; the sections import what they need.
+It must work where nothing else does.  So each section is checked in a thread of its own, with a
+time limit, and whatever a check raises is a finding.  Nothing is imported here that needs a module
+from outside the standard library; the sections import what they need.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ OK = "ok"
 WARNING = "warning"
 PROBLEM = "problem"
 
-# Seconds that the sections get.  A server that does not answer is not waited for any longer.
+# Seconds that the sections get.  A server that takes longer to answer is not waited for.
 PATIENCE = 10.0
 
 _SECRET = r"[\w.-]*(?:token|secret|passw(?:or)?d|passphrase|credential|api_?key|auth|jwt)[\w.-]*"
-# Words that would give a secret away: a value behind such a name, or behind 'export NAME=', and a
+# What would give a secret away: a value after such a name, or after 'export NAME=', and a
 # password in an address.
 _SECRETS = (
     (
@@ -92,9 +92,9 @@ class Section:
 
     @contextlib.contextmanager
     def attempt(self, name: str, advice: str = "") -> Iterator[None]:
-        """A check.  Whatever it raises is a problem, and the next check follows.
+        """A check.  Whatever it raises is a problem, and the next check is made.
 
-        :param advice: What to do then.
+        :param advice: What to do in that case.
         """
         self.trying = name
         try:
@@ -104,7 +104,7 @@ class Section:
 
 
 def describe(error: BaseException) -> str:
-    """An error as a user gets to read it; its class where the message alone may say too little."""
+    """An error as users read it; with its class where the message alone may say too little."""
     from pavilion.errors import PavilionError
 
     if isinstance(error, PavilionError):
@@ -156,12 +156,12 @@ def _all_looks() -> list[list[tuple[str, Look]]]:
 def examine(
     session: Session, looks: Sequence[Sequence[tuple[str, Look]]], patience: float = PATIENCE
 ) -> Iterator[Section]:
-    """Look at everything.
+    """Check everything.
 
-    :param looks: The titles of the sections and what looks at them; those that depend on each
-        other in a list of their own, the others are looked at at the same time.
+    :param looks: The titles of the sections and the functions that check them.  The sections of
+        one list are checked one after the other, the lists at the same time.
     :param patience: Seconds that all of it may take.
-    :returns: The sections, in their order, each as soon as it is there.
+    :returns: The sections, in their order, each as soon as it is ready.
     """
     deadline = time.monotonic() + patience
     sections: list[Section] = []
@@ -174,7 +174,7 @@ def examine(
             section.problem(
                 section.trying,
                 f"no answer within {patience:g} seconds",
-                "What it is about hangs: a file server or a scheduler that does not answer. Try "
+                "Something hangs: a file server or a scheduler does not answer. Try "
                 "it by hand ('ls', 'sinfo').",
             )
         yield section
@@ -209,7 +209,7 @@ def _report(session: Session, sections: Iterator[Section]) -> int:
     if not as_json:
         print(f"{PROGRAM} doctor, {clock(time.time())}")
     for section in sections:
-        # It may go on to add some.
+        # Its thread may still add some.
         found = list(section.findings)
         findings += found
         if not as_json:
@@ -241,7 +241,7 @@ def _print(title: str, findings: Sequence[Finding]) -> None:
 
 
 def start_without(error: ImportError) -> int:
-    """What is left to do where a module that the commands need is missing: say which, or, for
+    """What is left to do if a module that the commands need is missing: say which one or, for
     'doctor', everything that can be found out all the same.
 
     :returns: The exit code.
@@ -267,10 +267,10 @@ def start_without(error: ImportError) -> int:
 
 
 def _nothing(section: Section, session: Session) -> None:
-    """What stands for the sections that need modules which are missing."""
+    """The finding in place of the sections that need missing modules."""
     section.problem(
         "settings and more",
-        "not looked at: a module that is needed for that is missing or broken",
+        "not checked: a module that is needed for that is missing or broken",
         "See 'Python and modules' above.",
     )
 
@@ -282,8 +282,8 @@ COMMANDS = [
         description=(
             "Check the installation, the settings, the plugins, the schedulers and the working\n"
             "directory, and print what a bug report needs. Values that look like passwords are\n"
-            "left out, and so are the lines of env_setup. To try what the working directory can\n"
-            "do, a few files are made in it, and removed again.\n\n"
+            "left out, and so are the lines of env_setup. To test the working directory, a few\n"
+            "files are made in it, and removed again.\n\n"
             "The exit code is 1 when there is a problem; warnings do not count."
         ),
         examples=["doctor", "doctor --json", "--config-file site.yaml doctor"],

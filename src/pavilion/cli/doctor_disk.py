@@ -1,4 +1,4 @@
-"""Of 'doctor': what the working directory can do, and what was left in it."""
+"""The part of 'doctor' about the working directory: what it can do, and what was left in it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from .base import Session
 from .doctor import Section
 from .doctor_site import has_settings
 
-# Less than this is little: bytes, and files that can still be made.
+# Less than this is too little: bytes, and files that can still be made.
 LITTLE_SPACE = 1 << 30
 FEW_FILES = 10_000
 # Seconds that clocks of host and file server may differ.
 SKEW = 5.0
-# The newest series of this user that are looked at.
+# How many of this user's newest series are checked.
 MOST_SERIES = 200
 
 _SHARED = re.compile(
     r"(?:nfs\d?|lustre|gpfs|beegfs|cifs|smb\d|ceph|glusterfs|fuse\..*|panfs|afs|9p|orangefs|wekafs)\Z"
 )
 _MEMORY = ("tmpfs", "ramfs")
+CLEAN = "'pav-sched clean' shows what can be removed."
 CHOOSE = "Choose another one with --working-dir, or working_dir in the settings."
 
 
@@ -91,8 +92,8 @@ def _access(section: Section, path: Path, session: Session) -> None:
         ):
             section.problem(
                 "access",
-                f"{text}: everyone may move what is in there",
-                "'chmod +t' lets users move their own only; 'chmod o-w' shuts other users out.",
+                f"{text}: everyone may move what is in it",
+                "'chmod +t' lets users move only their own files; 'chmod o-w' shuts others out.",
             )
         else:
             section.ok("access", text)
@@ -130,7 +131,7 @@ def mount_of(path: Path, text: str) -> Mount | None:
             continue
         point = _unescaped(fields[4])
         inside = point == "/" or str(path) == point or str(path).startswith(f"{point}/")
-        # Of several at one place the last one is on top.
+        # Of several at one place, the last one is on top.
         if inside and (found is None or len(point) >= len(found.point)):
             found = Mount(point, rest[0], _unescaped(rest[1]), fields[5].split(","))
     return found
@@ -144,7 +145,7 @@ def _file_system(section: Section, path: Path) -> None:
     text = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     mount = mount_of(path.resolve(), text)
     if mount is None:
-        section.warn("file system", "unknown", "There is nothing about it in /proc/self/mountinfo.")
+        section.warn("file system", "unknown", "/proc/self/mountinfo does not list it.")
         return
     shown = f"{mount.kind} ({mount.source} at {mount.point})"
     if "ro" in mount.options:
@@ -153,29 +154,27 @@ def _file_system(section: Section, path: Path) -> None:
         section.warn(
             "file system",
             f"{shown}, in memory",
-            "Results are gone after a restart, and no other host sees it.",
+            "Results are lost at a restart, and no other host sees them.",
         )
     elif _SHARED.match(mount.kind):
         section.ok("file system", f"{shown}, shared between hosts")
     else:
-        section.ok("file system", f"{shown}, of this host: nodes of a cluster may not see it")
+        section.ok("file system", f"{shown}, local to this host: nodes of a cluster may not see it")
 
 
 def _space(section: Section, path: Path) -> None:
     free = shutil.disk_usage(path).free
     text = f"{_size(free)} ({path})"
     if free < LITTLE_SPACE:
-        section.warn("free space", text, "Logs of tests may fill it. Remove old series.")
+        section.warn("free space", text, f"Logs of tests may fill it. {CLEAN}")
     else:
         section.ok("free space", text)
     info = os.statvfs(path)
     if not info.f_files:
-        # File systems that make them as they need them.
-        section.ok("free inodes", "without a limit")
+        # File systems that create inodes as they are needed.
+        section.ok("free inodes", "no limit")
     elif info.f_favail < FEW_FILES:
-        section.warn(
-            "free inodes", info.f_favail, "A test makes about ten files. Remove old series."
-        )
+        section.warn("free inodes", info.f_favail, f"A test makes about ten files. {CLEAN}")
     else:
         section.ok("free inodes", info.f_favail)
 
@@ -190,7 +189,7 @@ def _size(number: float) -> str:
 
 @contextlib.contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A directory of our own in there, which is removed at the end."""
+    """A directory of our own in it, which is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=".doctor.", dir=path))
     try:
         yield folder
@@ -199,7 +198,7 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def _locks(section: Section, folder: Path) -> None:
-    """Lock a file as the job table does, and see whether that shuts another one out."""
+    """Lock a file as the job table does, and see whether that locks others out."""
     path = folder / "lock"
     with path.open("w") as first, path.open("w") as second:
         fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -208,7 +207,7 @@ def _locks(section: Section, folder: Path) -> None:
         except BlockingIOError:
             section.ok("locks", "flock works")
         else:
-            section.problem("locks", "flock shuts nobody out", CHOOSE)
+            section.problem("locks", "flock does not lock others out", CHOOSE)
 
 
 def _links(section: Section, folder: Path) -> None:
@@ -261,7 +260,7 @@ def _clock(section: Section, folder: Path) -> None:
             "Set the clocks of this host and of the file server (NTP).",
         )
     else:
-        section.ok("clock", "the file system has the time of this host")
+        section.ok("clock", "the file system and this host agree")
 
 
 def series(section: Section, session: Session) -> None:
@@ -297,14 +296,14 @@ def series(section: Section, session: Session) -> None:
         if stale:
             section.warn(
                 "stopped runs",
-                f"{', '.join(stale)}: whoever started the tests was stopped before the end",
+                f"{', '.join(stale)}: the process that started the tests was stopped too early",
                 f"'pav-sched status {stale[0]}' ends the tests that got no job.",
             )
         if cut:
             section.warn(
                 "half-made series",
                 f"{len(cut)}: {', '.join(cut[:5])}{', ...' if len(cut) > 5 else ''}",
-                "A run was stopped while it made them, or is making one now. They can be removed.",
+                "A run was stopped while it made them, or is making one now. 'clean' removes them.",
             )
         if not stale and not cut:
             section.ok("leftovers", "none")

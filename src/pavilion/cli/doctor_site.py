@@ -1,4 +1,4 @@
-"""Of 'doctor': settings, config directories, plugins and schedulers."""
+"""The part of 'doctor' about settings, config directories, plugins and schedulers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 # Seconds that a scheduler gets to say whether it can be used, and a command to print its version.
 SCHEDULER_PATIENCE = 8.0
 VERSION_PATIENCE = 5.0
-NO_SETTINGS = "not looked at: the settings cannot be used, see above"
+NO_SETTINGS = "not checked: the settings cannot be used, see above"
 FIX_SETTINGS = "Fix them, or use another file with --config-file or $PAV_CONFIG_FILE."
 
 
 class LenientSession(Session):
-    """The session of 'doctor': it goes on with settings that name directories which do not exist.
+    """The session of 'doctor': it accepts settings that name directories which do not exist.
 
     :ivar error: What is wrong with the settings; None when nothing is.
     """
@@ -34,7 +34,7 @@ class LenientSession(Session):
     def __init__(self, args: argparse.Namespace) -> None:
         super().__init__(args)
         self.error: Exception | None = None
-        # The sections are looked at in several threads, and the settings are read once.
+        # The sections are checked in several threads, and the settings are read once.
         self._reading = threading.Lock()
         self._read: PavConfig | None = None
 
@@ -64,7 +64,7 @@ class LenientSession(Session):
 
 
 def has_settings(section: Section, session: Session) -> bool:
-    """Whether there are settings to go on with; a finding where there are none."""
+    """Whether there are settings to work with; a finding if there are none."""
     try:
         _ = session.pav_cfg
     except Exception:
@@ -125,8 +125,8 @@ def _config_dir(section: Section, path: Path, needed: bool) -> None:
         if needed:
             section.problem(
                 str(path),
-                "does not exist" if not path.is_symlink() else "is a link that leads nowhere",
-                "Correct its name in --config-dir, config_dirs or $PAV_CONFIG_DIR, or make it.",
+                "does not exist" if not path.is_symlink() else "is a broken link",
+                "Correct its name in --config-dir, config_dirs or $PAV_CONFIG_DIR, or create it.",
             )
         else:
             section.ok(str(path), "does not exist (it is the default one, and optional)")
@@ -149,7 +149,7 @@ def _config_dir(section: Section, path: Path, needed: bool) -> None:
         section.warn(
             str(path),
             "has neither suites nor plugins",
-            "Suites are looked for in its suites/, plugins in its plugins/.",
+            "Suites belong in its suites/, plugins in its plugins/.",
         )
     else:
         section.ok(str(path), text)
@@ -198,7 +198,7 @@ def schedulers(section: Section, session: Session) -> None:
     from pavilion.schedulers import get_plugin, list_plugins
 
     _ = session.plugins
-    # All at once: one that hangs does not delay the others.
+    # All at the same time: one that hangs does not delay the others.
     answers: dict[str, Any] = {}
     threads = {}
     for name in list_plugins():

@@ -1,4 +1,6 @@
-"""Of 'doctor': the program, Python and its modules, the system.  With the standard library alone."""
+"""The part of 'doctor' about the program, Python and its modules, and the system.
+
+It needs nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from .base import PROGRAM, Session
 from .doctor import OK, WARNING, Section, is_secret
 
 DISTRIBUTION = "pavilion-schedulers"
-# What this needs: the distribution, the module, the oldest version.  As in pyproject.toml, which
-# is not there when it is installed, or was copied.
+# What this program needs: the distribution, the module, the oldest version.  As in pyproject.toml,
+# which is not there when the program is installed, or was copied.
 DEPENDENCIES = (
     ("PyYAML", "yaml", "5.4"),
     ("Yapsy", "yapsy", "1.12.2"),
@@ -67,13 +69,13 @@ def program(section: Section, session: Session) -> None:
                 section.warn(
                     "other copies",
                     f"there is another package 'pavilion' in {folder}",
-                    "Which of them Python takes depends on the order of sys.path. Remove it from "
+                    "Which of them Python uses depends on the order of sys.path. Remove it from "
                     "PYTHONPATH, or use another virtual environment.",
                 )
     with section.attempt("command"):
         ours, found = Path(sys.argv[0]).absolute(), shutil.which(PROGRAM)
         if found is not None and ours.name == PROGRAM and not ours.samefile(found):
-            section.warn("command", f"{ours}; in PATH is {found}", "Two installations are mixed.")
+            section.warn("command", f"{ours}; PATH has {found}", "Two installations are mixed.")
         else:
             section.ok("command", ours if found is None else found)
     with section.attempt("bin/pav"):
@@ -105,7 +107,7 @@ def python(section: Section, session: Session) -> None:
             try:
                 found = version(distribution)
             except PackageNotFoundError:
-                section.ok(distribution, "installed, without its version")
+                section.ok(distribution, "installed, version unknown")
                 continue
             if _numbers(found) < _numbers(oldest):
                 raise ImportError(f"version {found} is too old; {oldest} is the oldest that works")
@@ -136,7 +138,7 @@ def system(section: Section, session: Session) -> None:
         _locale(section)
     size = shutil.get_terminal_size()
     streams = [
-        f"{name} {'a terminal' if getattr(sys, name).isatty() else 'no terminal'}"
+        f"{name} {'a terminal' if getattr(sys, name).isatty() else 'not a terminal'}"
         for name in ("stdin", "stdout", "stderr")
         if getattr(sys, name) is not None
     ]
@@ -181,7 +183,7 @@ def _user(section: Section) -> None:
     if not home:
         section.warn("home", "$HOME is not set", "Settings in ~/.pavilion may not be found.")
     elif not Path(home).is_dir():
-        section.warn("home", f"{home} is not there", "Settings in ~/.pavilion are not found.")
+        section.warn("home", f"{home} does not exist", "Settings in ~/.pavilion are not found.")
     else:
         section.ok("home", home)
 
@@ -208,12 +210,12 @@ def _locale(section: Section) -> None:
 
 
 def limits(section: Section, session: Session) -> None:
-    """What the system allows each process, and all of this user's."""
+    """The system's limits for each process, and for all processes of this user."""
     for name, number, least, why in (
-        ("open files", resource.RLIMIT_NOFILE, 256, "Commands that run at once need several each."),
-        ("processes", resource.RLIMIT_NPROC, 200, "Threads count, too; tests start processes."),
+        ("open files", resource.RLIMIT_NOFILE, 256, "Each command that is running needs several."),
+        ("processes", resource.RLIMIT_NPROC, 200, "Threads count, too, and tests start processes."),
         ("file size", resource.RLIMIT_FSIZE, 1 << 30, "Logs of tests are cut there."),
-        ("memory", resource.RLIMIT_AS, 1 << 30, "Python may run out of it on a large machine."),
+        ("memory", resource.RLIMIT_AS, 1 << 30, "Python may need more for a large machine."),
     ):
         soft, hard = resource.getrlimit(number)
         text = _limit(soft) if soft == hard else f"{_limit(soft)} (at most {_limit(hard)})"
@@ -225,7 +227,7 @@ def limits(section: Section, session: Session) -> None:
     os.umask(mask)
     if mask & 0o700:
         section.problem(
-            "umask", f"{mask:04o}", "You cannot use what you make. 'umask 022' is usual."
+            "umask", f"{mask:04o}", "You cannot use the files that you make. 'umask 022' is usual."
         )
     else:
         section.ok("umask", f"{mask:04o}")
@@ -252,7 +254,7 @@ def environment(section: Section, session: Session) -> None:
             WARNING if inside else OK,
             "Slurm",
             ", ".join(slurm),
-            "This shell runs inside of a Slurm job. Slurm's commands do not get these variables "
+            "This shell runs inside a Slurm job. Slurm's commands do not get these variables "
             "from this program, but tests of the raw scheduler inherit them: 'srun' in such a "
             "test uses this job."
             if inside
@@ -283,7 +285,7 @@ def _path(section: Section) -> None:
         section.warn(
             "PATH",
             path,
-            f"{', '.join(relative)}: commands are looked for in whatever directory you are in.",
+            f"{', '.join(relative)}: commands are looked up in whatever directory you are in.",
         )
     else:
         section.ok("PATH", path)

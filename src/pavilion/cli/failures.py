@@ -1,4 +1,4 @@
-"""Why a test failed, in a line: the last of its log, and the command that shows the rest."""
+"""Why a test failed, in a line: the last line of its log, and the command that shows the rest."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CommandLine = Callable[..., str]
 
 
 def last_line(test: TestRun, record: Mapping[str, Any], has_results: bool) -> dict[str, Any]:
-    """Of a failed test the log that says most, for JSON: 'log' is what 'pav-sched log' calls it,
-    'log_line' its last line that is not blank.  None where there is nothing to show.
+    """The log that says most about a failed test, for JSON: 'log' is its name for 'pav-sched log',
+    'log_line' its last line that is not blank.  None if there is nothing to show.
 
-    :param record: What is known of it: 'result', 'state'.
+    :param record: What is known about it: 'result', 'state'.
     :param has_results: Whether the test itself recorded its result.
     """
     job = test.job
@@ -33,7 +33,7 @@ def last_line(test: TestRun, record: Mapping[str, Any], has_results: bool) -> di
     if record["result"] in (FAIL, ERROR) and record["state"] != STATES.CANCELLED:
         logs["run"] = test.run_log
         if job is not None and not has_results:
-            # It may not have got that far: what ended its job is in another log.
+            # It may not have got that far: another log says what ended its job.
             logs.update(kickoff=job.kickoff_log, sched=job.sched_log)
     for name, path in logs.items():
         line = _last_line(path)
@@ -43,7 +43,7 @@ def last_line(test: TestRun, record: Mapping[str, Any], has_results: bool) -> di
 
 
 def _last_line(path: Path) -> str:
-    """The last line of a log that is not blank; '' when there is none, or it must not be read."""
+    """The last line of a log that is not blank; '' if there is none, or it must not be read."""
     try:
         tail = read_tail(path, TAIL)
     except OSError:
@@ -56,9 +56,9 @@ def _last_line(path: Path) -> str:
 def note_of(record: dict[str, Any], command_line: CommandLine) -> str:
     """The note of a test on one line, as tables have it.
 
-    :param record: What is known of it (see results.test_record).
+    :param record: What is known about it (see results.test_record).
     """
-    note = _short(record["note"])
+    note = one_line_note(record["note"])
     if record["result"] == FAIL:
         # The state's note starts with the result, which has a column of its own.
         note = note.partition(f"{FAIL}: ")[2] or note
@@ -70,10 +70,10 @@ def note_of(record: dict[str, Any], command_line: CommandLine) -> str:
     return f"{note.rstrip('.')}: {record['log_line']} ({command})"
 
 
-def _short(note: str) -> str:
+def one_line_note(note: str) -> str:
     """A note on one line: its first, and what caused that."""
     first, _, rest = note.strip().partition("\n")
-    # As errors print the one before them.
+    # Errors print their prior errors like this.
     cause = first_line(rest).strip() if rest.startswith("  ") else ""
     return f"{first.rstrip()}: {cause}" if cause else first.rstrip()
 

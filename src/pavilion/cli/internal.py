@@ -17,8 +17,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(session: Session) -> int:
     if session.args.working_dir is not None or session.args.config_dir:
         raise ConfigError(
-            "_run takes its settings from --config-file or $PAV_CONFIG_FILE alone: "
-            "--working-dir and --config-dir are not for it."
+            "_run takes its settings only from --config-file or $PAV_CONFIG_FILE: "
+            "it does not take --working-dir and --config-dir."
         )
     if session.args.config_file is not None:
         os.environ["PAV_CONFIG_FILE"] = str(session.args.config_file.absolute())
@@ -33,7 +33,7 @@ COMMANDS = [
         name="_run",
         summary="run tests inside their allocation; for kickoff scripts",
         description=(
-            "Run tests inside their allocation, as 'pav _run' in kickoff scripts does. The\n"
+            "Run tests inside their allocation, as 'pav _run' does in kickoff scripts. The\n"
             "settings are those of --config-file or $PAV_CONFIG_FILE."
         ),
         examples=["--config-file /shared/work/series/s1/pavilion.yaml _run s1.1"],

@@ -1,8 +1,8 @@
-"""Ctrl-C, and what else ends us, while tests are handed to their schedulers.
+"""Ctrl-C, and other signals that end us, while tests are handed to their schedulers.
 
 A job that is being handed over must not be dropped half-way: it might run, and nobody could find
 it again.  So the first interrupt cancels the tests that have no job yet, gives up the jobs that
-wait for something, and lets those in hand be handed over to the end, for some seconds.
+wait for something, and gives those that are being handed over some seconds to get there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from .output import tell
 
-# What ends us, besides Ctrl-C: a batch system, a closed terminal.
+# What ends us, in addition to Ctrl-C: a batch system, a closed terminal.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class KickoffGuard:
-    """A context in which tests are handed over, and interrupts are taken note of.
+    """A context in which tests are handed over, and interrupts are noted.
 
     A second Ctrl-C is obeyed at once, as KeyboardInterrupt.
 
@@ -52,6 +52,6 @@ class KickoffGuard:
             return
         self.number = number
         tell(
-            "\nInterrupted. What is being handed to a scheduler just now gets some seconds to be "
-            "handed over. Press Ctrl-C again to give up on it."
+            "\nInterrupted. Jobs that are being handed to a scheduler just now get some seconds "
+            "to get there. Press Ctrl-C again to give up on them."
         )

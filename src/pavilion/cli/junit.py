@@ -1,7 +1,7 @@
 """``--junit FILE``: the results of tests as the XML that CI systems read.
 
 It has the shape of Jenkins's ``junit-10.xsd``, which GitLab and others read, too.  A test
-without a result is an error there, never skipped: a run that was cut short must not look green.
+without a result is an error in it, never skipped: a run that was cut short must not look green.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .results import test_record
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-# The bytes of a log that are quoted: of a test that passed, of another, and of all together.
+# How many bytes of logs are quoted: for a test that passed, for another, and for all together.
 # CI systems refuse reports that are too large.
 QUOTED_PASSED = 2 * 1024
 QUOTED = 16 * 1024
@@ -40,9 +40,9 @@ QUOTED_IN_ALL = 8 * 1024 * 1024
 # The number of lines of the log that are quoted next to what went wrong.
 LAST_LINES = 20
 
-# What XML 1.0 cannot hold, and control characters that nobody can read.
+# What XML 1.0 cannot represent, and control characters that nobody can read.
 _NOT_XML = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# How much of a file is looked at to see whether it is an earlier report.
+# How much of a file is read to see whether it is an earlier report.
 _LOOK = 4096
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -55,7 +55,7 @@ def add_junit(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=(
             "write the results to FILE as JUnit XML, for CI systems; also when the command is "
-            "interrupted or runs out of time. Tests without a result are errors there"
+            "interrupted or runs out of time. Tests without a result are errors in it"
         ),
     )
 
@@ -63,7 +63,7 @@ def add_junit(parser: argparse.ArgumentParser) -> None:
 def with_report(session: Session, work: Callable[[Session], int]) -> int:
     """Run a command and write the report of its tests, however it ends.
 
-    :returns: The exit code: that of the command; 1 when all is well but the report.
+    :returns: The exit code of the command; 1 when only the report could not be written.
     :raises ConfigError: When the file cannot be written.  Nothing was done then.
     """
     path = _checked(session)
@@ -83,7 +83,7 @@ def with_report(session: Session, work: Callable[[Session], int]) -> int:
 def _interrupted_by_signals(numbers: list[int]) -> Iterator[None]:
     """A context in which TERM and HUP, as CI systems send them, end the command as Ctrl-C does.
 
-    :param numbers: Takes the signals that came.
+    :param numbers: Collects the signals that came.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -111,14 +111,14 @@ def _checked(session: Session) -> Path:
 
     if getattr(session.args, "detach", False):
         raise ConfigError(
-            "--junit needs results, and --detach does not wait for any. "
+            "--junit needs results, but --detach does not wait for any. "
             f"'{PROGRAM} wait SERIES --junit FILE' writes them later."
         )
     named: Path = session.args.junit
     path = Path(os.path.realpath(base.absolute(named)))
     if not path.parent.is_dir():
         raise ConfigError(
-            f"The report {named} cannot be written: there is no directory {path.parent}. "
+            f"The report {named} cannot be written: the directory {path.parent} does not exist. "
             "Nothing was started."
         )
     try:
@@ -234,13 +234,13 @@ def _suite(
 def _case(test: TestRun, record: dict[str, Any], number: int, logs: _Logs) -> Element:
     """A test.
 
-    :param number: Which of the tests of its series with this name it is, from 1.
+    :param number: Its number among the tests of this name in its series, from 1.
     """
     from xml.etree.ElementTree import Element, SubElement
 
     suite, name = _names(test.name)
     if number > 1:
-        # CI systems take two of one name for the same.
+        # CI systems take two tests of the same name for one.
         name = f"{name} [{number}]"
     case = Element("testcase", classname=_xml(suite), name=_xml(name))
     case.set("time", f"{_seconds(record['duration']):.3f}")
@@ -257,7 +257,7 @@ def _case(test: TestRun, record: dict[str, Any], number: int, logs: _Logs) -> El
 
 
 def _seconds(value: Any) -> float:
-    """A time of a record, which may be another user's; 0 for what is none."""
+    """A time in a record, which may be another user's; 0 for what is not a time."""
     return float(value) if isinstance(value, (int, float)) and 0 <= value < 1e10 else 0.0
 
 
@@ -312,7 +312,7 @@ def _properties(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _choices(permutation: dict[str, Any]) -> Iterator[str]:
-    """What a permutation chose: 'size=1k'; of a mapping each of its values, 'case.size=1k'."""
+    """What a permutation chose: 'size=1k'; for a mapping each of its values, 'case.size=1k'."""
     for name, item in permutation.items():
         if isinstance(item, dict):
             yield from (f"{name}.{key}={value}" for key, value in item.items())
@@ -327,7 +327,7 @@ class _Logs:
         self._left = QUOTED_IN_ALL
 
     def tail(self, test: TestRun, size: int) -> str:
-        """The end of what a test printed; of what its job did, where it printed nothing."""
+        """The end of what a test printed or, if it printed nothing, of what its job printed."""
         job = test.job
         for path in (test.run_log, *(() if job is None else (job.kickoff_log, job.sched_log))):
             try:
@@ -343,14 +343,14 @@ class _Logs:
             text = data.decode("utf-8", "backslashreplace")
             if length <= size:
                 return f"{path.name}:\n{text}"
-            # The first line may be a part of one, and of a character.
+            # The first line, and its first character, may be incomplete.
             whole = text.partition("\n")[2] or text
             return f"{path.name}, the end ({plural(length, 'byte')} in {path}):\n{whole}"
         return ""
 
 
 def _xml(text: str) -> str:
-    """The text without what XML cannot hold: that is written as an escape."""
+    """The text with what XML cannot represent written as escapes."""
     return _NOT_XML.sub(
         lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text
     )

@@ -1,4 +1,4 @@
-"""The nodes that tests mean and cannot have, in a line for each selection: for 'plan' and 'run'."""
+"""The nodes that tests mean and cannot have, a line for each selection: for 'plan' and 'run'."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of_plan(session: Session, plan: Preview) -> tuple[list[str], list[dict[str, 
 
 
 def of_run(session: Session, kickoff: Kickoff) -> dict[str, Any]:
-    """Tell what is left out of a series.  Gives what to add to its JSON."""
+    """Report what is left out of a series.  Returns what to add to its JSON."""
     found = distinct(kickoff.node_plans)
     for selection in found:
         line = _line(selection, session.command_line("nodes", kickoff.series))

@@ -14,7 +14,7 @@ from . import base
 from .base import PROGRAM, Command, Session
 from .output import Column, print_json, print_table, tell
 
-# All other commands start faster without what these need, so that is imported where it is used.
+# All other commands start faster without what these need: it is imported where it is used.
 if TYPE_CHECKING:
     from pavilion.dropin import Checkout, Finding, Outcome
 
@@ -59,15 +59,15 @@ def _link_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help=("go on with another version than Pavilion 2.6, too; undone if it does not work"),
+        help=("link another version than Pavilion 2.6, too; undone if it does not work"),
     )
     parser.add_argument(
         "--without",
         action="append",
         metavar="NAME",
         help=(
-            "do without this scheduler of the checkout's own; may be given several times. All that we "
-            "do not bundle are kept otherwise. Default: those that were left out before"
+            "leave out this scheduler of the checkout; may be repeated. All others that we do not "
+            "bundle are kept. Default: those that were left out before"
         ),
     )
 
@@ -106,7 +106,7 @@ def _link(session: Session) -> int:
 
 
 def _agrees(outcome: Outcome) -> bool:
-    """Whether the user, asked on a terminal, does without the schedulers that cannot be kept."""
+    """Whether the user, when asked on a terminal, agrees to lose schedulers that cannot be kept."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     _print_findings([item for item in outcome.findings if item.verdict == "FAIL"])
@@ -136,7 +136,7 @@ def _after_link(checkout: Checkout, copy: bool) -> str:
     if not copy:
         lines.append(
             f"  - All hosts that run Pavilion, nodes included, must see {SOURCE}. "
-            "'--copy' does without."
+            "With '--copy' they need not."
         )
     if (checkout.root / ".git").exists():
         lines.append("  - 'git status' shows the change. Nothing in .git was touched.")
@@ -162,7 +162,7 @@ def _tell_outcome(session: Session, checkout: Checkout, outcome: Outcome, after:
         )
         return base.OK if outcome.done else base.FAILED
     if outcome.recovered is not None:
-        tell(f"An earlier command was interrupted while {outcome.recovered}. That was put right.")
+        tell(f"An earlier command was interrupted while {outcome.recovered}. It has been repaired.")
     notable = [finding for finding in outcome.findings if finding.verdict != "ok"]
     if notable:
         _print_findings(notable)
@@ -198,9 +198,9 @@ COMMANDS = [
         name="check",
         summary="see whether a Pavilion checkout can use our schedulers",
         description=(
-            "See whether our schedulers directory can take the place of the one of a\n"
-            "Pavilion checkout, or whether it does. Changes nothing.\n\n"
-            "Exit code 1 when something is marked FAIL."
+            "See whether our schedulers directory can replace that of a Pavilion checkout,\n"
+            "or already does. Changes nothing.\n\n"
+            "The exit code is 1 when something is marked FAIL."
         ),
         examples=["check /opt/pavilion2", "check /opt/pavilion2 --json"],
         run=_check,
@@ -211,8 +211,8 @@ COMMANDS = [
         name="link",
         summary="use our schedulers in a Pavilion checkout",
         description=(
-            "Put our schedulers directory in the place of the one of a Pavilion\n"
-            "checkout, and try it there. Everything is undone when it does not work.\n"
+            "Put our schedulers directory in the place of that of a Pavilion checkout,\n"
+            "and test it there. If it does not work, everything is undone.\n"
             "The old directory is kept beside the new one, and so are built-in\n"
             "schedulers that we do not bundle."
         ),

@@ -16,7 +16,7 @@ from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
 from . import base, failures
-from .base import Command, Session
+from .base import PROGRAM, Command, Session
 from .output import one_line, tell
 from .results import test_record
 from .selection import select
@@ -55,9 +55,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument("id", metavar="ID", help="a test (s1.1, s1.stream.small)")
-    parser.add_argument("--tail", type=_lines, metavar="N", help="the last N lines only")
+    parser.add_argument("--tail", type=_lines, metavar="N", help="only the last N lines")
     parser.add_argument(
-        "--follow", "-f", action="store_true", help="go on printing until the test is over"
+        "--follow", "-f", action="store_true", help="keep printing until the test has ended"
     )
 
 
@@ -99,8 +99,12 @@ def _no_log(test: TestRun, which: str) -> str:
 
 
 def _load(session: Session) -> TestRun:
-    """The test; that of a series when it has one only."""
+    """The test; for a series, its only test."""
     test_id: str = session.args.id
+    if test_id in LOGS:
+        raise ConfigError(
+            f"Which test's {test_id} log? Give its id: '{PROGRAM} log {test_id} s1.1'."
+        )
     selection = select(session, [test_id])
     tests = selection.tests
     if selection.errors:
@@ -116,7 +120,7 @@ def _load(session: Session) -> TestRun:
 
 
 def _wait_for(session: Session, test: TestRun) -> Path | None:
-    """Wait until the log is there, or will not be any more."""
+    """Wait until the log exists, or it is certain that it never will."""
     asked = 0.0
     while True:
         over = test.complete
@@ -130,7 +134,7 @@ def _wait_for(session: Session, test: TestRun) -> Path | None:
 def _follow(session: Session, test: TestRun, file: IO[bytes]) -> None:
     asked = 0.0
     while True:
-        # Looked at before the last copy: nothing is written after the end.
+        # Checked before the last copy: nothing is written after the end.
         over = test.complete
         _copy(file)
         if over:
@@ -149,7 +153,7 @@ def _ask(session: Session, test: TestRun, asked: float) -> float:
 
 
 def _copy(file: IO[bytes]) -> None:
-    """Print what is left of a file, as it is."""
+    """Print the rest of a file, as it is."""
     shutil.copyfileobj(file, sys.stdout.buffer, _BLOCK)
     sys.stdout.buffer.flush()
 

@@ -28,10 +28,12 @@ from .output import one_line, plural, tell, terminal
 from .selection import select
 from .targets import add_targets, is_series, resolve_targets, show_warnings
 
-# Up to so many nodes each cell shows the node's name.
+# Up to this many nodes, each cell shows the node's name.
 NAMED_CELLS = 64
 LEGEND_LINES = 24
 OUT_STYLE = "white on grey23"
+# Bytes of a file in which a picture says what it is.
+_LOOK = 1024
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--svg",
         type=Path,
         metavar="FILE",
-        help="write a picture to a file; several get numbers in their names",
+        help="write the picture to a file; several pictures get numbers in their names",
     )
 
 
@@ -59,7 +61,7 @@ def _run(session: Session) -> int:
         return _run_series(session, ids)
     if args.by == "result":
         raise ConfigError(
-            "'--by result' draws series that were run, by their ids ('s1'), and these are suites: "
+            "'--by result' draws series that were run, by their ids ('s1'), but these are suites: "
             f"{', '.join(args.targets)}."
         )
     resolved, seed, _ = resolve_targets(session)
@@ -94,8 +96,8 @@ def _run_series(session: Session, ids: Sequence[str]) -> int:
         )
     if args.by == "state":
         raise ConfigError(
-            "'--by state' draws the machine as it is now, for the tests of suites. Of series "
-            f"({', '.join(ids)}) there are {', '.join(SERIES_KINDS)}."
+            "'--by state' draws the machine as it is now, for the tests of suites. For series "
+            f"({', '.join(ids)}), --by can be {', '.join(SERIES_KINDS)}."
         )
     selection = select(session, ids)
     if not selection.tests:
@@ -116,8 +118,13 @@ def _show(svg: Path | None, maps: list[MachineMap]) -> None:
 def _write(path: Path, maps: list[MachineMap]) -> None:
     from .map_svg import render
 
-    for number, drawn in enumerate(maps, 1):
-        target = path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+    targets = [
+        path if len(maps) == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+        for number in range(1, len(maps) + 1)
+    ]
+    for target in targets:
+        _check_replaceable(target)
+    for target, drawn in zip(targets, maps):
         try:
             target.write_text(render(drawn), encoding="utf-8")
         except OSError as exc:
@@ -127,8 +134,29 @@ def _write(path: Path, maps: list[MachineMap]) -> None:
         tell(f"Wrote {target}: {drawn.title}.")
 
 
+def _check_replaceable(target: Path) -> None:
+    """Refuse to overwrite a file that is not a picture, such as a suite.
+
+    :raises ConfigError: When there is such a file.
+    """
+    try:
+        # A device or a pipe, and /dev/stdout whatever that is, can be written to at any time.
+        if str(target).startswith("/dev/") or not target.is_file() or not target.stat().st_size:
+            return
+        with target.open("rb") as file:
+            is_picture = b"<svg" in file.read(_LOOK)
+    except OSError:
+        # Writing says what is wrong.
+        return
+    if not is_picture:
+        raise ConfigError(
+            f"The picture {target} would replace a file that is not an SVG picture. Name another "
+            "file, or remove that one."
+        )
+
+
 def _print(drawn: MachineMap) -> None:
-    """Draw on the terminal; plain characters when it is none."""
+    """Draw on the terminal; plain characters when stdout is not a terminal."""
     console = terminal(sys.stdout)
     width = shutil.get_terminal_size().columns if console is None else console.width
     rows = _rows(drawn, width)
@@ -151,7 +179,7 @@ def _print(drawn: MachineMap) -> None:
 
 
 def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell]]]]:
-    """The lines of the picture: a label, and the cells with their texts."""
+    """The lines of the picture: a label, and the cells with their characters."""
     cells = drawn.cells
     names = [one_line(cell.name) for cell in cells]
     longest = max(map(len, names), default=1)
@@ -162,7 +190,7 @@ def _rows(drawn: MachineMap, width: int) -> list[tuple[str, list[tuple[str, Cell
         each, label_width = (2 if len(cells) <= 2000 else 1), longest + 2
         texts = [drawn.mark(cell) * each for cell in cells]
     per_row = max(1, (width - label_width) // each)
-    # Rows of a round number of nodes are easier to count in.
+    # Counting is easier in rows of a round number of nodes.
     for step in (100, 50, 20, 10, 8, 4, 2):
         if per_row >= step:
             per_row -= per_row % step
@@ -184,7 +212,7 @@ def _style(drawn: MachineMap, cell: Cell) -> str:
 
 def _group_style(drawn: MachineMap, number: int) -> str:
     color = drawn.groups[number].color
-    # Not rich's 'black': terminals' themes change what that looks like.
+    # Not rich's 'black': what that looks like depends on the terminal's theme.
     return "rgb({},{},{}) on rgb({},{},{})".format(*ink_on(color), *color)
 
 
@@ -201,7 +229,7 @@ def _legend(drawn: MachineMap) -> list[tuple[str, str, str]]:
             )
         )
     if len(drawn.groups) > LEGEND_LINES:
-        again = "; the characters begin again" if len(drawn.groups) > len(MARKS) else ""
+        again = "; the characters repeat" if len(drawn.groups) > len(MARKS) else ""
         lines.append(("", "", f"... and {len(drawn.groups) - LEGEND_LINES} more{again}"))
     marks = {drawn.mark(cell) for cell in drawn.cells if not cell.groups}
     if FREE_MARK in marks:

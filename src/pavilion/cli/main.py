@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pavilion.errors import PavilionError
+from pavilion.errors import PavilionError, quoted
 
 from . import base, doctor
 from .base import PROGRAM, Command, Session
@@ -35,7 +36,7 @@ try:
         wait,
     )
 except ImportError as exc:
-    # One of the modules that are installed with this program is missing, or is broken.
+    # A module that is installed with this program is missing or broken.
     sys.exit(doctor.start_without(exc))
 
 # The modules of commands, in the order of the help text.  A new command is a module with a list
@@ -67,7 +68,7 @@ EPILOG = f"""\
 examples:
   {PROGRAM} run mytests.yaml              run all tests of a file
   {PROGRAM} run mytests.yaml.hello        run one of them
-  {PROGRAM} run nightly --detach          run a suite of a config folder, do not wait
+  {PROGRAM} run nightly --detach          run a suite of a config directory, do not wait
   {PROGRAM} status                        the tests of the latest series
   {PROGRAM} log s1.1                      what a test printed
 
@@ -75,22 +76,66 @@ exit codes:
   0    all tests passed, or the command did what it should
   1    some tests failed, could not be run, or were cancelled
   2    the command line, the configuration or a suite is wrong
-  3    the time given with --timeout was over before all tests were
-  130  interrupted with Ctrl-C (jobs go on)
+  3    the time given with --timeout was up before all tests had ended
+  130  interrupted with Ctrl-C (jobs keep running)
 
-'{PROGRAM} COMMAND --help' tells more about a command."""
+'{PROGRAM} COMMAND --help' explains a command."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong calls as every other error is reported."""
+    """Reports wrong command lines in the same way as all other errors."""
 
     def error(self, message: str) -> NoReturn:
         tell(f"{PROGRAM}: error: {message}\nSee '{self.prog} --help'.")
         sys.exit(base.USAGE)
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Name what may have been meant, and only what users may type."""
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(choice) for choice in action.choices if not str(choice).startswith("_")]
+        raise argparse.ArgumentError(
+            action,
+            f"invalid choice: {quoted(value)}{_did_you_mean(str(value), choices)} "
+            f"(choose from {', '.join(choices)})",
+        )
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but with the help of the command that does not know an argument."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = self._command_of(found)
+            options = [word for word in unknown if word.startswith("--")]
+            near = _did_you_mean(
+                options[0].partition("=")[0] if options else "", command._option_string_actions
+            )
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
+        return found
+
+    def _command_of(self, found: argparse.Namespace) -> argparse.ArgumentParser:
+        """The parser of the command that was given."""
+        parser: argparse.ArgumentParser = self
+        for dest in ("command", "topic"):
+            for action in parser._actions:
+                if isinstance(action, argparse._SubParsersAction) and action.dest == dest:
+                    parser = action.choices.get(str(getattr(found, dest, "")), parser)
+        return parser
+
+
+def _path(text: str) -> Path:
+    if not text:
+        # Path("") is the current directory, which an unset variable of a script does not mean.
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
+def _did_you_mean(text: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(text, list(names), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
 
 class _AddTo(argparse.Action):
-    """Appends to one list wherever in the command line the option stands."""
+    """Appends to the same list wherever the option is on the command line."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, **kwargs)
@@ -108,7 +153,7 @@ class _AddTo(argparse.Action):
 
 
 class _Version(argparse.Action):
-    """Prints the version.  Finding it out takes time, so it is done on demand only."""
+    """Prints the version.  Finding it takes time, so that is done only on demand."""
 
     def __call__(
         self,
@@ -143,12 +188,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """The options that may stand before and after the command."""
+    """The options that may be given before or after the command."""
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     group = common.add_argument_group("global options")
     group.add_argument(
         "--config-file",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help=(
             "the settings to use. Default: $PAV_CONFIG_FILE, pavilion.yaml in $PAV_CONFIG_DIR, or "
@@ -157,16 +202,19 @@ def _common_options() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--config-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         action=_AddTo,
-        help=("a folder with suites/ and plugins/, besides those of the settings; may be repeated"),
+        help=(
+            "a directory with suites/ and plugins/, in addition to those of the settings; may be "
+            "repeated"
+        ),
     )
     group.add_argument(
         "--working-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
-        help=("where test runs are kept; goes before working_dir of the settings"),
+        help=("where test runs are kept; takes precedence over working_dir of the settings"),
     )
     group.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     return common
@@ -227,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_streams()
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == [completion.COMPLETE]:
-        # Not a command for the parser: what follows is an unfinished command line.
+        # Not a command for the parser: an unfinished command line follows.
         return completion.answer(words[1:], make_parser)
     args = argparse.Namespace(config_file=None, config_dir=[], working_dir=None, debug=False)
     try:
@@ -240,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if getattr(args, "junit", None) is not None
                 else args.execute(session)
             )
-        # A reader that has gone, or a full disk, is to be noticed while it can be told.
+        # Notice that the reader is gone, or the disk full, while that can still be reported.
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -259,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = "" if args.debug else " 'pav-sched --debug ...' shows where it comes from."
         tell(
             f"{PROGRAM}: error: {type(exc).__name__}: {exc}\nThis should not have happened: it "
-            f"is a bug of pavilion-schedulers. Please report it.{hint}"
+            f"is a bug in pavilion-schedulers. Please report it.{hint}"
         )
         return base.INTERNAL
 

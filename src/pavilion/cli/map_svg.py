@@ -12,19 +12,19 @@ from .output import one_line, plural
 
 MARGIN = 16
 LINE = 16
-# Pixels that a character takes on average, for each pixel of font size; rather too many.
+# The average width of a character for each pixel of font size; rather too large.
 CHARACTER = 0.6
 FONT, SMALL_FONT = 11, 10
 LEGEND_ITEMS = 64
-# Up to so many nodes each cell has the node's name in it, and is as wide as that needs.
+# Up to this many nodes, each cell has the node's name in it, and is as wide as that requires.
 NAMED_CELLS = 64
 NAMED_WIDTHS = (84, 210)
 NAMED_HEIGHT = 34
-# Nodes, up to so many -> the width and height of a cell in pixels.
+# Up to this many nodes -> the width and height of a cell in pixels.
 SIZES = ((400, 30), (2500, 14), (20_000, 8))
 SMALLEST = 5
 MARKED_SIZE = 30
-# The lines of the grid that are named are so many pixels apart at least.
+# Lines of the grid that are labelled are at least this many pixels apart.
 LABEL_DISTANCE = 11
 
 FREE: Color = (232, 232, 232)
@@ -217,7 +217,7 @@ def _legend(drawn: MachineMap, layout: _Layout) -> list[tuple[Color | None, str,
     if any(not cell.groups and not cell.usable for cell in drawn.cells):
         items.append((OUT, "", "left out"))
     if len({group.color for group in drawn.groups}) < len(drawn.groups):
-        items.append((None, "", f"The colours begin again after {len(COLORS)}."))
+        items.append((None, "", f"The colours repeat after {len(COLORS)}."))
     items += [(None, "", text) for text in (*drawn.remarks, *drawn.errors)]
     return [(color, mark, one_line(text)) for color, mark, text in items]
 

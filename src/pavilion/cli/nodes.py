@@ -22,7 +22,7 @@ from .base import Command, Session
 from .output import Column, one_line, plural, print_json, print_table, show_error
 from .selection import Selection, add_ids, select, with_states
 
-# So many tests of a node, and nodes that its failures are put down to, are named.
+# How many tests of a node, and nodes that its failures are put down to, are named.
 NAMED_TESTS = 3
 NAMED_NODES = 3
 _COUNTS = ("passed", "failed", "errors", "unfinished")
@@ -31,7 +31,7 @@ _COUNTS = ("passed", "failed", "errors", "unfinished")
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_ids(parser)
     parser.add_argument(
-        "--all", action="store_true", help="a line for each node, also for those that passed"
+        "--all", action="store_true", help="a line for each node, including those that passed"
     )
 
 
@@ -108,7 +108,7 @@ def why(node: NodeResult) -> str:
 
 
 def node_list(names: Sequence[str]) -> str:
-    """Nodes as a host list; also such as no host list can hold."""
+    """Nodes as a host list; names that no host list can hold are listed as they are."""
     return hostlists.fold_short(names, limit=10**9, count=False)
 
 
@@ -157,7 +157,7 @@ COMMANDS = [
         summary="show results by node: which nodes are suspect, passed, or were not reached",
         description=(
             "Show what came of tests on each node: of the latest series, or of the given series and\n"
-            "tests together. Suspect nodes come first: those that are in failing tests and in no\n"
+            "tests together. Suspect nodes come first: those that were in failing tests and in no\n"
             "passing one. Nodes with equal results share a line; --all gives each its own.\n\n"
             "The exit code is 0 when every node that was meant was reached and passed, otherwise 1."
         ),

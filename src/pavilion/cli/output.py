@@ -1,4 +1,4 @@
-"""What the user gets to read: tables, JSON, messages.
+"""What the user reads: tables, JSON, messages.
 
 A terminal gets tables that fit its width.  Pipes and files get every row as one line with tabs
 between its columns, or with ``--table`` aligned columns; nothing is cut there, unless $COLUMNS sets
@@ -41,10 +41,10 @@ STYLES = {
     "passed": "green",
 }
 
-# Blanks between columns, and what a column that may be narrower keeps at least.
+# Blanks between columns, and the least width of a column that may be narrower.
 GAP = 2
 NARROWEST = 10
-# As much of each is to be seen before there is room for optional columns.
+# How much of each must be visible before there is room for optional columns.
 READABLE = 24
 
 
@@ -54,7 +54,7 @@ class Column:
 
     :param title: Its heading.
     :param cut: Whether its text is cut when the terminal is too narrow.
-    :param wrap: Whether its text goes on in the next line then.
+    :param wrap: Whether its text is wrapped instead.
     :param right: Whether it is aligned to the right.
     :param optional: Whether it is left out where the terminal has no room for it.
     """
@@ -67,8 +67,8 @@ class Column:
 
 
 def prepare_streams() -> None:
-    """Let no character of a test's output stop us: what cannot be encoded is escaped.  And no
-    missing stream: Python has none where the descriptor is closed."""
+    """Make sure that no character of a test's output stops us: what cannot be encoded is escaped.
+    The same for a missing stream: Python has none where the descriptor is closed."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
@@ -92,7 +92,7 @@ _aligned = False
 
 
 def align_tables(wanted: bool) -> None:
-    """Align the columns of tables wherever they are printed to, for ``--table``."""
+    """Align the columns of tables wherever these are printed, for ``--table``."""
     global _aligned
     _aligned = wanted
 
@@ -113,7 +113,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
 
 def _aligned_lines(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table for a pipe: as wide as its content, or as $COLUMNS says."""
-    # A character that is printed as an escape is as wide as that escape.
+    # A character that is printed as an escape is as wide as the escape.
     cells = [[_encodable(cell) for cell in row] for row in cells]
     width = _asked_width()
     if width:
@@ -167,7 +167,7 @@ def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[
     columns = [columns[number] for number in kept]
     cells = [[row[number] for number in kept] for row in cells]
     widths = _fit(columns, [widths[number] for number in kept], console.width)
-    # What does not fit at all is wrapped by the terminal; no other column is dropped.
+    # What does not fit at all is wrapped by the terminal; no further column is dropped.
     console.width = max(console.width, sum(widths) + GAP * len(widths))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths):
@@ -184,8 +184,8 @@ def _draw(console: Console, columns: Sequence[Column], cells: Sequence[Sequence[
 
 
 def _with_room(columns: Sequence[Column], widths: Sequence[int], total: int) -> list[int]:
-    """The numbers of the columns that there is room for: without optional ones, the last first,
-    where those that may be narrower would become too narrow to read."""
+    """The indices of the columns that there is room for: optional ones are left out, the last
+    first, as long as the columns that may be narrower would be too narrow to read."""
     kept = list(range(len(columns)))
     while True:
         needed = sum(
@@ -200,7 +200,7 @@ def _with_room(columns: Sequence[Column], widths: Sequence[int], total: int) -> 
 
 
 def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:
-    """Make columns narrower that may be, the widest first, until all fit."""
+    """Make those columns narrower that may be, the widest first, until all fit."""
     widths = [min(width, total) for width in widths]
     flexible = [number for number, column in enumerate(columns) if column.cut or column.wrap]
     while sum(widths) + GAP * (len(widths) - 1) > total:
@@ -211,7 +211,7 @@ def _fit(columns: Sequence[Column], widths: list[int], total: int) -> list[int]:
     return widths
 
 
-# Where results go.  None: to stdout, as everything else.
+# Where results go.  None: to stdout, like everything else.
 _results: TextIO | None = None
 
 
@@ -243,7 +243,7 @@ def stdout_for_results() -> Iterator[None]:
             try:
                 results.flush()
             except OSError:
-                # It was reported when it was written.  What is left would be once more.
+                # It was reported when it was written.  What is left would be reported once more.
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, copy)
                 os.close(nowhere)
@@ -256,8 +256,8 @@ def print_json(data: Any) -> None:
 
 
 def tell(text: str) -> None:
-    """Say something to the user that is no result: on stderr."""
-    # What was printed before comes first, also where both go into one file.
+    """Print a message that is not a result, on stderr."""
+    # What was printed before comes first, even if both go to the same file.
     sys.stdout.flush()
     print(printable(text), file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""Plugins that take their time: what they are at is told, and nobody waits for them in vain."""
+"""Plugins that take their time: what they are doing is reported, and nobody waits forever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 # Seconds after which a method of a plugin is named.
 SLOW = 5.0
-# Seconds between two looks at what is going on.
+# Seconds between two looks at what they are doing.
 LOOK_PAUSE = 0.25
 
 
@@ -29,7 +29,7 @@ class Deadline:
 
     @property
     def left(self) -> float | None:
-        """Seconds; 0 when it is over, None without a limit."""
+        """Seconds that are left; 0 when the time is up, None without a limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     @property
@@ -39,33 +39,33 @@ class Deadline:
 
 
 class OutOfTimeError(Exception):
-    """--timeout was over before something was done."""
+    """The time of --timeout was up before something was done."""
 
 
 class SlowCalls:
-    """The methods of plugins that take long, each told once."""
+    """The methods of plugins that take long, each reported once."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
 
     def news(self) -> list[str]:
-        """'Still waiting for gridengine: _job_status', for each that is slow and was not told."""
+        """'Still waiting for gridengine: _job_status', for each slow one that was not reported."""
         slow = [
             (call.scheduler, call.method)
             for call in calls_at_work()
             if time.monotonic() - call.began >= SLOW
-            # Those that say what they wait for are heard anyway.
+            # Those that say what they are waiting for are reported anyway.
             and (call.handover is None or not call.handover.text)
         ]
         new = [call for call in dict.fromkeys(slow) if call not in self._told]
         self._told.update(new)
-        # One that came to its end, and hangs anew, is told anew.
+        # One that returned, and hangs again, is reported again.
         self._told.intersection_update(slow)
         return [f"Still waiting for {scheduler}: {method}." for scheduler, method in new]
 
 
 def patiently(work: Callable[[], T], deadline: Deadline | None = None) -> T:
-    """Do something that calls plugins; name those of their methods that take long.
+    """Do something that calls plugins; report those of their methods that take long.
 
     It is done in a thread.  When this is interrupted, or time is up, it is left alone.
 

@@ -139,8 +139,8 @@ COMMANDS = [
         name="plan",
         summary="show what 'run' would start, without starting it",
         description=(
-            "Show the jobs that 'run' would start with the same arguments: which tests share which,\n"
-            "on which nodes ('any': the scheduler picks), for how long. Nothing is started."
+            "Show the jobs that 'run' would start with the same arguments: which tests share a job,\n"
+            "on which nodes ('any': the scheduler picks them), and for how long. Nothing is started."
         ),
         examples=[
             "plan nightly",

@@ -17,15 +17,15 @@ from .output import Column, plural, print_table
 CANCELLED = (STATES.CANCELLED, STATES.SCHED_CANCELLED)
 # The states of tests whose jobs have not started, as far as is known.
 WAITING = NOT_STARTED - {STATES.SCHED_STARTUP, STATES.SCHED_RUNNING}
-# What tables say of where a test runs or ran: where there is room.
+# What tables say about where a test runs or ran, if there is room.
 PLACE_COLUMNS = [Column("JOB", optional=True), Column("NODES", cut=True, optional=True)]
 _RESULT_KEYS = ("return_value", "started", "finished", "duration", "host")
 
 
 def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str, Any]:
-    """What is known of a test, for JSON.  Times are seconds since the epoch, durations seconds.
+    """What is known about a test, for JSON.  Times are seconds since the epoch, durations seconds.
 
-    :param status: Its state, where it was asked for already.
+    :param status: Its state, if that has already been determined.
     """
     recorded = test.complete
     status = status or test.status.current()
@@ -59,12 +59,12 @@ def test_record(test: TestRun, status: TestStatusInfo | None = None) -> dict[str
 
 
 def is_unrecorded_end(status: TestStatusInfo) -> bool:
-    """Whether a test is over by this state, which could not be recorded."""
+    """Whether a test has ended in this state, which could not be recorded."""
     return isinstance(status, LastWord) and status.is_end
 
 
 def result_of(test: TestRun, status: TestStatusInfo) -> str | None:
-    """A test's result; None while it is not over."""
+    """A test's result; None while it has not ended."""
     if test.complete:
         return test.result
     return str(test.results.get("result", ERROR)) if is_unrecorded_end(status) else None
@@ -86,7 +86,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def summary_line(records: Sequence[dict[str, Any]]) -> str:
-    """'12 tests: 10 passed, 2 failed, 0 errors. Series s3.'"""
+    """Like '12 tests: 10 passed, 2 failed, 0 errors. Series s3.'."""
     counts = summary(records)
     text = (
         f"{plural(counts['tests'], 'test')}: {counts['passed']} passed, "
@@ -103,8 +103,8 @@ def summary_line(records: Sequence[dict[str, Any]]) -> str:
 
 
 def exit_code(records: Sequence[dict[str, Any]]) -> int:
-    """0 when all tests passed, 3 when some are not over, else 1: also when the end of one could
-    not be recorded."""
+    """0 when all tests passed, 3 when some have not ended, otherwise 1: also when the end of a test
+    could not be recorded."""
     counts = summary(records)
     if counts["unfinished"]:
         return base.TIMED_OUT
@@ -115,7 +115,7 @@ def exit_code(records: Sequence[dict[str, Any]]) -> int:
 def print_results(records: Sequence[dict[str, Any]], command_line: failures.CommandLine) -> None:
     """Print the table of results and the line below it.
 
-    :param command_line: Makes the command lines that users go on with.
+    :param command_line: Makes the command lines for the user's next steps.
     """
     columns = [
         Column("ID"),

@@ -39,7 +39,7 @@ def _run(session: Session) -> int:
     try:
         targets = patiently(lambda: resolve_targets(session), starting)
     except OutOfTimeError:
-        tell(f"The {timeout:g} seconds of --timeout are over. Nothing was started.")
+        tell(f"The {timeout:g} seconds of --timeout are up. Nothing was started.")
         return base.TIMED_OUT
     resolved = targets.tests
     if not resolved:
@@ -89,7 +89,7 @@ def _run(session: Session) -> int:
 
 
 def _show_errors(session: Session, kickoff: Kickoff) -> set[str]:
-    """Tell what went wrong.  Gives the names of the tests concerned."""
+    """Report what went wrong.  Returns the names of the tests concerned."""
     errors = list(kickoff.errors)
     for error in errors:
         names = name_list([test.name for test in error.tests])
@@ -116,7 +116,7 @@ def _out_of_time(session: Session, series: Series, over: bool, extra: dict[str, 
     """Say what came of a --timeout while tests were handed over; see _cut_short."""
     report(session, series.tests, extra, Waits())
     tell(
-        f"The {session.args.timeout:g} seconds of --timeout were over before the tests of series "
+        f"The {session.args.timeout:g} seconds of --timeout were up before the tests of series "
         f"{series.id} were handed to their schedulers. {_what_is_left(session, series, over)}"
     )
     return base.TIMED_OUT
@@ -130,16 +130,16 @@ def _what_is_left(session: Session, series: Series, over: bool) -> str:
         f"{'was' if number == 1 else 'were'} cancelled. "
     )
     if not left:
-        return text + "No test goes on."
-    goes = "was handed over and goes on" if len(left) == 1 else "were handed over and go on"
-    text += f"{plural(len(left), 'test')} {goes}"
+        return text + "No test is left running."
+    goes = "was handed over and is" if len(left) == 1 else "were handed over and are"
+    text += f"{plural(len(left), 'test')} {goes} left running"
     if not over:
-        text += ", as far as the scheduler took the job in hand; 'status' tells later"
+        text += ", if the scheduler has accepted the job in hand; 'status' shows that later"
     return f"{text}.\n{hints(session, series.tests)}"
 
 
 def _detach(session: Session, series: Series, extra: dict[str, Any]) -> int:
-    """Say what was started, and how to go on."""
+    """Say what was started, and what to do next."""
     records: list[dict[str, Any]] = [test_record(test) for test in series.tests]
     counts = summary(records)
     if session.args.json:
@@ -159,20 +159,20 @@ COMMANDS = [
         description=(
             "Run tests and wait for their results.\n\n"
             "Everything is checked first; when anything is wrong, nothing is started. Ctrl-C while\n"
-            "it waits leaves the tests running and says how to go on. Tests that are not handed to\n"
-            "their scheduler when --timeout is over, or at Ctrl-C, are cancelled.\n\n"
-            "Tests of earlier series run again from their suites as these are now. Those that ran\n"
-            "on chunks or on across_nodes get the same nodes again, or are refused."
+            "it waits leaves the tests running and says what to do next. Tests that have not been\n"
+            "handed to their scheduler when --timeout is up, or at Ctrl-C, are cancelled.\n\n"
+            "Tests of earlier series are run again from their suites as these are now. Those that\n"
+            "ran on chunks or on across_nodes get the same nodes again, or are refused."
         ),
         examples=[
             "run mytests.yaml",
             "run mytests.yaml.hello -c schedule.nodes=4 -c run.timeout=10",
             "run nightly --scheduler slurm --detach",
             "run stream.every_node.chunk3       one permutation",
-            "run 'stream.*' '*.chunk[0-3]'      all tests whose names fit",
+            "run 'stream.*' '*.chunk[0-3]'      all tests whose names match",
             "run --failed                       the failures of the latest series again",
             "run s1 --failed --any-nodes        those of s1, on whichever nodes there are",
-            "run s1.3 -c run.timeout=600        one test again, with another key",
+            "run s1.3 -c run.timeout=600        one test again, with a key changed",
         ],
         run=_run,
         arguments=_arguments,

@@ -26,7 +26,7 @@ IDS_HELP = (
 )
 # Of a series with a thousand damaged tests, not all are listed.
 SHOWN_ERRORS = 50
-# No more digits than ids have that were given out.
+# No more digits than in ids that were given out.
 _NUMBER = r"[1-9][0-9]{0,8}"
 _SERIES = re.compile(rf"s({_NUMBER})(?:-s?({_NUMBER}))?\Z")
 _TESTS = re.compile(rf"({_NUMBER})(?:-({_NUMBER}))?\Z")
@@ -36,9 +36,9 @@ _ID = re.compile(rf"s{_NUMBER}(?:-s?{_NUMBER}\Z|\.|\Z)")
 def looks_like_id(text: str) -> bool:
     """Whether a word on the command line is an id, and not the name of a suite.
 
-    Ids are those of series ('s1'), of several ('s1-s4', 's1-4'), and a series with what chooses
-    tests of it ('s1.3', 's1.2-5', 's1.stream.small', 's1.*').  Whether there is such a series or
-    test makes no difference.
+    Ids are those of series ('s1'), of several ('s1-s4', 's1-4'), and a series followed by
+    what chooses tests of it ('s1.3', 's1.2-5', 's1.stream.small', 's1.*').  Whether there is such
+    a series or test makes no difference.
     """
     return _ID.match(text) is not None
 
@@ -91,7 +91,7 @@ def select(session: Session, ids: Sequence[str]) -> Selection:
 
 
 def with_states(session: Session, tests: Sequence[TestRun]) -> list[tuple[TestRun, TestStatusInfo]]:
-    """Tests with their states.  The schedulers of those that are not complete are queried."""
+    """Tests with their states.  The schedulers of those that have not ended are queried."""
     if not all(test.complete for test in tests):
         _ = session.plugins
     return patiently(lambda: [(test, current_status(session.pav_cfg, test)) for test in tests])
@@ -121,8 +121,9 @@ def series_ids(session: Session, item: str) -> list[str]:
     """
     match = _SERIES.match(item)
     if match is None:
+        hint = f" Did you mean 's{item}'?" if _SERIES.match(f"s{item}") else ""
         raise ConfigError(
-            f"{quoted(item)} is not an id. Ids of series look like 's1' or 's1-s4', those of "
+            f"{quoted(item)} is not an id.{hint} Ids of series look like 's1' or 's1-s4', those of "
             "tests like 's1.1'."
         )
     if match[2] is None:
@@ -150,7 +151,7 @@ def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun
     if numbers is not None and numbers[2] is None:
         return [_one_test(session, series_id, item)]
     if not which or not looks_like_id(item) or "/" in which:
-        # Says what is wrong with it.
+        # This says what is wrong with it.
         return [TestRun.load(session.pav_cfg, item)]
     series = Series.load(session.pav_cfg, series_id)
     selection.errors += series.damaged
@@ -162,7 +163,7 @@ def _tests_of(session: Session, item: str, selection: Selection) -> list[TestRun
         names = list(dict.fromkeys(test.name for test in series.tests))
         near = near_names(which, names)
         hint = f" Did you mean {f'{series_id}.{near}'!r}?" if near else ""
-        what = "has a name that fits" if is_pattern(which) else "is called"
+        what = "has a name that matches" if is_pattern(which) else "is called"
         raise TestRunError(
             f"There is no test {quoted(item)}: none of series {series_id} {what} {quoted(which)}."
             f"{hint} "
@@ -175,7 +176,7 @@ def _one_test(session: Session, series_id: str, item: str) -> TestRun:
     try:
         return TestRun.load(session.pav_cfg, item)
     except TestRunError:
-        # Where there is no such series, or no test of that number, that says more.
+        # If there is no such series, or no test of that number, that says more.
         series = Series.load(session.pav_cfg, series_id)
         count = len(series.tests) + len(series.damaged)
         if int(item.partition(".")[2]) > count:

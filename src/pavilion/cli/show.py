@@ -1,4 +1,4 @@
-"""``pav-sched show``: what there is to work with."""
+"""``pav-sched show``: what is available."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ COMMANDS = [
         name="show",
         summary="show schedulers, nodes, plugins, settings, suites, series",
         description=(
-            "Show what there is to work with: schedulers, nodes, plugins, settings,\n"
-            "suites, series."
+            "Show what is available: schedulers, nodes, plugins, settings,\nsuites, series."
         ),
         examples=[
             "show sched",

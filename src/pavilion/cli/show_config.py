@@ -90,11 +90,11 @@ def _file_source(session: Session) -> str:
     folder = os.environ.get("PAV_CONFIG_DIR")
     if folder and path.parent == absolute(folder):
         return "$PAV_CONFIG_DIR"
-    return "the home folder"
+    return "the home directory"
 
 
 def _folder_sources(session: Session, listed: str) -> dict[Path, str]:
-    """Where each config folder comes from: the first that names it."""
+    """Where each config directory comes from: the first that names it."""
     path = session.pav_cfg.pav_cfg_file
     sources: dict[Path, str] = {}
     for folder in session.args.config_dir:
@@ -103,7 +103,8 @@ def _folder_sources(session: Session, listed: str) -> dict[Path, str]:
         sources.setdefault(absolute(os.environ["PAV_CONFIG_DIR"]), "$PAV_CONFIG_DIR")
     last = list(session.pav_cfg.configs.values())[-1]["path"]
     sources.setdefault(
-        last, "default" if path is None or path.parent != last else "the folder of the config file"
+        last,
+        "default" if path is None or path.parent != last else "the directory of the config file",
     )
     return sources
 

@@ -21,7 +21,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test",
         metavar="TARGET",
-        help=("as that test sees them, with the filters of its schedule section ('suite.test')"),
+        help=("as this test sees them, with the filters of its schedule section ('suite.test')"),
     )
     parser.add_argument("--filtered", action="store_true", help="only those that can be used")
 
@@ -57,7 +57,7 @@ def _show(session: Session) -> int:
 
 
 def _tell_unknown(report: NodeReport) -> None:
-    """Names in include_nodes that no node has are mostly misspelt."""
+    """Names in include_nodes that are not names of nodes are usually misspelt."""
     for name, reason in report.reasons.items():
         if name not in report.nodes:
             tell(f"{name}: {reason}.")
@@ -71,8 +71,8 @@ def _schedule(session: Session) -> dict[str, Any]:
     tests = select_tests(session.pav_cfg, target, [f"scheduler={session.args.scheduler}"])
     if len(tests) > 1:
         raise ConfigError(
-            f"{target!r} stands for {len(tests)} tests; name one of them: "
-            f"{target}.{tests[0].name}, say."
+            f"{target!r} stands for {len(tests)} tests; name one of them, for example "
+            f"{target}.{tests[0].name}."
         )
     runs = resolve_test(tests[0])
     schedule: dict[str, Any] = runs[0].config["schedule"]
@@ -113,8 +113,8 @@ COMMANDS = [
         name="nodes",
         summary="the nodes of a scheduler, and why some are left out",
         description=(
-            "Show the nodes that a scheduler has, their states, and which can be used: by\n"
-            "any test, or with the filters of one test."
+            "Show the nodes of a scheduler, their states, and which can be used: by any test,\n"
+            "or with the filters of one test."
         ),
         examples=["show nodes slurm", "show nodes slurm --test nightly.stream --filtered"],
         run=_show,

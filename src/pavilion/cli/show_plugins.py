@@ -25,7 +25,7 @@ def _show(session: Session) -> int:
             )
         )
     found += [
-        _record(plugin, "disabled", "disable_plugins of the settings lists it.")
+        _record(plugin, "disabled", "disable_plugins in the settings lists it.")
         for plugin in report.disabled
     ]
     found += [
@@ -94,7 +94,7 @@ COMMANDS = [
     Command(
         name="plugins",
         summary="plugins: loaded, overridden, disabled, refused and not used",
-        description="Show the plugins that were found, and why those are not used that are not.",
+        description="Show the plugins that were found, and why some of them are not used.",
         examples=["show plugins", "show plugins --json"],
         run=_show,
         json=True,

@@ -18,9 +18,7 @@ from .output import Column, print_json, print_table
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--list", action="store_true", help="all schedulers (what is done without an option)"
-    )
+    group.add_argument("--list", action="store_true", help="all schedulers (the default)")
     group.add_argument(
         "--config",
         metavar="NAME",
@@ -93,7 +91,7 @@ def example_config(name: str) -> str:
     elements = [elem for elem in ScheduleConfig.ELEMENTS if elem.name not in others]
 
     class Example(yc.YamlConfigLoader):
-        """The section alone, as it would stand in a test."""
+        """The section alone, as it would be in a test."""
 
         ELEMENTS = [
             yc.KeyedElem(
@@ -165,8 +163,8 @@ COMMANDS = [
         summary="schedulers, their config and their variables",
         description=(
             "Show the schedulers; or an example of the schedule section for one of them; or\n"
-            "the variables it gives to tests. Deferred variables are known inside the\n"
-            "allocation only."
+            "the variables that it gives to tests. Deferred variables are known only inside\n"
+            "the allocation."
         ),
         examples=["show sched", "show sched --config raw", "show sched --vars raw --json"],
         run=_show,

@@ -22,12 +22,15 @@ SHOWN = 20
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "ids", nargs="*", metavar="SERIES", help="a series (s1), or several (s1-s4); default: all"
+        "ids",
+        nargs="*",
+        metavar="SERIES",
+        help="a series (s1), or several (s1-s4); default: the newest",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help=f"all series; without, and without ids, the {SHOWN} newest",
+        help=f"all series, not only the {SHOWN} newest",
     )
 
 
@@ -61,7 +64,7 @@ def _named(session: Session, errors: list[PavilionError]) -> list[SeriesInfo]:
             for name in series_ids(session, item):
                 info = series_info(session.pav_cfg.working_dir / "series" / name)
                 if info is None:
-                    # Says what there is in its place.
+                    # Says what is in its place.
                     Series.load(session.pav_cfg, name)
                 else:
                     found[name] = info
@@ -123,7 +126,7 @@ COMMANDS = [
         description=(
             "Show the series of all users, newest first: when each was started, by whom, with which\n"
             "targets, and what came of its tests. Cancelled tests count as errors. Schedulers are\n"
-            "not queried: 'unfinished' is what no end is recorded of; 'status' finds out more."
+            "not queried: 'unfinished' are tests whose end is not recorded; 'status' finds out more."
         ),
         examples=["show series", "show series --all", "show series s3-s9 --json"],
         run=_show,

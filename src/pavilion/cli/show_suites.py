@@ -14,7 +14,7 @@ from .output import Column, print_json, print_table, show_error, tell
 
 
 def _show(session: Session) -> int:
-    # The schedulers add to what a suite may say.
+    # The schedulers add to what a suite may contain.
     _ = session.plugins
     found: list[dict[str, Any]] = []
     errors: list[ConfigError] = []
@@ -70,9 +70,9 @@ def _print(found: list[dict[str, Any]]) -> None:
 COMMANDS = [
     Command(
         name="suites",
-        summary="the suites in the config folders, and their tests",
+        summary="the suites in the config directories, and their tests",
         description=(
-            "Show the suites in suites/ of the config folders, and their tests. The exit\n"
+            "Show the suites in suites/ of the config directories, and their tests. The exit\n"
             "code is 2 when one of them has mistakes."
         ),
         examples=["show suites", "show suites --json"],

@@ -1,4 +1,4 @@
-"""Handing tests to their schedulers, as the user sees it: what it waits for, and how it ends."""
+"""Handing tests to their schedulers, as users see it: what is waited for, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .interrupts import KickoffGuard
 from .output import one_line, tell
 from .patience import LOOK_PAUSE, Deadline, SlowCalls
 
-# Seconds that jobs in hand get when handing over is to end: after --timeout, and after Ctrl-C.
+# Seconds that jobs in hand get when handing over must end: after --timeout, and after Ctrl-C.
 TIMEOUT_PATIENCE = 6.0
 INTERRUPT_PATIENCE = 10.0
 # Seconds that starting gets in any case: a short --timeout is meant for the tests.
 LEAST = 5.0
 
 INTERRUPTED = "Interrupted before it was handed to its scheduler."
-OUT_OF_TIME = "It was not handed to its scheduler within the time of --timeout."
+OUT_OF_TIME = "It was not handed to its scheduler before the time of --timeout was up."
 
 
 def hand_over(kickoff: Kickoff, guard: KickoffGuard, deadline: Deadline) -> bool:
-    """Hand tests over, and tell what that waits for.
+    """Hand tests over, and report what is waited for.
 
-    After an interrupt, or when the time is up, it is ended: what can be given up is, and jobs in
+    After an interrupt, or when the time is up, it ends: what can be given up is given up, and jobs in
     hand get some seconds.
 
-    :returns: Whether it has come to its end: with jobs in hand it may not.
+    :returns: Whether handing over has ended: with jobs in hand, it may not have.
     :raises KeyboardInterrupt: At the second Ctrl-C.
     """
     kickoff.start()
@@ -56,7 +56,7 @@ def hand_over(kickoff: Kickoff, guard: KickoffGuard, deadline: Deadline) -> bool
 
 
 class _Reasons:
-    """What jobs wait for, each reason told once."""
+    """What jobs are waiting for, each reason reported once."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()

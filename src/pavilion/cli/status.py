@@ -33,7 +33,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "-v",
         "--verbose",
         action="store_true",
-        help="all states of each test, with their whole notes",
+        help="all states of each test, with complete notes",
     )
     parser.add_argument(
         "--failed",
@@ -54,7 +54,7 @@ def _status(session: Session) -> int:
     states = with_states(session, selection.tests)
     every = [(test, status, test_record(test, status)) for test, status in states]
     found = [item for item in every if not session.args.failed or _is_failure(item[2])]
-    # Of all of them: those that are not shown count, too.
+    # For all tests: those that are not shown count, too.
     records = [record for _, _, record in every]
     if session.args.json:
         tests = [_record(test, record, session.args.verbose) for test, _, record in found]
@@ -131,14 +131,14 @@ COMMANDS = [
         summary="show the states of tests",
         description=(
             "Show the states of tests: those of the latest series, or of the given ids.\n\n"
-            "Schedulers are asked about tests that are not over. On a terminal, notes are\n"
-            "cut to its width; -v shows them whole."
+            "Schedulers are queried about tests that have not ended. On a terminal, notes are\n"
+            "cut to its width; -v shows complete notes."
         ),
         examples=[
             "status",
             "status s3 s4.1",
             "status --failed                    only the failures of the latest series",
-            "status 's3.*.chunk1'               tests of a series whose names fit",
+            "status 's3.*.chunk1'               tests of a series whose names match",
             "status s3.2 --verbose",
             "status s1-s4 --failed --json",
         ],

@@ -14,11 +14,12 @@ from typing import NamedTuple
 from pavilion.again import Options, run_again, seed_of, without_repeats
 from pavilion.diagnosis import check_sections
 from pavilion.errors import ConfigError, SchedulerPluginError, quoted
+from pavilion.near_suites import names_file
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
 from pavilion.schedulers.pinning import is_pinned
 from pavilion.static_checks import doubts
-from pavilion.suites import choose_tests, suite_file
+from pavilion.suites import choose_tests, short_list, suite_file
 from pavilion.test_run import TestRun
 from pavilion.waiting import current_status
 
@@ -32,7 +33,7 @@ _AGAIN = " Or a series (s1), or tests of one (s1.3, 's1.*.chunk3'), to run again
 def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool = True) -> None:
     """The arguments that say which tests are meant, and how they are to differ.
 
-    :param ids: What the help says of ids of series and tests.
+    :param ids: What the help says about ids of series and tests.
     :param again: Whether tests of earlier series are run again, with options of their own.
     """
     parser.add_argument(
@@ -40,8 +41,8 @@ def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool 
         nargs="*",
         metavar="TARGET",
         help=(
-            "a suite file, or the name of a suite in suites/ of a config directory; with '.TEST' behind "
-            "it, that test of the suite only, with '.TEST.NAME' that permutation. Patterns: "
+            "a suite file, or the name of a suite in suites/ of a config directory; with '.TEST' "
+            "added, only that test, and with '.TEST.NAME' added, only that permutation. Patterns: "
             f"'stream.*', '*.chunk[0-3]'.{ids}"
         ),
     )
@@ -63,7 +64,7 @@ def add_targets(parser: argparse.ArgumentParser, ids: str = _AGAIN, again: bool 
         "--seed",
         type=_seed,
         metavar="NUMBER",
-        help=("where chunks of nodes are drawn at random: equal numbers give equal chunks"),
+        help=("makes chunks that are drawn at random repeatable: the same number, the same chunks"),
     )
     if again:
         _add_options_of_again(parser)
@@ -85,7 +86,7 @@ def _add_options_of_again(parser: argparse.ArgumentParser) -> None:
     nodes.add_argument(
         "--any-nodes",
         action="store_true",
-        help="let tests run on other nodes, even if they had those of a chunk or of across_nodes",
+        help="let tests run on other nodes, even if they ran on a chunk or on across_nodes",
     )
     nodes.add_argument(
         "--same-nodes",
@@ -108,7 +109,7 @@ class Targets(NamedTuple):
     """What is to be run.
 
     - ``tests``: the tests to run
-    - ``seed``: what their chunks are drawn with
+    - ``seed``: the seed that their chunks are drawn with
     - ``words``: the targets, as they are recorded
     """
 
@@ -118,16 +119,16 @@ class Targets(NamedTuple):
 
 
 def resolve_targets(session: Session) -> Targets:
-    """The tests to run.  Everything that can be wrong with them is found in here.
+    """The tests to run.  Everything that can be wrong with them is found here.
 
-    :returns: What is to be run.  Without tests there is nothing that failed.
+    :returns: What is to be run.  Without tests, nothing had failed.
     :raises PavilionError: Nothing was made then.
     """
     args = session.args
     for refused in session.plugins.refused:
         warn(f"plugin {refused.file} is not used: {refused.reason}")
     for name in session.plugins.not_found:
-        warn(f"disable_plugins names {name}, and there is no such plugin")
+        warn(f"disable_plugins names {name}, but there is no such plugin")
     words = _words(session)
     runs = {word: _runs(session, word) for word in words if is_series(session, word)}
     _check_options(session, words, runs)
@@ -143,12 +144,15 @@ def resolve_targets(session: Session) -> Targets:
     resolved: list[ResolvedTest] = []
     for word in words:
         if word in wanted:
-            resolved += [again[run.id] for run in wanted[word] if run.id in again]
+            # A series that is named twice is run once, like one of which tests are named, too.
+            resolved += [again[run.id] for run in wanted.get(word, []) if run.id in again]
+            wanted[word] = []
         else:
             resolved += _of_suite(session, word, problems)
     check_sections(resolved, problems)
     problems.raise_any()
     _show_doubts(resolved)
+    _show_same_names(resolved)
     return Targets(resolved, seed, [*words, *(["--failed"] if args.failed else [])])
 
 
@@ -163,27 +167,32 @@ def _words(session: Session) -> list[str]:
         return words
     if session.args.failed:
         return [latest(session)]
+    command = session.args.command
+    what = "or a series to run again. --failed alone means the failures of the latest series."
+    if command == "map":
+        what = "or a series that was run."
     raise ConfigError(
-        "A TARGET is missing: a suite file, a suite, or a series to run again. --failed alone means "
-        f"the failures of the latest series. See '{PROGRAM} {session.args.command} --help'."
+        f"A TARGET is missing: a suite file, a suite, {what} See '{PROGRAM} {command} --help'."
     )
 
 
 def is_series(session: Session, word: str) -> bool:
     """Whether a target is a series, or tests of one.
 
-    :raises ConfigError: When it is that and a suite.
+    :raises ConfigError: When it is both that and a suite.
     """
     if not looks_like_id(word):
         return False
     file = suite_file(session.pav_cfg, word)
     if file is None:
         return True
+    if names_file(word):
+        return False
     series = word.partition(".")[0].partition("-")[0]
     if not (session.pav_cfg.working_dir / "series" / series).exists():
         return False
     raise ConfigError(
-        f"{quoted(word)} is a series, and a suite ({file}). Name the suite by the path of its "
+        f"{quoted(word)} is both a series and a suite ({file}). Name the suite by the path of its "
         "file, with a '/' in it."
     )
 
@@ -192,7 +201,7 @@ def _runs(session: Session, word: str) -> list[TestRun]:
     """The tests of earlier series that a target stands for."""
     selection = select(session, [word])
     if selection.errors:
-        # Running a part of it would look like all of it.
+        # Running a part of it would look like running all of it.
         raise selection.errors[0]
     return selection.tests
 
@@ -203,12 +212,12 @@ def _check_options(session: Session, words: Sequence[str], series: Collection[st
     others = [word for word in words if word not in series]
     if args.failed and others:
         raise ConfigError(
-            f"--failed is about tests of earlier series ('s1'), and {quoted(others[0])} is not one."
+            f"--failed is about tests of earlier series ('s1'), but {quoted(others[0])} is not one."
         )
     for given, option in ((args.any_nodes, "--any-nodes"), (args.same_nodes, "--same-nodes")):
         if given and not series:
             raise ConfigError(
-                f"{option} is about running tests of earlier series again ('s1'), and there is "
+                f"{option} is about running tests of earlier series again ('s1'), but there is "
                 "none among the targets."
             )
 
@@ -267,6 +276,29 @@ def _show_doubts(resolved: Sequence[ResolvedTest]) -> None:
         warn(f"test {names[0]}{others}: {text}")
 
 
+def _show_same_names(resolved: Sequence[ResolvedTest]) -> None:
+    """Say which names do not tell tests apart."""
+    files: dict[str, list[str]] = {}
+    for test in resolved:
+        # Those of earlier series are known by the ids that they repeat.
+        if test.repeats is None:
+            files.setdefault(test.name, []).append(str(test.source.file))
+    again = [name for name, places in files.items() if len(places) > len(set(places))]
+    if again:
+        warn(
+            f"{plural(len(again), 'test')} will run more than once, because several targets stand "
+            f"for the same: {short_list(again, 4)}"
+        )
+    for name, places in files.items():
+        if len(set(places)) > 1:
+            warn(
+                f"tests of different suite files have the same name, {name}: "
+                f"{' and '.join(dict.fromkeys(places))}. Only their ids tell them apart"
+            )
+            # The others are of the same files, in most cases.
+            break
+
+
 def overrides(args: argparse.Namespace) -> list[str]:
     """All requested changes, as 'key=value'."""
     chosen = [] if args.scheduler is None else [f"scheduler={args.scheduler}"]
@@ -276,17 +308,17 @@ def overrides(args: argparse.Namespace) -> list[str]:
 def show_warnings(resolved: Sequence[ResolvedTest], refused: Collection[str]) -> None:
     """What the schedulers' variables complained about, each once.
 
-    :param refused: Names of tests that there was an error about: it says all there is to say.
+    :param refused: Names of tests that had an error, which says all there is to say.
     """
     names: dict[str, list[str]] = {}
     for test in resolved:
-        # What they say of the present chunks does not concern a test that has its nodes already.
+        # What they say about the present chunks does not concern a test that has its nodes already.
         if test.name in refused or is_pinned(test.config):
             continue
         try:
             warnings = test.warnings
         except SchedulerPluginError:
-            # Its scheduler does not answer.  That is an error of this test, told when it is placed.
+            # Its scheduler does not answer.  That is an error of this test when it is placed.
             continue
         for text in warnings:
             names.setdefault(text, []).append(test.name)
@@ -296,6 +328,6 @@ def show_warnings(resolved: Sequence[ResolvedTest], refused: Collection[str]) ->
 
 
 def show_pinned(resolved: Sequence[ResolvedTest], refused: Collection[str]) -> None:
-    """Say what lets tests run that cannot have the nodes that they had."""
+    """Say which option lets tests run that cannot have their former nodes."""
     if any(test.name in refused and is_pinned(test.config) for test in resolved):
         tell("With --any-nodes, tests may run on other nodes.")

@@ -26,7 +26,7 @@ def _wait(session: Session) -> int:
     selection = select(session, session.args.ids)
     code = selection.report()
     if code or not selection.tests:
-        # Waiting for a part of what was asked for would look like an answer to all of it.
+        # Waiting for some of the tests would look like waiting for all of them.
         return code
     session.tests = selection.tests
     _ = session.plugins
@@ -35,9 +35,9 @@ def _wait(session: Session) -> int:
 
 
 def _check_schedulers(tests: Sequence[TestRun]) -> None:
-    """Without its scheduler nobody could tell that a job was lost.
+    """Make sure that lost jobs are noticed, which takes their scheduler.
 
-    :raises ConfigError: When a scheduler of a test that is not over is not loaded.
+    :raises ConfigError: When the scheduler of a test that has not ended is not loaded.
     """
     for name in {test.scheduler: None for test in tests if not test.complete}:
         try:
@@ -45,7 +45,7 @@ def _check_schedulers(tests: Sequence[TestRun]) -> None:
         except PavilionError as exc:
             raise ConfigError(
                 "The tests cannot be waited for without the plugin of their "
-                "scheduler; --config-dir names the folder with its plugins/",
+                "scheduler; name the directory with its plugins/ with --config-dir",
                 prior_error=exc,
             ) from exc
 
@@ -56,7 +56,7 @@ COMMANDS = [
         summary="wait for tests and show their results",
         description=(
             "Wait for tests that were started before, and show their results.\n\n"
-            "The exit code is as with 'run'; 3 when --timeout is over first."
+            "The exit codes are those of 'run': 3, for example, when --timeout is up first."
         ),
         examples=["wait", "wait s3", "wait s3.1 s4 --timeout 60 --json", "wait 's3.*.chunk1'"],
         run=_wait,

@@ -36,7 +36,7 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help=("stop waiting after so long, with exit code 3; the tests go on"),
+        help=("stop waiting after this long, with exit code 3; jobs keep running"),
     )
 
 
@@ -53,7 +53,7 @@ def _seconds(text: str) -> float:
 def wait_and_report(
     session: Session, tests: Sequence[TestRun], extra: dict[str, Any] | None, deadline: Deadline
 ) -> int:
-    """Wait until tests are over, and print their results.
+    """Wait until tests have ended, and print their results.
 
     :param extra: What to add to the JSON.
     :param deadline: When to stop waiting.
@@ -76,7 +76,7 @@ def wait_and_report(
     if code == base.TIMED_OUT:
         left = [test for test in tests if not test.complete]
         tell(
-            f"The {session.args.timeout:g} seconds of --timeout are over. {_go_on(left)}\n"
+            f"The {session.args.timeout:g} seconds of --timeout are up. {_go_on(left)}\n"
             f"{hints(session, tests)}"
         )
     return code
@@ -96,7 +96,7 @@ def report(
 
 
 def hints(session: Session, tests: Sequence[TestRun]) -> str:
-    """How to go on with tests that are not over."""
+    """The commands for tests that have not ended."""
     names = list(dict.fromkeys(test.series for test in tests))
     return "\n".join(
         f"  {what:<14}{session.command_line(command, *names)}"
@@ -106,13 +106,13 @@ def hints(session: Session, tests: Sequence[TestRun]) -> str:
 
 def _go_on(left: Sequence[TestRun]) -> str:
     if not left:
-        return "All tests are over."
-    goes = "is not over and goes on" if len(left) == 1 else "are not over and go on"
-    return f"{plural(len(left), 'test')} {goes}."
+        return "All tests have ended."
+    goes = "has not ended and is" if len(left) == 1 else "have not ended and are"
+    return f"{plural(len(left), 'test')} {goes} left running."
 
 
 class Waits:
-    """What the schedulers say of the tests that are waited for."""
+    """What the schedulers say about the tests that are waited for."""
 
     def __init__(self) -> None:
         self._heard: dict[str, TestStatusInfo] = {}
@@ -121,7 +121,7 @@ class Waits:
         self._slow = SlowCalls()
 
     def hear(self, test: TestRun, status: TestStatusInfo) -> None:
-        """Take note of what a scheduler says of a test's job."""
+        """Take note of what a scheduler says about a test's job."""
         self._last.pop(test.id, None)
         if isinstance(status, LastWord):
             self._last[test.id] = status
@@ -129,7 +129,7 @@ class Waits:
             self._heard[test.job.name] = status
 
     def status_of(self, test: TestRun) -> TestStatusInfo | None:
-        """What its scheduler said last of a test that has not started, or the last word on one;
+        """What its scheduler last said about a test that has not started, or the last word on one;
         None for others."""
         if test.complete:
             return None
@@ -140,13 +140,13 @@ class Waits:
         return self._heard.get(test.job.name)
 
     def unrecorded(self, tests: Sequence[TestRun]) -> list[str]:
-        """About tests that are not waited for any more though their end is not recorded, for each
-        reason a line."""
+        """A line for each reason why tests are no longer waited for though their end is not
+        recorded."""
         ids: dict[str, list[str]] = {}
         for test in tests:
             status = self._last.get(test.id)
             if status is not None and not test.complete:
-                # Paths and numbers make no difference, but what is told is told whole.
+                # Paths and numbers make no difference, but the first reason is shown complete.
                 ids.setdefault(status.note, []).append(test.id)
         return [
             one_line(
@@ -176,7 +176,7 @@ class Waits:
 
 @contextmanager
 def _progress(tests: Sequence[TestRun], waits: Waits) -> Iterator[Progress]:
-    """Something to call with the tests that are left: a bar on a terminal, else a few lines."""
+    """Something to call with the tests that are left: a bar on a terminal, otherwise lines."""
     console = terminal(sys.stderr)
     if console is None:
         now_and_then = _NowAndThen(
@@ -226,7 +226,7 @@ def _progress(tests: Sequence[TestRun], waits: Waits) -> Iterator[Progress]:
 
 
 class _NowAndThen:
-    """Does something now and then, while tests are left."""
+    """Does something now and then, as long as tests are left."""
 
     def __init__(self, work: Callable[[Sequence[TestRun]], object]) -> None:
         self._work = work

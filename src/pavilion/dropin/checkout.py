@@ -59,6 +59,7 @@ class Checkout:
 
     @property
     def lib(self) -> Path:
+        """The directory of the checkout's Python code."""
         return self.root / "lib"
 
     @property

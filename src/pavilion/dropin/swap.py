@@ -95,6 +95,7 @@ class State:
 
     @property
     def ours(self) -> bool:
+        """Whether our schedulers are in that place."""
         return self.kind in ("link", "copy")
 
 

@@ -110,7 +110,7 @@ def learn_id(plugin: SchedulerPlugin, job: Job, info: JobInfo) -> None:
 
 
 def learn_nodes(plugin: SchedulerPlugin, job: Job) -> None:
-    """Keep the nodes that the scheduler reported for a job that is over: its tests may not have
+    """Keep the nodes that the scheduler reported for a job that has ended: its tests may not have
     got to say where they ran.  Never raises."""
     with contextlib.suppress(Exception):
         info = load_identity(job)

@@ -113,7 +113,10 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         self.refused.append(RefusedPlugin(file, reason, error, module))
 
     def check(self, path: Path) -> None:
-        """Check that code of a file or directory may be loaded.  :raises _Refusal:"""
+        """Check that code of a file or directory may be loaded.
+
+        :raises _Refusal: With the reason why not.
+        """
         try:
             problem = self._guard(path)
         except (OSError, RuntimeError) as exc:

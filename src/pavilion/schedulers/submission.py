@@ -316,7 +316,7 @@ def _end_unwanted(
         return None
     return SchedulerPluginError(
         "The tests were cancelled while they were handed to the "
-        f"{plugin.name} scheduler, but their job may go on: {message}",
+        f"{plugin.name} scheduler, but their job may still be running: {message}",
         tests=list(tests),
     )
 

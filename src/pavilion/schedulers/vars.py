@@ -451,8 +451,8 @@ class SchedulerVariables(VarDict):
 
     @dfr_var_method
     def test_min_mem(self) -> str:
-        """The memory, in bytes, of the allocation's node that has the least. (With the raw
-        scheduler it is in whole GiB, as in Pavilion 2.6.)"""
+        """The memory, in bytes, of the allocation's node that has the least.
+        With the raw scheduler it is in whole GiB, as in Pavilion 2.6."""
         return str(self._least("mem", self._sched_config["cluster_info"]["mem"]))
 
     @dfr_var_method

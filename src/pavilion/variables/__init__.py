@@ -39,7 +39,7 @@ from pavilion.deferred import DeferredVariable
 from pavilion.errors import DeferredError, VariableError
 from pavilion.var_dict import VarDict
 from pavilion.variables.config import ConfigPath, DeferredOk, allows, dotted, map_texts, path_filter
-from pavilion.variables.resolver import SET_ORDER, Resolver, names_set
+from pavilion.variables.resolver import CHUNK_IDS, SET_ORDER, Resolver, names_set
 from pavilion.variables.template import (
     Place,
     Reference,
@@ -262,11 +262,11 @@ class VariableSetManager(Resolver):
         return manager
 
     def chosen(self) -> list[tuple[str, str, Any]]:
-        """What permutations chose: (set, variable, text, or a dict of texts for an item that is
+        """What permutations chose: (set, variable, string, or a dict of strings for an item that is
         one).
 
-        A text that cannot be worked out, which is no mistake while nothing uses it, is given as it
-        was written.
+        A string that cannot be worked out is given as it was written: while nothing uses it, that
+        is not a mistake.
         """
         found: list[tuple[str, str, Any]] = []
         for (set_name, name), index in self._chosen.items():
@@ -307,6 +307,11 @@ class VariableSetManager(Resolver):
         self._must_be_known(ref, where)
         value = self._source(set_name, name).value(name, place)
         assert not isinstance(value, DeferredVariable)
+        if not items_of(value) and (set_name, name) == CHUNK_IDS:
+            raise place.error(
+                "there are no chunks to permute over: the scheduler has none, or too few nodes can "
+                "be used"
+            )
         if not items_of(value):
             raise place.error("the list is empty, so there is nothing to permute over")
         return (set_name, name), len(items_of(value))

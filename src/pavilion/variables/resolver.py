@@ -115,23 +115,30 @@ class Resolver:
         if "-" in given:
             msg += " ('-' is part of the name: Pavilion has expressions, this host does not)"
         near = _near_matches(given, parts[1] if in_set else first, tuple(full))
-        own = [name for set_name in ("per", "var") for name in names[set_name]]
+        # A permutation chose from some of them.
+        own = list(dict.fromkeys([*names["per"], *names["var"]]))
         mine = f"This test has {listed(own)}" if own else "This test has no variables of its own"
         if near:
-            # Of its own variables those that were not named yet.
+            # Its own variables, if there are any that were not named yet.
             more = f" {mine}" if any(f"var.{name}" not in near for name in own) else ""
             return place.error(f"{msg}. Did you mean {listed(near)}?{'' if in_set else more}")
+        too_early = self._too_early(place)
         if in_set:
-            have = listed(names[first]) or "no variables here"
-            return place.error(f"{msg}. The set '{first}' has {have}")
+            have = f". The set '{first}' has {listed(names[first]) or 'no variables here'}"
+            return place.error(msg + (too_early if too_early and first == "sched" else have))
         others = "; ".join(
             f"{set_name}: {listed(names[set_name])}"
             for set_name in ("pav", "sys", "sched")
             if names[set_name]
         )
-        return place.error(
-            f"{msg}. {mine}" + (f". Besides there are, of {others}" if others else "")
-        )
+        also = f". There are also, in {others}" if others else ""
+        return place.error(f"{msg}. {mine}{also}{too_early}")
+
+    def _too_early(self, place: Place) -> str:
+        """What explains that the scheduler's variables do not exist where they are used."""
+        if "sched" in self._sources or not place.where.startswith(("schedule", "var.")):
+            return ""
+        return ". What the scheduler knows (the set 'sched') cannot be used in 'scheduler' and 'schedule'"
 
     def origins(self, text: str) -> list[tuple[str, str]]:
         """Where the values that a string refers to were written.
@@ -157,11 +164,11 @@ class Resolver:
         return list(found)
 
     def silent_firsts(self, text: str) -> list[tuple[str, str]]:
-        """The lists that a text takes the first item of without saying so.
+        """The lists of which a string uses the first item without an explicit index.
 
-        :returns: (reference, variable as 'set.name'), for references in the text and in the
-            test's variables that these lead to.  A list of one item is none of them, but for the
-            numbers of chunks, which are as many as the machine has.
+        :returns: (reference, variable as 'set.name'), for references in the string and in the test's
+            variables to which these lead.  Lists with a single item are left out, except for the
+            numbers of chunks, whose length depends on the machine.
         """
         found: dict[tuple[str, str], None] = {}
         todo, seen = [text], {text}
@@ -176,7 +183,7 @@ class Resolver:
                     seen.update(new)
                     todo += new
             except VariableError:
-                # Reported where it is resolved.
+                # This is reported when the reference is resolved.
                 continue
         return list(found)
 

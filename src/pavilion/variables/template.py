@@ -26,6 +26,9 @@ _TOKEN = re.compile(
 _UNESCAPED = re.compile(r"(?<!\\)(?:(?P<before>\\*)\{\{|(?P<slashes>\\+)\{\\\{)")
 _REFERENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.(?:[A-Za-z0-9_-]+|\*))*")
 
+# The key that has names of variables.
+PERMUTE_ON = "permute_on"
+
 _ESCAPE_HINT = r"(Write two literal braces as \{\{)."
 
 
@@ -49,8 +52,10 @@ class Place(NamedTuple):
         self, msg: str, prior: BaseException | None = None, cls: type[VariableError] = VariableError
     ) -> VariableError:
         """An error with this place in front of the message."""
+        # permute_on has names, all other keys have references in braces.
+        shown = repr(self.reference) if self.where == PERMUTE_ON else f"{{{{{self.reference}}}}}"
         return cls(
-            f"{_prefix(self.where)}{{{{{self.reference}}}}}: {msg}",
+            f"{_prefix(self.where)}{shown}: {msg}",
             prior_error=prior,
             data={"where": self.where, "reference": self.reference},
         )
@@ -123,6 +128,13 @@ def parse_reference(text: str, where: str = "") -> Reference:
     """
     name = text.strip()
     if _REFERENCE.fullmatch(name) is None:
+        if where == PERMUTE_ON:
+            names = [item for item in re.split(r"[{}\s,]+", name) if item]
+            shown = names[0] if len(names) == 1 else f"[{', '.join(names or ['a', 'b'])}]"
+            raise Place(where, text).error(
+                "names of variables are written without braces here, and several as a list: "
+                f"'permute_on: {shown}'"
+            )
         raise Place(where, text).error(
             "only a reference to a variable, '[set.]name[.index][.key]', is allowed between "
             "the braces. Pavilion has expressions, this host does not: do calculations in the "

@@ -72,6 +72,26 @@ def cancel_as_a_host_does(site, tests):
             assert get_plugin(test.scheduler).cancel(test.job.info) is None
 
 
+def accepted_by_the_scheduler(site):
+    """The host's own status file says when a job was accepted, and a test that runs keeps its
+    state."""
+    plugin = told(site)
+    (test,) = started(site, plugin)
+    states = [(info.state, info.note) for info in test.status.history()][-2:]
+    before = f"Being handed to the told scheduler. The job's directory is {test.job.name}."
+    assert states == [
+        (STATES.SCHEDULED, before),
+        (STATES.SCHEDULED, "Accepted by told as job 1."),
+    ], states
+    starting = site.test(scheduler=plugin.name)
+    kickoff = plugin._kickoff
+    plugin._kickoff = lambda *args, **kwargs: (
+        starting.status.set(STATES.RUNNING, "It runs.") and kickoff(*args, **kwargs)
+    )
+    assert plugin.schedule_tests(site.pav_cfg, [starting]) == []
+    assert starting.status.current().state == STATES.RUNNING
+
+
 def cancelled_by_the_user(site):
     """A job of two tests, as real processes: both stay CANCELLED, and are complete at the end."""
     load_plugins(site.pav_cfg)
@@ -143,7 +163,7 @@ def states_of_their_own(site):
                 kept.add((own, says))
             else:
                 assert status.state == says, (own, says, status.state)
-                assert (f"in state {own} then" in status.note) == (own not in NOT_STARTED)
+                assert (f"in state {own} at that time" in status.note) == (own not in NOT_STARTED)
     expected = {own for own in STATES.list() if STATES.is_fatal(own)} | {"COMPLETE"}
     assert {"ENV_FAILED", "RUN_ERROR", "CANCELLED", "BUILD_FAILED", "RESULTS_ERROR"} < expected
     assert kept == {

@@ -39,6 +39,10 @@ MISTAKES = [
     ("a:\n  - \"echo\" b\n", 2, 12, "the value ended with the quote (\")", "b"),
     ('a: "\\d"\n', 1, 5, "a backslash must be doubled", "\\d"),
     # Brackets
+    ("a: {b: n[1-2]}\n", 1, 9, "within '{...}', text with any of []{},: in it must", "[1-2]"),
+    ("a: {b: echo: hi}\n", 1, 12, "within '{...}', text with any of []{},: in it must", ": hi"),
+    ("a: [n[1-2], c]\n", 1, 6, "within '[...]', text with any of []{},: in it must", "[1-2]"),
+    ("a: {b: [c] [d]}\n", 1, 12, "and items need commas between them", "[d]"),
     ("a: [b\nc: d\n", 1, 4, "the '[' that opens here is not closed in the lines", "[b"),
     ("a: {b: [c]\nd: e\n", 1, 4, "the '{' that opens here is not closed", "{b"),
     ("a: [\n", 1, 4, "the '[' that opens here is not closed", "["),

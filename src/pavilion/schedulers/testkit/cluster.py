@@ -150,10 +150,12 @@ class FakeSlurm:
 
     @property
     def name(self) -> str:
+        """The cluster's name."""
         return str(self._description.cluster["name"])
 
     @property
     def node_names(self) -> list[str]:
+        """The names of all nodes, in the order of their description."""
         return [node["name"] for node in self._description.nodes]
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -237,6 +239,7 @@ class FakeSlurm:
         self._change_node(node, "DRAIN", reason)
 
     def resume(self, node: str) -> None:
+        """Undo :meth:`drain`."""
         self._change_node(node, "RESUME", None)
 
     def _change_node(self, name: str, wish: str, reason: str | None) -> None:
@@ -313,6 +316,7 @@ class FakeSlurm:
         self.ok("scontrol", "create", "reservation", *words)
 
     def unreserve(self, name: str) -> None:
+        """Delete a reservation."""
         self.ok("scontrol", "delete", f"reservationname={name}")
 
     def lose_jobs(self) -> None:

@@ -220,7 +220,7 @@ def parse(data: object) -> Description:
             "private_data": _private(cluster["private_data"]),
             "switches": _switches(cluster["switches"], known),
             "saves_power": any(node["power"] for node in nodes),
-            "owner": getpass.getuser(),
+            "owner": _own_name(),
             "settings": {**SETTINGS, **settings},
             "started": time.time(),
             "host": socket.gethostname().split(".")[0] or "localhost",
@@ -229,6 +229,14 @@ def parse(data: object) -> Description:
         nodes,
         reservations,
     )
+
+
+def _own_name() -> str:
+    """The user's name; the number where it has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _release(text: str) -> str:

@@ -108,7 +108,7 @@ def _failure(kind: Failure | None, job_id: str, result: CommandResult) -> Cancel
     if kind is Failure.TRANSIENT:
         return CancelOutcome(
             Cancelled.UNREACHABLE,
-            f"Slurm did not answer, so job {job_id} may go on: {said}. Try again later.",
+            f"Slurm did not answer, so job {job_id} may still be running: {said}. Try again later.",
         )
     return CancelOutcome(Cancelled.STILL_THERE, f"Job {job_id} could not be cancelled: {said}.")
 

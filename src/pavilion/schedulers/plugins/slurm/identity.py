@@ -134,7 +134,10 @@ def why_not_to_cancel(record: SlurmRecord, found: FoundJob) -> str | None:
             "cannot be determined. The directory of its script is gone, or contains no record."
         )
     if not lookup.answered:
-        return f"Slurm did not answer, so {record.name} may go on: {lookup.note} Try again later."
+        return (
+            f"Slurm did not answer, so {record.name} may still be running: {lookup.note} "
+            "Try again later."
+        )
     if found.other is not None and not record.token:
         return f"Nothing was cancelled. {lookup.note}"
     if lookup.presence is Presence.ABSENT or found.other is not None:

@@ -198,7 +198,10 @@ class _Group(NamedTuple):
 
 
 def _group(state: str, cpus: str, mem: str, features: str, partition: str, reason: str) -> _Group:
-    """The fields that the nodes of a row have in common.  :raises ValueError:"""
+    """The fields that the nodes of a row have in common.
+
+    :raises ValueError: When a number is none.
+    """
     # In groups, sinfo writes '4+' for four or more.
     return _Group(
         state,

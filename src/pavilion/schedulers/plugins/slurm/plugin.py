@@ -62,7 +62,7 @@ class Slurm(SlurmNodes):
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, SlurmRecord]] = {}
-        # What Slurm said last of jobs that were asked about, by key.
+        # What Slurm said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
         # Last: it calls refresh().
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)

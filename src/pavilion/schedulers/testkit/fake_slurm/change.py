@@ -36,6 +36,7 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
 
 
 def update(context: Context, words: list[str]) -> int:
+    """Run ``scontrol update`` with these words; its exit code."""
     values = pairs(words)
     keys = [key for key, _ in values]
     if not words:

@@ -23,6 +23,7 @@ class Column(NamedTuple):
     suffix: str
 
     def text(self, value: str) -> str:
+        """A value as this column shows it: cut or padded, and with what ends it."""
         if not self.width:
             return value + self.suffix
         cut = value[: self.width]

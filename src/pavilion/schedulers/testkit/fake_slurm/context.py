@@ -62,12 +62,14 @@ class Context:
 
     @property
     def store(self) -> Store:
+        """The state of the cluster."""
         if self._store is None:
             self._store = Store(self.folder)
         return self._store
 
     @property
     def description(self) -> Row:
+        """The description of the cluster; a fault may change its release."""
         if self._description is None:
             self._description = self.store.description()
             if "release" in self.faults:
@@ -82,6 +84,7 @@ class Context:
         return self._machine
 
     def setting(self, name: str) -> Any:
+        """A setting of the cluster, see ``description.SETTINGS``."""
         return self.description["settings"][name]
 
     @property
@@ -132,6 +135,7 @@ class Context:
         self._output.append(text)
 
     def line(self, text: str = "") -> None:
+        """Add a line to standard output, which is written when the command ends."""
         self._output.append(text + "\n")
 
     def err(self, text: str) -> None:

@@ -67,6 +67,7 @@ def code(job: Row) -> str:
 
 
 def nodes(job: Row) -> str:
+    """The nodes that a job has, folded; '' while it has none."""
     return hostlist.fold(job["alloc"])
 
 
@@ -97,6 +98,7 @@ def node_count(job: Row) -> int:
 
 
 def task_count(job: Row) -> int:
+    """How many tasks a job has."""
     return int(
         job["ntasks"] or max(job["ntasks_default"] or job["min_nodes"], len(job["alloc"]), 1)
     )
@@ -138,6 +140,7 @@ def end_time(job: Row) -> float | None:
 
 
 def start_time(job: Row) -> float | None:
+    """When a job was or will be started, in seconds since the epoch; None when not known."""
     if job["start"] is not None:
         return float(job["start"])
     later = job["begin"] is not None and job["begin"] > job["submit"]
@@ -145,13 +148,16 @@ def start_time(job: Row) -> float | None:
 
 
 def over_subscribe(job: Row) -> str:
+    """Whether a job shares its CPUs: 'NO', 'YES' or 'OK'."""
     return "NO" if job["exclusive"] else "YES" if job["oversubscribe"] else "OK"
 
 
 def restarts(job: Row) -> int:
+    """How often a job was started again."""
     later = job["restarts_after"]
     return int(job["restarts"] if later is None else later)
 
 
 def when(context: Context, moment: float | None, none: str) -> str:
+    """A moment as the user's environment wants it, and ``none`` for None."""
     return stamp(moment, context.environment, none)

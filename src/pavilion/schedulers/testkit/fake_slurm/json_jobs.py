@@ -31,6 +31,7 @@ _NEW_LISTS = ("job_size_str", "mail_type", "priority_by_partition", "shared")
 
 
 def jobs(context: Context, rows: list[Row]) -> list[Value]:
+    """Jobs as ``squeue --json`` prints them in this release."""
     make = _modern if is_modern(context) else _old
     return [make(context, row) for row in rows]
 

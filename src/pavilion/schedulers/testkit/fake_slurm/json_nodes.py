@@ -75,6 +75,7 @@ def _node(context: Context, node: Node, partitions: list[str], used: float | Non
 
 # What makes a group; in 25.11 the columns of a format do not matter.
 def likeness(node: Node) -> tuple[object, ...]:
+    """What nodes of one group have in common."""
     row = node.row
     return (
         node.base,

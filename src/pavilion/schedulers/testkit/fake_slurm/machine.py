@@ -75,6 +75,7 @@ class Node:
 
     @property
     def features(self) -> list[str]:
+        """Its features, in the order of their description."""
         return self._features.split(",") if self._features else []
 
     @property
@@ -88,6 +89,7 @@ class Node:
 
     @property
     def free(self) -> int:
+        """How many of its CPUs no job has."""
         return self.cpus - self.allocated
 
     @property
@@ -111,6 +113,7 @@ class Node:
         return "POWERED_DOWN" in self.flags and bool(self.row["cloud"])
 
     def state(self, release: tuple[int, int] = (22, 5)) -> str:
+        """The base state and the flags, as a release prints them: 'IDLE+DRAIN'."""
         return nodestate.full(self.base, self.flags, release)
 
 
@@ -203,6 +206,7 @@ class Machine:
 
     @property
     def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
         if self._by_name is None:
             self._by_name = {node.name: node for node in self.nodes}
         return self._by_name
@@ -216,12 +220,15 @@ class Machine:
         )
 
     def partition(self, name: str) -> Row | None:
+        """The partition of this name; None if there is none."""
         return next((each for each in self.partitions if each["name"] == name), None)
 
     def default_partition(self) -> Row:
+        """The partition of jobs that name none."""
         return next((each for each in self.partitions if each["default"]), self.partitions[0])
 
     def reservation(self, name: str) -> Row | None:
+        """The reservation of this name; None if there is none."""
         return next((each for each in self.reservations if each["name"] == name), None)
 
     def partitions_of_nodes(self, hidden: bool) -> dict[str, list[str]]:

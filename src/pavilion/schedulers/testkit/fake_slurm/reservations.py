@@ -57,6 +57,7 @@ def _given(words: list[str]) -> dict[str, str]:
 
 
 def create(context: Context, words: list[str]) -> int:
+    """Run ``scontrol create reservation``; its exit code."""
     given = _given(words)
     if "starttime" not in given:
         context.err("scontrol: error: A start time must be given.  No reservation created.")
@@ -140,6 +141,7 @@ def _set_times(context: Context, row: Row, given: dict[str, str]) -> None:
 
 
 def update(context: Context, values: list[tuple[str, str]]) -> int:
+    """Run ``scontrol update reservationname=...``; its exit code."""
     given = _given([f"{key}={value}" for key, value in values])
     try:
         with context.change("REQUEST_UPDATE_RESERVATION"):
@@ -196,6 +198,7 @@ def delete(context: Context, words: list[str]) -> int:
 
 
 def show(view: View, name: str) -> int:
+    """Run ``scontrol show reservation``, of all if there is no name; its exit code."""
     context = view.context
     try:
         context.ask("REQUEST_RESERVATION_INFO")

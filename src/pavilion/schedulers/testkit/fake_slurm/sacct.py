@@ -51,6 +51,7 @@ class Column(NamedTuple):
     left: bool
 
     def text(self, value: str, *, cut_mark: str) -> str:
+        """A value in this column: padded, and cut with a mark at its end."""
         if len(value) > self.width:
             value = value[: self.width - len(cut_mark)] + cut_mark
         return value.ljust(self.width) if self.left else value.rjust(self.width)
@@ -64,6 +65,7 @@ class Window(NamedTuple):
 
 
 def run(context: Context) -> int:
+    """Run ``sacct``; its exit code."""
     try:
         options, operands = Parser("sacct", _OPTIONS, _KNOWN).parse(context.words)
     except Usage as error:

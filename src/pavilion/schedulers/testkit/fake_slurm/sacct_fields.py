@@ -23,15 +23,18 @@ class Record(NamedTuple):
 
     @property
     def started(self) -> bool:
+        """Whether the job was given nodes."""
         return bool(self.job["alloc"])
 
     @property
     def start(self) -> float | None:
+        """When it was started, in seconds since the epoch; None when it was not."""
         job = self.job
         return job["start"] if self.started or job["state"] == "CANCELLED" else None
 
     @property
     def end(self) -> float | None:
+        """When it ended, in seconds since the epoch; None when it has not."""
         job = self.job
         ended = job["state"] not in ("PENDING", "RUNNING", "SUSPENDED")
         return job["end"] if ended else None
@@ -45,11 +48,13 @@ class Record(NamedTuple):
 
     @property
     def cpus(self) -> int:
+        """How many CPUs it has; a step, on its first node."""
         job = self.job
         return next(iter(job["alloc"].values())) if self.is_step else jobtext.cpu_count(job)
 
     @property
     def nodes(self) -> int:
+        """How many nodes it has, or wants."""
         return 1 if self.is_step else len(self.job["alloc"]) or self.job["min_nodes"]
 
 

@@ -78,6 +78,7 @@ _POLL = 0.05
 
 
 def run(context: Context) -> int:
+    """Run ``sbatch``; its exit code."""
     parser = Parser("sbatch", _OPTIONS, _KNOWN, usage_code=255)
     typed, operands = parser.parse(context.words, stop_at_operand=True)
     if ":" in operands[:1]:

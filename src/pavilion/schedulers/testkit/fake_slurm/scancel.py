@@ -39,6 +39,7 @@ _CHOICES = ("account", "name", "partition", "reservation", "state", "user", "me"
 
 
 def run(context: Context) -> int:
+    """Run ``scancel``; its exit code."""
     options, operands = Parser("scancel", _OPTIONS, _KNOWN).parse(context.words)
     for variable, option in _FROM_ENVIRONMENT.items():
         if variable in context.environment:

@@ -33,6 +33,7 @@ _CHANGES = {
 
 
 def run(context: Context) -> int:
+    """Run ``scontrol``; its exit code."""
     options, words = Parser("scontrol", _OPTIONS, _KNOWN).parse(context.words)
     if not words:
         raise Unsupported("scontrol: its interactive mode")

@@ -41,6 +41,7 @@ _OPTIONS = (
 
 
 def run(context: Context) -> int:
+    """Run ``sdiag``; its exit code."""
     options, _ = Parser("sdiag", _OPTIONS, "cluster M help usage", usage_code=1).parse(
         context.words
     )

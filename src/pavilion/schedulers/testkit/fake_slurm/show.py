@@ -31,6 +31,7 @@ class View:
             self.context.line("\n   ".join(lines) + "\n" * blank)
 
     def stamp(self, moment: float | None, none: str = "Unknown") -> str:
+        """A moment as the user's environment wants it, and ``none`` for None."""
         return stamp(moment, self.context.environment, none)
 
 
@@ -38,6 +39,7 @@ class View:
 
 
 def nodes(view: View, name: str) -> int:
+    """Run ``scontrol show node``, of all if there is no name; its exit code."""
     context = view.context
     try:
         context.ask("REQUEST_NODE_INFO")
@@ -137,6 +139,7 @@ def _reservations_of(view: View, node: str) -> list[Row]:
 
 
 def jobs(view: View, name: str) -> int:
+    """Run ``scontrol show job``, of all if there is no name; its exit code."""
     context = view.context
     single = arrays.parse_target(name)
     if name and (single is None or "[" in name):
@@ -298,6 +301,7 @@ def _file_lines(view: View, job: Row) -> list[str]:
 
 
 def partitions(view: View, name: str) -> int:
+    """Run ``scontrol show partition``, of all if there is no name; its exit code."""
     context = view.context
     try:
         context.ask("REQUEST_PARTITION_INFO")

@@ -48,6 +48,7 @@ _PARTITION_WIDTH, _NODE_WIDTH = 9, 9
 
 
 def run(context: Context) -> int:
+    """Run ``sinfo``; its exit code."""
     options, operands = Parser("sinfo", _OPTIONS, _KNOWN).parse(context.words)
     if operands or "long" in options:
         raise Usage(

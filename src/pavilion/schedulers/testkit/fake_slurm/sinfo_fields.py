@@ -30,15 +30,18 @@ class Group:
         self.position = position
 
     def add(self, node: Node) -> None:
+        """Add a node to the group."""
         self.nodes.append(node)
         self.names.add(node.name)
 
     @property
     def weight(self) -> int:
+        """By what groups are ordered: the weight of their nodes' state."""
         return nodestate.weight(self.nodes[0].base, self.nodes[0].flags) if self.nodes else 0
 
     @property
     def first(self) -> str:
+        """The name of the first node; '' of an empty group."""
         return self.nodes[0].name if self.nodes else ""
 
 

@@ -54,6 +54,7 @@ _FROM_ENVIRONMENT = {
 
 
 def run(context: Context) -> int:
+    """Run ``squeue``; its exit code."""
     options, operands = Parser("squeue", _OPTIONS, _KNOWN).parse(_join_jobs(context.words))
     if operands:
         raise Usage(f"squeue: error: Unrecognized option: {operands[0]}\n", 1)

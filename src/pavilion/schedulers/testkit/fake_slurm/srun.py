@@ -48,6 +48,7 @@ _POLL = 0.02
 
 
 def run(context: Context) -> int:
+    """Run ``srun``; its exit code."""
     options, command = Parser("srun", _OPTIONS, _KNOWN, usage_code=255).parse(
         context.words, stop_at_operand=True
     )

@@ -191,6 +191,7 @@ def forget(folder: str, job: Row) -> None:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -80,6 +80,7 @@ class Store:
         self._db.execute("PRAGMA synchronous = OFF")
 
     def close(self) -> None:
+        """Close the state file."""
         self._db.close()
 
     @classmethod
@@ -123,6 +124,7 @@ class Store:
         return loaded
 
     def set_meta(self, key: str, value: object) -> None:
+        """Keep a value, which must be one that JSON has, under a key."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def count(self, name: str) -> int:
@@ -140,6 +142,7 @@ class Store:
         return int(row["value"])
 
     def reset_counter(self, name: str) -> None:
+        """Let a counter begin at 0 again."""
         self._db.execute("DELETE FROM counters WHERE name = ?", (name,))
 
     # -- nodes -------------------------------------------------------------------------------
@@ -210,6 +213,7 @@ class Store:
         return {row["name"] for row in rows}
 
     def update_node(self, name: str, **values: object) -> None:
+        """Change columns of a node."""
         columns = ", ".join(f"{column} = ?" for column in values)
         self._db.execute(f"UPDATE nodes SET {columns} WHERE name = ?", (*values.values(), name))
         self.count_in_transaction("nodes")
@@ -234,6 +238,7 @@ class Store:
         return int(job["id"])
 
     def save_job(self, job: Row) -> None:
+        """Keep a job that is known already."""
         over = int(
             job["state"] not in ("PENDING", "RUNNING", "SUSPENDED") and not job["completing"]
         )
@@ -248,13 +253,16 @@ class Store:
         return [json.loads(row["data"]) for row in rows]
 
     def job(self, job_id: int) -> Row | None:
+        """The job with this id; None if there is none."""
         row = self._db.execute("SELECT data FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return None if row is None else json.loads(row["data"])
 
     def count_jobs(self) -> int:
+        """How many jobs are known."""
         return int(self._db.execute("SELECT COUNT(*) AS n FROM jobs").fetchone()["n"])
 
     def delete_job(self, job_id: int) -> None:
+        """Forget a job and its script."""
         self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
         self._db.execute("DELETE FROM scripts WHERE job = ?", (job_id,))
 
@@ -275,10 +283,12 @@ class Store:
     # -- reservations ------------------------------------------------------------------------
 
     def reservations(self) -> list[Row]:
+        """All reservations, in the order in which they were made."""
         rows = self._db.execute("SELECT data FROM reservations ORDER BY position").fetchall()
         return [json.loads(row["data"]) for row in rows]
 
     def save_reservation(self, reservation: Row) -> None:
+        """Keep a reservation; one of the same name is replaced in its place."""
         self._db.execute(
             "INSERT INTO reservations VALUES (?, (SELECT COALESCE(MAX(position), 0) + 1 FROM "
             "reservations), ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data",
@@ -286,4 +296,5 @@ class Store:
         )
 
     def delete_reservation(self, name: str) -> None:
+        """Delete a reservation."""
         self._db.execute("DELETE FROM reservations WHERE name = ?", (name,))

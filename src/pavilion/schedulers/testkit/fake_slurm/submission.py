@@ -76,6 +76,10 @@ def set_limit(machine: Machine, row: Row) -> None:
 
 
 def check(context: Context, machine: Machine, row: Row, script: bytes) -> None:
+    """Check a job as the controller does when it is submitted.
+
+    :raises SlurmError: with the words that ``sbatch`` prints.
+    """
     if (
         any(len(row[name] or "") > _MAX_TEXT for name in ("name", "comment"))
         or len(script) > MAX_SCRIPT
