@@ -34,6 +34,8 @@ from pavilion.types import NodeInfo
 
 NODES_FN = "nodes.json"
 DISCARDED = "does not fill a chunk, and chunking.extra is 'discard'"
+# The most names of nodes in the file of a series: each plan has its nodes, its chunks and the rest.
+_MOST_NAMES = 2_000_000
 # Reasons that are up to the site or the scheduler; nodes left out for them are missing.  All other
 # reasons follow from what a suite requests.
 _MISSING = (NOT_UP, NOT_AVAILABLE, NOT_THERE)
@@ -368,24 +370,40 @@ def load_plans(series_path: Path) -> list[NodePlan]:
     except FileNotFoundError:
         return []
     try:
-        return [_loaded(item) for item in _typed(data["plans"], list)]
+        room = _Room(_MOST_NAMES)
+        return [_loaded(item, room) for item in _typed(data["plans"], list)]
     except (LookupError, TypeError, ValueError) as exc:
         raise ValueError(f"{path} is damaged: {type(exc).__name__}: {exc}") from exc
 
 
-def _loaded(data: Any) -> NodePlan:
+class _Room:
+    """How many names of nodes a file may still have: a few characters stand for very many."""
+
+    def __init__(self, names: int) -> None:
+        self._left = names
+
+    def unfolded(self, value: Any) -> list[str]:
+        """The names of a list or a host list.  :raises TypeError, ValueError: When it is neither."""
+        if isinstance(value, list):
+            return [_typed(name, str) for name in value]
+        names = hostlists.expand(_typed(value, str), limit=self._left)
+        self._left -= len(names)
+        return names
+
+
+def _loaded(data: Any, room: _Room) -> NodePlan:
     """A plan from a file that may be another user's."""
     return NodePlan(
         _typed(data["scheduler"], str),
         tests=[_typed(item, str) for item in _typed(data["tests"], list)],
         names=[_typed(item, str) for item in _typed(data["names"], list)],
-        nodes=_unfolded(data["nodes"]),
-        chunks=[_unfolded(item) for item in _typed(data["chunks"], list)],
+        nodes=room.unfolded(data["nodes"]),
+        chunks=[room.unfolded(item) for item in _typed(data["chunks"], list)],
         left_out=[
             LeftOut(
                 _typed(item["why"], str),
                 _typed(item["cause"], str),
-                tuple(_unfolded(item["nodes"])),
+                tuple(room.unfolded(item["nodes"])),
                 _typed(item["missing"], bool),
             )
             for item in _typed(data["left_out"], list)
@@ -405,9 +423,3 @@ def _folded(names: Sequence[str]) -> Any:
         return hostlists.fold(names)
     except hostlists.HostListError:
         return list(names)
-
-
-def _unfolded(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [_typed(name, str) for name in value]
-    return hostlists.expand(_typed(value, str))

@@ -43,6 +43,8 @@ _ID_RE = re.compile(r"s([1-9][0-9]{0,8})\Z")
 _LAST_NUMBER = 10**9 - 1
 # The most tests of a series: a record with a larger number is not believed.
 MAX_TESTS = 100_000
+# Tests without a directory that are reported one by one.
+_NAMED_MISSING = 8
 
 
 class Series:
@@ -139,9 +141,22 @@ class Series:
                 prior_error=exc,
             ) from exc
         series = cls(pav_cfg, path, [])
+        missing = _missing_tests(path, count)
+        if len(missing) > _NAMED_MISSING:
+            # Not one by one: a damaged record may have any number.
+            series.damaged.append(
+                TestRunError(
+                    f"Of the {count} tests that series {series_id} has by its record, {len(missing)} "
+                    f"have no directory in {path}, {missing[0]} to {missing[-1]}."
+                )
+            )
+        gone = frozenset(missing if len(missing) > _NAMED_MISSING else ())
         for number in range(1, count + 1):
+            name = f"{series_id}.{number}"
+            if name in gone:
+                continue
             try:
-                series.tests.append(TestRun.load_path(path / f"{series_id}.{number}"))
+                series.tests.append(TestRun.load_path(path / name))
             except TestRunError as exc:
                 series.damaged.append(exc)
         return series
@@ -188,6 +203,16 @@ def _checked_count(path: Path) -> int:
             f"the number of tests must be a whole number up to {MAX_TESTS}, not {quoted(count)}"
         )
     return count
+
+
+def _missing_tests(path: Path, count: int) -> list[str]:
+    """The tests of a series that have no directory; none where that cannot be listed."""
+    try:
+        there = frozenset(os.listdir(path))  # noqa: PTH208 (names are all that is needed)
+    except OSError:
+        return []
+    names = (f"{path.name}.{number}" for number in range(1, count + 1))
+    return [name for name in names if name not in there]
 
 
 def check_readable(pav_cfg: PavConfig) -> None:

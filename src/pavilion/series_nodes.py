@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pavilion.again import nodes_of
 from pavilion.config import PavConfig
 from pavilion.errors import TestRunError
+from pavilion.files import is_mine
 from pavilion.node_plan import NodePlan, load_plans
 from pavilion.node_results import (
     ERROR,
@@ -19,6 +21,7 @@ from pavilion.node_results import (
     TestOutcome,
     node_results,
 )
+from pavilion.schedulers import pinning
 from pavilion.schedulers.ending import ENDED, NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import FAIL, PASS, TestRun
@@ -103,7 +106,8 @@ def _outcome(
     results = test.results
     outcome, why = _end(test, status, results)
     where = test.where(results)
-    nodes = tuple(where.nodes or ([] if plan is None else _planned(where.chunk, plan)))
+    planned = [] if plan is None else _planned(where.chunk, plan)
+    nodes = tuple(where.nodes or planned or _pinned(test))
     nodes = same.setdefault(nodes, nodes)
     return TestOutcome(test.id, test.name, where.job_id, nodes, outcome, why)
 
@@ -126,6 +130,12 @@ def _end(test: TestRun, status: TestStatusInfo, results: Mapping[str, Any]) -> t
     ):
         return ERROR, ""
     return UNFINISHED, note or status.state
+
+
+def _pinned(test: TestRun) -> Sequence[str]:
+    """The nodes that a test was to run on again, and could not.  A record of another user's is a few
+    characters, and may name very many."""
+    return nodes_of(test) if pinning.is_pinned(test.config) and is_mine(test.path) else []
 
 
 def _planned(chunk: int | None, plan: NodePlan) -> Sequence[str]:

@@ -176,6 +176,10 @@ def test_a_test_whose_nodes_are_down_is_refused_and_the_others_run(cli: QuickCli
     anywhere = cli("plan", "s1.2", "--any-nodes", "--json", env=down).json["jobs"]
     assert then[0] not in anywhere[0]["nodes"]
     assert anywhere[0]["chunk"] == 1
+    # What became of these nodes is known: nothing, because of the one that is down.
+    shown = {node["node"]: node for node in cli("nodes", "s2", "--json").json["nodes"]}
+    assert {shown[name]["result"] for name in then} == {"not reached"}
+    assert "not all of them can be used now" in shown[then[0]]["why"]
 
 
 def test_nodes_that_were_dealt_out_are_kept(cli: QuickCli) -> None:

@@ -66,7 +66,8 @@ def _print(found: SeriesNodes, every: bool) -> None:
         Column("TESTS", cut=True),
         Column("WHY", wrap=True),
     ]
-    print_table(columns, [_row(group) for group in groups])
+    if groups:
+        print_table(columns, [_row(group) for group in groups])
     if results.elsewhere:
         print(
             one_line(

@@ -24,6 +24,8 @@ IDS_HELP = (
     "a test (s1.1, s1.stream.small), tests (s1.2-5, 's1.*.chunk3'), a series (s1), or several "
     "(s1-s4)"
 )
+# Of a series with a thousand damaged tests, not all are listed.
+SHOWN_ERRORS = 50
 # No more digits than in ids that were given out.
 _NUMBER = r"[1-9][0-9]{0,8}"
 _SERIES = re.compile(rf"s({_NUMBER})(?:-s?({_NUMBER}))?\Z")
@@ -50,8 +52,11 @@ class Selection:
 
     def report(self) -> int:
         """Print the errors.  Gives the exit code so far."""
-        for error in self.errors:
+        for error in self.errors[:SHOWN_ERRORS]:
             show_error(error)
+        more = len(self.errors) - SHOWN_ERRORS
+        if more > 0:
+            show_error(TestRunError(f"And {plural(more, 'more error')} of this kind."))
         return base.USAGE if self.errors else base.OK
 
 
