@@ -23,9 +23,7 @@ def change(file: Path, **keys: object) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "nodes", "run", "cancel"])
-def test_a_hundred_thousand_tests_that_are_not_there(
-    cli: Cli, series: Path, command: str
-) -> None:
+def test_a_hundred_thousand_tests_that_are_not_there(cli: Cli, series: Path, command: str) -> None:
     change(series / "series.json", tests=100_000)
     done = cli(command, "s1")
     assert done.code == 2
