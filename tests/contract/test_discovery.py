@@ -783,7 +783,7 @@ def test_loading_runs_no_commands(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}"},
     )
     assert done.returncode == 0, done.stderr
@@ -802,7 +802,7 @@ def test_imports_that_yapsy_needs_are_not_left_to_others() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     if sys.version_info >= (3, 12):
         assert done.stdout.split() == ["False", "False"]

@@ -112,7 +112,7 @@ def test_beside_the_bundled_plugins_in_our_own_host(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------------- PBS
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 NODES = [
     {
         "name": f"pbs{number}",

@@ -61,7 +61,7 @@ def python(root: Path, code: str) -> subprocess.CompletedProcess[str]:
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 

@@ -432,7 +432,7 @@ HOSTILE = [
 def run_with_bash(path: Path, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LANG": "C.UTF-8", **env}
     return subprocess.run(
-        [path], cwd=cwd, env=clean, capture_output=True, text=True, timeout=30, check=False
+        [path], cwd=cwd, env=clean, capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -536,7 +536,7 @@ def test_an_isolated_script_writes_its_log_beside_itself(
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=120,
         env={"PATH": "/usr/bin:/bin", "CDPATH": str(tmp_path)},
     )
     assert (done.stdout, done.stderr) == ("", "")

@@ -507,7 +507,7 @@ def test_one_after_the_other_in_kickoff_order_over_two_processes(
         starter.stdin.flush()
     for starter in starters:
         # The jobs go on when whoever started them is gone.
-        out, _ = starter.communicate(timeout=60)
+        out, _ = starter.communicate(timeout=300)
         assert starter.returncode == 0
         for line in out.splitlines():
             test_id, info = json.loads(line)

@@ -339,7 +339,7 @@ def show_sched(root: Path) -> list[str]:
         [root / "bin" / "pav", "show", "sched"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"),
     )

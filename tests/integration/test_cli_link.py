@@ -664,7 +664,7 @@ def run_killed(source: Path, model: Path, action: str, exchanges: bool) -> None:
         [sys.executable, script, source, model, action, "yes" if exchanges else "no"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

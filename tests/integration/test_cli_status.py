@@ -132,7 +132,7 @@ def test_reader_that_goes_away(finished: Cli) -> None:
     )
     os.close(read)
     os.close(write)
-    assert process.communicate(timeout=30)[1] == b""
+    assert process.communicate(timeout=120)[1] == b""
     assert process.returncode == 141
 
 
@@ -143,7 +143,7 @@ def test_full_disk_is_told(finished: Cli) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             env=finished.env,
-            timeout=30,
+            timeout=120,
         )
     assert done.returncode != 0
     assert b"No space left" in done.stderr
@@ -156,7 +156,7 @@ def test_rich_is_not_loaded_for_pipes(finished: Cli) -> None:
         capture_output=True,
         text=True,
         env=finished.env,
-        timeout=30,
+        timeout=120,
     )
     assert "pavilion.cli.status" in done.stderr
     assert " rich" not in done.stderr
@@ -191,7 +191,7 @@ def test_terminal(finished: Cli, columns: int) -> None:
             break
         text += block
     os.close(master)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     lines = text.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
     assert lines[0].split() == ["NAME", "DEFERRED", "EXAMPLE", "HELP"]
     assert "\x1b[3" not in text.decode()

@@ -113,7 +113,7 @@ def run_tool(*argv: object, **env: str) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -283,7 +283,7 @@ def test_make_target_wants_a_path() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert 'tools/dropin.py "/a b"' in done.stdout

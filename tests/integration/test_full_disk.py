@@ -49,6 +49,8 @@ class FullDisk:
         if self.kind == "rlimit":
             # No file can grow above 0 bytes; pipes are not concerned.
             argv = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *argv]
+            # What is measured has to be written, too.
+            env = {key: value for key, value in env.items() if not key.startswith("COVERAGE")}
         return subprocess.run(
             argv,
             env=env,

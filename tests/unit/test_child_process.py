@@ -273,7 +273,7 @@ def test_a_parent_without_standard_files_or_that_has_its_children_reaped(
     subprocess.run(
         [sys.executable, "-c", ODD_PARENT, how, done, way],
         check=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "PYTHONPATH": str(SOURCES)},
     )
     assert done.read_text() == repr((0, "in out\n", "err\n"))

@@ -96,7 +96,7 @@ class Job:
         """Wait for the leader's end; its exit code, and what the guard said."""
         assert self.process is not None
         if self.process.returncode is None:
-            self.said = self.process.communicate(timeout=30)[1]
+            self.said = self.process.communicate(timeout=120)[1]
         return self.process.returncode, self.said
 
 
@@ -126,7 +126,7 @@ def jobs(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
                 except ProcessLookupError:
                     continue
         if job.process is not None and job.process.returncode is None:
-            job.process.communicate(timeout=30)
+            job.process.communicate(timeout=120)
 
 
 @pytest.fixture

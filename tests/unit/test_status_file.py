@@ -283,7 +283,7 @@ def test_several_writers_do_not_tear_each_others_lines(status: StatusFile) -> No
             assert status.current().state in ("RUNNING", "UNKNOWN")
     finally:
         for writer in writers:
-            writer.communicate(timeout=30)
+            writer.communicate(timeout=120)
     assert [writer.returncode for writer in writers] == [0] * 4
     seen: dict[str, list[int]] = {}
     for info in status.history():

@@ -294,6 +294,6 @@ def test_yaml_libraries_write_configurations(tmp_path):
         "assert known == {yaml_config.ConfigDict: made_up.SafeRepresenter.represent_dict}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (0, "")
