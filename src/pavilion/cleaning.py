@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pavilion.config import PavConfig
 from pavilion.errors import JobError, PavilionError
-from pavilion.files import write_own_json
+from pavilion.files import make_mark
 from pavilion.jobs import Job, JobInfo
 from pavilion.removing import DiskUse, RemovalError, is_own_directory, remove_tree
 from pavilion.schedulers.confirming import OVER
@@ -279,7 +279,8 @@ def _retire(path: Path) -> None:
         except FileNotFoundError:
             # It has none, or somebody else is removing it as well.
             if path.is_dir() and not was_removed(path):
-                write_own_json(path / REMOVED_FN, {"id": path.name})
+                # Empty: the disk may be full, which is why somebody cleans up.
+                make_mark(path / REMOVED_FN)
     except OSError as exc:
         raise RemovalError(f"{path} cannot be removed", prior_error=exc) from exc
 
@@ -307,11 +308,19 @@ def _remove_rest(pav_cfg: PavConfig, path: Path) -> None:
 
 
 def _is_higher(pav_cfg: PavConfig, number: int) -> bool:
-    """Whether there is a series of a higher number."""
-    # Mostly there is; with a thousand series, not each one is compared with all others.
-    if os.path.lexists(pav_cfg.working_dir / "series" / f"s{number + 1}"):
+    """Whether there is a series of a higher number, or what is left of one.
+
+    One that is just being made does not count: when that fails, its directory goes.
+    """
+    # Mostly it is the next one; of a thousand series, not each is compared with all others.
+    if _was_made(pav_cfg, number + 1):
         return True
-    return any(other > number for other in list_series(pav_cfg))
+    return any(other > number and _was_made(pav_cfg, other) for other in list_series(pav_cfg))
+
+
+def _was_made(pav_cfg: PavConfig, number: int) -> bool:
+    path = pav_cfg.working_dir / "series" / f"s{number}"
+    return os.path.lexists(path / RECORD_FN) or was_removed(path)
 
 
 def remove_placeholders(pav_cfg: PavConfig) -> None:

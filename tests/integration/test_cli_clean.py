@@ -150,6 +150,21 @@ def test_ids_are_not_used_again(four: QuickCli, cli: QuickCli) -> None:
     assert series(cli) == ["s3"]
 
 
+def test_a_series_that_fails_while_it_is_made_gives_no_id_free(
+    four: QuickCli, cli: QuickCli
+) -> None:
+    """The only directory of a higher number goes when the disk is full; so another has to stay."""
+    copy(four, cli)
+    making = cli.work / "series" / "s2"
+    making.mkdir()
+    assert cli("clean", "--all", "--remove").code == 0
+    assert series(cli) == ["s1", "s2"]
+    making.rmdir()
+    run(cli)
+    assert series(cli) == ["s1", "s2"]
+    assert cli("status", "s1").code == 2
+
+
 @pytest.mark.parametrize(
     ("args", "going"),
     [
