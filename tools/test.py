@@ -328,7 +328,8 @@ def _read(part: Part, code: int, report: Path, log: Path) -> Outcome:
 
 def _node_id(classname: str, name: str) -> str:
     """What pytest calls a test, from the names in its report: a.b.test_c.Class, test_d."""
-    words = classname.split(".")
+    # A file that cannot be collected has no class.
+    words = classname.split(".") if classname else []
     for count in range(len(words), 0, -1):
         path = Path(*words[:count]).with_suffix(".py")
         if path.exists():
