@@ -204,7 +204,7 @@ def test_private_jobs(site: Site) -> None:
     assert {state for state, _ in seen["others"]} <= {"SCHEDULED", "SCHED_WARNING"}
     # slurmdbd has a setting of its own for that, and another default since then.
     assert (
-        f"Slurm shows job {job_id} to user 0 only" in seen["others"][-1][1]
+        f"Slurm shows job {job_id} to its owner, user 0, only" in seen["others"][-1][1]
         or "in Slurm's accounting, which may be late, it is still RUNNING" in seen["others"][-1][1]
     )
     assert site.status(mine).state == "SCHED_STARTUP"
