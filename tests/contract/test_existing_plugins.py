@@ -308,7 +308,7 @@ def test_jobs_of_pbs_are_shown_and_cancelled(pbs: PbsSite) -> None:
     )
     pbs.pav("cancel", "s1")
     # qdel does not wait for the end.
-    until(lambda: all(job.get("Exit_status") == 271 for job in pbs.jobs().values()), "gone")
+    until(lambda: all(job.get("Exit_status") == 271 for job in pbs.jobs().values()), "gone", 180)
     assert set(states().values()) == {"CANCELLED"}
     # One that PBS itself ended.
     pbs.suite("lost", {"lost": base})

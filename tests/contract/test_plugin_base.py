@@ -40,6 +40,8 @@ from pavilion.status_file import STATES, TestStatusInfo
 
 @pytest.fixture(autouse=True)
 def _no_plugin_is_left() -> Iterator[None]:
+    # Nor of what another file's tests loaded.
+    registry.reset()
     keys = [elem.name for elem in ScheduleConfig.ELEMENTS]
     yield
     registry.reset()

@@ -73,7 +73,8 @@ class Cli:
         env = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("PAV_", "SLURM_"))
+            # pytest-xdist sets COLUMNS for its workers.
+            if not key.startswith(("PAV_", "SLURM_")) and key != "COLUMNS"
         }
         self.env = dict(
             env, HOME=str(self.home), PAV_RAW_QUEUE_DIR=str(self.queue), PYTHONUNBUFFERED="1"
