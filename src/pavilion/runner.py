@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -45,6 +45,8 @@ KILL_WAIT = 2.0
 CANCEL_PAUSE = 1.0
 # And before the first look at its log: a program may print gigabytes in a second.
 LOG_PAUSE = 0.05
+# Seconds until a signal is handled for certain.
+SIGNAL_PAUSE = 0.5
 # How long a script may be busy because another thread forks, and between two tries, in seconds.
 BUSY_WAIT = 10.0
 BUSY_PAUSE = 0.005
@@ -97,6 +99,10 @@ class Runner:
         limit = min((_concurrency(test) for test in tests), default=1)
         with ThreadPoolExecutor(max_workers=min(limit, len(tests) or 1)) as pool:
             for future in [pool.submit(self._run_one, test) for test in tests]:
+                # A signal that another thread gets, or that comes right before this one waits, is
+                # handled only when this one runs again.
+                while not future.done():
+                    wait([future], SIGNAL_PAUSE)
                 future.result()
         if self._stopper is not None:
             # A test's script may have ended without its children.
