@@ -11,16 +11,15 @@ import os
 import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
-from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from . import node_selection
 from .config import calc_node_range
+from .lifecycle import node_data
 from .lifecycle.handover import calling
 from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
@@ -510,7 +509,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             )
         try:
             names = self._checked_alloc_nodes(test, job)
-            known = job.load_sched_data()
+            known = node_data.load(job, names)
         except PavilionError:
             raise
         except (Exception, SystemExit) as exc:
@@ -548,10 +547,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
         placed = planning.plan(list(requests.values()), usage=self._usage)
-        stores: dict[int, _NodeData] = {}
+        stores: dict[int, node_data.NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(id(found), _NodeData(found.nodes))
+            store = stores.setdefault(id(found), node_data.NodeData(found.nodes))
             plan.jobs.append(
                 PlannedJob(
                     [tests[number] for number in job.tests],  # type: ignore[call-overload]
@@ -710,35 +709,3 @@ def _chunk_of(
         chunk = pinning.chunk_of(test.config)
         return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
     return {"chunk": None, "chunk_nodes": ()}
-
-
-class _NodeData:
-    """Stores with each job what is known about the nodes that it may get.
-
-    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
-    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
-    """
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-        self._file: Path | None = None
-        self._lock = threading.Lock()
-
-    def saver(self, names: Sequence[str] | None) -> Any:
-        """The function that stores the data with a job."""
-        return self._share if names is None else lambda job: self._save(job, names)
-
-    def _save(self, job: Job, names: Sequence[str]) -> None:
-        job.save_node_data({name: self._nodes[name] for name in names})
-
-    def _share(self, job: Job) -> None:
-        with self._lock:
-            if self._file is not None:
-                try:
-                    os.link(self._file, job.path / job.NODE_INFO_FN)
-                    return
-                except OSError:
-                    # A file system without hard links, or the first job's directory is gone.
-                    pass
-            job.save_node_data(self._nodes)
-            self._file = job.path / job.NODE_INFO_FN
