@@ -23,7 +23,7 @@ from .lifecycle import node_data
 from .lifecycle.handover import calling
 from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
-from .placement import chunking, inventory
+from .placement import chunking, compact, inventory
 from .placement.config_cache import ConfigCache
 from .placement.inventory import NodesUnknownError
 from .scheduler import SchedulerPlugin
@@ -39,9 +39,9 @@ class FilteredNodes(NamedTuple):
     """The nodes that tests of one kind of configuration may use."""
 
     list_id: int
-    nodes: Nodes
-    names: NodeList
-    reasons: dict[str, list[str]]
+    nodes: Mapping[str, NodeInfo]
+    names: Sequence[str]
+    reasons: Mapping[str, Sequence[str]]
 
 
 class _Answer(NamedTuple):
@@ -58,7 +58,7 @@ class _Chunks(NamedTuple):
     """The chunks of one kind of configuration, or why there are none."""
 
     chunks_id: Hashable
-    chunks: list[NodeList]
+    chunks: Sequence[Sequence[str]]
     chunked: bool
     error: str | None = None
 
@@ -150,8 +150,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._assigned_nodes: Nodes | None = None
         self._last_nodes: Nodes | None = None
         # The usable nodes for each kind of configuration; 'node_list_id' is the index.
-        self._node_lists: list[NodeList] = []
-        self._list_ids: dict[tuple[str, ...], int] = {}
+        self._node_lists: list[Sequence[str]] = []
+        self._list_ids: dict[Hashable, int] = {}
         self._inventory_lock = threading.RLock()
         self._answers: ConfigCache[_Answer] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
@@ -298,7 +298,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        return inventory.in_order(nodes)
+        return compact.Inventory(inventory.in_order(nodes))
 
     def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
         """The nodes that can be used with this configuration, and why the others cannot.
@@ -355,15 +355,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         nodes = self._get_system_inventory(sched_config)
         # Not _nodes: what the host assigned was evaluated for some other configuration.
         names, reasons = self._filter(sched_config, nodes, ordered=True)
+        found = compact.compact(nodes, names, reasons)
         # Filters that leave the same nodes share their chunks, and the record of their use.
-        list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
+        list_id = self._list_ids.setdefault(compact.key_of(names), len(self._node_lists))
         if list_id == len(self._node_lists):
-            self._node_lists.append(names)
-        return FilteredNodes(
-            list_id, {name: nodes[name] for name in names}, self._node_lists[list_id], reasons
-        )
+            self._node_lists.append(found.names)
+        return FilteredNodes(list_id, found.nodes, found.names, found.reasons)
 
-    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+    def chunks_of(self, sched_config: dict[str, Any]) -> Sequence[Sequence[str]]:
         """The chunks in which tests with this configuration are placed; without chunking, a single
         one.
 
@@ -429,7 +428,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return _Chunks(key, [], chunked, str(exc))
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
-        return _Chunks(key, chunks, chunked)
+        return _Chunks(key, compact.compact_chunks(filtered.nodes, filtered.names, chunks), chunked)
 
     # -------------------------------------------------------------------------- the variables
 
