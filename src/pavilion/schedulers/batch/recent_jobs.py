@@ -1,6 +1,6 @@
-"""One look at Slurm's list of jobs for all who wait for a newer one than they know.
+"""One look at the scheduler's list of jobs for all who wait for a newer one than they know.
 
-Many submissions may become unclear at the same time, as when the controller is restarted.  Each of
+Many submissions may become unclear at the same time, as when the scheduler is restarted.  Each of
 their submitters needs an answer to a query that began after its own failure, and nothing more.
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ...lifecycle.job_table import JobRecord, QueryFailed
+from ..lifecycle.job_table import JobRecord, QueryFailed
 
 # Seconds that a query waits for others to join: submissions that fail together do so at about the
 # same time, a few at once.

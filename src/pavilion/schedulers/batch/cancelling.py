@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from ...lifecycle.job_table import JobTable, Lookup, Presence
-from ...talk.commands import CommandResult, Failure
-from .client import SlurmClient
-from .errors import cancel_errors, classify_result, summary
-from .states import parse_job_state
+from ..lifecycle.job_table import JobTable, Lookup, Presence
+from ..talk.commands import CommandResult, Failure
+from .client import BatchClient
+from .dialect import Dialect
+from .words import JobState
 
 POLL = 1.0
 
@@ -35,7 +35,7 @@ class CancelOutcome(NamedTuple):
 
 
 def cancel_jobs(
-    client: SlurmClient,
+    client: BatchClient,
     table: JobTable,
     jobs: Mapping[str, str],
     wait: float,
@@ -45,8 +45,8 @@ def cancel_jobs(
 ) -> dict[str, CancelOutcome]:
     """Cancel jobs, and wait until the job table shows it.
 
-    scancel says nothing about jobs that are unknown or have ended, so the table is queried before
-    and after.
+    A cancel command may say nothing about jobs that are unknown or have ended, so the table is
+    queried before and after.
 
     :param jobs: What the table has a job under -> its id.
     :param wait: Seconds to wait for the jobs to go.
@@ -55,7 +55,7 @@ def cancel_jobs(
     """
     before = table.lookup_many(jobs)
     results = client.cancel(list(dict.fromkeys(jobs.values())), cluster)
-    by_id = _failures(results, set(jobs.values()))
+    by_id = _failures(client, results, set(jobs.values()))
     failures = {key: by_id[job_id] for key, job_id in jobs.items() if job_id in by_id}
     outcomes = {
         key: outcome
@@ -69,7 +69,7 @@ def cancel_jobs(
         table.expire()
         after = table.lookup_many(left)
         for key in list(left):
-            outcome = _seen(before[key], after[key], jobs[key])
+            outcome = _seen(client.dialect, before[key], after[key])
             if outcome is not None:
                 outcomes[key] = outcome
                 left.remove(key)
@@ -80,67 +80,72 @@ def cancel_jobs(
             break
         sleep(POLL)
     for key in left:
-        outcomes[key] = _not_seen_to_go(after[key], jobs[key], wait)
+        outcomes[key] = _not_seen_to_go(client.title, after[key], jobs[key], wait)
     return {key: outcomes[key] for key in jobs}
 
 
-def _failures(results: Sequence[CommandResult], ids: Collection[str]) -> dict[str, CancelOutcome]:
-    """The jobs that scancel could not cancel, by id."""
+def _failures(
+    client: BatchClient, results: Sequence[CommandResult], ids: Collection[str]
+) -> dict[str, CancelOutcome]:
+    """The jobs that the commands could not cancel, by id."""
     found: dict[str, CancelOutcome] = {}
     for result in results:
-        named = cancel_errors(result.stderr)
+        named = client.cancel_failures(result)
         for job_id, kind in named.items():
             if job_id in ids and kind is not Failure.UNKNOWN_JOB:
-                found[job_id] = _failure(kind, job_id, result)
-        kind_of_all = classify_result(result)
+                found[job_id] = _failure(client, kind, job_id, result)
+        kind_of_all = client.dialect.classify(result)
         if kind_of_all in (None, Failure.UNKNOWN_JOB):
             continue
-        for argument in result.argv[1:]:
-            if argument in ids and not named:
-                found.setdefault(argument, _failure(kind_of_all, argument, result))
+        # It took all ids, as arguments or in lists.
+        words = ",".join(result.argv[1:]).split(",")
+        for job_id in [] if named else [word for word in words if word in ids]:
+            found.setdefault(job_id, _failure(client, kind_of_all, job_id, result))
     return found
 
 
-def _failure(kind: Failure | None, job_id: str, result: CommandResult) -> CancelOutcome:
-    said = summary(result.stderr) or result.describe()
+def _failure(
+    client: BatchClient, kind: Failure | None, job_id: str, result: CommandResult
+) -> CancelOutcome:
+    said = client.dialect.summary(result) or result.describe()
     if kind is Failure.DENIED:
         return CancelOutcome(Cancelled.DENIED, f"You may not cancel job {job_id}: {said}.")
     if kind is Failure.TRANSIENT:
         return CancelOutcome(
             Cancelled.UNREACHABLE,
-            f"Slurm did not answer, so job {job_id} may still be running: {said}. Try again later.",
+            f"{client.title} did not answer, so job {job_id} may still be running: {said}. Try "
+            "again later.",
         )
     return CancelOutcome(Cancelled.STILL_THERE, f"Job {job_id} could not be cancelled: {said}.")
 
 
-def _seen(before: Lookup, after: Lookup, job_id: str) -> CancelOutcome | None:
-    """What the table shows of a job after scancel; None while it has to go yet."""
+def _seen(dialect: Dialect, before: Lookup, after: Lookup) -> CancelOutcome | None:
+    """What the table shows of a job after the command; None while it has to go yet."""
     if after.presence is Presence.FOUND and after.record is not None:
-        state = parse_job_state(after.record.state)
-        if state.is_over:
-            was_over = before.record is not None and parse_job_state(before.record.state).is_over
+        if dialect.is_over(after.record):
+            was_over = before.record is not None and dialect.is_over(before.record)
             return CancelOutcome(Cancelled.ALREADY_OVER if was_over else Cancelled.CANCELLED, None)
-        if state.name == "COMPLETING":
+        if dialect.state_of(after.record) is JobState.ENDING:
             # Its processes are being ended.
             return CancelOutcome(Cancelled.CANCELLED, None)
         return None
     if after.answered:
-        # A good answer without the job: Slurm forgot it, or never had it.
+        # A good answer without the job: the scheduler forgot it, or never had it.
         known = before.presence is Presence.FOUND
         return CancelOutcome(Cancelled.CANCELLED if known else Cancelled.NOT_FOUND, None)
     return None
 
 
-def _not_seen_to_go(after: Lookup, job_id: str, wait: float) -> CancelOutcome:
+def _not_seen_to_go(title: str, after: Lookup, job_id: str, wait: float) -> CancelOutcome:
     if after.presence is Presence.FOUND and after.answered:
         return CancelOutcome(
             Cancelled.STILL_THERE,
-            f"Slurm accepted the request to cancel job {job_id}, but still shows it "
+            f"{title} accepted the request to cancel job {job_id}, but still shows it "
             f"{wait:g} seconds later. {_shown(after)}".rstrip(),
         )
     return CancelOutcome(
         Cancelled.UNREACHABLE,
-        f"Slurm accepted the request to cancel job {job_id}, but whether the job "
+        f"{title} accepted the request to cancel job {job_id}, but whether the job "
         f"has ended is not known: {after.note}".rstrip(),
     )
 
