@@ -204,25 +204,8 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
 
     def _import(self, path: Path) -> ModuleType:
         """Import a plugin's module.  yapsy gives its path without '.py'."""
-        source = _source(path)
         package = self._package_of(path)
-        try:
-            if package is not None:
-                return importlib.import_module(package)
-            return _import_file(source)
-        except SyntaxError as exc:
-            where = f"line {exc.lineno} of {exc.filename}" if exc.lineno else f"{source}"
-            raise Refusal(f"Syntax error in {where}: {exc.msg}.") from exc
-        except UnicodeDecodeError as exc:
-            raise Refusal(f"{source} is not UTF-8 text: {exc.reason}.") from exc
-        except ImportError as exc:
-            file = source if package is None else _run_file(exc, source)
-            raise Refusal(f"Importing {file} failed: {exc}.") from exc
-        except OSError as exc:
-            raise Refusal(f"{source} cannot be read: {exc.strerror or exc}.") from exc
-        except (Exception, SystemExit) as exc:
-            file = source if package is None else _run_file(exc, source)
-            raise Refusal(f"Running {file} failed: {_describe(exc)}.") from exc
+        return import_member(package, _source(path)) if package else _import_file(_source(path))
 
     def _package_of(self, path: Path) -> str | None:
         # The module itself may be a link to a file elsewhere, but is still a member.
@@ -353,12 +336,47 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
         )
 
 
+def import_member(name: str, source: Path) -> ModuleType:
+    """Import a module of a package under its real name.
+
+    :param source: Its file.
+    :raises Refusal: When that fails, or when it fails for a package that the module is in.
+    """
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as exc:
+        raise _import_refusal(exc, _run_file(exc, source)) from exc
+
+
 def _import_file(source: Path) -> ModuleType:
-    """Run a file as a separate module, under a name that is unique to its path."""
+    """Run a file as a separate module, under a name that is unique to its path.
+
+    :raises Refusal: When that fails.
+    """
     digest = zlib.crc32(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
     stem = source.parent.name if source.name == "__init__.py" else source.stem
     name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest:08x}"
-    return load_file(name, source)
+    try:
+        return load_file(name, source)
+    except (Exception, SystemExit) as exc:
+        raise _import_refusal(exc, source) from exc
+
+
+def _import_refusal(exc: BaseException, file: Path) -> Refusal:
+    """Why a module cannot be imported.
+
+    :param file: The file that was run.
+    """
+    if isinstance(exc, SyntaxError):
+        where = f"line {exc.lineno} of {exc.filename}" if exc.lineno else f"{file}"
+        return Refusal(f"Syntax error in {where}: {exc.msg}.")
+    if isinstance(exc, UnicodeDecodeError):
+        return Refusal(f"{file} is not UTF-8 text: {exc.reason}.")
+    if isinstance(exc, ImportError):
+        return Refusal(f"Importing {file} failed: {exc}.")
+    if isinstance(exc, OSError):
+        return Refusal(f"{file} cannot be read: {exc.strerror or exc}.")
+    return Refusal(f"Running {file} failed: {_describe(exc)}.")
 
 
 def _run_file(exc: BaseException, module: Path) -> Path:

@@ -18,13 +18,13 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..talk.safe_files import read_linked
-from .discovery import INFO_EXTENSION, PluginFinder, Refusal
+from .discovery import INFO_EXTENSION, PluginFinder, Refusal, import_member
 
 if TYPE_CHECKING:
     from importlib.metadata import PathDistribution
@@ -92,8 +92,7 @@ class InstalledPluginFinder(PluginFinder):
         return self
 
     def read_entries(self) -> Sequence[PackageEntry]:
-        """The entry points whose packages are there, sorted; the others are refused.  No package
-        is imported."""
+        """The entry points whose packages are there, sorted; the others are refused."""
         for file in sorted(_entry_files(), key=lambda file: file.parent.name.lower()):
             self._read(file)
         return self._entries
@@ -132,11 +131,11 @@ class InstalledPluginFinder(PluginFinder):
             try:
                 self._entries.append(entry._replace(folders=self._locate(entry.package, dist)))
             except Exception as exc:
-                # A finder of modules may raise anything.
+                # Finders of modules may raise anything.
                 self.refuse(file, f"In {entry}: {_why(exc)}", exc)
 
     def _locate(self, package: str, dist: PathDistribution) -> tuple[Path, ...]:
-        """The directories of a package.  Neither it, nor a package that it is in, is imported.
+        """The directories of a package, which is not imported; packages that it is in are.
 
         :raises Refusal: When it is not there, is not a package, or must not be imported.
         """
@@ -146,29 +145,20 @@ class InstalledPluginFinder(PluginFinder):
                 f"{package!r} is not the name of a package. It must name the package that has the "
                 f".{INFO_EXTENSION} file, such as 'mysched_plugin'."
             )
-        places: list[str] | None = None
-        for number in range(1, len(parts) + 1):
-            name = ".".join(parts[:number])
-            spec = _spec(name, places)
-            if spec is None:
-                import difflib
-
-                near = difflib.get_close_matches(package, _packages_of(dist), n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise Refusal(f"There is no package {name!r}.{hint}")
-            if spec.submodule_search_locations is None:
-                raise Refusal(
-                    f"{name!r} is a module, not a package. It must name the package that has the "
-                    f".{INFO_EXTENSION} file."
-                )
-            if number < len(parts) and spec.has_location and spec.origin:
-                # It is run before the package that is in it.
-                self.check(Path(spec.origin))
-            places = list(spec.submodule_search_locations)
-        folders = tuple(map(Path, places or ()))
+        for number in range(1, len(parts)):
+            outer = ".".join(parts[:number])
+            init = _spec(outer, dist).origin
+            if init is not None:
+                self.check(Path(init))
+            import_member(outer, Path(init or outer))
+        spec = _spec(package, dist)
+        folders = tuple(map(Path, spec.submodule_search_locations or ()))
         for folder in folders:
             if not folder.is_dir():
                 raise Refusal(f"{folder} is not a directory; it may be in a zip file.")
+            # What is in a regular package is looked at when it is searched.
+            for file in sorted(folder.rglob("*.py")) if spec.origin is None else ():
+                self.check(file)
         return folders
 
 
@@ -241,16 +231,24 @@ def _mentions_group(file: Path) -> bool:
 # ------------------------------------------------------------------------------- the packages
 
 
-def _spec(name: str, places: Iterable[str] | None) -> ModuleSpec | None:
-    """Where a module is.  ``importlib.util.find_spec`` would import the package that it is in."""
-    if places is None:
-        return importlib.util.find_spec(name)
-    for finder in sys.meta_path:
-        find: Any = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = None if find is None else find(name, places)
-        if spec is not None:
-            return spec
-    return None
+def _spec(package: str, dist: PathDistribution) -> ModuleSpec:
+    """Where a package is.  The packages that it is in are imported.
+
+    :raises Refusal: When it is not there, or is not a package.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        import difflib
+
+        near = difflib.get_close_matches(package, _packages_of(dist), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise Refusal(f"There is no package {package!r}.{hint}")
+    if spec.submodule_search_locations is None:
+        raise Refusal(
+            f"{package!r} is a module, not a package. It must name the package that has the "
+            f".{INFO_EXTENSION} file."
+        )
+    return spec
 
 
 def _packages_of(dist: PathDistribution) -> list[str]:
