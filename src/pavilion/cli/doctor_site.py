@@ -120,16 +120,15 @@ def config_dirs(section: Section, session: Session) -> None:
             # The last one is the default directory, which need not exist.
             _config_dir(section, path, needed=path != paths[-1])
     with section.attempt("installed packages"):
-        _installed_packages(section)
+        _installed_packages(section, paths, session.pav_cfg.trusted_group)
 
 
-def _installed_packages(section: Section) -> None:
+def _installed_packages(section: Section, roots: Sequence[Path], group: str | None) -> None:
     """Those that cannot be used are in the section of the plugins, with the reason."""
-    from pavilion.schedulers import SchedulerPlugin
     from pavilion.schedulers.finding.discovery import INFO_EXTENSION
-    from pavilion.schedulers.finding.installed import InstalledPluginFinder
+    from pavilion.schedulers.plugins import installed_finder
 
-    finder = InstalledPluginFinder({"sched": SchedulerPlugin}, lambda path: "")
+    finder = installed_finder(roots=roots, group=group)
     for entry in finder.read_entries():
         for folder in entry.folders:
             files = _files(folder, (f".{INFO_EXTENSION}",), deep=True)

@@ -37,7 +37,7 @@ MAX_FILE_SIZE = 1024 * 1024
 class PackageEntry(NamedTuple):
     """An entry point, and the package that it names.
 
-    :param distribution: What pip installed: "'mysched' 1.0".
+    :param distribution: What pip installed, with its version: 'mysched-plugin 1.0'.
     :param name: The name of the entry point; '' when none could be read.
     :param package: The package, as a dotted name.
     :param folders: The directories of the package; more than one for a namespace package.
@@ -70,14 +70,14 @@ class InstalledPluginFinder(PluginFinder):
     """
 
     def __init__(self, categories: Mapping[str, type], guard: Callable[[Path], str]) -> None:
-        super().__init__(
-            (), categories, guard=guard, origin=lambda path: str(self._entry_of(path) or "")
-        )
+        super().__init__((), categories, guard=guard, origin=self._origin_of)
         self._entries: list[PackageEntry] = []
 
     def find(self) -> PluginFinder:
         """Search the packages and instantiate the plugins.  Never raises for a broken one."""
-        for entry in self.read_entries():
+        if not self.read_entries():
+            return self
+        for entry in self._entries:
             self._folders += entry.folders
             self._packages.update((folder.resolve(), entry.package) for folder in entry.folders)
         super().find()
@@ -107,6 +107,10 @@ class InstalledPluginFinder(PluginFinder):
         """Record that a plugin, a package or an entry point cannot be used."""
         entry = self._entry_of(file)
         super().refuse(file, reason if entry is None else f"In {entry}: {reason}", error, module)
+
+    def _origin_of(self, path: Path) -> str:
+        entry = self._entry_of(path)
+        return f"package {entry.distribution}" if entry else ""
 
     def _entry_of(self, path: Path) -> PackageEntry | None:
         return next((entry for entry in self._entries if entry.contains(path)), None)
@@ -168,10 +172,10 @@ def _why(exc: Exception) -> str:
 
 def _label(dist: PathDistribution, file: Path) -> str:
     try:
-        return f"{dist.metadata['Name']!r} {dist.version}"
+        return f"{dist.metadata['Name']} {dist.version}"
     except Exception:
         # The file that says so is missing, or is not valid.
-        return repr(file.parent.name.rpartition(".")[0])
+        return file.parent.name.rpartition(".")[0]
 
 
 # ------------------------------------------------------------------- the files of entry points

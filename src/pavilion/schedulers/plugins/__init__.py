@@ -52,6 +52,18 @@ def find_installed_plugins(
 ) -> PluginFinder:
     """Find and make the plugins of packages that were installed with pip.  Never raises.
 
+    The parameters are those of :func:`installed_finder`.
+    """
+    return installed_finder(categories, roots, group).find()
+
+
+def installed_finder(
+    categories: Mapping[str, type] | None = None,
+    roots: Iterable[Path] = (),
+    group: str | None = None,
+) -> InstalledPluginFinder:
+    """What finds the plugins of packages that were installed with pip.
+
     Their code must be as safe from others as that of config directories.  Whoever may change the
     Python or the Pavilion that is running is trusted, too.
 
@@ -65,7 +77,7 @@ def find_installed_plugins(
     running = [Path(sys.prefix), Path(sys.base_prefix), Path(os.__file__).parent]
     running += [FOLDER.parents[1], FOLDER]
     trusted = TrustedCode(roots, group, running)
-    return InstalledPluginFinder(categories or {"sched": SchedulerPlugin}, trusted.problem).find()
+    return InstalledPluginFinder(categories or {"sched": SchedulerPlugin}, trusted.problem)
 
 
 def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:
