@@ -48,7 +48,7 @@ COMPLETE = """
             return True
 
         def _get_config_elems(self):
-            return [yc.StrElem("queue"), yc.ListElem("flags")], None, None
+            return [yc.StrElem("queue"), yc.ListElem("flags", sub_elem=yc.StrElem())], None, None
 
         def _kickoff(self, pav_cfg, job, sched_config, job_name, nodes=None, node_range=None):
             env = dict(os.environ, MYSCHED=json_of(sched_config[NAME]))
