@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.alone_runner import Alone
+from contract.alone_runner import SRC, Alone
 from installed import Site, info_file, plugin_code
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
@@ -500,7 +500,7 @@ def test_importlib_metadata_is_imported_where_it_is_needed(there: bool, tmp_path
         site.distribution("my-plugins", {"mine": "my_plugins"})
     done = subprocess.run(
         [sys.executable, "-c", COST],
-        env=dict(os.environ, PYTHONPATH=str(tmp_path)),
+        env=dict(os.environ, PYTHONPATH=f"{SRC}{os.pathsep}{tmp_path}"),
         capture_output=True,
         text=True,
         check=True,

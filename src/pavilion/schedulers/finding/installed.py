@@ -172,10 +172,11 @@ def _why(exc: Exception) -> str:
 
 def _label(dist: PathDistribution, file: Path) -> str:
     try:
-        return f"{dist.metadata['Name']} {dist.version}"
+        name, version = dist.metadata["Name"], dist.version
     except Exception:
-        # The file that says so is missing, or is not valid.
-        return file.parent.name.rpartition(".")[0]
+        # Some Pythons raise if the file that says so is missing, others return None.
+        name = version = None
+    return f"{name} {version}" if name and version else file.parent.name.rpartition(".")[0]
 
 
 # ------------------------------------------------------------------- the files of entry points
