@@ -22,7 +22,6 @@ from pavilion.schedulers import CommandResult, SchedulerPlugin, get_plugin
 from pavilion.schedulers.talk.commands import CommandRunner
 from pavilion.series import Series
 from pavilion.suites import select_tests
-
 from polling import until
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
@@ -603,10 +602,10 @@ def test_commands_that_hang_are_stopped_and_nothing_is_lost(
     assert not test.complete
 
 
-def test_a_full_queue_is_reported_and_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINIBATCH_MAX_JOBS", "1")
+def test_a_full_queue_is_reported_and_waited_for(site: Site) -> None:
+    (site.spool / "max_jobs").write_text("1\n")
     suite = site.write_suite(one=sleeper(), two=sleeper())
     found = site.pav("run", suite, "--timeout", "4", code=3)
     notes = [test["note"] for test in found["tests"]]
-    assert sum("given up while minibatch did not accept it" in note for note in notes) == 1
+    assert sum("given up while minibatch did not accept it" in note for note in notes) == 1, notes
     assert len(site.jobs()) == 1

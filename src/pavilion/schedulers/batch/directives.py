@@ -77,7 +77,9 @@ class Directive(NamedTuple):
         :param check: Makes the value, from key and value: :func:`word`, :func:`quoted`,
             :func:`number`, or a function of the plugin's.
         """
-        return cls(option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to)
+        return cls(
+            option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to
+        )
 
 
 # --- Values ---

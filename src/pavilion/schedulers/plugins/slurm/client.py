@@ -180,7 +180,9 @@ class SlurmClient(BatchClient):
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
             self._config_text = result.stdout if known else ""
-            self._ask_config_at = math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
+            self._ask_config_at = (
+                math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
+            )
         return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
