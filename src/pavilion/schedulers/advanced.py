@@ -11,20 +11,19 @@ import os
 import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
-from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from . import node_selection
 from .config import calc_node_range
+from .lifecycle import node_data
 from .lifecycle.handover import calling
 from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
-from .placement import chunking, inventory
+from .placement import chunking, compact, inventory
 from .placement.config_cache import ConfigCache
 from .placement.inventory import NodesUnknownError
 from .scheduler import SchedulerPlugin
@@ -40,9 +39,9 @@ class FilteredNodes(NamedTuple):
     """The nodes that tests of one kind of configuration may use."""
 
     list_id: int
-    nodes: Nodes
-    names: NodeList
-    reasons: dict[str, list[str]]
+    nodes: Mapping[str, NodeInfo]
+    names: Sequence[str]
+    reasons: Mapping[str, Sequence[str]]
 
 
 class _Answer(NamedTuple):
@@ -59,7 +58,7 @@ class _Chunks(NamedTuple):
     """The chunks of one kind of configuration, or why there are none."""
 
     chunks_id: Hashable
-    chunks: list[NodeList]
+    chunks: Sequence[Sequence[str]]
     chunked: bool
     error: str | None = None
 
@@ -134,8 +133,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._assigned_nodes: Nodes | None = None
         self._last_nodes: Nodes | None = None
         # The usable nodes for each kind of configuration; 'node_list_id' is the index.
-        self._node_lists: list[NodeList] = []
-        self._list_ids: dict[tuple[str, ...], int] = {}
+        self._node_lists: list[Sequence[str]] = []
+        self._list_ids: dict[Hashable, int] = {}
         self._inventory_lock = threading.RLock()
         self._answers: ConfigCache[_Answer] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
@@ -331,7 +330,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        return inventory.in_order(nodes)
+        return compact.Inventory(inventory.in_order(nodes))
 
     def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
         """The nodes that can be used with this configuration, and why the others cannot.
@@ -388,15 +387,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         nodes = self._get_system_inventory(sched_config)
         # Not _nodes: what the host assigned was evaluated for some other configuration.
         names, reasons = self._filter(sched_config, nodes, ordered=True)
+        found = compact.compact(nodes, names, reasons)
         # Filters that leave the same nodes share their chunks, and the record of their use.
-        list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
+        list_id = self._list_ids.setdefault(compact.key_of(names), len(self._node_lists))
         if list_id == len(self._node_lists):
-            self._node_lists.append(names)
-        return FilteredNodes(
-            list_id, {name: nodes[name] for name in names}, self._node_lists[list_id], reasons
-        )
+            self._node_lists.append(found.names)
+        return FilteredNodes(list_id, found.nodes, found.names, found.reasons)
 
-    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+    def chunks_of(self, sched_config: dict[str, Any]) -> Sequence[Sequence[str]]:
         """The chunks in which tests with this configuration are placed; without chunking, a single
         one.
 
@@ -462,7 +460,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return _Chunks(key, [], chunked, str(exc))
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
-        return _Chunks(key, chunks, chunked)
+        return _Chunks(key, compact.compact_chunks(filtered.nodes, filtered.names, chunks), chunked)
 
     # -------------------------------------------------------------------------- the variables
 
@@ -542,7 +540,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             )
         try:
             names = self._checked_alloc_nodes(test, job)
-            known = job.load_sched_data()
+            known = node_data.load(job, names)
         except PavilionError:
             raise
         except (Exception, SystemExit) as exc:
@@ -580,10 +578,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
         placed = planning.plan(list(requests.values()), usage=self._usage)
-        stores: dict[int, _NodeData] = {}
+        stores: dict[int, node_data.NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(id(found), _NodeData(found.nodes))
+            store = stores.setdefault(id(found), node_data.NodeData(found.nodes))
             plan.jobs.append(
                 PlannedJob(
                     [tests[number] for number in job.tests],  # type: ignore[call-overload]
@@ -742,35 +740,3 @@ def _chunk_of(
         chunk = pinning.chunk_of(test.config)
         return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
     return {"chunk": None, "chunk_nodes": ()}
-
-
-class _NodeData:
-    """Stores with each job what is known about the nodes that it may get.
-
-    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
-    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
-    """
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-        self._file: Path | None = None
-        self._lock = threading.Lock()
-
-    def saver(self, names: Sequence[str] | None) -> Any:
-        """The function that stores the data with a job."""
-        return self._share if names is None else lambda job: self._save(job, names)
-
-    def _save(self, job: Job, names: Sequence[str]) -> None:
-        job.save_node_data({name: self._nodes[name] for name in names})
-
-    def _share(self, job: Job) -> None:
-        with self._lock:
-            if self._file is not None:
-                try:
-                    os.link(self._file, job.path / job.NODE_INFO_FN)
-                    return
-                except OSError:
-                    # A file system without hard links, or the first job's directory is gone.
-                    pass
-            job.save_node_data(self._nodes)
-            self._file = job.path / job.NODE_INFO_FN
