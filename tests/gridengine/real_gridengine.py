@@ -346,7 +346,7 @@ class RealGridEngine:
     def log_end(self, lines: int = 30) -> str:
         """The last lines of what the qmaster says."""
         text = ""
-        for log in (self._spool / "qmaster" / "messages", self.folder / "sge_qmaster.out"):
+        for log in (self.folder / "sge_qmaster.out", self._spool / "qmaster" / "messages"):
             try:
                 text += log.read_text(errors="replace")
             except OSError as error:
@@ -358,6 +358,10 @@ class RealGridEngine:
     def kill_qmaster(self) -> None:
         """End the qmaster at once, as kill -9 does.  Jobs run on."""
         self._kill("sge_qmaster")
+
+    def kill_execd(self) -> None:
+        """End the execution daemon at once.  Jobs run on; their ends are not noticed."""
+        self._kill("sge_execd")
 
     @contextmanager
     def down(self) -> Iterator[None]:
