@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pavilion.schedulers.testkit import FakeSlurm
+from pavilion.testkit import FakeSlurm
 
 JOBS = 200
 SIZES = (8, 10_000)

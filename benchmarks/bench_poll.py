@@ -19,9 +19,9 @@ from pavilion.config import load_config
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import SchedulerPluginBasic, Slurm
-from pavilion.schedulers.commands import CommandResult
-from pavilion.schedulers.job_states import current_status
+from pavilion.schedulers.lifecycle.job_states import current_status
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
+from pavilion.schedulers.talk.commands import CommandResult
 from pavilion.status_file import STATES, TestStatusInfo
 
 COUNTS = (1, 100, 10_000)

@@ -18,7 +18,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from pavilion.schedulers import chunking, hostlists, inventory, planning
+from pavilion.schedulers.placement import chunking, hostlists, inventory, planning
 
 SMALL, LARGE = 10_000, 100_000
 REPEATS = 5

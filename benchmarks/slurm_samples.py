@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from pathlib import Path
 
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.plugins.slurm.queries import (
     FIELD_END,
     JOB_FIELDS,

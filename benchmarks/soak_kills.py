@@ -192,7 +192,7 @@ def main() -> int:
         [
             sys.executable,
             "-m",
-            "pavilion.schedulers.testkit",
+            "pavilion.testkit",
             "fake-slurm",
             "--nodes",
             "8",

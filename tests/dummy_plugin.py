@@ -21,9 +21,9 @@ import yaml_config as yc
 from pavilion.config import PavConfig, load_config
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers import hostlists
 from pavilion.schedulers.advanced import SchedulerPluginAdvanced
 from pavilion.schedulers.config import validate_list
+from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.scheduler import KickoffScriptHeader
 from pavilion.schedulers.vars import SchedulerVariables, var_method
 from pavilion.status_file import STATES, TestStatusInfo

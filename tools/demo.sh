@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 working_dir=$1
 mkdir -p "$working_dir"
 sched="pav-sched --config-dir examples --working-dir $working_dir"
-fake="python -m pavilion.schedulers.testkit fake-slurm --nodes 16 --"
+fake="python -m pavilion.testkit fake-slurm --nodes 16 --"
 
 echo "Running the example suites (about ten seconds)."
 echo

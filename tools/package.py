@@ -137,7 +137,7 @@ def _try(place: Path, wheel: Path) -> None:
     (home / "raw.yaml").write_text(SUITE.format(scheduler="raw", nodes=1))
     (home / "slurm.yaml").write_text(SUITE.format(scheduler="slurm", nodes=2))
     run = ["pav-sched", "--working-dir", str(home / "wd"), "run"]
-    fake = [python, "-m", "pavilion.schedulers.testkit", "fake-slurm", "--nodes", "6", "--"]
+    fake = [python, "-m", "pavilion.testkit", "fake-slurm", "--nodes", "6", "--"]
     for words in ([*run, "raw.yaml"], [*fake, *run, "slurm.yaml"]):
         said = _run(words, home, env)
         if "1 test: 1 passed" not in said:

@@ -36,4 +36,4 @@ pav-sched --working-dir runs run links.yaml --seed 1 -c schedule.chunking.node_s
 pav-sched --working-dir runs nodes s1 s2 --table || true
 pav-sched --working-dir runs map s1 s2 --by result --svg "$1"
 END
-python -m pavilion.schedulers.testkit fake-slurm --cluster cluster.yaml -- sh both.sh "$picture"
+python -m pavilion.testkit fake-slurm --cluster cluster.yaml -- sh both.sh "$picture"

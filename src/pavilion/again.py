@@ -2,7 +2,7 @@
 
 A test is looked up by its name in its suite file as that file is now.  It gets the overrides that
 it was started with, followed by any new ones.  A test whose nodes were picked here, because of
-chunks or ``across_nodes``, runs on the same nodes again: see :mod:`pavilion.schedulers.pinning`.
+chunks or ``across_nodes``, runs on the same nodes again: see :mod:`pavilion.schedulers.lifecycle.pinning`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.files import is_mine, read_user_file
 from pavilion.problems import Problems, name_list
 from pavilion.resolve import ResolvedTest, resolve_test
-from pavilion.schedulers import pinning
 from pavilion.schedulers.config import validate_config
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle import pinning
 from pavilion.suites import SuiteTest, load_suite, short_list
 from pavilion.test_run import TestRun
 

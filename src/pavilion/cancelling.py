@@ -9,11 +9,11 @@ from pavilion.config import PavConfig
 from pavilion.errors import JobError, PavilionError
 from pavilion.files import is_mine
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers.confirming import OVER, cancel_confirmed
-from pavilion.schedulers.ending import end_by_itself
-from pavilion.schedulers.identity import RecordErrors, load_identity
-from pavilion.schedulers.job_states import find_identity, query_job
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle.confirming import OVER, cancel_confirmed
+from pavilion.schedulers.lifecycle.ending import end_by_itself
+from pavilion.schedulers.lifecycle.identity import RecordErrors, load_identity
+from pavilion.schedulers.lifecycle.job_states import find_identity, query_job
 from pavilion.schedulers.scheduler import SchedulerPlugin
 from pavilion.starter import BEAT_GRACE, Starter
 from pavilion.status_file import STATES, TestStatusInfo

@@ -25,9 +25,9 @@ from pavilion.errors import JobError, PavilionError
 from pavilion.files import make_mark
 from pavilion.jobs import Job, JobInfo
 from pavilion.removing import DiskUse, RemovalError, is_own_directory, remove_tree
-from pavilion.schedulers.confirming import OVER
-from pavilion.schedulers.job_states import NotListed, find_identity, query_job
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle.confirming import OVER
+from pavilion.schedulers.lifecycle.job_states import NotListed, find_identity, query_job
 from pavilion.series import RECORD_FN, REMOVED_FN, list_series
 from pavilion.series_list import SeriesInfo, series_info, was_removed
 from pavilion.starter import Starter

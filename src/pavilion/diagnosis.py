@@ -25,7 +25,7 @@ from pavilion.resolve import (
     split_permutations,
 )
 from pavilion.schedulers.config import SchedConfigError, validate_config
-from pavilion.schedulers.inventory import frozen
+from pavilion.schedulers.placement.inventory import frozen
 from pavilion.static_checks import check_single_chunk, env_problems, section_problems
 from pavilion.suite_file import SuiteTest, take_out
 from pavilion.test_run import parse_timeout

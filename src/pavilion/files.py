@@ -1,6 +1,6 @@
 """The files of the host: small ones that a reader never sees half of, and JSON.
 
-All are opened by :mod:`pavilion.schedulers.safe_files`, which has the rules of a shared working
+All are opened by :mod:`pavilion.schedulers.talk.safe_files`, which has the rules of a shared working
 directory.  It is there because the schedulers directory is complete on its own, and it is imported
 where it is used because that package imports this one.
 json is imported where it is used, too: every plugin imports this module, and most write nothing.
@@ -31,7 +31,7 @@ def write_new(path: str | os.PathLike[str], text: str, mode: int | None = None) 
     :raises FileExistsError: When it exists.
     :raises OSError: When it cannot be written.  A part of it may be there.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     safe_files.write_new(path, _encode(text), mode=safe_files.FILE_MODE if mode is None else mode)
 
@@ -43,7 +43,7 @@ def write_script(path: str | os.PathLike[str], text: str) -> None:
 
     :raises OSError: When it cannot be written.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     fd, info = safe_files.open_to_write(path, 0o666)
     try:
@@ -65,7 +65,7 @@ def write_own(path: Path, text: str, mode: int | None = None) -> None:
     :raises OSError: When it cannot be written, as in a directory that is another user's.  The old
         content is still there then.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     safe_files.write_atomic(
         path, _encode(text), mode=safe_files.FILE_MODE if mode is None else mode
@@ -86,7 +86,7 @@ def write_json(path: Path, data: Any, sync: bool = False) -> None:
     :param sync: Wait until the content is on disk.  For what must survive a crash of the machine.
     :raises OSError: as write_own.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     safe_files.write_atomic(path, _encode(_json(path, data)), sync, mode=0o666, anywhere=True)
 
@@ -94,7 +94,7 @@ def write_json(path: Path, data: Any, sync: bool = False) -> None:
 def _json(path: Path, data: Any) -> str:
     import json
 
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     text = json.dumps(data, separators=(",", ":")) + "\n"
     if len(text) > safe_files.MAX_FILE_SIZE:
@@ -111,7 +111,7 @@ def read_json(path: Path) -> Any:
     :raises OSError: When it cannot, or must not, be read.
     :raises ValueError: When it is not valid JSON; the message names the file.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     data = safe_files.read_bytes(path)
     try:
@@ -141,7 +141,7 @@ def read_user_file(path: str | os.PathLike[str], limit: int = MAX_USER_FILE) -> 
 
     :raises OSError: When it cannot be read, is not a regular file or has more than ``limit`` bytes.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     return safe_files.read_linked(path, limit)
 
@@ -179,7 +179,7 @@ def directory_problem(path: Path) -> str:
 
 def is_mine(directory: str | os.PathLike[str]) -> bool:
     """Whether a series, test run or job belongs to this user, who alone may write to it."""
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     return safe_files.is_mine(directory)
 
@@ -190,7 +190,7 @@ def make_directory(path: str | os.PathLike[str]) -> None:
     :raises FileExistsError: When something of that name is there.
     :raises OSError: When it cannot be made, or would not be this user's.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     safe_files.make_directory(path)
 
@@ -200,7 +200,7 @@ def make_mark(path: str | os.PathLike[str]) -> None:
 
     :raises OSError: When it cannot be made, as in a directory that is another user's.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     safe_files.make_mark(path)
 
@@ -211,7 +211,7 @@ def append_line(path: str | os.PathLike[str], line: bytes) -> None:
     :param line: The line, without its end.
     :raises OSError: When not all of it can be written, or the file is not this user's.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     fd, info = safe_files.open_to_append(path)
     try:
@@ -232,7 +232,7 @@ def read_tail(path: str | os.PathLike[str], size: int) -> bytes:
 
     :raises OSError: When it cannot, or must not, be read.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     return safe_files.read_tail(path, size)
 
@@ -242,6 +242,6 @@ def open_log(path: str | os.PathLike[str]) -> BinaryIO:
 
     :raises OSError: When it cannot, or must not, be read.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     return os.fdopen(safe_files.open_to_read(path)[0], "rb")

@@ -14,8 +14,8 @@ from pavilion.config import PavConfig
 from pavilion.errors import PavilionError, SchedulerPluginError, TestRunError
 from pavilion.node_plan import NODES_FN, NodePlan, node_plans, save_plans
 from pavilion.resolve import group_by_scheduler
-from pavilion.schedulers.ending import end
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle.ending import end
 from pavilion.schedulers.scheduler import SchedulerPlugin
 from pavilion.starter import SignsOfLife
 from pavilion.status_file import STATES

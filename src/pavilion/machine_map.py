@@ -20,9 +20,9 @@ from pavilion.preview import (
     state_text,
 )
 from pavilion.resolve import ResolvedTest
-from pavilion.schedulers import hostlists
 from pavilion.schedulers.config import validate_config
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.placement import hostlists
 from pavilion.types import NodeInfo, Nodes
 
 KINDS = ("chunk", "job", "state")

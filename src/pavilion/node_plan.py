@@ -17,10 +17,12 @@ from typing import Any, Protocol
 from pavilion import schedulers
 from pavilion.files import read_json, write_own_json
 from pavilion.problems import name_list
-from pavilion.schedulers import hostlists
 from pavilion.schedulers.advanced import FilteredNodes
 from pavilion.schedulers.config import calc_node_range
-from pavilion.schedulers.inventory import (
+from pavilion.schedulers.finding.registry import get_plugin
+from pavilion.schedulers.lifecycle.pinning import is_pinned
+from pavilion.schedulers.placement import hostlists
+from pavilion.schedulers.placement.inventory import (
     CAUSE,
     INCLUDE_PREFIX,
     NOT_AVAILABLE,
@@ -28,8 +30,6 @@ from pavilion.schedulers.inventory import (
     NOT_UP,
     named_nodes,
 )
-from pavilion.schedulers.pinning import is_pinned
-from pavilion.schedulers.registry import get_plugin
 from pavilion.types import NodeInfo
 
 NODES_FN = "nodes.json"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 
 # What came of a test on its nodes.
 PASSED = "passed"

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pavilion import schedulers, sys_vars
+from pavilion import sys_vars
 from pavilion.config import PavConfig
-from pavilion.schedulers.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
+from pavilion.schedulers.finding import registry
+from pavilion.schedulers.finding.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
 from pavilion.schedulers.plugins import activate_plugins, find_core_plugins
 from pavilion.schedulers.scheduler import SchedulerPlugin
 from pavilion.trusted_code import TrustedCode
@@ -112,5 +113,5 @@ def _full_name(found: LoadedPlugin) -> str:
 
 def reset_plugins() -> None:
     """Deactivate all plugins."""
-    schedulers.registry.reset()
+    registry.reset()
     sys_vars.reset()

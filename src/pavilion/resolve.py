@@ -11,7 +11,7 @@ from typing import Any
 from pavilion import naming, schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
 from pavilion.problems import Problems
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.static_checks import check_single_chunk, env_problems
 from pavilion.suites import SuiteTest

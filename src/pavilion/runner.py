@@ -28,12 +28,12 @@ from pavilion.errors import PavilionError, TestRunError
 from pavilion.files import is_mine, write_new
 from pavilion.log_limit import LeftLogs, LimitedLog, parse_size, size_text
 from pavilion.plugins import load_plugins
-from pavilion.schedulers import guard
-from pavilion.schedulers.accepted import accepted_note, add_accepted
-from pavilion.schedulers.child_process import process_handle
-from pavilion.schedulers.hostlists import natural_sorted
-from pavilion.schedulers.identity import job_id_of, known_id
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle import guard
+from pavilion.schedulers.lifecycle.accepted import accepted_note, add_accepted
+from pavilion.schedulers.lifecycle.identity import job_id_of, known_id
+from pavilion.schedulers.placement.hostlists import natural_sorted
+from pavilion.schedulers.talk.child_process import process_handle
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
 

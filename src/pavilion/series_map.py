@@ -16,7 +16,7 @@ from pavilion.node_results import (
     TestOutcome,
 )
 from pavilion.problems import name_list
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 from pavilion.series_nodes import SeriesNodes
 
 SERIES_KINDS = ("result", "job", "chunk")

@@ -21,8 +21,8 @@ from pavilion.node_results import (
     TestOutcome,
     node_results,
 )
-from pavilion.schedulers import pinning
-from pavilion.schedulers.ending import ENDED, NOT_STARTED
+from pavilion.schedulers.lifecycle import pinning
+from pavilion.schedulers.lifecycle.ending import ENDED, NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import FAIL, PASS, TestRun
 from pavilion.waiting import LastWord

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pavilion import schedulers
 from pavilion.errors import ConfigError, SchedConfigError
 from pavilion.schedulers.config import validate_config
-from pavilion.schedulers.inventory import frozen
-from pavilion.schedulers.pinning import is_pinned
+from pavilion.schedulers.lifecycle.pinning import is_pinned
+from pavilion.schedulers.placement.inventory import frozen
 from pavilion.unknown_nodes import unknown_nodes
 from pavilion.variables import VariableSetManager
 from pavilion.variables.resolver import CHUNK_IDS

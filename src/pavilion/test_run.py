@@ -65,7 +65,7 @@ class Where(NamedTuple):
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Where:
         """What a record says, without values of other types: it may be another user's."""
-        from pavilion.schedulers.placement import chunk_number, node_names
+        from pavilion.schedulers.lifecycle.whereabouts import chunk_number, node_names
 
         job_id = record.get("job_id")
         return cls(
@@ -220,8 +220,8 @@ class TestRun:
 
         :param results: Its results, if they were already read.
         """
-        from pavilion.schedulers.identity import known_id
-        from pavilion.schedulers.placement import load_placement
+        from pavilion.schedulers.lifecycle.identity import known_id
+        from pavilion.schedulers.lifecycle.whereabouts import load_placement
 
         found = Where.of_record(self.results if results is None else results)
         found = found.or_else(self._where)
@@ -269,7 +269,7 @@ class TestRun:
 
         :raises OSError, ValueError: When the record cannot be read or written.
         """
-        from pavilion.schedulers.placement import stored
+        from pavilion.schedulers.lifecycle.whereabouts import stored
 
         path = self.path / "test.json"
         write_own_json(path, {**_checked(read_json(path)), **stored(self._where._asdict())})
@@ -315,7 +315,7 @@ class TestRun:
 
         :raises TestRunError: When they cannot be written.
         """
-        from pavilion.schedulers.placement import stored
+        from pavilion.schedulers.lifecycle.whereabouts import stored
 
         path = self.path / "results.json"
         about = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pavilion import schedulers
-from pavilion.schedulers.hostlists import fold_short
+from pavilion.schedulers.placement.hostlists import fold_short
 
 # A name in include_nodes that is not the name of a node is an error when the test is placed.
 _KEYS = ("exclude_nodes", "across_nodes")

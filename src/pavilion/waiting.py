@@ -18,10 +18,10 @@ from pavilion.errors import PavilionError
 from pavilion.files import is_mine
 from pavilion.jobs import Job
 from pavilion.resolve import group_by_scheduler
-from pavilion.schedulers.ending import ENDED, NOT_STARTED, end
-from pavilion.schedulers.identity import save_identity
-from pavilion.schedulers.job_states import NotListed
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle.ending import ENDED, NOT_STARTED, end
+from pavilion.schedulers.lifecycle.identity import save_identity
+from pavilion.schedulers.lifecycle.job_states import NotListed
 from pavilion.schedulers.scheduler import SchedulerPlugin
 from pavilion.starter import Starter
 from pavilion.status_file import STATES, TestStatusInfo

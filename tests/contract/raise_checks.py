@@ -24,10 +24,10 @@ from pavilion.schedulers import (
     dfr_var_method,
     get_plugin,
     list_plugins,
-    registry,
     validate_config,
     var_method,
 )
+from pavilion.schedulers.finding import registry
 from pavilion.status_file import STATES, TestStatusInfo
 
 NEVER: tuple[type[BaseException], ...] = ()

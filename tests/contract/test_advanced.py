@@ -17,6 +17,7 @@ from pavilion import schedulers
 from pavilion.cli.main import main
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.schedulers import validate_config
+from pavilion.schedulers.finding import registry
 from pavilion.suites import load_suite
 from pavilion.types import NodeInfo
 
@@ -79,7 +80,7 @@ def test_show_commands_ask_for_no_nodes(
             out = capsys.readouterr().out
             assert "dummy" in out or "features" in out
     finally:
-        schedulers.registry.reset()
+        registry.reset()
 
 
 def test_the_scheduler_is_asked_once_for_any_number_of_configs(plugin: Dummy) -> None:

@@ -32,9 +32,9 @@ from pavilion.schedulers import (
     config,
     get_plugin,
     node_selection,
-    registry,
     validate_config,
 )
+from pavilion.schedulers.finding import registry
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.var_dict import VarDict
 

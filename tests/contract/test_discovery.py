@@ -22,12 +22,12 @@ from pavilion.schedulers import (
     get_plugin,
     list_plugins,
     plugins,
-    registry,
     scheduler,
     validate_config,
 )
-from pavilion.schedulers.discovery import PluginFinder, RefusedPlugin
-from pavilion.schedulers.yapsy_compat import PluginManager
+from pavilion.schedulers.finding import registry
+from pavilion.schedulers.finding.discovery import PluginFinder, RefusedPlugin
+from pavilion.schedulers.finding.yapsy_compat import PluginManager
 
 GOOD = """
 from pavilion.schedulers import SchedulerPluginBasic

@@ -19,8 +19,9 @@ import pytest
 from contract.alone_runner import HERE, PLUGINS, SRC, Alone
 from contract.fakes import EmbeddedSite, FakeTest
 from contract.plugin_checks import CHECKS, plugin_files
-from pavilion.schedulers import SchedulerPlugin, get_plugin, registry
-from pavilion.schedulers.discovery import PluginFinder
+from pavilion.schedulers import SchedulerPlugin, get_plugin
+from pavilion.schedulers.finding import registry
+from pavilion.schedulers.finding.discovery import PluginFinder
 from polling import until
 
 

@@ -13,10 +13,10 @@ from fakes import ConcurrentSched, FakeHost, FakeSched, FakeTest
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
-from pavilion.schedulers.accepted import OWN_TIME
-from pavilion.schedulers.identity import known_id
-from pavilion.schedulers.job_states import Polling
-from pavilion.schedulers.placement import (
+from pavilion.schedulers.lifecycle.accepted import OWN_TIME
+from pavilion.schedulers.lifecycle.identity import known_id
+from pavilion.schedulers.lifecycle.job_states import Polling
+from pavilion.schedulers.lifecycle.whereabouts import (
     PLACEMENT_FN,
     Placement,
     Seen,

@@ -257,7 +257,7 @@ def check_golden(name: str, text: str) -> None:
     path = GOLDEN / name
     # Where Python and the guard are differs from machine to machine.
     guard = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(GUARD))}"
-    text = text.replace(guard, "/usr/bin/python3 -I -S /opt/pavilion/schedulers/guard.py")
+    text = text.replace(guard, "/usr/bin/python3 -I -S /opt/pavilion/schedulers/lifecycle/guard.py")
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()

@@ -24,7 +24,6 @@ from pavilion.schedulers import (
     SchedulerVariables,
     get_plugin,
     list_plugins,
-    registry,
     validate_config,
 )
 from pavilion.schedulers.config import (
@@ -33,7 +32,8 @@ from pavilion.schedulers.config import (
     ScheduleConfig,
     min_int,
 )
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding import registry
+from pavilion.schedulers.finding.registry import require_plugin
 from pavilion.schedulers.scheduler import _SCHEDULER_PLUGINS
 from pavilion.status_file import STATES, TestStatusInfo
 

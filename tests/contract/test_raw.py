@@ -18,10 +18,11 @@ import pytest
 from fakes import FakeHost, FakeTest
 
 from pavilion.jobs import JobInfo
-from pavilion.schedulers import Raw, registry
-from pavilion.schedulers.identity import load_identity
-from pavilion.schedulers.plugins import raw_processes
-from pavilion.schedulers.plugins.raw_queue import read_stat
+from pavilion.schedulers import Raw
+from pavilion.schedulers.finding import registry
+from pavilion.schedulers.lifecycle.identity import load_identity
+from pavilion.schedulers.plugins.raw import processes as raw_processes
+from pavilion.schedulers.plugins.raw.job_queue import read_stat
 from pavilion.status_file import STATES
 from polling import until
 
@@ -465,7 +466,7 @@ sys.path.insert(0, {here!r})
 from pathlib import Path
 from fakes import FakeHost, FakePavConfig, FakeTest
 from pavilion.schedulers import Raw
-from pavilion.schedulers.identity import load_identity
+from pavilion.schedulers.lifecycle.identity import load_identity
 root, first = Path({folder!r}), int(sys.argv[1])
 cfg = FakePavConfig(root / "pav_root", root / "working_dir")
 raw = Raw()

@@ -11,7 +11,7 @@ from fakes import FakeHost, FakeSched, active
 from pavilion.deferred import DeferredVariable
 from pavilion.schedulers import KickoffScriptHeader, Raw, SchedulerVariables, validate_config
 from pavilion.schedulers.config import CONFIG_DEFAULTS
-from pavilion.schedulers.plugins.raw import RawVars
+from pavilion.schedulers.plugins.raw.plugin import RawVars
 from pavilion.schedulers.vars import dfr_var_method, var_method
 
 GIB = 1024**3

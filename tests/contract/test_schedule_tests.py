@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers import handover
 from pavilion.schedulers.config import validate_config
-from pavilion.schedulers.handover import HandoverStopped
-from pavilion.schedulers.placement import Placement, load_placement
-from pavilion.schedulers.submission import PlannedJob, start_jobs
+from pavilion.schedulers.lifecycle import handover
+from pavilion.schedulers.lifecycle.handover import HandoverStopped
+from pavilion.schedulers.lifecycle.submission import PlannedJob, start_jobs
+from pavilion.schedulers.lifecycle.whereabouts import Placement, load_placement
 from pavilion.status_file import STATES
 
 

@@ -46,11 +46,6 @@ HOST = {
     },
 }
 OTHERS = {"yaml_config", "yapsy", "hostlist"}
-# Modules that may be there or not: their import is in a function, and the one who calls it is
-# told what to install.
-OPTIONAL: dict[str, set[str]] = {"testkit/description.py": {"yaml"}}
-# Started on its own, so that it needs nothing of the folder but what is beside it.
-ON_ITS_OWN = {"testkit/fake_slurm/launch.py": {"fake_slurm"}}
 FILES = sorted(FOLDER.rglob("*.py"))
 
 
@@ -89,12 +84,7 @@ def is_allowed(found: Import) -> bool:
     if top == "pavilion":
         # 'import pavilion.x' would give all of x.
         return found.name in HOST.get(found.module, ())
-    return (
-        top in OTHERS
-        or is_standard(top)
-        or top in OPTIONAL.get(found.file, ())
-        or top in ON_ITS_OWN.get(found.file, ())
-    )
+    return top in OTHERS or is_standard(top)
 
 
 def is_in_the_folder(found: Import) -> bool:
@@ -143,15 +133,6 @@ def test_the_folder_imports_what_it_may_and_nothing_else() -> None:
 def test_that_check_finds_what_it_looks_for(code: str) -> None:
     path = FOLDER / "plugins" / "new.py"
     assert [found for found in imports_of(path, code) if not is_allowed(found)]
-
-
-def test_optional_modules_are_imported_in_functions_only() -> None:
-    for file, names in OPTIONAL.items():
-        tree = ast.parse((FOLDER / file).read_text())
-        top = {
-            alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
-        }
-        assert not top & names, file
 
 
 def test_host_errors_get_their_prior_error_by_keyword() -> None:

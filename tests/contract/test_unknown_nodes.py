@@ -10,7 +10,7 @@ import pytest
 from contract.fakes import active
 from dummy_plugin import Dummy, TestMaker, make_pav_cfg
 from pavilion.errors import SchedConfigError
-from pavilion.schedulers.inventory import NodesUnknownError
+from pavilion.schedulers.placement.inventory import NodesUnknownError
 from pavilion.schedulers.time_limits import TimeLimit
 
 

@@ -11,7 +11,7 @@ import pytest
 from contract.alone_runner import Alone
 from contract.fakes import EmbeddedSite
 from contract.raise_checks import CHECKS, FAULTS, MAY_RAISE
-from pavilion.schedulers import registry
+from pavilion.schedulers.finding import registry
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ export SITE=here
 
 # The guard ends everything that the tests started when they, or the job, end.
 # Where it is missing, the job runs without it.
-set -- /usr/bin/python3 -I -S /opt/pavilion/schedulers/guard.py
+set -- /usr/bin/python3 -I -S /opt/pavilion/schedulers/lifecycle/guard.py
 [ -x "$1" ] && [ -r "$4" ] || set --
 exec ${1+"$@"} \
 pav _run s1.1 s1.2 s1.3

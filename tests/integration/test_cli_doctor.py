@@ -21,7 +21,7 @@ from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system
 from pavilion.cli.base import Session
 from pavilion.cli.doctor import Section
 from pavilion.cli.main import main
-from pavilion.schedulers.handover import calls_at_work
+from pavilion.schedulers.lifecycle.handover import calls_at_work
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")

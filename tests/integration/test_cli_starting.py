@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cli_tools import Cli, finish, interrupt, wait_until
 
-from pavilion.schedulers.testkit import FakeSlurm
+from pavilion.testkit import FakeSlurm
 
 THREE_JOBS = """
     test:

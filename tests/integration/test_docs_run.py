@@ -46,7 +46,7 @@ class Reader:
             (self.folder / name).chmod(0o755)
         argv = self.cli.argv("run", file, "--seed", "1", "--timeout", PATIENCE, "--json")
         if "scheduler: slurm" in sample.text:
-            kit = [sys.executable, "-m", "pavilion.schedulers.testkit"]
+            kit = [sys.executable, "-m", "pavilion.testkit"]
             # The last two of them are not in the default partition.
             argv = [*kit, "fake-slurm", "--nodes", "18", "--", *argv]
         self.done = subprocess.run(
@@ -114,7 +114,7 @@ def test_the_described_cluster_can_be_made(tmp_path: Path) -> None:
     (block,) = re.findall(r"<!-- cluster -->\n```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     file = tmp_path / "cluster.yaml"
     file.write_text(block, encoding="utf-8")
-    kit = [sys.executable, "-m", "pavilion.schedulers.testkit", "fake-slurm", "--cluster", file]
+    kit = [sys.executable, "-m", "pavilion.testkit", "fake-slurm", "--cluster", file]
     done = subprocess.run(
         [*kit, "--", "sinfo", "-h", "-o", "%R %D %t %N"],
         capture_output=True,

@@ -31,7 +31,7 @@ from pavilion.cancelling import cancel_tests
 from pavilion.config import PavConfig
 from pavilion.plugins import load_plugins
 from pavilion.runner import Runner
-from pavilion.schedulers import guard
+from pavilion.schedulers.lifecycle import guard
 from pavilion.series import Series
 from pavilion.status_file import STATES
 from pavilion.test_run import TestRun

@@ -13,7 +13,7 @@ from typing import Any
 from real_slurm import RealSlurm
 from releases import Words, words_of
 
-from pavilion.schedulers.testkit import FakeSlurm
+from pavilion.testkit import FakeSlurm
 
 WAIT_SECONDS = 90.0
 # A common user.  Newer releases refuse 'nobody'.

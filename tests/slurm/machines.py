@@ -15,7 +15,7 @@ import pytest
 from clusters import FakeForTests
 from real_slurm import RealSlurm, free_ports, why_no_accounting
 
-from pavilion.schedulers.testkit.description import Description, parse
+from pavilion.testkit.description import Description, parse
 
 NODES = [
     {"names": f"node{number:02d}", "features": ["a", "odd"] if number % 2 else ["a"]}

@@ -17,10 +17,10 @@ from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
-from pavilion.schedulers.commands import CommandResult
-from pavilion.schedulers.identity import load_identity
-from pavilion.schedulers.job_table import JobRecord
+from pavilion.schedulers.lifecycle.identity import load_identity
+from pavilion.schedulers.lifecycle.job_table import JobRecord
 from pavilion.schedulers.plugins.slurm import parsing, queries
+from pavilion.schedulers.talk.commands import CommandResult
 from pavilion.status_file import TestStatusInfo
 
 # Seconds that an answer about jobs serves in these tests.

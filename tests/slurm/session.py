@@ -15,8 +15,8 @@ from typing import Any
 from contract.fakes import FakeHost, active
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm, validate_config
-from pavilion.schedulers.identity import load_identity
-from pavilion.schedulers.job_table import JobTable
+from pavilion.schedulers.lifecycle.identity import load_identity
+from pavilion.schedulers.lifecycle.job_table import JobTable
 from pavilion.schedulers.plugins.slurm import client
 
 PATIENCE = 120.0

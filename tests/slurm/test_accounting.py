@@ -19,14 +19,15 @@ from real_slurm import RealSlurm
 
 from contract.fakes import FakeTest, active
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers import Slurm, identity
-from pavilion.schedulers.commands import CommandResult
-from pavilion.schedulers.job_table import JobTable
+from pavilion.schedulers import Slurm
+from pavilion.schedulers.lifecycle import identity
+from pavilion.schedulers.lifecycle.job_table import JobTable
 from pavilion.schedulers.plugins.slurm import accounting, client, queries
 from pavilion.schedulers.plugins.slurm.accounting import Accounted, Accounting, absent_status
 from pavilion.schedulers.plugins.slurm.parsing import UnreadableAnswer
 from pavilion.schedulers.plugins.slurm.queries import ACCOUNTING_FIELDS, FIELD_END
 from pavilion.schedulers.plugins.slurm.record import SlurmRecord, make_record, read_record
+from pavilion.schedulers.talk.commands import CommandResult
 from pavilion.sys_vars import get_vars
 
 DATA = Path(__file__).parents[1] / "data" / "slurm" / "22.05.8"

@@ -13,7 +13,7 @@ from clusters import FakeForTests, Slurm, wait_until
 from machines import NODES, PARTITIONS, folder
 from real_slurm import RealSlurm
 
-from pavilion.schedulers.testkit import description
+from pavilion.testkit import description
 
 GRES = {"node03": "gpu:2", "node04": "gpu:2", "node05": "gpu:a100:1,gpu:k80:1"}
 # A device has to be a device; the number is that at the end of its name.

@@ -20,7 +20,7 @@ from clusters import FakeForTests, wait_until
 from machines import fake, folder
 
 from pavilion.schedulers.plugins.slurm import queries
-from pavilion.schedulers.testkit.description import parse
+from pavilion.testkit.description import parse
 
 FOLDERS = {"22.05": DATA / "22.05.8", "25.11": DATA / "25.11"}
 NODES = [

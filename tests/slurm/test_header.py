@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.schedulers.config import CONFIG_VALIDATORS, DERIVED_KEYS, validate_config
-from pavilion.schedulers.hostlists import expand
 from pavilion.schedulers.kickoff import make_header
+from pavilion.schedulers.placement.hostlists import expand
 from pavilion.schedulers.plugins.slurm.header import (
     DIRECTIVES,
     EXTRA_KEY,

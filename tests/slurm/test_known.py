@@ -16,7 +16,7 @@ from plugin_tools import Site, header, info, site_of
 
 from contract.fakes import active
 from pavilion.schedulers import Slurm, validate_config
-from pavilion.schedulers.inventory import filter_nodes
+from pavilion.schedulers.placement.inventory import filter_nodes
 from pavilion.schedulers.plugins.slurm import parsing
 from pavilion.schedulers.plugins.slurm.inventory import Inventory
 from pavilion.schedulers.plugins.slurm.known import (
@@ -384,7 +384,7 @@ NEEDS = [
 def test_only_tests_that_depend_on_nodes_need_an_inventory(
     site: Site, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr("pavilion.schedulers.commands.CommandRunner._random", lambda self: 0.0)
+    monkeypatch.setattr("pavilion.schedulers.talk.commands.CommandRunner._random", lambda self: 0.0)
     with hidden(site, monkeypatch, trouble, "sinfo", "scontrol"):
         check_needs(site)
 

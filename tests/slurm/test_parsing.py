@@ -7,8 +7,8 @@ from captures import DATA, RELEASES, captured
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.inventory import check_node
-from pavilion.schedulers.job_table import JobRecord
+from pavilion.schedulers.lifecycle.job_table import JobRecord
+from pavilion.schedulers.placement.inventory import check_node
 from pavilion.schedulers.plugins.slurm.notes import job_note
 from pavilion.schedulers.plugins.slurm.parsing import (
     MIB,

@@ -13,7 +13,7 @@ from clusters import Slurm as Cluster
 from clusters import wait_until
 from plugin_tools import Site, header, info, script, site_of
 
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.plugins.slurm.submit import LOG_FN, read_token
 
 

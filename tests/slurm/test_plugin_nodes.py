@@ -200,7 +200,7 @@ def test_without_commands_it_is_not_available(site: Site, monkeypatch: pytest.Mo
 def test_a_controller_that_cannot_be_asked_for_nodes(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pavilion.schedulers.commands.CommandRunner._random", lambda self: 0.0)
+    monkeypatch.setattr("pavilion.schedulers.talk.commands.CommandRunner._random", lambda self: 0.0)
     before = set(site.jobs())
     with site.cluster.down():
         tests = [site.test() for _ in range(20)]
@@ -277,7 +277,7 @@ def test_a_controller_that_was_just_started() -> None:
 
 
 def test_jobs_of_a_row_that_cannot_be_read() -> None:
-    from pavilion.schedulers.job_table import QueryFailed
+    from pavilion.schedulers.lifecycle.job_table import QueryFailed
 
     whole = job_list({"id": "7", "state": "RUNNING"})
     # Its id can be read: the job is there, in no known state.

@@ -20,8 +20,8 @@ from real_slurm import RealSlurm
 from contract.fakes import FakeTest, active
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import Slurm
-from pavilion.schedulers.identity import IDENTITY_FN
-from pavilion.schedulers.job_table import JobTable
+from pavilion.schedulers.lifecycle.identity import IDENTITY_FN
+from pavilion.schedulers.lifecycle.job_table import JobTable
 from pavilion.schedulers.plugins.slurm import client
 from pavilion.status_file import TestStatusInfo
 

@@ -16,8 +16,8 @@ from plugin_tools import Scripted, Site, info, job_list, result, site_of
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
-from pavilion.schedulers.handover import Handover, HandoverStopped
-from pavilion.schedulers.job_table import JobRecord, QueryFailed
+from pavilion.schedulers.lifecycle.handover import Handover, HandoverStopped
+from pavilion.schedulers.lifecycle.job_table import JobRecord, QueryFailed
 from pavilion.schedulers.plugins.slurm import client, submit
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
 from pavilion.schedulers.plugins.slurm.recent_jobs import RecentJobs

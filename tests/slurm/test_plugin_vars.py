@@ -15,7 +15,8 @@ from plugin_tools import Site, info, site_of
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import SchedulerPluginError
-from pavilion.schedulers import hostlists, validate_config
+from pavilion.schedulers import validate_config
+from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.plugins.slurm.vars import SlurmVars
 
 

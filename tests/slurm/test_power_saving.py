@@ -10,9 +10,9 @@ import pytest
 
 from contract.fakes import active
 from pavilion.schedulers import Slurm, validate_config
+from pavilion.schedulers.finding.registry import require_plugin
 from pavilion.schedulers.plugins.slurm.queries import FIELD_END, ROW_END
 from pavilion.schedulers.plugins.slurm.states import node_usable, parse_node_state
-from pavilion.schedulers.registry import require_plugin
 
 UP = ["ALLOCATED", "COMPLETING", "PLANNED", "MAINTENANCE", "IDLE", "MAINT", "MIXED"]
 AVAILABLE = ["IDLE", "MAINT", "MAINTENANCE", "PLANNED"]

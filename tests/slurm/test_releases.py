@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import pytest
 from captures import RELEASES, answer, answers, captured
 
-from pavilion.schedulers.commands import Failure
-from pavilion.schedulers.inventory import check_node
-from pavilion.schedulers.job_table import JobRecord
+from pavilion.schedulers.lifecycle.job_table import JobRecord
+from pavilion.schedulers.placement.inventory import check_node
 from pavilion.schedulers.plugins.slurm.errors import classify, hint
 from pavilion.schedulers.plugins.slurm.notes import job_note, parse_exit_code
 from pavilion.schedulers.plugins.slurm.parsing import (
@@ -32,6 +31,7 @@ from pavilion.schedulers.plugins.slurm.parsing import (
     reservations_by_node,
 )
 from pavilion.schedulers.plugins.slurm.states import NodeRules, parse_node_state, reset_warnings
+from pavilion.schedulers.talk.commands import Failure
 
 RULES = NodeRules(["IDLE", "ALLOCATED", "MIXED"], ["IDLE"], ["RESERVED"])
 # 2026-11-26T20:00:00 here.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pavilion.schedulers.commands import CommandResult, Failure
 from pavilion.schedulers.plugins.slurm.errors import (
     cancel_errors,
     classify,
@@ -12,6 +11,7 @@ from pavilion.schedulers.plugins.slurm.errors import (
     hint,
     summary,
 )
+from pavilion.schedulers.talk.commands import CommandResult, Failure
 
 FAILED = "sbatch: error: Batch job submission failed: "
 TIMED_OUT = "Socket timed out on send/recv operation"

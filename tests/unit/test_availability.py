@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pavilion.schedulers.availability import why_unavailable
+from pavilion.schedulers.finding.availability import why_unavailable
 
 
 @pytest.mark.parametrize(

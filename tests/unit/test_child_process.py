@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from pavilion.schedulers import child_process
-from pavilion.schedulers.child_process import ChildProcess
+from pavilion.schedulers.talk import child_process
+from pavilion.schedulers.talk.child_process import ChildProcess
 from polling import until
 
-SOURCES = Path(child_process.__file__).resolve().parents[2]
+SOURCES = Path(child_process.__file__).resolve().parents[3]
 DEADLINE = 20.0
 
 
@@ -248,7 +248,7 @@ def test_no_file_stays_open(stdin: bytes | None) -> None:
 
 ODD_PARENT = """
 import os, signal, sys
-from pavilion.schedulers import child_process
+from pavilion.schedulers.talk import child_process
 if "forked" in sys.argv[3]:
     child_process._CLOSE_FROM = None
 if "no handle" in sys.argv[3]:

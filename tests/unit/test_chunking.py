@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.chunking import BUILT_IN, ChunkError, chunk_size, make_chunks
+from pavilion.schedulers.placement.chunking import BUILT_IN, ChunkError, chunk_size, make_chunks
 
 NODES = [f"node{number:02}" for number in range(1, 21)]
 

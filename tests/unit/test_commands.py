@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pavilion.schedulers import commands
-from pavilion.schedulers.commands import CommandResult, CommandRunner, Failure
+from pavilion.schedulers.talk import commands
+from pavilion.schedulers.talk.commands import CommandResult, CommandRunner, Failure
 from polling import until
 
 DEADLINE = 20.0
-SOURCES = Path(commands.__file__).resolve().parents[2]
+SOURCES = Path(commands.__file__).resolve().parents[3]
 # The machine may be busy: how long an example takes says nothing about the code.
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -269,7 +269,7 @@ def test_a_stopped_command_may_tidy_up(tmp_path: Path) -> None:
 INTERRUPTED = """
 import sys
 from pathlib import Path
-from pavilion.schedulers import child_process, commands
+from pavilion.schedulers.talk import child_process, commands
 child_process.INTERRUPT_WAIT = float(sys.argv[1])
 try:
     commands.CommandRunner().run(sys.argv[3:], timeout=60, output=Path(sys.argv[2]))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pavilion.schedulers.testkit import BadFault, FakeSlurm, FakeSlurmError
-from pavilion.schedulers.testkit.fake_slurm.context import Context
+from pavilion.testkit import BadFault, FakeSlurm, FakeSlurmError
+from pavilion.testkit.fake_slurm.context import Context
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -343,7 +343,7 @@ def test_the_command_line(tmp_path: Path) -> None:
         [
             sys.executable,
             "-m",
-            "pavilion.schedulers.testkit",
+            "pavilion.testkit",
             "fake-slurm",
             "--cluster",
             str(tmp_path / "c.yaml"),
@@ -386,7 +386,7 @@ def test_bad_descriptions_are_told(tmp_path: Path, text: str, message: str) -> N
         [
             sys.executable,
             "-m",
-            "pavilion.schedulers.testkit",
+            "pavilion.testkit",
             "fake-slurm",
             "--cluster",
             str(path),
@@ -408,7 +408,7 @@ def test_faults_from_the_command_line(slurm: FakeSlurm) -> None:
             [
                 sys.executable,
                 "-m",
-                "pavilion.schedulers.testkit",
+                "pavilion.testkit",
                 "fault",
                 str(slurm.folder),
                 *words,

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pavilion.schedulers.testkit import FakeSlurm
-from pavilion.schedulers.testkit.description import DescriptionError, parse
-from pavilion.schedulers.testkit.fake_slurm.store import Store
+from pavilion.testkit import FakeSlurm
+from pavilion.testkit.description import DescriptionError, parse
+from pavilion.testkit.fake_slurm.store import Store
 
 NODES = [{"names": "n[1-4]"}]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pavilion.schedulers.testkit import FakeSlurm, description
+from pavilion.testkit import FakeSlurm, description
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pavilion.schedulers import guard
+from pavilion.schedulers.lifecycle import guard
 from polling import until
 
 # Like Pavilion's own: a shell that stays, a program that does nothing about signals, and a script

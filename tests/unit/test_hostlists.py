@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.hostlists import (
+from pavilion.schedulers.placement.hostlists import (
     HostListError,
     expand,
     expand_all,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers import hostlists, inventory
-from pavilion.schedulers.inventory import (
+from pavilion.schedulers.placement import hostlists, inventory
+from pavilion.schedulers.placement.inventory import (
     InventoryError,
     check_node,
     filter_key,

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pavilion.schedulers import job_table
-from pavilion.schedulers.job_table import (
+from pavilion.schedulers.lifecycle import job_table
+from pavilion.schedulers.lifecycle.job_table import (
     JobRecord,
     JobTable,
     Lookup,
@@ -28,7 +28,7 @@ from pavilion.schedulers.job_table import (
 )
 
 DEADLINE = 20.0
-SOURCES = Path(job_table.__file__).resolve().parents[2]
+SOURCES = Path(job_table.__file__).resolve().parents[3]
 FOUND, ABSENT, CANNOT_TELL = Presence.FOUND, Presence.ABSENT, Presence.CANNOT_TELL
 START = 1_000_000.0
 # The machine may be busy: how long an example takes says nothing about the table.
@@ -1238,8 +1238,8 @@ def test_who_waits_takes_the_answer_as_soon_as_it_is_there(site: Site, tmp_path:
 PROCESS = """
 import json, sys, time
 from pathlib import Path
-from pavilion.schedulers.commands import CommandRunner
-from pavilion.schedulers.job_table import JobRecord, JobTable, QueryFailed
+from pavilion.schedulers.talk.commands import CommandRunner
+from pavilion.schedulers.lifecycle.job_table import JobRecord, JobTable, QueryFailed
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 runner = CommandRunner()

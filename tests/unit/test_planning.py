@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pavilion.schedulers import hostlists
-from pavilion.schedulers.chunking import make_chunks
-from pavilion.schedulers.planning import ChunkUsage, JobPlan, Plan, TestRequest, plan
+from pavilion.schedulers.placement import hostlists
+from pavilion.schedulers.placement.chunking import make_chunks
+from pavilion.schedulers.placement.planning import ChunkUsage, JobPlan, Plan, TestRequest, plan
 
 NODES = [f"n{number}" for number in range(1, 13)]
 
@@ -408,8 +408,8 @@ def test_any_always_takes_the_least_used_chunk(chunks: list[Any]) -> None:
 def test_plans_do_not_depend_on_the_hash_seed() -> None:
     code = (
         "import random\n"
-        "from pavilion.schedulers.chunking import make_chunks\n"
-        "from pavilion.schedulers.planning import TestRequest, plan\n"
+        "from pavilion.schedulers.placement.chunking import make_chunks\n"
+        "from pavilion.schedulers.placement.planning import TestRequest, plan\n"
         "nodes = [f'n{i}' for i in range(30)]\n"
         "chunks = make_chunks(nodes, 8, 'random', 'backfill', ['n3', 'n5'], random.Random(5))\n"
         "tests = [TestRequest(key=f's1.{i}', name='t', config={'include_nodes': ['n5', 'n3']},\n"

@@ -22,8 +22,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.plugins import raw_processes, raw_queue
-from pavilion.schedulers.plugins.raw_processes import (
+from pavilion.schedulers.plugins.raw import job_queue as raw_queue
+from pavilion.schedulers.plugins.raw import processes as raw_processes
+from pavilion.schedulers.plugins.raw.processes import (
     JOB_VARIABLE,
     EndOutcome,
     JobProcess,
@@ -41,7 +42,7 @@ from polling import until
 DEADLINE = 20.0
 # Tests put others in its place, and cleaning up needs the real one.
 REAL_KILL = os.kill
-SOURCES = Path(raw_processes.__file__).resolve().parents[3]
+SOURCES = Path(raw_processes.__file__).resolve().parents[4]
 
 
 def runs(pid: int) -> bool:
@@ -554,7 +555,7 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
         textwrap.dedent(f"""
         import json, sys
         sys.path.insert(0, {str(SOURCES)!r})
-        from pavilion.schedulers.plugins.raw_processes import *
+        from pavilion.schedulers.plugins.raw.processes import *
         identity = ProcessIdentity.from_info(json.load(open({str(record)!r})))
         result = end_job(identity)
         open({str(answer)!r}, 'w').write(f'{{result.outcome.name}} {{result.pids}}\\n')
@@ -740,7 +741,7 @@ def run_python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "import os, sys, time, threading\n"
         f"sys.path.insert(0, {str(SOURCES)!r})\n"
         "from pathlib import Path\n"
-        "from pavilion.schedulers.plugins.raw_processes import *\n" + textwrap.dedent(script)
+        "from pavilion.schedulers.plugins.raw.processes import *\n" + textwrap.dedent(script)
     )
     return subprocess.run(
         [sys.executable, "-W", "always", str(path)],

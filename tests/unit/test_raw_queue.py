@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 import polling
-from pavilion.schedulers.plugins import raw_queue
-from pavilion.schedulers.plugins.raw_queue import (
+from pavilion.schedulers.plugins.raw import job_queue as raw_queue
+from pavilion.schedulers.plugins.raw.job_queue import (
     QUEUE_DIR_VARIABLE,
     RawError,
     Ticket,
@@ -32,7 +32,7 @@ from pavilion.schedulers.plugins.raw_queue import (
 
 DEADLINE = 30.0
 until = functools.partial(polling.until, seconds=DEADLINE)
-SOURCES = Path(raw_queue.__file__).resolve().parents[3]
+SOURCES = Path(raw_queue.__file__).resolve().parents[4]
 # Long enough for a waiting process to do something that it should not.
 QUIET = 0.4
 
@@ -173,7 +173,7 @@ def test_with_a_limit_of_three_three_run_at_once_in_kickoff_order(user: QueueUse
 PARENT = """
     import subprocess, sys, uuid
     sys.path.insert(0, {sources!r})
-    from pavilion.schedulers.plugins.raw_queue import enqueue
+    from pavilion.schedulers.plugins.raw.job_queue import enqueue
     sys.stdin.readline()
     jobs = []
     for _ in range(8):
@@ -355,7 +355,7 @@ def test_a_parent_killed_before_it_starts_its_job_blocks_nobody(user: QueueUser)
     program = textwrap.dedent(f"""
         import sys, time
         sys.path.insert(0, {str(SOURCES)!r})
-        from pavilion.schedulers.plugins.raw_queue import enqueue
+        from pavilion.schedulers.plugins.raw.job_queue import enqueue
         ticket = enqueue(1, 'ab', {user.queue!r})
         print(ticket.number, flush=True)
         time.sleep(60)

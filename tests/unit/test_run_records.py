@@ -13,8 +13,8 @@ from test_series import Fake, _suite, fake  # noqa: F401
 
 from pavilion.config import PavConfig
 from pavilion.runner import Runner
-from pavilion.schedulers.accepted import accepted_note, add_accepted
-from pavilion.schedulers.placement import Placement, save_placement
+from pavilion.schedulers.lifecycle.accepted import accepted_note, add_accepted
+from pavilion.schedulers.lifecycle.whereabouts import Placement, save_placement
 from pavilion.series import Series
 from pavilion.status_file import STATES, StatusFile, TestStatusInfo
 from pavilion.test_run import TestRun, Where

@@ -15,8 +15,8 @@ import pytest
 from pavilion import files
 from pavilion.errors import JobError, TestRunError
 from pavilion.jobs import Job
-from pavilion.schedulers import safe_files
-from pavilion.schedulers.safe_files import UnsafeFileError, is_mine
+from pavilion.schedulers.talk import safe_files
+from pavilion.schedulers.talk.safe_files import UnsafeFileError, is_mine
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import StatusFile
 

@@ -25,8 +25,8 @@ from pavilion.errors import SchedulerPluginError, TestRunError
 from pavilion.jobs import Job, JobInfo
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers import SchedulerPluginBasic
-from pavilion.schedulers.handover import calls_at_work
-from pavilion.schedulers.job_states import NotListed
+from pavilion.schedulers.lifecycle.handover import calls_at_work
+from pavilion.schedulers.lifecycle.job_states import NotListed
 from pavilion.series import Series, latest_series
 from pavilion.starter import STARTING_FN, Starter
 from pavilion.status_file import STATES, StatusFile, TestStatusInfo

@@ -11,8 +11,8 @@ from test_series import Fake, _suite, fake  # noqa: F401
 
 from pavilion.config import PavConfig
 from pavilion.jobs import Job
-from pavilion.schedulers import placement
-from pavilion.schedulers.placement import (
+from pavilion.schedulers.lifecycle import whereabouts as placement
+from pavilion.schedulers.lifecycle.whereabouts import (
     LISTED,
     Placement,
     load_placement,

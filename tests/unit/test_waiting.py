@@ -10,7 +10,7 @@ import pytest
 
 from pavilion.cli import failures, patience, waiting
 from pavilion.cli.waiting import Waits, _NowAndThen
-from pavilion.schedulers import handover
+from pavilion.schedulers.lifecycle import handover
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.waiting import LastWord, last_word
 

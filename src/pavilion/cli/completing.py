@@ -289,7 +289,7 @@ def _name_of(path: Path) -> str:
     """The name of a test run, from the beginning of its record."""
     import json
 
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     try:
         start, _ = safe_files.read_start(path / "test.json", 1000)

@@ -131,7 +131,7 @@ def _config_dir(section: Section, path: Path, needed: bool) -> None:
         else:
             section.ok(str(path), "does not exist (it is the default one, and optional)")
         return
-    from pavilion.schedulers.discovery import INFO_EXTENSION
+    from pavilion.schedulers.finding.discovery import INFO_EXTENSION
     from pavilion.suites import SUFFIXES
 
     os.scandir(path).close()
@@ -259,7 +259,7 @@ def _slurm_commands() -> tuple[list[str], list[str]]:
 
 
 def _slurm(section: Section) -> None:
-    from pavilion.schedulers.commands import CommandRunner
+    from pavilion.schedulers.talk.commands import CommandRunner
 
     found, missing = _slurm_commands()
     if not found:
@@ -279,7 +279,7 @@ def _slurm(section: Section) -> None:
 
 
 def _raw_queue(section: Section) -> None:
-    from pavilion.schedulers.plugins.raw_queue import RawError, queue_folder, read_queue
+    from pavilion.schedulers.plugins.raw.job_queue import RawError, queue_folder, read_queue
 
     try:
         view = read_queue()

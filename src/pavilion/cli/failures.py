@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from pavilion.files import read_tail
-from pavilion.schedulers.hostlists import fold_short
+from pavilion.schedulers.placement.hostlists import fold_short
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, TestRun
 

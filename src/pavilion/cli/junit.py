@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import ConfigError
 from pavilion.files import read_tail
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 from pavilion.test_run import FAIL, PASS, TestRun
 
 from . import base
@@ -107,7 +107,7 @@ def _checked(session: Session) -> Path:
 
     :raises ConfigError: When it cannot be written, or a file that is not a report is in its place.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     if getattr(session.args, "detach", False):
         raise ConfigError(
@@ -140,7 +140,7 @@ def _checked(session: Session) -> Path:
 
 def _is_report(path: Path) -> bool:
     """Whether a file is a report, or empty.  :raises OSError: When it cannot be read."""
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     fd, _ = safe_files.open_regular(path)
     try:
@@ -155,7 +155,7 @@ def _write(session: Session, path: Path) -> bool:
 
     :returns: Whether it was written.  An error was printed if not.
     """
-    from pavilion.schedulers import safe_files
+    from pavilion.schedulers.talk import safe_files
 
     if session.tests is None:
         return True

@@ -14,7 +14,7 @@ from pavilion.node_results import (
     grouped,
 )
 from pavilion.problems import name_list
-from pavilion.schedulers import hostlists
+from pavilion.schedulers.placement import hostlists
 from pavilion.series_nodes import SeriesNodes, series_nodes
 
 from . import base

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Callable, TypeVar
 
-from pavilion.schedulers.handover import calls_at_work
+from pavilion.schedulers.lifecycle.handover import calls_at_work
 
 from .output import tell
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pavilion.problems import name_list
-from pavilion.schedulers.ending import NOT_STARTED
+from pavilion.schedulers.lifecycle.ending import NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun
 from pavilion.waiting import LastWord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pavilion import schedulers
-from pavilion.schedulers.discovery import LoadedPlugin
+from pavilion.schedulers.finding.discovery import LoadedPlugin
 
 from . import base
 from .base import Command, Session

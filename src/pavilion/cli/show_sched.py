@@ -9,7 +9,7 @@ from typing import Any
 import yaml_config as yc
 from pavilion import schedulers
 from pavilion.schedulers.config import CONFIG_DEFAULTS, ScheduleConfig, validate_config
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
 
 from . import base
 from .base import Command, Session

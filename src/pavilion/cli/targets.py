@@ -17,7 +17,7 @@ from pavilion.errors import ConfigError, SchedulerPluginError, quoted
 from pavilion.near_suites import names_file
 from pavilion.problems import Problems
 from pavilion.resolve import ResolvedTest, resolve_test, set_seed
-from pavilion.schedulers.pinning import is_pinned
+from pavilion.schedulers.lifecycle.pinning import is_pinned
 from pavilion.static_checks import doubts
 from pavilion.suites import choose_tests, short_list, suite_file
 from pavilion.test_run import TestRun

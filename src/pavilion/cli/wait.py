@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pavilion.errors import ConfigError, PavilionError
-from pavilion.schedulers.registry import require_plugin
+from pavilion.schedulers.finding.registry import require_plugin
 from pavilion.test_run import TestRun
 
 from .base import Command, Session

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 from pavilion.errors import quoted
 from pavilion.preview import name_list
-from pavilion.schedulers.ending import NOT_STARTED
+from pavilion.schedulers.lifecycle.ending import NOT_STARTED
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.test_run import TestRun
 from pavilion.waiting import LastWord, wait_for

@@ -59,7 +59,7 @@ def check_import() -> str:
     folder = Path(schedulers.__file__).parent
     if folder != Path(sys.argv[1]):
         raise Failed(f"pavilion.schedulers is {folder}, not {sys.argv[1]}")
-    importlib.import_module("pavilion.schedulers.yapsy_compat")
+    importlib.import_module("pavilion.schedulers.finding.yapsy_compat")
     return str(folder)
 
 

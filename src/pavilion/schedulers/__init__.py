@@ -13,11 +13,11 @@ from pavilion.types import NodeInfo, NodeList, Nodes, NodeSet
 from .advanced import SchedulerPluginAdvanced
 from .basic import SchedulerPluginBasic
 from .config import ScheduleConfig, validate_config
+from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
 from .plugins import register_core_plugins
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
-from .registry import get_plugin, list_plugins
 from .scheduler import SchedulerPlugin
 from .vars import SchedulerVariables, dfr_var_method, var_method
 

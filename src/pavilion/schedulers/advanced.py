@@ -19,20 +19,21 @@ from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
-from . import chunking, inventory, node_selection
+from . import node_selection
 from .config import calc_node_range
-from .config_cache import ConfigCache
-from .handover import calling
-from .inventory import NodesUnknownError
-from .job_states import blame
+from .lifecycle.handover import calling
+from .lifecycle.job_states import blame
+from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
+from .placement import chunking, inventory
+from .placement.config_cache import ConfigCache
+from .placement.inventory import NodesUnknownError
 from .scheduler import SchedulerPlugin
-from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import LaterNodes, NodeView, SchedulerVariables
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
-    from . import planning
+    from .placement import planning
 
 
 class FilteredNodes(NamedTuple):
@@ -101,7 +102,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         again until :meth:`refresh` (or for a ``sched_config`` with other values for the keys that
         this method reads).  Raise SchedulerPluginError when the scheduler cannot be queried.  If
         the scheduler accepts jobs anyway, raise NodesUnknownError (from
-        pavilion.schedulers.inventory).  That ends only the tests that depend on nodes: a test
+        pavilion.schedulers.placement.inventory).  That ends only the tests that depend on nodes: a test
         whose nodes the scheduler picks, and whose size is given as a number, is submitted without
         an inventory.
 
@@ -527,12 +528,12 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # -------------------------------------------------------------------------- the placement
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
-        """Place tests into jobs.  See pavilion.schedulers.planning for the rules.
+        """Place tests into jobs.  See pavilion.schedulers.placement.planning for the rules.
 
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
         # Imported here, because it is only needed to start tests.
-        from . import planning
+        from .placement import planning
 
         plan = TestPlan()
         requests: dict[Hashable, planning.TestRequest] = {}
@@ -575,14 +576,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         :raises SchedConfigError: When its schedule section, or its chunking, is wrong.
         """
-        from . import planning
+        from .placement import planning
 
         config = self._validated(test.config["schedule"])
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
         if test.config.get("pinned"):
-            from . import pinning
+            from .lifecycle import pinning
 
             return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
@@ -704,7 +705,7 @@ def _chunk_of(
     if job.chunk is not None:
         return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
     if test.config.get("pinned"):
-        from . import pinning
+        from .lifecycle import pinning
 
         chunk = pinning.chunk_of(test.config)
         return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
+from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
 from .scheduler import SchedulerPlugin
-from .submission import PlannedJob, TestPlan, as_plugin_error
 from .vars import SchedulerVariables
 
 if TYPE_CHECKING:

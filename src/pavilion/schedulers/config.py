@@ -18,7 +18,7 @@ import yaml_config as yc
 from pavilion.errors import SchedConfigError
 from pavilion.types import NodeRange
 
-from . import hostlists
+from .placement import hostlists
 from .time_limits import time_limit
 
 __all__ = [

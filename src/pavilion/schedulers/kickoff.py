@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Not resolved: if this directory is a link, the job uses the path through the link.
-GUARD = Path(__file__).with_name("guard.py").absolute()
+GUARD = Path(__file__).with_name("lifecycle").joinpath("guard.py").absolute()
 
 
 class KickoffScriptHeader(ScriptHeader):

@@ -27,8 +27,7 @@ from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeList, NodeRange
 
-from . import node_selection, registry
-from .accepted import learn_nodes, note_later
+from . import node_selection
 from .config import (
     CONFIG_DEFAULTS,
     CONFIG_VALIDATORS,
@@ -36,18 +35,20 @@ from .config import (
     calc_node_range,
     validate_config,
 )
-from .ending import end_test
-from .handover import Handover, calling
-from .inventory import frozen
-from .job_states import Polling, blame, current_status, on_its_way
+from .finding import registry
+from .finding.plugin_parts import check_parts
+from .finding.plugin_section import plugin_section, section_error
+from .finding.registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
+from .finding.yapsy_compat import IPlugin
 from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
-from .placement import Seen
-from .plugin_parts import check_parts
-from .plugin_section import plugin_section, section_error
-from .registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
-from .submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
+from .lifecycle.accepted import learn_nodes, note_later
+from .lifecycle.ending import end_test
+from .lifecycle.handover import Handover, calling
+from .lifecycle.job_states import Polling, blame, current_status, on_its_way
+from .lifecycle.submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
+from .lifecycle.whereabouts import Seen
+from .placement.inventory import frozen
 from .vars import SchedulerVariables
-from .yapsy_compat import IPlugin
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -457,7 +458,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 if answer:
                     self.unavailable_reason = None
                 elif not self.unavailable_reason:
-                    from .availability import why_unavailable
+                    from .finding.availability import why_unavailable
 
                     self.unavailable_reason = why_unavailable(self)
             except (Exception, SystemExit) as exc:

@@ -33,9 +33,9 @@ from pavilion.errors import PavilionError
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
-from . import hostlists
 from .config import calc_node_range, node_range_text
-from .inventory import NodesUnknownError
+from .placement import hostlists
+from .placement.inventory import NodesUnknownError
 
 # Characters that may have a meaning in a shell.
 _NOT_INERT = r"[^\w .,:/@%+=-]"

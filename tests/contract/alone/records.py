@@ -12,7 +12,7 @@ from host import load_plugins, run_scenario, slurm_plugin, until
 
 from pavilion.jobs import Job, JobError, JobInfo
 from pavilion.schedulers import get_plugin
-from pavilion.schedulers.job_states import find_identity
+from pavilion.schedulers.lifecycle.job_states import find_identity
 from pavilion.status_file import STATES
 
 BESIDE = "identity.json"

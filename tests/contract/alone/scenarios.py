@@ -115,7 +115,7 @@ def discovery(site):
         assert ScheduleConfig().find(name) is not None
     assert get_plugin("raw").available() is True
     assert get_plugin("slurm").available() is False
-    assert get_plugin("raw").path == LIB / "pavilion/schedulers/plugins/raw.py"
+    assert get_plugin("raw").path == LIB / "pavilion/schedulers/plugins/raw/plugin.py"
     add_dummy(site)
     assert list_plugins() == ["dummy", "raw", "slurm"]
     assert get_plugin("slum") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pavilion.errors import PavilionError, SchedulerPluginError
 
-from ..discovery import LoadedPlugin, PluginFinder, RefusedPlugin
+from ..finding.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
 
 FOLDER = Path(__file__).parent
 # Where 'pav-sched link' keeps the built-in schedulers of a checkout that are not bundled here.  The

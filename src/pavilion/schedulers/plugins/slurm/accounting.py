@@ -35,9 +35,9 @@ from typing import NamedTuple
 from pavilion.jobs import Job
 from pavilion.status_file import STATES, TestStatusInfo
 
-from ...commands import CommandResult
-from ...identity import IDENTITY_FN, RecordErrors, load_identity
-from ...job_cache import JobRecord
+from ...lifecycle.identity import IDENTITY_FN, RecordErrors, load_identity
+from ...lifecycle.job_cache import JobRecord
+from ...talk.commands import CommandResult
 from . import queries
 from .errors import summary
 from .notes import job_note, parse_exit_code

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from ...commands import CommandResult, Failure
-from ...job_table import JobTable, Lookup, Presence
+from ...lifecycle.job_table import JobTable, Lookup, Presence
+from ...talk.commands import CommandResult, Failure
 from .client import SlurmClient
 from .errors import cancel_errors, classify_result, summary
 from .states import parse_job_state

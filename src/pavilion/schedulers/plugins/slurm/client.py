@@ -17,9 +17,9 @@ from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
 
-from ...commands import CommandResult, CommandRunner, Failure
-from ...inventory import NodesUnknownError
-from ...job_table import JobRecord, JobTable, QueryFailed
+from ...lifecycle.job_table import JobRecord, JobTable, QueryFailed
+from ...placement.inventory import NodesUnknownError
+from ...talk.commands import CommandResult, CommandRunner, Failure
 from . import parsing, queries
 from .accounting import Accounting
 from .errors import classify_result, hint, summary

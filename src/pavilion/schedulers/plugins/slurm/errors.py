@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from ...commands import CommandResult, Failure
+from ...talk.commands import CommandResult, Failure
 
 
 def _any_of(*texts: str) -> re.Pattern[str]:

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pavilion.errors import SchedulerPluginError
 
-from ... import hostlists
 from ...kickoff import KickoffScriptHeader
+from ...placement import hostlists
 from ...time_limits import clock_text
 from .extra import COUNTED_BY_SLURM, given_names, refuse_fewer_tasks
 from .options import Option, read_options

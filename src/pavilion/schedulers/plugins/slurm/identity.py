@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from pavilion.jobs import Job
 
-from ...identity import RecordErrors, load_identity
-from ...job_table import JobRecord, JobTable, Lookup, Presence
+from ...lifecycle.identity import RecordErrors, load_identity
+from ...lifecycle.job_table import JobRecord, JobTable, Lookup, Presence
 from .parsing import TWINS, token_of
 from .record import JobRecordError, SlurmRecord, read_record
 

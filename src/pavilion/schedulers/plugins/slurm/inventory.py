@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pavilion.types import NodeInfo
 
-from ...inventory import node_needs
+from ...placement.inventory import node_needs
 from . import parsing
 from .known import reservation_names
 from .states import NodeRules

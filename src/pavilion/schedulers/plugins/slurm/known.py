@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 
 from ...advanced import pause_after
-from ...inventory import name_list
+from ...placement.inventory import name_list
 from . import parsing, queries
 from .client import SlurmClient
 from .errors import classify_result

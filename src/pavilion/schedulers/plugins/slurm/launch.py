@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...job_table import JobRecord
-from ...safe_files import quotable_tail
+from ...lifecycle.job_table import JobRecord
+from ...talk.safe_files import quotable_tail
 from .record import SlurmRecord
 from .states import parse_job_state
 

@@ -13,14 +13,14 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerPluginAdvanced
 from ...config import calc_node_range, validate_list
-from ...inventory import NodesUnknownError, name_list, node_needs
 from ...kickoff import KickoffScriptHeader
+from ...placement.inventory import NodesUnknownError, name_list, node_needs
 from .extra import PLACING, given_names, refuse_fewer_tasks, settled, value_of
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
-    from ...planning import TestRequest
+    from ...placement.planning import TestRequest
     from .client import SlurmClient
     from .inventory import Inventory
     from .known import Known

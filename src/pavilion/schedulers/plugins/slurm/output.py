@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
 
-from ... import safe_files
+from ...talk import safe_files
 from .launch import SCHED_LOG
 from .options import options_of
 

@@ -16,9 +16,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ... import hostlists
-from ...inventory import CAUSE
-from ...job_cache import JobRecord
+from ...lifecycle.job_cache import JobRecord
+from ...placement import hostlists
+from ...placement.inventory import CAUSE
 from .queries import (
     FIELD_END,
     JOB_FIELDS,

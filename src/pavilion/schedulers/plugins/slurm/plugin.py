@@ -17,7 +17,7 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeList, NodeRange
 
-from ...placement import Seen
+from ...lifecycle.whereabouts import Seen
 from .extra import value_of
 from .header import SbatchHeader
 from .nodes import SlurmNodes
@@ -26,7 +26,7 @@ from .vars import SlurmVars
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from ...job_table import JobRecord, JobTable, Lookup
+    from ...lifecycle.job_table import JobRecord, JobTable, Lookup
     from .identity import FoundJob
     from .record import SlurmRecord
 
@@ -155,8 +155,8 @@ class Slurm(SlurmNodes):
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
         """What Slurm's list of jobs says of a job."""
-        from ...job_states import NotListed
-        from ...job_table import Presence
+        from ...lifecycle.job_states import NotListed
+        from ...lifecycle.job_table import Presence
         from .notes import job_note
         from .output import settle_output
         from .record import read_record
@@ -233,7 +233,7 @@ class Slurm(SlurmNodes):
     def _also_absent(self, table: JobTable, record: SlurmRecord) -> list[SlurmRecord]:
         """Other jobs of the same user and cluster that are not listed (any more): of those that
         were looked up, and of those that were started together with this one."""
-        from ...job_table import Presence
+        from ...lifecycle.job_table import Presence
         from .accounting import records_beside
 
         group = record.user, self._cluster(record)
@@ -337,7 +337,7 @@ class Slurm(SlurmNodes):
             raise SchedulerPluginError(
                 "This is not a Slurm allocation: SLURM_JOB_NODELIST is not set."
             )
-        from ... import hostlists
+        from ...placement import hostlists
 
         try:
             return hostlists.expand(names, unique=True)

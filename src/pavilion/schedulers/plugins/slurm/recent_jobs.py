@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ...job_table import JobRecord, QueryFailed
+from ...lifecycle.job_table import JobRecord, QueryFailed
 
 # Seconds that a query waits for others to join: submissions that fail together do so at about the
 # same time, a few at once.

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ... import hostlists, safe_files
+from ...placement import hostlists
+from ...talk import safe_files
 from .extra import value_of
 from .header import PREFIX
 from .parsing import Reservation

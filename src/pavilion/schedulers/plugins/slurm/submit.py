@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from pavilion.errors import SchedulerPluginError
 
-from ... import safe_files
-from ...commands import CommandResult, Failure
-from ...handover import Handover, HandoverStopped
-from ...inventory import name_list
-from ...job_table import QueryFailed
+from ...lifecycle.handover import Handover, HandoverStopped
+from ...lifecycle.job_table import QueryFailed
+from ...placement.inventory import name_list
+from ...talk import safe_files
+from ...talk.commands import CommandResult, Failure
 from . import queries
 from .client import SlurmClient, failed
 from .errors import classify_result, summary

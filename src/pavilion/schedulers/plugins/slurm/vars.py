@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any
 
-from ... import hostlists
+from ...placement import hostlists
 from ...vars import SchedulerVariables, dfr_var_method
 from .extra import COUNTED_BY_SLURM, given_names, value_of
 

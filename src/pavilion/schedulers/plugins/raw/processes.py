@@ -23,8 +23,8 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import safe_files
-from .raw_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
+from ...talk import safe_files
+from .job_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
 
 __all__ = [
     "EndOutcome",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pavilion.errors import SchedulerPluginError
 
 if TYPE_CHECKING:
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 # All activated schedulers by name.
 _SCHEDULER_PLUGINS: dict[str, SchedulerPlugin] = {}

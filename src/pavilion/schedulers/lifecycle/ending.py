@@ -18,7 +18,7 @@ from pavilion.errors import PavilionError
 from pavilion.jobs import Job
 from pavilion.status_file import STATES, TestStatusInfo
 
-from .safe_files import UnsafeFileError, check_mine, quotable_tail, read_bytes
+from ..talk.safe_files import UnsafeFileError, check_mine, quotable_tail, read_bytes
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun

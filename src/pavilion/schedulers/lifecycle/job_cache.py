@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import safe_files
+from ..talk import safe_files
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 CLOCK_SKEW = 1.0

@@ -13,17 +13,17 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.types import NodeInfo, NodeList, NodeRange
 
-from ..basic import SchedulerPluginBasic
-from ..config import min_int
-from ..vars import SchedulerVariables, var_method
-from .raw_queue import QueueView, RawError, enqueue, read_queue
+from ...basic import SchedulerPluginBasic
+from ...config import min_int
+from ...vars import SchedulerVariables, var_method
+from .job_queue import QueueView, RawError, enqueue, read_queue
 
 # Starting and signalling processes takes modules that cost as much to import as all of Pavilion.
 # They are imported where they are used, so that loading the plugin is quick.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from .raw_processes import ProcessIdentity, Reaper, Snapshot
+    from .processes import ProcessIdentity, Reaper, Snapshot
 
 # The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
 TICKET, QUEUE = "ticket", "queue"
@@ -137,7 +137,7 @@ class Raw(SchedulerPluginBasic):
     def _start(
         self, argv: list[str], job: Job, uniq_id: str, pass_fds: tuple[int, ...] = ()
     ) -> JobInfo:
-        from .raw_processes import Reaper, start_job
+        from .processes import Reaper, start_job
 
         identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
         self._reaper = self._reaper or Reaper()
@@ -149,7 +149,7 @@ class Raw(SchedulerPluginBasic):
 
         From another host: SCHED_WARNING, cannot tell.
         """
-        from .raw_processes import Liveness, look
+        from .processes import Liveness, look
 
         identity = _identity(job_info)
         found = look(identity)
@@ -178,7 +178,7 @@ class Raw(SchedulerPluginBasic):
 
     def _survivors(self, identity: ProcessIdentity) -> list[int]:
         """The pids of processes of a job whose first process is gone."""
-        from .raw_processes import Snapshot, survivors
+        from .processes import Snapshot, survivors
 
         # One look at all processes serves all jobs of a poll, unless they have ended since.
         taken, snapshot = self._snapshot or (0.0, None)
@@ -227,7 +227,7 @@ class Raw(SchedulerPluginBasic):
 
         :returns: None when none is left, those of a job that had already ended included.
         """
-        from .raw_processes import end_job
+        from .processes import end_job
 
         try:
             result = end_job(
@@ -260,7 +260,7 @@ def _listed(pids: list[int]) -> str:
 
 
 def _identity(job_info: JobInfo) -> ProcessIdentity:
-    from .raw_processes import ProcessIdentity
+    from .processes import ProcessIdentity
 
     try:
         return ProcessIdentity.from_info(job_info)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from pavilion.jobs import Job, JobInfo
 from pavilion.types import NodeList
 
-from . import hostlists, safe_files
+from ..placement import hostlists
+from ..talk import safe_files
 
 PLACEMENT_FN = "placement.json"
 # Longer lists of nodes are stored as host lists.  A thousand tests that run on ten thousand nodes

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from pavilion.errors import SchedConfigError
 from pavilion.types import NodeList, Nodes
 
-from . import hostlists, planning
-from .config import calc_node_range
-from .inventory import CAUSE, NOT_THERE
+from ..config import calc_node_range
+from ..placement import hostlists, planning
+from ..placement.inventory import CAUSE, NOT_THERE
 
 if TYPE_CHECKING:
-    from .advanced import FilteredNodes, SchedulerPluginAdvanced
+    from ..advanced import FilteredNodes, SchedulerPluginAdvanced
 
 PINNED = "pinned"
 # Nodes that a message names one by one, each with its reason.

@@ -18,7 +18,7 @@ from .job_states import Polling, query_job
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 POLL = 1.0
 OVER = frozenset([STATES.SCHED_ERROR, STATES.SCHED_CANCELLED])

@@ -37,7 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-# In the environment of all processes of a raw job; see plugins.raw_processes.
+# In the environment of all processes of a raw job; see plugins.raw.processes.
 RAW_JOB_VARIABLE = "PAV_RAW_JOB"
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # Seconds that a command may take to stop after a signal; more than 'pav _run' gives its tests.
@@ -134,7 +134,7 @@ def is_guard(pid: int) -> bool:
             words = cmdline_file.read().split(b"\0")
     except OSError:
         return False
-    return any(word.endswith(b"/schedulers/guard.py") for word in words[1:4])
+    return any(word.endswith(b"/lifecycle/guard.py") for word in words[1:4])
 
 
 def with_descendants(processes: Mapping[int, Process], roots: Iterable[int]) -> list[Process]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from pavilion.errors import SchedulerPluginError
 
-from .kickoff import KickoffScriptHeader
-from .vars import SchedulerVariables
+from ..kickoff import KickoffScriptHeader
+from ..vars import SchedulerVariables
 
 if TYPE_CHECKING:
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 # Class attributes that are numbers: the minimum, and whether it must be a whole number.
 _NUMBERS: dict[str, tuple[float, bool]] = {

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 
 def why_unavailable(plugin: SchedulerPlugin) -> str:

@@ -1,6 +1,6 @@
 """A kit for those who write and test schedulers: a fake Slurm that really runs jobs.
 
-``python -m pavilion.schedulers.testkit fake-slurm --nodes 64 -- COMMAND...`` runs a command
+``python -m pavilion.testkit fake-slurm --nodes 64 -- COMMAND...`` runs a command
 against a fake cluster; ``FakeSlurm`` makes one in a test.
 """
 

@@ -17,13 +17,13 @@ from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, job_id_of, known_id, save_identity
 from .job_states import blame, misplaced_prior, query_job
-from .placement import Placement, save_placement
+from .whereabouts import Placement, save_placement
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 
 # What a test's last state is called when a user cancelled it; hosts differ.

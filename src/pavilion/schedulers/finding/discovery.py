@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
-from .safe_files import read_linked
+from ..talk.safe_files import read_linked
 from .yapsy_compat import (
     PluginFileAnalyzerWithInfoFile,
     PluginFileLocator,

@@ -18,7 +18,7 @@ from .identity import RecordErrors, is_damaged, is_missing, load_identity
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 
 # The states that a plugin may report for a job.  SCHED_STARTUP is the current name of SCHED_RUNNING,

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
+from ..talk.safe_files import is_mine
 from .identity import job_id_of, known_id, load_identity, save_identity
-from .placement import add_nodes
-from .safe_files import is_mine
+from .whereabouts import add_nodes
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
 
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 # Seconds that whoever handed a job over has to write about that.
 OWN_TIME = 10.0

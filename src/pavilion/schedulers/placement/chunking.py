@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Callable
 
 from pavilion.types import NodeList
 
-from . import hostlists, node_selection
+from .. import node_selection
+from . import hostlists
 
 if TYPE_CHECKING:
     import random

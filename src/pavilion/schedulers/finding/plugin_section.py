@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Optional
 import yaml_config as yc
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
 
-from .config import ScheduleConfig, validate_config
+from ..config import ScheduleConfig, validate_config
 
 if TYPE_CHECKING:
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 # (element or None, validators, defaults)
 Section = tuple[Optional[yc.KeyedElem], dict[str, Any], dict[str, Any]]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.jobs import Job, JobError, JobInfo
 
-from . import safe_files
+from ..talk import safe_files
 
 if TYPE_CHECKING:
-    from .scheduler import SchedulerPlugin
+    from ..scheduler import SchedulerPlugin
 
 IDENTITY_FN = "identity.json"
 MAX_SIZE = 64 * 1024

@@ -1,4 +1,4 @@
-"""``python -m pavilion.schedulers.testkit``: run a command against a fake Slurm; set faults."""
+"""``python -m pavilion.testkit``: run a command against a fake Slurm; set faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pavilion.schedulers.testkit", description="A fake Slurm that runs jobs."
+        prog="python -m pavilion.testkit", description="A fake Slurm that runs jobs."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fake = commands.add_parser("fake-slurm", help="run a command against a fake cluster")

@@ -54,7 +54,7 @@ class RawError(Exception):
     """A raw job could not be queued, started, identified or ended. The text is for the user."""
 
 
-# --- What /proc says about a process. raw_processes uses these too. ---
+# --- What /proc says about a process. processes uses these too. ---
 
 
 class ProcessStat:
@@ -642,7 +642,7 @@ def main(arguments: Sequence[str]) -> int:
     # A job that waits has nothing to clean up, and no traceback to show.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if len(arguments) < 7 or arguments[0] != "wait" or arguments[5] != "--":
-        sys.stderr.write("usage: raw_queue.py wait DIRECTORY NUMBER LIMIT FD -- COMMAND ...\n")
+        sys.stderr.write("usage: job_queue.py wait DIRECTORY NUMBER LIMIT FD -- COMMAND ...\n")
         return EXIT_QUEUE_FAILED
     folder, number, limit, fd = arguments[1:5]
     argv = arguments[6:]
