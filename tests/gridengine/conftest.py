@@ -6,11 +6,16 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from engine_site import Site, site_of
 from gridengine_option import LEFT_OUT
 from real_gridengine import RealGridEngine, why_not_available
+
+from pavilion.schedulers.batch import client
+from pavilion.schedulers.lifecycle.job_table import JobTable
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +45,16 @@ def gridengine(
         monkeypatch.setenv(name, value)
     yield gridengine_cluster
     gridengine_cluster.clean()
+
+
+@pytest.fixture
+def site(gridengine: RealGridEngine) -> Iterator[Site]:
+    """A host with the plugin."""
+    with site_of(gridengine) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that is not listed is believed to be gone after a second, in place of half a minute."""
+    monkeypatch.setattr(client, "JobTable", partial(JobTable, grace=1.0, absence_gap=0.5))

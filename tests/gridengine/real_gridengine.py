@@ -216,9 +216,9 @@ class RealGridEngine:
         values = {**_QUEUE, "qname": name, "slots": str(slots)}
         self._take("-Aq", name, _with_values(template, values))
 
-    def _take(self, option: str, name: str, description: str) -> None:
-        """Give qconf the description of something."""
-        file = self.folder / f"{name}.txt"
+    def _take(self, option: str, name: str, description: str, ending: str = ".txt") -> None:
+        """Give qconf the description of something.  The name of the file may matter to it."""
+        file = self.folder / f"{name}{ending}"
         file.write_text(description)
         self.ok("qconf", option, str(file))
 
@@ -392,6 +392,16 @@ class RealGridEngine:
             yield
         finally:
             self.ok("qconf", "-rattr", "queue", name, before[1], queue)
+
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """The global configuration has another value within the block."""
+        before = self.ok("qconf", "-sconf").replace("#global:\n", "")
+        self._take("-Mconf", "global", _with_values(before, {name: value}), ending="")
+        try:
+            yield
+        finally:
+            self._take("-Mconf", "global", before, ending="")
 
     def clean(self) -> None:
         """No jobs: as at the start."""

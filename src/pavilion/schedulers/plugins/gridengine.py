@@ -1,204 +1,354 @@
-"""The gridengine scheduler plugin, for the descendants of Sun Grid Engine.
-
-Measured on 8.1.9; see docs/gridengine.md.  What its commands do that others do not:
+"""The gridengine scheduler plugin, for the descendants of Sun Grid Engine (measured on 8.1.9).
 
 - The bulk list of jobs shows names whole, and nothing else that could carry a token.
-- A job that has ended is not listed any more.  The accounting file has it, up to 15 s late.
+- A job that has ended is not listed any more.  The accounting has it, up to 15 s late.
 - ``qsub`` may print a warning, end with 1, and take the job.  Reasons are on stdout or stderr.
-- While the qmaster is frozen, commands hang without end.
-- Options in ``~/.sge_request`` and ``~/.sge_qstat`` change what is submitted and listed.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import re
-import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from pavilion.types import NodeInfo
+import yaml_config as yc
+from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.jobs import Job
+from pavilion.types import NodeInfo, NodeList
 
-from ..batch.dialect import Environment
-from ..batch.words import (
-    BatchJob,
-    JobState,
-    Submission,
-    UnreadableAnswer,
-    find_token,
-)
-from ..talk.commands import CommandResult, Failure
+from ..batch import BatchJob, CommandResult, Directive, Environment, Failure, JobState, Request
+from ..batch import SchedulerPluginBatch, Submission, UnreadableAnswer, find_token, number
+from ..batch import safe_job_name, word
+from ..batch.answers import bytes_of, read_xml
+from ..config import validate_list
+from ..time_limits import clock_text
+from ..vars import SchedulerVariables, dfr_var_method
 
-# Words of ours for the states of jobs, made of Grid Engine's letters.
-QUEUED, HELD, IN_ERROR, RUNNING, SUSPENDED, DELETING = (
-    "queued",
-    "held",
-    "error",
-    "running",
-    "suspended",
-    "being deleted",
-)
-ENDED, FAILED, KILLED = "ended", "failed", "killed"
-# The letters that decide, in this order; the state of a job is several, as in 'Eqw' or 'hr'.
-_LETTERS = (
-    ("d", DELETING),
-    ("z", ENDED),
-    ("E", IN_ERROR),
-    ("sST", SUSPENDED),
-    ("rt", RUNNING),
-    ("h", HELD),
-    ("qw", QUEUED),
-)
-# A queue in one of these states runs nothing: unknown, disabled, in error, ambiguous, orphaned.
-_QUEUE_UNUSABLE = "udDEco"
-# With one of these it starts nothing for the moment: over its load limit, or suspended.
-_QUEUE_BUSY = "aAsSC"
-_SIZES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_CUT = "the answer is cut off, or is not one"
+# A job's state is several letters, as in 'Eqw' or 'dr'. The first of these that it has decides.
+_LETTERS = {
+    **{"d": "being deleted", "E": "in error", "s": "suspended", "S": "suspended"},
+    **{"T": "suspended", "t": "starting", "r": "running", "h": "held", "w": "queued"},
+}
+# A queue in such a state runs nothing: unknown, disabled, in error, ambiguous, orphaned; or nothing
+# new at the moment: over its load limits, suspended.
+_UNUSABLE, _BUSY = frozenset("udDEco"), frozenset("aAsSC")
+# How long an expression that names hosts may be.
+_HOSTS_LIMIT = 2048
+_NAME = r"[\w.-]+"
 
 
-# --- What the commands print ---
+# --- What is requested ---
 
 
-def word_of(letters: str) -> str:
-    """The word for a job's state, as in 'Eqw'; the letters themselves when they are not known."""
-    for some, word in _LETTERS:
-        if set(some) & set(letters):
-            return word
-    return letters
+def _from(key: str, pattern: str = _NAME) -> Any:
+    """A directive's value: a word from a key, of the schedule section or of our own."""
+    own, _, name = key.rpartition(".")
+    return lambda request: word(
+        key, (request.config[own] if own else request.config)[name], pattern
+    )
 
 
-def parse_job_id(text: str) -> str | None:
-    """The id of a job that ``qsub -terse`` has just submitted; None when it is not shown."""
-    found = re.search(r"^([0-9]+)\s*$|^Your job ([0-9]+) \(", text, re.MULTILINE)
-    return None if found is None else found[1] or found[2]
+def _slots(request: Request) -> str | None:
+    """The parallel environment, and how many slots."""
+    environment = _from("gridengine.pe")(request)
+    if environment is None:
+        return None
+    most = None if request.config["tasks"] else request.node_max
+    if most in (None, request.node_min):
+        return f"{environment} {request.tasks}"
+    return f"{environment} {request.tasks}-{most * request.tasks_per_node}"
 
 
-def _xml(text: str, root: str) -> ET.Element:
-    """The root of an answer.
+def _hosts(request: Request) -> str | None:
+    """An expression for the hosts to use, and not to use."""
+    included, excluded = request.include_nodes, request.exclude_nodes
+    if len(included) not in (0, request.node_max):
+        raise _wrong(
+            "include_nodes",
+            "a job on particular hosts cannot have others beside them, so all hosts of the job "
+            f"have to be named: {request.node_max or 'all'}, not {len(included)}",
+        )
+    terms = [f"({'|'.join(map(_host, included))})"] if included else []
+    terms += [f"!({'|'.join(map(_host, excluded))})"] if excluded else []
+    expression = "&".join(terms)
+    if len(expression) > _HOSTS_LIMIT:
+        key = "include_nodes" if included else "exclude_nodes"
+        raise _wrong(key, f"Grid Engine takes {_HOSTS_LIMIT} characters of host names")
+    return f"hostname={expression}" if terms else None
 
-    :raises UnreadableAnswer: For anything but a whole answer with this root.
-    """
-    try:
-        # Names of jobs may hold what XML may not.
-        found = ET.fromstring(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "?", text))
-    except ET.ParseError as exc:
-        raise UnreadableAnswer(f"{_CUT} ({exc})") from exc
-    if found.tag != root:
-        raise UnreadableAnswer(f"{_CUT}: it begins with <{found.tag}>")
-    return found
+
+def _host(name: str) -> str:
+    return word("include_nodes", name, _NAME) or ""
 
 
-def parse_job_list(text: str) -> Iterator[BatchJob]:
-    """The jobs that ``qstat -xml -r`` lists.
+def _resources(request: Request) -> str | None:
+    items = request.config["gridengine"]["resources"]
+    pattern = r"\w[\w.-]*(=[\w.*:|!&()/+-]+)?"
+    return ",".join(word("gridengine.resources", item, pattern) or "" for item in items) or None
 
-    :raises UnreadableAnswer: When it is not whole.
-    """
-    for row in _xml(text, "job_info").iter("job_list"):
-        job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
-        if not job_id or not letters:
-            raise UnreadableAnswer("a job has no number, or no state")
-        queue = row.findtext("queue_name") or ""
-        name = row.findtext("full_job_name") or row.findtext("JB_name") or ""
-        yield BatchJob(
-            job_id,
-            word_of(letters),
-            token=find_token(name),
-            nodes=[queue.partition("@")[2]] if "@" in queue else [],
-            data={"letters": letters, "queue": queue, "name": name},
+
+def _wrong(key: str, problem: str) -> SchedConfigError:
+    return SchedConfigError(f"Bad value for schedule.{key}: {problem}.", data={"key": key})
+
+
+class GridEngineVars(SchedulerVariables):
+    """The variables of the gridengine scheduler."""
+
+    EXAMPLE = dict(SchedulerVariables.EXAMPLE, test_cmd="mpirun -n 8")
+
+    @dfr_var_method
+    def test_cmd(self) -> str:
+        """The command that starts the test's tasks: mpirun in a parallel environment, from which it
+        knows its hosts; nothing for a job of one slot."""
+        if not self._sched_config["gridengine"]["pe"]:
+            return self._with_wrapper("")
+        return self._with_wrapper(
+            " ".join(["mpirun", "-n", self.tasks_total(), *self.mpirun_opts()[2:]])
         )
 
 
-def parse_error_reason(text: str) -> str:
-    """Why a job is in error, or waits, from ``qstat -j``; '' where it does not say."""
-    reasons = re.findall(r"^error reason +[0-9]+: +(.*)$", text, re.MULTILINE)
-    if not reasons:
-        _, _, reasons_text = text.partition("\nscheduling info:")
-        reasons = reasons_text.splitlines()
-    shown = [re.sub(r"^[0-9/]+ [0-9:]+ \[[0-9:]+\]: ", "", line.strip()) for line in reasons]
-    return "; ".join(dict.fromkeys(line for line in shown if line))
+class GridEngine(SchedulerPluginBatch):
+    """Schedules tests via Grid Engine.  Partitions are its queues; slots in a parallel environment
+    take the place of nodes and tasks."""
 
+    TITLE = "Grid Engine"
+    COMMANDS = ("qsub", "qstat", "qdel", "qhost", "qconf", "qacct")
+    VAR_CLASS = GridEngineVars
+    _PLACE = ("ROOT", "CELL", "ARCH", "CLUSTER_NAME", "QMASTER_PORT", "EXECD_PORT")
+    ENVIRONMENT = Environment(drop=("SGE_",), keep=[f"SGE_{name}" for name in _PLACE])
+    DIRECTIVE_PREFIX = "#$"
+    DIRECTIVES = (
+        Directive("-S /bin/bash", (), lambda request: ""),
+        # A kickoff script must not run twice: its tests would.
+        Directive("-r n", (), lambda request: ""),
+        Directive("-q", ("partition",), _from("partition", r"[\w.@*,-]+")),
+        Directive("-A", ("account",), _from("account")),
+        Directive("-P", ("gridengine.project",), _from("gridengine.project")),
+        Directive(
+            "-ar", ("reservation",), lambda to: number("reservation", to.config["reservation"])
+        ),
+        Directive("-l", ("time_limit",), lambda to: f"h_rt={clock_text(to.config['time_limit'])}"),
+        Directive("-l", ("include_nodes", "exclude_nodes"), _hosts),
+        Directive("-l", ("gridengine.resources",), _resources),
+        Directive("-pe", ("nodes", "min_nodes", "gridengine.pe"), _slots),
+    )
+    JOB_SHARE_KEY_ATTRS = [
+        *SchedulerPluginBatch.JOB_SHARE_KEY_ATTRS,
+        *("gridengine.pe", "gridengine.project", "gridengine.resources"),
+    ]
+    FAILURES = {
+        Failure.QUEUE_FULL: [("qsub", 25), re.compile("only [0-9]+ jobs are allowed per")],
+        Failure.UNKNOWN_JOB: [
+            re.compile(r'^denied: job "[0-9]+" does not exist', re.MULTILINE),
+            re.compile(r"^The job [0-9]+ of user\(s\) .* does not exist", re.MULTILINE),
+            re.compile("job id [0-9]+ not found|Following jobs do not exist"),
+        ],
+        Failure.DENIED: [
+            "you do not have the necessary privileges",
+            "is not allowed to submit jobs",
+            "is not a submit host",
+        ],
+        Failure.PERMANENT: [
+            re.compile(
+                "Unable to run job: (job rejected|Job was rejected|denied:|unknown resource|"
+                "attribute|error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
+            ),
+            *(("qsub", 2), ("qsub", 7), ("qsub", 14)),
+        ],
+    }
+    STATES = {
+        **dict.fromkeys(("queued", "held"), JobState.WAITING),
+        **dict.fromkeys(("starting", "running", "suspended"), JobState.ACTIVE),
+        **{"in error": JobState.STUCK, "being deleted": JobState.ENDING},
+        **{"by itself": JobState.FINISHED, "failed": JobState.FINISHED},
+    }
+    WORDS = {
+        "assumedly after job": "a signal ended it, such as that of qdel",
+        "qmaster enforced h_rt, h_cpu, or h_vmem limit": "most likely its time limit",
+    }
 
-def parse_accounting(text: str) -> Iterator[BatchJob]:
-    """The jobs that ``qacct -j`` shows; of those that ran several times, the last run counts.
+    def __init__(self) -> None:
+        # Parallel environment -> how it spreads slots over hosts; None: there is none such.
+        self._rules: dict[str, str | None] = {}
+        super().__init__("gridengine", "Schedules tests via Grid Engine.", self.PRIO_CORE)
 
-    :raises UnreadableAnswer: When it is not whole.
-    """
-    for block in re.split(r"^=+$", text, flags=re.MULTILINE)[1:]:
-        row: dict[str, str] = {}
-        for line in block.splitlines():
-            key, _, value = line.partition(" ")
-            row[key] = value.strip()
-        try:
-            code, reason = row["failed"], row["failed"].partition(":")[2].strip()
-            exit_code = row["exit_status"].split()[0]
-            job_id, name, host = row["jobnumber"], row["jobname"], row["hostname"]
-        except (KeyError, IndexError) as exc:
-            raise UnreadableAnswer(f"{_CUT}: {exc} is missing") from exc
-        number = code.split(":")[0].strip()
-        # 100: the job was ended by a signal; so are those that qdel ends.
-        state = ENDED if number == "0" else KILLED if number == "100" else FAILED
-        yield BatchJob(
-            job_id,
-            state,
-            token=find_token(name),
-            reason=reason,
-            exit_code=exit_code,
-            nodes=[host],
-            data={"name": name, "end": row.get("end_time", "")},
-        )
+    def refresh(self) -> None:
+        super().refresh()
+        self._rules.clear()
 
-
-def parse_hosts(text: str) -> Iterator[NodeInfo]:
-    """The hosts that ``qhost -xml -q`` lists, as nodes.
-
-    Its CPUs are the slots of its largest queue.  A host without a queue cannot run jobs.
-
-    :raises UnreadableAnswer: When it is not whole.
-    """
-    for host in _xml(text, "qhost").iter("host"):
-        name = host.get("name")
-        if name is None:
-            raise UnreadableAnswer("a host has no name")
-        if name == "global":
-            continue
-        values = {value.get("name"): value.text or "" for value in host.iter("hostvalue")}
-        queues = {
-            queue.get("name", ""): {
-                value.get("name"): value.text or "" for value in queue.iter("queuevalue")
-            }
-            for queue in host.iter("queue")
-        }
-        usable = {
-            queue: row
-            for queue, row in queues.items()
-            if not set(_QUEUE_UNUSABLE) & set(row.get("state_string", ""))
-        }
-        free = [
-            queue
-            for queue, row in usable.items()
-            if _number(row, "slots") > _number(row, "slots_used") + _number(row, "slots_resv")
-            and not set(_QUEUE_BUSY) & set(row.get("state_string", ""))
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The section ``schedule.gridengine``."""
+        resources = "Resources to request, as for 'qsub -l': 'mem_free=4G'."
+        elems = [
+            yc.StrElem("pe", help_text="The parallel environment of jobs of several slots."),
+            yc.StrElem("project", help_text="The project that the job belongs to."),
+            yc.ListElem("resources", sub_elem=yc.StrElem(), help_text=resources),
         ]
-        up = bool(usable) and values.get("load_avg", "-") != "-"
-        yield {
-            "name": name,
-            "up": up,
-            "available": up and bool(free),
-            "cpus": max((_number(row, "slots") for row in (usable or queues).values()), default=0),
-            "mem": _size(values.get("mem_total", "")),
-            "partitions": sorted(usable),
-            "states": sorted({row.get("state_string", "") for row in queues.values()} - {""}),
-            "cause": "" if up else "no usable queue" if values.get("load_avg") != "-" else "down",
-        }
+        return elems, {"pe": None, "project": None, "resources": validate_list}, {"resources": []}
 
+    def ping_command(self) -> list[str]:
+        return ["qconf", "-sql"]
 
-def _number(row: Mapping[str | None, str], key: str) -> int:
-    text = row.get(key, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    def submit_command(self, submission: Submission) -> list[str]:
+        place = os.fspath(submission.script.parent)
+        if re.search(r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)", place):
+            raise SchedulerPluginError(
+                f"Grid Engine would replace a variable in the path {place!r}."
+            )
+        # Here and not in the script, where a path would have to be quoted. A path of a file may
+        # hold no comma and no colon, but that of a directory may.
+        log = os.path.relpath(submission.log, place)
+        name = re.sub(r"^(?=\d)|[:@]", "_", safe_job_name(submission.job_name, submission.token))
+        options = ["-b", "n", "-j", "y", "-wd", place, "-o", log, "-N", name]
+        return ["qsub", "-terse", *options, os.fspath(submission.script)]
 
+    def classify(self, result: CommandResult) -> Failure | None:
+        taken = result.returncode == 1 and "has been submitted" in result.stderr
+        return None if taken else super().classify(result)
 
-def _size(text: str) -> int:
-    """Bytes, of a size as in '23.5G'; 0 when it is not known."""
-    found = re.fullmatch(r"([0-9.]+)([KMGT]?)", text)
-    return int(float(found[1]) * _SIZES[found[2]]) if found else 0
+    def parse_submission(self, result: CommandResult) -> str | None:
+        said = f"{result.stdout}\n{result.stderr}"
+        found = re.search(r"^([0-9]+)\s*$|^Your job ([0-9]+) \(", said, re.MULTILINE)
+        return found and (found[1] or found[2])
+
+    def jobs_command(self, user: str | None) -> list[str]:
+        # With options that undo those in ~/.sge_qstat.
+        return ["qstat", "-xml", "-r", "-s", "prs", "-q", "*", "-u", user or "*"]
+
+    def parse_jobs(self, text: str) -> Iterator[BatchJob]:
+        for row in read_xml(text, "job_info").iter("job_list"):
+            job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
+            if not job_id or not letters:
+                raise UnreadableAnswer("a job has no number, or no state")
+            state = next((word for letter, word in _LETTERS.items() if letter in letters), letters)
+            host = (row.findtext("queue_name") or "").partition("@")[2]
+            token = find_token(row.findtext("full_job_name") or row.findtext("JB_name") or "")
+            yield BatchJob(job_id, state, token, nodes=[host] if host else [])
+
+    def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
+        return ["qdel", ",".join(job_ids)]
+
+    def parse_cancel(self, result: CommandResult) -> dict[str, Failure]:
+        refused = re.findall(r'privileges to delete the job "([0-9]+)"', result.stdout)
+        return dict.fromkeys(refused, Failure.DENIED)
+
+    def details_command(self, job_id: str) -> list[str]:
+        return ["qstat", "-j", job_id]
+
+    def parse_details(self, text: str) -> str:
+        reasons = re.findall(r"^error reason +[0-9]+: +(?:.*?\]: )?(.*)$", text, re.MULTILINE)
+        return "; ".join(dict.fromkeys(reasons))
+
+    def history_command(self, job_ids: Sequence[str]) -> list[str]:
+        if len(job_ids) == 1:
+            return ["qacct", "-j", job_ids[0]]
+        # It takes one id, or a pattern for names.
+        user = [] if os.geteuid() == 0 else ["-o", pwd.getpwuid(os.geteuid()).pw_name]
+        return ["qacct", *user, "-j", "*-pav-*"]
+
+    def parse_history(self, text: str) -> Iterator[BatchJob]:
+        for block in re.split(r"^=+$", text, flags=re.MULTILINE)[1:]:
+            row = {
+                key: value.strip()
+                for key, _, value in (line.partition(" ") for line in block.splitlines())
+            }
+            try:
+                failed, _, reason = row["failed"].partition(":")
+                state = "by itself" if failed.strip() == "0" else "failed"
+                token, exit_code = find_token(row["jobname"]), row["exit_status"].split()[0]
+                yield BatchJob(
+                    row["jobnumber"], state, token, reason.strip(), exit_code, [row["hostname"]]
+                )
+            except (KeyError, IndexError) as exc:
+                raise UnreadableAnswer(f"it is cut off: {exc} is missing") from exc
+
+    def nodes_command(self) -> list[str]:
+        return ["qhost", "-xml", "-q"]
+
+    def parse_nodes(self, text: str) -> Iterator[NodeInfo]:
+        for host in read_xml(text, "qhost").iter("host"):
+            if host.get("name") == "global":
+                continue
+            about = {value.get("name"): value.text or "" for value in host.iter("hostvalue")}
+            queues = {
+                queue.get("name", ""): {value.get("name"): value.text or "" for value in queue}
+                for queue in host.iter("queue")
+            }
+            states = {name: set(row.get("state_string", "")) for name, row in queues.items()}
+            slots = {name: int(row.get("slots", "0")) for name, row in queues.items()}
+            usable = [name for name in queues if not states[name] & _UNUSABLE]
+            answers = about.get("load_avg", "-") != "-"
+            yield {
+                "name": host.get("name"),
+                "up": answers and bool(usable),
+                "cause": "its queues are disabled, or in error"
+                if answers
+                else "it does not answer",
+                "available": answers
+                and any(
+                    not states[name] & _BUSY and slots[name] > int(queues[name]["slots_used"])
+                    for name in usable
+                ),
+                # What a job can get there, which need not be the number of processors.
+                "cpus": max((slots[name] for name in usable or queues), default=0),
+                "mem": bytes_of(about.get("mem_total", "")),
+                "partitions": sorted(usable),
+            }
+
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
+        """Beside the family's: slots that would not be placed as the section says."""
+        problem = super()._section_problem(sched_config)
+        text = None if problem else self._slots_problem(sched_config)
+        return _wrong("gridengine.pe", text) if text else problem
+
+    def _slots_problem(self, config: dict[str, Any]) -> str | None:
+        environment, nodes, tasks = config["gridengine"]["pe"], config["nodes"], config["tasks"]
+        nodes = config["chunking"]["size"] or nodes
+        each = config["tasks_per_node"] or 1
+        if not environment:
+            single = (tasks or each, nodes or 1, config["min_nodes"] or 1) == (1, 1, 1)
+            return None if single else f"several slots need one {self._environments()}"
+        rule = self._rule(environment)
+        if rule is None:
+            return f"{environment!r} is not one {self._environments()}"
+        if not rule or (tasks and not nodes) or isinstance(each, float):
+            return None
+        if tasks and isinstance(nodes, int):
+            each = -(-tasks // nodes)
+        if rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1)):
+            return None
+        return (
+            f"{environment!r} places slots by the rule {rule}, so {each} on each of {nodes or 1} "
+            f"hosts are not certain. Take one with the rule {each}"
+            f"{', or $pe_slots' if nodes in (None, 1) else ''}; or set tasks, without nodes"
+        )
+
+    def _rule(self, environment: str) -> str | None:
+        """A parallel environment's allocation rule; '' where Grid Engine does not say."""
+        if environment not in self._rules:
+            result = self._client.querying.run(["qconf", "-sp", environment])
+            found = re.search(r"^allocation_rule\s+(\S+)", result.stdout, re.MULTILINE)
+            if found is None and "is not a parallel environment" not in result.stderr:
+                return ""
+            self._rules[environment] = found and found[1]
+        return self._rules[environment]
+
+    def _environments(self) -> str:
+        try:
+            return f"(there are: {', '.join(self._client.ask(['qconf', '-spl']).split())})"
+        except PavilionError:
+            return ""
+
+    def _get_alloc_nodes(self, job: Job) -> NodeList:
+        if not {"JOB_ID", "QUEUE", "HOSTNAME"} <= set(os.environ):
+            raise SchedulerPluginError("This is not a job of Grid Engine: JOB_ID is not set.")
+        if "PE_HOSTFILE" not in os.environ:
+            return [os.environ["HOSTNAME"]]
+        lines = Path(os.environ["PE_HOSTFILE"]).read_text(encoding="utf-8").splitlines()
+        return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        return os.environ.get("JOB_ID")
