@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +32,10 @@ class Site:
         # Each run of a test's script leaves a line here.
         self.runs = directory / "runs"
         # What a job does in place of running its tests: the script of its first test.
-        self.host.pav(f'echo "$2" >>"{self.runs}"; exec /bin/bash "${{0%/*}}/work-$2" "$@"')
+        self.host.pav(f'echo "$2" >>{shlex.quote(str(self.runs))}; exec /bin/bash "${{0%/*}}/work-$2" "$@"')
         self._gate = directory / "gate"
         # Work that ends when the site is left.
-        self.long = f'until [ -e "{self._gate}" ]; do sleep 0.1; done'
+        self.long = f'until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done'
 
     def release(self) -> None:
         """Let all jobs end that run ``long``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_a_job_waits_runs_and_ends(site: Site) -> None:
     test = site.start(
         {"time_limit": "10m"}, f"echo $JOB_ID $NSLOTS >{site.host.folder}/out; {site.long}"
     )
-    site.wait_status(test, "SCHED_RUNNING", "localhost")
+    site.wait_status(test, "SCHED_STARTUP", "localhost")
     job_id = info(test)["id"]
     assert site.jobs() == [job_id]
     assert header(test) == ["-S /bin/bash", "-r n", "-l h_rt=0:10:0"]
@@ -186,18 +187,44 @@ def test_an_answer_that_is_lost(site: Site, monkeypatch: pytest.MonkeyPatch, wor
     assert site.ran(test) == 1
 
 
-def test_a_qmaster_that_was_away_while_a_job_was_submitted(
+def test_a_job_that_nobody_took(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """qsub fails as without a qmaster; the list of jobs shows that there is no such job."""
+    wrap(
+        site.host.folder,
+        monkeypatch,
+        "qsub",
+        'echo >>"${0%/*}/tries"; echo "unable to send message to qmaster" >&2; exit 1',
+    )
+    assert "did not accept the job in 3 tries" in " ".join(site.refused({}).split())
+    assert (site.host.folder / "programs" / "tries").read_text() == "\n\n\n"
+
+
+def test_a_qmaster_that_goes_away_while_a_job_is_submitted(
     site: Site, gridengine: RealGridEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submitting, "LOOK_PAUSES", (0.5,))
-    gridengine.kill_qmaster()
-    wrap(site.host.folder, monkeypatch, "qstat", f'touch {site.host.folder}/looked; real "$@"')
-    test = site.start({})
+    taken = site.host.folder / "taken"
+    wrap(site.host.folder, monkeypatch, "qsub", f'real "$@" >/dev/null; touch {taken}; sleep 60')
+    monkeypatch.setattr(site.plugin._client.submitting, "_timeout", 8.0)
+
+    def kill() -> None:
+        until(taken.exists, "qsub was called")
+        gridengine.kill_qmaster()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        test = site.start({}, site.long)
+    finally:
+        killer.join()
+        gridengine.start_qmaster()
+    # It is known by its token until it is seen.
     assert info(test)["id"].startswith("pav-")
-    assert site.status(test).state == "SCHED_WARNING"
-    gridengine.start_qmaster()
-    site.wait_status(test, "SCHED_ERROR")
-    assert site.ran(test) == 0
+    site.wait_status(test, "SCHED_STARTUP")
+    assert info(test)["id"] in site.jobs()
+    site.release()
+    until(lambda: site.jobs() == [], "it has ended", 120)
+    assert site.ran(test) == 1
 
 
 # --- Ends ---
@@ -285,7 +312,7 @@ def test_a_qmaster_that_is_killed(site: Site, gridengine: RealGridEngine) -> Non
         status = site.wait_status(runs, "SCHED_WARNING", "qmaster")
         assert "SCHED_ERROR" not in runs.fake_states, status
         assert "may still be running" in (site.plugin.cancel(info(runs)) or "")
-    site.wait_status(runs, "SCHED_RUNNING")
+    site.wait_status(runs, "SCHED_STARTUP")
     site.release()
     until(lambda: site.jobs() == [], "it has ended", 120)
     assert site.ran(runs) == 1
@@ -300,7 +327,7 @@ def test_a_qmaster_that_is_frozen(
     with gridengine.frozen():
         site.wait_status(runs, "SCHED_WARNING", "no answer within")
         assert "may still be running" in (site.plugin.cancel(info(runs)) or "")
-    site.wait_status(runs, "SCHED_RUNNING")
+    site.wait_status(runs, "SCHED_STARTUP")
 
 
 def test_a_submission_to_a_frozen_qmaster(
@@ -312,7 +339,7 @@ def test_a_submission_to_a_frozen_qmaster(
     monkeypatch.setattr(submitting, "LOOK_PAUSES", (0.5,))
     with gridengine.frozen():
         test = site.start({}, "sleep 5")
-    site.wait_status(test, "SCHED_RUNNING") if site.jobs() else None
+    site.wait_status(test, "SCHED_STARTUP") if site.jobs() else None
     until(lambda: site.jobs() == [], "no job is left")
     assert site.ran(test) <= 1
 
@@ -346,7 +373,7 @@ def test_options_of_the_user_hide_no_jobs(site: Site, gridengine: RealGridEngine
         for options in ("-s p", "-q all.q", "-u daemon"):
             defaults.write_text(f"{options}\n")
             site.plugin.refresh()
-            assert site.status(test).state == "SCHED_RUNNING", options
+            assert site.status(test).state == "SCHED_STARTUP", options
     finally:
         defaults.unlink()
 
