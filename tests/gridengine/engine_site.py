@@ -32,10 +32,12 @@ class Site:
         # Each run of a test's script leaves a line here.
         self.runs = directory / "runs"
         # What a job does in place of running its tests: the script of its first test.
-        self.host.pav(f'echo "$2" >>{shlex.quote(str(self.runs))}; exec /bin/bash "${{0%/*}}/work-$2" "$@"')
+        self.host.pav(
+            f'echo "$2" >>{shlex.quote(str(self.runs))}; exec /bin/bash "${{0%/*}}/work-$2" "$@"'
+        )
         self._gate = directory / "gate"
         # Work that ends when the site is left.
-        self.long = f'until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done'
+        self.long = f"until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done"
 
     def release(self) -> None:
         """Let all jobs end that run ``long``."""
@@ -118,8 +120,11 @@ def header(test: FakeTest) -> list[str]:
 
 
 @contextmanager
-def site_of(cluster: RealGridEngine, name: str = "site") -> Iterator[Site]:
-    """A site on a Grid Engine, whose commands are those that this process finds."""
+def site_of(cluster: RealGridEngine, name: str = "") -> Iterator[Site]:
+    """A site on a Grid Engine, whose commands are those that this process finds.
+
+    :param name: Of another working directory.
+    """
     directory = Path(tempfile.mkdtemp(prefix="host-", dir=cluster.folder))
     directory.chmod(0o755)
     plugin = GridEngine()
@@ -127,6 +132,9 @@ def site_of(cluster: RealGridEngine, name: str = "site") -> Iterator[Site]:
     plugin.JOB_TABLE_AGE = 0.3
     plugin.JOB_END_GRACE = 0.0
     with active(plugin):
-        site = Site(cluster, plugin, directory / name)
+        site = Site(cluster, plugin, directory / "site")
+        if name:
+            site.pav_cfg.working_dir = directory / name
+            (directory / name / "jobs").mkdir(parents=True)
         yield site
         site.release()
