@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+import time
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 # Seconds until a cancelled job must be gone from the list, or be going.
 CANCEL_WAIT = 15.0
+# Seconds until the details of a stuck job are queried again after a failure.
+DETAILS_PAUSE = 60.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -67,7 +71,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     answer, and found again by its token even if its record was lost; one query for all jobs of a
     user, whose answer threads and processes share, and that distinguishes 'it is not there' from
     'nothing is known'; confirmed cancels with as few commands as can be; repeated queries after
-    transient failures only; waiting while the queue is full; a clean environment and a time-out
+    transient failures only; waiting while the queue is full; a clean environment and a timeout
     for every command; a log of every submission in the job's directory; notes in plain words; and
     an error for schedule keys that are set and have no effect on this scheduler.
     """
@@ -76,7 +80,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     KICKOFF_SCRIPT_HEADER_CLASS: type[KickoffScriptHeader] = BatchHeader
     JOB_INFO_KEYS: Sequence[str] | None = ("id", "sys_name")
-    # Refusals are told from unclear failures, and cancel() waits until jobs go.
+    # Refusals are distinguished from unclear failures, and cancel() waits until jobs go.
     KICKOFF_ERRORS_ARE_FINAL = True
     CONFIRM_CANCEL = 0.0
     # The job table has an age of its own.
@@ -102,8 +106,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
         # What the scheduler said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
-        # (id, state) -> why a job is in that state, where its details had to be queried.
-        self._details: dict[tuple[str, str], str] = {}
+        # (id, state) -> why a job is in that state, where its details had to be queried, and until
+        # when (monotonic clock) they are not queried again.
+        self._details: dict[tuple[str, str], tuple[str, float]] = {}
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
@@ -124,6 +129,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         """The path of the script that a listed job came from; None where the scheduler does not
         say."""
         return None
+
+    def _beside(self, record: BatchRecord) -> Iterable[BatchRecord]:
+        """Further jobs that may be looked up together with one that is no longer listed."""
+        return ()
 
     def _settle(self, record: BatchRecord, job_id: str) -> None:
         """Called for each job whose state is looked up, with its id, if that is known."""
@@ -355,29 +364,32 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
 
     def _reason_of(self, job: JobRecord) -> str:
-        """Why a job is stuck, where the list of jobs does not say: queried once."""
+        """Why a job is stuck, where the list of jobs does not say: queried once, and again some
+        time after a failure."""
         from .dialect import REASON_KEY
 
         if self.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
             return ""
         key = (job.job_id, job.state)
-        if key not in self._details:
-            self._details[key] = ""
-            command = self.details_command(job.job_id)
-            result = None if command is None else self._client.querying.run(command)
-            if result is not None and self.classify(result) is None:
-                try:
-                    self._details[key] = self.parse_details(result.stdout)
-                except UnreadableAnswer:
-                    del self._details[key]
-            elif result is not None:
-                del self._details[key]
-        return self._details.get(key, "")
+        reason, until = self._details.get(key, ("", -math.inf))
+        command = self.details_command(job.job_id) if time.monotonic() >= until else None
+        if command is None:
+            return reason
+        result = self._client.querying.run(command)
+        until = math.inf
+        try:
+            reason = self.parse_details(result.stdout)
+        except UnreadableAnswer:
+            reason = ""
+        if not reason and self.classify(result) is not None:
+            until = time.monotonic() + DETAILS_PAUSE
+        self._details[key] = (reason, until)
+        return reason
 
     def _status_of_absent(
         self, table: JobTable, record: BatchRecord, name: str, note: str
     ) -> TestStatusInfo:
-        """What is known of a job that the scheduler does not list (any more).
+        """What is known about a job that the scheduler does not list (any more).
 
         :param name: What to call it in messages.
         :param note: Why it is believed to be gone.
@@ -410,16 +422,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return self._history_made
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:
-        """Other jobs of the same user and cluster that were looked up and are not listed (any
-        more)."""
+        """Other jobs of the same user and cluster that are not listed (any more): of those that
+        were looked up, and of those beside this one."""
         from ..lifecycle.job_table import Presence
 
-        others = self._pending.get((record.user, self._cluster(record)), {})
+        group = record.user, self._cluster(record)
+        others = {
+            other.key: other
+            for other in self._beside(record)
+            if (other.user, self._cluster(other)) == group
+        }
+        others.update(self._pending.get(group, {}))
         return [
             other
-            for other in list(others.values())
-            if other.key != record.key
-            and self._find(table, other).lookup.presence is Presence.ABSENT
+            for other in others.values()
+            if self._find(table, other).lookup.presence is Presence.ABSENT
         ]
 
     def _seen_job(self, job_info: JobInfo) -> Seen | None:
