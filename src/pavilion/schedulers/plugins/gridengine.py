@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml_config as yc
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
-from ..batch import BatchJob, CommandResult, Directive, Environment, Failure, JobState, Request
-from ..batch import SchedulerPluginBatch, Submission, UnreadableAnswer, find_token, number
-from ..batch import safe_job_name, word
+from .. import batch
+from ..batch import BatchJob, Directive, Failure, JobState, Request, find_token, number, word
 from ..batch.answers import bytes_of, read_xml
 from ..config import validate_list
 from ..time_limits import clock_text
@@ -35,59 +34,46 @@ _LETTERS = {
 # A queue in such a state runs nothing: unknown, disabled, in error, ambiguous, orphaned; or nothing
 # new at the moment: over its load limits, suspended.
 _UNUSABLE, _BUSY = frozenset("udDEco"), frozenset("aAsSC")
-# How long an expression that names hosts may be.
-_HOSTS_LIMIT = 2048
+_REFUSED = (
+    "Unable to run job: (job rejected|Job was rejected|denied:|unknown resource|attribute|"
+    "error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
+)
 _NAME = r"[\w.-]+"
 
 
-# --- What is requested ---
-
-
 def _from(key: str, pattern: str = _NAME) -> Any:
-    """A directive's value: a word from a key, of the schedule section or of our own."""
+    """A directive's value: a word from a key of the schedule section, or of our own."""
     own, _, name = key.rpartition(".")
-    return lambda request: word(
-        key, (request.config[own] if own else request.config)[name], pattern
-    )
+    return lambda to: word(key, (to.config[own] if own else to.config)[name], pattern)
 
 
 def _slots(request: Request) -> str | None:
     """The parallel environment, and how many slots."""
     environment = _from("gridengine.pe")(request)
-    if environment is None:
-        return None
     most = None if request.config["tasks"] else request.node_max
-    if most in (None, request.node_min):
-        return f"{environment} {request.tasks}"
+    if environment is None or most is None or most == request.node_min:
+        return environment and f"{environment} {request.tasks}"
     return f"{environment} {request.tasks}-{most * request.tasks_per_node}"
+
+
+def _one_of(key: str, names: Sequence[str], sign: str = "") -> list[str]:
+    return [f"{sign}({'|'.join(str(word(key, name, _NAME)) for name in names)})"] if names else []
 
 
 def _hosts(request: Request) -> str | None:
     """An expression for the hosts to use, and not to use."""
-    included, excluded = request.include_nodes, request.exclude_nodes
-    if len(included) not in (0, request.node_max):
-        raise _wrong(
-            "include_nodes",
-            "a job on particular hosts cannot have others beside them, so all hosts of the job "
-            f"have to be named: {request.node_max or 'all'}, not {len(included)}",
-        )
-    terms = [f"({'|'.join(map(_host, included))})"] if included else []
-    terms += [f"!({'|'.join(map(_host, excluded))})"] if excluded else []
-    expression = "&".join(terms)
-    if len(expression) > _HOSTS_LIMIT:
-        key = "include_nodes" if included else "exclude_nodes"
-        raise _wrong(key, f"Grid Engine takes {_HOSTS_LIMIT} characters of host names")
-    return f"hostname={expression}" if terms else None
-
-
-def _host(name: str) -> str:
-    return word("include_nodes", name, _NAME) or ""
+    if len(request.include_nodes) not in (0, request.node_max):
+        count = request.node_max or "all"
+        raise _wrong("include_nodes", f"it must name all hosts of the job ({count}), or none")
+    terms = _one_of("include_nodes", request.include_nodes)
+    terms += _one_of("exclude_nodes", request.exclude_nodes, "!")
+    return f"hostname={'&'.join(terms)}" if terms else None
 
 
 def _resources(request: Request) -> str | None:
-    items = request.config["gridengine"]["resources"]
     pattern = r"\w[\w.-]*(=[\w.*:|!&()/+-]+)?"
-    return ",".join(word("gridengine.resources", item, pattern) or "" for item in items) or None
+    items = request.config["gridengine"]["resources"]
+    return ",".join(str(word("gridengine.resources", item, pattern)) for item in items) or None
 
 
 def _wrong(key: str, problem: str) -> SchedConfigError:
@@ -105,25 +91,26 @@ class GridEngineVars(SchedulerVariables):
         knows its hosts; nothing for a job of one slot."""
         if not self._sched_config["gridengine"]["pe"]:
             return self._with_wrapper("")
-        return self._with_wrapper(
-            " ".join(["mpirun", "-n", self.tasks_total(), *self.mpirun_opts()[2:]])
-        )
+        command = ["mpirun", "-n", self.tasks_total(), *self.mpirun_opts()[2:]]
+        return self._with_wrapper(" ".join(command))
 
 
-class GridEngine(SchedulerPluginBatch):
+class GridEngine(batch.SchedulerPluginBatch):
     """Schedules tests via Grid Engine.  Partitions are its queues; slots in a parallel environment
     take the place of nodes and tasks."""
 
     TITLE = "Grid Engine"
     COMMANDS = ("qsub", "qstat", "qdel", "qhost", "qconf", "qacct")
     VAR_CLASS = GridEngineVars
-    _PLACE = ("ROOT", "CELL", "ARCH", "CLUSTER_NAME", "QMASTER_PORT", "EXECD_PORT")
-    ENVIRONMENT = Environment(drop=("SGE_",), keep=[f"SGE_{name}" for name in _PLACE])
+    ENVIRONMENT = batch.Environment(
+        drop=("SGE_",),
+        keep=("SGE_ROOT", "SGE_CELL", "SGE_ARCH", "SGE_QMASTER_PORT", "SGE_EXECD_PORT"),
+    )
     DIRECTIVE_PREFIX = "#$"
     DIRECTIVES = (
-        Directive("-S /bin/bash", (), lambda request: ""),
+        Directive("-S /bin/bash", (), lambda to: ""),
         # A kickoff script must not run twice: its tests would.
-        Directive("-r n", (), lambda request: ""),
+        Directive("-r n", (), lambda to: ""),
         Directive("-q", ("partition",), _from("partition", r"[\w.@*,-]+")),
         Directive("-A", ("account",), _from("account")),
         Directive("-P", ("gridengine.project",), _from("gridengine.project")),
@@ -136,28 +123,19 @@ class GridEngine(SchedulerPluginBatch):
         Directive("-pe", ("nodes", "min_nodes", "gridengine.pe"), _slots),
     )
     JOB_SHARE_KEY_ATTRS = [
-        *SchedulerPluginBatch.JOB_SHARE_KEY_ATTRS,
+        *batch.SchedulerPluginBatch.JOB_SHARE_KEY_ATTRS,
         *("gridengine.pe", "gridengine.project", "gridengine.resources"),
     ]
     FAILURES = {
         Failure.QUEUE_FULL: [("qsub", 25), re.compile("only [0-9]+ jobs are allowed per")],
         Failure.UNKNOWN_JOB: [
             re.compile(r'^denied: job "[0-9]+" does not exist', re.MULTILINE),
-            re.compile(r"^The job [0-9]+ of user\(s\) .* does not exist", re.MULTILINE),
-            re.compile("job id [0-9]+ not found|Following jobs do not exist"),
+            re.compile(r"job id [0-9]+ not found|jobs? [0-9]* ?(of .*)?do(es)? not exist"),
         ],
         Failure.DENIED: [
-            "you do not have the necessary privileges",
-            "is not allowed to submit jobs",
-            "is not a submit host",
+            *("necessary privileges", "is not allowed to submit jobs", "is not a submit host")
         ],
-        Failure.PERMANENT: [
-            re.compile(
-                "Unable to run job: (job rejected|Job was rejected|denied:|unknown resource|"
-                "attribute|error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
-            ),
-            *(("qsub", 2), ("qsub", 7), ("qsub", 14)),
-        ],
+        Failure.PERMANENT: [re.compile(_REFUSED), ("qsub", 2), ("qsub", 7), ("qsub", 14)],
     }
     STATES = {
         **dict.fromkeys(("queued", "held"), JobState.WAITING),
@@ -192,24 +170,24 @@ class GridEngine(SchedulerPluginBatch):
     def ping_command(self) -> list[str]:
         return ["qconf", "-sql"]
 
-    def submit_command(self, submission: Submission) -> list[str]:
-        place = os.fspath(submission.script.parent)
+    def submit_command(self, submission: batch.Submission) -> list[str]:
+        place, token = os.fspath(submission.script.parent), submission.token
         if re.search(r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)", place):
             raise SchedulerPluginError(
                 f"Grid Engine would replace a variable in the path {place!r}."
             )
-        # Here and not in the script, where a path would have to be quoted. A path of a file may
-        # hold no comma and no colon, but that of a directory may.
+        # As arguments, where nothing is quoted.  A path for -o may contain no comma and no colon,
+        # that of a directory may.
         log = os.path.relpath(submission.log, place)
-        name = re.sub(r"^(?=\d)|[:@]", "_", safe_job_name(submission.job_name, submission.token))
+        name = re.sub(r"^(?=\d)|[:@]", "_", batch.safe_job_name(submission.job_name, token))
         options = ["-b", "n", "-j", "y", "-wd", place, "-o", log, "-N", name]
         return ["qsub", "-terse", *options, os.fspath(submission.script)]
 
-    def classify(self, result: CommandResult) -> Failure | None:
+    def classify(self, result: batch.CommandResult) -> Failure | None:
         taken = result.returncode == 1 and "has been submitted" in result.stderr
         return None if taken else super().classify(result)
 
-    def parse_submission(self, result: CommandResult) -> str | None:
+    def parse_submission(self, result: batch.CommandResult) -> str | None:
         said = f"{result.stdout}\n{result.stderr}"
         found = re.search(r"^([0-9]+)\s*$|^Your job ([0-9]+) \(", said, re.MULTILINE)
         return found and (found[1] or found[2])
@@ -222,7 +200,7 @@ class GridEngine(SchedulerPluginBatch):
         for row in read_xml(text, "job_info").iter("job_list"):
             job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
             if not job_id or not letters:
-                raise UnreadableAnswer("a job has no number, or no state")
+                raise batch.UnreadableAnswer("a job has no number, or no state")
             state = next((word for letter, word in _LETTERS.items() if letter in letters), letters)
             host = (row.findtext("queue_name") or "").partition("@")[2]
             token = find_token(row.findtext("full_job_name") or row.findtext("JB_name") or "")
@@ -231,7 +209,7 @@ class GridEngine(SchedulerPluginBatch):
     def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
         return ["qdel", ",".join(job_ids)]
 
-    def parse_cancel(self, result: CommandResult) -> dict[str, Failure]:
+    def parse_cancel(self, result: batch.CommandResult) -> dict[str, Failure]:
         refused = re.findall(r'privileges to delete the job "([0-9]+)"', result.stdout)
         return dict.fromkeys(refused, Failure.DENIED)
 
@@ -251,19 +229,16 @@ class GridEngine(SchedulerPluginBatch):
 
     def parse_history(self, text: str) -> Iterator[BatchJob]:
         for block in re.split(r"^=+$", text, flags=re.MULTILINE)[1:]:
-            row = {
-                key: value.strip()
-                for key, _, value in (line.partition(" ") for line in block.splitlines())
-            }
+            # A key, blanks, and its value in each line.
+            row = {words[0]: words[1:] for line in block.splitlines() if (words := line.split())}
             try:
-                failed, _, reason = row["failed"].partition(":")
-                state = "by itself" if failed.strip() == "0" else "failed"
-                token, exit_code = find_token(row["jobname"]), row["exit_status"].split()[0]
-                yield BatchJob(
-                    row["jobnumber"], state, token, reason.strip(), exit_code, [row["hostname"]]
-                )
+                code, _, reason = " ".join(row["failed"]).partition(":")
+                state = "by itself" if code.strip() == "0" else "failed"
+                job_id, name, exit_code = row["jobnumber"][0], row["jobname"][0], row["exit_status"]
+                job = BatchJob(job_id, state, find_token(name), reason.strip(), exit_code[0])
+                yield job._replace(nodes=row["hostname"])
             except (KeyError, IndexError) as exc:
-                raise UnreadableAnswer(f"it is cut off: {exc} is missing") from exc
+                raise batch.UnreadableAnswer(f"it is cut off: {exc} is missing") from exc
 
     def nodes_command(self) -> list[str]:
         return ["qhost", "-xml", "-q"]
@@ -273,29 +248,24 @@ class GridEngine(SchedulerPluginBatch):
             if host.get("name") == "global":
                 continue
             about = {value.get("name"): value.text or "" for value in host.iter("hostvalue")}
-            queues = {
-                queue.get("name", ""): {value.get("name"): value.text or "" for value in queue}
-                for queue in host.iter("queue")
-            }
-            states = {name: set(row.get("state_string", "")) for name, row in queues.items()}
-            slots = {name: int(row.get("slots", "0")) for name, row in queues.items()}
-            usable = [name for name in queues if not states[name] & _UNUSABLE]
-            answers = about.get("load_avg", "-") != "-"
+            slots: dict[str, int] = {}
+            free = False
+            for queue in host.iter("queue"):
+                row = {value.get("name"): value.text or "" for value in queue}
+                name, state = queue.get("name", ""), set(row.get("state_string", ""))
+                if not state & _UNUSABLE:
+                    slots[name] = int(row.get("slots", 0))
+                    free |= slots[name] > int(row.get("slots_used", 0)) and not state & _BUSY
+            silent = about.get("load_avg", "-") == "-"
             yield {
                 "name": host.get("name"),
-                "up": answers and bool(usable),
-                "cause": "its queues are disabled, or in error"
-                if answers
-                else "it does not answer",
-                "available": answers
-                and any(
-                    not states[name] & _BUSY and slots[name] > int(queues[name]["slots_used"])
-                    for name in usable
-                ),
-                # What a job can get there, which need not be the number of processors.
-                "cpus": max((slots[name] for name in usable or queues), default=0),
+                "up": bool(slots) and not silent,
+                "cause": "no answer" if silent else "" if slots else "no usable queue",
+                "available": free and not silent,
+                # What a job can get there: its processors may be fewer or more.
+                "cpus": max(slots.values(), default=0),
                 "mem": bytes_of(about.get("mem_total", "")),
-                "partitions": sorted(usable),
+                "partitions": sorted(slots),
             }
 
     def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
@@ -305,20 +275,20 @@ class GridEngine(SchedulerPluginBatch):
         return _wrong("gridengine.pe", text) if text else problem
 
     def _slots_problem(self, config: dict[str, Any]) -> str | None:
-        environment, nodes, tasks = config["gridengine"]["pe"], config["nodes"], config["tasks"]
-        nodes = config["chunking"]["size"] or nodes
+        environment, tasks = config["gridengine"]["pe"], config["tasks"]
+        nodes = config["chunking"]["size"] or config["nodes"]
         each = config["tasks_per_node"] or 1
-        if not environment:
-            single = (tasks or each, nodes or 1, config["min_nodes"] or 1) == (1, 1, 1)
-            return None if single else f"several slots need one {self._environments()}"
-        rule = self._rule(environment)
-        if rule is None:
-            return f"{environment!r} is not one {self._environments()}"
-        if not rule or (tasks and not nodes) or isinstance(each, float):
+        if not environment and {tasks or each, nodes or 1, config["min_nodes"] or 1} == {1}:
             return None
+        rule = self._rule(environment) if environment else None
+        if rule is None:
+            names = self._client.querying.run(["qconf", "-spl"]).stdout.split()
+            problem = f"{environment!r} is not one" if environment else "several slots need one"
+            return f"{problem} (there are: {', '.join(names)})"
         if tasks and isinstance(nodes, int):
             each = -(-tasks // nodes)
-        if rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1)):
+        certain = rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1))
+        if not rule or certain or (tasks and not nodes) or isinstance(each, float):
             return None
         return (
             f"{environment!r} places slots by the rule {rule}, so {each} on each of {nodes or 1} "
@@ -335,12 +305,6 @@ class GridEngine(SchedulerPluginBatch):
                 return ""
             self._rules[environment] = found and found[1]
         return self._rules[environment]
-
-    def _environments(self) -> str:
-        try:
-            return f"(there are: {', '.join(self._client.ask(['qconf', '-spl']).split())})"
-        except PavilionError:
-            return ""
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         if not {"JOB_ID", "QUEUE", "HOSTNAME"} <= set(os.environ):
