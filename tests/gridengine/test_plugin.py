@@ -77,7 +77,8 @@ def test_queue_project_account_and_resources(site: Site) -> None:
         "-l mem_free=1M,arch=lx-*",
     ]
     until(lambda: site.ran(test), "it ran")
-    until(lambda: (site.host.folder / "out").read_text() == "small.q\n", "its queue")
+    until(lambda: site.jobs() == [], "it has ended")
+    assert (site.host.folder / "out").read_text() == "small.q\n"
 
 
 @pytest.mark.parametrize("name", ["odd, with: @characters #1 'and' \"more\"", "ünï"])
@@ -257,7 +258,7 @@ def test_a_job_that_fails(site: Site, hasty: None, work: str) -> None:
 
 
 def test_a_job_that_somebody_deleted(site: Site, hasty: None, gridengine: RealGridEngine) -> None:
-    runs, waits = site.start({}, site.long), site.start({"tasks": 8, "gridengine": {"pe": "smp"}})
+    runs, waits = site.start({}, site.long), site.start({"tasks": 10, "gridengine": {"pe": "smp"}})
     site.wait_begun(runs)
     gridengine.ok("qdel", info(runs)["id"], info(waits)["id"])
     assert "a signal ended it, such as that of qdel" in site.wait_status(runs, "SCHED_ERROR").note
@@ -276,7 +277,7 @@ def test_cancelling_jobs_that_run_wait_and_have_ended(
     until(lambda: site.ran(ended), "it ran")
     until(lambda: site.jobs() == [], "it has ended")
     runs = site.start({}, site.long)
-    waits = site.start({"tasks": 8, "gridengine": {"pe": "smp"}})
+    waits = site.start({"tasks": 10, "gridengine": {"pe": "smp"}})
     site.wait_begun(runs)
     infos = [info(test) for test in (ended, runs, waits)]
     assert site.plugin.cancel_jobs([*infos, infos[1]]) == [
@@ -332,11 +333,14 @@ def test_a_submission_to_a_frozen_qmaster(
     monkeypatch.setattr(site.plugin._client.submitting, "_timeout", 2.0)
     monkeypatch.setattr(site.plugin._client.querying, "_timeout", 2.0)
     monkeypatch.setattr(submitting, "LOOK_PAUSES", (0.5,))
+    site.start({}, "true")  # From now on the hosts are known.
     with gridengine.frozen():
-        test = site.start({}, "sleep 5")
-    site.wait_status(test, "SCHED_STARTUP") if site.jobs() else None
-    until(lambda: site.jobs() == [], "no job is left")
-    assert site.ran(test) <= 1
+        test = site.start({}, "true")
+        # It is known by its token until it is seen.
+        assert info(test)["id"].startswith("pav-")
+        assert site.status(test).state == "SCHED_WARNING"
+    site.wait_status(test, "SCHED_ERROR")
+    assert site.ran(test) == len([job for job in [info(test)["id"]] if job.isdigit()])
 
 
 # --- The machine ---
@@ -388,9 +392,9 @@ def test_one_command_shows_a_hundred_jobs(site: Site) -> None:
 
 def test_commands_are_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert site.plugin.available()
-    monkeypatch.setenv("PATH", "/nonexistent")
-    site.plugin.refresh()
-    assert not site.plugin.available()
-    assert "Grid Engine's commands were not found in PATH: qsub" in str(
-        site.plugin.unavailable_reason
-    )
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nonexistent")
+        site.plugin.refresh()
+        assert not site.plugin.available()
+    reason = str(site.plugin.unavailable_reason)
+    assert "Grid Engine's commands were not found in PATH: qsub" in reason
