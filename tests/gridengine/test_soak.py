@@ -18,6 +18,7 @@ from pavilion.cancelling import cancel_tests
 from pavilion.config import PavConfig
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.series import Series
+from pavilion.status_file import STATES
 from pavilion.suites import SuiteTest, TestElem
 from pavilion.test_run import TestRun
 
@@ -112,11 +113,15 @@ def test_every_test_ends_right_and_each_script_ran_once(
     wrong = [
         (str(test.id), work, test.result, test.status.current())
         for test, work in tests
-        if not test.complete or (test.result or test.status.current().state) != KINDS[work][2]
+        if not test.complete or _outcome(test) != KINDS[work][2]
     ]
     ran = Counter(runs.read_text().split())
     assert not wrong, (wrong, ran)
     assert ran == {str(test.id): 1 for test, _ in tests}
+
+
+def _outcome(test: TestRun) -> str | None:
+    return "CANCELLED" if test.status.current().state == STATES.CANCELLED else test.result
 
 
 def _has_begun(test: TestRun, runs: Path) -> bool:
