@@ -272,7 +272,7 @@ def _has_begun(script: Path) -> bool:
     list that lacks it does not mean that there was none."""
     try:
         # The directory is read, because a network file system may remember what was not there.
-        return Job.KICKOFF_LOG_FN in os.listdir(script.parent)
+        return any(path.name == Job.KICKOFF_LOG_FN for path in script.parent.iterdir())
     except OSError:
         return False
 

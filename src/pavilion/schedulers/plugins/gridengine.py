@@ -20,8 +20,7 @@ from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import BatchJob, Directive, Failure, JobState, Request, find_token, number, word
-from ..batch.answers import bytes_of, read_xml
+from ..batch import Directive, Failure, JobState, Request, find_token, from_key, word
 from ..config import validate_list
 from ..time_limits import clock_text
 from ..vars import SchedulerVariables, dfr_var_method
@@ -38,18 +37,13 @@ _REFUSED = (
     "Unable to run job: (job rejected|Job was rejected|denied:|unknown resource|attribute|"
     "error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
 )
-_NAME = r"[\w.-]+"
-
-
-def _from(key: str, pattern: str = _NAME) -> Any:
-    """A directive's value: a word from a key of the schedule section, or of our own."""
-    own, _, name = key.rpartition(".")
-    return lambda to: word(key, (to.config[own] if own else to.config)[name], pattern)
+_NAME = r"\w[\w.-]*"
+_PE = from_key("gridengine.pe", _NAME)
 
 
 def _slots(request: Request) -> str | None:
     """The parallel environment, and how many slots."""
-    environment = _from("gridengine.pe")(request)
+    environment = _PE(request)
     most = None if request.config["tasks"] else request.node_max
     if environment is None or most is None or most == request.node_min:
         return environment and f"{environment} {request.tasks}"
@@ -111,12 +105,10 @@ class GridEngine(batch.SchedulerPluginBatch):
         Directive("-S /bin/bash", (), lambda to: ""),
         # A kickoff script must not run twice: its tests would.
         Directive("-r n", (), lambda to: ""),
-        Directive("-q", ("partition",), _from("partition", r"[\w.@*,-]+")),
-        Directive("-A", ("account",), _from("account")),
-        Directive("-P", ("gridengine.project",), _from("gridengine.project")),
-        Directive(
-            "-ar", ("reservation",), lambda to: number("reservation", to.config["reservation"])
-        ),
+        Directive("-q", ("partition",), from_key("partition", r"[\w*][\w.@*,-]*")),
+        Directive("-A", ("account",), from_key("account", _NAME)),
+        Directive("-P", ("gridengine.project",), from_key("gridengine.project", _NAME)),
+        Directive("-ar", ("reservation",), from_key("reservation", "[0-9]+")),
         Directive("-l", ("time_limit",), lambda to: f"h_rt={clock_text(to.config['time_limit'])}"),
         Directive("-l", ("include_nodes", "exclude_nodes"), _hosts),
         Directive("-l", ("gridengine.resources",), _resources),
@@ -129,12 +121,9 @@ class GridEngine(batch.SchedulerPluginBatch):
     FAILURES = {
         Failure.QUEUE_FULL: [("qsub", 25), re.compile("only [0-9]+ jobs are allowed per")],
         Failure.UNKNOWN_JOB: [
-            re.compile(r'^denied: job "[0-9]+" does not exist', re.MULTILINE),
-            re.compile(r"job id [0-9]+ not found|jobs? [0-9]* ?(of .*)?do(es)? not exist"),
+            re.compile(r'job ("[0-9]+"|id [0-9]+) (does not exist|not found)|jobs do not exist')
         ],
-        Failure.DENIED: [
-            *("necessary privileges", "is not allowed to submit jobs", "is not a submit host")
-        ],
+        Failure.DENIED: ["necessary privileges", "allowed to submit jobs", "not a submit host"],
         Failure.PERMANENT: [re.compile(_REFUSED), ("qsub", 2), ("qsub", 7), ("qsub", 14)],
     }
     STATES = {
@@ -159,11 +148,10 @@ class GridEngine(batch.SchedulerPluginBatch):
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """The section ``schedule.gridengine``."""
-        resources = "Resources to request, as for 'qsub -l': 'mem_free=4G'."
         elems = [
             yc.StrElem("pe", help_text="The parallel environment of jobs of several slots."),
             yc.StrElem("project", help_text="The project that the job belongs to."),
-            yc.ListElem("resources", sub_elem=yc.StrElem(), help_text=resources),
+            yc.ListElem("resources", sub_elem=yc.StrElem(), help_text="As in 'mem_free=4G'."),
         ]
         return elems, {"pe": None, "project": None, "resources": validate_list}, {"resources": []}
 
@@ -173,11 +161,8 @@ class GridEngine(batch.SchedulerPluginBatch):
     def submit_command(self, submission: batch.Submission) -> list[str]:
         place, token = os.fspath(submission.script.parent), submission.token
         if re.search(r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)", place):
-            raise SchedulerPluginError(
-                f"Grid Engine would replace a variable in the path {place!r}."
-            )
-        # As arguments, where nothing is quoted.  A path for -o may contain no comma and no colon,
-        # that of a directory may.
+            raise SchedulerPluginError(f"Grid Engine would expand a variable in {place!r}.")
+        # A path for -o may contain no comma and no colon, that of a directory may.
         log = os.path.relpath(submission.log, place)
         name = re.sub(r"^(?=\d)|[:@]", "_", batch.safe_job_name(submission.job_name, token))
         options = ["-b", "n", "-j", "y", "-wd", place, "-o", log, "-N", name]
@@ -196,15 +181,15 @@ class GridEngine(batch.SchedulerPluginBatch):
         # With options that undo those in ~/.sge_qstat.
         return ["qstat", "-xml", "-r", "-s", "prs", "-q", "*", "-u", user or "*"]
 
-    def parse_jobs(self, text: str) -> Iterator[BatchJob]:
-        for row in read_xml(text, "job_info").iter("job_list"):
+    def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
+        for row in batch.read_xml(text, "job_info").iter("job_list"):
             job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
             if not job_id or not letters:
                 raise batch.UnreadableAnswer("a job has no number, or no state")
             state = next((word for letter, word in _LETTERS.items() if letter in letters), letters)
             host = (row.findtext("queue_name") or "").partition("@")[2]
             token = find_token(row.findtext("full_job_name") or row.findtext("JB_name") or "")
-            yield BatchJob(job_id, state, token, nodes=[host] if host else [])
+            yield batch.BatchJob(job_id, state, token, nodes=[host] if host else [])
 
     def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
         return ["qdel", ",".join(job_ids)]
@@ -224,10 +209,9 @@ class GridEngine(batch.SchedulerPluginBatch):
         if len(job_ids) == 1:
             return ["qacct", "-j", job_ids[0]]
         # It takes one id, or a pattern for names.
-        user = [] if os.geteuid() == 0 else ["-o", pwd.getpwuid(os.geteuid()).pw_name]
-        return ["qacct", *user, "-j", "*-pav-*"]
+        return ["qacct", "-o", pwd.getpwuid(os.geteuid()).pw_name, "-j", "*-pav-*"]
 
-    def parse_history(self, text: str) -> Iterator[BatchJob]:
+    def parse_history(self, text: str) -> Iterator[batch.BatchJob]:
         for block in re.split(r"^=+$", text, flags=re.MULTILINE)[1:]:
             # A key, blanks, and its value in each line.
             row = {words[0]: words[1:] for line in block.splitlines() if (words := line.split())}
@@ -235,7 +219,7 @@ class GridEngine(batch.SchedulerPluginBatch):
                 code, _, reason = " ".join(row["failed"]).partition(":")
                 state = "by itself" if code.strip() == "0" else "failed"
                 job_id, name, exit_code = row["jobnumber"][0], row["jobname"][0], row["exit_status"]
-                job = BatchJob(job_id, state, find_token(name), reason.strip(), exit_code[0])
+                job = batch.BatchJob(job_id, state, find_token(name), reason.strip(), exit_code[0])
                 yield job._replace(nodes=row["hostname"])
             except (KeyError, IndexError) as exc:
                 raise batch.UnreadableAnswer(f"it is cut off: {exc} is missing") from exc
@@ -244,7 +228,7 @@ class GridEngine(batch.SchedulerPluginBatch):
         return ["qhost", "-xml", "-q"]
 
     def parse_nodes(self, text: str) -> Iterator[NodeInfo]:
-        for host in read_xml(text, "qhost").iter("host"):
+        for host in batch.read_xml(text, "qhost").iter("host"):
             if host.get("name") == "global":
                 continue
             about = {value.get("name"): value.text or "" for value in host.iter("hostvalue")}
@@ -264,18 +248,16 @@ class GridEngine(batch.SchedulerPluginBatch):
                 "available": free and not silent,
                 # What a job can get there: its processors may be fewer or more.
                 "cpus": max(slots.values(), default=0),
-                "mem": bytes_of(about.get("mem_total", "")),
+                "mem": batch.bytes_of(about.get("mem_total", "")),
                 "partitions": sorted(slots),
             }
 
     def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
         """Beside the family's: slots that would not be placed as the section says."""
-        problem = super()._section_problem(sched_config)
-        text = None if problem else self._slots_problem(sched_config)
-        return _wrong("gridengine.pe", text) if text else problem
+        return super()._section_problem(sched_config) or self._slots_problem(sched_config)
 
-    def _slots_problem(self, config: dict[str, Any]) -> str | None:
-        environment, tasks = config["gridengine"]["pe"], config["tasks"]
+    def _slots_problem(self, config: dict[str, Any]) -> SchedConfigError | None:
+        key, environment, tasks = "gridengine.pe", config["gridengine"]["pe"], config["tasks"]
         nodes = config["chunking"]["size"] or config["nodes"]
         each = config["tasks_per_node"] or 1
         if not environment and {tasks or each, nodes or 1, config["min_nodes"] or 1} == {1}:
@@ -284,34 +266,34 @@ class GridEngine(batch.SchedulerPluginBatch):
         if rule is None:
             names = self._client.querying.run(["qconf", "-spl"]).stdout.split()
             problem = f"{environment!r} is not one" if environment else "several slots need one"
-            return f"{problem} (there are: {', '.join(names)})"
+            return _wrong(key, f"{problem} (there are: {', '.join(names)})")
         if tasks and isinstance(nodes, int):
             each = -(-tasks // nodes)
         certain = rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1))
         if not rule or certain or (tasks and not nodes) or isinstance(each, float):
             return None
-        return (
+        return _wrong(
+            key,
             f"{environment!r} places slots by the rule {rule}, so {each} on each of {nodes or 1} "
             f"hosts are not certain. Take one with the rule {each}"
-            f"{', or $pe_slots' if nodes in (None, 1) else ''}; or set tasks, without nodes"
+            f"{', or $pe_slots' if nodes in (None, 1) else ''}; or set tasks, without nodes",
         )
 
     def _rule(self, environment: str) -> str | None:
         """A parallel environment's allocation rule; '' where Grid Engine does not say."""
-        if environment not in self._rules:
+        if environment not in self._rules and re.fullmatch(_NAME, environment):
             result = self._client.querying.run(["qconf", "-sp", environment])
             found = re.search(r"^allocation_rule\s+(\S+)", result.stdout, re.MULTILINE)
             if found is None and "is not a parallel environment" not in result.stderr:
                 return ""
             self._rules[environment] = found and found[1]
-        return self._rules[environment]
+        return self._rules.get(environment, "")
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         if not {"JOB_ID", "QUEUE", "HOSTNAME"} <= set(os.environ):
             raise SchedulerPluginError("This is not a job of Grid Engine: JOB_ID is not set.")
-        if "PE_HOSTFILE" not in os.environ:
-            return [os.environ["HOSTNAME"]]
-        lines = Path(os.environ["PE_HOSTFILE"]).read_text(encoding="utf-8").splitlines()
+        hosts = os.environ.get("PE_HOSTFILE")
+        lines = Path(hosts).read_text().splitlines() if hosts else [os.environ["HOSTNAME"]]
         return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
 
     def _get_alloc_job_id(self, job: Job) -> str | None:
