@@ -22,8 +22,8 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "slurm"))
 
-import janitor
-from real_slurm import RealSlurmError, free_ports
+import janitor  # noqa: E402
+from real_slurm import RealSlurmError, free_ports  # noqa: E402
 
 START_SECONDS = 40.0
 # Where Debian's packages have the programs and the descriptions to start from.
