@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from cli_tools import Cli, Done, wait_until
 
-from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system
+from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system, findings
 from pavilion.cli.base import Session
-from pavilion.cli.doctor import Section
+from pavilion.cli.findings import Section
 from pavilion.cli.main import main
 from pavilion.schedulers.lifecycle.handover import calls_at_work
 
@@ -316,7 +316,7 @@ def session() -> Session:
     ],
 )
 def test_what_is_taken_for_a_secret(text: str, shown: str) -> None:
-    assert doctor.without_secrets(text) == shown
+    assert findings.without_secrets(text) == shown
 
 
 @pytest.fixture

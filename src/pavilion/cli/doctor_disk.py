@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import Session
-from .doctor import Section
 from .doctor_site import has_settings
+from .findings import Section
 
 # Less than this is too little: bytes, and files that can still be made.
 LITTLE_SPACE = 1 << 30
