@@ -14,6 +14,7 @@ from typing import Any
 from pavilion import schedulers, sys_vars
 from pavilion.errors import ConfigError, PavilionError, SchedulerPluginError, quoted
 from pavilion.schedulers.finding.registry import require_plugin
+from pavilion.schedulers.lifecycle.blaming import blaming
 from pavilion.scriptcomposer import ScriptHeader
 from pavilion.suites import SuiteTest
 from pavilion.variables import VariableSetManager
@@ -87,16 +88,8 @@ def initial_vars(
     plugin: schedulers.SchedulerPlugin, schedule: Mapping[str, Any]
 ) -> schedulers.SchedulerVariables:
     """What a scheduler says about a test.  :raises PavilionError: When it cannot."""
-    try:
+    with blaming(plugin, "get_initial_vars"):
         return plugin.get_initial_vars(schedule)
-    except PavilionError:
-        raise
-    except Exception as exc:
-        raise SchedulerPluginError(
-            f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-            f"{type(exc).__name__} while it made the test's variables",
-            prior_error=exc,
-        ) from exc
 
 
 def check_chunk(text: str) -> str:

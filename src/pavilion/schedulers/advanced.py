@@ -21,8 +21,8 @@ from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from . import node_selection
 from .config import calc_node_range
+from .lifecycle.blaming import CAUGHT, blaming
 from .lifecycle.handover import calling
-from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
 from .placement import chunking, inventory
 from .placement.config_cache import ConfigCache
@@ -231,16 +231,13 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
         answer = self._raw_answer(sched_config)
-        try:
-            if answer.failure is not None:
+        if answer.failure is not None:
+            with blaming(self, "_get_raw_node_data"):
                 raise answer.failure
+        try:
             return self._describe_nodes(sched_config, answer)
-        except SchedulerPluginError:
-            raise
         except inventory.InventoryError as exc:
             raise SchedulerPluginError(str(exc)) from exc
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, "_get_raw_node_data", exc)) from exc
 
     def _raw_answer(self, sched_config: dict[str, Any]) -> _Answer:
         """The result of querying the scheduler for its nodes, now or earlier."""
@@ -262,7 +259,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             with calling(self.name, "_get_raw_node_data"):
                 answer = self._get_raw_node_data(sched_config)
             data, extra = self._checked_raw(answer)
-        except (Exception, SystemExit) as exc:
+        except CAUGHT as exc:
             return _Answer(began, time.monotonic(), [], None, exc)
         return _Answer(began, time.monotonic(), data, extra)
 
@@ -284,18 +281,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         )
 
     def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
-        transform = self._transform_raw_node_data
+        raw: Any = None
+        infos: list[NodeInfo] = []
+        # Around the loop, because what is done for every node has to be quick.
+        with blaming(
+            self,
+            "_transform_raw_node_data",
+            after=lambda: f"; for the raw data {inventory.shown(raw)}",
+        ):
+            for raw in answer.data:
+                infos.append(self._transform_raw_node_data(sched_config, raw, answer.extra))
         nodes: Nodes = {}
-        for raw in answer.data:
-            try:
-                info = transform(sched_config, raw, answer.extra)
-            except SchedulerPluginError:
-                raise
-            except (Exception, SystemExit) as exc:
-                raise SchedulerPluginError(
-                    f"{blame(self, '_transform_raw_node_data', exc)}; for the raw data "
-                    f"{inventory.shown(raw)}"
-                ) from exc
+        for raw, info in zip(answer.data, infos):
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
@@ -313,27 +310,12 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _filter(
         self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
     ) -> tuple[NodeList, dict[str, list[str]]]:
-        return inventory.filter_nodes(
-            nodes,
-            sched_config,
-            self._custom(sched_config),
-            ordered=ordered,
-            advice=self.LEFT_OUT_ADVICE,
-        )
-
-    def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
-        if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
-            return None
+        at = ""
 
         def custom(name: str, node: NodeInfo) -> str | None:
-            try:
-                reason = self._filter_custom(sched_config, name, node)
-            except (Exception, SystemExit) as exc:
-                raise SchedulerPluginError(
-                    f"The scheduler plugin {self.name!r} ({self.path}) failed with "
-                    f"{type(exc).__name__} in _filter_custom() for node {name!r}",
-                    prior_error=exc,
-                ) from exc
+            nonlocal at
+            at = name
+            reason = self._filter_custom(sched_config, name, node)
             if reason is None or (reason and isinstance(reason, str)):
                 return reason
             raise SchedulerPluginError(
@@ -342,7 +324,16 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 f"{name!r} it returned {reason!r}."
             )
 
-        return custom
+        takes_all = type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom
+        # Around the loop, because what is done for every node has to be quick.
+        with blaming(self, "_filter_custom", after=lambda: f"; for node {at!r}"):
+            return inventory.filter_nodes(
+                nodes,
+                sched_config,
+                None if takes_all else custom,
+                ordered=ordered,
+                advice=self.LEFT_OUT_ADVICE,
+            )
 
     def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
         """The nodes that can be used with this configuration.
@@ -409,27 +400,26 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         chunked = bool(config["size"])
         if not filtered.names:
             return _Chunks(key, [], chunked)
-        try:
-            size = chunking.chunk_size(config["size"], len(filtered.names))
-            chunks = chunking.make_chunks(
-                filtered.names,
-                size,
-                config["node_selection"],
-                config["extra"],
-                include,
-                # The result depends on the seed and the nodes, but not on earlier draws, so the
-                # list's id is not included.
-                node_selection.new_rng(
-                    f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}"
+        with blaming(self, "NODE_SELECTION"):
+            try:
+                size = chunking.chunk_size(config["size"], len(filtered.names))
+                chunks = chunking.make_chunks(
+                    filtered.names,
+                    size,
+                    config["node_selection"],
+                    config["extra"],
+                    include,
+                    # The result depends on the seed and the nodes, but not on earlier draws, so the
+                    # list's id is not included.
+                    node_selection.new_rng(
+                        f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}"
+                    )
+                    if size
+                    else None,
+                    self.NODE_SELECTION,
                 )
-                if size
-                else None,
-                self.NODE_SELECTION,
-            )
-        except chunking.ChunkError as exc:
-            return _Chunks(key, [], chunked, str(exc))
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
+            except chunking.ChunkError as exc:
+                return _Chunks(key, [], chunked, str(exc))
         return _Chunks(key, chunks, chunked)
 
     # -------------------------------------------------------------------------- the variables
@@ -446,13 +436,17 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             sched_config,
             deferred=True,
             nodes=LaterNodes(
-                lambda: self._guarded(lambda: self._view(sched_config), "_view"),
+                lambda: self._view(sched_config),
                 needed=bool(inventory.node_needs(sched_config)),
             ),
         )
 
     def _view(self, sched_config: dict[str, Any]) -> NodeView:
         """What the variables of a test say about nodes."""
+        with blaming(self, "_view"):
+            return self._new_view(sched_config)
+
+    def _new_view(self, sched_config: dict[str, Any]) -> NodeView:
         filtered = self.filtered_nodes(sched_config)
         chunks = self._get_chunks(filtered, sched_config)
         if chunks.error is not None:
@@ -508,18 +502,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(
                 f"Test {test.id} has no job, so it has no allocation.", tests=[test]
             )
-        try:
-            names = self._checked_alloc_nodes(test, job)
-            known = job.load_sched_data()
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
-                f"allocation of test {test.id}",
-                tests=[test],
-                prior_error=exc,
-            ) from exc
+        names = self._checked_alloc_nodes(test, job)
+        known = job.load_sched_data()
         nodes = {
             name: known.get(name) or {"name": name, "up": True, "available": True} for name in names
         }
@@ -541,7 +525,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         for number, test in enumerate(tests):
             try:
                 request, found = self._request(number, test)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
             requests[number] = request

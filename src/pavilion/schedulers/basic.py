@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.types import NodeInfo, NodeRange, Nodes
 
+from .lifecycle.blaming import CAUGHT, blaming
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
 from .scheduler import SchedulerPlugin
 from .vars import SchedulerVariables
@@ -49,20 +49,12 @@ class SchedulerPluginBasic(SchedulerPlugin):
 
         :raises SchedulerPluginError: When the allocation's nodes cannot be determined.
         """
-        try:
-            names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
-            nodes: Nodes = {}
+        nodes: Nodes = {}
+        name = ""
+        names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
+        with blaming(self, "_get_alloc_node_info", [test], after=lambda: f"; for node {name!r}"):
             for name in names:
                 nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
-                f"allocation of test {test.id}",
-                tests=[test],
-                prior_error=exc,
-            ) from exc
         return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
@@ -82,7 +74,7 @@ class SchedulerPluginBasic(SchedulerPlugin):
                     raise problem
                 node_range = self._job_node_range(config)
                 key = self._share_key(config, node_range, number)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 plan.errors.append(as_plugin_error(self, [test], exc))
                 continue
             job = groups.get(key)

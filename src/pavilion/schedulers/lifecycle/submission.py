@@ -13,10 +13,11 @@ from pavilion.status_file import STATES
 from pavilion.types import NodeList, NodeRange
 
 from .accepted import learn_id, note_accepted
+from .blaming import CAUGHT, blame, misplaced_prior
 from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, job_id_of, known_id, save_identity
-from .job_states import blame, misplaced_prior, query_job
+from .job_states import query_job
 from .whereabouts import Placement, save_placement
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _start_job(
             test.job = job
             test.status.set(STATES.SCHEDULED, being_handed_over(plugin, job))
         info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         if job is None or not _is_there_after_all(plugin, pav_cfg, job, exc):
             return refuse(plugin, tests, exc)
         note_accepted(plugin, tests, known_id(job))
@@ -235,7 +236,7 @@ def _is_there_after_all(
             return False
         save_identity(plugin, job, info)
         learn_id(plugin, job, info)
-    except (Exception, SystemExit):
+    except CAUGHT:
         return False
     return True
 
@@ -276,7 +277,7 @@ def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | N
         if job is not None and info:
             save_identity(plugin, job, checked_info(plugin, info))
             return
-    except (Exception, SystemExit):
+    except CAUGHT:
         pass
     note = (
         f"Interrupted while it was handed to the {plugin.name} scheduler. If its job was started "
@@ -310,7 +311,7 @@ def _end_unwanted(
         if not all(test.complete and test.status.current().state in _CANCELLED for test in tests):
             return None
         message = plugin.cancel(info)
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         message = blame(plugin, "cancel", exc)
     if message is None:
         return None
@@ -328,12 +329,12 @@ def _save_identity(
     again."""
     try:
         save_identity(plugin, job, checked_info(plugin, info))
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         if not isinstance(info, Mapping) or not info:
             return refuse(plugin, tests, exc)
         try:
             cancelled = plugin.cancel(info)
-        except (Exception, SystemExit) as cancel_exc:
+        except CAUGHT as cancel_exc:
             cancelled = blame(plugin, "cancel", cancel_exc)
         outcome = (
             "It was cancelled."
@@ -349,13 +350,6 @@ def _save_identity(
             ),
         )
     return None
-
-
-def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPluginError:
-    """The error about a wrong schedule section, of the class that hosts catch."""
-    if isinstance(exc, NotImplementedError):
-        return SchedulerPluginError(str(exc), tests=list(tests))
-    return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
 
 
 def refuse(
