@@ -358,7 +358,7 @@ def test_a_section_that_hangs_holds_up_no_other(end: threading.Event) -> None:
 
 def test_locks_that_lock_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = Section("disk")
-    monkeypatch.setattr(doctor_disk.fcntl, "flock", lambda *args: None)
+    monkeypatch.setattr("fcntl.flock", lambda *args: None)
     doctor_disk._locks(section, tmp_path)
     assert section.findings[0].result == "problem"
 

@@ -18,6 +18,7 @@ import yaml_config as yc
 from pavilion.errors import SchedConfigError
 from pavilion.types import NodeRange
 
+from .near_matches import did_you_mean
 from .placement import hostlists
 from .time_limits import time_limit
 
@@ -508,15 +509,12 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
     for key, value in config.items():
         if key in validators or key in DERIVED_KEYS:
             continue
-        import difflib
-
-        near = difflib.get_close_matches(str(key), list(validators), n=3, cutoff=0.75)
-        if where == "schedule" and not near and (value is None or isinstance(value, Mapping)):
+        hint = did_you_mean(key, validators, count=3, cutoff=0.75)
+        if where == "schedule" and not hint and (value is None or isinstance(value, Mapping)):
             # The section of a scheduler that is not loaded here.
             continue
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         raise SchedConfigError(
-            f"Unknown key {key!r} in {where or 'the section'}. {hint}"
+            f"Unknown key {key!r} in {where or 'the section'}.{hint} "
             f"Known keys: {', '.join(sorted(validators))}."
         )
 
@@ -561,10 +559,7 @@ def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
     for choice in choices:
         if str(choice).lower() == text:
             return choice
-    import difflib
-
-    near = difflib.get_close_matches(text, [str(choice) for choice in choices], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(text, choices)
     raise SchedConfigError(
         f"Bad value {value!r} for {where}.{hint} Allowed: {', '.join(map(str, choices))}.",
         data={"key": where},
