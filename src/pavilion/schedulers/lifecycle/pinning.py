@@ -17,7 +17,8 @@ from ..placement import hostlists, planning
 from ..placement.inventory import CAUSE, NOT_THERE
 
 if TYPE_CHECKING:
-    from ..advanced import FilteredNodes, SchedulerPluginAdvanced
+    from ..advanced import SchedulerPluginAdvanced
+    from ..placement.usable import FilteredNodes
 
 PINNED = "pinned"
 # Nodes that a message names one by one, each with its reason.

@@ -1,7 +1,7 @@
 """Locks on open files, which end with the process that holds them.
 
-They concern only processes that ask for them.  On some file systems, and on networks without a lock
-server, there are none.
+They concern only processes that use them.  Some file systems have none, as well as network file
+systems without a lock server.
 """
 
 from __future__ import annotations
