@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from .config import calc_node_range
-from .lifecycle.blaming import CAUGHT, blaming
-from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
+from .lifecycle.blaming import blaming
+from .lifecycle.placing import TestPlan, place_tests
 from .machine import Answer, Machine, filter_nodes, pause_after
 from .placement import inventory
 from .placement.inventory import NodesUnknownError
@@ -315,43 +315,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
-        # Imported here, because it is only needed to start tests.
-        from .placement import planning
-
-        plan = TestPlan()
-        requests: dict[Hashable, planning.TestRequest] = {}
-        filtered: dict[Hashable, FilteredNodes] = {}
-        for number, test in enumerate(tests):
-            try:
-                request, found = self._request(number, test)
-            except CAUGHT as exc:
-                plan.errors.append(as_plugin_error(self, [test], exc))
-                continue
-            requests[number] = request
-            filtered[number] = found
-        placed = planning.plan(list(requests.values()), usage=self._machine.usage)
+        filtered: dict[int, FilteredNodes] = {}
         stores: dict[int, _NodeData] = {}
-        for job in placed.jobs:
+
+        def request(number: int, test: TestRun) -> planning.TestRequest:
+            requested, filtered[number] = self._request(number, test)
+            return requested
+
+        def prepare(job: planning.PlannedJob) -> Any:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(id(found), _NodeData(found.nodes))
-            plan.jobs.append(
-                PlannedJob(
-                    [tests[number] for number in job.tests],  # type: ignore[call-overload]
-                    job.config,
-                    nodes=None if job.nodes is None else list(job.nodes),
-                    node_range=job.node_range,
-                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
-                    prepare=store.saver(job.nodes),
-                )
-            )
-        for keys, message in placed.errors:
-            plan.errors.append(
-                SchedulerPluginError(
-                    message,
-                    tests=[tests[number] for number in keys],  # type: ignore[call-overload]
-                )
-            )
-        return plan
+            return stores.setdefault(id(found), _NodeData(found.nodes)).saver(job.nodes)
+
+        return place_tests(self, tests, request, self._machine.usage, prepare)
 
     def _request(self, number: int, test: TestRun) -> tuple[planning.TestRequest, FilteredNodes]:
         """A test's request to the planner.
@@ -474,23 +449,6 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
-
-
-def _chunk_of(
-    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
-) -> dict[str, Any]:
-    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
-
-    :param test: One of the job's tests.
-    """
-    if job.chunk is not None:
-        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
-    if test.config.get("pinned"):
-        from .lifecycle import pinning
-
-        chunk = pinning.chunk_of(test.config)
-        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
-    return {"chunk": None, "chunk_nodes": ()}
 
 
 class _NodeData:

@@ -1,4 +1,4 @@
-"""What is known of a machine that can list its nodes: the answers of its scheduler, and what follows
+"""What is known about a machine that can list its nodes: the answers of its scheduler, and what follows
 from them for the configurations of tests.
 
 The raw data of the nodes is queried once.  What follows from it is computed once for all configurations

@@ -46,7 +46,8 @@ from .lifecycle.blaming import CAUGHT, blame, blaming, section_refused
 from .lifecycle.ending import end_test
 from .lifecycle.handover import Handover, calling
 from .lifecycle.job_states import Polling, current_status, on_its_way
-from .lifecycle.submission import TestPlan, being_handed_over, refuse, start_jobs
+from .lifecycle.placing import TestPlan
+from .lifecycle.submission import being_handed_over, refuse, start_jobs
 from .lifecycle.whereabouts import Seen
 from .placement.inventory import frozen
 from .vars import SchedulerVariables

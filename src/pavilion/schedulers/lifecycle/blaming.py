@@ -112,3 +112,34 @@ def misplaced_prior(exc: PavilionError) -> BaseException | None:
 def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPluginError:
     """The error about a wrong schedule section, of the class that hosts catch."""
     return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
+
+
+def as_plugin_error(
+    plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
+) -> SchedulerPluginError:
+    """Convert an exception to a SchedulerPluginError with the tests that it concerns."""
+    if isinstance(exc, SchedulerPluginError):
+        return SchedulerPluginError(
+            exc.msg,
+            tests=list(tests),
+            data=exc.data,
+            prior_error=exc.prior_error or misplaced_prior(exc),
+        )
+    if isinstance(exc, SchedConfigError):
+        # Its message comes first, because it says what is wrong with the tests, and some hosts only
+        # show one line.
+        return SchedulerPluginError(
+            exc.msg, tests=list(tests), data=exc.data, prior_error=exc.prior_error
+        )
+    more = ", ..." if len(tests) > 4 else ""
+    names = ", ".join(str(test.name) for test in tests[:4]) + more
+    if isinstance(exc, (PavilionError, OSError)):
+        return SchedulerPluginError(
+            f"Tests could not be started ({names})", tests=list(tests), prior_error=exc
+        )
+    return SchedulerPluginError(
+        f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
+        f"{type(exc).__name__} while it started {names}",
+        tests=list(tests),
+        prior_error=exc,
+    )

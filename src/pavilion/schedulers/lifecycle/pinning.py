@@ -108,6 +108,7 @@ def request(
         config=sched_config,
         chunks_id=(PINNED, tuple(nodes)),
         chunks=[nodes],
+        of_chunk=chunk_of(config),
         min_nodes=least,
         max_nodes=most,
         share=sched_config["share_allocation"],

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Callable
 
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
-from pavilion.types import NodeList, NodeRange
 
 from .accepted import learn_id, note_accepted
-from .blaming import CAUGHT, blame, misplaced_prior
+from .blaming import CAUGHT, as_plugin_error, blame
 from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, job_id_of, known_id, save_identity
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
+    from ..placement.planning import PlannedJob
     from ..scheduler import SchedulerPlugin
 
 
@@ -31,59 +31,6 @@ if TYPE_CHECKING:
 _CANCELLED = ("CANCELLED", STATES.SCHED_CANCELLED)
 # Seconds that jobs on their way to a scheduler get to settle after an interrupt.
 STOP_PATIENCE = 5.0
-
-
-class PlannedJob:
-    """A job that is to be started.
-
-    :param tests: The tests that it runs, in order.
-    :param config: The validated schedule section to use, with the longest time limit of its
-        tests.
-    :param nodes: The names of the nodes to run on; or
-    :param node_range: (min, max), when the scheduler picks them.
-    :param chunk: The number of the chunk that its nodes belong to, from 0; None without chunking.
-    :param chunk_nodes: The names of all nodes of that chunk.
-    :param prepare: Called with the new job before it is kicked off.
-    """
-
-    def __init__(
-        self,
-        tests: list[TestRun],
-        config: dict[str, Any],
-        *,
-        nodes: NodeList | None = None,
-        node_range: NodeRange | None = None,
-        chunk: int | None = None,
-        chunk_nodes: Sequence[str] = (),
-        prepare: Callable[[Job], None] | None = None,
-    ) -> None:
-        self.tests = tests
-        self.config = config
-        self.nodes = nodes
-        self.node_range = node_range
-        self.chunk = chunk
-        self.chunk_nodes = chunk_nodes
-        self.prepare = prepare
-
-    @property
-    def placement(self) -> Placement:
-        """Its nodes and its chunk, as far as they were picked."""
-        return Placement(list(self.nodes or ()), self.chunk, list(self.chunk_nodes))
-
-    @property
-    def mode(self) -> str:
-        """'own' (one test) or 'shared' (several in one allocation)."""
-        return "own" if len(self.tests) == 1 else "shared"
-
-
-class TestPlan:
-    """Every test is in exactly one job, or in exactly one error."""
-
-    __test__ = False
-
-    def __init__(self) -> None:
-        self.jobs: list[PlannedJob] = []
-        self.errors: list[SchedulerPluginError] = []
 
 
 def start_jobs(
@@ -194,7 +141,8 @@ def _start_job(
         script.write(job.kickoff_path)
         if planned.prepare is not None:
             planned.prepare(job)
-        save_placement(job, planned.placement)
+        placed = Placement(list(planned.nodes or ()), planned.chunk, list(planned.chunk_nodes))
+        save_placement(job, placed)
         for test in tests:
             # This is done before the job can start, so that the test itself writes later.
             test.job = job
@@ -367,34 +315,3 @@ def refuse(
         if not test.complete:
             end(test, state, error.pformat())
     return error
-
-
-def as_plugin_error(
-    plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
-) -> SchedulerPluginError:
-    """Convert an exception to a SchedulerPluginError with the tests that it concerns."""
-    if isinstance(exc, SchedulerPluginError):
-        return SchedulerPluginError(
-            exc.msg,
-            tests=list(tests),
-            data=exc.data,
-            prior_error=exc.prior_error or misplaced_prior(exc),
-        )
-    if isinstance(exc, SchedConfigError):
-        # Its message comes first, because it says what is wrong with the tests, and some hosts only
-        # show one line.
-        return SchedulerPluginError(
-            exc.msg, tests=list(tests), data=exc.data, prior_error=exc.prior_error
-        )
-    more = ", ..." if len(tests) > 4 else ""
-    names = ", ".join(str(test.name) for test in tests[:4]) + more
-    if isinstance(exc, (PavilionError, OSError)):
-        return SchedulerPluginError(
-            f"Tests could not be started ({names})", tests=list(tests), prior_error=exc
-        )
-    return SchedulerPluginError(
-        f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-        f"{type(exc).__name__} while it started {names}",
-        tests=list(tests),
-        prior_error=exc,
-    )
