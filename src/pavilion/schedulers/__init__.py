@@ -12,6 +12,20 @@ from pavilion.types import NodeInfo, NodeList, Nodes, NodeSet
 
 from .advanced import SchedulerPluginAdvanced
 from .basic import SchedulerPluginBasic
+from .batch import (
+    BatchHeader,
+    BatchJob,
+    CommandResult,
+    Directive,
+    Environment,
+    Failure,
+    JobState,
+    Request,
+    SchedulerPluginBatch,
+    Submission,
+    Submitted,
+    UnreadableAnswer,
+)
 from .config import ScheduleConfig, validate_config
 from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
@@ -39,6 +53,19 @@ __all__ = [
     "BasicSchedulerPlugin",
     "SchedulerPluginAdvanced",
     "AdvancedSchedulerPlugin",
+    "SchedulerPluginBatch",
+    # What a plugin of the batch family reads and writes.
+    "BatchHeader",
+    "BatchJob",
+    "CommandResult",
+    "Directive",
+    "Environment",
+    "Failure",
+    "JobState",
+    "Request",
+    "Submission",
+    "Submitted",
+    "UnreadableAnswer",
     # What a plugin is made of.
     "KickoffScriptHeader",
     "SchedulerVariables",

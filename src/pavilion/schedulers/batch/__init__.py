@@ -6,7 +6,7 @@
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
 - ``record``, ``whose``: which of the scheduler's jobs is ours
-- ``cancelling``, ``history``, ``notes``: how jobs end, and what users are told about them
+- ``cancelling``, ``history``, ``notes``: how jobs end, and what users see of that
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The conversation with a scheduler: commands, and what their failures mean.
 
 Every command runs through a :class:`CommandRunner`, with an environment that cannot change what
-is queried, and with a time-out.  Queries are repeated after transient failures; nothing else is.
+is queried, and with a timeout.  Queries are repeated after transient failures; nothing else is.
 """
 
 from __future__ import annotations

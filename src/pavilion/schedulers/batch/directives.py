@@ -31,8 +31,7 @@ class Request(NamedTuple):
     """What is requested: one job, as plain values.
 
     ``config`` is a validated schedule section; ``node_max`` None means no upper limit;
-    ``tasks_per_node`` counts where the section has no number of tasks; ``token`` is '' or a
-    unique string that the job is found by again.
+    ``tasks_per_node`` counts where the section has no number of tasks.
     """
 
     job_name: str
@@ -42,7 +41,6 @@ class Request(NamedTuple):
     include_nodes: tuple[str, ...] = ()
     exclude_nodes: tuple[str, ...] = ()
     tasks_per_node: int = 1
-    token: str = ""
 
     @property
     def tasks(self) -> int:

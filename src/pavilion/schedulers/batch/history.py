@@ -38,7 +38,7 @@ class History:
     """The ends of jobs.  Each is looked up once, and many with one command.  May be used from
     several threads.
 
-    :param run: Runs a command, with a time-out in seconds.
+    :param run: Runs a command, with a timeout in seconds.
     :param clock: Gives seconds.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     answer, and found again by its token even if its record was lost; one query for all jobs of a
     user, whose answer threads and processes share, and that distinguishes 'it is not there' from
     'nothing is known'; confirmed cancels with as few commands as can be; repeated queries after
-    transient failures only; waiting while the queue is full; a clean environment and a time-out
+    transient failures only; waiting while the queue is full; a clean environment and a timeout
     for every command; a log of every submission in the job's directory; notes in plain words; and
     an error for schedule keys that are set and have no effect on this scheduler.
     """
@@ -76,7 +76,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     KICKOFF_SCRIPT_HEADER_CLASS: type[KickoffScriptHeader] = BatchHeader
     JOB_INFO_KEYS: Sequence[str] | None = ("id", "sys_name")
-    # Refusals are told from unclear failures, and cancel() waits until jobs go.
+    # Refusals are distinguished from unclear failures, and cancel() waits until jobs go.
     KICKOFF_ERRORS_ARE_FINAL = True
     CONFIRM_CANCEL = 0.0
     # The job table has an age of its own.
@@ -124,6 +124,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         """The path of the script that a listed job came from; None where the scheduler does not
         say."""
         return None
+
+    def _beside(self, record: BatchRecord) -> Iterable[BatchRecord]:
+        """Further jobs that may be looked up together with one that is no longer listed."""
+        return ()
 
     def _settle(self, record: BatchRecord, job_id: str) -> None:
         """Called for each job whose state is looked up, with its id, if that is known."""
@@ -377,7 +381,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     def _status_of_absent(
         self, table: JobTable, record: BatchRecord, name: str, note: str
     ) -> TestStatusInfo:
-        """What is known of a job that the scheduler does not list (any more).
+        """What is known about a job that the scheduler does not list (any more).
 
         :param name: What to call it in messages.
         :param note: Why it is believed to be gone.
@@ -410,16 +414,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return self._history_made
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:
-        """Other jobs of the same user and cluster that were looked up and are not listed (any
-        more)."""
+        """Other jobs of the same user and cluster that are not listed (any more): of those that
+        were looked up, and of those beside this one."""
         from ..lifecycle.job_table import Presence
 
-        others = self._pending.get((record.user, self._cluster(record)), {})
+        group = record.user, self._cluster(record)
+        others = {
+            other.key: other
+            for other in self._beside(record)
+            if (other.user, self._cluster(other)) == group
+        }
+        others.update(self._pending.get(group, {}))
         return [
             other
-            for other in list(others.values())
-            if other.key != record.key
-            and self._find(table, other).lookup.presence is Presence.ABSENT
+            for other in others.values()
+            if self._find(table, other).lookup.presence is Presence.ABSENT
         ]
 
     def _seen_job(self, job_info: JobInfo) -> Seen | None:

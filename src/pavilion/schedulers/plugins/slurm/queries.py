@@ -118,7 +118,9 @@ ACCOUNTING_FIELDS = {
 # Ids in one scancel: well below the limit on the length of a command line.
 CANCEL_BATCH = 500
 
-_JOB_ID = re.compile(r"[0-9]+(?:[_+][0-9]+)?")
+# An id, like '17', '17_3' or '17+1'.
+JOB_ID = r"[0-9]+(?:[_+][0-9]+)?"
+_JOB_ID = re.compile(JOB_ID)
 _CLUSTER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
