@@ -368,7 +368,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nodes: [{name: x1}]", "nodes, entry 1: there is no key 'name'; did you mean 'names'?"),
+        ("nodes: [{name: x1}]", "nodes, entry 1: there is no key 'name' (did you mean 'names'?)"),
         ("nodes: [{names: x1, cpus: many}]", "nodes, entry 1: cpus is like 4, not 'many'"),
         ("nodes: []", "nodes: there must be at least one"),
         (

@@ -37,6 +37,7 @@ show topology`` shows::
 
 from __future__ import annotations
 
+import difflib
 import getpass
 import os
 import socket
@@ -44,8 +45,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from pavilion.near import did_you_mean
 
 from .fake_slurm import gres, hostlist, releases
 
@@ -253,9 +252,10 @@ def _checked_keys(data: object, known: Mapping[str, object], where: str) -> Row:
         raise DescriptionError(f"{where}: keys and values are expected, not {data!r}")
     for key in data:
         if key not in known:
-            hint = did_you_mean(key, known, start="; did") or "."
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f" (did you mean '{near[0]}'?)" if near else ""
             raise DescriptionError(
-                f"{where}: there is no key '{key}'{hint} There are: {', '.join(sorted(known))}"
+                f"{where}: there is no key '{key}'{hint}; there are: {', '.join(sorted(known))}"
             )
     return dict(data)
 
