@@ -29,10 +29,9 @@ from pavilion.types import NodeList, NodeRange
 
 from . import node_selection
 from .config import (
-    CONFIG_DEFAULTS,
-    CONFIG_VALIDATORS,
-    ScheduleConfig,
+    add_section,
     calc_node_range,
+    remove_section,
     validate_config,
 )
 from .finding import registry
@@ -503,13 +502,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 return
             if section is not None:
                 try:
-                    ScheduleConfig.add_subsection(section)
+                    add_section(section, validators, defaults)
                 except SchedConfigError as exc:
                     if other is not None:
                         other.activate()
                     raise section_error(self, "", exc) from exc
-                CONFIG_VALIDATORS[self.name] = validators
-                CONFIG_DEFAULTS[self.name] = defaults
                 self._has_section = True
             _SCHEDULER_PLUGINS[self.name] = self
             super().activate()
@@ -537,9 +534,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 del _SCHEDULER_PLUGINS[self.name]
                 if self._has_section:
                     self._has_section = False
-                    ScheduleConfig.remove_subsection(self.name)
-                    CONFIG_VALIDATORS.pop(self.name, None)
-                    CONFIG_DEFAULTS.pop(self.name, None)
+                    remove_section(self.name)
             super().deactivate()
 
     @classmethod
