@@ -78,7 +78,7 @@ def test_json(cli: Cli, path: str) -> None:
     assert done.json["problems"] == 0
     assert {item["result"] for item in done.json["checks"]} <= {"ok", "warning", "problem"}
     assert set(done.json["checks"][0]) == {"section", "name", "result", "value", "advice"}
-    assert check(done, "python-hostlist")["result"] == "ok"
+    assert check(done, "Yapsy")["result"] == "ok"
 
 
 def test_settings_that_are_broken(cli: Cli, path: str) -> None:
@@ -94,7 +94,7 @@ def test_settings_that_are_broken(cli: Cli, path: str) -> None:
     assert "settings cannot be used" in check(done, "schedulers")["value"]
 
 
-@pytest.mark.parametrize("broken", ["yaml", "yapsy", "hostlist"])
+@pytest.mark.parametrize("broken", ["yaml", "yapsy"])
 def test_a_module_that_is_missing(cli: Cli, path: str, broken: str) -> None:
     folder = cli.root / "broken"
     (folder / broken).mkdir(parents=True)
@@ -107,9 +107,6 @@ def test_a_module_that_is_missing(cli: Cli, path: str, broken: str) -> None:
     assert "Traceback" not in done.err
     assert re.search(r"^  problem +\S+ +ImportError: it was not installed$", done.out, re.M)
     assert "-m pip install '" in done.out
-    if broken == "hostlist":
-        # Nothing but lists of nodes needs it.
-        return
     other = cli("status", env=env)
     assert other.code == 2
     assert "it was not installed" in other.err

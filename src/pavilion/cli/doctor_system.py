@@ -25,7 +25,6 @@ DISTRIBUTION = "pavilion-schedulers"
 DEPENDENCIES = (
     ("PyYAML", "yaml", "5.4"),
     ("Yapsy", "yapsy", "1.12.2"),
-    ("python-hostlist", "hostlist", "1.21"),
     ("rich", "rich", "12"),
 )
 OLDEST_PYTHON = (3, 9)

@@ -142,14 +142,11 @@ def parse_node_range(node_range: Any) -> list[str]:
 @functools.lru_cache(maxsize=64)
 def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The names in host lists.  Cached, because many tests have the same ones."""
-    names: dict[str, None] = {}
-    for text in texts:
-        try:
-            names.update(dict.fromkeys(hostlists.expand(text)))
-        except ValueError as exc:
-            # Its message says what is wrong and where.
-            raise HostListError(str(exc)) from exc
-    return tuple(names)
+    try:
+        return tuple(hostlists.expand_all(texts, unique=True))
+    except ValueError as exc:
+        # Its message says what is wrong and where.
+        raise HostListError(str(exc)) from exc
 
 
 # ------------------------------------------------------------------------------ node counts
