@@ -23,8 +23,9 @@ from pavilion.schedulers import (
     SchedulerPluginError,
     SchedulerVariables,
     dfr_var_method,
+    min_int,
+    validate_list,
 )
-from pavilion.schedulers.config import min_int, validate_list
 from pavilion.status_file import STATES, TestStatusInfo
 from pavilion.sys_vars import get_vars
 

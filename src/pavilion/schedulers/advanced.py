@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
-from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from .config import calc_node_range
+from .lifecycle import node_data
 from .lifecycle.blaming import blaming
 from .lifecycle.placing import TestPlan, place_tests
 from .machine import Answer, Machine, filter_nodes, pause_after
@@ -57,28 +56,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     In addition to what SchedulerPlugin's docstring lists, a plugin provides:
 
     ``_get_raw_node_data(sched_config) -> (list, extra)``
-        Query the scheduler for its nodes.  The list has one item per node, of any type; ``extra``
-        is whatever else the next method needs.  Called when something depends on nodes, and not
-        again until :meth:`refresh` (or for a ``sched_config`` with other values for the keys that
-        this method reads).  Raise SchedulerPluginError when the scheduler cannot be queried.  If
-        the scheduler accepts jobs anyway, raise NodesUnknownError (from
-        pavilion.schedulers.placement.inventory).  That ends only the tests that depend on nodes: a test
-        whose nodes the scheduler picks, and whose size is given as a number, is submitted without
-        an inventory.
+        Query the scheduler for its nodes.
 
     ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
-        Turn an item of that list into the description of its node, a dictionary with these keys:
-
-        - Required: ``name`` (str), ``up`` (bool: whether it can be used, now or later) and
-          ``available`` (bool: whether it is up and free right now)
-        - Optional: ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``,
-          ``features`` and ``states`` (lists of str)
-        - Optional: ``cause`` (str), which says in a few words why the node is not up, or not
-          available ('drained'); messages group nodes by cause
-        - Anything else
-
-        The data must be accurate: a job on nodes that its scheduler refuses, or that never
-        come up, waits forever.
+        Turn an item of that list into the description of its node.  The docstrings of both
+        methods say which keys there are.
 
     ``_filter_custom(sched_config, node_name, node) -> None or str``
         A plugin-specific reason why a node cannot be used; None when it can.
@@ -125,7 +107,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._machine.assigned = nodes
 
     @property
-    def _node_lists(self) -> list[NodeList]:
+    def _node_lists(self) -> list[Sequence[str]]:
         """The usable nodes for each kind of configuration; 'node_list_id' is the index.  Hosts read
         it."""
         return self._machine.node_lists
@@ -133,13 +115,62 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # ----------------------------------------------------------------- what a plugin provides
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
-        """See the class docstring."""
+        """Query the scheduler for its nodes.
+
+        Called when something depends on nodes, and not again until :meth:`refresh`, or for a
+        ``sched_config`` with other values for the keys that this method reads.  So read only keys
+        that the answer depends on; most plugins read none.
+
+        What is fetched here has to suffice for what :meth:`_transform_raw_node_data` returns about
+        each node: ``name``, ``up`` and ``available`` in any case; ``cpus``, ``mem``,
+        ``partitions``, ``reservations``, ``features``, ``states`` and ``cause`` where the scheduler
+        has them.  List all nodes, including those that are down: errors say why nodes are left
+        out.
+
+        :returns: (list, extra).  The list has one item per node, of any type.  ``extra`` is
+            whatever else the next method needs, such as the reservations of the system, fetched
+            once for all nodes; None where nothing else is needed.
+        :raises SchedulerPluginError: When the scheduler cannot be queried.  All tests that are
+            being scheduled end with this error.
+        :raises NodesUnknownError: (from pavilion.schedulers) When the scheduler does not list its
+            nodes, but accepts jobs.  That ends only the tests that depend on nodes: a test whose
+            nodes the scheduler picks, and whose size is given as a number, is submitted without
+            an inventory.
+        """
         raise self._missing("_get_raw_node_data", "how the scheduler is queried for its nodes")
 
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
     ) -> NodeInfo:
-        """See the class docstring."""
+        """Turn the raw data of one node into its description.  Called once per node.
+
+        Required keys:
+
+        - ``name`` (str): as the scheduler accepts it in a list of nodes
+        - ``up`` (bool): whether a job with this ``sched_config`` can get the node, now or later
+        - ``available`` (bool): whether it is up and free right now
+
+        Optional keys.  A key whose value is not known is left out:
+
+        - ``cpus`` (int): the number of CPUs
+        - ``mem`` (int): the memory, in bytes
+        - ``partitions``, ``reservations`` (lists of str): those that the node belongs to.  A node
+          without the key passes the filter for it; with an empty list, it does not
+        - ``features``, ``states`` (lists of str): as the scheduler calls them
+        - ``cause`` (str): why the node is not up, or not available, in a few words ('drained');
+          errors count nodes by cause
+        - anything else, for the plugin's own use in variables and in :meth:`_filter_custom`
+
+        The description must be accurate: a job on nodes that the scheduler refuses, or that never
+        come up, waits forever.
+
+        :param sched_config: The validated schedule section.  The keys that are read determine for
+            which tests the result is used again.
+        :param node_data: An item of the list that :meth:`_get_raw_node_data` returned.
+        :param extra: What that method returned besides the list.
+        :raises SchedulerPluginError: When the data cannot be understood.  A missing key, or a value
+            of the wrong type, is reported with plugin, node and key.
+        """
         raise self._missing(
             "_transform_raw_node_data", "what the scheduler's data about a node means"
         )
@@ -209,7 +240,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         with self._inventory_lock:
             return self._machine.filtered(sched_config)
 
-    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+    def chunks_of(self, sched_config: dict[str, Any]) -> Sequence[Sequence[str]]:
         """The chunks in which tests with this configuration are placed; without chunking, a single
         one.
 
@@ -302,7 +333,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
                 f"Test {test.id} has no job, so it has no allocation.", tests=[test]
             )
         names = self._checked_alloc_nodes(test, job)
-        known = job.load_sched_data()
+        known = node_data.load(job, names)
         nodes = {
             name: known.get(name) or {"name": name, "up": True, "available": True} for name in names
         }
@@ -316,7 +347,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
         filtered: dict[int, FilteredNodes] = {}
-        stores: dict[int, _NodeData] = {}
+        stores: dict[int, node_data.NodeData] = {}
 
         def request(number: int, test: TestRun) -> planning.TestRequest:
             requested, filtered[number] = self._request(number, test)
@@ -324,7 +355,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         def prepare(job: planning.PlannedJob) -> Any:
             found = filtered[job.tests[0]]
-            return stores.setdefault(id(found), _NodeData(found.nodes)).saver(job.nodes)
+            return stores.setdefault(id(found), node_data.NodeData(found.nodes)).saver(job.nodes)
 
         return place_tests(self, tests, request, self._machine.usage, prepare)
 
@@ -449,35 +480,3 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
-
-
-class _NodeData:
-    """Stores with each job what is known about the nodes that it may get.
-
-    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
-    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
-    """
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-        self._file: Path | None = None
-        self._lock = threading.Lock()
-
-    def saver(self, names: Sequence[str] | None) -> Any:
-        """The function that stores the data with a job."""
-        return self._share if names is None else lambda job: self._save(job, names)
-
-    def _save(self, job: Job, names: Sequence[str]) -> None:
-        job.save_node_data({name: self._nodes[name] for name in names})
-
-    def _share(self, job: Job) -> None:
-        with self._lock:
-            if self._file is not None:
-                try:
-                    os.link(self._file, job.path / job.NODE_INFO_FN)
-                    return
-                except OSError:
-                    # A file system without hard links, or the first job's directory is gone.
-                    pass
-            job.save_node_data(self._nodes)
-            self._file = job.path / job.NODE_INFO_FN

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -139,14 +140,17 @@ def parse_node_range(node_range: Any) -> list[str]:
     return list(_expanded(tuple(map(str, validate_list(node_range)))))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The names in host lists.  Cached, because many tests have the same ones."""
     try:
-        return tuple(hostlists.expand_all(texts, unique=True))
+        names = hostlists.expand_all(texts, unique=True)
     except ValueError as exc:
         # Its message says what is wrong and where.
         raise HostListError(str(exc)) from exc
+    # The lists of many tests name the same nodes, and are kept: a string for each name, not for each
+    # name of each test.
+    return tuple(map(sys.intern, names))
 
 
 # ------------------------------------------------------------------------------ node counts

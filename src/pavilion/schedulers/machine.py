@@ -17,7 +17,7 @@ from pavilion.types import NodeInfo, NodeList, Nodes
 from . import node_selection
 from .lifecycle.blaming import CAUGHT, blaming, place_of
 from .lifecycle.handover import calling
-from .placement import chunking, inventory
+from .placement import chunking, compact, inventory
 from .placement.config_cache import ConfigCache
 from .placement.usable import Chunks, FilteredNodes
 
@@ -67,8 +67,8 @@ class Machine:
         self._plugin = plugin
         self.assigned: Nodes | None = None
         self.nodes: Nodes | None = None
-        self.node_lists: list[NodeList] = []
-        self._list_ids: dict[tuple[str, ...], int] = {}
+        self.node_lists: list[Sequence[str]] = []
+        self._list_ids: dict[Hashable, int] = {}
         self._answers: ConfigCache[Answer] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
         self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
@@ -162,7 +162,7 @@ class Machine:
             inventory.check_node(self._plugin.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        return inventory.in_order(nodes)
+        return compact.Inventory(inventory.in_order(nodes))
 
     def filtered(self, sched_config: dict[str, Any]) -> FilteredNodes:
         """The nodes that can be used with this configuration.
@@ -175,13 +175,12 @@ class Machine:
         nodes = self._plugin._get_system_inventory(sched_config)
         # Not what the host assigned, which was evaluated for some other configuration.
         names, reasons = self._plugin._filter(sched_config, nodes, ordered=True)
+        found = compact.compact(nodes, names, reasons)
         # Filters that leave the same nodes share their chunks, and the record of their use.
-        list_id = self._list_ids.setdefault(tuple(names), len(self.node_lists))
+        list_id = self._list_ids.setdefault(compact.key_of(names), len(self.node_lists))
         if list_id == len(self.node_lists):
-            self.node_lists.append(names)
-        return FilteredNodes(
-            list_id, {name: nodes[name] for name in names}, self.node_lists[list_id], reasons
-        )
+            self.node_lists.append(found.names)
+        return FilteredNodes(list_id, found.nodes, found.names, found.reasons)
 
     def chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> Chunks:
         """The chunks of the usable nodes; without chunking, one with all of them."""
@@ -223,7 +222,8 @@ class Machine:
                 )
             except chunking.ChunkError as exc:
                 return Chunks(key, [], chunked, str(exc))
-        return Chunks(key, chunks, chunked)
+        kept = compact.compact_chunks(filtered.nodes, filtered.names, chunks)
+        return Chunks(key, kept, chunked)
 
 
 def filter_nodes(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pavilion.types import NodeList, Nodes
+from pavilion.types import NodeInfo
 
 from . import inventory
 
@@ -14,16 +14,16 @@ class FilteredNodes(NamedTuple):
     """The nodes that tests of one kind of configuration may use."""
 
     list_id: int
-    nodes: Nodes
-    names: NodeList
-    reasons: dict[str, list[str]]
+    nodes: Mapping[str, NodeInfo]
+    names: Sequence[str]
+    reasons: Mapping[str, Sequence[str]]
 
 
 class Chunks(NamedTuple):
     """The chunks of one kind of configuration, or why there are none."""
 
     chunks_id: Hashable
-    chunks: list[NodeList]
+    chunks: Sequence[Sequence[str]]
     chunked: bool
     error: str | None = None
 

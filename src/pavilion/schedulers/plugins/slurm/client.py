@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pavilion.errors import SchedulerPluginError
 
 from ...batch.client import QUERY_TIMEOUT, BatchClient
+from ...batch.dialect import by_identity
 from ...lifecycle.job_table import JobRecord, QueryFailed
 from ...placement.inventory import NodesUnknownError
 from ...talk.commands import CommandResult, Failure
@@ -185,7 +186,7 @@ class SlurmClient(BatchClient):
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
-        (see parsing.by_identity).  No retries: the table queries again.
+        (see by_identity).  No retries: the table queries again.
 
         :param cluster: Another cluster than that of this host.
         :raises QueryFailed: When Slurm cannot be queried, or its answer is incomplete.
@@ -205,7 +206,7 @@ class SlurmClient(BatchClient):
             )
         for row in refused:
             rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
-        return parsing.by_identity(rows)
+        return by_identity(rows.values(), self.dialect.token_of, self.dialect.is_over)
 
     def script_of(self, job_id: str, user: str | None, cluster: str = "") -> str | None:
         """The path of a listed job's script; None when Slurm does not say.
