@@ -24,7 +24,7 @@ from .lifecycle.handover import calling
 from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
 from .placement import chunking, compact, inventory
-from .placement.config_cache import ConfigCache
+from .placement.config_cache import ConfigCache, Sections
 from .placement.inventory import NodesUnknownError
 from .scheduler import SchedulerPlugin
 from .vars import LaterNodes, NodeView, SchedulerVariables
@@ -159,6 +159,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._chunk_sets: dict[Hashable, _Chunks] = {}
         # What earlier plans used; created by the first one.
         self._usage: planning.ChunkUsage | None = None
+        # Of the tests that are planned together.
+        self._sections = Sections()
         # A plugin's own refresh() creates its caches.
         self.refresh()
 
@@ -534,6 +536,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         from .placement import planning
 
         plan = TestPlan()
+        self._sections = Sections()
         requests: dict[Hashable, planning.TestRequest] = {}
         filtered: dict[Hashable, FilteredNodes] = {}
         for number, test in enumerate(tests):
@@ -576,7 +579,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         from .placement import planning
 
-        config = self._validated(test.config["schedule"])
+        config = self._sections.get(test.config["schedule"], self._validated)
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
