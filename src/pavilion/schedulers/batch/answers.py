@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
 
 from .words import UnreadableAnswer
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
 
 # Names of jobs may contain what XML may not.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -18,6 +21,9 @@ def read_xml(text: str, root: str) -> ET.Element:
     :param root: What it is called.
     :raises UnreadableAnswer: For an answer that is not whole, or is another one.
     """
+    # Imported here, because plugins are loaded far more often than they query anything.
+    import xml.etree.ElementTree as ET
+
     try:
         found = ET.fromstring(_NOT_XML.sub("?", text))
     except ET.ParseError as exc:
