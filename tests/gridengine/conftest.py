@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from engine_site import Site, site_of
-from gridengine_option import LEFT_OUT
 from real_gridengine import RealGridEngine, why_not_available
 
+from gridengine_option import LEFT_OUT
 from pavilion.schedulers.batch import client
 from pavilion.schedulers.lifecycle.job_table import JobTable
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from real_gridengine import RealGridEngine
+
 from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
@@ -16,7 +18,6 @@ from pavilion.schedulers.lifecycle.identity import load_identity
 from pavilion.schedulers.plugins.gridengine import GridEngine
 from pavilion.status_file import TestStatusInfo
 from polling import until
-from real_gridengine import RealGridEngine
 
 PATIENCE = 90.0
 

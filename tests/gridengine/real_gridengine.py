@@ -8,7 +8,6 @@ is stopped by the process ids that were started here.
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import signal
@@ -23,8 +22,8 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "slurm"))
 
-import janitor
-from real_slurm import RealSlurmError, free_ports
+import janitor  # noqa: E402
+from real_slurm import RealSlurmError, free_ports  # noqa: E402
 
 START_SECONDS = 40.0
 # Where Debian's packages have the programs and the descriptions to start from.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from engine_site import Site, header, info, site_of
-from polling import until
 from real_gridengine import RealGridEngine
 
 from pavilion.jobs import JobInfo
 from pavilion.schedulers.batch import submitting
+from polling import until
 
 
 def wrap(directory: Path, monkeypatch: pytest.MonkeyPatch, command: str, body: str) -> None:

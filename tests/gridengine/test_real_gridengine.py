@@ -9,8 +9,9 @@ from pathlib import Path
 
 import janitor
 from machines import folder
-from polling import until
 from real_gridengine import RealGridEngine
+
+from polling import until
 
 START = """
 import sys

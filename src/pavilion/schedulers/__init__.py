@@ -25,6 +25,13 @@ from .batch import (
     Submission,
     Submitted,
     UnreadableAnswer,
+    comma_list,
+    find_token,
+    host_list,
+    number,
+    quoted,
+    safe_job_name,
+    word,
 )
 from .config import ScheduleConfig, min_int, validate_config, validate_list
 from .finding.registry import get_plugin, list_plugins
@@ -72,6 +79,14 @@ __all__ = [
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    # Values in the lines of a script.
+    "word",
+    "quoted",
+    "number",
+    "comma_list",
+    "host_list",
+    "safe_job_name",
+    "find_token",
     # What a plugin is made of.
     "KickoffScriptHeader",
     "SchedulerVariables",
