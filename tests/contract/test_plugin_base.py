@@ -393,7 +393,7 @@ def test_an_unknown_plugin_is_none_for_hosts_and_an_error_with_the_known_ones_fo
         require_plugin("slrum")
     assert "'slrum'" in str(caught.value)
     assert "Did you mean 'slurm'?" in str(caught.value)
-    assert "gridengine, raw, slurm" in str(caught.value)
+    assert "raw, slurm" in str(caught.value)
 
 
 def test_activation_from_several_threads_leaves_one_winner() -> None:
