@@ -97,28 +97,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     In addition to what SchedulerPlugin's docstring lists, a plugin provides:
 
     ``_get_raw_node_data(sched_config) -> (list, extra)``
-        Query the scheduler for its nodes.  The list has one item per node, of any type; ``extra``
-        is whatever else the next method needs.  Called when something depends on nodes, and not
-        again until :meth:`refresh` (or for a ``sched_config`` with other values for the keys that
-        this method reads).  Raise SchedulerPluginError when the scheduler cannot be queried.  If
-        the scheduler accepts jobs anyway, raise NodesUnknownError (from
-        pavilion.schedulers.placement.inventory).  That ends only the tests that depend on nodes: a test
-        whose nodes the scheduler picks, and whose size is given as a number, is submitted without
-        an inventory.
+        Query the scheduler for its nodes.
 
     ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
-        Turn an item of that list into the description of its node, a dictionary with these keys:
-
-        - Required: ``name`` (str), ``up`` (bool: whether it can be used, now or later) and
-          ``available`` (bool: whether it is up and free right now)
-        - Optional: ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``,
-          ``features`` and ``states`` (lists of str)
-        - Optional: ``cause`` (str), which says in a few words why the node is not up, or not
-          available ('drained'); messages group nodes by cause
-        - Anything else
-
-        The data must be accurate: a job on nodes that its scheduler refuses, or that never
-        come up, waits forever.
+        Turn an item of that list into the description of its node.  The docstrings of both
+        methods say which keys there are.
 
     ``_filter_custom(sched_config, node_name, node) -> None or str``
         A plugin-specific reason why a node cannot be used; None when it can.
@@ -176,13 +159,62 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # ----------------------------------------------------------------- what a plugin provides
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
-        """See the class docstring."""
+        """Query the scheduler for its nodes.
+
+        Called when something depends on nodes, and not again until :meth:`refresh`, or for a
+        ``sched_config`` with other values for the keys that this method reads.  So read only keys
+        that the answer depends on; most plugins read none.
+
+        What is fetched here has to suffice for what :meth:`_transform_raw_node_data` returns about
+        each node: ``name``, ``up`` and ``available`` in any case; ``cpus``, ``mem``,
+        ``partitions``, ``reservations``, ``features``, ``states`` and ``cause`` where the scheduler
+        has them.  List all nodes, including those that are down: errors say why nodes are left
+        out.
+
+        :returns: (list, extra).  The list has one item per node, of any type.  ``extra`` is
+            whatever else the next method needs, such as the reservations of the system, fetched
+            once for all nodes; None where nothing else is needed.
+        :raises SchedulerPluginError: When the scheduler cannot be queried.  All tests that are
+            being scheduled end with this error.
+        :raises NodesUnknownError: (from pavilion.schedulers) When the scheduler does not list its
+            nodes, but accepts jobs.  That ends only the tests that depend on nodes: a test whose
+            nodes the scheduler picks, and whose size is given as a number, is submitted without
+            an inventory.
+        """
         raise self._missing("_get_raw_node_data", "how the scheduler is queried for its nodes")
 
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
     ) -> NodeInfo:
-        """See the class docstring."""
+        """Turn the raw data of one node into its description.  Called once per node.
+
+        Required keys:
+
+        - ``name`` (str): as the scheduler accepts it in a list of nodes
+        - ``up`` (bool): whether a job with this ``sched_config`` can get the node, now or later
+        - ``available`` (bool): whether it is up and free right now
+
+        Optional keys.  A key whose value is not known is left out:
+
+        - ``cpus`` (int): the number of CPUs
+        - ``mem`` (int): the memory, in bytes
+        - ``partitions``, ``reservations`` (lists of str): those that the node belongs to.  A node
+          without the key passes the filter for it; with an empty list, it does not
+        - ``features``, ``states`` (lists of str): as the scheduler calls them
+        - ``cause`` (str): why the node is not up, or not available, in a few words ('drained');
+          errors count nodes by cause
+        - anything else, for the plugin's own use in variables and in :meth:`_filter_custom`
+
+        The description must be accurate: a job on nodes that the scheduler refuses, or that never
+        come up, waits forever.
+
+        :param sched_config: The validated schedule section.  The keys that are read determine for
+            which tests the result is used again.
+        :param node_data: An item of the list that :meth:`_get_raw_node_data` returned.
+        :param extra: What that method returned besides the list.
+        :raises SchedulerPluginError: When the data cannot be understood.  A missing key, or a value
+            of the wrong type, is reported with plugin, node and key.
+        """
         raise self._missing(
             "_transform_raw_node_data", "what the scheduler's data about a node means"
         )

@@ -95,7 +95,7 @@ class History:
         result = self._run(command, TIMEOUT)
         self._problem = ""
         try:
-            jobs = [self._dialect.record(job) for job in self._dialect.parse_history(result.stdout)]
+            jobs = self._dialect.read_jobs("parse_history", result.stdout)
         except UnreadableAnswer as exc:
             self._problem = f"Its accounting could not be queried: {exc}"
             return

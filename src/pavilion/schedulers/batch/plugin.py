@@ -16,11 +16,12 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 from ..advanced import SchedulerPluginAdvanced
 from ..kickoff import KickoffScriptHeader
 from ..lifecycle.whereabouts import Seen
-from ..placement.inventory import NodesUnknownError
+from ..placement.inventory import NodesUnknownError, frozen
+from ..scheduler import SchedulerPlugin
 from ..vars import SchedulerVariables
 from . import supported
 from .dialect import Dialect
-from .directives import BatchHeader
+from .directives import BatchHeader, value_of
 from .words import JobState, Submission, UnreadableAnswer
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from .record import BatchRecord
     from .whose import FoundJob
 
-# Seconds until a cancelled job must be gone from the list, or be going.
-CANCEL_WAIT = 15.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -83,6 +82,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     JOB_STATUS_TIMEOUT = 0.0
     # Seconds that an answer about jobs serves.
     JOB_TABLE_AGE: float = 5.0
+    # Seconds until a cancelled job must be gone from the list, or be going.
+    CANCEL_WAIT: float = 15.0
     # More than run submit commands at the same time: the others write a job's files.
     KICKOFFS_AT_ONCE = 6
     # The name of the file, in a job's directory, with the log of its submission.
@@ -142,7 +143,12 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return self._client_made
 
     def _available(self) -> bool:
-        """Whether the scheduler's commands are here, and it answers."""
+        """Whether the plugin is whole, the scheduler's commands are here, and it answers."""
+        if type(self)._make_client is SchedulerPluginBatch._make_client:
+            # A job must not be submitted by a plugin that cannot find or cancel it.
+            self.check_whole()
+            if type(self)._get_alloc_nodes is SchedulerPlugin._get_alloc_nodes:
+                raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
         missing = self._client.missing_commands()
         if missing:
             self.unavailable_reason = (
@@ -174,7 +180,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if command is None:
             raise NodesUnknownError(f"{self.title} does not list its nodes")
         try:
-            return list(self.parse_nodes(self._client.ask(command))), None
+            return list(self.read("parse_nodes", self._client.ask(command))), None
         except UnreadableAnswer as exc:
             raise NodesUnknownError(
                 f"{self.title}'s answer about its nodes cannot be used", prior_error=exc
@@ -210,6 +216,17 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if self._has_inventory():
             return super()._header_vars(sched_config, nodes)
         return self.VAR_CLASS(sched_config)
+
+    def gen_job_share_key(
+        self, sched_config: Mapping[str, Any], min_nodes: int | None, max_nodes: int | None
+    ) -> tuple[Hashable, ...]:
+        """In addition, what DIRECTIVES and USED_KEYS take from the plugin's own section: jobs that
+        differ in that are different jobs."""
+        return super().gen_job_share_key(sched_config, min_nodes, max_nodes) + tuple(
+            frozen(value_of(sched_config, key))
+            for key in supported.own_keys(self)
+            if key not in self.JOB_SHARE_KEY_ATTRS
+        )
 
     # ----------------------------------------------------------------------------- the submission
 
@@ -371,7 +388,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             result = None if command is None else self._client.querying.run(command)
             if result is not None and self.classify(result) is None:
                 try:
-                    self._details[key] = self.parse_details(result.stdout)
+                    self._details[key] = str(self.read("parse_details", result.stdout))
                 except UnreadableAnswer:
                     del self._details[key]
             elif result is not None:
@@ -476,7 +493,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
                 if job is not None:
                     found[number] = job
             outcomes = cancel_jobs(
-                self._client, table, dict(found.values()), CANCEL_WAIT, self._cluster(first)
+                self._client, table, dict(found.values()), self.CANCEL_WAIT, self._cluster(first)
             )
             for number, (key, _) in found.items():
                 messages[number] = outcomes[key].message

@@ -25,7 +25,7 @@ from ..talk import safe_files
 from ..talk.commands import CommandResult, Failure
 from .client import BatchClient
 from .failures import was_started
-from .words import TOKEN, Submission, Submitted
+from .words import TOKEN, Submission, Submitted, UnreadableAnswer
 
 LOG_FN = "submit.log"
 # The log begins with the token, before anything that a user wrote.
@@ -121,7 +121,10 @@ class Submitter:
 
     def _made(self, result: CommandResult, token: str) -> Submitted | None:
         """The job that the answer of a command that succeeded is about; None when it is unclear."""
-        answer = self._client.dialect.parse_submission(result)
+        try:
+            answer = self._client.dialect.read("parse_submission", result)
+        except UnreadableAnswer:
+            return None
         if not answer:
             return None
         made = Submitted(answer) if isinstance(answer, str) else answer

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from pavilion.errors import SchedulerPluginError
 
-from ...batch.client import QUERY_TIMEOUT, BatchClient
+from ...batch.client import BatchClient
 from ...lifecycle.job_table import JobRecord, QueryFailed
 from ...placement.inventory import NodesUnknownError
 from ...talk.commands import CommandResult, Failure
@@ -180,7 +180,7 @@ class SlurmClient(BatchClient):
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
             self._config_text = result.stdout if known else ""
-            self._ask_config_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
+            self._ask_config_at = math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
         return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
