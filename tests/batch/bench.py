@@ -17,7 +17,7 @@ from batch.sites import BatchSite, Listed
 from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
-from pavilion.schedulers import SchedulerPluginBatch
+from pavilion.schedulers import SchedulerPluginBatch, validate_config
 from pavilion.schedulers.batch import cancelling, client, recent_jobs, submitting
 from pavilion.schedulers.lifecycle.identity import IDENTITY_FN, load_identity
 from pavilion.schedulers.lifecycle.job_table import JobTable
@@ -95,6 +95,10 @@ class Bench:
         assert len(errors) == 1 and errors[0].tests == [test], errors
         assert test.complete and test.status.current().state == "SCHED_ERROR"
         return " ".join(errors[0].pformat().split())
+
+    def learn_nodes(self) -> None:
+        """Have the plugin query the nodes, which it knows for a while then."""
+        self.plugin._get_system_inventory(validate_config({}))
 
     def status(self, test: FakeTest, plugin: SchedulerPluginBatch | None = None) -> TestStatusInfo:
         return (plugin or self.plugin).job_status(self.pav_cfg, test)  # type: ignore[arg-type]

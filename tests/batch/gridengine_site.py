@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from batch.sites import BatchSite, Can, Listed, Said
+from batch.sites import BatchSite, Can, Listed, Said, Stuck
 
 from pavilion.schedulers import SchedulerPluginBatch
 
@@ -31,7 +31,6 @@ class GridEngineSite(BatchSite):
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True
     )
-    refused = {"gridengine": {"resources": ["nosuch=1"]}}
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},
@@ -79,6 +78,10 @@ class GridEngineSite(BatchSite):
             for row in rows.iter("job_list")
         ]
 
+    @contextmanager
+    def refusing(self) -> Iterator[Mapping[str, Any]]:
+        yield {"gridengine": {"resources": ["nosuch=1"]}}
+
     def foreign(self) -> str:
         options = ("-terse", "-h", "-b", "y", "-o", "/dev/null", "-j", "y")
         return self.ok("qsub", *options, "/bin/sleep", "1000").strip()
@@ -113,12 +116,12 @@ class GridEngineSite(BatchSite):
             yield
 
     @contextmanager
-    def stuck(self) -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
+    def stuck(self) -> Iterator[Stuck]:
         prolog = self.directory / "prolog"
         prolog.write_text("#!/bin/bash\nexit 100\n")
         prolog.chmod(0o755)
         with self.cluster.queue_setting("all.q", "prolog", str(prolog)):
-            yield {"partition": "all.q"}, ["is stuck", "until somebody intervenes", "100"]
+            yield Stuck({"partition": "all.q"}, ["is stuck", "until somebody intervenes", "100"])
 
     def clean(self) -> None:
         self.cluster.clean()

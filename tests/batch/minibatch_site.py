@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import importlib.util
 import json
 import os
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from batch.sites import BatchSite, Can, Listed, Said
+from batch.sites import BatchSite, Can, Listed, Said, Stuck
 from polling import until
 
 from pavilion.schedulers import SchedulerPluginBatch
@@ -21,27 +22,41 @@ _EXAMPLES = Path(__file__).parents[2] / "examples"
 _ENDED = {"DONE", "FAILED", "CANCELLED", "TIMEOUT"}
 
 
+@functools.cache
+def _module() -> Any:
+    """The example's module, which is in no package."""
+    spec = importlib.util.spec_from_file_location(
+        "minibatch_example", _EXAMPLES / "plugins" / "minibatch.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 class MinibatchSite(BatchSite):
     """The example batch system: it has no daemon, knows no users, and never forgets by itself."""
 
     kind = "minibatch"
     can = frozenset(
         [Can.LIST_NODES, Can.LIST_ENDED, Can.FORGET, Can.TELL_CANCELLED, Can.HOLD]
-        + [Can.STOP, Can.FREEZE]
+        + [Can.STOP, Can.FREEZE, Can.GET_STUCK, Can.OBEY_VARIABLES]
     )
     submit, jobs, cancel, nodes, ping = "mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", ""
     others = ("mb-run",)
-    full = Said("mb-submit: error: the queue is full")
-    refused = {"partition": "big", "nodes": "3", "flex_scheduled": "true"}
-    refused_why = "3 nodes were requested, 2 can be used"
+    full = Said("mb-submit: error: the queue is full: 10000 jobs wait or run.", 4)
+    refused_why = "node 'mb3' cannot be used: it is down"
     samples = {
         **{"nodes": "2", "min_nodes": "1", "time_limit": "3h", "partition": "big"},
         **{"exclude_nodes": "mb2", "include_nodes": "mb3", "reservation": "maint"},
         **{"account": "science", "across_nodes": "mb3,mb4", "chunking": {"size": "2"}},
     }
 
+    @property
+    def _spool(self) -> Path:
+        return self.directory / "spool"
+
     def __enter__(self) -> BatchSite:
-        self._spool = self.directory / "spool"
         self._spool.mkdir(mode=0o700)
         (self._spool / "jobs").mkdir(mode=0o700)
         # More nodes than the example has: a node has one job at a time.
@@ -54,12 +69,6 @@ class MinibatchSite(BatchSite):
         (self._spool / "nodes.json").write_text(self._nodes)
         path = f"{_EXAMPLES / 'minibatch' / 'bin'}{os.pathsep}{os.environ['PATH']}"
         self._variables = {"PATH": path, "MINIBATCH_SPOOL": str(self._spool)}
-        spec = importlib.util.spec_from_file_location(
-            "minibatch_example", Path(__file__).parent / "minibatch_standin.py"
-        )
-        assert spec is not None and spec.loader is not None
-        self._module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self._module)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,13 +78,24 @@ class MinibatchSite(BatchSite):
         return self._variables
 
     def plugin(self) -> SchedulerPluginBatch:
-        return self._module.MiniBatch()  # type: ignore[no-any-return]
+        return _module().MiniBatch()  # type: ignore[no-any-return]
 
     def listed(self) -> list[Listed]:
         return [
             Listed(job["id"], job["tag"], job["state"] in _ENDED)
             for job in json.loads(self.ok("mb-jobs", "--json"))
         ]
+
+    @contextmanager
+    def refusing(self) -> Iterator[Mapping[str, Any]]:
+        """A node goes down that the plugin has seen up."""
+        table = self._spool / "nodes.json"
+        nodes = [{**node, "state": "DOWN"} for node in json.loads(self._nodes)]
+        table.write_text(json.dumps(nodes))
+        try:
+            yield {"include_nodes": "mb3", "nodes": "1"}
+        finally:
+            table.write_text(self._nodes)
 
     def foreign(self) -> str:
         script = self.directory / "foreign.sh"
@@ -94,6 +114,18 @@ class MinibatchSite(BatchSite):
         script.chmod(0o755)
         self.ok("mb-submit", "--log", "/dev/null", str(script))
         return {"include_nodes": "mb6", "nodes": "1"}
+
+    @contextmanager
+    def stuck(self) -> Iterator[Stuck]:
+        """A job whose script cannot be started when its turn comes."""
+        schedule = self.waiting()
+        occupying = self.listed()[-1].job_id
+
+        def spoil(script: Path) -> None:
+            script.chmod(0o600)
+            self.cancel_outside(occupying)
+
+        yield Stuck(schedule, ["is stuck (HELD)", "its script could not be started"], spoil)
 
     def forget_ended(self) -> None:
         def forgotten() -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -55,6 +55,15 @@ class Said(NamedTuple):
     on_stdout: bool = False
 
 
+class Stuck(NamedTuple):
+    """How a job gets stuck: one with this schedule section, after something is done to its script,
+    and what parts its note has then."""
+
+    schedule: Mapping[str, Any]
+    parts: Sequence[str]
+    spoil: Callable[[Path], None] = lambda script: None
+
+
 class BatchSite:
     """A scheduler, and the plugin for it.  A context manager; ``directory`` is used up."""
 
@@ -67,8 +76,7 @@ class BatchSite:
     # What its commands print when the queue is full, and for the job 'ID' of another user.
     full = Said("")
     denied = Said("")
-    # A schedule section that it refuses, and a part of the reason.
-    refused: Mapping[str, Any] = {}
+    # A part of the reason why it refuses a job, see refusing().
     refused_why = ""
     # Schedule keys that it supports, each with a value that is valid at this site.
     samples: Mapping[str, Any] = {}
@@ -102,6 +110,12 @@ class BatchSite:
     def listed(self) -> list[Listed]:
         """All jobs that the scheduler shows."""
         raise NotImplementedError
+
+    @contextmanager
+    def refusing(self) -> Iterator[Mapping[str, Any]]:
+        """Within the block, jobs with this schedule section are refused, by the scheduler itself."""
+        raise NotImplementedError
+        yield {}
 
     def foreign(self) -> str:
         """Start a job of somebody else's, which goes on; its id."""
@@ -138,11 +152,10 @@ class BatchSite:
         yield
 
     @contextmanager
-    def stuck(self) -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
-        """Within the block a job with this schedule section gets stuck, and its note has these
-        parts (Can.GET_STUCK)."""
+    def stuck(self) -> Iterator[Stuck]:
+        """Within the block jobs can get stuck (Can.GET_STUCK)."""
         raise NotImplementedError
-        yield {}, []
+        yield Stuck({}, [])
 
     def clean(self) -> None:
         """End all jobs, also those of others."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from batch.sites import BatchSite, Can, Listed, Said
+from batch.sites import BatchSite, Can, Listed, Said, Stuck
 from clusters import FakeForTests, wait_until
 from real_slurm import RealSlurm, why_not_available
 
@@ -25,7 +24,6 @@ class FakeSlurmSite(BatchSite):
     submit, jobs, cancel, nodes, ping = "sbatch", "squeue", "scancel", "sinfo", "scontrol"
     full = Said("sbatch: error: Batch job submission failed: Slurm temporarily unable to accept job")
     denied = Said("scancel: error: Kill job error on job id ID: Access/permission denied", 210)
-    refused = {"slurm": {"sbatch_extra": ["--constraint=nosuch"]}}
     refused_why = "Invalid feature specification"
     samples = {
         **{"nodes": "2", "min_nodes": "1", "tasks": "3", "time_limit": "17m", "partition": "alt"},
@@ -72,6 +70,10 @@ class FakeSlurmSite(BatchSite):
         found = [row.split("|") for row in rows]
         return [Listed(job_id, token, state in _ENDED) for job_id, state, token in found]
 
+    @contextmanager
+    def refusing(self) -> Iterator[Mapping[str, Any]]:
+        yield {"slurm": {"sbatch_extra": ["--constraint=nosuch"]}}
+
     def foreign(self) -> str:
         script = self.directory / "foreign.sh"
         script.write_text("#!/bin/bash\nsleep 1000\n")
@@ -105,8 +107,8 @@ class FakeSlurmSite(BatchSite):
         wait_until(lambda: self.run("squeue").returncode == 0, "it answers")
 
     @contextmanager
-    def stuck(self) -> Iterator[tuple[Mapping[str, Any], Sequence[str]]]:
-        yield self.waiting(), ["needs an administrator", "it is held"]
+    def stuck(self) -> Iterator[Stuck]:
+        yield Stuck(self.waiting(), ["needs an administrator", "it is held"])
 
     def clean(self) -> None:
         ids = [job.job_id for job in self.listed() if not job.has_ended]
