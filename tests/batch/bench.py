@@ -43,6 +43,9 @@ class Bench:
         self.faults = faults
         self.host = FakeHost(directory)
         self.pav_cfg = self.host.pav_cfg
+        # Elsewhere: a directory of programs cannot have just any name, as it is in PATH.
+        self.pav_cfg.pav_root = faults.here.with_name("pav_root")
+        (self.pav_cfg.pav_root / "bin").mkdir(parents=True)
         # Each run of a test's script leaves a line here.
         self.runs = directory / "runs"
         # What a job does in place of running its tests: the script of its first test.

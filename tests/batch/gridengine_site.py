@@ -31,6 +31,7 @@ class GridEngineSite(BatchSite):
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True
     )
+    refusal = Said("Unable to run job: unknown resource \"nosuch\".\nExiting.")
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},

@@ -45,6 +45,7 @@ class MinibatchSite(BatchSite):
     submit, jobs, cancel, nodes, ping = "mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", ""
     others = ("mb-run",)
     full = Said("mb-submit: error: the queue is full: 10000 jobs wait or run.", 4)
+    refusal = Said("mb-submit: error: there is no node 'mb0'.", 2)
     refused_why = "node 'mb3' cannot be used: it is down"
     samples = {
         **{"nodes": "2", "min_nodes": "1", "time_limit": "3h", "partition": "big"},

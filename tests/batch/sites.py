@@ -76,6 +76,8 @@ class BatchSite:
     # What its commands print when the queue is full, and for the job 'ID' of another user.
     full = Said("")
     denied = Said("")
+    # What its submit command prints for a request that is wrong.
+    refusal = Said("")
     # A part of the reason why it refuses a job, see refusing().
     refused_why = ""
     # Schedule keys that it supports, each with a value that is valid at this site.

@@ -24,6 +24,7 @@ class FakeSlurmSite(BatchSite):
     submit, jobs, cancel, nodes, ping = "sbatch", "squeue", "scancel", "sinfo", "scontrol"
     full = Said("sbatch: error: Batch job submission failed: Slurm temporarily unable to accept job")
     denied = Said("scancel: error: Kill job error on job id ID: Access/permission denied", 210)
+    refusal = Said("sbatch: error: Batch job submission failed: Invalid feature specification")
     refused_why = "Invalid feature specification"
     samples = {
         **{"nodes": "2", "min_nodes": "1", "tasks": "3", "time_limit": "17m", "partition": "alt"},

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import slurm_option  # noqa: F401  (where the sites' classes are)
 from batch.sites import site_classes
 
@@ -21,7 +23,7 @@ def main(kind: str, directory: Path, path: Path) -> None:
     site = site_classes()[kind](directory)
     plugin = site.plugin()
     test = FakeTest(path, int(path.name.partition(".")[2]), {}, scheduler=plugin.name)
-    pav_cfg = FakePavConfig(host / "pav_root", host / "working_dir")
+    pav_cfg = FakePavConfig(host.with_name("pav_root"), host / "working_dir")
     with active(plugin):
         errors = plugin.schedule_tests(pav_cfg, [test])  # type: ignore[arg-type,list-item]
     print(*(error.pformat() for error in errors), file=sys.stderr)

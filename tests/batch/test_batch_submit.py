@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -157,7 +156,6 @@ def test_a_process_that_is_killed_while_it_submits(
     test = bench.test({}, bench.long)
     done = subprocess.run(
         [sys.executable, str(STARTER), bench.site.kind, str(bench.site.directory), str(test.path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
