@@ -22,7 +22,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.plugins.raw import job_queue as raw_queue
 from pavilion.schedulers.plugins.raw import processes as raw_processes
 from pavilion.schedulers.plugins.raw.processes import (
     JOB_VARIABLE,
@@ -37,6 +36,7 @@ from pavilion.schedulers.plugins.raw.processes import (
     members,
     start_job,
 )
+from pavilion.schedulers.talk import procfs
 from polling import until
 
 DEADLINE = 20.0
@@ -46,7 +46,7 @@ SOURCES = Path(raw_processes.__file__).resolve().parents[4]
 
 
 def runs(pid: int) -> bool:
-    found = raw_queue.read_stat(pid)
+    found = procfs.read_stat(pid)
     return found is not None and found.alive
 
 
@@ -88,7 +88,7 @@ class Jobs:
                 if not entry.name.isdigit() or int(entry.name) == os.getpid():
                     continue
                 try:
-                    found = raw_queue.read_stat(int(entry.name))
+                    found = procfs.read_stat(int(entry.name))
                     marked = self.mark.encode() in (entry / "environ").read_bytes()
                     if found and found.alive and (marked or found.session in sessions):
                         REAL_KILL(found.pid, signal.SIGKILL)
@@ -172,7 +172,7 @@ def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs)
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
     identity, process = start_job([program, "60"], jobs.folder / "log")
     jobs.processes.append(process)
-    found = raw_queue.read_stat(process.pid)
+    found = procfs.read_stat(process.pid)
     assert found is not None
     assert (found.ppid, found.pgrp, found.session) == (os.getpid(), process.pid, process.pid)
     assert look(identity).liveness is Liveness.RUNNING
@@ -185,7 +185,7 @@ def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs)
 )
 def test_any_command_name_is_parsed(comm: bytes, state: str, numbers: list[int]) -> None:
     rest = " ".join(map(str, numbers)).encode()
-    found = raw_queue.ProcessStat(7, b"7 (" + comm + b") " + state.encode() + b" " + rest + b"\n")
+    found = procfs.ProcessStat(7, b"7 (" + comm + b") " + state.encode() + b" " + rest + b"\n")
     assert (found.state, found.ppid, found.pgrp, found.session) == (state, *numbers[:3])
     assert (found.threads, found.start_time) == (numbers[16], numbers[18])
 
@@ -206,7 +206,7 @@ def test_a_running_job_is_seen_running_and_then_over(jobs: Jobs) -> None:
 def test_a_job_that_nobody_waited_for_is_over(jobs: Jobs) -> None:
     identity, _ = jobs.start("exit 3")
     until(lambda: look(identity).liveness is Liveness.OVER, "the zombie counts as over")
-    found = raw_queue.read_stat(identity.pid)
+    found = procfs.read_stat(identity.pid)
     assert found is not None
     assert found.state == "Z"
 
@@ -221,7 +221,7 @@ def test_a_job_whose_main_thread_has_ended_runs_on(jobs: Jobs) -> None:
     identity, process = start_job([sys.executable, "-c", script], jobs.folder / "log")
     jobs.processes.append(process)
     until(
-        lambda: (found := raw_queue.read_stat(process.pid)) and found.state == "Z",
+        lambda: (found := procfs.read_stat(process.pid)) and found.state == "Z",
         "the main thread has ended",
     )
     assert look(identity).liveness is Liveness.RUNNING
@@ -429,7 +429,7 @@ def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
 def test_a_stopped_job_ends_without_being_killed(jobs: Jobs) -> None:
     identity, process = jobs.start("trap 'exit 7' TERM; sleep 60 & : > $READY; wait")
     os.killpg(identity.pid, signal.SIGSTOP)
-    until(lambda: (found := raw_queue.read_stat(identity.pid)) and found.state == "T", "stopped")
+    until(lambda: (found := procfs.read_stat(identity.pid)) and found.state == "T", "stopped")
     assert end_job(identity).outcome is EndOutcome.ENDED
     assert process.wait(DEADLINE) == 7
 
@@ -593,8 +593,8 @@ def test_a_job_has_its_own_session_no_input_and_its_log_is_appended(jobs: Jobs) 
     given, process = jobs.start("exec sleep 60", uniq_id="abc")
     assert given.uniq_id == "abc"
     assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
-    assert given.boot_id == raw_queue.read_boot_id()
-    assert given.start_time == raw_queue.process_start_time(process.pid)
+    assert given.boot_id == procfs.read_boot_id()
+    assert given.start_time == procfs.process_start_time(process.pid)
 
 
 def test_a_job_inherits_no_ignored_sigpipe_and_no_handles(jobs: Jobs) -> None:

@@ -29,6 +29,7 @@ from pavilion.schedulers.plugins.raw.job_queue import (
     read_queue,
     waiting_note,
 )
+from pavilion.schedulers.talk import procfs
 
 DEADLINE = 30.0
 until = functools.partial(polling.until, seconds=DEADLINE)
@@ -233,7 +234,7 @@ def test_each_job_goes_by_its_own_limit(user: QueueUser) -> None:
 def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> None:
     user.start("first")
     _, process = user.start("second", body="echo $$ $PWD")
-    start_time = raw_queue.process_start_time(process.pid)
+    start_time = procfs.process_start_time(process.pid)
     user.release("first")
     user.wait_all()
     assert user.log() == f"{process.pid} {Path.cwd()}\n"
@@ -241,7 +242,7 @@ def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> Non
     user.await_event("start third")
     assert os.getsid(process.pid) == process.pid
     assert start_time is not None
-    assert (raw_queue.process_start_time(process.pid) or 0) > start_time
+    assert (procfs.process_start_time(process.pid) or 0) > start_time
 
 
 # --- What the job inherits ---
@@ -414,8 +415,7 @@ def test_records_of_running_jobs_are_checked_and_cleaned(user: QueueUser, change
     user.start("first", body="")
     user.wait_all()
     good = (
-        f"pid {me}\nstart_time {raw_queue.process_start_time(me)}\n"
-        f"boot_id {raw_queue.read_boot_id()}\n"
+        f"pid {me}\nstart_time {procfs.process_start_time(me)}\nboot_id {procfs.read_boot_id()}\n"
     )
     (running / "900").write_text(good)
     user.start("second", body="")
@@ -689,4 +689,4 @@ def test_the_script_imports_little() -> None:
     least = imported("-c", "import errno, fcntl, os, signal, stat, sys, time, __future__")
     script = imported(raw_queue.__file__)
     assert "fcntl" in script
-    assert script <= least
+    assert script <= {*least, "procfs"}

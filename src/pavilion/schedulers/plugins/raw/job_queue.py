@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+if TYPE_CHECKING or __name__ != "__main__":
+    from ...talk.procfs import process_start_time, read_boot_id, read_stat
+else:
+    # As a script it has no package, whose import would take longer than all of the script.
+    sys.path.append(os.path.normpath(os.path.join(__file__, "../../../talk")))
+    from procfs import process_start_time, read_boot_id, read_stat
+
 QUEUE_DIR_VARIABLE = "PAV_RAW_QUEUE_DIR"
 POLL_SECONDS = 0.05
 # How long `enqueue` waits for the queue's lock. It is held for milliseconds; only a stopped
@@ -52,62 +59,6 @@ EXIT_EXEC_FAILED = 126
 
 class RawError(Exception):
     """A raw job could not be queued, started, identified or ended. The text is for the user."""
-
-
-# --- What /proc says about a process. processes uses these too. ---
-
-
-class ProcessStat:
-    """One line of /proc/PID/stat, as far as it is needed here."""
-
-    __slots__ = ("pgrp", "pid", "ppid", "session", "start_time", "state", "threads")
-
-    def __init__(self, pid: int, text: bytes) -> None:
-        """:raises ValueError: When the line is not what proc(5) describes."""
-        # The second field is the command in parentheses, and may itself hold blanks and ')'.
-        fields = text[text.rindex(b")") + 1 :].split()
-        if len(fields) < 20:
-            raise ValueError(f"/proc/{pid}/stat has only {len(fields) + 2} fields")
-        self.pid = pid
-        self.state = fields[0].decode("ascii")
-        self.ppid = int(fields[1])
-        self.pgrp = int(fields[2])
-        self.session = int(fields[3])
-        self.threads = int(fields[17])
-        self.start_time = int(fields[19])
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs. One that only waits to be reaped does not."""
-        # 'Z' with more than one thread: the main thread has ended and others go on.
-        return self.state not in ("Z", "X", "x") or (self.state == "Z" and self.threads > 1)
-
-
-def read_stat(pid: int) -> ProcessStat | None:
-    """Read /proc/PID/stat; None when there is no such process.
-
-    :raises OSError: When it cannot be read for another reason.
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat_file:
-            return ProcessStat(pid, stat_file.read())
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def process_start_time(pid: int) -> int | None:
-    """The start time of a process in clock ticks since boot; None when there is none."""
-    found = read_stat(pid)
-    return None if found is None else found.start_time
-
-
-def read_boot_id() -> str:
-    """The random id that the kernel gave this boot.
-
-    :raises OSError: When it cannot be read.
-    """
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot_file:
-        return boot_file.read().strip()
 
 
 # --- The directory ---

@@ -16,13 +16,21 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 from ...basic import SchedulerPluginBasic
 from ...config import min_int
 from ...vars import SchedulerVariables, var_method
-from .job_queue import QueueView, RawError, enqueue, read_queue
+from .job_queue import (
+    QUEUE_DIR_VARIABLE,
+    QueueView,
+    RawError,
+    enqueue,
+    queue_folder,
+    read_queue,
+)
 
 # Starting and signalling processes takes modules that cost as much to import as all of Pavilion.
 # They are imported where they are used, so that loading the plugin is quick.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
+    from ...finding.availability import HostCheck
     from .processes import ProcessIdentity, Reaper, Snapshot
 
 # The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
@@ -104,6 +112,19 @@ class Raw(SchedulerPluginBasic):
             return True
         self.unavailable_reason = "It needs Linux's /proc to tell its jobs from other processes."
         return False
+
+    def check_host(self) -> HostCheck:
+        """The queue of the jobs that set a limit."""
+        from ...finding.availability import Finding, HostCheck
+
+        try:
+            view = read_queue()
+        except RawError as exc:
+            advice = f"Correct the directory, or name another with ${QUEUE_DIR_VARIABLE}."
+            return HostCheck((Finding("raw queue", str(exc), advice),))
+        jobs = "1 job" if len(view.waiting) == 1 else f"{len(view.waiting)} jobs"
+        text = f"{queue_folder()}: {jobs} waiting, {len(view.running)} running"
+        return HostCheck((Finding("raw queue", text),))
 
     def _kickoff(
         self,

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...talk import safe_files
-from .job_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
+from ...talk.procfs import ProcessStat, process_start_time, read_boot_id, read_stat
+from .job_queue import RawError
 
 __all__ = [
     "EndOutcome",

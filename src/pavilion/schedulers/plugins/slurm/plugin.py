@@ -26,6 +26,7 @@ from .vars import SlurmVars
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
+    from ...finding.availability import HostCheck
     from ...lifecycle.job_table import JobRecord, JobTable, Lookup
     from .identity import FoundJob
     from .record import SlurmRecord
@@ -77,6 +78,12 @@ class Slurm(SlurmNodes):
             return False
         self.unavailable_reason = self._client.problem()
         return self.unavailable_reason is None
+
+    def check_host(self) -> HostCheck:
+        """Where Slurm's commands are, and their version."""
+        from .host_check import check_host
+
+        return check_host()
 
     def refresh(self) -> None:
         """Forget all that was learned from Slurm."""
