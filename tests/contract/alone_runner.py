@@ -31,6 +31,8 @@ class Alone:
         shutil.copytree(HERE / "host26", self.lib / "pavilion", ignore=_NO_CACHES)
         shutil.copytree(FOLDER, self.schedulers, ignore=_NO_CACHES)
         shutil.copytree(SRC / "yaml_config", self.lib / "yaml_config", ignore=_NO_CACHES)
+        # Beside the host, because it is not a part of the directory that sites copy.
+        shutil.copytree(SRC / "pavilion" / "testkit", self.lib / "testkit", ignore=_NO_CACHES)
         shutil.copy(HERE / "alone" / "guard.py", self.lib / "sitecustomize.py")
         for file in [*(HERE / "alone").glob("*.py"), *HERE.glob("*_checks.py")]:
             if file.name != "guard.py":

@@ -151,7 +151,7 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert (done.json["done"], done.json["changed"]) == (True, False)
 
     # A copy of an older version is renewed; its other plugins stay, a site's own as well.
-    (active(root) / "planning.py").write_text("old = True\n")
+    (active(root) / "placement" / "planning.py").write_text("old = True\n")
     write(
         active(root) / "plugins" / "site.py", FLUX.replace("Flux", "Site").replace("flux", "site")
     )
@@ -159,7 +159,9 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     found = findings(run("check", root, "--json"))
     assert found["copy"][0] == "warning"
     assert run("link", root, "--copy", "--json").json["changed"] is True
-    assert (active(root) / "planning.py").read_bytes() == (OURS / "planning.py").read_bytes()
+    assert (active(root) / "placement" / "planning.py").read_bytes() == (
+        OURS / "placement" / "planning.py"
+    ).read_bytes()
     assert show_sched(root) == ["flux", "raw", "site", "slurm"]
 
     # From a copy to a link; the backup is still that of the beginning.
@@ -219,12 +221,12 @@ def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
     plugins = active(root) / "plugins"
     write(plugins / "flux" / "__init__.py", "from .inner import Flux\n")
     write(plugins / "flux" / "inner.py", FLUX.replace("..", "..."))
-    # One module of theirs beside it.
-    write(plugins / "lsf.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
+    # In a module with a class of theirs that is called as one of ours.
+    write(plugins / "gridengine.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
     replace(
         active(root) / "__init__.py",
         "AGE =",
-        "from .plugins.flux import Flux\nfrom .plugins.lsf import Lsf\nAGE =",
+        "from .plugins.flux import Flux\nfrom .plugins.gridengine import Lsf\nAGE =",
     )
     before = tree(root)
     for more in ([], ["--copy"]):

@@ -17,7 +17,7 @@ def test_list_of_schedulers(finished: Cli) -> None:
     raw = next(item for item in data if item["name"] == "raw")
     assert raw["available"] is True
     assert raw["reason"] is None
-    assert raw["file"].endswith("raw.py")
+    assert raw["file"].endswith("raw/plugin.py")
     assert finished("show", "sched").out == finished("show", "sched", "--list").out
 
 

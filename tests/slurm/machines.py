@@ -157,16 +157,20 @@ PartitionName=q Nodes=q-dy-[1-{cloud_nodes}] State=UP
 def powered_description(
     cloud_nodes: int = 5,
     never: Sequence[str] = (),
+    resume_time: float = 1.5,
     **more: Any,
 ) -> Description:
-    """The same, for the fake."""
+    """The same, for the fake.
+
+    :param resume_time: Seconds that nodes take to wake up.
+    """
     nodes = [
         {
             "names": f"q-dy-{number}",
             "power": "down",
             "cloud": True,
             "features": ["dynamic"],
-            "resume_time": 600 if f"q-dy-{number}" in never else 1.5,
+            "resume_time": 600 if f"q-dy-{number}" in never else resume_time,
         }
         for number in range(1, cloud_nodes + 1)
     ]

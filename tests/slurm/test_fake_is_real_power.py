@@ -33,8 +33,9 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Pow
         ):
             yield real
     else:
-        made = powered_description(never=NEVER, private_data=["cloud"])
-        with fake(made, suspend_time=3, suspend_timeout=1, resume_timeout=3) as cluster:
+        # Long enough for all that is looked at while nodes wake up.
+        made = powered_description(never=NEVER, resume_time=6, private_data=["cloud"])
+        with fake(made, suspend_time=3, suspend_timeout=1, resume_timeout=8) as cluster:
             yield cluster
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from clusters import Slurm as Cluster
+from clusters import wait_until
 
 from integration.cli_tools import Cli
 
@@ -46,7 +47,11 @@ def cli(tmp_path: Path, slurm: Cluster) -> Iterator[Cli]:
     made.kill_all()
 
 
-def test_what_is_known_of_tests_after_a_run(cli: Cli) -> None:
+def test_what_is_known_of_tests_after_a_run(cli: Cli, slurm: Cluster) -> None:
+    # A real node may not have answered for a moment, after what other tests did to the cluster.
+    wait_until(
+        lambda: slurm.ok("sinfo", "-h", "-N", "-o", "%t").split().count("idle") >= 6, "nodes"
+    )
     cli.suite(SUITE)
     done = cli("run", "suite", "--json")
     tests = {test["name"]: test for test in done.json["tests"]}

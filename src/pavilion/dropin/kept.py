@@ -39,8 +39,9 @@ class Kept:
         if self.module is None:
             return {}
         stem, suffix = self.module.stem, self.module.suffix
-        # One of our own modules with that name must not be overwritten.
-        while (SOURCE / "plugins" / f"{stem}{suffix}").exists():
+        # One of our own modules or packages with that name must not be overwritten, or hide it.
+        ours = SOURCE / "plugins"
+        while (ours / stem).exists() or (ours / f"{stem}.py").exists():
             stem = f"{stem}_{self.name}"
         info = f"[Core]\nName = {self.name}\nModule = {stem}\n"
         return {f"{stem}{suffix}": self.module, f"{self.name}{INFO_SUFFIX}": info}

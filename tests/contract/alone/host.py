@@ -104,7 +104,7 @@ class Site:
 @contextmanager
 def slurm_plugin(site):
     """The Slurm plugin, on the fake Slurm of the copied folder."""
-    from pavilion.testkit import FakeSlurm
+    from testkit import FakeSlurm
 
     with FakeSlurm(site.folder / "cluster", nodes=4, min_job_age=10) as cluster:
         os.environ.update(cluster.env())

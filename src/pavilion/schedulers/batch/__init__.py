@@ -1,0 +1,41 @@
+"""The batch family: what makes plugins for command-driven schedulers reliable.
+
+- ``plugin``: the class to derive from
+- ``dialect``, ``words``: what an author writes, and the values that go in and out
+- ``failures``, ``directives``, ``supported``: the tables of an author, and what they mean
+- ``client``: the only module here that runs commands
+- ``submitting``, ``recent_jobs``: submitting a job exactly once
+- ``record``, ``whose``: which of the scheduler's jobs is ours
+- ``cancelling``, ``history``, ``notes``: how jobs end, and what users are told about them
+"""
+
+from __future__ import annotations
+
+from ..lifecycle.job_cache import JobRecord
+from ..talk.commands import CommandResult, Failure
+from .dialect import Dialect, Environment
+from .directives import BatchHeader, Directive, Request, number, quoted, safe_job_name, word
+from .plugin import SchedulerPluginBatch
+from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer, find_token
+
+__all__ = [
+    "BatchHeader",
+    "BatchJob",
+    "CommandResult",
+    "Dialect",
+    "Directive",
+    "Environment",
+    "Failure",
+    "JobRecord",
+    "JobState",
+    "Request",
+    "SchedulerPluginBatch",
+    "Submission",
+    "Submitted",
+    "UnreadableAnswer",
+    "find_token",
+    "number",
+    "quoted",
+    "safe_job_name",
+    "word",
+]

@@ -1,0 +1,267 @@
+"""How a scheduler is talked to: tables, and pairs of pure functions.
+
+A :class:`Dialect` knows which command to run and what its answer means, and nothing else: it runs
+no commands, opens no files, and reads no clock.  So every part of it can be tested with captured
+text.  :class:`~pavilion.schedulers.batch.plugin.SchedulerPluginBatch` derives from it, and an
+author writes its methods as methods of the plugin.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pavilion.types import NodeInfo
+
+from ..lifecycle.job_cache import JobRecord
+from ..talk.commands import CommandResult, Failure
+from .directives import Directive
+from .failures import Failures, Sign, failures
+from .words import BatchJob, JobState, Submission, Submitted
+
+# The keys of JobRecord.data that are the family's own.
+TOKEN_KEY, REASON_KEY, EXIT_KEY, NODES_KEY = "token", "reason", "exit_code", "nodes"
+
+
+class Environment(NamedTuple):
+    """The environment of a scheduler's commands.
+
+    :param drop: Prefixes of variables that commands must not see, because they change what is
+        queried or submitted ('SBATCH_'); inside an allocation, many are set.
+    :param keep: Names of variables to keep even if they have such a prefix: where the scheduler is,
+        and who we are.
+    :param query: Variables to set for queries.  Not for submissions: jobs inherit these.
+    """
+
+    drop: Sequence[str] = ()
+    keep: Sequence[str] = ()
+    query: Mapping[str, str] = {"LC_ALL": "C"}
+
+
+class Dialect:
+    """What a plugin of the batch family says about its scheduler."""
+
+    # The scheduler's name in messages, such as 'Slurm'.  '' is the plugin's own name.
+    TITLE: str = ""
+    # The commands without which the plugin cannot work.
+    COMMANDS: Sequence[str] = ()
+    ENVIRONMENT: Environment = Environment()
+    # What begins a line of options in a script, and the lines.
+    DIRECTIVE_PREFIX: str = ""
+    DIRECTIVES: Sequence[Directive] = ()
+    # Which schedule keys are used beside those of DIRECTIVES, such as those that submit_command()
+    # reads.  A key that is set and not used is an error.
+    USED_KEYS: Sequence[str] = ()
+    # What failures mean: strings in their messages, regular expressions, (command, exit code).
+    FAILURES: Mapping[Failure, Iterable[Sign]] = {}
+    # The scheduler's words for the states of jobs.  A word that is not there counts as ACTIVE.
+    STATES: Mapping[str, JobState] = {}
+    # What these words, and what the scheduler gives as reasons, mean for a user.
+    WORDS: Mapping[str, str] = {}
+    # What a job's id looks like: it is checked before it becomes part of a command.
+    JOB_ID: str = r"[0-9]+"
+    # How many ids one cancel command takes.
+    CANCEL_BATCH: int = 500
+
+    # FAILURES, compiled when they are first needed.
+    _failures: Failures | None = None
+
+    # --------------------------------------------------------- pairs: the command, and its answer
+
+    def ping_command(self) -> list[str] | None:
+        """The command that fails when the scheduler cannot be used; None: it is not tried."""
+        return None
+
+    def submit_command(self, submission: Submission) -> list[str]:
+        """The command that submits a script.  It must put the token into the job."""
+        raise self._lacks("submit_command", "how a script is submitted")
+
+    def parse_submission(self, result: CommandResult) -> Submitted | str | None:
+        """The id of the job that was just submitted, from a command that succeeded.
+
+        :returns: None when the answer does not show it for certain.  Then the list of jobs is
+            searched for the token.
+        """
+        raise self._lacks("parse_submission", "what the submit command prints for a new job")
+
+    def jobs_command(self, user: str | None) -> list[str]:
+        """The command that lists all jobs of a user.
+
+        :param user: A user's name; None for the jobs of everybody.
+        """
+        raise self._lacks("jobs_command", "how jobs are listed")
+
+    def parse_jobs(self, text: str) -> Iterable[BatchJob]:
+        """The jobs in such a list.
+
+        :raises UnreadableAnswer: For a list that is not whole.  An empty one must be told apart
+            from one that was cut off: otherwise jobs get lost.
+        """
+        raise self._lacks("parse_jobs", "what the list of jobs means")
+
+    def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
+        """The command that cancels jobs, of up to CANCEL_BATCH ids."""
+        raise self._lacks("cancel_command", "how jobs are cancelled")
+
+    def parse_cancel(self, result: CommandResult) -> dict[str, Failure]:
+        """The jobs that could not be cancelled, and why, where the answer names them.  Whether the
+        others are gone is looked up."""
+        return {}
+
+    def nodes_command(self) -> list[str] | None:
+        """The command that lists all nodes; None where the scheduler has no such command."""
+        return None
+
+    def parse_nodes(self, text: str) -> Iterable[NodeInfo]:
+        """The nodes in such a list; see ``_transform_raw_node_data`` for the keys.
+
+        :raises UnreadableAnswer: For a list that is not whole.
+        """
+        raise self._lacks("parse_nodes", "what the list of nodes means")
+
+    def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
+        """The command that shows how jobs ended which are no longer listed; None where the
+        scheduler does not know, or for more ids than one command takes."""
+        return None
+
+    def parse_history(self, text: str) -> Iterable[BatchJob]:
+        """The jobs in its answer.
+
+        :raises UnreadableAnswer: For an answer that is not whole.
+        """
+        raise self._lacks("parse_history", "what the answer about jobs that ended means")
+
+    def details_command(self, job_id: str) -> list[str] | None:
+        """The command that shows why a job is stuck or waits, where the list of jobs does not
+        show it; None where it does, or where nothing does."""
+        return None
+
+    def parse_details(self, text: str) -> str:
+        """The reason, in the scheduler's own words; '' for none."""
+        raise self._lacks("parse_details", "what the answer about one job means")
+
+    def _lacks(self, method: str, what: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} does not define {method}(): {what}.")
+
+    # ------------------------------------------------------------------ what answers mean at large
+
+    @property
+    def title(self) -> str:
+        """The scheduler's name in messages."""
+        return self.TITLE or str(getattr(self, "name", "")) or type(self).__name__
+
+    def classify(self, result: CommandResult) -> Failure | None:
+        """What kind of failure a result is; None for none.  By FAILURES."""
+        if self._failures is None:
+            self._failures = failures(self.FAILURES)
+        return self._failures.kind(result)
+
+    def summary(self, result: CommandResult) -> str:
+        """What a failed command said, for users, on one line; '' for nothing."""
+        lines = dict.fromkeys(
+            " ".join(line.split()) for line in (result.stderr or result.stdout).splitlines()
+        )
+        text = "; ".join(line for line in lines if line)
+        return text if len(text) <= 300 else text[:300] + "..."
+
+    def hint(self, result: CommandResult) -> str:
+        """What to look at after a failure; '' where there is nothing to say."""
+        return ""
+
+    def keeps_trying(self, stderr: str) -> bool:
+        """Whether a submission that runs has said that the queue is full, and that it tries again
+        by itself."""
+        return False
+
+    def is_job_id(self, text: str) -> bool:
+        """Whether a string is a job's id."""
+        return re.fullmatch(self.JOB_ID, text) is not None
+
+    def source(self) -> str:
+        """What the answers of this scheduler are about beside user and cluster: which
+        configuration, say.  Answers of another source are not used."""
+        return ""
+
+    # --------------------------------------------------------------------------------------- jobs
+
+    def record(self, job: BatchJob) -> JobRecord:
+        """A job, as the job table stores it."""
+        data = {str(key): str(value) for key, value in job.data.items()}
+        for key, value in (
+            (TOKEN_KEY, job.token),
+            (REASON_KEY, job.reason),
+            (EXIT_KEY, job.exit_code),
+            (NODES_KEY, " ".join(job.nodes)),
+        ):
+            if value:
+                data[key] = value
+        return JobRecord(job.job_id, job.state, data)
+
+    def token_of(self, job: JobRecord) -> str:
+        """The token of the submission that a job came from; '' where it shows none."""
+        return job.data.get(TOKEN_KEY, "")
+
+    def nodes_of(self, job: JobRecord) -> list[str]:
+        """The nodes that a job has or had."""
+        return job.data.get(NODES_KEY, "").split()
+
+    def state_of(self, job: JobRecord) -> JobState:
+        """What a job's state means.  A word that is not known counts as ACTIVE: such a job is
+        there, and nothing is concluded from it."""
+        return self.STATES.get(job.state, JobState.ACTIVE)
+
+    def is_over(self, job: JobRecord) -> bool:
+        """Whether a job has ended for good."""
+        return self.state_of(job).is_over
+
+
+def job_order(job_id: str) -> tuple[int, str]:
+    """Sorts the ids of jobs by their age."""
+    digits = re.match(r"[0-9]{1,18}", job_id)
+    return (int(digits[0]) if digits else 0, job_id)
+
+
+TWINS = "twins"
+"""The key of the ids, separated by blanks, of other jobs that go on with the same token."""
+
+
+def by_identity(
+    jobs: Iterable[JobRecord],
+    token_of: Callable[[JobRecord], str],
+    is_over: Callable[[JobRecord], bool],
+) -> dict[str, JobRecord]:
+    """Jobs under what identifies them: their token, or their id where they have none.
+
+    Ids are given out again: after a scheduler lost its state, was restored, or its counter
+    wrapped.  A token never is.  Should an unclear submission have been repeated, the oldest job
+    stands for it, and its data['twins'] names the others that have not ended.
+    """
+    found: dict[str, JobRecord] = {}
+    for job in sorted(jobs, key=lambda job: job_order(job.job_id)):
+        token = token_of(job)
+        first = found.setdefault(token or job.job_id, job)
+        if first is job:
+            continue
+        if not is_over(job):
+            twins = " ".join(filter(None, (first.data.get(TWINS), job.job_id)))
+            found[token] = first._replace(data={**first.data, TWINS: twins})
+    return found
+
+
+def with_token(jobs: Mapping[str, JobRecord], token: str) -> list[str]:
+    """The ids of the jobs with a token, the oldest first.
+
+    :param jobs: As :func:`by_identity` returns them.
+    """
+    job = jobs.get(token)
+    if job is None:
+        return []
+    return sorted([job.job_id, *job.data.get(TWINS, "").split()], key=job_order)
+
+
+def named_reason(words: Mapping[str, str], reason: Any) -> str:
+    """A scheduler's reason with its meaning: 'Resources: not enough free nodes'."""
+    text = " ".join(str(reason or "").split())
+    meaning = words.get(text, "")
+    return f"{text}: {meaning}" if text and meaning else text

@@ -1,0 +1,108 @@
+"""How jobs ended that their scheduler no longer lists: from its accounting, where it has one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..lifecycle.job_table import JobRecord
+from ..talk.commands import CommandResult
+from .dialect import Dialect
+from .record import BatchRecord
+from .words import UnreadableAnswer
+
+# Seconds between two queries, and after which a job that the accounting does not know is given up:
+# records may be written that much later than a job ends.
+PAUSE = 5.0
+LATE = 30.0
+# How long a query may take: it explains an end, and nothing waits for it but a user.
+TIMEOUT = 20.0
+
+
+class Ended(NamedTuple):
+    """What the accounting has of a job.
+
+    :param job: None when it has nothing (yet).
+    :param is_late: Whether it may have something later.
+    :param note: What to say where it has nothing.
+    """
+
+    job: JobRecord | None
+    is_late: bool = False
+    note: str = ""
+
+
+class History:
+    """The ends of jobs.  Each is looked up once, and many with one command.  May be used from
+    several threads.
+
+    :param run: Runs a command, with a time-out in seconds.
+    :param clock: Gives seconds.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        run: Callable[[Sequence[str], float], CommandResult],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dialect = dialect
+        self._run = run
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, JobRecord] = {}
+        # Key of a job -> when it was first looked up.
+        self._first: dict[str, float] = {}
+        self._again = float("-inf")
+        self._problem = ""
+
+    def look_up(self, record: BatchRecord, others: Callable[[], Sequence[BatchRecord]]) -> Ended:
+        """How a job ended.  Never raises because of an answer.
+
+        :param others: Gives other jobs that are no longer listed, to be looked up together.
+        """
+        if not record.job_id or self._dialect.history_command([record.job_id]) is None:
+            return Ended(None)
+        with self._lock:
+            now = self._clock()
+            first = self._first.setdefault(record.key, now)
+            # Once more after it was given up, so that the last answer is not an early one.
+            if record.key not in self._known and now >= self._again and now - first <= 2 * LATE:
+                self._query([record, *others()])
+                self._again = self._clock() + PAUSE
+            job = self._known.get(record.key)
+            if job is not None:
+                return Ended(job)
+            if now - first < LATE:
+                return Ended(None, is_late=True)
+            return Ended(
+                None, note=self._problem or "Its accounting does not know the job, either."
+            )
+
+    def _query(self, records: Sequence[BatchRecord]) -> None:
+        wanted = {
+            each.job_id: each for each in records if each.job_id and each.key not in self._known
+        }
+        ids = list(wanted)
+        command = self._dialect.history_command(ids)
+        if command is None:
+            # One at a time.
+            command = self._dialect.history_command(ids[:1])
+        if command is None:
+            return
+        result = self._run(command, TIMEOUT)
+        self._problem = ""
+        try:
+            jobs = [self._dialect.record(job) for job in self._dialect.parse_history(result.stdout)]
+        except UnreadableAnswer as exc:
+            self._problem = f"Its accounting could not be queried: {exc}"
+            return
+        if not jobs and self._dialect.classify(result) is not None:
+            self._problem = f"Its accounting could not be queried: {result.describe()}"
+        for job in jobs:
+            record = wanted.get(job.job_id)
+            # An id may have belonged to another job before.
+            if record is not None and self._dialect.token_of(job) in ("", record.token):
+                self._known[record.key] = job
