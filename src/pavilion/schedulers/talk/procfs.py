@@ -9,7 +9,7 @@ time, within one boot of its host.
 
 from __future__ import annotations
 
-__all__ = ["ProcessStat", "process_start_time", "read_boot_id", "read_stat"]
+__all__ = ["ProcessStat", "process_runs", "process_start_time", "read_boot_id", "read_stat"]
 
 
 class ProcessStat:
@@ -57,6 +57,15 @@ def process_start_time(pid: int) -> int | None:
     """
     found = read_stat(pid)
     return None if found is None else found.start_time
+
+
+def process_runs(pid: int, start_time: int) -> bool:
+    """Whether the process that had this pid and start time, in this boot, still runs.
+
+    :raises OSError: As for :func:`read_stat`.
+    """
+    found = read_stat(pid)
+    return found is not None and found.alive and found.start_time == start_time
 
 
 def read_boot_id() -> str:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
     from ...finding.availability import HostCheck
-    from .processes import ProcessIdentity, Reaper, Snapshot
+    from .processes import ProcessIdentity, Snapshot
+    from .starting import Reaper
 
 # The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
 TICKET, QUEUE = "ticket", "queue"
@@ -142,25 +143,20 @@ class Raw(SchedulerPluginBasic):
         try:
             if limit is None:
                 return self._start(script, job, uniq_id)
-            with enqueue(limit, uniq_id) as ticket:
-                try:
-                    info = self._start(ticket.command(script), job, uniq_id, ticket.pass_fds)
-                except RawError:
-                    ticket.abandon()
-                    raise
-                info[TICKET], info[QUEUE] = ticket.number, ticket.folder
+            with enqueue(limit, uniq_id) as place:
+                info = self._start(place.command(script), job, uniq_id)
+                place.hand_over(int(info["pid"]))
+                info[TICKET], info[QUEUE] = place.number, place.folder
                 return info
         except RawError as exc:
             raise SchedulerPluginError(
                 f"The raw scheduler could not start job {job.name}", prior_error=exc
             ) from exc
 
-    def _start(
-        self, argv: list[str], job: Job, uniq_id: str, pass_fds: tuple[int, ...] = ()
-    ) -> JobInfo:
-        from .processes import Reaper, start_job
+    def _start(self, argv: list[str], job: Job, uniq_id: str) -> JobInfo:
+        from .starting import Reaper, start_job
 
-        identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
+        identity, process = start_job(argv, job.sched_log, uniq_id)
         self._reaper = self._reaper or Reaper()
         self._reaper.add(process)
         return JobInfo(identity.to_info())
@@ -226,8 +222,7 @@ class Raw(SchedulerPluginBasic):
         return f" It was killed by signal {-code}." if code < 0 else f" Its exit code was {code}."
 
     def _waiting_note(self, job_info: JobInfo) -> str | None:
-        ticket = job_info.get(TICKET)
-        if ticket is None:
+        if TICKET not in job_info:
             return None
         # One look at the queue serves all jobs of a poll.
         folder = job_info.get(QUEUE)
@@ -241,7 +236,7 @@ class Raw(SchedulerPluginBasic):
                     "The queue of raw jobs cannot be read", prior_error=exc
                 ) from exc
             self._queue_views[folder] = seen, view
-        return view.note(str(ticket))
+        return view.note(str(job_info.get("uniq_id")))
 
     def cancel(self, job_info: JobInfo) -> str | None:
         """End all processes of a job: TERM, and KILL for those that do not go.
@@ -251,12 +246,9 @@ class Raw(SchedulerPluginBasic):
         from .processes import end_job
 
         try:
-            result = end_job(
-                _identity(job_info), term_wait=self.TERM_WAIT, kill_wait=self.KILL_WAIT
-            )
+            return end_job(_identity(job_info), self.TERM_WAIT, self.KILL_WAIT)
         except (RawError, SchedulerPluginError) as exc:
             return str(exc)
-        return None if result.success else result.note
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """This host."""
