@@ -82,8 +82,14 @@ def main(arguments: list[str]) -> int:
             pythons = _find_pythons("newest" if quick else "three")
         parts = _quick_parts(pythons, arguments) if quick else _parts(pythons, arguments)
         RESULTS.mkdir(exist_ok=True)
+        measured = [part for part in parts if part.coverage]
+        if measured:
+            for left in ROOT.glob(".coverage*"):
+                left.unlink()
         for part in parts:
             outcomes.append(_run(part))
+            if measured and part == measured[-1]:
+                outcomes[-1] = _measure(outcomes[-1], f"{part.directory}/bin/python")
     except Interrupted:
         print("\nInterrupted.", flush=True)
         _report(outcomes)
@@ -161,9 +167,10 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         slurm = [] if why_not else ["--slurm=fake"]
         spread = ["-n", str(_processes()), "--dist", "loadfile"]
-        # The tests of the Slurm plugin take a third of the time, and the oldest and the newest have them.
-        middle = python not in (pythons[0], newest) and not chosen
-        if middle:
+        # The tests of the Slurm plugin take a third of the time.  The oldest Python has them, and the
+        # newest on a real Slurm, or on the fake one where there is no real one.
+        leaves_out = not chosen and python != pythons[0] and (python != newest or not why_not)
+        if leaves_out:
             spread.append("--ignore=tests/slurm")
         parts.append(
             Part(
@@ -173,7 +180,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 f".venv-{_short(version)}",
                 [*spread, *slurm, *([] if chosen else ["tests"]), *arguments],
                 "5 to 8 minutes on two cores"
-                + (", without those of the Slurm plugin" if middle else ""),
+                + (", without those of the Slurm plugin" if leaves_out else ""),
                 coverage=python == newest and not arguments,
             )
         )
@@ -193,6 +200,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 f".venv-{_short(versions[newest])}",
                 [*spread, *([] if chosen else ["tests/slurm"]), *rest],
                 "7 to 8 minutes",
+                coverage=not arguments,
             )
         )
     print("Tests to run, one part after the other:")
@@ -239,15 +247,11 @@ def _run(part: Part) -> Outcome:
     if part.coverage:
         # Much quicker than a trace function; for branches it would need Python 3.14.
         os.environ["COVERAGE_CORE"] = "sysmon"
-        subprocess.run([python, "-m", "coverage", "erase"], check=True)
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     began = time.monotonic()
     code = _pump([*words, *colour, f"--junitxml={report}", *part.arguments], log)
     os.environ.pop("COVERAGE_CORE", None)
-    outcome = _read(part, code, report, log)._replace(seconds=time.monotonic() - began)
-    if part.coverage:
-        outcome = _measure(outcome, python)
-    return outcome
+    return _read(part, code, report, log)._replace(seconds=time.monotonic() - began)
 
 
 def _pump(words: list[str], log: Path | None) -> int:

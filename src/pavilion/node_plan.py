@@ -188,7 +188,7 @@ class _Kind:
     plugin: schedulers.SchedulerPluginAdvanced
     config: dict[str, Any]
     filtered: FilteredNodes
-    chunks: list[list[str]]
+    chunks: Sequence[Sequence[str]]
     tests: list[PlannedTest] = field(default_factory=list)
     # The chunks that were requested by number, and how many tests take any.
     numbers: dict[int, None] = field(default_factory=dict)
@@ -274,7 +274,7 @@ def _plan(kind: _Kind) -> NodePlan:
     chunks = kind.chunks
     chunked = bool(kind.config["chunking"]["size"])
     if chunked:
-        plan.chunks = chunks
+        plan.chunks = [list(chunk) for chunk in chunks]
         wanted = [number for number in kind.numbers if 0 <= number < len(chunks)]
         if len(wanted) + kind.anywhere < len(chunks):
             # These tests mean some of the chunks, and never meant the whole machine.

@@ -151,7 +151,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     filtered = plugin.filtered_nodes(config)
     return NodeReport(
         plugin._get_system_inventory(config),
-        filtered.names,
+        list(filtered.names),
         {name: reason for reason, names in filtered.reasons.items() for name in names},
     )
 

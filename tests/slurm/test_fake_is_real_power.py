@@ -35,7 +35,7 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Pow
     else:
         # Long enough for all that is looked at while nodes wake up.
         made = powered_description(never=NEVER, resume_time=6, private_data=["cloud"])
-        with fake(made, suspend_time=3, suspend_timeout=1, resume_timeout=8) as cluster:
+        with fake(made, suspend_time=3, suspend_timeout=4, resume_timeout=8) as cluster:
             yield cluster
 
 

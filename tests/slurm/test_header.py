@@ -62,12 +62,9 @@ def request(
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     tasks_per_node: int = 1,
-    token: str = "",
     **values: Any,
 ) -> Request:
-    return Request(
-        name, config(slurm, **values), *node_range, include, exclude, tasks_per_node, token
-    )
+    return Request(name, config(slurm, **values), *node_range, include, exclude, tasks_per_node)
 
 
 HOSTILE = "a;touch PWNED $(touch PWNED) `touch PWNED` && b | c > d # \u00fc \u4e2d"
@@ -97,7 +94,6 @@ CASES: dict[str, Request] = {
         reservation="maint day",
         core_spec="2",
         time_limit="24",
-        token="pav.0f3a",
         name="pav_every thing",
     ),
     "hostile": request(
@@ -144,7 +140,6 @@ def test_every_key_has_a_place() -> None:
         ({"node_range": (2, 5)}, "--nodes 2-5"),
         ({"tasks": "9"}, "--ntasks 9"),
         ({"tasks_per_node": 16}, "--ntasks-per-node 16"),
-        ({"token": "tok"}, '--comment "tok"'),
         ({"name": "other"}, '--job-name "other"'),
     ],
 )
@@ -404,13 +399,6 @@ def test_header_class_with_a_range_leaves_the_nodes_to_slurm() -> None:
 def test_tasks_per_node_are_worked_out(given_value: str | None, expected: int) -> None:
     lines = make(node_range=(1, 1), tasks_per_node=given_value).get_lines()
     assert f"#SBATCH --ntasks-per-node {expected}" in lines
-
-
-def test_the_token_is_in_name_and_comment() -> None:
-    header = make(node_range=(1, 1))
-    header.token = "t-1"
-    lines = header.get_lines()
-    assert '#SBATCH --job-name "pav_x__y-t-1"' in lines and '#SBATCH --comment "t-1"' in lines
 
 
 if __name__ == "__main__":

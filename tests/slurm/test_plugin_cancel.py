@@ -15,7 +15,7 @@ from clusters import Slurm as Cluster
 from plugin_tools import Scripted, Site, info, job_list, result, site_of
 
 from pavilion.jobs import JobInfo
-from pavilion.schedulers.plugins.slurm.cancel import Cancelled, CancelOutcome, cancel_jobs
+from pavilion.schedulers.batch.cancelling import Cancelled, CancelOutcome, cancel_jobs
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
 from pavilion.schedulers.plugins.slurm.record import read_record
 from pavilion.schedulers.talk.commands import CommandResult

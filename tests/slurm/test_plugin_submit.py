@@ -16,12 +16,18 @@ from plugin_tools import Scripted, Site, info, job_list, result, site_of
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
+from pavilion.schedulers.batch import submitting
+from pavilion.schedulers.batch.client import SUBMIT_AT_ONCE
+from pavilion.schedulers.batch.recent_jobs import RecentJobs
 from pavilion.schedulers.lifecycle.handover import Handover, HandoverStopped
 from pavilion.schedulers.lifecycle.job_table import JobRecord, QueryFailed
-from pavilion.schedulers.plugins.slurm import client, submit
+from pavilion.schedulers.plugins.slurm import submit
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
-from pavilion.schedulers.plugins.slurm.recent_jobs import RecentJobs
 from pavilion.schedulers.plugins.slurm.submit import Submission, Submitter
+
+FULL = submitting.full_note("Slurm")
+SILENT = submitting.silent_note(["sbatch"])
+UNCLEAR = submitting.unclear_note("Slurm", ["sbatch"])
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def test_a_job_taken_by_a_frozen_controller_is_adopted(site: Site) -> None:
 def test_a_job_that_nobody_can_be_asked_about_is_found_later(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit, "LOOK_PAUSES", ())
+    monkeypatch.setattr(submitting, "LOOK_PAUSES", ())
     site.usable()
     test = site.test(work=site.long)
     with site.cluster.frozen():
@@ -76,7 +82,7 @@ def test_a_job_that_nobody_can_be_asked_about_is_found_later(
 def test_without_a_controller_nothing_is_submitted(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit, "LOOK_PAUSES", ())
+    monkeypatch.setattr(submitting, "LOOK_PAUSES", ())
     site.usable()
     test = site.test()
     with site.cluster.down():
@@ -131,7 +137,7 @@ def test_whatever_sbatch_says_there_is_one_job(
 ) -> None:
     if site.cluster.is_real:
         pytest.skip("a real Slurm does not do that on demand")
-    monkeypatch.setattr(submit, "CONFIRM_PAUSE", 0.1)
+    monkeypatch.setattr(submitting, "CONFIRM_PAUSE", 0.1)
     before = set(site.jobs())
     site.cluster.set_fault(fault, **settings)
     test = site.start(work=site.long)
@@ -371,7 +377,7 @@ def test_the_list_may_overtake_the_job(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [TIMED_OUT])
     bench.query._results += [bench.listed(), bench.listed("17")]
     assert bench.submit().job_id == "17"
-    assert bench.time == submit.CONFIRM_PAUSE
+    assert bench.time == submitting.CONFIRM_PAUSE
 
 
 def test_a_job_that_comes_up_after_all_wins(tmp_path: Path) -> None:
@@ -382,14 +388,14 @@ def test_a_job_that_comes_up_after_all_wins(tmp_path: Path) -> None:
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [TIMED_OUT], [NO_CONTACT] * (len(submit.LOOK_PAUSES) + 1))
+    bench = Bench(tmp_path, [TIMED_OUT], [NO_CONTACT] * (len(submitting.LOOK_PAUSES) + 1))
     assert bench.submit() == Submission("", "", bench.token)
-    assert bench.time == sum(submit.LOOK_PAUSES)
+    assert bench.time == sum(submitting.LOOK_PAUSES)
 
 
 def test_it_does_not_try_for_ever(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, [TIMED_OUT] * submit.ATTEMPTS)
-    bench.query._results += [bench.listed()] * (2 * submit.ATTEMPTS)
+    bench = Bench(tmp_path, [TIMED_OUT] * submitting.ATTEMPTS)
+    bench.query._results += [bench.listed()] * (2 * submitting.ATTEMPTS)
     with pytest.raises(
         SchedulerPluginError,
         match=r"did not accept the job in 3 tries.*Socket "
@@ -417,19 +423,19 @@ def test_a_missing_sbatch_is_final(tmp_path: Path) -> None:
 def test_a_full_queue_is_waited_for(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [QUEUE_FULL, QUEUE_FULL, result("19\n")])
     assert bench.submit().job_id == "19"
-    assert bench.time == 2 * submit.FULL_PAUSE
+    assert bench.time == 2 * submitting.FULL_PAUSE
 
 
 def test_what_is_waited_for_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [QUEUE_FULL, QUEUE_FULL, TIMED_OUT])
     bench.query._results += [bench.listed("19")]
     assert bench.submit().job_id == "19"
-    assert bench.way.reports == [submit.FULL, submit.UNCLEAR]
+    assert bench.way.reports == [FULL, UNCLEAR]
 
 
 @pytest.mark.parametrize("after", [0.0, 45.0])
 def test_a_full_queue_is_given_up_when_told_so(tmp_path: Path, after: float) -> None:
-    bench = Bench(tmp_path, [QUEUE_FULL] * (1 + int(after / submit.FULL_PAUSE)))
+    bench = Bench(tmp_path, [QUEUE_FULL] * (1 + int(after / submitting.FULL_PAUSE)))
     bench.way.left = after
     with pytest.raises(HandoverStopped, match="temporarily unable to accept job"):
         bench.submit()
@@ -456,7 +462,7 @@ def test_an_unclear_submission_that_is_given_up_is_not_lost(
         for answer in answers
     ]
     assert bench.submit() == Submission(found, "", bench.token)
-    assert bench.time <= submit.CONFIRM_PAUSE
+    assert bench.time <= submitting.CONFIRM_PAUSE
 
 
 def test_an_unclear_submission_that_is_not_there_is_not_repeated_when_given_up(
@@ -471,23 +477,23 @@ def test_an_unclear_submission_that_is_not_there_is_not_repeated_when_given_up(
 
 def test_a_running_sbatch_is_watched(tmp_path: Path) -> None:
     bench = Bench(tmp_path, [])
-    goes_on = bench.submitter._watch()
+    goes_on = bench.submitter._watch(["sbatch"])
     assert goes_on("") and bench.way.reports == []
-    bench.time = submit.SLOW
-    assert goes_on("") and bench.way.reports == [submit.SILENT]
+    bench.time = submitting.SLOW
+    assert goes_on("") and bench.way.reports == [SILENT]
     retrying = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
-    assert goes_on(retrying) and bench.way.reports == [submit.SILENT, submit.FULL]
+    assert goes_on(retrying) and bench.way.reports == [SILENT, FULL]
     bench.way.left = 0
     # It may get its answer any moment; one that sleeps does not.
     assert goes_on("") and not goes_on(retrying)
-    bench.time += submit.STOP_PATIENCE
+    bench.time += submitting.STOP_PATIENCE
     assert not goes_on("")
 
 
 def test_a_turn_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submit, "TURN_POLL", 0.01)
+    monkeypatch.setattr(submitting, "TURN_POLL", 0.01)
     bench = Bench(tmp_path, [])
-    for _ in range(client.SUBMIT_AT_ONCE):
+    for _ in range(SUBMIT_AT_ONCE):
         bench.client.submit_slots.acquire()
 
     class Later(Way):
@@ -496,11 +502,11 @@ def test_a_turn_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             self.left = 0
 
     bench.submitter._way = bench.way = Later(bench._sleep)
-    times = iter([0.0, 0.0, 0.0, submit.SLOW])
+    times = iter([0.0, 0.0, 0.0, submitting.SLOW])
     bench.submitter._clock = lambda: next(times)
     with pytest.raises(HandoverStopped, match="other jobs were still ahead of it"):
         bench.submit()
-    assert bench.way.reports == [submit.TURN]
+    assert bench.way.reports == [submitting.TURN]
 
 
 # --- Looks that are shared ---
@@ -565,7 +571,7 @@ def test_threads_that_fail_together_share_a_look() -> None:
 
 
 def test_a_queue_that_stays_full(tmp_path: Path) -> None:
-    tries = int(submit.FULL_PATIENCE / submit.FULL_PAUSE) + 1
+    tries = int(submitting.FULL_PATIENCE / submitting.FULL_PAUSE) + 1
     bench = Bench(tmp_path, [QUEUE_FULL] * tries)
     with pytest.raises(
         SchedulerPluginError,
@@ -573,7 +579,7 @@ def test_a_queue_that_stays_full(tmp_path: Path) -> None:
         r"minutes.*temporarily unable to accept job",
     ):
         bench.submit()
-    assert bench.time == submit.FULL_PATIENCE
+    assert bench.time == submitting.FULL_PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,19 @@ import os
 import threading
 import time
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
-from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from . import node_selection
 from .config import calc_node_range
+from .lifecycle import node_data
 from .lifecycle.handover import calling
 from .lifecycle.job_states import blame
 from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
-from .placement import chunking, inventory
+from .placement import chunking, compact, inventory
 from .placement.config_cache import ConfigCache
 from .placement.inventory import NodesUnknownError
 from .scheduler import SchedulerPlugin
@@ -40,9 +39,9 @@ class FilteredNodes(NamedTuple):
     """The nodes that tests of one kind of configuration may use."""
 
     list_id: int
-    nodes: Nodes
-    names: NodeList
-    reasons: dict[str, list[str]]
+    nodes: Mapping[str, NodeInfo]
+    names: Sequence[str]
+    reasons: Mapping[str, Sequence[str]]
 
 
 class _Answer(NamedTuple):
@@ -59,7 +58,7 @@ class _Chunks(NamedTuple):
     """The chunks of one kind of configuration, or why there are none."""
 
     chunks_id: Hashable
-    chunks: list[NodeList]
+    chunks: Sequence[Sequence[str]]
     chunked: bool
     error: str | None = None
 
@@ -97,28 +96,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     In addition to what SchedulerPlugin's docstring lists, a plugin provides:
 
     ``_get_raw_node_data(sched_config) -> (list, extra)``
-        Query the scheduler for its nodes.  The list has one item per node, of any type; ``extra``
-        is whatever else the next method needs.  Called when something depends on nodes, and not
-        again until :meth:`refresh` (or for a ``sched_config`` with other values for the keys that
-        this method reads).  Raise SchedulerPluginError when the scheduler cannot be queried.  If
-        the scheduler accepts jobs anyway, raise NodesUnknownError (from
-        pavilion.schedulers.placement.inventory).  That ends only the tests that depend on nodes: a test
-        whose nodes the scheduler picks, and whose size is given as a number, is submitted without
-        an inventory.
+        Query the scheduler for its nodes.
 
     ``_transform_raw_node_data(sched_config, node_data, extra) -> NodeInfo``
-        Turn an item of that list into the description of its node, a dictionary with these keys:
-
-        - Required: ``name`` (str), ``up`` (bool: whether it can be used, now or later) and
-          ``available`` (bool: whether it is up and free right now)
-        - Optional: ``cpus`` (int), ``mem`` (int, bytes), ``partitions``, ``reservations``,
-          ``features`` and ``states`` (lists of str)
-        - Optional: ``cause`` (str), which says in a few words why the node is not up, or not
-          available ('drained'); messages group nodes by cause
-        - Anything else
-
-        The data must be accurate: a job on nodes that its scheduler refuses, or that never
-        come up, waits forever.
+        Turn an item of that list into the description of its node.  The docstrings of both
+        methods say which keys there are.
 
     ``_filter_custom(sched_config, node_name, node) -> None or str``
         A plugin-specific reason why a node cannot be used; None when it can.
@@ -151,8 +133,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         self._assigned_nodes: Nodes | None = None
         self._last_nodes: Nodes | None = None
         # The usable nodes for each kind of configuration; 'node_list_id' is the index.
-        self._node_lists: list[NodeList] = []
-        self._list_ids: dict[tuple[str, ...], int] = {}
+        self._node_lists: list[Sequence[str]] = []
+        self._list_ids: dict[Hashable, int] = {}
         self._inventory_lock = threading.RLock()
         self._answers: ConfigCache[_Answer] = ConfigCache()
         self._inventories: ConfigCache[Nodes] = ConfigCache()
@@ -176,13 +158,62 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     # ----------------------------------------------------------------- what a plugin provides
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
-        """See the class docstring."""
+        """Query the scheduler for its nodes.
+
+        Called when something depends on nodes, and not again until :meth:`refresh`, or for a
+        ``sched_config`` with other values for the keys that this method reads.  So read only keys
+        that the answer depends on; most plugins read none.
+
+        What is fetched here has to suffice for what :meth:`_transform_raw_node_data` returns about
+        each node: ``name``, ``up`` and ``available`` in any case; ``cpus``, ``mem``,
+        ``partitions``, ``reservations``, ``features``, ``states`` and ``cause`` where the scheduler
+        has them.  List all nodes, including those that are down: errors say why nodes are left
+        out.
+
+        :returns: (list, extra).  The list has one item per node, of any type.  ``extra`` is
+            whatever else the next method needs, such as the reservations of the system, fetched
+            once for all nodes; None where nothing else is needed.
+        :raises SchedulerPluginError: When the scheduler cannot be queried.  All tests that are
+            being scheduled end with this error.
+        :raises NodesUnknownError: (from pavilion.schedulers) When the scheduler does not list its
+            nodes, but accepts jobs.  That ends only the tests that depend on nodes: a test whose
+            nodes the scheduler picks, and whose size is given as a number, is submitted without
+            an inventory.
+        """
         raise self._missing("_get_raw_node_data", "how the scheduler is queried for its nodes")
 
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
     ) -> NodeInfo:
-        """See the class docstring."""
+        """Turn the raw data of one node into its description.  Called once per node.
+
+        Required keys:
+
+        - ``name`` (str): as the scheduler accepts it in a list of nodes
+        - ``up`` (bool): whether a job with this ``sched_config`` can get the node, now or later
+        - ``available`` (bool): whether it is up and free right now
+
+        Optional keys.  A key whose value is not known is left out:
+
+        - ``cpus`` (int): the number of CPUs
+        - ``mem`` (int): the memory, in bytes
+        - ``partitions``, ``reservations`` (lists of str): those that the node belongs to.  A node
+          without the key passes the filter for it; with an empty list, it does not
+        - ``features``, ``states`` (lists of str): as the scheduler calls them
+        - ``cause`` (str): why the node is not up, or not available, in a few words ('drained');
+          errors count nodes by cause
+        - anything else, for the plugin's own use in variables and in :meth:`_filter_custom`
+
+        The description must be accurate: a job on nodes that the scheduler refuses, or that never
+        come up, waits forever.
+
+        :param sched_config: The validated schedule section.  The keys that are read determine for
+            which tests the result is used again.
+        :param node_data: An item of the list that :meth:`_get_raw_node_data` returned.
+        :param extra: What that method returned besides the list.
+        :raises SchedulerPluginError: When the data cannot be understood.  A missing key, or a value
+            of the wrong type, is reported with plugin, node and key.
+        """
         raise self._missing(
             "_transform_raw_node_data", "what the scheduler's data about a node means"
         )
@@ -299,7 +330,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             inventory.check_node(self.name, raw, info)
             name = info["name"]
             nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        return inventory.in_order(nodes)
+        return compact.Inventory(inventory.in_order(nodes))
 
     def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
         """The nodes that can be used with this configuration, and why the others cannot.
@@ -356,15 +387,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         nodes = self._get_system_inventory(sched_config)
         # Not _nodes: what the host assigned was evaluated for some other configuration.
         names, reasons = self._filter(sched_config, nodes, ordered=True)
+        found = compact.compact(nodes, names, reasons)
         # Filters that leave the same nodes share their chunks, and the record of their use.
-        list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
+        list_id = self._list_ids.setdefault(compact.key_of(names), len(self._node_lists))
         if list_id == len(self._node_lists):
-            self._node_lists.append(names)
-        return FilteredNodes(
-            list_id, {name: nodes[name] for name in names}, self._node_lists[list_id], reasons
-        )
+            self._node_lists.append(found.names)
+        return FilteredNodes(list_id, found.nodes, found.names, found.reasons)
 
-    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+    def chunks_of(self, sched_config: dict[str, Any]) -> Sequence[Sequence[str]]:
         """The chunks in which tests with this configuration are placed; without chunking, a single
         one.
 
@@ -430,7 +460,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return _Chunks(key, [], chunked, str(exc))
         except (Exception, SystemExit) as exc:
             raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
-        return _Chunks(key, chunks, chunked)
+        return _Chunks(key, compact.compact_chunks(filtered.nodes, filtered.names, chunks), chunked)
 
     # -------------------------------------------------------------------------- the variables
 
@@ -510,7 +540,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             )
         try:
             names = self._checked_alloc_nodes(test, job)
-            known = job.load_sched_data()
+            known = node_data.load(job, names)
         except PavilionError:
             raise
         except (Exception, SystemExit) as exc:
@@ -548,10 +578,10 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             filtered[number] = found
         self._usage = self._usage or planning.ChunkUsage()
         placed = planning.plan(list(requests.values()), usage=self._usage)
-        stores: dict[int, _NodeData] = {}
+        stores: dict[int, node_data.NodeData] = {}
         for job in placed.jobs:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(id(found), _NodeData(found.nodes))
+            store = stores.setdefault(id(found), node_data.NodeData(found.nodes))
             plan.jobs.append(
                 PlannedJob(
                     [tests[number] for number in job.tests],  # type: ignore[call-overload]
@@ -710,35 +740,3 @@ def _chunk_of(
         chunk = pinning.chunk_of(test.config)
         return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
     return {"chunk": None, "chunk_nodes": ()}
-
-
-class _NodeData:
-    """Stores with each job what is known about the nodes that it may get.
-
-    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
-    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
-    """
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-        self._file: Path | None = None
-        self._lock = threading.Lock()
-
-    def saver(self, names: Sequence[str] | None) -> Any:
-        """The function that stores the data with a job."""
-        return self._share if names is None else lambda job: self._save(job, names)
-
-    def _save(self, job: Job, names: Sequence[str]) -> None:
-        job.save_node_data({name: self._nodes[name] for name in names})
-
-    def _share(self, job: Job) -> None:
-        with self._lock:
-            if self._file is not None:
-                try:
-                    os.link(self._file, job.path / job.NODE_INFO_FN)
-                    return
-                except OSError:
-                    # A file system without hard links, or the first job's directory is gone.
-                    pass
-            job.save_node_data(self._nodes)
-            self._file = job.path / job.NODE_INFO_FN

@@ -36,6 +36,11 @@ class SchedulerPluginBasic(SchedulerPlugin):
 
     IS_CONCURRENT = True
 
+    def __init__(
+        self, name: str, description: str, priority: int = SchedulerPlugin.PRIO_COMMON
+    ) -> None:
+        super().__init__(name, description, priority)
+
     def _get_alloc_node_info(self, node_name: str) -> NodeInfo:
         """See the class docstring.  By default, nothing is known."""
         return {}

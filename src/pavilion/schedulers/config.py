@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Union
 
@@ -380,7 +381,7 @@ def parse_node_range(node_range: Any) -> list[str]:
     return list(_expanded(tuple(map(str, validate_list(node_range)))))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
     """The names in host lists.  Cached, because many tests have the same ones."""
     names: dict[str, None] = {}
@@ -390,7 +391,9 @@ def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError as exc:
             # Its message says what is wrong and where.
             raise HostListError(str(exc)) from exc
-    return tuple(names)
+    # The lists of many tests name the same nodes, and are kept: a string for each name, not for each
+    # name of each test.
+    return tuple(map(sys.intern, names))
 
 
 # A validator is a function, a choice of strings, a table for a sub-section, or None (the value is

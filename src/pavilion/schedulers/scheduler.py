@@ -80,14 +80,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     ``_kickoff(pav_cfg, job, sched_config, job_name, nodes=None, node_range=None) -> JobInfo``
         Submit a job to the scheduler, without waiting until it has finished.  Called by
-        :meth:`schedule_tests`, once per job, in the process of the user.  ``job.kickoff_path``
-        is the script to run, with the header of ``KICKOFF_SCRIPT_HEADER_CLASS``; the scheduler's
-        own output must be written to ``job.sched_log``.  ``sched_config`` is the validated
-        schedule section.  Exactly one of ``nodes`` (run on these) and ``node_range`` (min, max;
-        the scheduler picks) is given.  The result identifies the job in all later calls, in
-        other processes and on other hosts: a dictionary of strings (see JOB_INFO_KEYS).  Raise
-        SchedulerPluginError when the job was not accepted; then, and only then, its tests count
-        as not started.
+        :meth:`schedule_tests`, once per job, in the process of the user.  The docstring of the
+        method lists the parameters that must reach the scheduler.  The result identifies the job
+        in all later calls, in other processes and on other hosts: a dictionary of strings (see
+        JOB_INFO_KEYS).  Raise SchedulerPluginError when the job was not accepted; then, and only
+        then, its tests count as not started.
 
     ``_job_status(pav_cfg, job_info) -> TestStatusInfo or None``
         The state of a job in the scheduler: SCHEDULED (it waits), SCHED_RUNNING,
@@ -108,11 +105,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :meth:`get_final_vars`, only inside the allocation.
 
     ``_get_config_elems() -> (elements, validators, defaults)``
-        The scheduler's own section ``schedule.<name>``.  Called once, on activation.
-        ``elements`` is a list of yaml_config elements whose leaves are strings.  ``validators``
-        has an entry for each element: a function (value -> value, raising ValueError), a tuple
-        or list of choices, a dictionary for a sub-section, or None (the value is taken as it
-        is).  ``defaults`` may have an entry for each element.
+        The scheduler's own section ``schedule.<name>``.  Called once, on activation.  The
+        docstring of the method describes the three.
 
     ``VAR_CLASS``, ``KICKOFF_SCRIPT_HEADER_CLASS``
         The classes of its variables and of its scripts' headers.
@@ -252,7 +246,48 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         nodes: NodeList | None = None,
         node_range: NodeRange | None = None,
     ) -> JobInfo:
-        """See the class docstring."""
+        """Submit a job to the scheduler, without waiting until it has finished.
+
+        **What must reach the scheduler**, by the header of the script (see
+        ``KICKOFF_SCRIPT_HEADER_CLASS``) or by the arguments of its command or API.  What the
+        scheduler does not have can be left out.  A key of ``sched_config`` that is None, '' or []
+        is not set, and must not be passed on.
+
+        - the script: ``job.kickoff_path``, to be run once, on the first node.  It is executable.
+        - the name of the job: ``job_name``.  It may contain any character.
+        - the file for the scheduler's own output: ``job.sched_log``.  The script's output goes to
+          ``job.kickoff_log`` by itself.
+        - the nodes.  Exactly one of these two is given:
+
+          - ``nodes``: the job must run on all of these nodes, and on no others.
+          - ``node_range``: (min, max) nodes, which the scheduler picks; max is None when there is
+            no upper limit.  Then it must pick the nodes in ``include_nodes``, and must not pick
+            those in ``exclude_nodes``.
+
+        - where, and on whose behalf: ``partition``, ``qos``, ``account``, ``reservation``
+          (strings).  The reservation 'any' means any reservation; it is not a name.
+        - ``time_limit``: the time after which the scheduler ends the job.  An int, in hours,
+          rounded up; ``pavilion.schedulers.seconds_of(time_limit)`` is its exact length.
+        - ``core_spec``: a string, the number of cores per node to leave to the system.
+        - the tasks, where the scheduler counts them: ``tasks``, their total number (an int), or
+          else ``tasks_per_node`` (an int, or a float for a fraction of the CPUs;
+          ``header._sched_vars.tasks_per_node()`` is the number, with ``min_tasks_per_node``
+          applied).
+        - all keys of the plugin's own section, ``sched_config[self.name]``.
+
+        **What has been applied already**, and is not passed on: ``nodes``, ``min_nodes``,
+        ``across_nodes``, ``chunking`` and ``node_state`` have become the arguments ``nodes`` or
+        ``node_range`` (``flex_scheduled`` is whether neither ``chunking`` nor ``across_nodes`` is
+        set); ``share_allocation`` has decided which tests are in the job; ``min_tasks_per_node``
+        is part of ``tasks_per_node``; ``wrapper``, ``mpirun_opts`` and ``cluster_info`` are in the
+        variables of the tests.
+
+        :param job: The job, with its directory, files and tests.
+        :param sched_config: The validated schedule section of the job's tests, which agree in all
+            keys that JOB_SHARE_KEY_ATTRS names.  The longest ``time_limit`` applies.
+        :returns: What identifies the job in all later calls: a dictionary of strings.
+        :raises SchedulerPluginError: When the job was not accepted.
+        """
         raise self._missing("_kickoff", "how a job is submitted to the scheduler")
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
@@ -356,7 +391,38 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         )
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """See the class docstring.  By default, there is no section."""
+        """The section ``schedule.<name>``: options that only this scheduler has.
+
+        Called once, on activation, with no test at hand.  By default, there is no section.
+
+        *elements*: a list of yaml_config elements, one for each key: StrElem, ListElem,
+        KeyedElem (a sub-section with fixed keys) or CategoryElem (one with any keys).  All leaves
+        are StrElem, because any value may contain variables, whose type is not known before they
+        are resolved.  Use ``help_text``, which users see, but not ``default``, ``choices``,
+        ``required`` or ``post_validator``.
+
+        *validators*: key -> how its value is checked and converted.  Each is optional; the whole
+        dictionary may be empty or None.  A validator is one of
+
+        - a function: it takes the value (a string; for a ListElem a list, for a CategoryElem a
+          dictionary) and returns what the plugin is to get.  It raises ValueError or
+          SchedConfigError for a value that is not allowed; its message is shown with the key.
+          ``pavilion.schedulers.min_int`` makes one for whole numbers;
+        - a tuple or list of strings: the values that are allowed, in upper or lower case;
+        - a dictionary: the validators of a sub-section (KeyedElem), each optional again;
+        - None, or no entry: the value is taken as it is.
+
+        Validators are also called with values that they have returned.  They are not called for a
+        key that is not set and has no default: its value is None.
+
+        *defaults*: key -> the value of a key that is not set, written as a user would write it,
+        and validated like a user's.  A dictionary for a sub-section.  Each is optional; the whole
+        dictionary may be empty or None.
+
+        All methods of the plugin get the result as ``sched_config[self.name]``, with every key.
+
+        :returns: (elements, validators, defaults)
+        """
         return [], {}, {}
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:

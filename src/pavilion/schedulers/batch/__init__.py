@@ -6,7 +6,7 @@
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
 - ``record``, ``whose``: which of the scheduler's jobs is ours
-- ``cancelling``, ``history``, ``notes``: how jobs end, and what users are told about them
+- ``cancelling``, ``history``, ``notes``: how jobs end, and what users see of that
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from __future__ import annotations
 from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
 from .dialect import Dialect, Environment
-from .directives import BatchHeader, Directive, Request, number, quoted, safe_job_name, word
+from .directives import (
+    BatchHeader,
+    Directive,
+    Request,
+    comma_list,
+    host_list,
+    number,
+    quoted,
+    safe_job_name,
+    word,
+)
 from .plugin import SchedulerPluginBatch
 from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer, find_token
 
@@ -33,7 +43,9 @@ __all__ = [
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    "comma_list",
     "find_token",
+    "host_list",
     "number",
     "quoted",
     "safe_job_name",

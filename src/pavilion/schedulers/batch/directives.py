@@ -31,8 +31,7 @@ class Request(NamedTuple):
     """What is requested: one job, as plain values.
 
     ``config`` is a validated schedule section; ``node_max`` None means no upper limit;
-    ``tasks_per_node`` counts where the section has no number of tasks; ``token`` is '' or a
-    unique string that the job is found by again.
+    ``tasks_per_node`` counts where the section has no number of tasks.
     """
 
     job_name: str
@@ -42,7 +41,6 @@ class Request(NamedTuple):
     include_nodes: tuple[str, ...] = ()
     exclude_nodes: tuple[str, ...] = ()
     tasks_per_node: int = 1
-    token: str = ""
 
     @property
     def tasks(self) -> int:
@@ -64,8 +62,36 @@ class Directive(NamedTuple):
     value: Callable[[Request], str | None]
     yields_to: tuple[str, ...] = ()
 
+    @classmethod
+    def from_key(
+        cls,
+        option: str,
+        key: str,
+        check: Callable[[str, Any], str | None],
+        yields_to: tuple[str, ...] = (),
+    ) -> Directive:
+        """The line for the value of one key.
+
+        :param key: A key of the schedule section; 'name.priority' is 'priority' in the plugin's own
+            section.
+        :param check: Makes the value, from key and value: :func:`word`, :func:`quoted`,
+            :func:`number`, or a function of the plugin's.
+        """
+        return cls(
+            option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to
+        )
+
 
 # --- Values ---
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key of a schedule section, or of one in a sub-section ('name.priority'); None
+    where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def refuse(key: str, value: Any, problem: str) -> SchedulerPluginError:
@@ -161,6 +187,16 @@ def host_list(key: str, names: Iterable[str]) -> str | None:
         return hostlists.fold(names) or None
     except ValueError as exc:
         raise SchedulerPluginError(f"Bad node names in schedule.{key}", prior_error=exc) from exc
+
+
+def comma_list(key: str, names: Iterable[str]) -> str | None:
+    """Names of nodes with commas between them; None for none.
+
+    :raises SchedulerPluginError: As :func:`host_list`.
+    """
+    listed = list(names)
+    host_list(key, listed)
+    return ",".join(listed) or None
 
 
 def refuse_too_many(request: Request) -> None:

@@ -36,7 +36,7 @@ class Failures(NamedTuple):
     def kind(self, result: CommandResult) -> Failure | None:
         """What kind of failure a result is; None for a command that succeeded.
 
-        A command that does not exist is PERMANENT.  One that was stopped at its time-out, and one
+        A command that does not exist is PERMANENT.  One that was stopped at its timeout, and one
         whose message is not known, is TRANSIENT: whether it did its work is not known.
         """
         if result.returncode is None:

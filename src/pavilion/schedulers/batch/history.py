@@ -38,7 +38,7 @@ class History:
     """The ends of jobs.  Each is looked up once, and many with one command.  May be used from
     several threads.
 
-    :param run: Runs a command, with a time-out in seconds.
+    :param run: Runs a command, with a timeout in seconds.
     :param clock: Gives seconds.
     """
 
@@ -95,7 +95,7 @@ class History:
         result = self._run(command, TIMEOUT)
         self._problem = ""
         try:
-            jobs = [self._dialect.record(job) for job in self._dialect.parse_history(result.stdout)]
+            jobs = self._dialect.read_jobs("parse_history", result.stdout)
         except UnreadableAnswer as exc:
             self._problem = f"Its accounting could not be queried: {exc}"
             return

@@ -25,7 +25,7 @@ from ..talk import safe_files
 from ..talk.commands import CommandResult, Failure
 from .client import BatchClient
 from .failures import was_started
-from .words import TOKEN, Submission, Submitted
+from .words import TOKEN, Submission, Submitted, UnreadableAnswer
 
 LOG_FN = "submit.log"
 # The log begins with the token, before anything that a user wrote.
@@ -108,7 +108,7 @@ class Submitter:
             if kind not in (None, Failure.TRANSIENT) or not was_started(result):
                 raise self._refused(script, result)
             attempts += 1
-            self._way.report(self._unclear(argv))
+            self._way.report(unclear_note(self._client.title, argv))
             found = self._look_for(token, clusters)
             if found is None:
                 return Submitted("", clusters[0], token)
@@ -121,7 +121,10 @@ class Submitter:
 
     def _made(self, result: CommandResult, token: str) -> Submitted | None:
         """The job that the answer of a command that succeeded is about; None when it is unclear."""
-        answer = self._client.dialect.parse_submission(result)
+        try:
+            answer = self._client.dialect.read("parse_submission", result)
+        except UnreadableAnswer:
+            return None
         if not answer:
             return None
         made = Submitted(answer) if isinstance(answer, str) else answer
@@ -157,9 +160,9 @@ class Submitter:
         def goes_on(stderr: str) -> bool:
             retrying = self._client.dialect.keeps_trying(stderr)
             if retrying:
-                self._way.report(self._full())
+                self._way.report(full_note(self._client.title))
             elif self._clock() - began >= SLOW:
-                self._way.report(f"{_command(argv)} was started and has not answered yet.")
+                self._way.report(silent_note(argv))
             if not self._way.stopped:
                 return True
             # It may be done any moment, unless it just sleeps.
@@ -176,7 +179,7 @@ class Submitter:
                 result,
                 f" after waiting for room in the queue for {FULL_PATIENCE / 60:.0f} minutes",
             )
-        self._way.report(self._full())
+        self._way.report(full_note(self._client.title))
         if not self._way.pause(FULL_PAUSE):
             raise self._given_up(result)
 
@@ -230,19 +233,6 @@ class Submitter:
 
     # --- Messages ---
 
-    def _full(self) -> str:
-        return (
-            f"{self._client.title} accepts no more jobs at the moment: its queue is full, or a "
-            "limit on submitted jobs is reached. The submission is retried for 10 minutes."
-        )
-
-    def _unclear(self, argv: Sequence[str]) -> str:
-        title = self._client.title
-        return (
-            f"What {_command(argv)} printed does not show whether {title} accepted the job, so "
-            f"{title}'s list of jobs is searched for it."
-        )
-
     def _refused(
         self, script: Path, result: CommandResult, after: str = ""
     ) -> SchedulerPluginError:
@@ -258,8 +248,25 @@ class Submitter:
         )
 
 
-def _command(argv: Sequence[str]) -> str:
-    return PurePath(argv[0]).name
+def full_note(title: str) -> str:
+    """That a scheduler's queue is full."""
+    return (
+        f"{title} accepts no more jobs at the moment: its queue is full, or a limit on submitted "
+        "jobs is reached. The submission is retried for 10 minutes."
+    )
+
+
+def silent_note(argv: Sequence[str]) -> str:
+    """That the submit command is slow."""
+    return f"{PurePath(argv[0]).name} was started and has not answered yet."
+
+
+def unclear_note(title: str, argv: Sequence[str]) -> str:
+    """That a job is looked for."""
+    return (
+        f"What {PurePath(argv[0]).name} printed does not show whether {title} accepted the job, so "
+        f"{title}'s list of jobs is searched for it."
+    )
 
 
 # --- The log of a job's submissions ---

@@ -276,8 +276,10 @@ def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
     """A message that says which nodes of include_nodes cannot be used, and why; None when all can
     be."""
     problems = []
-    for reason, names in reasons.items():
+    # Without the names of the other nodes, which would have to be worked out.
+    for reason in reasons:
         if reason.startswith(INCLUDE_PREFIX):
+            names = reasons[reason]
             causes = ", ".join(_causes(reasons, reason))
             why = reason[len(INCLUDE_PREFIX) :] + (f": {causes}" if causes else "")
             problems.append(f"{hostlists.fold_short(names)} ({why})")
@@ -318,7 +320,8 @@ def insufficient_message(
 
 
 def _causes(reasons: Mapping[str, Sequence[str]], reason: str) -> Mapping[str, int]:
-    return reasons.causes.get(reason, {}) if isinstance(reasons, Reasons) else {}
+    causes: Mapping[str, Mapping[str, int]] = getattr(reasons, "causes", {})
+    return causes.get(reason, {})
 
 
 def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
@@ -327,7 +330,8 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
 
     :param prefix: Only for reasons that begin with this.
     """
-    if not isinstance(reasons, Reasons):
+    advice: Mapping[str, str] = getattr(reasons, "advice", {})
+    if not advice:
         return ""
     words = [
         word
@@ -338,7 +342,7 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
             *_causes(reasons, reason),
         )
     ]
-    texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
+    texts = dict.fromkeys(advice.get(word, "") for word in words)
     # A sentence starts with a capital letter, unless it starts with the name of a key.
     return "".join(
         f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
@@ -416,6 +420,8 @@ class _Selection:
 
     def keep_state(self, flags: list[bool], reason: str) -> None:
         """Like keep(), but also count the causes that the plugin gives."""
+        if all(flags):
+            return
         for name, info, stays in zip(self.names, self.infos, flags):
             if not stays and info.get(CAUSE):
                 prefix = INCLUDE_PREFIX if name in self.include else ""

@@ -9,33 +9,24 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pavilion.errors import SchedulerPluginError
 
-from ...lifecycle.job_table import JobRecord, JobTable, QueryFailed
+from ...batch.client import BatchClient
+from ...batch.dialect import by_identity
+from ...lifecycle.job_table import JobRecord, QueryFailed
 from ...placement.inventory import NodesUnknownError
-from ...talk.commands import CommandResult, CommandRunner, Failure
+from ...talk.commands import CommandResult, Failure
 from . import parsing, queries
 from .accounting import Accounting
-from .errors import classify_result, hint, summary
-from .recent_jobs import RecentJobs
+from .dialect import SlurmDialect
+from .errors import classify_result, summary
 from .requested import RequestedNodes
 from .states import parse_job_state
 
-# Seconds.  A frozen controller makes commands give up after twice its MessageTimeout (10).
-QUERY_TIMEOUT = 60.0
-# sbatch retries for two minutes by itself when the queue is full.
-SUBMIT_TIMEOUT = 180.0
-# How many sbatch run at the same time.
-SUBMIT_AT_ONCE = 4
-# How long a process waits for the answer to another one's query.  A frozen controller
-# keeps squeue for about as long.
-LOCK_WAIT = 20.0
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
 # Messages of commands that reach no controller: sbatch would not reach it, either.
@@ -48,42 +39,20 @@ _NOTHING_GOES = re.compile(
 STARTING_PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
-class SlurmClient:
+class SlurmClient(BatchClient):
     """Queries Slurm.  May be used from several threads."""
 
     def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._sleep = sleep
-        self.querying = CommandRunner(
-            drop=queries.DROP_PREFIXES,
-            keep=queries.KEEP_NAMES,
-            set=queries.QUERY_SET,
-            timeout=QUERY_TIMEOUT,
-        )
-        # Jobs inherit the environment of sbatch, so nothing is set for it.
-        self.submitting = CommandRunner(
-            drop=queries.DROP_PREFIXES,
-            keep=queries.KEEP_NAMES,
-            set=queries.SUBMIT_SET,
-            timeout=SUBMIT_TIMEOUT,
-        )
+        super().__init__(SlurmDialect(), sleep)
         self._config_text = ""
         self._ask_config_at = -math.inf
         self._scripts: dict[tuple[str | None, str], dict[str, str]] = {}
         self._scripts_lock = threading.Lock()
         self._scripts_again = 0.0
-        # What submitters with unclear answers share.
-        self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
         # What ended jobs that the controller has forgotten.
         self.accounting = Accounting(lambda argv, timeout: self.querying.run(argv, timeout))
         # What waiting jobs request and cannot have.
         self.requested = RequestedNodes(lambda cluster: self.drained("", cluster))
-        # Held while one of them runs.
-        self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
-
-    @staticmethod
-    def missing_commands() -> list[str]:
-        """Which of the commands that are needed cannot be found."""
-        return [command for command in queries.COMMANDS if shutil.which(command) is None]
 
     def problem(self) -> str | None:
         """Why the controller cannot be used; None when it answers."""
@@ -92,7 +61,7 @@ class SlurmClient:
             return None
         return f"Slurm's controller does not answer. {result.describe()}"
 
-    def ask(self, argv: list[str]) -> str:
+    def ask(self, argv: Sequence[str]) -> str:
         """Run a query, again after transient failures.
 
         :returns: What it printed.
@@ -106,13 +75,13 @@ class SlurmClient:
         shown = [word if word.isprintable() else "..." for word in argv]
         command, result = " ".join(shown), result._replace(argv=tuple(shown))
         if _NOTHING_GOES.search(result.stderr):
-            raise failed("Slurm could not be queried", result)
+            raise self.failed("Slurm could not be queried", result)
         if kind is Failure.DENIED:
             raise NodesUnknownError(
                 f"'{command}' was refused: {summary(result.stderr)}. The site hides what it would "
                 "show (PrivateData in slurm.conf)"
             )
-        problem = failed("Slurm could not be queried", result).msg
+        problem = self.failed("Slurm could not be queried", result).msg
         raise NodesUnknownError(
             problem if command in problem else f"{problem.rstrip('.')} ('{command}')."
         )
@@ -212,12 +181,14 @@ class SlurmClient:
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
             self._config_text = result.stdout if known else ""
-            self._ask_config_at = math.inf if known else time.monotonic() + QUERY_TIMEOUT
+            self._ask_config_at = (
+                math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
+            )
         return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
-        (see parsing.by_identity).  No retries: the table queries again.
+        (see by_identity).  No retries: the table queries again.
 
         :param cluster: Another cluster than that of this host.
         :raises QueryFailed: When Slurm cannot be queried, or its answer is incomplete.
@@ -237,7 +208,7 @@ class SlurmClient:
             )
         for row in refused:
             rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
-        return parsing.by_identity(rows)
+        return by_identity(rows.values(), self.dialect.token_of, self.dialect.is_over)
 
     def script_of(self, job_id: str, user: str | None, cluster: str = "") -> str | None:
         """The path of a listed job's script; None when Slurm does not say.
@@ -276,21 +247,7 @@ class SlurmClient:
             self._scripts.clear()
             self._scripts_again = 0.0
 
-    def job_table(
-        self, user: str | None, cache_file: Path | None, max_age: float, cluster: str = ""
-    ) -> JobTable:
-        """A table of a user's jobs on a cluster."""
-        source = f"slurm {os.environ.get('SLURM_CONF', '')} {user} {cluster}".rstrip()
-        return JobTable(
-            lambda: self.jobs(user, cluster),
-            is_over=is_over,
-            cache_file=cache_file,
-            max_age=max_age,
-            source=source,
-            lock_wait=LOCK_WAIT,
-        )
-
-    def cancel(self, job_ids: list[str], cluster: str = "") -> list[CommandResult]:
+    def cancel(self, job_ids: Sequence[str], cluster: str = "") -> list[CommandResult]:
         """Tell Slurm to cancel jobs; the results of the commands that took.
 
         :raises ValueError: For a string that is not a job id.
@@ -308,21 +265,6 @@ def _is_starting(nodes: list[parsing.Node]) -> bool:
 def is_over(record: JobRecord) -> bool:
     """Whether a job has ended for good."""
     return parse_job_state(record.state).is_over
-
-
-def failed(what: str, result: CommandResult, where: str = "") -> SchedulerPluginError:
-    """A command's failure as an error: what was tried, what Slurm said, what to look at."""
-    said = summary(result.stderr) or summary(result.stdout)
-    advice = hint(result.stderr)
-    text = what + where
-    if said:
-        text += f": {said if said.endswith('...') else said.rstrip('.')}"
-    text += (
-        f" [{result.describe()}]"
-        if not said or classify_result(result) in (Failure.TRANSIENT, None)
-        else ""
-    )
-    return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
 def raise_if_nothing_left(row: parsing.RefusedRow, nodes: Sequence[object]) -> None:

@@ -10,99 +10,37 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from pavilion.errors import SchedulerPluginError
-
-from ...kickoff import KickoffScriptHeader
+from ...batch import directives
+from ...batch.directives import (
+    NAME_LIMIT,
+    BatchHeader,
+    Directive,
+    Request,
+    host_list,
+    number,
+    refuse,
+    safe_job_name,
+    shown_character,
+)
 from ...placement import hostlists
 from ...time_limits import clock_text
 from .extra import COUNTED_BY_SLURM, given_names, refuse_fewer_tasks
 from .options import Option, read_options
 
+__all__ = ["DIRECTIVES", "NAME_LIMIT", "Request", "SbatchHeader", "render", "safe_job_name"]
+
 PREFIX = "#SBATCH"
-# Slurm refuses names, comments and the like over 1024 characters.
-VALUE_LIMIT = 1024
-# Longer names only fill the screen.
-NAME_LIMIT = 200
-
-_QUOTING = frozenset("\"'\\")
-# As text: this module is imported with every plugin, and not always needed.
-_NAME_UNSAFE = r"[^A-Za-z0-9_.,:;+@=-]"
-_TOKEN = r"[A-Za-z0-9_.:-]+"
 _FEATURE = r"[^\s&|()\[\]*,\"'\\]+"
-
-
-class Request(NamedTuple):
-    """What is requested: one job, as plain values.
-
-    ``config`` is a validated schedule section; ``node_max`` None means no upper limit;
-    ``tasks_per_node`` counts where the section has no number of tasks; ``token`` is '' or a
-    unique text that the job is found by again.
-    """
-
-    job_name: str
-    config: Mapping[str, Any]
-    node_min: int
-    node_max: int | None
-    include_nodes: tuple[str, ...] = ()
-    exclude_nodes: tuple[str, ...] = ()
-    tasks_per_node: int = 1
-    token: str = ""
-
-
-class Directive(NamedTuple):
-    """An option of sbatch, the keys of the schedule section it comes from, and how to get it.
-
-    ``value`` gives the option's value as it is written in the line, or None to leave it out.  The line
-    is left out, too, where the user gave one of the options ``yields_to`` in sbatch_extra.
-    """
-
-    option: str
-    keys: tuple[str, ...]
-    value: Callable[[Request], str | None]
-    yields_to: tuple[str, ...] = ()
 
 
 # --- Values ---
 
 
 def quoted(key: str, value: Any) -> str | None:
-    """A value in double quotes; None for one that is not given or blank.
-
-    :raises SchedulerPluginError: for characters that no such value has, naming key and value.
-    """
-    if value is None or not str(value).strip():
-        return None
-    text = str(value).strip()
-    if not text.isprintable() or not _QUOTING.isdisjoint(text):
-        bad = next(char for char in text if char in _QUOTING or not char.isprintable())
-        raise _refuse(
-            key,
-            value,
-            f"it contains {_char(bad)}, which cannot be passed to Slurm. "
-            "Quotes, backslashes, line ends and control characters are not allowed",
-        )
-    if len(text.encode("utf-8", "surrogatepass")) > VALUE_LIMIT:
-        raise _refuse(key, value, f"it is longer than {VALUE_LIMIT} bytes")
-    return f'"{text}"'
-
-
-def safe_job_name(name: str, token: str = "") -> str:
-    """A job name that is safe to show, to search for, and to use in file names.
-
-    White space becomes '__', any other odd character '_'. Long names are cut. The token, which
-    makes a name unique, comes last and is kept whole.
-
-    :raises SchedulerPluginError: for a token that is not made of letters, digits and '_.:-'.
-    """
-    if token and not re.fullmatch(_TOKEN, token):
-        raise _refuse("token", token, "letters, digits and '_.:-' are allowed")
-    safe = re.sub(_NAME_UNSAFE, "_", "__".join(str(name).split()))
-    if safe.startswith("-"):
-        safe = f"_{safe[1:]}"
-    suffix = f"-{token}" if token else ""
-    return (safe[: NAME_LIMIT - len(suffix)] or "pav") + suffix
+    """A value in double quotes; see pavilion.schedulers.batch.directives."""
+    return directives.quoted(key, value, "Slurm")
 
 
 def constraint(features: Iterable[str]) -> str | None:
@@ -117,7 +55,7 @@ def constraint(features: Iterable[str]) -> str | None:
         names = [name.strip() for name in str(feature).split("|")]
         for name in names:
             if not re.fullmatch(_FEATURE, name):
-                raise _refuse(
+                raise refuse(
                     "slurm.features",
                     feature,
                     "each item must be a feature's name, or "
@@ -146,19 +84,21 @@ def extra_lines(options: Iterable[str], nodes: Iterable[str] = ()) -> list[str]:
         key = "slurm.sbatch_extra"
         bad = next((char for char in text if not char.isprintable()), None)
         if bad is not None:
-            raise _refuse(
-                key, option, f"it contains {_char(bad)}. Write each option as an item of its own"
+            raise refuse(
+                key,
+                option,
+                f"it contains {shown_character(bad)}. Write each option as an item of its own",
             )
         if not text.startswith("-"):
             hint = " (without '#SBATCH')" if text.startswith("#") else ""
-            raise _refuse(key, option, f"an option must start with '-'{hint}")
+            raise refuse(key, option, f"an option must start with '-'{hint}")
         try:
             words = shlex.split(text)
         except ValueError as exc:
-            raise _refuse(key, option, f"its quotes do not match ({exc})") from exc
+            raise refuse(key, option, f"its quotes do not match ({exc})") from exc
         if "" in words:
             # sbatch drops an empty value and takes the next word in its place.
-            raise _refuse(key, option, "it has an empty value")
+            raise refuse(key, option, "it has an empty value")
         lines.append(_without_nodelist(text, frozenset(nodes)))
     return [line for line in lines if line]
 
@@ -212,16 +152,15 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "--job-name",
         (),
-        lambda request: quoted("job name", safe_job_name(request.job_name, request.token)),
+        lambda request: quoted("job name", safe_job_name(request.job_name)),
         ("job-name",),
     ),
-    Directive("--comment", (), lambda request: quoted("token", request.token), ("comment",)),
     # A kickoff script must not run twice: its tests would.
     Directive("--no-requeue", (), lambda request: "", ("requeue", "no-requeue")),
     Directive(
         "--core-spec",
         ("core_spec",),
-        lambda request: _core_spec(request.config),
+        lambda request: number("core_spec", request.config.get("core_spec"), " of cores"),
         ("core-spec", "thread-spec"),
     ),
     Directive(
@@ -253,12 +192,12 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "-w",
         ("include_nodes", "across_nodes", "chunking"),
-        lambda request: _host_list("include_nodes", request.include_nodes),
+        lambda request: host_list("include_nodes", request.include_nodes),
     ),
     Directive(
         "-x",
         ("exclude_nodes",),
-        lambda request: _host_list("exclude_nodes", request.exclude_nodes),
+        lambda request: host_list("exclude_nodes", request.exclude_nodes),
         ("exclude",),
     ),
     Directive("--nodes", ("nodes", "min_nodes"), _nodes, ("nodes",)),
@@ -293,31 +232,10 @@ def render(request: Request) -> list[str]:
 
     :raises SchedulerPluginError: for a value that Slurm must not get, naming its key.
     """
-    if request.node_max is not None and len(request.include_nodes) > request.node_max:
-        raise SchedulerPluginError(
-            f"A job of at most {request.node_max} nodes cannot have all "
-            f"{len(request.include_nodes)} of include_nodes "
-            f"({hostlists.fold_short(request.include_nodes, count=False)})."
-        )
-    lines = []
-    given = given_names(request.config)
-    for directive in DIRECTIVES:
-        value = None if given.intersection(directive.yields_to) else directive.value(request)
-        if value is not None:
-            lines.append(f"{PREFIX} {directive.option} {value}".rstrip())
+    lines = directives.render(PREFIX, DIRECTIVES, request, given_names(request.config))
     extra = (request.config.get("slurm") or {}).get("sbatch_extra") or ()
     lines += [f"{PREFIX} {option}" for option in extra_lines(extra, request.include_nodes)]
     return lines
-
-
-def _core_spec(config: Mapping[str, Any]) -> str | None:
-    value = config.get("core_spec")
-    if value is None or not str(value).strip():
-        return None
-    text = str(value).strip()
-    if not re.fullmatch(r"[0-9]+", text):
-        raise _refuse("core_spec", value, "it must be a number of cores")
-    return text
 
 
 def _reservation(config: Mapping[str, Any]) -> str | None:
@@ -329,30 +247,8 @@ def _reservation(config: Mapping[str, Any]) -> str | None:
     )
 
 
-def _host_list(key: str, names: Iterable[str]) -> str | None:
-    try:
-        return hostlists.fold(names) or None
-    except ValueError as exc:
-        raise SchedulerPluginError(f"Bad node names in schedule.{key}", prior_error=exc) from exc
-
-
-def _refuse(key: str, value: Any, problem: str) -> SchedulerPluginError:
-    where = key if key in ("token", "job name") else f"schedule.{key}"
-    return SchedulerPluginError(f"Bad value {value!r} for {where}: {problem}.", data={"key": key})
-
-
-def _char(char: str) -> str:
-    names = {"\n": "a line end", "\r": "a line end", "\t": "a tab", "\0": "a NUL character"}
-    return names.get(char, repr(char))
-
-
-class SbatchHeader(KickoffScriptHeader):
-    """The header of a kickoff script for sbatch.
-
-    ``token``: set it to find the job again by its name and comment; '' (the default) for none.
-    """
-
-    token: str = ""
+class SbatchHeader(BatchHeader):
+    """The header of a kickoff script for sbatch."""
 
     def _kickoff_lines(self) -> list[str]:
         """The #SBATCH lines.  :raises SchedulerPluginError: see :func:`render`."""
@@ -365,27 +261,4 @@ class SbatchHeader(KickoffScriptHeader):
         :raises SchedConfigError: when there are fewer tasks than nodes.
         """
         refuse_fewer_tasks(self._config.get("tasks"), self._node_min)
-        return Request(
-            job_name=self._job_name,
-            config=self._config,
-            node_min=self._node_min,
-            node_max=self._node_max,
-            include_nodes=tuple(self._include_nodes),
-            exclude_nodes=tuple(self._exclude_nodes),
-            tasks_per_node=self._tasks_per_node(),
-            token=self.token,
-        )
-
-    def _tasks_per_node(self) -> int:
-        configured = self._config.get("tasks_per_node")
-        if self._config.get("tasks") or isinstance(configured, int):
-            return int(configured or 1)
-        if self._sched_vars is None:
-            return 1
-        try:
-            return int(self._sched_vars.tasks_per_node())
-        except (TypeError, ValueError) as exc:
-            raise SchedulerPluginError(
-                f"The number of tasks per node is not known for tasks_per_node {configured!r}",
-                prior_error=exc,
-            ) from exc
+        return super().request()

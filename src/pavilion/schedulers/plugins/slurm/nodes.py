@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,8 @@ import yaml_config as yc
 from pavilion.errors import SchedConfigError
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
-from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes, SchedulerPluginAdvanced
+from ...advanced import UNKNOWN_CHUNKS, UNKNOWN_NODES, FilteredNodes
+from ...batch.plugin import SchedulerPluginBatch
 from ...config import calc_node_range, validate_list
 from ...kickoff import KickoffScriptHeader
 from ...placement.inventory import NodesUnknownError, name_list, node_needs
@@ -46,7 +46,7 @@ def _check_states(section: Mapping[str, Any]) -> None:
                 )
 
 
-class SlurmNodes(SchedulerPluginAdvanced):
+class SlurmNodes(SchedulerPluginBatch):
     """The part of the slurm plugin that is about nodes."""
 
     IS_PLUGIN_BASE = True
@@ -69,22 +69,19 @@ class SlurmNodes(SchedulerPluginAdvanced):
     }
 
     def __init__(self, name: str, description: str, priority: int) -> None:
-        self._client_lock = threading.Lock()
-        self._client_made: SlurmClient | None = None
         self._known_made: Known | None = None
         # While nodes are filtered: of several partitions, or reservations, the one that counts.
         self._one_of: dict[str, str] = {}
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
-    @property
-    def _client(self) -> SlurmClient:
-        with self._client_lock:
-            if self._client_made is None:
-                from .client import SlurmClient
+    def _make_client(self) -> SlurmClient:
+        from .client import SlurmClient
 
-                self._client_made = SlurmClient()
-            return self._client_made
+        return SlurmClient()
+
+    def _has_inventory(self) -> bool:
+        return True
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """The section ``schedule.slurm``."""
@@ -152,9 +149,9 @@ class SlurmNodes(SchedulerPluginAdvanced):
         """Forget all that was learned from Slurm."""
         super().refresh()
         with self._client_lock:
-            client, known = self._client_made, self._known_made
-        if client is not None:
-            client.forget_scripts()
+            made, known = self._client_made is not None, self._known_made
+        if made:
+            self._client.forget_scripts()
         if known is not None:
             known.forget()
 
