@@ -194,8 +194,7 @@ def test_what_a_plugin_says_of_its_scheduler(cli: Cli, path: str) -> None:
     cli.plugin(
         "site",
         """
-        from pavilion.schedulers import SchedulerPluginBasic
-        from pavilion.schedulers.finding.availability import Finding, HostCheck
+        from pavilion.schedulers import Finding, HostCheck, SchedulerPluginBasic
 
         class Site(SchedulerPluginBasic):
             def __init__(self):

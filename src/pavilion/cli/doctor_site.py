@@ -17,7 +17,7 @@ from .output import plural
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
-    from pavilion.schedulers.finding.availability import Finding
+    from pavilion.schedulers.finding.host_check import Finding
 
 # Seconds that a scheduler gets to say whether it can be used, and what there is of it.
 SCHEDULER_PATIENCE = 8.0
@@ -248,7 +248,7 @@ class _Answer:
 
 
 def _question(plugin: Any, answer: _Answer) -> None:
-    from pavilion.schedulers.finding.availability import Finding, HostCheck
+    from pavilion.schedulers.finding.host_check import Finding, HostCheck
     from pavilion.schedulers.lifecycle.job_states import blame
 
     try:

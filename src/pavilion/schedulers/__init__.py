@@ -34,6 +34,7 @@ from .batch import (
     word,
 )
 from .config import ScheduleConfig, min_int, validate_config, validate_list
+from .finding.host_check import Finding, HostCheck
 from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
 from .lifecycle.handover import HandoverStopped
@@ -97,6 +98,8 @@ __all__ = [
     "NodeList",
     "NodeSet",
     "Seen",
+    "HostCheck",
+    "Finding",
     # Configuration.
     "ScheduleConfig",
     "validate_config",

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
-    from .finding.availability import HostCheck
+    from .finding.host_check import HostCheck
 
 _T = TypeVar("_T")
 
@@ -345,7 +345,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         """What 'doctor' shows of the scheduler beside whether it is available: versions, places,
         and what is wrong with them.  Called after :meth:`available`, for diagnosis only, so it may
         run commands.  An exception is shown as a problem.  By default, there is nothing to say."""
-        from .finding.availability import HostCheck
+        from .finding.host_check import HostCheck
 
         return HostCheck()
 

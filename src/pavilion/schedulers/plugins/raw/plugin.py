@@ -30,7 +30,7 @@ from .job_queue import (
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from ...finding.availability import HostCheck
+    from ...finding.host_check import HostCheck
     from .processes import ProcessIdentity, Snapshot
     from .starting import Reaper
 
@@ -116,7 +116,7 @@ class Raw(SchedulerPluginBasic):
 
     def check_host(self) -> HostCheck:
         """The queue of the jobs that set a limit."""
-        from ...finding.availability import Finding, HostCheck
+        from ...finding.host_check import Finding, HostCheck
 
         try:
             view = read_queue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from ...finding.availability import Finding, HostCheck
+from ...finding.host_check import Finding, HostCheck
 from ...talk.commands import CommandRunner
 from .queries import COMMANDS
 

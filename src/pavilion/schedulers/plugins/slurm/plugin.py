@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
     from ...batch.record import BatchRecord
-    from ...finding.availability import HostCheck
+    from ...finding.host_check import HostCheck
     from ...lifecycle.job_table import JobRecord, JobTable
 
 
