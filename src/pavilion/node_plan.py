@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from pavilion import schedulers
 from pavilion.files import read_json, write_own_json
 from pavilion.problems import name_list
-from pavilion.schedulers.advanced import FilteredNodes
 from pavilion.schedulers.config import calc_node_range
 from pavilion.schedulers.finding.registry import get_plugin
 from pavilion.schedulers.lifecycle.pinning import is_pinned
@@ -30,6 +29,7 @@ from pavilion.schedulers.placement.inventory import (
     NOT_UP,
     named_nodes,
 )
+from pavilion.schedulers.placement.usable import FilteredNodes
 from pavilion.types import NodeInfo
 
 NODES_FN = "nodes.json"

@@ -1,4 +1,5 @@
-"""Loading all plugins of the embedded host: bundled ones and those of config directories."""
+"""Loading all plugins of the embedded host: bundled ones, those that were installed with pip, and
+those of config directories."""
 
 from __future__ import annotations
 
@@ -10,9 +11,13 @@ from pavilion import sys_vars
 from pavilion.config import PavConfig
 from pavilion.schedulers.finding import registry
 from pavilion.schedulers.finding.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
-from pavilion.schedulers.plugins import activate_plugins, find_core_plugins
+from pavilion.schedulers.finding.trusted_code import TrustedCode
+from pavilion.schedulers.plugins import (
+    activate_plugins,
+    find_core_plugins,
+    find_installed_plugins,
+)
 from pavilion.schedulers.scheduler import SchedulerPlugin
-from pavilion.trusted_code import TrustedCode
 
 # Category name, as in 'disable_plugins' -> the base class of its plugins.
 CATEGORIES = {"sched": SchedulerPlugin, "sys": sys_vars.SystemPlugin}
@@ -47,7 +52,8 @@ class PluginReport:
 
 
 def load_plugins(pav_cfg: PavConfig) -> PluginReport:
-    """Load and activate bundled plugins and those below ``plugins/`` of each config directory.
+    """Load and activate bundled plugins, those that were installed with pip, and those below
+    ``plugins/`` of each config directory.
 
     A plugin that cannot be used is reported and stops no other.  No scheduler command is run.
     Calling this again starts over.
@@ -55,11 +61,15 @@ def load_plugins(pav_cfg: PavConfig) -> PluginReport:
     reset_plugins()
     report = PluginReport()
     roots = [Path(item["path"]) for item in pav_cfg.configs.values()]
-    trusted = TrustedCode(roots, getattr(pav_cfg, "trusted_group", None))
+    group = getattr(pav_cfg, "trusted_group", None)
     finder_of_site = PluginFinder(
-        [root / "plugins" for root in roots], CATEGORIES, guard=trusted.problem
+        [root / "plugins" for root in roots],
+        CATEGORIES,
+        guard=TrustedCode(roots, group).problem,
+        origin=lambda file: "config directory",
     )
-    for finder in (find_core_plugins(), finder_of_site.find()):
+    installed = find_installed_plugins(CATEGORIES, roots, group)
+    for finder in (find_core_plugins(), installed, finder_of_site.find()):
         disabled = [found for found in finder.loaded if _is_disabled(found, pav_cfg)]
         report.disabled += disabled
         finder.loaded = [found for found in finder.loaded if found not in disabled]

@@ -82,7 +82,7 @@ def test_instance_attributes() -> None:
 
 def test_default_priorities_of_the_families() -> None:
     assert SchedulerPlugin("a", "A.").priority == 0
-    assert SchedulerPluginBasic("a", "A.").priority == 0
+    assert SchedulerPluginBasic("a", "A.").priority == 10
     assert SchedulerPluginAdvanced("a", "A.").priority == 10
     assert SchedulerPluginAdvanced("a", "A.", priority=20).priority == 20
 
@@ -184,8 +184,16 @@ def test_get_conf() -> None:
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
-        (([yc.StrElem("queue")], {}, {}), "no validator for its key 'queue'"),
-        (([yc.StrElem("queue")], None, None), "no validator for its key 'queue'"),
+        (([yc.StrElem("queue")], {"quue": int}, {}), "a validator for 'quue', which is not one"),
+        (([yc.StrElem("queue")], {}, {"quue": "1"}), "a default for 'quue', which is not one"),
+        (
+            ([yc.KeyedElem("limits", [yc.StrElem("cpus")])], {"limits": {"cpu": int}}, {}),
+            "a validator for 'limits.cpu', which is not one of its keys (cpus)",
+        ),
+        (
+            ([yc.KeyedElem("limits", [yc.StrElem("cpus")])], None, {"limits": {"cpu": "1"}}),
+            "a default for 'limits.cpu', which is not one of its keys (cpus)",
+        ),
         (([yc.IntElem("depth")], {"depth": int}, {}), "'depth' is a IntElem; only StrElem"),
         (([yc.StrElem("queue")], {"queue": None}), "_get_config_elems"),
         (None, "_get_config_elems"),
@@ -203,6 +211,63 @@ def test_a_section_that_is_put_together_wrong_is_refused(conf: Any, message: str
     assert __file__ in str(caught.value)
     assert message in caught.value.pformat()
     assert list_plugins() == []
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_validators_and_defaults_are_optional(nothing: Any) -> None:
+    class Short(FakeSched):
+        def _get_config_elems(self) -> Any:
+            return (
+                [
+                    yc.StrElem("queue"),
+                    yc.ListElem("features", sub_elem=yc.StrElem()),
+                    yc.CategoryElem("licenses", sub_elem=yc.StrElem()),
+                    yc.KeyedElem("limits", [yc.StrElem("cpus"), yc.ListElem("ids")]),
+                ],
+                nothing,
+                nothing,
+            )
+
+    with active(Short()):
+        assert validate_config({})["fake"] == {
+            "queue": None,
+            "features": None,
+            "licenses": None,
+            "limits": {"cpus": None, "ids": None},
+        }
+        section = {
+            "queue": "7",
+            "features": "a",
+            "licenses": {"abaqus": "2"},
+            "limits": {"cpus": "4", "ids": ["1"]},
+        }
+        once = validate_config({"fake": section})
+        assert once["fake"] == dict(section, features=["a"])
+        assert validate_config(once) == once
+        # Keys are checked all the same.
+        for wrong in ({"quue": "7"}, {"limits": {"cpu": "4"}}):
+            with pytest.raises(SchedConfigError, match=r"Unknown key '(quue|cpu)' in .*Did you"):
+                validate_config({"fake": wrong})
+
+
+def test_some_validators_may_be_left_out() -> None:
+    class Some(FakeSched):
+        def _get_config_elems(self) -> Any:
+            limits = yc.KeyedElem("limits", [yc.StrElem("cpus"), yc.StrElem("note")])
+            return (
+                [yc.StrElem("queue"), yc.StrElem("depth"), limits],
+                {"depth": int, "limits": {"cpus": int}},
+                {"queue": "main", "limits": {"note": "none", "cpus": "2"}},
+            )
+
+    with active(Some()):
+        assert validate_config({"fake": {"depth": "3"}})["fake"] == {
+            "queue": "main",
+            "depth": 3,
+            "limits": {"cpus": 2, "note": "none"},
+        }
+        with pytest.raises(SchedConfigError, match=r"schedule\.fake\.limits\.cpus"):
+            validate_config({"fake": {"limits": {"cpus": "many", "note": "x"}}})
 
 
 def test_a_section_may_go_without_defaults() -> None:

@@ -191,7 +191,9 @@ def test_the_host_has_the_listed_names_and_no_others() -> None:
 def test_no_metadata_ties_the_folder_to_this_project() -> None:
     for path in FILES:
         assert not re.search(r"""["']pavilion[-_]schedulers["']""", path.read_text()), path
-        assert not re.search(r"importlib.metadata", path.read_text()), path
+        # That reads what any distribution says of plugins.
+        if path.name != "installed.py":
+            assert not re.search(r"importlib.metadata", path.read_text()), path
 
 
 # ----------------------------------------------------------------------------------- it runs alone

@@ -5,6 +5,9 @@ state is in the spool directory $MINIBATCH_SPOOL; every command takes its lock, 
 and starts the jobs whose nodes are free.  A job has a *shepherd*, a process that runs its
 script, waits for it, and then starts whoever waits for its nodes.
 
+Exit codes: 1 for trouble that may pass, 2 for what is refused, 3 for a job that does not exist, 4 for a
+full queue.
+
 ``nodes.json`` in the spool directory (otherwise the one above this file) is the table of nodes.  Nodes
 are names only: all jobs run on this host, at most one on each node at a time.
 """
@@ -14,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import shlex
 import signal
 import subprocess
@@ -28,17 +32,40 @@ Job = dict[str, Any]
 
 # Seconds that the processes of a job have to end by themselves when it is cancelled.
 TERM_WAIT = 10.0
-ACTIVE = ("QUEUED", "RUNNING")
+# The states of jobs that have not ended.
+ACTIVE = ("QUEUED", "HELD", "RUNNING")
+# How many such jobs there may be, where the file max_jobs in the spool directory gives no number.
+MAX_JOBS = 10_000
 
 
 class BatchError(Exception):
     """An error to show to the user."""
 
+    code = 1
 
-def fail(text: str) -> NoReturn:
+
+class Refused(BatchError):
+    """What is requested is wrong."""
+
+    code = 2
+
+
+class NoSuchJob(BatchError):
+    """There is no job with this id."""
+
+    code = 3
+
+
+class QueueFull(BatchError):
+    """There are too many jobs."""
+
+    code = 4
+
+
+def fail(problem: str | Exception) -> NoReturn:
     """End a command with an error message."""
-    print(f"{Path(sys.argv[0]).name}: error: {text}", file=sys.stderr)
-    sys.exit(1)
+    print(f"{Path(sys.argv[0]).name}: error: {problem}", file=sys.stderr)
+    sys.exit(getattr(problem, "code", 1))
 
 
 def spool() -> Path:
@@ -110,9 +137,9 @@ def read_options(script: Path) -> dict[str, str]:
         try:
             option, value = shlex.split(line[len("#MB ") :])
         except ValueError:
-            raise BatchError(f"{script}, line {number}: expected '#MB --option value'.") from None
+            raise Refused(f"{script}, line {number}: expected '#MB --option value'.") from None
         if option not in OPTIONS:
-            raise BatchError(
+            raise Refused(
                 f"{script}, line {number}: unknown option {option}. Options: {', '.join(OPTIONS)}."
             )
         found[OPTIONS[option]] = value
@@ -122,11 +149,16 @@ def read_options(script: Path) -> dict[str, str]:
 def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
     """Put a job into the queue."""
     options = read_options(script)
+    limit_file = path / "max_jobs"
+    limit = int(limit_file.read_text()) if limit_file.exists() else MAX_JOBS
+    if sum(job["state"] in ACTIVE for job in load_jobs(path)) >= limit:
+        raise QueueFull(f"the queue is full: {limit} jobs wait or run.")
     job: Job = {
         "id": str(max((int(folder.name) for folder in (path / "jobs").iterdir()), default=0) + 1),
         "state": "QUEUED",
-        "reason": "Waiting for nodes.",
+        "reason": "not enough free nodes",
         "tag": tag,
+        "user": pwd.getpwuid(os.getuid()).pw_name,
         "script": str(script),
         "log": str(log),
         "cwd": str(Path.cwd()),
@@ -136,7 +168,7 @@ def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
         "name": options.get("name", script.name),
         "account": options.get("account", ""),
         "priority": _number("--priority", options.get("priority", "0")),
-        "seconds": 3600 * _number("--time", options.get("time", "1")),
+        "seconds": _seconds(options.get("time", "1")),
         "partition": options.get("partition", ""),
         "reservation": options.get("reservation", ""),
         "nodelist": _names(options.get("nodelist", "")),
@@ -154,8 +186,17 @@ def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
 
 def _number(option: str, text: str) -> int:
     if not text.isdigit():
-        raise BatchError(f"{option} must be a number, not {text!r}.")
+        raise Refused(f"{option} must be a number, not {text!r}.")
     return int(text)
+
+
+def _seconds(text: str) -> int:
+    """A time limit: hours, hours:minutes, or hours:minutes:seconds."""
+    hours, minutes, seconds = [*text.split(":", 2), "0", "0"][:3]
+    return sum(
+        unit * _number("--time", part)
+        for unit, part in ((3600, hours), (60, minutes), (1, seconds))
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -166,20 +207,20 @@ def _check(job: Job, nodes: dict[str, dict[str, Any]]) -> None:
     """Refuse a job that could never start."""
     for name in [*job["nodelist"], *job["exclude"]]:
         if name not in nodes:
-            raise BatchError(f"there is no node {name!r}.")
+            raise Refused(f"there is no node {name!r}.")
     usable = [name for name, node in nodes.items() if _fits(job, node)]
     for name in job["nodelist"]:
         if name not in usable:
-            raise BatchError(
+            raise Refused(
                 f"node {name!r} cannot be used: it is down, excluded, reserved for "
                 "others, or in another partition."
             )
     if not 1 <= job["least"] <= job["most"]:
-        raise BatchError(f"--nodes {job['least']}-{job['most']} is not a range.")
+        raise Refused(f"--nodes {job['least']}-{job['most']} is not a range.")
     if len(job["nodelist"]) > job["most"]:
-        raise BatchError(f"--nodelist has more than the {job['most']} nodes of --nodes.")
+        raise Refused(f"--nodelist has more than the {job['most']} nodes of --nodes.")
     if job["least"] > len(usable):
-        raise BatchError(f"{job['least']} nodes were requested, {len(usable)} can be used.")
+        raise Refused(f"{job['least']} nodes were requested, {len(usable)} can be used.")
 
 
 def _fits(job: Job, node: dict[str, Any]) -> bool:
@@ -208,7 +249,7 @@ def update(path: Path) -> list[Job]:
     jobs = load_jobs(path)
     for job in jobs:
         if job["state"] == "RUNNING" and not _shepherd_lives(path, job):
-            job.update(state="FAILED", reason="Its shepherd was killed.", pid=None)
+            job.update(state="FAILED", reason="its shepherd was killed", pid=None)
             save_job(path, job)
     nodes = load_nodes()
     queue = [job for job in jobs if job["state"] == "QUEUED"]
@@ -259,9 +300,9 @@ def cancel(path: Path, job_id: str) -> None:
     """Cancel a job.  One that has ended already stays as it is.  The lock must be held."""
     job = next((job for job in update(path) if job["id"] == job_id), None)
     if job is None:
-        raise BatchError(f"there is no job {job_id!r}.")
-    if job["state"] == "QUEUED":
-        job.update(state="CANCELLED", reason="Cancelled while it waited.")
+        raise NoSuchJob(f"there is no job {job_id!r}.")
+    if job["state"] in ("QUEUED", "HELD"):
+        job.update(state="CANCELLED", reason="while it waited")
         save_job(path, job)
     elif job["state"] == "RUNNING":
         # It lives, so the process id is its own.
@@ -280,7 +321,7 @@ def shepherd(path: Path, job_id: str) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     env = {**os.environ, "MB_JOB_ID": job_id, "MB_NODES": ",".join(job["nodes"])}
     deadline = time.monotonic() + job["seconds"]
-    state, reason, code = "FAILED", "", None
+    state, reason, code = "HELD", "", None
     try:
         with Path(job["log"]).open("ab") as log:
             script = subprocess.Popen(
@@ -293,22 +334,24 @@ def shepherd(path: Path, job_id: str) -> None:
                 start_new_session=True,
             )
     except OSError as exc:
-        reason = f"Its script could not be started: {exc}"
+        # A mistake that somebody may fix: the job stays in the queue.
+        reason = f"its script could not be started: {exc}"
     else:
         while script.poll() is None and not told and time.monotonic() < deadline:
             time.sleep(0.02)
         code = script.poll()
         if code is None:
             state, reason = (
-                ("CANCELLED", "Cancelled while it ran.")
+                ("CANCELLED", "while it ran")
                 if told
-                else ("TIMEOUT", "It ran longer than its time limit.")
+                else ("TIMEOUT", "it ran longer than its time limit")
             )
         else:
-            state, reason = ("DONE" if code == 0 else "FAILED"), f"Exit code {code}."
+            state = "DONE" if code == 0 else "FAILED"
         _end_processes(script)
     with locked():
-        job.update(state=state, reason=reason, exit_code=code, pid=None)
+        nodes = [] if state == "HELD" else job["nodes"]
+        job.update(state=state, reason=reason, exit_code=code, nodes=nodes, pid=None)
         save_job(path, job)
         update(path)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import Session
-from .doctor import OK, PROBLEM, WARNING, Section, describe
+from .findings import OK, PROBLEM, WARNING, Section, describe
 from .output import plural
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _access(path: str) -> str:
 
 
 def config_dirs(section: Section, session: Session) -> None:
-    """Whether the config directories are there, and what is in them."""
+    """Whether the config directories are there, and what is in them; and the packages with plugins
+    that are installed."""
     section.trying = "settings"
     if not has_settings(section, session):
         return
@@ -118,6 +119,20 @@ def config_dirs(section: Section, session: Session) -> None:
         with section.attempt(str(path), "Check the permissions of the directory."):
             # The last one is the default directory, which need not exist.
             _config_dir(section, path, needed=path != paths[-1])
+    with section.attempt("installed packages"):
+        _installed_packages(section, paths, session.pav_cfg.trusted_group)
+
+
+def _installed_packages(section: Section, roots: Sequence[Path], group: str | None) -> None:
+    """Those that cannot be used are in the section of the plugins, with the reason."""
+    from pavilion.schedulers.finding.discovery import INFO_EXTENSION
+    from pavilion.schedulers.plugins import installed_finder
+
+    finder = installed_finder(roots=roots, group=group)
+    for entry in finder.read_entries():
+        for folder in entry.folders:
+            files = _files(folder, (f".{INFO_EXTENSION}",), deep=True)
+            section.ok(str(folder), f"{plural(len(files), 'plugin')}; {entry}")
 
 
 def _config_dir(section: Section, path: Path, needed: bool) -> None:
@@ -176,7 +191,7 @@ def plugins(section: Section, session: Session) -> None:
             if found.category == "sched":
                 section.ok(
                     f"sched.{found.plugin.name}",
-                    f"priority {found.plugin.priority}, {found.file}",
+                    f"priority {found.plugin.priority}, {found.origin}: {found.file}",
                 )
             else:
                 others.setdefault(found.category, []).append(str(found.plugin.name))

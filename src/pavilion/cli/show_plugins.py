@@ -34,6 +34,7 @@ def _show(session: Session) -> int:
             "category": None,
             "name": None,
             "priority": None,
+            "origin": None,
             "file": str(refused.file),
             "reason": refused.reason,
         }
@@ -45,6 +46,7 @@ def _show(session: Session) -> int:
             "category": foreign.category,
             "name": None,
             "priority": None,
+            "origin": None,
             "file": str(foreign.file),
             "reason": f"Pavilion has {foreign.category} plugins; this host does not.",
         }
@@ -58,6 +60,7 @@ def _show(session: Session) -> int:
         Column("CATEGORY"),
         Column("NAME"),
         Column("PRIORITY", right=True),
+        Column("ORIGIN", wrap=True),
         Column("FILE", wrap=True),
         Column("REASON", wrap=True),
     ]
@@ -81,6 +84,7 @@ def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:
         "category": found.category,
         "name": found.plugin.name,
         "priority": found.plugin.priority,
+        "origin": found.origin or None,
         "file": str(found.file),
         "reason": reason,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml_config as yc
 from pavilion import schedulers
@@ -14,6 +14,9 @@ from pavilion.schedulers.finding.registry import require_plugin
 from . import base
 from .base import Command, Session
 from .output import Column, print_json, print_table
+
+if TYPE_CHECKING:
+    from pavilion.plugins import PluginReport
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,18 +33,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(session: Session) -> int:
-    _ = session.plugins
+    report = session.plugins
     args = session.args
     if args.config is not None:
         _show_config(args.config, args.json)
     elif args.vars is not None:
         _show_vars(args.vars, args.json)
     else:
-        _show_list(args.json)
+        _show_list(report, args.json)
     return base.OK
 
 
-def _show_list(as_json: bool) -> None:
+def _show_list(report: PluginReport, as_json: bool) -> None:
+    origins = {id(found.plugin): found.origin for found in report.loaded}
     found: list[dict[str, Any]] = []
     for name in schedulers.list_plugins():
         plugin = require_plugin(name)
@@ -53,6 +57,7 @@ def _show_list(as_json: bool) -> None:
                 "reason": None if available else plugin.unavailable_reason,
                 "priority": plugin.priority,
                 "description": plugin.description,
+                "origin": origins.get(id(plugin), ""),
                 "file": str(plugin.path),
             }
         )
@@ -64,6 +69,7 @@ def _show_list(as_json: bool) -> None:
         Column("AVAILABLE", wrap=True),
         Column("PRIORITY", right=True),
         Column("DESCRIPTION", wrap=True),
+        Column("ORIGIN", wrap=True),
         Column("FILE", wrap=True),
     ]
     print_table(
@@ -74,6 +80,7 @@ def _show_list(as_json: bool) -> None:
                 "yes" if item["available"] else f"no: {item['reason']}",
                 str(item["priority"]),
                 item["description"],
+                item["origin"],
                 item["file"],
             ]
             for item in found

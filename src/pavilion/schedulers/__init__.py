@@ -25,14 +25,27 @@ from .batch import (
     Submission,
     Submitted,
     UnreadableAnswer,
+    comma_list,
+    find_token,
+    host_list,
+    number,
+    quoted,
+    safe_job_name,
+    word,
 )
-from .config import ScheduleConfig, validate_config
+from .config import ScheduleConfig, min_int, validate_config, validate_list
 from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
+from .lifecycle.handover import HandoverStopped
+from .lifecycle.whereabouts import Seen
+from .placement.hostlists import expand as expand_nodes
+from .placement.hostlists import fold as fold_nodes
+from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
 from .scheduler import SchedulerPlugin
+from .time_limits import clock_text, seconds_of
 from .vars import SchedulerVariables, dfr_var_method, var_method
 
 # Part of the contract with the host, though nothing here uses it.  ``pavilion`` imports this
@@ -66,6 +79,14 @@ __all__ = [
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    # Values in the lines of a script.
+    "word",
+    "quoted",
+    "number",
+    "comma_list",
+    "host_list",
+    "safe_job_name",
+    "find_token",
     # What a plugin is made of.
     "KickoffScriptHeader",
     "SchedulerVariables",
@@ -75,13 +96,22 @@ __all__ = [
     "Nodes",
     "NodeList",
     "NodeSet",
+    "Seen",
     # Configuration.
     "ScheduleConfig",
     "validate_config",
+    "min_int",
+    "validate_list",
+    "seconds_of",
+    "clock_text",
+    "expand_nodes",
+    "fold_nodes",
     # Errors.
     "SchedulerPluginError",
     "SchedulerError",
     "SchedConfigError",
+    "NodesUnknownError",
+    "HandoverStopped",
     # Bundled plugins, and finding plugins by name.
     "Raw",
     "Slurm",

@@ -21,7 +21,7 @@ from typing import (
 )
 
 import yaml_config as yc
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import STATES, TestStatusInfo
@@ -29,10 +29,9 @@ from pavilion.types import NodeList, NodeRange
 
 from . import node_selection
 from .config import (
-    CONFIG_DEFAULTS,
-    CONFIG_VALIDATORS,
-    ScheduleConfig,
+    add_section,
     calc_node_range,
+    remove_section,
     validate_config,
 )
 from .finding import registry
@@ -42,10 +41,12 @@ from .finding.registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
 from .finding.yapsy_compat import IPlugin
 from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
 from .lifecycle.accepted import learn_nodes, note_later
+from .lifecycle.blaming import CAUGHT, blame, blaming, section_refused
 from .lifecycle.ending import end_test
 from .lifecycle.handover import Handover, calling
-from .lifecycle.job_states import Polling, blame, current_status, on_its_way
-from .lifecycle.submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
+from .lifecycle.job_states import Polling, current_status, on_its_way
+from .lifecycle.placing import TestPlan
+from .lifecycle.submission import being_handed_over, refuse, start_jobs
 from .lifecycle.whereabouts import Seen
 from .placement.inventory import frozen
 from .vars import SchedulerVariables
@@ -78,14 +79,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
     ``_kickoff(pav_cfg, job, sched_config, job_name, nodes=None, node_range=None) -> JobInfo``
         Submit a job to the scheduler, without waiting until it has finished.  Called by
-        :meth:`schedule_tests`, once per job, in the process of the user.  ``job.kickoff_path``
-        is the script to run, with the header of ``KICKOFF_SCRIPT_HEADER_CLASS``; the scheduler's
-        own output must be written to ``job.sched_log``.  ``sched_config`` is the validated
-        schedule section.  Exactly one of ``nodes`` (run on these) and ``node_range`` (min, max;
-        the scheduler picks) is given.  The result identifies the job in all later calls, in
-        other processes and on other hosts: a dictionary of strings (see JOB_INFO_KEYS).  Raise
-        SchedulerPluginError when the job was not accepted; then, and only then, its tests count
-        as not started.
+        :meth:`schedule_tests`, once per job, in the process of the user.  The docstring of the
+        method lists the parameters that must reach the scheduler.  The result identifies the job
+        in all later calls, in other processes and on other hosts: a dictionary of strings (see
+        JOB_INFO_KEYS).  Raise SchedulerPluginError when the job was not accepted; then, and only
+        then, its tests count as not started.
 
     ``_job_status(pav_cfg, job_info) -> TestStatusInfo or None``
         The state of a job in the scheduler: SCHEDULED (it waits), SCHED_RUNNING,
@@ -106,11 +104,8 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :meth:`get_final_vars`, only inside the allocation.
 
     ``_get_config_elems() -> (elements, validators, defaults)``
-        The scheduler's own section ``schedule.<name>``.  Called once, on activation.
-        ``elements`` is a list of yaml_config elements whose leaves are strings.  ``validators``
-        has an entry for each element: a function (value -> value, raising ValueError), a tuple
-        or list of choices, a dictionary for a sub-section, or None (the value is taken as it
-        is).  ``defaults`` may have an entry for each element.
+        The scheduler's own section ``schedule.<name>``.  Called once, on activation.  The
+        docstring of the method describes the three.
 
     ``VAR_CLASS``, ``KICKOFF_SCRIPT_HEADER_CLASS``
         The classes of its variables and of its scripts' headers.
@@ -250,7 +245,48 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         nodes: NodeList | None = None,
         node_range: NodeRange | None = None,
     ) -> JobInfo:
-        """See the class docstring."""
+        """Submit a job to the scheduler, without waiting until it has finished.
+
+        **What must reach the scheduler**, by the header of the script (see
+        ``KICKOFF_SCRIPT_HEADER_CLASS``) or by the arguments of its command or API.  What the
+        scheduler does not have can be left out.  A key of ``sched_config`` that is None, '' or []
+        is not set, and must not be passed on.
+
+        - the script: ``job.kickoff_path``, to be run once, on the first node.  It is executable.
+        - the name of the job: ``job_name``.  It may contain any character.
+        - the file for the scheduler's own output: ``job.sched_log``.  The script's output goes to
+          ``job.kickoff_log`` by itself.
+        - the nodes.  Exactly one of these two is given:
+
+          - ``nodes``: the job must run on all of these nodes, and on no others.
+          - ``node_range``: (min, max) nodes, which the scheduler picks; max is None when there is
+            no upper limit.  Then it must pick the nodes in ``include_nodes``, and must not pick
+            those in ``exclude_nodes``.
+
+        - where, and on whose behalf: ``partition``, ``qos``, ``account``, ``reservation``
+          (strings).  The reservation 'any' means any reservation; it is not a name.
+        - ``time_limit``: the time after which the scheduler ends the job.  An int, in hours,
+          rounded up; ``pavilion.schedulers.seconds_of(time_limit)`` is its exact length.
+        - ``core_spec``: a string, the number of cores per node to leave to the system.
+        - the tasks, where the scheduler counts them: ``tasks``, their total number (an int), or
+          else ``tasks_per_node`` (an int, or a float for a fraction of the CPUs;
+          ``header._sched_vars.tasks_per_node()`` is the number, with ``min_tasks_per_node``
+          applied).
+        - all keys of the plugin's own section, ``sched_config[self.name]``.
+
+        **What has been applied already**, and is not passed on: ``nodes``, ``min_nodes``,
+        ``across_nodes``, ``chunking`` and ``node_state`` have become the arguments ``nodes`` or
+        ``node_range`` (``flex_scheduled`` is whether neither ``chunking`` nor ``across_nodes`` is
+        set); ``share_allocation`` has decided which tests are in the job; ``min_tasks_per_node``
+        is part of ``tasks_per_node``; ``wrapper``, ``mpirun_opts`` and ``cluster_info`` are in the
+        variables of the tests.
+
+        :param job: The job, with its directory, files and tests.
+        :param sched_config: The validated schedule section of the job's tests, which agree in all
+            keys that JOB_SHARE_KEY_ATTRS names.  The longest ``time_limit`` applies.
+        :returns: What identifies the job in all later calls: a dictionary of strings.
+        :raises SchedulerPluginError: When the job was not accepted.
+        """
         raise self._missing("_kickoff", "how a job is submitted to the scheduler")
 
     def _job_status(self, pav_cfg: PavConfig, job_info: JobInfo) -> TestStatusInfo | None:
@@ -326,16 +362,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :raises SchedulerPluginError: When it fails, or does not return a list of names.
         """
-        try:
+        before = f"The nodes of the allocation of test {test.id} are not known: "
+        with blaming(self, "_get_alloc_nodes", [test], before=before):
             names: Any = self._get_alloc_nodes(job)
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The nodes of the allocation of test {test.id} are not known: "
-                f"{blame(self, '_get_alloc_nodes', exc)}",
-                tests=[test],
-            ) from exc
         if isinstance(names, (list, tuple, set, frozenset)):
             listed = list(names)
             if listed and all(name and isinstance(name, str) for name in listed):
@@ -346,7 +375,38 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         )
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """See the class docstring.  By default, there is no section."""
+        """The section ``schedule.<name>``: options that only this scheduler has.
+
+        Called once, on activation, with no test at hand.  By default, there is no section.
+
+        *elements*: a list of yaml_config elements, one for each key: StrElem, ListElem,
+        KeyedElem (a sub-section with fixed keys) or CategoryElem (one with any keys).  All leaves
+        are StrElem, because any value may contain variables, whose type is not known before they
+        are resolved.  Use ``help_text``, which users see, but not ``default``, ``choices``,
+        ``required`` or ``post_validator``.
+
+        *validators*: key -> how its value is checked and converted.  Each is optional; the whole
+        dictionary may be empty or None.  A validator is one of
+
+        - a function: it takes the value (a string; for a ListElem a list, for a CategoryElem a
+          dictionary) and returns what the plugin is to get.  It raises ValueError or
+          SchedConfigError for a value that is not allowed; its message is shown with the key.
+          ``pavilion.schedulers.min_int`` makes one for whole numbers;
+        - a tuple or list of strings: the values that are allowed, in upper or lower case;
+        - a dictionary: the validators of a sub-section (KeyedElem), each optional again;
+        - None, or no entry: the value is taken as it is.
+
+        Validators are also called with values that they have returned.  They are not called for a
+        key that is not set and has no default: its value is None.
+
+        *defaults*: key -> the value of a key that is not set, written as a user would write it,
+        and validated like a user's.  A dictionary for a sub-section.  Each is optional; the whole
+        dictionary may be empty or None.
+
+        All methods of the plugin get the result as ``sched_config[self.name]``, with every key.
+
+        :returns: (elements, validators, defaults)
+        """
         return [], {}, {}
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
@@ -381,7 +441,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 return self._section_problem(self._validated(raw_sched_config))
         except SchedConfigError as exc:
             return exc
-        except (Exception, SystemExit):
+        except CAUGHT:
             return None
 
     def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -461,7 +521,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                     from .finding.availability import why_unavailable
 
                     self.unavailable_reason = why_unavailable(self)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 answer = False
                 self.unavailable_reason = blame(self, ask.__name__, exc)
             self._availability[key] = answer
@@ -474,40 +534,16 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
             prior error, because hosts only catch this class), or the variables cannot be computed.
         """
-        return self._guarded(
-            lambda: self._get_initial_vars(self._validated(raw_sched_config)), "_get_initial_vars"
-        )
+        with blaming(self, "_get_initial_vars"):
+            return self._get_initial_vars(self._validated(raw_sched_config))
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
         :raises SchedulerPluginError: When they cannot be computed; its ``tests`` has the test.
         """
-        return self._guarded(
-            lambda: self._get_final_vars(self._validated(test.config["schedule"]), test),
-            "_get_final_vars",
-            [test],
-        )
-
-    def _guarded(
-        self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
-    ) -> _T:
-        """Call a function and return its result, with any exception turned into the one error that
-        hosts catch.
-
-        :param method: The plugin's method to name in the message about an unexpected exception.
-        :param tests: The tests concerned.
-        :raises SchedulerPluginError: For any exception; with the tests.
-        """
-        try:
-            return work_out()
-        except SchedulerPluginError as exc:
-            exc.tests = list(exc.tests or tests)
-            raise
-        except SchedConfigError as exc:
-            raise section_refused(exc, tests) from exc
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, method, exc), tests=list(tests)) from exc
+        with blaming(self, "_get_final_vars", [test]):
+            return self._get_final_vars(self._validated(test.config["schedule"]), test)
 
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
         """The scheduler's own section: (element or None, validators, defaults).
@@ -532,13 +568,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 return
             if section is not None:
                 try:
-                    ScheduleConfig.add_subsection(section)
+                    add_section(section, validators, defaults)
                 except SchedConfigError as exc:
                     if other is not None:
                         other.activate()
                     raise section_error(self, "", exc) from exc
-                CONFIG_VALIDATORS[self.name] = validators
-                CONFIG_DEFAULTS[self.name] = defaults
                 self._has_section = True
             _SCHEDULER_PLUGINS[self.name] = self
             super().activate()
@@ -566,9 +600,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 del _SCHEDULER_PLUGINS[self.name]
                 if self._has_section:
                     self._has_section = False
-                    ScheduleConfig.remove_subsection(self.name)
-                    CONFIG_VALIDATORS.pop(self.name, None)
-                    CONFIG_DEFAULTS.pop(self.name, None)
+                    remove_section(self.name)
             super().deactivate()
 
     @classmethod
@@ -602,7 +634,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             try:
                 with calling(self.name, "plan_tests"):
                     plan = self.plan_tests(tests)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 return [refuse(self, tests, exc)]
             errors = [refuse(self, error.tests, error) for error in plan.errors]
             return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE, stop)
@@ -676,8 +708,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             raised by the script's ``write()``, also as a SchedulerPluginError.
         """
         listed = list(tests) if isinstance(tests, (list, tuple)) else [tests]
-
-        def compose() -> ScriptComposer:
+        with blaming(self, "create_kickoff_script", listed):
             sched_config = self._job_config(listed)
             node_range = None if nodes is not None else self._job_node_range(sched_config)
             return self._compose_kickoff_script(
@@ -690,8 +721,6 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 node_range=node_range,
                 isolate=isolate,
             )
-
-        return self._guarded(compose, "create_kickoff_script", listed)
 
     def _compose_kickoff_script(
         self,
@@ -840,7 +869,7 @@ def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
     def cancel(self: SchedulerPlugin, *args: Any, **kwargs: Any) -> str | None:
         try:
             message = own(self, *args, **kwargs)
-        except (Exception, SystemExit) as exc:
+        except CAUGHT as exc:
             return blame(self, "cancel", exc)
         return message if message is None or isinstance(message, str) else str(message)
 

@@ -33,10 +33,12 @@ from pavilion.errors import PavilionError
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
-from .config import calc_node_range, node_range_text
+from .config_values import calc_node_range, node_range_text
 from .placement import hostlists
 from .placement.inventory import NodesUnknownError
 
+# The rest of a variable's docstring is not for its users.  Some hosts give it as one line.
+_FOR_AUTHORS = re.compile(r"\s+For plugin authors: .*", re.DOTALL)
 # Characters that may have a meaning in a shell.
 _NOT_INERT = r"[^\w .,:/@%+=-]"
 
@@ -104,8 +106,34 @@ class SchedulerVariables(VarDict):
     """The variables every scheduler has.
 
     Most of them follow from the node data and the test's configuration, so a plugin usually only
-    overrides :meth:`_test_cmd`.  Every method may be called directly, for example by header
-    classes: ``self._sched_vars.account()``.
+    defines how tasks are started: see :meth:`test_cmd`.  Every method may be called directly, for
+    example by header classes: ``self._sched_vars.account()``.
+
+    **Adding a variable**: derive a class, write a method that takes no arguments, mark it with one
+    of two decorators, and set the class as ``VAR_CLASS`` of the plugin.  The name of the method is
+    the name of the variable, and its docstring is the help text.  An example of its value, for
+    listings, goes into EXAMPLE.
+
+    ``@var_method``
+        The value is known when the test is created, before it is scheduled.  Tests can use the
+        variable anywhere.  ``self._nodes`` are the usable nodes of the system, name -> NodeInfo;
+        it is empty for schedulers that cannot list them.
+
+    ``@dfr_var_method``
+        A deferred variable: its value is known only inside the allocation, when the test runs, and
+        its method is called only there.  Tests can use it in their ``run`` section only.
+        ``self._nodes`` are the nodes of the allocation.  A variable whose method calls a deferred
+        one must be deferred, too.
+
+    Both are in ``pavilion.schedulers``, and can be written with or without parentheses.  Methods
+    without a decorator are not variables, so helpers need no special names.  A variable of a base
+    class is replaced by a method of the same name, with either decorator.
+
+    A method returns a string, a list of strings, a dictionary of strings, or a list of such
+    dictionaries; numbers are converted to strings.  It has ``self._sched_config``, the test's
+    validated schedule section.  If it raises an exception, the value is a string that says so; if it
+    returns None, the value is ''.  Both add an entry to the variable ``errors``, and affect only
+    tests that use the variable.
 
     :param sched_config: The test's validated ``schedule`` section.
     :param nodes: What is known about the usable nodes or, inside an allocation, about its nodes:
@@ -320,12 +348,14 @@ class SchedulerVariables(VarDict):
     def info(self, key: str) -> dict[str, Any]:
         """A description of a variable: 'name', 'deferred' (bool), 'help' and 'example'.
 
+        The help is the docstring, up to a paragraph that begins with 'For plugin authors:'.
         The example is taken from EXAMPLE.  If there is none, it is the current value of a variable
         that is not deferred, and NO_EXAMPLE otherwise.
 
         :raises KeyError: For an unknown variable.
         """
         found: dict[str, Any] = dict(super().info(key))
+        found["help"] = _FOR_AUTHORS.sub("", found.get("help") or "")
         example = self.EXAMPLE.get(key)
         if example is None and not found.get("deferred"):
             try:
@@ -429,7 +459,32 @@ class SchedulerVariables(VarDict):
 
     @var_method
     def test_cmd(self) -> str:
-        """The command that starts the test's tasks, to be put before the test's own command."""
+        """The command that starts the test's tasks, to be put before the test's own command.
+
+        For plugin authors: a test writes ``{{test_cmd}} ./my_program --option``, and this runs
+        ./my_program as many times, and on those nodes, as the test requests: 'mpirun -n 8',
+        'srun -N 2 -n 8'.  It is run by the test's script, on the first node of the allocation.
+        There are two ways to write it:
+
+        - If the command does not depend on the nodes that the job gets, override
+          :meth:`_test_cmd`, without a decorator, and return it.  The configured ``wrapper`` is
+          appended here.
+        - If it does, override this method, and mark it with ``@dfr_var_method``: then it is called
+          inside the allocation, where all variables are known.  Most commands need this::
+
+            @dfr_var_method
+            def test_cmd(self):
+                '''The command that starts the test's tasks.'''
+                return self._with_wrapper(f"mpirun -n {self.tasks_total()}")
+
+        Use :meth:`tasks_total` for the number of tasks, :meth:`test_nodes` and
+        :meth:`test_node_list` for the nodes, :meth:`tasks_per_node` for the tasks on each, and
+        :meth:`mpirun_opts` for the options that follow from ``schedule.mpirun_opts``.  Pass the
+        numbers on even where the launcher has defaults: these are often one task per CPU.  Always
+        end with :meth:`_with_wrapper`, which appends ``schedule.wrapper`` (a debugger, say).  Quote
+        what comes from users, with ``shlex.quote``.  If the command is '', the test's own command
+        is started once, as it is.
+        """
         return self._with_wrapper(self._test_cmd())
 
     # ------------------------------------------------------------------- inside the allocation

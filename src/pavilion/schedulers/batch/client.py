@@ -21,13 +21,7 @@ from .dialect import Dialect, by_identity, with_token
 from .recent_jobs import RecentJobs
 from .words import UnreadableAnswer
 
-# Seconds.
-QUERY_TIMEOUT = 60.0
-# Some schedulers' submit commands wait for room in the queue by themselves.
-SUBMIT_TIMEOUT = 180.0
-# How many submit commands run at the same time.
-SUBMIT_AT_ONCE = 4
-# How long a process waits for the answer to another one's query.
+# How many seconds a process waits for the answer to another one's query.
 LOCK_WAIT = 20.0
 
 
@@ -45,14 +39,14 @@ class BatchClient:
             drop=environment.drop,
             keep=environment.keep,
             set=environment.query,
-            timeout=QUERY_TIMEOUT,
+            timeout=dialect.QUERY_TIMEOUT,
         )
         # Jobs inherit the environment of the submit command, so nothing is set for it.
         self.submitting = CommandRunner(
-            drop=environment.drop, keep=environment.keep, timeout=SUBMIT_TIMEOUT
+            drop=environment.drop, keep=environment.keep, timeout=dialect.SUBMIT_TIMEOUT
         )
         # Held while one of them runs.
-        self.submit_slots = threading.BoundedSemaphore(SUBMIT_AT_ONCE)
+        self.submit_slots = threading.BoundedSemaphore(dialect.SUBMIT_AT_ONCE)
         # What submitters with unclear answers share.
         self.recent = RecentJobs(lambda cluster: self.jobs(str(os.getuid()), cluster), sleep)
 
@@ -99,7 +93,7 @@ class BatchClient:
         if dialect.classify(result) is not None:
             raise QueryFailed(result.describe())
         try:
-            records = [dialect.record(job) for job in dialect.parse_jobs(result.stdout)]
+            records = dialect.read_jobs("parse_jobs", result.stdout)
         except UnreadableAnswer as exc:
             raise QueryFailed(f"The answer of {result.describe()} cannot be used: {exc}") from exc
         return by_identity(records, dialect.token_of, dialect.is_over)
@@ -143,7 +137,11 @@ class BatchClient:
 
     def cancel_failures(self, result: CommandResult) -> dict[str, Failure]:
         """The jobs that a cancel command could not cancel, by id, where it names them."""
-        return self.dialect.parse_cancel(result)
+        try:
+            return dict(self.dialect.read("parse_cancel", result))
+        except UnreadableAnswer:
+            # Whether the jobs are gone is looked up.
+            return {}
 
     def failed(self, what: str, result: CommandResult, where: str = "") -> SchedulerPluginError:
         """A command's failure as an error: what was tried, what the scheduler said, what to look

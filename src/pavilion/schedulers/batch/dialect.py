@@ -8,8 +8,9 @@ author writes its methods as methods of the plugin.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pavilion.types import NodeInfo
@@ -18,8 +19,21 @@ from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
 from .directives import Directive
 from .failures import Failures, Sign, failures
-from .words import BatchJob, JobState, Submission, Submitted
+from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer
 
+# What the parts of a dialect say that have no default, for messages.
+_WHAT = {
+    "COMMANDS": "which commands the scheduler has",
+    "STATES": "what the scheduler's words for the states of jobs mean",
+    "submit_command": "how a script is submitted",
+    "parse_submission": "what the submit command prints for a new job",
+    "jobs_command": "how jobs are listed",
+    "parse_jobs": "what the list of jobs means",
+    "cancel_command": "how jobs are cancelled",
+    "parse_nodes": "what the list of nodes means",
+    "parse_history": "what the answer about jobs that ended means",
+    "parse_details": "what the answer about one job means",
+}
 # The keys of JobRecord.data that are the family's own.
 TOKEN_KEY, REASON_KEY, EXIT_KEY, NODES_KEY = "token", "reason", "exit_code", "nodes"
 
@@ -63,9 +77,42 @@ class Dialect:
     JOB_ID: str = r"[0-9]+"
     # How many ids one cancel command takes.
     CANCEL_BATCH: int = 500
+    # Seconds after which a command is stopped.  Some schedulers' submit commands wait for room in
+    # the queue by themselves.
+    QUERY_TIMEOUT: float = 60.0
+    SUBMIT_TIMEOUT: float = 180.0
+    # How many submit commands run at the same time.
+    SUBMIT_AT_ONCE: int = 4
 
     # FAILURES, compiled when they are first needed.
     _failures: Failures | None = None
+
+    def check_whole(self) -> None:
+        """:raises NotImplementedError: When a part without a default is missing; it names the first
+        in the order in which they are used."""
+        for name in (
+            "COMMANDS",
+            "submit_command",
+            "parse_submission",
+            "jobs_command",
+            "parse_jobs",
+        ):
+            self._check_part(name)
+        if type(self).state_of is Dialect.state_of:
+            self._check_part("STATES")
+        self._check_part("cancel_command")
+        for command, parser in (
+            ("nodes_command", "parse_nodes"),
+            ("history_command", "parse_history"),
+            ("details_command", "parse_details"),
+        ):
+            if getattr(type(self), command) is not getattr(Dialect, command):
+                self._check_part(parser)
+
+    def _check_part(self, name: str) -> None:
+        own = getattr(type(self), name)
+        if not own or own is getattr(Dialect, name):
+            raise self._lacks(name)
 
     # --------------------------------------------------------- pairs: the command, and its answer
 
@@ -75,7 +122,7 @@ class Dialect:
 
     def submit_command(self, submission: Submission) -> list[str]:
         """The command that submits a script.  It must put the token into the job."""
-        raise self._lacks("submit_command", "how a script is submitted")
+        raise self._lacks("submit_command")
 
     def parse_submission(self, result: CommandResult) -> Submitted | str | None:
         """The id of the job that was just submitted, from a command that succeeded.
@@ -83,26 +130,26 @@ class Dialect:
         :returns: None when the answer does not show it for certain.  Then the list of jobs is
             searched for the token.
         """
-        raise self._lacks("parse_submission", "what the submit command prints for a new job")
+        raise self._lacks("parse_submission")
 
     def jobs_command(self, user: str | None) -> list[str]:
         """The command that lists all jobs of a user.
 
         :param user: A user's name; None for the jobs of everybody.
         """
-        raise self._lacks("jobs_command", "how jobs are listed")
+        raise self._lacks("jobs_command")
 
     def parse_jobs(self, text: str) -> Iterable[BatchJob]:
         """The jobs in such a list.
 
-        :raises UnreadableAnswer: For a list that is not whole.  An empty one must be told apart
-            from one that was cut off: otherwise jobs get lost.
+        :raises UnreadableAnswer: For a list that is not whole.  An empty one must be distinguished
+            from one that was cut off: otherwise jobs get lost.  Any other exception means the same.
         """
-        raise self._lacks("parse_jobs", "what the list of jobs means")
+        raise self._lacks("parse_jobs")
 
     def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
         """The command that cancels jobs, of up to CANCEL_BATCH ids."""
-        raise self._lacks("cancel_command", "how jobs are cancelled")
+        raise self._lacks("cancel_command")
 
     def parse_cancel(self, result: CommandResult) -> dict[str, Failure]:
         """The jobs that could not be cancelled, and why, where the answer names them.  Whether the
@@ -118,7 +165,7 @@ class Dialect:
 
         :raises UnreadableAnswer: For a list that is not whole.
         """
-        raise self._lacks("parse_nodes", "what the list of nodes means")
+        raise self._lacks("parse_nodes")
 
     def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
         """The command that shows how jobs ended which are no longer listed; None where the
@@ -130,7 +177,7 @@ class Dialect:
 
         :raises UnreadableAnswer: For an answer that is not whole.
         """
-        raise self._lacks("parse_history", "what the answer about jobs that ended means")
+        raise self._lacks("parse_history")
 
     def details_command(self, job_id: str) -> list[str] | None:
         """The command that shows why a job is stuck or waits, where the list of jobs does not
@@ -139,10 +186,52 @@ class Dialect:
 
     def parse_details(self, text: str) -> str:
         """The reason, in the scheduler's own words; '' for none."""
-        raise self._lacks("parse_details", "what the answer about one job means")
+        raise self._lacks("parse_details")
 
-    def _lacks(self, method: str, what: str) -> NotImplementedError:
-        return NotImplementedError(f"{type(self).__name__} does not define {method}(): {what}.")
+    def _lacks(self, name: str) -> NotImplementedError:
+        where = f" in {self.path}" if hasattr(self, "path") else ""
+        verb = "set" if name.isupper() else "define"
+        return NotImplementedError(
+            f"The scheduler plugin {self.title!r} ({type(self).__name__}{where}) does not {verb} "
+            f"{name}{'' if name.isupper() else '()'}, which says {_WHAT[name]}."
+        )
+
+    def read(self, method: str, answer: Any) -> Any:
+        """What a parser makes of an answer; a list, where it gives several things.
+
+        :param method: The parser's name.
+        :raises UnreadableAnswer: When it fails, in whatever way: nothing may be concluded from an
+            answer that it does not understand.
+        """
+        try:
+            found = getattr(self, method)(answer)
+            # Generators fail while they are read.
+            return list(found) if isinstance(found, Iterator) else found
+        except (UnreadableAnswer, NotImplementedError):
+            raise
+        except (Exception, SystemExit) as exc:
+            raise UnreadableAnswer(
+                f"{type(self).__name__}.{method}() failed with {type(exc).__name__}: {exc}"
+            ) from exc
+
+    def read_jobs(self, method: str, text: str) -> list[JobRecord]:
+        """The jobs that parse_jobs() or parse_history() finds in an answer.
+
+        :raises UnreadableAnswer: As :meth:`read`, and for jobs of ours with an id that does not
+            look like one.
+        """
+        try:
+            records = [self.record(job) for job in self.read(method, text)]
+        except (AttributeError, TypeError) as exc:
+            raise UnreadableAnswer(
+                f"{type(self).__name__}.{method}() must return BatchJobs: {exc}"
+            ) from exc
+        for record in records:
+            if self.token_of(record) and not self.is_job_id(record.job_id):
+                raise UnreadableAnswer(
+                    f"the job id {record.job_id!r} does not match JOB_ID, {self.JOB_ID!r}"
+                )
+        return records
 
     # ------------------------------------------------------------------ what answers mean at large
 
@@ -180,8 +269,9 @@ class Dialect:
 
     def source(self) -> str:
         """What the answers of this scheduler are about beside user and cluster: which
-        configuration, say.  Answers of another source are not used."""
-        return ""
+        configuration, say.  Answers of another source are not used.  By default, that is the value
+        of all variables that ENVIRONMENT keeps: these say where the scheduler is."""
+        return " ".join(os.environ.get(name, "") for name in self.ENVIRONMENT.keep)
 
     # --------------------------------------------------------------------------------------- jobs
 
@@ -194,9 +284,9 @@ class Dialect:
             (EXIT_KEY, job.exit_code),
             (NODES_KEY, " ".join(job.nodes)),
         ):
-            if value:
-                data[key] = value
-        return JobRecord(job.job_id, job.state, data)
+            if value not in ("", None):
+                data[key] = str(value)
+        return JobRecord(str(job.job_id), str(job.state), data)
 
     def token_of(self, job: JobRecord) -> str:
         """The token of the submission that a job came from; '' where it shows none."""

@@ -62,8 +62,36 @@ class Directive(NamedTuple):
     value: Callable[[Request], str | None]
     yields_to: tuple[str, ...] = ()
 
+    @classmethod
+    def from_key(
+        cls,
+        option: str,
+        key: str,
+        check: Callable[[str, Any], str | None],
+        yields_to: tuple[str, ...] = (),
+    ) -> Directive:
+        """The line for the value of one key.
+
+        :param key: A key of the schedule section; 'name.priority' is 'priority' in the plugin's own
+            section.
+        :param check: Makes the value, from key and value: :func:`word`, :func:`quoted`,
+            :func:`number`, or a function of the plugin's.
+        """
+        return cls(
+            option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to
+        )
+
 
 # --- Values ---
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key of a schedule section, or of one in a sub-section ('name.priority'); None
+    where there is none."""
+    value: Any = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def refuse(key: str, value: Any, problem: str) -> SchedulerPluginError:
@@ -120,6 +148,20 @@ def word(key: str, value: Any, pattern: str = r"[^\s\"'\\]+") -> str | None:
     return text
 
 
+def from_key(key: str, pattern: str = r"[^\s\"'\\]+") -> Callable[[Request], str | None]:
+    """The value of a directive: a word (see :func:`word`) from one key.
+
+    :param key: Of the schedule section, as in 'partition', or of a sub-section, 'mysched.project'.
+    """
+    own, _, name = key.rpartition(".")
+
+    def value(request: Request) -> str | None:
+        config = request.config[own] if own else request.config
+        return word(key, config[name], pattern)
+
+    return value
+
+
 def number(key: str, value: Any, of: str = "") -> str | None:
     """A value that is a whole number; None for one that is not given or blank.
 
@@ -159,6 +201,16 @@ def host_list(key: str, names: Iterable[str]) -> str | None:
         return hostlists.fold(names) or None
     except ValueError as exc:
         raise SchedulerPluginError(f"Bad node names in schedule.{key}", prior_error=exc) from exc
+
+
+def comma_list(key: str, names: Iterable[str]) -> str | None:
+    """Names of nodes with commas between them; None for none.
+
+    :raises SchedulerPluginError: As :func:`host_list`.
+    """
+    listed = list(names)
+    host_list(key, listed)
+    return ",".join(listed) or None
 
 
 def refuse_too_many(request: Request) -> None:

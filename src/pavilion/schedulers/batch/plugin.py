@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +18,12 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 from ..advanced import SchedulerPluginAdvanced
 from ..kickoff import KickoffScriptHeader
 from ..lifecycle.whereabouts import Seen
-from ..placement.inventory import NodesUnknownError
+from ..placement.inventory import NodesUnknownError, frozen
+from ..scheduler import SchedulerPlugin
 from ..vars import SchedulerVariables
 from . import supported
 from .dialect import Dialect
-from .directives import BatchHeader
+from .directives import BatchHeader, value_of
 from .words import JobState, Submission, UnreadableAnswer
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from .record import BatchRecord
     from .whose import FoundJob
 
-# Seconds until a cancelled job must be gone from the list, or be going.
-CANCEL_WAIT = 15.0
+# Seconds until the details of a stuck job are queried again after a failure.
+DETAILS_PAUSE = 60.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -83,6 +86,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     JOB_STATUS_TIMEOUT = 0.0
     # Seconds that an answer about jobs serves.
     JOB_TABLE_AGE: float = 5.0
+    # Seconds until a cancelled job must be gone from the list, or be going.
+    CANCEL_WAIT: float = 15.0
     # More than run submit commands at the same time: the others write a job's files.
     KICKOFFS_AT_ONCE = 6
     # The name of the file, in a job's directory, with the log of its submission.
@@ -102,8 +107,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
         # What the scheduler said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
-        # (id, state) -> why a job is in that state, where its details had to be queried.
-        self._details: dict[tuple[str, str], str] = {}
+        # (id, state) -> why a job is in that state, where its details had to be queried, and until
+        # when (monotonic clock) they are not queried again.
+        self._details: dict[tuple[str, str], tuple[str, float]] = {}
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
@@ -142,7 +148,12 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return self._client_made
 
     def _available(self) -> bool:
-        """Whether the scheduler's commands are here, and it answers."""
+        """Whether the plugin is whole, the scheduler's commands are here, and it answers."""
+        if type(self)._make_client is SchedulerPluginBatch._make_client:
+            # A job must not be submitted by a plugin that cannot find or cancel it.
+            self.check_whole()
+            if type(self)._get_alloc_nodes is SchedulerPlugin._get_alloc_nodes:
+                raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
         missing = self._client.missing_commands()
         if missing:
             self.unavailable_reason = (
@@ -174,7 +185,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if command is None:
             raise NodesUnknownError(f"{self.title} does not list its nodes")
         try:
-            return list(self.parse_nodes(self._client.ask(command))), None
+            return list(self.read("parse_nodes", self._client.ask(command))), None
         except UnreadableAnswer as exc:
             raise NodesUnknownError(
                 f"{self.title}'s answer about its nodes cannot be used", prior_error=exc
@@ -210,6 +221,17 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if self._has_inventory():
             return super()._header_vars(sched_config, nodes)
         return self.VAR_CLASS(sched_config)
+
+    def gen_job_share_key(
+        self, sched_config: Mapping[str, Any], min_nodes: int | None, max_nodes: int | None
+    ) -> tuple[Hashable, ...]:
+        """In addition, what DIRECTIVES and USED_KEYS take from the plugin's own section: jobs that
+        differ in that are different jobs."""
+        return super().gen_job_share_key(sched_config, min_nodes, max_nodes) + tuple(
+            frozen(value_of(sched_config, key))
+            for key in supported.own_keys(self)
+            if key not in self.JOB_SHARE_KEY_ATTRS
+        )
 
     # ----------------------------------------------------------------------------- the submission
 
@@ -359,24 +381,26 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
 
     def _reason_of(self, job: JobRecord) -> str:
-        """Why a job is stuck, where the list of jobs does not say: queried once."""
+        """Why a job is stuck, where the list of jobs does not say: queried once, and again some
+        time after a failure."""
         from .dialect import REASON_KEY
 
         if self.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
             return ""
         key = (job.job_id, job.state)
-        if key not in self._details:
-            self._details[key] = ""
-            command = self.details_command(job.job_id)
-            result = None if command is None else self._client.querying.run(command)
-            if result is not None and self.classify(result) is None:
-                try:
-                    self._details[key] = self.parse_details(result.stdout)
-                except UnreadableAnswer:
-                    del self._details[key]
-            elif result is not None:
-                del self._details[key]
-        return self._details.get(key, "")
+        reason, until = self._details.get(key, ("", -math.inf))
+        command = self.details_command(job.job_id) if time.monotonic() >= until else None
+        if command is None:
+            return reason
+        result = self._client.querying.run(command)
+        failed = self.classify(result) is not None
+        try:
+            reason = str(self.read("parse_details", result.stdout))
+        except UnreadableAnswer:
+            reason, failed = "", True
+        until = math.inf if reason or not failed else time.monotonic() + DETAILS_PAUSE
+        self._details[key] = (reason, until)
+        return reason
 
     def _status_of_absent(
         self, table: JobTable, record: BatchRecord, name: str, note: str
@@ -476,7 +500,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
                 if job is not None:
                     found[number] = job
             outcomes = cancel_jobs(
-                self._client, table, dict(found.values()), CANCEL_WAIT, self._cluster(first)
+                self._client, table, dict(found.values()), self.CANCEL_WAIT, self._cluster(first)
             )
             for number, (key, _) in found.items():
                 messages[number] = outcomes[key].message

@@ -30,6 +30,12 @@ def used_keys(plugin: SchedulerPluginBatch) -> frozenset[str]:
     return frozenset(key.partition(".")[0] for key in used) | PLACEMENT_KEYS | LAUNCH_KEYS
 
 
+def own_keys(plugin: SchedulerPluginBatch) -> list[str]:
+    """The keys of a plugin's own section that its jobs depend on, as 'name.key'."""
+    used = {key for directive in plugin.DIRECTIVES for key in directive.keys}
+    return sorted(key for key in used.union(plugin.USED_KEYS) if "." in key)
+
+
 def unused_key(
     plugin: SchedulerPluginBatch, sched_config: Mapping[str, Any]
 ) -> SchedConfigError | None:

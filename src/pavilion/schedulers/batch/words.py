@@ -88,7 +88,7 @@ class BatchJob(NamedTuple):
     :param state: The scheduler's own word; the plugin's STATES says what it means.
     :param token: The token of its submission; '' where it shows none.
     :param reason: Why it waits, or ended, in the scheduler's words; '' where it says nothing.
-    :param exit_code: As the scheduler writes it; '' where it is not known.
+    :param exit_code: As the scheduler writes it; '' or None where it is not known.
     :param nodes: The nodes that it has or had.
     :param data: Whatever else the plugin needs later.
     """
@@ -97,7 +97,7 @@ class BatchJob(NamedTuple):
     state: str
     token: str = ""
     reason: str = ""
-    exit_code: str = ""
+    exit_code: str | int | None = ""
     nodes: Sequence[str] = ()
     data: Mapping[str, str] = {}
 

@@ -34,11 +34,16 @@ MAX_INFO_SIZE = 1024 * 1024
 
 
 class LoadedPlugin(NamedTuple):
-    """A plugin that was found and instantiated."""
+    """A plugin that was found and instantiated.
+
+    :param file: The ``.yapsy-plugin`` file.
+    :param origin: Where it comes from, for users: 'bundled', for example.
+    """
 
     file: Path
     category: str
     plugin: Any
+    origin: str = ""
 
 
 class RefusedPlugin(NamedTuple):
@@ -65,6 +70,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
     :param packages: Directory -> name of the package that it is.  Modules there are imported as
         members of that package.
     :param guard: Returns why code of a file or directory must not be loaded; '' when it may be.
+    :param origin: Returns where the plugin of a ``.yapsy-plugin`` file comes from, for users.
 
     After :meth:`find`, the results are in ``loaded`` and ``refused``.
     """
@@ -75,6 +81,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         categories: Mapping[str, type],
         packages: Mapping[Path, str] | None = None,
         guard: Callable[[Path], str] = lambda path: "",
+        origin: Callable[[Path], str] = lambda path: "",
     ) -> None:
         self.loaded: list[LoadedPlugin] = []
         self.refused: list[RefusedPlugin] = []
@@ -84,6 +91,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         self._packages = {path.resolve(): name for path, name in (packages or {}).items()}
         self._folders = [Path(folder) for folder in folders]
         self._guard = guard
+        self._origin = origin
         locator = PluginFileLocator(analyzers=[_InfoFileReader(self)])
         # Its own search follows links in circles, and silently ignores what it cannot read.
         locator.disableRecursiveScan()
@@ -115,16 +123,16 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
     def check(self, path: Path) -> None:
         """Check that code of a file or directory may be loaded.
 
-        :raises _Refusal: With the reason why not.
+        :raises Refusal: With the reason why not.
         """
         try:
             problem = self._guard(path)
         except (OSError, RuntimeError) as exc:
-            raise _Refusal(
+            raise Refusal(
                 f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}."
             ) from exc
         if problem:
-            raise _Refusal(problem)
+            raise Refusal(problem)
 
     def _walk(self, folder: Path, seen: set[Path]) -> Iterator[Path]:
         """A directory and all directories below it, following links, each once.
@@ -146,7 +154,7 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             return
         try:
             self.check(folder)
-        except _Refusal as exc:
+        except Refusal as exc:
             self.refuse(folder, str(exc))
             return
         yield folder
@@ -167,14 +175,15 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
                 callback(info)
             try:
                 category, plugin = self._load(Path(module_path))
-            except _Refusal as exc:
+            except Refusal as exc:
                 self.refuse(Path(info_file), str(exc), exc.__cause__, _source(Path(module_path)))
                 continue
             info.plugin_object = plugin
             info.categories.append(category)
             self.category_mapping[category].append(info)
             self._category_file_mapping[category].append(info_file)
-            self.loaded.append(LoadedPlugin(Path(info_file), category, plugin))
+            file = Path(info_file)
+            self.loaded.append(LoadedPlugin(file, category, plugin, self._origin(file)))
             if callback_after is not None:
                 callback_after(info)
         return [info for _, _, info in candidates]
@@ -189,29 +198,14 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
             at = exc.__traceback__
             by_call = isinstance(exc, TypeError) and at is not None and at.tb_next is None
             hint = " A plugin's __init__ takes no arguments." if by_call else ""
-            raise _Refusal(
+            raise Refusal(
                 f"Creating an object of its class {cls.__name__} failed: {_describe(exc)}.{hint}"
             ) from exc
 
     def _import(self, path: Path) -> ModuleType:
         """Import a plugin's module.  yapsy gives its path without '.py'."""
-        source = _source(path)
-        try:
-            package = self._package_of(path)
-            if package is not None:
-                return importlib.import_module(package)
-            return _import_file(source)
-        except SyntaxError as exc:
-            where = f"line {exc.lineno} of {exc.filename}" if exc.lineno else f"{source}"
-            raise _Refusal(f"Syntax error in {where}: {exc.msg}.") from exc
-        except UnicodeDecodeError as exc:
-            raise _Refusal(f"{source} is not UTF-8 text: {exc.reason}.") from exc
-        except ImportError as exc:
-            raise _Refusal(f"Importing {source} failed: {exc}.") from exc
-        except OSError as exc:
-            raise _Refusal(f"{source} cannot be read: {exc.strerror or exc}.") from exc
-        except (Exception, SystemExit) as exc:
-            raise _Refusal(f"Running {source} failed: {_describe(exc)}.") from exc
+        package = self._package_of(path)
+        return import_member(package, _source(path)) if package else _import_file(_source(path))
 
     def _package_of(self, path: Path) -> str | None:
         # The module itself may be a link to a file elsewhere, but is still a member.
@@ -246,12 +240,12 @@ class PluginFinder(PluginManager):  # type: ignore[misc]
         ]
         if not classes:
             bases = ", ".join(sorted(base.__name__ for base in self.categories_interfaces.values()))
-            raise _Refusal(
+            raise Refusal(
                 f"No plugin class in {module.__file__}: it needs a class derived from {bases}."
             )
         if len(classes) > 1:
             names = ", ".join(sorted(cls.__name__ for cls in classes))
-            raise _Refusal(
+            raise Refusal(
                 f"More than one plugin class in {module.__file__}: {names}. Put each of them "
                 "into its own module, with its own .yapsy-plugin file."
             )
@@ -263,7 +257,7 @@ def _source(path: Path) -> Path:
     return path.with_name(path.name if path.name.endswith(".py") else path.name + ".py")
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
     """Why a plugin cannot be used."""
 
 
@@ -286,7 +280,7 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             module = parser.get("Core", "Module").strip()
             target = self._module_path(path, module)
             self._finder.check(target)
-        except _Refusal as exc:
+        except Refusal as exc:
             self._finder.refuse(path, str(exc), exc.__cause__)
             return None, None
         infos = {"name": name, "path": os.fspath(target)}
@@ -306,14 +300,14 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             text = read_linked(path, MAX_INFO_SIZE).decode("utf-8-sig")
             parser.read_string(text, source=str(path))
         except OSError as exc:
-            raise _Refusal(f"The file cannot be read: {exc.strerror}.") from exc
+            raise Refusal(f"The file cannot be read: {exc.strerror}.") from exc
         except UnicodeDecodeError as exc:
-            raise _Refusal(f"The file is not UTF-8 text (byte {exc.start}).") from exc
+            raise Refusal(f"The file is not UTF-8 text (byte {exc.start}).") from exc
         except ConfigParserError as exc:
-            raise _Refusal(f"The file is not a valid INI file: {exc.message}.") from exc
+            raise Refusal(f"The file is not a valid INI file: {exc.message}.") from exc
         for key in ("Name", "Module"):
             if not parser.has_option("Core", key) or not parser.get("Core", key).strip():
-                raise _Refusal(
+                raise Refusal(
                     f"There is no '{key}' in a section [Core]. The file needs a section [Core] "
                     "with Name and Module (the Python file next to it, without '.py')."
                 )
@@ -335,19 +329,66 @@ class _InfoFileReader(PluginFileAnalyzerWithInfoFile):  # type: ignore[misc]
             if source.is_file():
                 return source
         except OSError as exc:
-            raise _Refusal(f"Its Module {module!r} cannot be read: {exc.strerror}.") from exc
-        raise _Refusal(
+            raise Refusal(f"Its Module {module!r} cannot be read: {exc.strerror}.") from exc
+        raise Refusal(
             f"Its Module {module!r} does not exist: expected the file {source} or a "
             f"package, {target}/__init__.py."
         )
 
 
+def import_member(name: str, source: Path) -> ModuleType:
+    """Import a module of a package under its real name.
+
+    :param source: Its file.
+    :raises Refusal: When that fails, or when it fails for a package that the module is in.
+    """
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as exc:
+        raise _import_refusal(exc, _run_file(exc, source)) from exc
+
+
 def _import_file(source: Path) -> ModuleType:
-    """Run a file as a separate module, under a name that is unique to its path."""
+    """Run a file as a separate module, under a name that is unique to its path.
+
+    :raises Refusal: When that fails.
+    """
     digest = zlib.crc32(os.fspath(source.resolve()).encode("utf-8", "surrogateescape"))
     stem = source.parent.name if source.name == "__init__.py" else source.stem
     name = f"yapsy_loaded_plugin_{re.sub(r'[^A-Za-z0-9_]', '_', stem)}_{digest:08x}"
-    return load_file(name, source)
+    try:
+        return load_file(name, source)
+    except (Exception, SystemExit) as exc:
+        raise _import_refusal(exc, source) from exc
+
+
+def _import_refusal(exc: BaseException, file: Path) -> Refusal:
+    """Why a module cannot be imported.
+
+    :param file: The file that was run.
+    """
+    if isinstance(exc, SyntaxError):
+        where = f"line {exc.lineno} of {exc.filename}" if exc.lineno else f"{file}"
+        return Refusal(f"Syntax error in {where}: {exc.msg}.")
+    if isinstance(exc, UnicodeDecodeError):
+        return Refusal(f"{file} is not UTF-8 text: {exc.reason}.")
+    if isinstance(exc, ImportError):
+        return Refusal(f"Importing {file} failed: {exc}.")
+    if isinstance(exc, OSError):
+        return Refusal(f"{file} cannot be read: {exc.strerror or exc}.")
+    return Refusal(f"Running {file} failed: {_describe(exc)}.")
+
+
+def _run_file(exc: BaseException, module: Path) -> Path:
+    """The file that failed while a member of a package was imported: the module itself, or an
+    ``__init__.py`` that is run before it."""
+    at = exc.__traceback__
+    while at is not None:
+        name = at.tb_frame.f_code.co_filename
+        if name not in (__file__, importlib.__file__) and not name.startswith("<"):
+            return Path(name)
+        at = at.tb_next
+    return module
 
 
 def _is_base(cls: type, base: type) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 import yaml_config as yc
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
 
-from ..config import ScheduleConfig, validate_config
+from ..config import ScheduleConfig, validate_config, validate_list
 
 if TYPE_CHECKING:
     from ..scheduler import SchedulerPlugin
@@ -25,10 +26,11 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
         elems, validators, defaults = plugin._get_config_elems()
         if not elems:
             return None, {}, {}
-        validators, defaults = dict(validators or {}), dict(defaults or {})
+        elems, defaults = list(elems), dict(defaults or {})
+        validators = _completed(elems, validators or {})
         section = yc.KeyedElem(
             plugin.name,
-            elements=list(elems),
+            elements=elems,
             help_text=f"Options of the {plugin.name} scheduler only.",
         )
         ScheduleConfig.check_leaves(section)
@@ -40,7 +42,7 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
             "_get_config_elems() must return (list of yaml_config elements, validators, defaults). ",
             exc,
         ) from exc
-    _check_tables(plugin, [str(elem.name) for elem in elems], validators, defaults)
+    _check_tables(plugin, elems, validators, defaults)
     try:
         validate_config({}, validators, defaults)
     except SchedConfigError as exc:
@@ -48,26 +50,47 @@ def plugin_section(plugin: SchedulerPlugin) -> Section:
     return section, validators, defaults
 
 
+def _completed(elems: Iterable[yc.ConfigElement], validators: Mapping[str, Any]) -> dict[str, Any]:
+    """The validators of a section, with an entry for every key: a plugin may leave out any."""
+    found = dict(validators)
+    for elem in elems:
+        name = str(elem.name)
+        if isinstance(elem, yc.KeyedElem):
+            given = found.setdefault(name, {})
+            if isinstance(given, Mapping):
+                found[name] = _completed(elem.config_elems.values(), given)
+        else:
+            found.setdefault(name, validate_list if isinstance(elem, yc.ListElem) else None)
+    return found
+
+
 def _check_tables(
-    plugin: SchedulerPlugin, names: list[str], validators: dict[str, Any], defaults: dict[str, Any]
+    plugin: SchedulerPlugin,
+    elems: Iterable[yc.ConfigElement],
+    validators: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    where: str = "",
 ) -> None:
-    """Check that both tables have entries for the section's keys only, and that every key has a
-    validator."""
-    for name in names:
-        if name not in validators:
-            raise section_error(
-                plugin,
-                f"There is no validator for its key {name!r}; use None to accept values as they "
-                "are.",
-            )
+    """Check that both tables have entries for the keys of the section, and of its sub-sections,
+    only."""
+    known = {str(elem.name): elem for elem in elems}
     for table, keys in (("validator", validators), ("default", defaults)):
         for key in keys:
-            if key not in names:
+            if key not in known:
                 raise section_error(
                     plugin,
-                    f"There is a {table} for {key!r}, which is not one of "
-                    f"its keys ({', '.join(names)}).",
+                    f"There is a {table} for {f'{where}{key}'!r}, which is not one of its keys "
+                    f"({', '.join(known)}).",
                 )
+    for key, elem in known.items():
+        if isinstance(elem, yc.KeyedElem):
+            inner = elem.config_elems.values()
+            validators_of, defaults_of = _table(validators.get(key)), _table(defaults.get(key))
+            _check_tables(plugin, inner, validators_of, defaults_of, f"{where}{key}.")
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def section_error(

@@ -1,13 +1,18 @@
-"""The bundled scheduler plugins, each with its ``.yapsy-plugin`` file."""
+"""The bundled scheduler plugins, each with its ``.yapsy-plugin`` file; and how they, and those
+that were installed with pip, are found and activated."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pavilion.errors import PavilionError, SchedulerPluginError
 
 from ..finding.discovery import LoadedPlugin, PluginFinder, RefusedPlugin
+from ..finding.installed import InstalledPluginFinder
+from ..finding.trusted_code import TrustedCode
 
 FOLDER = Path(__file__).parent
 # Where 'pav-sched link' keeps the built-in schedulers of a checkout that are not bundled here.  The
@@ -27,7 +32,10 @@ def find_core_plugins() -> PluginFinder:
     from ..scheduler import SchedulerPlugin
 
     finder = PluginFinder(
-        [FOLDER, KEPT], {"sched": SchedulerPlugin}, packages={FOLDER: __name__, KEPT: __name__}
+        [FOLDER, KEPT],
+        {"sched": SchedulerPlugin},
+        packages={FOLDER: __name__, KEPT: __name__},
+        origin=lambda file: "bundled" if file.parent != KEPT else "kept from Pavilion",
     ).find()
     kept = [found for found in finder.loaded if found.file.parent == KEPT]
     bundled = {found.plugin.name for found in finder.loaded if found not in kept}
@@ -35,6 +43,41 @@ def find_core_plugins() -> PluginFinder:
         found for found in finder.loaded if found not in kept or found.plugin.name not in bundled
     ]
     return finder
+
+
+def find_installed_plugins(
+    categories: Mapping[str, type] | None = None,
+    roots: Iterable[Path] = (),
+    group: str | None = None,
+) -> PluginFinder:
+    """Find and make the plugins of packages that were installed with pip.  Never raises.
+
+    The parameters are those of :func:`installed_finder`.
+    """
+    return installed_finder(categories, roots, group).find()
+
+
+def installed_finder(
+    categories: Mapping[str, type] | None = None,
+    roots: Iterable[Path] = (),
+    group: str | None = None,
+) -> InstalledPluginFinder:
+    """What finds the plugins of packages that were installed with pip.
+
+    Their code must be as safe from others as that of config directories.  Whoever may change the
+    Python or the Pavilion that is running is trusted, too.
+
+    :param categories: Category name -> the base class of its plugins; by default schedulers only.
+    :param roots: The config directories, whose owners are trusted.
+    :param group: The name of a group whose members are trusted.
+    """
+    from ..scheduler import SchedulerPlugin
+
+    # The last two are the host and this directory, which may be a link to elsewhere.
+    running = [Path(sys.prefix), Path(sys.base_prefix), Path(os.__file__).parent]
+    running += [FOLDER.parents[1], FOLDER]
+    trusted = TrustedCode(roots, group, running)
+    return InstalledPluginFinder(categories or {"sched": SchedulerPlugin}, trusted.problem)
 
 
 def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:
@@ -58,10 +101,10 @@ def activate_plugins(finder: PluginFinder) -> list[LoadedPlugin]:
 
 
 def register_core_plugins() -> list[RefusedPlugin]:
-    """Find and activate the bundled plugins.
+    """Find and activate the bundled plugins, and those that were installed with pip.
 
     :returns: Those that could not be used, and why: one that a site put beside ours, say.
-    :raises SchedulerPluginError: When none could.
+    :raises SchedulerPluginError: When none of the bundled ones could.
     """
     finder = find_core_plugins()
     if not activate_plugins(finder):
@@ -69,4 +112,6 @@ def register_core_plugins() -> list[RefusedPlugin]:
         raise SchedulerPluginError(
             f"No bundled scheduler plugin in {FOLDER} could be loaded. {reasons}"
         )
-    return finder.refused
+    installed = find_installed_plugins()
+    activate_plugins(installed)
+    return finder.refused + installed.refused

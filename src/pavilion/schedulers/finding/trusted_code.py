@@ -1,12 +1,15 @@
 """Which files may be loaded as code: those that only trusted people may write to.
 
 These are this user, root, whoever owns the config directories that the settings name, and the
-members of the group that the settings name as ``trusted_group``.  A file is only as safe as the
-directories that lead to it, so they are looked at, too.
+members of the group that the settings name as ``trusted_group``.  For plugins that were installed
+with pip, these are also the owners of the Python and the Pavilion that are running, and the groups
+that may write there: they decide what runs in any case.  A file is only as safe as the directories
+that lead to it, so they are looked at, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -20,18 +23,27 @@ class TrustedCode:
 
     :param roots: The config directories: their owners are trusted.
     :param group: The name of a group whose members are trusted.
+    :param running: Directories that this program itself is run from: whoever may write there is
+        trusted, except everyone.
     """
 
-    def __init__(self, roots: Iterable[Path], group: str | None = None) -> None:
-        self._users = {0, os.geteuid()}
-        for root in roots:
-            try:
-                self._users.add(root.stat().st_uid)
-            except OSError:
-                # There is nothing in it that could be loaded.
-                continue
+    def __init__(
+        self, roots: Iterable[Path], group: str | None = None, running: Iterable[Path] = ()
+    ) -> None:
         # The members of root's own group are as good as root.
-        self._groups = {0}
+        self._users, self._groups = {0, os.geteuid()}, {0}
+        for root in roots:
+            # If it is not there, there is nothing in it that could be loaded.
+            with contextlib.suppress(OSError):
+                self._users.add(root.stat().st_uid)
+        self._owner_of = "the config directory"
+        for folder in running:
+            self._owner_of = "a config directory, Python or Pavilion"
+            with contextlib.suppress(OSError):
+                info = folder.stat()
+                self._users.add(info.st_uid)
+                if info.st_mode & stat.S_IWGRP:
+                    self._groups.add(info.st_gid)
         try:
             self._groups.update([grp.getgrnam(group).gr_gid] if group else [])
         except KeyError:
@@ -88,7 +100,7 @@ class TrustedCode:
         if info.st_uid not in self._users:
             return (
                 f"{path} belongs to user {_user_name(info.st_uid)}, who is neither you nor "
-                "root nor the owner of the config directory, so its code is not loaded."
+                f"root nor the owner of {self._owner_of}, so its code is not loaded."
             )
         return self._problem_of_mode(path, info)
 
