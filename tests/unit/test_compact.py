@@ -51,8 +51,9 @@ def test_views_are_like_lists_and_dictionaries(codes: list[int]) -> None:
     assert [found.names[number] for number in range(len(names))] == names
     assert (found.names[:2], found.names[-1:]) == (names[:2], names[-1:])
     assert repr(found.names) == repr(names)
-    assert found.names + ["x"] == [*names, "x"]
-    assert ["x"] + found.names == ["x", *names]
+    # What a plugin may do with a list.
+    assert found.names + ["x"] == [*names, "x"]  # noqa: RUF005
+    assert ["x"] + found.names == ["x", *names]  # noqa: RUF005
     assert found.nodes == wanted and wanted == found.nodes
     assert list(found.nodes) == list(found.nodes.keys()) == names
     assert list(found.nodes.items()) == list(wanted.items())
@@ -153,7 +154,7 @@ def test_chunks() -> None:
 def test_keys_of_lists() -> None:
     lists: list[Any] = [[], ["a"], ["a", "b"], ["b", "a"], ["a\nb"], ["ab"], ["a", "", "b"]]
     assert len({key_of(names) for names in lists}) == len(lists)
-    assert key_of(["a", "b"]) == key_of(compact(NODES, [], {"a": NAMES}).names + ["a", "b"])
+    assert key_of(["a", "b"]) == key_of(("a", "b"))
 
 
 def test_a_hundred_filters_keep_little() -> None:

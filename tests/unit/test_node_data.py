@@ -25,7 +25,8 @@ class PickleJob(Job):
         (self.path / self.NODE_INFO_FN).write_bytes(pickle.dumps(nodes))
 
     def load_sched_data(self) -> Any:
-        return pickle.loads((self.path / self.NODE_INFO_FN).read_bytes())
+        # Written above.
+        return pickle.loads((self.path / self.NODE_INFO_FN).read_bytes())  # noqa: S301
 
 
 def machine(count: int) -> dict[str, Any]:
@@ -270,7 +271,7 @@ def test_the_file_of_another_user_is_not_read(make_job: Callable[..., Any]) -> N
     job, other = make_job(), make_job()
     NodeData(nodes).saver(None)(job)
     assert node_data.save(f"{other.path}/{NODES_FN}", {"n3": {"cpus": 666}})
-    os.replace(other.path / NODES_FN, job.path / NODES_FN)
+    (other.path / NODES_FN).replace(job.path / NODES_FN)
     os.chown(job.path / NODES_FN, 4711, 4711)
     assert load(job, ["n3"])["n3"] == nodes["n3"]
 
