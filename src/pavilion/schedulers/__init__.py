@@ -25,11 +25,13 @@ from .batch import (
     Submission,
     Submitted,
     UnreadableAnswer,
+    bytes_of,
     comma_list,
     find_token,
     host_list,
     number,
     quoted,
+    read_xml,
     safe_job_name,
     word,
 )
@@ -88,7 +90,10 @@ __all__ = [
     "comma_list",
     "host_list",
     "safe_job_name",
+    # Answers.
     "find_token",
+    "read_xml",
+    "bytes_of",
     # What a plugin is made of.
     "KickoffScriptHeader",
     "SchedulerVariables",
