@@ -334,7 +334,7 @@ def shepherd(path: Path, job_id: str) -> None:
                 start_new_session=True,
             )
     except OSError as exc:
-        # A mistake that somebody may mend: the job stays in the queue.
+        # A mistake that somebody may fix: the job stays in the queue.
         reason = f"its script could not be started: {exc}"
     else:
         while script.poll() is None and not told and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import Session
-from .doctor import OK, PROBLEM, WARNING, Section, describe
+from .findings import OK, PROBLEM, WARNING, Section, describe
 from .output import plural
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class _Answer:
 
 def _question(plugin: Any, answer: _Answer) -> None:
     from pavilion.schedulers.finding.host_check import Finding, HostCheck
-    from pavilion.schedulers.lifecycle.job_states import blame
+    from pavilion.schedulers.lifecycle.blaming import blame
 
     try:
         available = bool(plugin.available())

@@ -33,7 +33,7 @@ from pavilion.errors import PavilionError
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
-from .config import calc_node_range, node_range_text
+from .config_values import calc_node_range, node_range_text
 from .placement import hostlists
 from .placement.inventory import NodesUnknownError
 

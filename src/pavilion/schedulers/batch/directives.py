@@ -148,6 +148,20 @@ def word(key: str, value: Any, pattern: str = r"[^\s\"'\\]+") -> str | None:
     return text
 
 
+def from_key(key: str, pattern: str = r"[^\s\"'\\]+") -> Callable[[Request], str | None]:
+    """The value of a directive: a word (see :func:`word`) from one key.
+
+    :param key: Of the schedule section, as in 'partition', or of a sub-section, 'mysched.project'.
+    """
+    own, _, name = key.rpartition(".")
+
+    def value(request: Request) -> str | None:
+        config = request.config[own] if own else request.config
+        return word(key, config[name], pattern)
+
+    return value
+
+
 def number(key: str, value: Any, of: str = "") -> str | None:
     """A value that is a whole number; None for one that is not given or blank.
 

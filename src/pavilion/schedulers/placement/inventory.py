@@ -7,7 +7,7 @@ the result in order costs a sort; do it once per inventory with `in_order`, not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Callable, Optional
 
@@ -180,17 +180,6 @@ def in_order(nodes: Nodes) -> Nodes:
     return {name: nodes[name] for name in hostlists.natural_sorted(nodes)}
 
 
-def values_of(nodes: Nodes, names: Iterable[str], key: str) -> list[int]:
-    """The values of a key ('cpus', 'mem') for these nodes; unknown values are left out."""
-    infos = (nodes.get(name) for name in names)
-    return [info[key] for info in infos if info is not None and info.get(key) is not None]
-
-
-def min_value(nodes: Nodes, names: Iterable[str], key: str) -> int | None:
-    """The smallest value of a key among these nodes; None where no node has one."""
-    return min(values_of(nodes, names, key), default=None)
-
-
 def _type_error(plugin: str, raw: Any, info: NodeInfo, key: str, wanted: str) -> InventoryError:
     value = info[key]
     problem = f"must be {wanted}, not {type(value).__name__}: {shown(value)}"
@@ -349,29 +338,6 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
         for text in texts
         if text
     )
-
-
-def filter_key(
-    sched_config: Mapping[str, Any], extra_keys: Iterable[str] = ()
-) -> tuple[Hashable, ...]:
-    """Return a hashable key that is equal for configurations for which the filters do the same.
-
-    :param extra_keys: Further keys, which the plugin's own filter uses; dotted names refer to keys
-        of sub-sections.
-    """
-    key: list[Hashable] = [
-        sched_config.get("node_state"),
-        sched_config.get("partition") or None,
-        sched_config.get("reservation") or None,
-    ]
-    for name in ("across_nodes", "include_nodes", "exclude_nodes"):
-        key.append(frozenset(sched_config.get(name) or ()))
-    for dotted in extra_keys:
-        value: Any = sched_config
-        for part in dotted.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        key.append((dotted, frozen(value)))
-    return tuple(key)
 
 
 def frozen(value: Any) -> Hashable:
