@@ -4,8 +4,9 @@
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
 the fake Slurm, and with the newest on a real Slurm and on a real Grid Engine, where they can be
-started.  All parts are run, whatever fails; a table at the end says what came of each. ``--quick`` runs the part of the tests
-that takes less than a minute, on the newest Python: see ``tests/quick.py``.
+started.  All parts are run, whatever fails; a table at the end says what came of each.
+``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
+``tests/quick.py``.
 
 The exit code is 0 when all parts passed, 1 when any failed, 130 after Ctrl-C.
 Needs nothing but Python 3.9.

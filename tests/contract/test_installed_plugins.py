@@ -20,7 +20,7 @@ from pavilion.schedulers.finding.discovery import PluginFinder
 from pavilion.schedulers.finding.trusted_code import TrustedCode
 from pavilion.schedulers.plugins import activate_plugins, find_installed_plugins
 
-BUNDLED = ["raw", "slurm"]
+BUNDLED = ["gridengine", "raw", "slurm"]
 OTHER = 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 

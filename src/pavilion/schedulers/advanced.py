@@ -22,6 +22,7 @@ from .lifecycle.blaming import blaming
 from .lifecycle.placing import TestPlan, place_tests
 from .machine import Answer, Machine, filter_nodes, pause_after
 from .placement import inventory
+from .placement.config_cache import Sections
 from .placement.inventory import NodesUnknownError
 from .placement.usable import (
     UNKNOWN_CHUNKS,
@@ -92,6 +93,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         # Also guards what plugins keep while they compute something for it.
         self._inventory_lock = threading.RLock()
         self._machine = Machine(self)
+        # Of the tests that are planned together.
+        self._sections = Sections()
         # A plugin's own refresh() creates its caches.
         self.refresh()
 
@@ -346,6 +349,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
+        self._sections = Sections()
         filtered: dict[int, FilteredNodes] = {}
         stores: dict[int, node_data.NodeData] = {}
 
@@ -366,7 +370,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         from .placement import planning
 
-        config = self._validated(test.config["schedule"])
+        config = self._sections.get(test.config["schedule"], self._validated)
         problem = self._section_problem(config)
         if problem is not None:
             raise problem

@@ -1,8 +1,9 @@
 """The base class of all scheduler plugins.
 
 :class:`SchedulerPlugin` is a contract.  Its docstring says who calls what, when, and what may be
-raised.  Authors derive from one of its two families, ``SchedulerPluginBasic`` (the scheduler
-cannot list its nodes) or ``SchedulerPluginAdvanced`` (it can).
+raised.  Authors derive from one of its families: ``SchedulerPluginBatch`` (the scheduler is driven
+by commands), or, for one that is not, ``SchedulerPluginBasic`` (it cannot list its nodes) or
+``SchedulerPluginAdvanced`` (it can).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ __all__ = [
 class SchedulerPlugin(PluginContract):
     """The base class of all scheduler plugins.
 
-    **What a plugin provides**, and who calls it:
+    **What a plugin provides**, and who calls it.  Plugins of the family ``SchedulerPluginBatch``
+    provide tables and pure functions instead, and only the last three of these:
 
     ``_available() -> bool``
         Whether the commands or modules of the scheduler are installed.  Called once per process

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
 
 from .words import UnreadableAnswer
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 # Names of jobs may contain what XML may not.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
 
 
-def read_xml(text: str, root: str) -> ET.Element:
+def read_xml(text: str, root: str) -> Element:
     """The root element of an answer.
 
     :param root: What it is called.
     :raises UnreadableAnswer: For an answer that is not whole, or is another one.
     """
+    # Not imported with every plugin: most have no use for it.
+    from xml.etree import ElementTree as ET
+
     try:
         found = ET.fromstring(_NOT_XML.sub("?", text))
     except ET.ParseError as exc:

@@ -7,8 +7,8 @@ of our own, NODES_FN, beside the one that the host writes.  It consists of lines
 - The first is ``pavilion-nodes``, the number of the format, the number of nodes, and the offset at
   which the index starts, separated by blanks.
 - Then one line for each node, sorted by its first field: the name as a JSON string, the data as a
-  JSON object, and the CRC-32 of both as 8 hexadecimal digits, separated by tabs.  JSON on one line
-  contains neither tabs nor line breaks.
+  JSON object, and the CRC-32 of all before it as 8 hexadecimal digits, separated by tabs.  JSON on
+  one line contains neither tabs nor line breaks.
 - The index has one line for each of these lines, with its offset in the file as 12 digits.  One more
   has the offset at which the lines end.
 
@@ -27,16 +27,16 @@ import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, islice, repeat
+from itertools import accumulate, chain, compress, islice, repeat
 from typing import Any, Callable, NamedTuple
 
 from pavilion.jobs import Job
-from pavilion.types import NodeInfo, Nodes
+from pavilion.types import NodeInfo
 
 from ..talk import safe_files
 
 NODES_FN = "nodes.tsv"
-_MAGIC = b"pavilion-nodes"
+_MAGIC = "pavilion-nodes"
 _FORMAT = 1
 # No header has more bytes.
 _MOST_HEADER = 80
@@ -52,7 +52,8 @@ _MOST_DIGITS = 100
 _TOGETHER = 2000
 _DEEPEST = 20
 _SCALARS = frozenset({str, int, float, bool, type(None)})
-_PLAIN = _SCALARS | {list, dict}
+_NESTED = frozenset({list, dict})
+_PLAIN = _SCALARS | _NESTED
 
 
 class NodeData:
@@ -148,46 +149,48 @@ def save(path: str, nodes: Mapping[str, NodeInfo]) -> bool:
 
 def _content(nodes: Mapping[str, NodeInfo]) -> bytes | None:
     """The content of a file; None where JSON would not return the same data."""
-    lines: list[bytes] = []
+    lines: list[str] = []
     items = iter(nodes.items())
     while True:
         batch = dict(islice(items, _TOGETHER))
         if not batch:
             break
-        lines += _lines(batch)
-        if not _is_exact(list(batch.values())) or set(map(type, batch)) != {str}:
+        if set(map(type, batch)) != {str}:
             return None
-    # The first field ends with a quotation mark, then a tab.  Both sort like the field alone,
-    # because a quotation mark within it follows a backslash.
-    lines.sort(key=_first_field)
+        lines += _lines(batch)
+        # Afterwards, because what contains itself is refused there.
+        if not _is_exact(list(batch.values())):
+            return None
+    # As their first fields: none of them is the start of another, because of its quotation marks.
+    lines.sort()
     if max(map(len, lines), default=0) > _MOST_LINE:
         return None
-    header = b"%b %d %012d %012d\n" % (_MAGIC, _FORMAT, len(lines), 0)
-    offsets = list(accumulate(map(len, lines), initial=len(header)))
-    header = b"%b %d %012d %012d\n" % (_MAGIC, _FORMAT, len(lines), offsets[-1])
-    index = "".join(map("{:012d}\n".format, offsets)).encode()
-    return b"".join((header, *lines, index))
+    # It is ASCII, so lengths are numbers of bytes.
+    start = len(_header(0, 0))
+    offsets = list(accumulate(map(len, lines), initial=start))
+    index = "%012d\n" * len(offsets) % tuple(offsets)
+    return "".join((_header(len(lines), offsets[-1]), *lines, index)).encode("ascii")
 
 
-def _lines(nodes: Mapping[str, NodeInfo]) -> Iterator[bytes]:
+def _header(count: int, index: int) -> str:
+    return f"{_MAGIC} {_FORMAT} {count:012d} {index:012d}\n"
+
+
+def _lines(nodes: Mapping[str, NodeInfo]) -> Iterator[str]:
     """The lines of nodes.
 
     :raises TypeError, ValueError, RecursionError: When a value is not JSON.
     """
-    import zlib
+    from zlib import crc32
 
     encode = json.JSONEncoder(separators=(",", ":")).encode
     # One call for all nodes takes half of the time of one for each.  Nothing else is like the mark.
     mark = os.urandom(16).hex()
     text = encode(list(chain.from_iterable(zip(repeat(mark), nodes.values()))))
     texts = text[1:-1].split(f'"{mark}",')[1:]
-    for name, data in zip(nodes, texts):
-        line = f"{encode(name)}\t{data.rstrip(',')}".encode("ascii")
-        yield b"%b\t%08x\n" % (line, zlib.crc32(line))
-
-
-def _first_field(line: bytes) -> bytes:
-    return line[: line.index(b"\t")]
+    for name, data in zip(map(encode, nodes), texts):
+        line = f"{name}\t{data.rstrip(',')}\t"
+        yield f"{line}{crc32(line.encode()):08x}\n"
 
 
 def _is_exact(values: list[Any]) -> bool:
@@ -201,10 +204,11 @@ def _is_exact(values: list[Any]) -> bool:
             return True
         if not kinds <= _PLAIN:
             return False
-        dicts = values if kinds == {dict} else [item for item in values if type(item) is dict]
+        nested = list(compress(values, map(_NESTED.__contains__, map(type, values))))
+        dicts = [item for item in nested if type(item) is dict]
         if not set(map(type, chain.from_iterable(dicts))) <= {str}:
             return False
-        lists = [item for item in values if type(item) is list] if list in kinds else []
+        lists = (item for item in nested if type(item) is list)
         values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
     return False
 
@@ -259,7 +263,7 @@ class _Table:
         self._fd = fd
         header, end, _ = self._read(min(size, _MOST_HEADER), 0).partition(b"\n")
         fields = header.split(b" ")
-        if not end or len(fields) != 4 or fields[:2] != [_MAGIC, b"%d" % _FORMAT]:
+        if not end or len(fields) != 4 or b" ".join(fields[:2]).decode() != f"{_MAGIC} {_FORMAT}":
             raise _DamagedError("it has no header of this format")
         self.count, self._index = map(_number, fields[2:])
         self._start = len(header) + 1
@@ -303,16 +307,17 @@ class _Table:
         return low, None
 
     def _line(self, number: int) -> _Line:
-        import zlib
+        from zlib import crc32
 
         offsets = self._read(2 * _OFFSET, self._index + number * _OFFSET)
         start, end = map(_number, offsets[:-1].split(b"\n"))
         if not self._start <= start < end <= min(self._index, start + _MOST_LINE):
             raise _DamagedError("its index leads to no line")
-        content, _, checksum = self._read(end - start, start).rpartition(b"\t")
-        if checksum != b"%08x\n" % zlib.crc32(content):
+        content = self._read(end - start, start)
+        # The last field, of 8 digits, is the checksum of what is before it.
+        if content[-9:] != b"%08x\n" % crc32(content[:-9]):
             raise _DamagedError("a line does not have its checksum")
-        name, _, data = content.partition(b"\t")
+        name, _, data = content[:-10].partition(b"\t")
         return _Line(name, data)
 
     def _read(self, size: int, offset: int) -> bytes:
@@ -332,6 +337,3 @@ def _parse_int(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise _DamagedError(f"it has a number of {len(text)} digits")
     return int(text)
-
-
-__all__ = ["NODES_FN", "NodeData", "Nodes", "load", "save"]

@@ -1,0 +1,81 @@
+"""Fixtures for the tests that every plugin of the batch family has to pass.
+
+A test that has the fixture ``site`` (``bench`` does) runs once for each scheduler that has what its
+mark ``needs`` names.  So nothing is skipped; what runs where is printed at the end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from batch.bench import Bench, bench_at
+from batch.matrix import Matrix
+from batch.sites import BatchSite, Can, site_classes
+from batch_option import LEFT_OUT, chosen
+
+_NOWHERE = "nowhere"
+
+
+def _kinds(config: pytest.Config) -> list[str]:
+    wish = chosen(config)
+    classes = site_classes()
+    return [kind for kind in classes if not classes[kind].why_not()] if wish is None else wish
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "scheduler" not in metafunc.fixturenames:
+        return
+    needs = {
+        need for mark in metafunc.definition.iter_markers("needs") for need in mark.args
+    }
+    assert all(isinstance(need, Can) for need in needs), needs
+    classes = site_classes()
+    kinds = [kind for kind in _kinds(metafunc.config) if needs <= classes[kind].can]
+    metafunc.parametrize("scheduler", kinds or [_NOWHERE], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no chosen scheduler has."""
+
+    def is_nowhere(item: pytest.Item) -> bool:
+        callspec = getattr(item, "callspec", None)
+        return callspec is not None and callspec.params.get("scheduler") == _NOWHERE
+
+    left_out = [item for item in items if is_nowhere(item)]
+    items[:] = [item for item in items if not is_nowhere(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    if any(Path(item.path).parent == Path(__file__).parent for item in items):
+        config.stash[LEFT_OUT] = Matrix(_kinds(config)).lines(left_out)
+
+
+@pytest.fixture(scope="session")
+def scheduler(request: pytest.FixtureRequest) -> Iterator[BatchSite]:
+    """A scheduler for all tests that run with it, one after the other."""
+    made = site_classes()[request.param]
+    # Not below pytest's own directory, which other users may not enter.
+    directory = Path(tempfile.mkdtemp(prefix="batch-"))
+    directory.chmod(0o755)
+    try:
+        with made(directory) as site:
+            yield site
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def site(scheduler: BatchSite) -> Iterator[BatchSite]:
+    """A scheduler without jobs."""
+    yield scheduler
+    scheduler.clean()
+
+
+@pytest.fixture
+def bench(site: BatchSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """A host with the plugin of that scheduler, and faults for its commands."""
+    with bench_at(site, monkeypatch) as made:
+        yield made
