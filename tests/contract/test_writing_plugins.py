@@ -88,7 +88,7 @@ def test_links_to_sections_lead_to_one() -> None:
 
 def test_what_the_guide_names_is_there() -> None:
     names = re.findall(r"`(_?[a-z]+(?:_[a-z]+)+)\(", TEXT)
-    helpers = {"node_states", "find_token", "seconds_of", "clock_text", "safe_job_name", "from_key"}
+    helpers = {"node_states", "find_token", "seconds_of", "clock_text", "safe_job_name", "from_key", "read_xml"}
     helpers |= {"min_int", "expand_nodes", "fold_nodes", "get_vars", "request", "check"}
     for name in set(names) - helpers:
         known = hasattr(SchedulerPluginBatch, name) or name in (

@@ -36,6 +36,7 @@ from .batch import (
     word,
 )
 from .config import ScheduleConfig, min_int, validate_config, validate_list
+from .finding.host_check import Finding, HostCheck
 from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
 from .lifecycle.handover import HandoverStopped
@@ -44,6 +45,7 @@ from .placement.hostlists import expand as expand_nodes
 from .placement.hostlists import fold as fold_nodes
 from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
+from .plugins.gridengine import GridEngine
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
 from .scheduler import SchedulerPlugin
@@ -102,6 +104,8 @@ __all__ = [
     "NodeList",
     "NodeSet",
     "Seen",
+    "HostCheck",
+    "Finding",
     # Configuration.
     "ScheduleConfig",
     "validate_config",
@@ -118,6 +122,7 @@ __all__ = [
     "NodesUnknownError",
     "HandoverStopped",
     # Bundled plugins, and finding plugins by name.
+    "GridEngine",
     "Raw",
     "Slurm",
     "register_core_plugins",

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
+    from .finding.host_check import HostCheck
+
 _T = TypeVar("_T")
 
 __all__ = [
@@ -341,6 +343,14 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         it, and its nodes.  Called after ``_job_status()``; nobody is queried for it.  None where
         nothing is known."""
         return None
+
+    def check_host(self) -> HostCheck:
+        """What 'doctor' shows of the scheduler beside whether it is available: versions, places,
+        and what is wrong with them.  Called after :meth:`available`, for diagnosis only, so it may
+        run commands.  An exception is shown as a problem.  By default, there is nothing to say."""
+        from .finding.host_check import HostCheck
+
+        return HostCheck()
 
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel several jobs.  A plugin whose scheduler accepts many ids in one command overrides
