@@ -21,8 +21,18 @@ class GridEngineSite(BatchSite):
 
     kind = "real-gridengine"
     can = frozenset(
-        [Can.LIST_NODES, Can.FORGET, Can.TELL_HISTORY, Can.GET_STUCK, Can.HOLD, Can.STOP]
-        + [Can.FREEZE, Can.LIMIT, Can.DENY, Can.OBEY_VARIABLES]
+        [
+            Can.LIST_NODES,
+            Can.FORGET,
+            Can.TELL_HISTORY,
+            Can.GET_STUCK,
+            Can.HOLD,
+            Can.STOP,
+            Can.FREEZE,
+            Can.LIMIT,
+            Can.DENY,
+            Can.OBEY_VARIABLES,
+        ]
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "qhost", "qconf"
     others = ("qacct",)

@@ -38,8 +38,17 @@ class MinibatchSite(BatchSite):
 
     kind = "minibatch"
     can = frozenset(
-        [Can.LIST_NODES, Can.LIST_ENDED, Can.FORGET, Can.TELL_CANCELLED, Can.HOLD]
-        + [Can.STOP, Can.FREEZE, Can.GET_STUCK, Can.OBEY_VARIABLES]
+        [
+            Can.LIST_NODES,
+            Can.LIST_ENDED,
+            Can.FORGET,
+            Can.TELL_CANCELLED,
+            Can.HOLD,
+            Can.STOP,
+            Can.FREEZE,
+            Can.GET_STUCK,
+            Can.OBEY_VARIABLES,
+        ]
     )
     submit, jobs, cancel, nodes, ping = "mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", ""
     others = ("mb-run",)

@@ -21,6 +21,7 @@ from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system, findin
 from pavilion.cli.base import Session
 from pavilion.cli.findings import Section
 from pavilion.cli.main import main
+from pavilion.plugins import reset_plugins
 from pavilion.schedulers.lifecycle.handover import calls_at_work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,10 +59,10 @@ def test_all_is_well(cli: Cli, path: str) -> None:
         assert f"\n{title}\n" in done.out
     assert re.search(rf"^  ok +{re.escape(str(cli.config))} +1 suite, 0 plugins$", done.out, re.M)
     assert re.search(r"^  ok +raw +available$", done.out, re.M)
-    # Slurm is missing: a warning only, as long as there is another scheduler.
+    # Slurm is missing, and so is Grid Engine: a warning only, as long as there is another scheduler.
     assert re.search(r"^  warning +slurm +not available: .*sbatch", done.out, re.M)
     assert re.search(r"^  ok +locks +flock works$", done.out, re.M)
-    assert done.out.endswith("0 problems, 1 warning.\n")
+    assert done.out.endswith("0 problems, 2 warnings.\n")
     assert files(cli.root) == before
 
 
@@ -285,6 +286,7 @@ def test_a_scheduler_that_hangs(
     assert found["hanging"]["result"] == "problem"
     assert "no answer within 0.3 seconds" in found["hanging"]["value"]
     assert found["raw"]["value"] == "available"
+    reset_plugins()
     # Other tests look for calls that hang.
     (cli.root / "go").touch()
     wait_until(lambda: calls_at_work() == [], "the end of the call")

@@ -562,15 +562,12 @@ def test_a_list_of_jobs_that_is_cut_off_ends_no_test(
 
 
 def test_a_job_that_is_held_is_reported_and_can_be_cancelled(site: Site) -> None:
-    site.pav("run", site.write_suite(first=sleeper(nodes="all"), one={}), "--detach")
-    site.wait_for(lambda jobs: len(jobs) == 2)
-    for job_id, job in site.jobs().items():
-        record = json.loads((site.spool / "jobs" / job_id / "job.json").read_text())
-        if job["state"] == "QUEUED":
-            Path(record["script"]).chmod(0o600)
-        else:
-            running = job_id
-    site.mb("mb-cancel", running)
+    blocker = _script(site, "#MB --nodes 6", "exec sleep 600")
+    site.mb("mb-submit", blocker)
+    site.pav("run", site.write_suite(one={}), "--detach")
+    record = json.loads((site.spool / "jobs" / "2" / "job.json").read_text())
+    Path(record["script"]).chmod(0o600)
+    site.mb("mb-cancel", "1")
     site.wait_for(lambda jobs: "HELD" in [job["state"] for job in jobs.values()])
     held = [test for test in site.pav("status")["tests"] if not test["complete"]]
     assert "is stuck (HELD): its script could not be started: " in held[0]["note"]

@@ -23,6 +23,7 @@ from .machine import Answer, Machine, filter_nodes, pause_after
 from .placement import inventory
 from .placement.config_cache import Sections
 from .placement.inventory import NodesUnknownError
+from .placement.later_nodes import LaterNodes, NodeView
 from .placement.usable import (
     UNKNOWN_CHUNKS,
     UNKNOWN_NODES,
@@ -33,7 +34,7 @@ from .placement.usable import (
     too_few,
 )
 from .scheduler import SchedulerPlugin
-from .vars import LaterNodes, NodeView, SchedulerVariables
+from .vars import SchedulerVariables
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun

@@ -26,12 +26,12 @@ start time and boot decide.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import sys
 import time
 
+from ...talk.locks import try_lock, unlock
 from ...talk.procfs import process_runs, process_start_time, read_boot_id
 
 TYPE_CHECKING = False
@@ -281,8 +281,7 @@ def enqueue(limit: int, uniq_id: str, folder: str | None = None) -> Place:
             number = max(time.time_ns(), queue.last_number() + 1)
             entry = Entry.make(number, limit, uniq_id, os.getpid())
             os.close(queue.put(None, os.path.join(queue.waiting, entry.name)))
-            # Explicitly, because a process forked in this moment may hold a copy of the handle.
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            unlock(lock)
         finally:
             os.close(lock)
     except OSError as err:
@@ -292,18 +291,13 @@ def enqueue(limit: int, uniq_id: str, folder: str | None = None) -> Place:
 
 def _acquire(lock: int, folder: str) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise RawError(
-                    f"The raw queue is locked by another process for more than {LOCK_SECONDS:g} "
-                    f"seconds ({folder}). Is a process of yours stopped (state T)? Continue or end "
-                    f"it."
-                ) from None
-            time.sleep(0.005)
+    while not try_lock(lock):
+        if time.monotonic() >= deadline:
+            raise RawError(
+                f"The raw queue is locked by another process for more than {LOCK_SECONDS:g} "
+                f"seconds ({folder}). Is a process of yours stopped (state T)? Continue or end it."
+            )
+        time.sleep(0.005)
 
 
 # --- For the plugin: a look at the queue ---
