@@ -90,7 +90,7 @@ def test_any_path_and_any_name(gridengine: RealGridEngine, name: str) -> None:
 
 def test_a_path_with_a_variable_of_grid_engine(gridengine: RealGridEngine) -> None:
     with site_of(gridengine, "a$JOB_IDb") as site:
-        assert "would replace a variable in the path" in site.refused({})
+        assert "would expand a variable in" in site.refused({})
 
 
 # --- What is refused ---
