@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from batch.bench import Bench, bench_at
 from batch.matrix import Matrix
 from batch.sites import BatchSite, Can, site_classes
@@ -29,9 +30,7 @@ def _kinds(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scheduler" not in metafunc.fixturenames:
         return
-    needs = {
-        need for mark in metafunc.definition.iter_markers("needs") for need in mark.args
-    }
+    needs = {need for mark in metafunc.definition.iter_markers("needs") for need in mark.args}
     assert all(isinstance(need, Can) for need in needs), needs
     classes = site_classes()
     kinds = [kind for kind in _kinds(metafunc.config) if needs <= classes[kind].can]

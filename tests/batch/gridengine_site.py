@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
-
 from pavilion.schedulers import SchedulerPluginBatch
 
 if TYPE_CHECKING:
@@ -22,8 +21,18 @@ class GridEngineSite(BatchSite):
 
     kind = "real-gridengine"
     can = frozenset(
-        [Can.LIST_NODES, Can.FORGET, Can.TELL_HISTORY, Can.GET_STUCK, Can.HOLD, Can.STOP]
-        + [Can.FREEZE, Can.LIMIT, Can.DENY, Can.OBEY_VARIABLES]
+        [
+            Can.LIST_NODES,
+            Can.FORGET,
+            Can.TELL_HISTORY,
+            Can.GET_STUCK,
+            Can.HOLD,
+            Can.STOP,
+            Can.FREEZE,
+            Can.LIMIT,
+            Can.DENY,
+            Can.OBEY_VARIABLES,
+        ]
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "qhost", "qconf"
     others = ("qacct",)
@@ -31,7 +40,7 @@ class GridEngineSite(BatchSite):
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True
     )
-    refusal = Said("Unable to run job: unknown resource \"nosuch\".\nExiting.")
+    refusal = Said('Unable to run job: unknown resource "nosuch".\nExiting.')
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},
@@ -71,9 +80,7 @@ class GridEngineSite(BatchSite):
         return [
             Listed(
                 row.findtext("JB_job_number", ""),
-                next(
-                    iter(re.findall("pav-[0-9a-f]{16}$", row.findtext("full_job_name", ""))), ""
-                ),
+                next(iter(re.findall("pav-[0-9a-f]{16}$", row.findtext("full_job_name", ""))), ""),
                 False,
             )
             for row in rows.iter("job_list")

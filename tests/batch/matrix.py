@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import pytest
+
 from batch.sites import Can, site_classes
 
 
@@ -38,5 +39,8 @@ class Matrix:
             + ". What each scheduler can do:",
             f"  {'':{width}}  " + "  ".join(kinds),
             *rows,
-            *(f"  not run here, as no scheduler of this run has what it needs: {name}" for name in names),
+            *(
+                f"  not run here, as no scheduler of this run has what it needs: {name}"
+                for name in names
+            ),
         ]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, job_of
-
 from pavilion.schedulers.batch import supported
 from pavilion.schedulers.config import CONFIG_DEFAULTS
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, bench_at, info, job_of
 from batch.sites import BatchSite
 
 # Of tests, which jobs are named after.
 NAMES = {
-    "blanks and quotes": "it's  a \"test\"",
+    "blanks and quotes": 'it\'s  a "test"',
     "shell": "$(touch hacked); `touch hacked` & | > hacked",
     "option": "--hold -h",
     "backslash": "a\\nb\\",
@@ -26,7 +27,7 @@ NAMES = {
 }
 # Of directories that jobs are in.
 PATHS = {
-    "blanks and quotes": "it's  a \"site\"",
+    "blanks and quotes": 'it\'s  a "site"',
     "shell": "$(touch hacked); `touch hacked` & |",
     "option": "-h",
     "backslash": "a\\nb\\",

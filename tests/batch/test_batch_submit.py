@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info, job_of, lose_record, new_plugin
 from batch.sites import Can
-
 from contract.fakes import active
 from pavilion.jobs import Job
 from pavilion.schedulers.batch import submitting
@@ -68,9 +68,7 @@ def test_a_job_whose_answer_was_lost_is_adopted(
 
 
 def test_a_job_that_ended_before_anybody_looked_is_not_submitted_again(bench: Bench) -> None:
-    bench.faults.set(
-        bench.site.submit, faults.done_but(f"sleep 4; echo {LOST} >&2; exit 1")
-    )
+    bench.faults.set(bench.site.submit, faults.done_but(f"sleep 4; echo {LOST} >&2; exit 1"))
     test = bench.start()
     bench.faults.clear()
     until(lambda: bench.ran(test), "it ran")
@@ -222,9 +220,7 @@ def test_a_refusal_says_why_and_ends_the_test(bench: Bench) -> None:
     assert bench.ours() == []
 
 
-def test_a_command_that_is_missing_is_named(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.learn_nodes()
     monkeypatch.setenv("PATH", "/nonexistent")
     message = bench.refused()

@@ -57,8 +57,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     command, so each can be tested with captured text.
 
     Required: ``submit_command`` and ``parse_submission``, ``jobs_command`` and ``parse_jobs``,
-    ``cancel_command``, and the tables ``COMMANDS``, ``STATES``, ``FAILURES`` and ``DIRECTIVES``
-    with ``DIRECTIVE_PREFIX``; and ``_get_alloc_nodes(job)`` (see :class:`SchedulerPlugin`).
+    ``cancel_command``, the tables ``COMMANDS`` and ``STATES``, and ``_get_alloc_nodes(job)`` (see
+    :class:`SchedulerPlugin`).  The scheduler is not available until they are there; the reason
+    names the first that is missing.  Nearly always needed: the tables ``FAILURES``, and
+    ``DIRECTIVES`` with ``DIRECTIVE_PREFIX``.
 
     Optional: ``nodes_command`` and ``parse_nodes`` (without these, the scheduler picks the nodes of
     all jobs, and tests that depend on particular nodes are refused), ``history_command`` and
