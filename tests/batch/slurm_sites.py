@@ -54,7 +54,7 @@ class FakeSlurmSite(BatchSite):
             for name, value in self.cluster.env().items()
             if os.environ.get(name) != value or name == "PATH"
         }
-        self.cluster.reserve("maintenance", ["node07"])
+        self.cluster.reserve("maintenance", ["node06"])
         return self
 
     def __exit__(self, *_: object) -> None:
