@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import hostlist
 import slurm_samples as samples
 
 from pavilion.config import PavConfig, load_config
@@ -225,16 +224,7 @@ def bench_headers(plugin: Slurm) -> None:
         ("at random", [rng.sample(every, 1000) for _ in range(HEADERS)]),
     ):
         ours = headers(plugin, lists)
-        theirs = min(
-            seconds(lambda lists=lists: [hostlist.collect_hostlist(names) for names in lists])
-            for _ in range(2)
-        )
-        show(
-            f"{HEADERS:,} headers with 1,000 nodes {label}",
-            ours,
-            "s",
-            f"collect_hostlist alone: {theirs:.3f} s, ratio {ours / theirs:.2f} (at most 1)",
-        )
+        show(f"{HEADERS:,} headers with 1,000 nodes {label}", ours, "s")
     alone = headers(plugin, [None] * HEADERS)
     show("a header without nodes", alone / HEADERS * 1000, "ms", "at most 0.1")
 

@@ -3,9 +3,10 @@
 ``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
-the fake Slurm, and with the newest on a real Slurm, where one can be started.  All parts are run,
-whatever fails; a table at the end says what came of each. ``--quick`` runs the part of the tests
-that takes less than a minute, on the newest Python: see ``tests/quick.py``.
+the fake Slurm, and with the newest on a real Slurm and on a real Grid Engine, where they can be
+started.  All parts are run, whatever fails; a table at the end says what came of each.
+``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
+``tests/quick.py``.
 
 The exit code is 0 when all parts passed, 1 when any failed, 130 after Ctrl-C.
 Needs nothing but Python 3.9.
@@ -132,11 +133,12 @@ def _short(version: str) -> str:
     return "".join(version.split(".")[:2])
 
 
-def _why_no_slurm() -> str:
-    """Why no real Slurm can be started here; '' if one can."""
-    done = subprocess.run(
-        [sys.executable, "tests/slurm/real_slurm.py"], stderr=subprocess.PIPE, text=True
-    )
+def _why_not(program: str) -> str:
+    """Why no real scheduler of a kind can be started here; '' if one can.
+
+    :param program: What starts one in the tests, and says so.
+    """
+    done = subprocess.run([sys.executable, program], stderr=subprocess.PIPE, text=True)
     return (done.stderr.strip() or "it cannot be started") if done.returncode else ""
 
 
@@ -160,7 +162,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     """The parts of 'make test', announced."""
     versions = {python: _version(python) for python in pythons}
     newest = pythons[-1]
-    why_not = _why_no_slurm()
+    why_not = _why_not("tests/slurm/real_slurm.py")
     chosen = _chosen(arguments)
     parts = []
     for python, version in versions.items():
@@ -172,6 +174,9 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
         leaves_out = not chosen and python != pythons[0] and (python != newest or not why_not)
         if leaves_out:
             spread.append("--ignore=tests/slurm")
+        if not chosen:
+            # A part of its own, below.
+            spread.append("--ignore=tests/gridengine")
         parts.append(
             Part(
                 f"Python {version}",
@@ -203,11 +208,26 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 coverage=not arguments,
             )
         )
+    why_no_engine = _why_not("tests/gridengine/real_gridengine.py") if not chosen else ""
+    if not chosen and not why_no_engine:
+        parts.append(
+            Part(
+                f"a real Grid Engine, Python {versions[newest]}",
+                "gridengine",
+                newest,
+                f".venv-{_short(versions[newest])}",
+                # They mostly wait, each process for a Grid Engine of its own.
+                ["-n", "3", "--dist", "loadfile", "tests/gridengine", *arguments],
+                "2 to 3 minutes",
+            )
+        )
     print("Tests to run, one part after the other:")
     for part in parts:
         print(f"  {part.title}" + ("" if arguments else f": {part.about}"))
     if left_out:
         print(f"  not on a real Slurm: {left_out}")
+    if why_no_engine:
+        print(f"  not on a real Grid Engine: {why_no_engine}")
     print("'make quick' runs what takes less than a minute.", flush=True)
     return parts
 
@@ -222,6 +242,7 @@ def _quick_parts(pythons: list[str], arguments: list[str]) -> list[Part]:
             f".venv-{_short(version)}",
             [
                 *["-n", str(_processes()), "--dist", "loadfile", "--quick", "--slurm=fake"],
+                *([] if _chosen(arguments) else ["--ignore=tests/gridengine"]),
                 *([] if _chosen(arguments) else ["tests"]),
                 *arguments,
             ],

@@ -171,7 +171,7 @@ class MiniBatch(SchedulerPluginBatch):
         # Say what the scheduler would do for a job of this configuration: it gives reserved
         # nodes to those who name the reservation.
         mine = reserved in ("", sched_config["reservation"])
-        up = mine and state in sched_config["minibatch"]["up_states"]
+        up = mine and state in sched_config[self.name]["up_states"]
         return {
             "name": node_data["name"],
             "up": up,

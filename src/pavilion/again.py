@@ -8,7 +8,6 @@ chunks or ``across_nodes``, runs on the same nodes again: see :mod:`pavilion.sch
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 from pavilion import schedulers
 from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.files import is_mine, read_user_file
+from pavilion.near import did_you_mean
 from pavilion.problems import Problems, name_list
 from pavilion.resolve import ResolvedTest, resolve_test
 from pavilion.schedulers.config import validate_config
@@ -221,8 +221,7 @@ class _Finder:
 
 
 def _not_there(what: str, name: str, file: str, names: Sequence[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(name, names)
     return ConfigError(
         f"There is no {what} {quoted(name)} in {file} any more.{hint} There are: "
         f"{short_list(names) or 'none'}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ from pavilion.errors import ConfigError, quoted
 from pavilion.files import MISSING, directory_problem, open_user_file, write_own
 from pavilion.log_limit import DEFAULT as DEFAULT_LOG_LIMIT
 from pavilion.log_limit import parse_size
+from pavilion.near import near_matches
 from pavilion.problems import Problems
 from pavilion.scriptcomposer import quote
 from yaml_config.soundness import sound_part
@@ -314,7 +314,7 @@ def _dir_problem(path: Path) -> str:
     problem = directory_problem(path)
     if problem == MISSING and path.parent.is_dir():
         names = [item.name for item in path.parent.iterdir() if item.is_dir()]
-        close = difflib.get_close_matches(path.name, names, n=1)
+        close = near_matches(path.name, names)
         problem += f"; did you mean {str(path.parent / close[0])!r}?" if close else ""
     return f"which {problem}" if problem else ""
 

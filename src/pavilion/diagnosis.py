@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pavilion import schedulers
 from pavilion.errors import ConfigError, PavilionError, quoted
 from pavilion.problems import Problem, Problems
-from pavilion.resolve import (
+from pavilion.resolve_steps import (
     USED_UP,
-    ResolvedTest,
     base_manager,
     check_chunk,
     check_concurrent,
@@ -32,6 +31,9 @@ from pavilion.test_run import parse_timeout
 from pavilion.variables import SET_ORDER, VariableSetManager, permutations
 from pavilion.variables.config import dotted, map_texts
 from pavilion.variables.template import is_template
+
+if TYPE_CHECKING:
+    from pavilion.resolve import ResolvedTest
 
 # The most permutations of a test that are looked at.
 _MOST = 1000

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import yaml_config as yc
 from pavilion.errors import quoted
+from pavilion.near import near_matches
 from pavilion.schedulers.config import CONFIG_DEFAULTS
 from yaml_config.source import SourceDict, copy_tree, item_place, key_place
 
@@ -70,7 +70,7 @@ class Inheritance:
                 if parent in self._suite:
                     yield str(parent)
                     continue
-                near = difflib.get_close_matches(str(parent), list(self._suite), n=1)
+                near = near_matches(parent, self._suite)
                 place = item_place(named, index) or key_place(own, key)
                 self._report(
                     name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
+
+from pavilion.near import near_matches
 
 SUFFIXES = (".yaml", ".yml")
 _SUFFIX = re.compile(r"\.ya?ml(?=\.|\Z)")
@@ -58,7 +59,7 @@ def _close(target: str, suites: Collection[str]) -> str:
     # By the name without the suffix, in which all are alike.
     files = {Path(file).stem: file for file in _yaml_files(Path(directory + slash or "."))}
     names = [*files, *(() if slash else suites)]
-    near = difflib.get_close_matches(name, names, n=1)
+    near = near_matches(name, names)
     if not near:
         return ""
     found = near[0] if not slash and near[0] in suites else f"{directory}{slash}{files[near[0]]}"

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from pavilion import schedulers
 from pavilion.files import read_json, write_own_json
 from pavilion.problems import name_list
-from pavilion.schedulers.advanced import FilteredNodes
 from pavilion.schedulers.config import calc_node_range
 from pavilion.schedulers.finding.registry import get_plugin
 from pavilion.schedulers.lifecycle.pinning import is_pinned
@@ -30,6 +29,7 @@ from pavilion.schedulers.placement.inventory import (
     NOT_UP,
     named_nodes,
 )
+from pavilion.schedulers.placement.usable import FilteredNodes
 from pavilion.types import NodeInfo
 
 NODES_FN = "nodes.json"
@@ -188,11 +188,19 @@ class _Kind:
     plugin: schedulers.SchedulerPluginAdvanced
     config: dict[str, Any]
     filtered: FilteredNodes
-    chunks: list[list[str]]
+    chunks: Sequence[Sequence[str]]
     tests: list[PlannedTest] = field(default_factory=list)
     # The chunks that were requested by number, and how many tests take any.
     numbers: dict[int, None] = field(default_factory=dict)
     anywhere: int = 0
+
+    def add(self, test: PlannedTest) -> None:
+        """Add a test of this kind."""
+        self.tests.append(test)
+        try:
+            self.numbers[int(test.config.get("chunk"))] = None  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            self.anywhere += 1
 
 
 def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
@@ -206,6 +214,8 @@ def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
     :returns: One plan for all tests that mean the same nodes.
     """
     kinds: dict[Hashable, _Kind] = {}
+    # Most tests have the section of another one: scheduler and section -> kind.
+    of_section: dict[Hashable, _Kind | None] = {}
     for test in tests:
         plugin = get_plugin(test.scheduler)
         if not isinstance(plugin, schedulers.SchedulerPluginAdvanced):
@@ -213,11 +223,16 @@ def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
         if is_pinned(test.config):
             # It means the nodes of an earlier run, and no others.
             continue
-        try:
-            _add(kinds, plugin, test)
-        except (Exception, SystemExit):
-            # Including a plugin's errors; they are reported when the test is placed.
-            continue
+        section = (test.scheduler, repr(test.config["schedule"]))
+        if section not in of_section:
+            try:
+                of_section[section] = _kind_of(kinds, plugin, test)
+            except (Exception, SystemExit):
+                # Including a plugin's errors; they are reported when the test is placed.
+                of_section[section] = None
+        kind = of_section[section]
+        if kind is not None:
+            kind.add(test)
     plans: dict[Hashable, NodePlan] = {}
     for kind in kinds.values():
         try:
@@ -232,30 +247,26 @@ def node_plans(tests: Iterable[PlannedTest]) -> list[NodePlan]:
     return [plan for plan in plans.values() if plan.nodes or plan.left_out]
 
 
-def _add(
+def _kind_of(
     kinds: dict[Hashable, _Kind], plugin: schedulers.SchedulerPluginAdvanced, test: PlannedTest
-) -> None:
+) -> _Kind | None:
+    """The kind of a test; None if it does not mean every node of something."""
     config = plugin._validated(test.config["schedule"])
     chunked = bool(config["chunking"]["size"])
     nodes, across = config["nodes"], config["across_nodes"]
     if not chunked and not _is_all(nodes) and not (across and _is_number(nodes)):
-        return
+        return None
     filtered = plugin.filtered_nodes(config)
     chunks = plugin.chunks_of(config)
     if not chunked and not _is_all(nodes) and nodes < len(set(across)):
-        return
+        return None
     if chunked and chunks:
         most = calc_node_range(config, len(chunks[0]))[1]
         if most is not None and most < len(chunks[0]):
-            return
+            return None
     # The plugin keeps both, and they are the same for all tests that agree in what matters to them.
     key = (plugin.name, id(filtered), id(chunks))
-    kind = kinds.setdefault(key, _Kind(plugin, config, filtered, chunks))
-    kind.tests.append(test)
-    try:
-        kind.numbers[int(test.config.get("chunk"))] = None  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        kind.anywhere += 1
+    return kinds.setdefault(key, _Kind(plugin, config, filtered, chunks))
 
 
 def _is_number(nodes: Any) -> bool:
@@ -274,7 +285,7 @@ def _plan(kind: _Kind) -> NodePlan:
     chunks = kind.chunks
     chunked = bool(kind.config["chunking"]["size"])
     if chunked:
-        plan.chunks = chunks
+        plan.chunks = [list(chunk) for chunk in chunks]
         wanted = [number for number in kind.numbers if 0 <= number < len(chunks)]
         if len(wanted) + kind.anywhere < len(chunks):
             # These tests mean some of the chunks, and never meant the whole machine.

@@ -15,7 +15,7 @@ from pavilion.node_plan import NodePlan, node_plans
 from pavilion.problems import name_list as name_list
 from pavilion.resolve import ResolvedTest, group_by_scheduler
 from pavilion.schedulers.finding.registry import require_plugin
-from pavilion.schedulers.lifecycle.submission import PlannedJob
+from pavilion.schedulers.placement.planning import PlannedJob
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.test_run import kickoff_shebang
 from pavilion.types import NodeInfo, Nodes
@@ -151,7 +151,7 @@ def node_report(scheduler: str, raw_sched_config: dict[str, Any]) -> NodeReport:
     filtered = plugin.filtered_nodes(config)
     return NodeReport(
         plugin._get_system_inventory(config),
-        filtered.names,
+        list(filtered.names),
         {name: reason for reason, names in filtered.reasons.items() for name in names},
     )
 

@@ -3,12 +3,12 @@ contradict each other, and chunks that would silently be other ones than were me
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pavilion import schedulers
 from pavilion.errors import ConfigError, SchedConfigError
+from pavilion.near import did_you_mean
 from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.lifecycle.pinning import is_pinned
 from pavilion.schedulers.placement.inventory import frozen
@@ -71,8 +71,7 @@ def section_problems(
     share = str(section.get("share_allocation") or "true").strip().lower()
     if share not in SHARE_OPTIONS:
         # The schedulers, like Pavilion, take whatever is not 'false' as true.
-        near = difflib.get_close_matches(share, SHARE_OPTIONS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(share, SHARE_OPTIONS)
         yield _problem(
             "share_allocation",
             f"Bad value {section['share_allocation']!r}.{hint} Allowed: {', '.join(SHARE_OPTIONS)}",

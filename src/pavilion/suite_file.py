@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 import yaml_config as yc
 from pavilion.files import open_user_file
 from pavilion.inheritance import Inheritance, merge
+from pavilion.near import near_matches
 from pavilion.pavilion_keys import explained
 from pavilion.problems import Problem, Problems
 from pavilion.schedulers.config import ScheduleConfig
@@ -489,7 +489,7 @@ def _without_foreign(data: Any, elem: TestElem) -> Any:
             if (
                 key not in known
                 and isinstance(section[key], dict)
-                and not difflib.get_close_matches(str(key), list(known), n=1, cutoff=SIMILAR)
+                and not near_matches(key, known, cutoff=SIMILAR)
             ):
                 del section[key]
     return data

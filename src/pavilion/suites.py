@@ -16,7 +16,6 @@ A suite maps test names to configs::
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pavilion.config import PavConfig
 from pavilion.errors import ConfigError, quoted
 from pavilion.files import MISSING, directory_problem
 from pavilion.name_patterns import NamePattern, is_pattern
+from pavilion.near import did_you_mean, near_matches
 from pavilion.near_suites import SUFFIXES, names_file, near_suite
 from pavilion.overrides import parse_overrides
 from pavilion.problems import Problem, Problems
@@ -130,7 +130,7 @@ class Choice:
 def near_names(text: str, names: Sequence[str]) -> str | None:
     """The name that may have been meant by a name or a pattern; None when no name is like it."""
     plain = "".join(char for char in text if char not in "*?[]")
-    near = difflib.get_close_matches(plain, names, n=1)
+    near = near_matches(plain, names)
     return near[0] if near else None
 
 
@@ -245,8 +245,7 @@ def _chosen(file: Path, tests: Mapping[str, SuiteTest], test_name: str | None) -
             )
         return chosen
     if test_name not in tests:
-        near = difflib.get_close_matches(test_name, list(tests), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(test_name, tests)
         if test_name in ("yaml", "yml"):
             hint = f" To run all of them, give its name alone: {file.stem!r}."
         raise ConfigError(

@@ -3,11 +3,11 @@ nothing, and the test runs on the node that it was to avoid."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pavilion import schedulers
+from pavilion.near import did_you_mean
 from pavilion.schedulers.placement.hostlists import fold_short
 
 # A name in include_nodes that is not the name of a node is an error when the test is placed.
@@ -41,8 +41,7 @@ def unknown_nodes(
         if not unknown or not nodes or hidden:
             continue
         names = list(nodes) if len(nodes) <= _MOST_COMPARED else []
-        near = difflib.get_close_matches(unknown[0], names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(unknown[0], names, start="; did")
         effect = " and excludes nothing with them" if key == "exclude_nodes" else ""
         yield (
             f"schedule.{key} names nodes that {plugin.name} does not have{effect}: "

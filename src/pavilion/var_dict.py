@@ -32,6 +32,7 @@ from typing import Any, Callable, TypeVar, Union, overload
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import VariableError
+from pavilion.near import near_matches
 
 # What a variable may hold.
 VarValue = Union[str, list[str], dict[str, str], list[dict[str, str]]]
@@ -206,9 +207,7 @@ class VarDict(Mapping[str, Any]):
     def _check_key(self, key: str) -> None:
         if key in self:
             return
-        import difflib
-
-        near = difflib.get_close_matches(str(key), list(self), n=3)
+        near = near_matches(key, self, 3)
         hint = (
             f"Did you mean {_quoted(near)}?"
             if near

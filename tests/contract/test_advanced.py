@@ -148,7 +148,7 @@ def test_a_time_out_serves_longer(plugin: Dummy, monkeypatch: pytest.MonkeyPatch
         now += 120.0
         return ask(config)
 
-    monkeypatch.setattr("pavilion.schedulers.advanced.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("pavilion.schedulers.machine.time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(plugin, "_get_raw_node_data", slow)
     plugin.machine.unreachable = "No answer."
     for _ in range(3):

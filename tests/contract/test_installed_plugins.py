@@ -20,7 +20,7 @@ from pavilion.schedulers.finding.discovery import PluginFinder
 from pavilion.schedulers.finding.trusted_code import TrustedCode
 from pavilion.schedulers.plugins import activate_plugins, find_installed_plugins
 
-BUNDLED = ["raw", "slurm"]
+BUNDLED = ["gridengine", "raw", "slurm"]
 OTHER = 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -138,6 +138,21 @@ def test_what_is_installed_while_the_program_runs_is_found(site: Site) -> None:
     file.unlink()
     file.parent.rename(site.path / "gone")
     assert names(find()) == []
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_installers_may_make_links(whole: bool, site: Site, tmp_path: Path) -> None:
+    store = Site(tmp_path / "store")
+    package = store.package("my_plugins", "mine")
+    file = store.distribution("my-plugins", {"mine": "my_plugins"})
+    files = [path for path in store.path.rglob("*") if path.is_file()]
+    for path in [package, file.parent] if whole else files:
+        link = site.path / path.relative_to(store.path)
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(path)
+    finder = find()
+    assert finder.refused == []
+    assert names(finder) == ["mine"]
 
 
 def test_the_first_distribution_of_a_name_counts(

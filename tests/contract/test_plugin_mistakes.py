@@ -86,7 +86,9 @@ def test_a_filter_that_fails() -> None:
             raise KeyError("rack")
 
     with (
-        pytest.raises(SchedulerPluginError, match=r"'dummy' .* KeyError in _filter_custom\(\)"),
+        pytest.raises(
+            SchedulerPluginError, match=r"_filter_custom\(\) .*'dummy' .* KeyError: .*; for node '"
+        ),
         active(Filtering()) as plugin,
     ):
         plugin.filtered_nodes(validate_config({}))

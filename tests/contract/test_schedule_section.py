@@ -18,6 +18,7 @@ from pavilion.schedulers import config as sched_config
 from pavilion.schedulers.config import (
     CONFIG_DEFAULTS,
     CONFIG_VALIDATORS,
+    HostListError,
     ScheduleConfig,
     calc_node_range,
     min_int,
@@ -25,6 +26,7 @@ from pavilion.schedulers.config import (
     validate_config,
     validate_list,
 )
+from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.time_limits import TimeLimit
 
 
@@ -697,3 +699,11 @@ def test_leaves_are_checked_before_a_subsection_is_added() -> None:
     with pytest.raises(SchedConfigError, match="IntElem"):
         ScheduleConfig.add_subsection(yc.KeyedElem("wrong", elements=[yc.IntElem("count")]))
     assert "wrong" not in ScheduleConfig().config_elems
+
+
+def test_the_names_of_all_host_lists_of_a_key_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostlists, "LIST_LIMIT", 10)
+    texts = ["limit-a[1-6]", "limit-b[1-4]"]
+    assert len(parse_node_range(texts)) == 10
+    with pytest.raises(HostListError, match="more than 10 names"):
+        parse_node_range([*texts, "limit-c"])

@@ -18,8 +18,9 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers.config import validate_config
 from pavilion.schedulers.lifecycle import handover
 from pavilion.schedulers.lifecycle.handover import HandoverStopped
-from pavilion.schedulers.lifecycle.submission import PlannedJob, start_jobs
+from pavilion.schedulers.lifecycle.submission import start_jobs
 from pavilion.schedulers.lifecycle.whereabouts import Placement, load_placement
+from pavilion.schedulers.placement.planning import PlannedJob
 from pavilion.status_file import STATES
 
 
@@ -103,6 +104,20 @@ def test_a_shared_job_gets_the_longest_time_limit_of_its_own_tests(host: FakeHos
         {"time_limit": "99", "partition": "other"},
     )
     assert [kickoff[1]["time_limit"] for kickoff in plugin.kickoffs] == [5, 99]
+
+
+def test_the_nodes_that_a_test_names_are_the_schedulers_affair(host: FakeHost) -> None:
+    plugin = ConcurrentSched()
+    sections: list[dict[str, Any]] = [
+        {"include_nodes": "n[1-3]"},
+        {"nodes": "2", "include_nodes": "n[1-3]", "chunking": {"size": "4"}},
+        {"min_nodes": "2"},
+    ]
+    tests = [host.test(section) for section in sections]
+    plan = plugin.plan_tests(tests)  # type: ignore[arg-type]
+    assert plan.errors == []
+    assert [job.node_range for job in plan.jobs] == [(1, 1), (2, 2), (2, None)]
+    assert [(job.nodes, job.chunk) for job in plan.jobs] == [(None, None)] * 3
 
 
 SECTIONS = st.fixed_dictionaries(

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pavilion.cli.main import main
-from pavilion.config import load_config
-from pavilion.plugins import load_plugins, reset_plugins
-from pavilion.resolve import resolve_test
-from pavilion.schedulers import SchedulerPlugin, SchedulerPluginAdvanced, get_plugin
-from pavilion.series import Series
-from pavilion.suites import select_tests
+from pavilion.plugins import reset_plugins
+from pavilion.schedulers import (
+    SchedulerPlugin,
+    SchedulerPluginAdvanced,
+    SchedulerPluginBatch,
+    UnreadableAnswer,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = ROOT / "docs" / "writing-plugins.md"
 TEXT = GUIDE.read_text()
+EXAMPLE = ROOT / "examples" / "plugins" / "minibatch.py"
 _BLOCK = re.compile(
     r"(?:<!-- from (?P<file>\S+) -->\n)?```(?P<kind>\w*)\n(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
@@ -29,8 +35,18 @@ EXCERPTS = [(file, code) for _, file, code in BLOCKS if file is not None]
 STUB = WHOLE[0]
 INI = next(code for kind, _, code in BLOCKS if kind == "ini")
 SUITE = next(code for kind, _, code in BLOCKS if kind == "yaml")
-# The methods that the guide says a user is asked for, in its order.
-METHODS = re.findall(r"^\d\. `(\w+)\(\)`$", TEXT, re.MULTILINE)
+CHECK = next(code for code in WHOLE if "def check(" in code)
+# What the chapter on schedulers with commands adds to the stub, one after the other.
+_CHAPTER = TEXT[: TEXT.index("\n## A scheduler without commands")]
+STEPS = [match["code"] for match in _BLOCK.finditer(_CHAPTER) if match["file"]]
+# Those without which nothing is submitted.
+REQUIRED = next(number for number, step in enumerate(STEPS) if "FAILURES" in step)
+# The guide refers to this function.
+_STATES = re.search(
+    r"^NODE_STATES.*?(?=^def node_count)", EXAMPLE.read_text(), re.DOTALL | re.MULTILINE
+)
+assert _STATES is not None
+NODE_STATES = _STATES[0]
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +56,10 @@ def _no_plugins_left() -> Iterator[None]:
 
 
 def test_the_guide_has_what_these_tests_look_for() -> None:
-    assert len(WHOLE) >= 4
-    assert len(EXCERPTS) >= 9
-    assert len(METHODS) == 7
+    assert len(WHOLE) >= 5
+    assert len(EXCERPTS) >= 10
+    assert len(STEPS) >= 9
+    assert REQUIRED == 6
 
 
 @pytest.mark.parametrize(
@@ -62,85 +79,182 @@ def test_links_lead_somewhere() -> None:
         assert (GUIDE.parent / target).exists(), target
 
 
-def test_every_method_that_the_base_class_leaves_open_has_a_section() -> None:
-    for method in METHODS:
-        assert re.search(rf"^## .*`{method}\(\)`", TEXT, re.MULTILINE), method
-        assert callable(getattr(SchedulerPluginAdvanced, method))
-    for attr in (
-        "KICKOFFS_AT_ONCE",
-        "JOB_STATUS_TIMEOUT",
-        "JOB_SHARE_KEY_ATTRS",
-        "VAR_CLASS",
-        "KICKOFF_SCRIPT_HEADER_CLASS",
-    ):
-        assert attr in TEXT
-        assert hasattr(SchedulerPlugin, attr)
+def test_links_to_sections_lead_to_one() -> None:
+    titles = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+    for target in re.findall(r"\]\(#([^)]+)\)", TEXT):
+        assert target in anchors, target
+
+
+def test_what_the_guide_names_is_there() -> None:
+    names = re.findall(r"`(_?[a-z]+(?:_[a-z]+)+)\(", TEXT)
+    helpers = {"node_states", "find_token", "seconds_of", "clock_text", "safe_job_name", "from_key"}
+    helpers |= {"min_int", "expand_nodes", "fold_nodes", "get_vars", "request", "check"}
+    for name in set(names) - helpers:
+        known = hasattr(SchedulerPluginBatch, name) or name in (
+            "_kickoff_lines",
+            "_get_alloc_node_info",
+        )
+        assert known, name
+    for name in set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", TEXT)) - {"SBATCH_", "LC_ALL"}:
+        states = ("SCHED_", "MB_", "QUEUE_FULL", "UNKNOWN_JOB", "NODE_STATES", "MINIBATCH_")
+        known = hasattr(SchedulerPluginBatch, name) or name.startswith(states)
+        assert known or name == "IS_CONCURRENT", name
 
 
 # -------------------------------------------------------------------- from the stub to a plugin
 
-ADDED = {
-    "_available": "return True",
-    "_get_raw_node_data": "return ['n1', 'n2'], None",
-    "_transform_raw_node_data": "return {'name': args[1], 'up': True, 'available': True}",
-    "_kickoff": "return {'id': '1'}",
-    "_job_status": "return None",
-    "_get_alloc_nodes": "return ['n1']",
-    "cancel": "return None",
-}
-
 
 def make_site(folder: Path, code: str, name: str = "mysched") -> Path:
-    """The folder that the guide tells to make."""
+    """The directory that the guide says to make."""
     for sub in ("plugins", "suites"):
-        (folder / sub).mkdir()
+        (folder / sub).mkdir(parents=True)
     (folder / "plugins" / f"{name}.py").write_text(code)
     (folder / "plugins" / f"{name}.yapsy-plugin").write_text(INI.replace("mysched", name))
     (folder / "suites" / "first.yaml").write_text(SUITE.replace("mysched", name))
     return folder
 
 
-def test_the_stub_is_asked_for_the_methods_in_the_order_of_the_guide(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def grown(steps: int) -> str:
+    """The stub with so many steps of the guide."""
+    above, stub = "", STUB
+    for step in STEPS[:steps]:
+        if step.startswith(" "):
+            stub += f"\n{step}"
+        else:
+            above += f"{step}\n\n"
+    above += NODE_STATES
+    # Written within one second, a file may look unchanged to Python's cache.
+    return stub.replace("class MySched", f"{above}class MySched") + f"# {steps}" * steps + "\n"
+
+
+def plugin_of(code: str, name: str) -> Any:
+    """An object of the plugin class in a piece of code."""
+    namespace: dict[str, Any] = {"__name__": "guide"}
+    exec(compile(code, str(GUIDE), "exec"), namespace)
+    return namespace[name]()
+
+
+@pytest.fixture
+def _minibatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of the example, with the Python of the tests."""
+    path = [EXAMPLE.parents[1] / "minibatch" / "bin", Path(sys.executable).parent]
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, path), os.environ["PATH"]]))
+    monkeypatch.setenv("MINIBATCH_SPOOL", str(tmp_path / "spool"))
+
+
+@pytest.mark.usefixtures("_minibatch")
+def test_the_stub_names_what_the_next_section_adds_until_it_runs_a_test(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(SchedulerPlugin, "JOB_STATUS_TIMEOUT", 0.0)
-    site = make_site(tmp_path, STUB)
-    plugin_file = site / "plugins" / "mysched.py"
+    site = make_site(tmp_path / "site", STUB)
+    plugin, suite = site / "plugins" / "mysched.py", site / "suites" / "first.yaml"
     options = ["--config-dir", str(site), "--working-dir", str(tmp_path / "work")]
     assert main([*options, "show", "plugins"]) == 0
     assert re.search(r"^loaded\tsched\tmysched\t", capsys.readouterr().out, re.MULTILINE)
 
-    for method in METHODS[:4]:
+    for number, step in enumerate(STEPS[:REQUIRED]):
+        plugin.write_text(grown(number))
+        assert main([*options, "run", "first"]) == 2
+        missing = re.search(
+            r"mysched.* does not (?:define|set) (\w+)(?:\(\))?, which says", capsys.readouterr().err
+        )
+        assert missing is not None, step
+        assert re.search(rf"^    (def )?{missing[1]}\b", step, re.MULTILINE), missing[1]
+
+    plugin.write_text(grown(REQUIRED))
+    assert main([*options, "run", "first"]) == 0
+    capsys.readouterr()
+
+    suite.write_text(SUITE.replace("  run:", "  schedule: {nodes: '2'}\n  run:"))
+    assert main([*options, "run", "first"]) == 2
+    assert "schedule.nodes is set (2), but has no effect" in capsys.readouterr().err
+    headers = next(number for number, step in enumerate(STEPS) if "DIRECTIVES" in step) + 1
+    plugin.write_text(grown(headers))
+    assert main([*options, "run", "first"]) == 0
+
+    suite.write_text(SUITE.replace("  run:", "  schedule: {nodes: all}\n  run:"))
+    plugin.write_text(grown(len(STEPS)))
+    assert main([*options, "run", "first", "--json"]) == 0
+    (test,) = json.loads(capsys.readouterr().out.partition("\n{")[2].join(["{", ""]))["tests"]
+    assert test["nodes"] == [f"mb{number}" for number in range(1, 7)]
+
+
+def test_the_test_of_the_guide_passes_for_its_plugin_and_the_example() -> None:
+    namespace: dict[str, Any] = {"__name__": "guide"}
+    exec(compile(CHECK, str(GUIDE), "exec"), namespace)
+    namespace["check"](plugin_of(grown(len(STEPS)), "MySched"))
+    namespace["check"](plugin_of(EXAMPLE.read_text(), "MiniBatch"))
+
+
+def test_the_answer_that_was_captured_is_read() -> None:
+    block = next(code for kind, _, code in BLOCKS if kind == "console" and "--json --user" in code)
+    plugin = plugin_of(EXAMPLE.read_text(), "MiniBatch")
+    text = block.partition("\n")[2]
+    ours, other = plugin.read_jobs("parse_jobs", text)
+    assert (ours.job_id, plugin.token_of(ours)) == ("1", "pav-d96f111fbe8c293a")
+    assert plugin.is_over(ours)
+    assert (other.job_id, plugin.token_of(other), plugin.is_over(other)) == ("2", "", False)
+    for end in range(len(text.rstrip())):
+        with pytest.raises(UnreadableAnswer):
+            plugin.read_jobs("parse_jobs", text[:end])
+
+
+BASIC = STUB.replace("SchedulerPluginBatch", "SchedulerPluginBasic")
+ADDED = {
+    "_available": "return True",
+    "_kickoff": "return {'id': '1'}",
+    "_job_status": "return None",
+    "cancel": "return None",
+    "_get_alloc_nodes": "return ['n1']",
+}
+
+
+def test_a_stub_without_commands_is_asked_for_its_methods_in_the_order_of_the_guide(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listed,) = re.findall(r"names what is missing:\s+([^.]*)\.", TEXT)
+    methods = re.findall(r"`(\w+)\(\)`", listed)
+    assert methods == list(ADDED)
+    monkeypatch.setattr(SchedulerPlugin, "JOB_STATUS_TIMEOUT", 0.0)
+    site = make_site(tmp_path / "site", BASIC)
+    options = ["--config-dir", str(site), "--working-dir", str(tmp_path / "work")]
+
+    for method in methods[:2]:
         assert main([*options, "run", "first", "--detach"]) in (1, 2)
         assert f"does not define {method}(), which says" in capsys.readouterr().err
-        # Written within one second, it may look unchanged to Python's cache.
-        with plugin_file.open("a") as file:
+        with (site / "plugins" / "mysched.py").open("a") as file:
             file.write(f"\n    def {method}(self, *args, **kwargs):\n        {ADDED[method]}\n")
 
     assert main([*options, "run", "first", "--detach"]) == 0
     assert main([*options, "status"]) == 0
     assert "does not define _job_status(), which says" in capsys.readouterr().out
-    assert main([*options, "cancel", "s4"]) == 1
+    assert main([*options, "cancel", "s2"]) == 1
     assert "does not define cancel(), which says" in capsys.readouterr().out
-    assert main([*options, "show", "nodes", "mysched"]) == 0
-    assert "2 of 2 nodes can be used" in capsys.readouterr().out
-
-
-def test_the_node_methods_of_the_stub_are_missed_inside_the_job() -> None:
-    namespace: dict[str, type[SchedulerPlugin]] = {"__name__": "guide"}  # type: ignore[dict-item]
-    exec(compile(STUB, str(GUIDE), "exec"), namespace)
     with pytest.raises(NotImplementedError, match=r"_get_alloc_nodes\(\)"):
-        namespace["MySched"]()._get_alloc_nodes(None)  # type: ignore[arg-type,call-arg]
+        plugin_of(BASIC, "MySched")._get_alloc_nodes(None)
+
+
+def test_the_nodes_of_the_advanced_plugin_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = next(code for code in WHOLE if "class Shelf" in code)
+    code += "\n    def _available(self):\n        return True\n"
+    site = make_site(tmp_path / "site", code, "shelf")
+    assert main(["--config-dir", str(site), "show", "nodes", "shelf"]) == 0
+    assert "1 of 2 nodes can be used" in capsys.readouterr().out
+    for method in ("_get_raw_node_data", "_transform_raw_node_data"):
+        assert callable(getattr(SchedulerPluginAdvanced, method))
 
 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        (STUB + "\n    def broken(:\n", "Syntax error in line 12"),
+        (STUB + "\n    def broken(:\n", f"Syntax error in line {STUB.count(chr(10)) + 2}"),
         ("import no_such_module_at_all\n" + STUB.partition("\n")[2], "no_such_module_at_all"),
         (STUB.replace("def __init__(self)", "def __init__(self, host)"), "takes no arguments"),
         (
-            STUB + "\n\nclass Other(SchedulerPluginAdvanced):\n    pass\n",
+            STUB + "\n\nclass Other(SchedulerPluginBatch):\n    pass\n",
             "More than one plugin class",
         ),
         (STUB + "\n    def _get_config_elems(self):\n        return 1\n", "_get_config_elems()"),
@@ -174,30 +288,7 @@ def test_show_plugins_says_why_an_info_file_is_refused_and_the_others_are_loaded
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     (refused,) = [row for row in rows if row[0] == "refused"]
     assert told in refused[-1]
-    assert [row[2] for row in rows if row[0] == "loaded"] == ["raw", "slurm", "mysched"]
-
-
-def test_the_basic_plugin_of_the_guide_runs_a_test(tmp_path: Path) -> None:
-    code = next(code for code in WHOLE if "SchedulerPluginBasic)" in code)
-    site = make_site(tmp_path, code, "at_once")
-    pav_cfg = load_config(working_dir=tmp_path / "work", config_dirs=[site])
-    pav_cfg.make_working_dir()
-    assert load_plugins(pav_cfg).refused == []
-    suite = site / "suites" / "first.yaml"
-    suite.write_text(
-        suite.read_text().replace("echo hello", "echo {{test_nodes}} {{test_min_cpus}}")
-    )
-    tests = [run for test in select_tests(pav_cfg, "first") for run in resolve_test(test)]
-    series = Series.create(pav_cfg, tests)
-
-    assert series.kick_off() == []
-
-    (test,) = series.tests
-    assert test.result == "PASS"
-    nodes, cpus = test.run_log.read_text().split()
-    assert nodes == "1"
-    assert int(cpus) >= 1
-    assert get_plugin("at_once").job_status(pav_cfg, test).state == "COMPLETE"
+    assert [row[2] for row in rows if row[0] == "loaded"] == ["gridengine", "raw", "slurm", "mysched"]
 
 
 def test_texts_of_the_guide_fit_a_page() -> None:

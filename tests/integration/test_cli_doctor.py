@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from cli_tools import Cli, Done, wait_until
 
-from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system
+from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system, findings
 from pavilion.cli.base import Session
-from pavilion.cli.doctor import Section
+from pavilion.cli.findings import Section
 from pavilion.cli.main import main
 from pavilion.schedulers.lifecycle.handover import calls_at_work
 
@@ -78,7 +78,7 @@ def test_json(cli: Cli, path: str) -> None:
     assert done.json["problems"] == 0
     assert {item["result"] for item in done.json["checks"]} <= {"ok", "warning", "problem"}
     assert set(done.json["checks"][0]) == {"section", "name", "result", "value", "advice"}
-    assert check(done, "python-hostlist")["result"] == "ok"
+    assert check(done, "Yapsy")["result"] == "ok"
 
 
 def test_settings_that_are_broken(cli: Cli, path: str) -> None:
@@ -94,7 +94,7 @@ def test_settings_that_are_broken(cli: Cli, path: str) -> None:
     assert "settings cannot be used" in check(done, "schedulers")["value"]
 
 
-@pytest.mark.parametrize("broken", ["yaml", "yapsy", "hostlist"])
+@pytest.mark.parametrize("broken", ["yaml", "yapsy"])
 def test_a_module_that_is_missing(cli: Cli, path: str, broken: str) -> None:
     folder = cli.root / "broken"
     (folder / broken).mkdir(parents=True)
@@ -107,9 +107,6 @@ def test_a_module_that_is_missing(cli: Cli, path: str, broken: str) -> None:
     assert "Traceback" not in done.err
     assert re.search(r"^  problem +\S+ +ImportError: it was not installed$", done.out, re.M)
     assert "-m pip install '" in done.out
-    if broken == "hostlist":
-        # Nothing but lists of nodes needs it.
-        return
     other = cli("status", env=env)
     assert other.code == 2
     assert "it was not installed" in other.err
@@ -316,7 +313,7 @@ def session() -> Session:
     ],
 )
 def test_what_is_taken_for_a_secret(text: str, shown: str) -> None:
-    assert doctor.without_secrets(text) == shown
+    assert findings.without_secrets(text) == shown
 
 
 @pytest.fixture
@@ -358,7 +355,7 @@ def test_a_section_that_hangs_holds_up_no_other(end: threading.Event) -> None:
 
 def test_locks_that_lock_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     section = Section("disk")
-    monkeypatch.setattr(doctor_disk.fcntl, "flock", lambda *args: None)
+    monkeypatch.setattr("fcntl.flock", lambda *args: None)
     doctor_disk._locks(section, tmp_path)
     assert section.findings[0].result == "problem"
 

@@ -96,7 +96,8 @@ def test_files_that_are_deleted_while_they_are_waited_for(cli: Cli, what: str) -
     gone = path if what == "test" else (path / "job").resolve()
     # Not before the test was loaded: it would be an error of another kind.
     wait_until(lambda: _is_waiting(process.pid), "the wait")
-    shutil.rmtree(gone)
+    # At once: its runner writes to it.
+    gone.rename(cli.root / "gone")
     _, err = process.communicate(timeout=40)
     assert process.returncode == 1
     assert "does not exist any more" in err and str(gone) in err

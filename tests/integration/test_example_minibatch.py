@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,9 +18,11 @@ import pytest
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 from pavilion.resolve import resolve_test
-from pavilion.schedulers import SchedulerPlugin, get_plugin
+from pavilion.schedulers import CommandResult, SchedulerPlugin, get_plugin
+from pavilion.schedulers.talk.commands import CommandRunner
 from pavilion.series import Series
 from pavilion.suites import select_tests
+from polling import until
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 WAIT = 60.0
@@ -39,7 +41,7 @@ class Site:
     def mb(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one of the commands."""
         return subprocess.run(
-            argv,
+            [EXAMPLES / "minibatch" / "bin" / argv[0], *argv[1:]],
             cwd=self.spool,
             stdin=subprocess.DEVNULL,
             check=check,
@@ -148,11 +150,11 @@ def test_the_suite_of_the_example_passes(site: Site) -> None:
 
     assert found["summary"]["passed"] == found["summary"]["tests"] == 8
     tests = {test["name"].partition(".")[2]: test for test in found["tests"]}
-    jobs = {job["tag"]: job for job in site.jobs().values()}
+    jobs = site.jobs()
     assert all(job["state"] == "DONE" for job in jobs.values())
 
     def nodes(name: str) -> list[str]:
-        return list(jobs[Path(tests[name]["job"]).name]["nodes"])
+        return list(jobs[tests[name]["job_id"]]["nodes"])
 
     def log(name: str) -> list[str]:
         return sorted((Path(tests[name]["path"]) / "run.log").read_text().splitlines())
@@ -182,7 +184,7 @@ def test_the_header_says_what_the_test_asks_for(site: Site) -> None:
                 "nodes": 3,
                 "min_nodes": 2,
                 "partition": "main",
-                "account": "o'hara; true",
+                "account": "o hara; true",
                 "time_limit": 5,
                 "exclude_nodes": "mb[1-2]",
                 "minibatch": {"priority": 7},
@@ -196,8 +198,8 @@ def test_the_header_says_what_the_test_asks_for(site: Site) -> None:
         "#MB --nodes 2-3",
         "#MB --exclude mb1,mb2",
         "#MB --partition main",
-        """#MB --account 'o'"'"'hara; true'""",
-        "#MB --time 5",
+        '#MB --account "o hara; true"',
+        "#MB --time 5:0:0",
         "#MB --priority 7",
     ]
     assert found["summary"]["passed"] == 1
@@ -210,8 +212,9 @@ def test_reserved_nodes_are_for_tests_that_name_the_reservation(site: Site) -> N
         again={"schedule": {"nodes": "all", "reservation": "maint"}},
     )
     site.pav("run", suite)
-    assert [len(job["nodes"]) for job in site.jobs().values()] == [1, 6]
-    assert site.jobs()["1"]["nodes"] == ["mb8"]
+    nodes = sorted((job["nodes"] for job in site.jobs().values()), key=len)
+    assert [len(names) for names in nodes] == [1, 6]
+    assert nodes[0] == ["mb8"]
 
 
 # --------------------------------------------------------------------------------- what goes wrong
@@ -285,7 +288,9 @@ def test_a_wrong_value_in_the_plugins_section_is_refused(
 def test_cancel_ends_jobs_that_run_and_jobs_that_wait(site: Site) -> None:
     suite = site.write_suite(runs=sleeper(nodes="all"), waits=sleeper(nodes="2"))
     site.pav("run", suite, "--detach")
-    site.wait_for(lambda jobs: [job["state"] for job in jobs.values()] == ["RUNNING", "QUEUED"])
+    site.wait_for(
+        lambda jobs: sorted(job["state"] for job in jobs.values()) == ["QUEUED", "RUNNING"]
+    )
 
     outcomes = site.pav("cancel", "s1")["tests"]
 
@@ -304,7 +309,7 @@ def test_a_job_that_the_scheduler_cancels_ends_its_test(site: Site) -> None:
     site.mb("mb-cancel", "1")
     found = site.pav("wait", "s1", code=1)
     assert found["tests"][0]["state"] == "SCHED_CANCELLED"
-    assert "Job 1 is CANCELLED." in found["tests"][0]["note"]
+    assert "Job 1 was cancelled (CANCELLED): while it ran." in found["tests"][0]["note"]
 
 
 def test_a_job_that_is_killed_ends_its_test_with_the_schedulers_reason(site: Site) -> None:
@@ -317,7 +322,7 @@ def test_a_job_that_is_killed_ends_its_test_with_the_schedulers_reason(site: Sit
         os.killpg(pid, signal.SIGTERM)
     found = site.pav("wait", "s1", code=1)
     assert found["tests"][0]["state"] == "SCHED_ERROR"
-    assert "Its shepherd was killed." in found["tests"][0]["note"]
+    assert "Job 1 has ended (FAILED): its shepherd was killed." in found["tests"][0]["note"]
 
 
 def _children(parent: int) -> list[int]:
@@ -337,16 +342,15 @@ def _children(parent: int) -> list[int]:
 # ------------------------------------------------------------------------------ what is asked when
 
 
-def _count_commands(plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commands that the plugin runs from now on."""
-    module = sys.modules[type(plugin).__module__]
-    real, ran = vars(module)["run"], []
+def _count_commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that are run from now on."""
+    real, ran = CommandRunner.run, []
 
-    def run(*argv: str) -> str:
+    def run(self: CommandRunner, argv: Sequence[str], *args: Any, **kwargs: Any) -> CommandResult:
         ran.append(argv[0])
-        return str(real(*argv))
+        return real(self, argv, *args, **kwargs)
 
-    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(CommandRunner, "run", run)
     return ran
 
 
@@ -372,15 +376,16 @@ def test_one_query_answers_for_all_jobs(
     site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = site.write_suite(a=sleeper(nodes="2"), b=sleeper(nodes="3"), c=sleeper(nodes="4"))
-    plugin.JOB_STATUS_TIMEOUT = 60.0
-    ran = _count_commands(plugin, monkeypatch)
+    monkeypatch.setattr(type(plugin), "JOB_TABLE_AGE", 60.0)
+    ran = _count_commands(monkeypatch)
     series = kick_off(pav_cfg, suite)
     assert sorted(ran) == ["mb-nodes", "mb-submit", "mb-submit", "mb-submit"]
     ran.clear()
 
     states = [plugin.job_status(pav_cfg, test).state for test in series.tests * 3]
 
-    assert states == ["SCHED_STARTUP", "SCHED_STARTUP", "SCHEDULED"] * 3
+    assert sorted(states[:3]) == ["SCHEDULED", "SCHED_STARTUP", "SCHED_STARTUP"]
+    assert states == states[:3] * 3
     assert ran == ["mb-jobs"]
 
 
@@ -388,7 +393,6 @@ def test_no_answer_is_no_failure(
     site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (test,) = kick_off(pav_cfg, site.write_suite(one=sleeper())).tests
-    plugin.JOB_STATUS_TIMEOUT = 0.0
     monkeypatch.delenv("MINIBATCH_SPOOL")
     status = plugin.job_status(pav_cfg, test)
     assert status.state == "SCHED_WARNING"
@@ -398,17 +402,18 @@ def test_no_answer_is_no_failure(
     assert "MINIBATCH_SPOOL is not set" in str(plugin.cancel(test.job.info))
 
     monkeypatch.setenv("MINIBATCH_SPOOL", str(site.spool))
-    assert plugin.job_status(pav_cfg, test).state == "SCHED_STARTUP"
+    # After a failure, there is a pause before the next query.
+    until(lambda: plugin.job_status(pav_cfg, test).state == "SCHED_STARTUP", "it answers again")
 
 
 def test_jobs_of_other_systems_are_left_alone(
     site: Site, pav_cfg: PavConfig, plugin: SchedulerPlugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran = _count_commands(plugin, monkeypatch)
+    ran = _count_commands(monkeypatch)
     info: Any = {"id": "1", "sys_name": "elsewhere"}
     status = plugin._job_status(pav_cfg, info)
     assert status is not None
-    assert status.state == "SCHED_WARNING"
+    assert (status.state, "elsewhere" in status.note) == ("SCHEDULED", True)
     assert "elsewhere" in str(plugin.cancel(info))
     assert ran == []
 
@@ -464,7 +469,7 @@ def test_a_node_never_has_two_jobs_and_all_jobs_get_their_turn(site: Site) -> No
 )
 def test_what_could_never_run_is_refused(site: Site, line: str, told: str) -> None:
     done = site.mb("mb-submit", _script(site, line), check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert told in done.stderr
     assert site.jobs() == {}
 
@@ -491,4 +496,116 @@ def test_exit_codes_become_states(site: Site) -> None:
     site.mb("mb-cancel", "1")
     assert site.jobs()["1"]["state"] == "FAILED"
     done = site.mb("mb-cancel", "7", check=False)
-    assert (done.returncode, "there is no job '7'" in done.stderr) == (1, True)
+    assert (done.returncode, "there is no job '7'" in done.stderr) == (3, True)
+
+
+# ---------------------------------------------------------------- commands that fail, hang or lie
+
+
+@pytest.fixture
+def bad_commands(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Gives a function that replaces a command by a shell script; the real one is "$REAL"."""
+    folder = site.spool / "bad_bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def replace(command: str, script: str) -> None:
+        real = EXAMPLES / "minibatch" / "bin" / command
+        # In one step: it may be run at any moment.
+        new = folder / "new"
+        new.write_text(f"#!/bin/sh\nREAL={real}\nONCE={folder}/{command}-ran\n{script}\n")
+        new.chmod(0o755)
+        new.replace(folder / command)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        # The job is taken, and the answer gets lost.
+        '"$REAL" "$@" >/dev/null; exit 1',
+        '"$REAL" "$@" | head -c 9',
+        '"$REAL" "$@"; kill -9 $$',
+        # It fails once before it is taken.
+        '[ -e "$ONCE" ] || { touch "$ONCE"; echo "the server is away" >&2; exit 1; }\n'
+        'exec "$REAL" "$@"',
+    ],
+    ids=["lost", "cut", "killed", "fails once"],
+)
+def test_a_job_is_submitted_once_whatever_mb_submit_answers(
+    site: Site, bad_commands: Callable[[str, str], None], script: str
+) -> None:
+    bad_commands("mb-submit", script)
+    ran = site.spool / "ran"
+    found = site.pav("run", site.write_suite(one={"run": {"cmds": [f"echo ran >> {ran}"]}}))
+    assert found["summary"]["passed"] == 1
+    assert [found["tests"][0]["job_id"]] == list(site.jobs())
+    assert ran.read_text().split() == ["ran"]
+
+
+def test_a_list_of_jobs_that_is_cut_off_ends_no_test(
+    site: Site, bad_commands: Callable[[str, str], None]
+) -> None:
+    go = site.spool / "go"
+    bad_commands("mb-jobs", '"$REAL" "$@" | head -c 40')
+    suite = site.write_suite(one={"run": {"cmds": [f"until [ -e {go} ]; do sleep 0.1; done"]}})
+    site.pav("run", suite, "--detach")
+    (test,) = site.pav("status")["tests"]
+    assert not test["complete"]
+    assert "cannot be used: MiniBatch.parse_jobs() failed with JSONDecodeError" in test["note"]
+    (cancelled,) = site.pav("cancel", "s1", code=1)["tests"]
+    assert cancelled["failed"]
+    assert "may still be running" in cancelled["outcome"]
+    go.touch()
+    site.wait_for(lambda jobs: jobs["1"]["state"] == "DONE")
+
+
+def test_a_job_that_is_held_is_reported_and_can_be_cancelled(site: Site) -> None:
+    site.pav("run", site.write_suite(first=sleeper(nodes="all"), one={}), "--detach")
+    site.wait_for(lambda jobs: len(jobs) == 2)
+    for job_id, job in site.jobs().items():
+        record = json.loads((site.spool / "jobs" / job_id / "job.json").read_text())
+        if job["state"] == "QUEUED":
+            Path(record["script"]).chmod(0o600)
+        else:
+            running = job_id
+    site.mb("mb-cancel", running)
+    site.wait_for(lambda jobs: "HELD" in [job["state"] for job in jobs.values()])
+    held = [test for test in site.pav("status")["tests"] if not test["complete"]]
+    assert "is stuck (HELD): its script could not be started: " in held[0]["note"]
+    site.pav("cancel", "s1")
+    site.wait_for(lambda jobs: {job["state"] for job in jobs.values()} == {"CANCELLED"})
+
+
+def test_commands_that_hang_are_stopped_and_nothing_is_lost(
+    site: Site,
+    pav_cfg: PavConfig,
+    plugin: SchedulerPlugin,
+    bad_commands: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type(plugin), "SUBMIT_TIMEOUT", 3.0)
+    bad_commands("mb-submit", '"$REAL" "$@" >/dev/null; sleep 600')
+    (test,) = kick_off(pav_cfg, site.write_suite(one=sleeper())).tests
+    assert test.job is not None
+    assert test.job.info is not None
+    assert [test.job.info["id"]] == list(site.jobs())
+
+    plugin.refresh()
+    bad_commands("mb-jobs", "sleep 600")
+    assert plugin._client.querying is not None  # type: ignore[attr-defined]
+    plugin._client.querying._timeout = 1.0  # type: ignore[attr-defined]
+    status = plugin.job_status(pav_cfg, test)
+    assert status.state == "SCHED_WARNING"
+    assert "gave no answer within" in status.note
+    assert not test.complete
+
+
+def test_a_full_queue_is_reported_and_waited_for(site: Site) -> None:
+    (site.spool / "max_jobs").write_text("1\n")
+    suite = site.write_suite(one=sleeper(), two=sleeper())
+    found = site.pav("run", suite, "--timeout", "4", code=3)
+    notes = [test["note"] for test in found["tests"]]
+    assert sum("given up while minibatch did not accept it" in note for note in notes) == 1, notes
+    assert len(site.jobs()) == 1

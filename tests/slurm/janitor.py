@@ -1,7 +1,8 @@
-"""Ends what is left of a private Slurm whose test process is gone: killed, or not given the time.
+"""Ends what is left of a private Slurm or Grid Engine whose test process is gone: killed, or not
+given the time.
 
-``janitor.py CONF`` reads its standard input, whose other end that process holds. A line means that
-all is well; its end without one, that nobody is there to clean up any more.
+``janitor.py PLACE [KIND]`` reads its standard input, whose other end that process holds. A line
+means that all is well; its end without one, that nobody is there to clean up any more.
 """
 
 from __future__ import annotations
@@ -14,23 +15,51 @@ import tempfile
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
-DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "slurmstepd")
 # The daemons save their states at their end.
 PATIENCE = 5.0
 
 
+class Kind(NamedTuple):
+    """How the processes of a scheduler are known.
+
+    :param place: The variable that says where its configuration is.
+    :param job: The variable that jobs have.
+    """
+
+    place: str
+    job: str
+    daemons: tuple[str, ...]
+
+
+KINDS = {
+    "slurm": Kind(
+        "SLURM_CONF",
+        "SLURM_JOB_ID",
+        ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "slurmstepd"),
+    ),
+    "gridengine": Kind("SGE_ROOT", "JOB_ID", ("sge_qmaster", "sge_execd", "sge_shepherd")),
+}
+
+
 def processes(
-    conf: Path, others: Collection[int] = (), names: Collection[str] = DAEMONS
+    place: Path,
+    others: Collection[int] = (),
+    names: Collection[str] | None = None,
+    kind: str = "slurm",
 ) -> list[int]:
-    """Processes of the cluster with this configuration: daemons of these names, jobs, their children.
+    """Processes of the cluster with this configuration: daemons, jobs, their children.
 
     They are known by the environment that the daemons and the commands hand down. A shell that
     merely talks to the cluster is none of them: it is neither a daemon nor in a job.
 
     :param others: Ids of those that are not meant.
+    :param names: Of the daemons that are meant; all, for None.
     """
-    mark = f"SLURM_CONF={conf}".encode()
+    how = KINDS[kind]
+    mark, job = f"{how.place}={place}".encode(), f"{how.job}=".encode()
+    names = how.daemons if names is None else names
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) in others:
@@ -40,27 +69,32 @@ def processes(
             name = (folder / "comm").read_text().strip()
         except OSError:
             continue  # it ended meanwhile
-        in_job = any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables)
+        in_job = any(variable.startswith(job) for variable in variables)
         if mark in variables and (in_job or name in names):
             found.append(int(folder.name))
     return found
 
 
-def end(conf: Path) -> None:
-    """End all of a cluster, and remove its directory if that is a temporary one."""
+def end_processes(place: Path, kind: str = "slurm") -> None:
+    """End all processes of a cluster."""
     for number, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
         deadline = time.monotonic() + seconds
-        while (pids := processes(conf)) and time.monotonic() < deadline:
+        while (pids := processes(place, kind=kind)) and time.monotonic() < deadline:
             for pid in pids:
                 try:
                     os.kill(pid, number)
                 except ProcessLookupError:
                     pass  # it ended meanwhile
             time.sleep(0.2)
-    if Path(tempfile.gettempdir()) in conf.parents:
-        shutil.rmtree(conf.parent, ignore_errors=True)
+
+
+def end(place: Path, kind: str = "slurm") -> None:
+    """End all of a cluster, and remove its directory if that is a temporary one."""
+    end_processes(place, kind)
+    if Path(tempfile.gettempdir()) in place.parents:
+        shutil.rmtree(place.parent, ignore_errors=True)
 
 
 if __name__ == "__main__":
     if not sys.stdin.readline():
-        end(Path(sys.argv[1]))
+        end(Path(sys.argv[1]), *sys.argv[2:])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from clusters import Slurm as Cluster
 from clusters import wait_until
+from recorded import parse_recorded, recorded
 
 from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
@@ -121,8 +122,8 @@ class Site:
 
     def recorded(self, test: FakeTest) -> dict[str, str]:
         """What Slurm recorded of a test's job."""
-        text = self.cluster.ok(*queries.recorded([info(test)["id"]]))
-        rows, refused = parsing.parse_recorded(text)
+        text = self.cluster.ok(*recorded([info(test)["id"]]))
+        rows, refused = parse_recorded(text)
         assert not refused
         return rows[info(test)["id"]]
 

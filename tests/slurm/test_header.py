@@ -119,7 +119,7 @@ def test_every_key_has_a_place() -> None:
     known |= {EXTRA_KEY} | LAUNCH_KEYS | PLACEMENT_KEYS
     keys = {*CONFIG_VALIDATORS, *DERIVED_KEYS} | {f"slurm.{key}" for key in SLURM_KEYS}
     # Another scheduler that is loaded has a section here as well.
-    keys -= {"raw", "slurm"}
+    keys -= {"gridengine", "raw", "slurm"}
     assert known == keys
 
 

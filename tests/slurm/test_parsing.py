@@ -6,9 +6,12 @@ import pytest
 from captures import DATA, RELEASES, captured
 from hypothesis import example, given
 from hypothesis import strategies as st
+from recorded import RECORDED_FIELDS, parse_recorded
 
+from pavilion.schedulers.batch.dialect import by_identity, with_token
 from pavilion.schedulers.lifecycle.job_table import JobRecord
 from pavilion.schedulers.placement.inventory import check_node
+from pavilion.schedulers.plugins.slurm.dialect import SlurmDialect
 from pavilion.schedulers.plugins.slurm.notes import job_note
 from pavilion.schedulers.plugins.slurm.parsing import (
     MIB,
@@ -21,20 +24,17 @@ from pavilion.schedulers.plugins.slurm.parsing import (
     parse_jobs,
     parse_node_list,
     parse_nodes,
-    parse_recorded,
     parse_reservations,
     parse_scontrol_nodes,
     parse_submitted,
     parse_table,
     reservation_problem,
     reservations_by_node,
-    with_token,
 )
 from pavilion.schedulers.plugins.slurm.queries import (
     FIELD_END,
     JOB_FIELDS,
     NODE_FIELDS,
-    RECORDED_FIELDS,
     ROW_END,
 )
 from pavilion.schedulers.plugins.slurm.states import NodeRules
@@ -222,6 +222,7 @@ def test_nodes_as_scontrol_printed_them_before_21_08() -> None:
     ]
 
 
+TOKEN = "pav-0123456789abcde0"
 ATTRIBUTES = (
     "Arch=x86_64",
     "CPUTot=4",
@@ -533,12 +534,12 @@ def test_the_first_component_says_whose_a_heterogeneous_job_is() -> None:
     """From 25.11 on, squeue lists the last one first; and only the first has sbatch's comment."""
     rows = [
         job_text(id="18", array="18", het="17", name="two", state="RUNNING"),
-        job_text(id="17", array="17", het="17", name="one", comment="tok", state="COMPLETED"),
+        job_text(id="17", array="17", het="17", name="one", comment=TOKEN, state="COMPLETED"),
     ]
     jobs, _ = parse_jobs(job_table(*rows))
     assert list(jobs) == ["17"] and jobs["17"].state == "RUNNING"
-    assert (jobs["17"].data["name"], jobs["17"].data["comment"]) == ("one", "tok")
-    assert [job.job_id for job in with_token(jobs, "tok")] == ["17"]
+    assert (jobs["17"].data["name"], jobs["17"].data["comment"]) == ("one", TOKEN)
+    assert SlurmDialect().token_of(jobs["17"]) == TOKEN
 
 
 @pytest.mark.parametrize(
@@ -571,14 +572,18 @@ def test_a_refused_job_is_reported_with_its_id() -> None:
 
 
 def test_jobs_by_token() -> None:
+    other = f"{TOKEN[:-1]}f"
     text = job_table(
-        job_text(id="9", name="pav_x-tok1"),
-        job_text(id="5", comment="tok1"),
-        job_text(id="6", name="tok1-other", comment="tok11"),
+        job_text(id="9", name=f"pav_x-{TOKEN}"),
+        job_text(id="5", comment=TOKEN),
+        job_text(id="6", name=f"{TOKEN}-other", comment=other),
     )
     jobs, _ = parse_jobs(text)
-    assert [job.job_id for job in with_token(jobs, "tok1")] == ["5", "9"]
-    assert with_token(jobs, "nope") == []
+    slurm = SlurmDialect()
+    found = by_identity(jobs.values(), slurm.token_of, slurm.is_over)
+    assert with_token(found, TOKEN) == ["5", "9"]
+    assert with_token(found, other) == ["6"]
+    assert with_token(found, "nope") == []
 
 
 def test_recorded_options() -> None:

@@ -18,7 +18,6 @@ def test_formats_end_every_field_and_row() -> None:
     [
         queries.inventory(),
         queries.jobs(1000),
-        queries.recorded(["17"]),
     ],
 )
 def test_tables_keep_their_header_and_show_what_is_hidden(argv: list[str]) -> None:
@@ -35,7 +34,6 @@ def test_jobs_are_those_of_one_user_in_all_states() -> None:
 def test_free_text_comes_last() -> None:
     assert list(queries.NODE_FIELDS)[-1] == "reason"
     assert list(queries.JOB_FIELDS)[-2:] == ["name", "comment"]
-    assert list(queries.RECORDED_FIELDS)[-2:] == ["name", "comment"]
 
 
 def test_nodes_are_asked_for_in_groups() -> None:
@@ -75,8 +73,6 @@ def test_ids_are_checked(bad: str) -> None:
     assert not queries.is_job_id(bad)
     with pytest.raises(ValueError, match="Not a Slurm job id"):
         queries.cancel(["1", bad])
-    with pytest.raises(ValueError, match="Not a Slurm job id"):
-        queries.recorded([bad])
 
 
 @pytest.mark.parametrize(
@@ -107,4 +103,3 @@ def test_variables_that_name_the_controller_are_kept() -> None:
 
 def test_jobs_do_not_inherit_the_locale_of_queries() -> None:
     assert queries.QUERY_SET["LC_ALL"] == "C"
-    assert queries.SUBMIT_SET == {}

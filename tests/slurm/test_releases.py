@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from captures import RELEASES, answer, answers, captured
+from recorded import parse_recorded
 
 from pavilion.schedulers.lifecycle.job_table import JobRecord
 from pavilion.schedulers.placement.inventory import check_node
@@ -24,7 +25,6 @@ from pavilion.schedulers.plugins.slurm.parsing import (
     node_info,
     parse_jobs,
     parse_nodes,
-    parse_recorded,
     parse_reservations,
     parse_scontrol_nodes,
     parse_submitted,

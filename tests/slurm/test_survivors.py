@@ -67,6 +67,7 @@ class Field:
         wait_until(
             lambda: all((self.work(test) / "up").exists() for test in self.tests),
             "all scripts are up",
+            PATIENCE,
         )
         assert len(self.survivors()) >= count
 

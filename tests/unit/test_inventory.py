@@ -12,7 +12,6 @@ from pavilion.schedulers.placement import hostlists, inventory
 from pavilion.schedulers.placement.inventory import (
     InventoryError,
     check_node,
-    filter_key,
     filter_nodes,
     include_problem,
     insufficient_message,
@@ -286,49 +285,3 @@ def test_insufficient_message_shows_only_first_names_of_many() -> None:
     assert "0 of 1000 remain" in message
     assert "not up: 1000 (n[0,2,4," in message
     assert len(message) < 300
-
-
-class TestFilterKey:
-    """Tests whose filters are alike share one result."""
-
-    def test_order_and_form_of_lists_do_not_matter(self) -> None:
-        one = {"node_state": "up", "across_nodes": ["a", "b"], "partition": None, "time_limit": 3}
-        two = {
-            "node_state": "up",
-            "across_nodes": ("b", "a"),
-            "partition": "",
-            "time_limit": 9,
-            "exclude_nodes": [],
-        }
-        assert filter_key(one) == filter_key(two)
-        assert hash(filter_key(one)) == hash(filter_key(two))
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"node_state": "available"},
-            {"partition": "p"},
-            {"reservation": "p"},
-            {"across_nodes": ["p"]},
-            {"exclude_nodes": ["p"]},
-            {"include_nodes": ["p"]},
-        ],
-    )
-    def test_every_filter_counts(self, change: dict[str, Any]) -> None:
-        base = {"node_state": "up"}
-        assert filter_key(base) != filter_key({**base, **change})
-
-    def test_extra_keys_reach_into_sections(self) -> None:
-        one, two = {"slurm": {"features": ["a", {"b": [1]}]}}, {"slurm": {"features": ["a"]}}
-        assert filter_key(one) == filter_key(two)
-        key = "slurm.features"
-        assert filter_key(one, [key]) != filter_key(two, [key])
-        assert hash(filter_key(one, [key])) == hash(filter_key(dict(one), [key]))
-        assert filter_key({}, [key]) == filter_key({"slurm": None}, [key])
-        assert filter_key({"nodes": 1}, ["nodes"]) != filter_key({"nodes": 1.0}, ["nodes"])
-
-
-def test_min_value() -> None:
-    nodes = machine(node("n1", cpus=4), node("n2", cpus=2), node("n3"))
-    assert inventory.min_value(nodes, ["n1", "n2", "n3", "n4"], "cpus") == 2
-    assert inventory.min_value(nodes, ["n3"], "cpus") is None

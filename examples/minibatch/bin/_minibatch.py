@@ -34,7 +34,7 @@ Job = dict[str, Any]
 TERM_WAIT = 10.0
 # The states of jobs that have not ended.
 ACTIVE = ("QUEUED", "HELD", "RUNNING")
-# How many such jobs there may be; MINIBATCH_MAX_JOBS sets another number.
+# How many such jobs there may be, where the file max_jobs in the spool directory gives no number.
 MAX_JOBS = 10_000
 
 
@@ -149,7 +149,8 @@ def read_options(script: Path) -> dict[str, str]:
 def new_job(path: Path, script: Path, log: Path, tag: str) -> Job:
     """Put a job into the queue."""
     options = read_options(script)
-    limit = int(os.environ.get("MINIBATCH_MAX_JOBS", MAX_JOBS))
+    limit_file = path / "max_jobs"
+    limit = int(limit_file.read_text()) if limit_file.exists() else MAX_JOBS
     if sum(job["state"] in ACTIVE for job in load_jobs(path)) >= limit:
         raise QueueFull(f"the queue is full: {limit} jobs wait or run.")
     job: Job = {
@@ -333,7 +334,7 @@ def shepherd(path: Path, job_id: str) -> None:
                 start_new_session=True,
             )
     except OSError as exc:
-        # A mistake that somebody may mend: the job stays in the queue.
+        # A mistake that somebody may fix: the job stays in the queue.
         reason = f"its script could not be started: {exc}"
     else:
         while script.poll() is None and not told and time.monotonic() < deadline:

@@ -11,13 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+from .output import PROGRAM as PROGRAM
+from .output import warn
+
 # What these need is imported when it is used: without it, 'doctor' can still say what is missing.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.plugins import PluginReport
     from pavilion.test_run import TestRun
-
-PROGRAM = "pav-sched"
 
 # Exit codes.  Scripts rely on them.
 OK = 0
@@ -76,8 +77,6 @@ class Session:
     def pav_cfg(self) -> PavConfig:
         """The settings.  :raises ConfigError: When they cannot be used."""
         from pavilion.config import load_config
-
-        from .output import warn
 
         pav_cfg = load_config(
             config_file=self.args.config_file,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .base import Session
-from .doctor import Section
 from .doctor_site import has_settings
+from .findings import Section
 
 # Less than this is too little: bytes, and files that can still be made.
 LITTLE_SPACE = 1 << 30
@@ -199,15 +198,15 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 def _locks(section: Section, folder: Path) -> None:
     """Lock a file as the job table does, and see whether that locks others out."""
+    from pavilion.schedulers.talk.locks import try_lock
+
     path = folder / "lock"
     with path.open("w") as first, path.open("w") as second:
-        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            section.ok("locks", "flock works")
-        else:
+        try_lock(first.fileno())
+        if try_lock(second.fileno()):
             section.problem("locks", "flock does not lock others out", CHOOSE)
+        else:
+            section.ok("locks", "flock works")
 
 
 def _links(section: Section, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .base import Session
-from .doctor import OK, PROBLEM, WARNING, Section, describe
+from .findings import OK, PROBLEM, WARNING, Section, describe
 from .output import plural
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .base import PROGRAM, Session
-from .doctor import OK, WARNING, Section, is_secret
+from .findings import OK, WARNING, Section, is_secret
 
 DISTRIBUTION = "pavilion-schedulers"
 # What this program needs: the distribution, the module, the oldest version.  As in pyproject.toml,
@@ -25,7 +25,6 @@ DISTRIBUTION = "pavilion-schedulers"
 DEPENDENCIES = (
     ("PyYAML", "yaml", "5.4"),
     ("Yapsy", "yapsy", "1.12.2"),
-    ("python-hostlist", "hostlist", "1.21"),
     ("rich", "rich", "12"),
 )
 OLDEST_PYTHON = (3, 9)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pavilion.errors import PavilionError, quoted
+from pavilion.near import did_you_mean
 
 from . import base, doctor
 from .base import PROGRAM, Command, Session
@@ -96,7 +96,7 @@ class _Parser(argparse.ArgumentParser):
         choices = [str(choice) for choice in action.choices if not str(choice).startswith("_")]
         raise argparse.ArgumentError(
             action,
-            f"invalid choice: {quoted(value)}{_did_you_mean(str(value), choices)} "
+            f"invalid choice: {quoted(value)}{did_you_mean(value, choices, start='; did')} "
             f"(choose from {', '.join(choices)})",
         )
 
@@ -106,8 +106,10 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             command = self._command_of(found)
             options = [word for word in unknown if word.startswith("--")]
-            near = _did_you_mean(
-                options[0].partition("=")[0] if options else "", command._option_string_actions
+            near = did_you_mean(
+                options[0].partition("=")[0] if options else "",
+                command._option_string_actions,
+                start="; did",
             )
             command.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         return found
@@ -127,11 +129,6 @@ def _path(text: str) -> Path:
         # Path("") is the current directory, which an unset variable of a script does not mean.
         raise argparse.ArgumentTypeError("the path is empty")
     return Path(text)
-
-
-def _did_you_mean(text: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(text, list(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 class _AddTo(argparse.Action):

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pavilion.errors import PavilionError
 
-from .base import PROGRAM
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+PROGRAM = "pav-sched"
 
 # How words of results and states stand out on a terminal.
 STYLES = {

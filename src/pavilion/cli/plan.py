@@ -8,7 +8,7 @@ from typing import Any
 
 from pavilion.errors import ConfigError
 from pavilion.preview import Preview, PreviewJob, kickoff_script, preview
-from pavilion.schedulers.config import node_range_text
+from pavilion.schedulers.config_values import node_range_text
 from pavilion.schedulers.placement import hostlists
 from pavilion.schedulers.time_limits import HOUR, UNLIMITED, seconds_of, short_text
 

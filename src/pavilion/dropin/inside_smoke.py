@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 MARK = "@pavilion-schedulers "
 
-BUNDLED = {"raw", "slurm"}
+BUNDLED = {"gridengine", "raw", "slurm"}
 # Every scheduler has these variables.
 VARIABLES = {
     "account",

@@ -14,7 +14,6 @@ searches.  It is put in place before ours, and removed after it (see KeptDirecto
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import time
@@ -24,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pavilion.schedulers.talk.locks import try_lock
 
 from .checkout import SOURCE, Checkout, DropinError
 from .disk import Disk, Files, read_marker
@@ -146,10 +147,9 @@ def locked(checkout: Checkout) -> Iterator[None]:
         ) from exc
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The previous holder may have deleted the file: then the lock is on the wrong file.
-            free = os.path.samestat(os.fstat(fd), path.stat())
-        except (BlockingIOError, FileNotFoundError):
+            free = try_lock(fd) and os.path.samestat(os.fstat(fd), path.stat())
+        except FileNotFoundError:
             free = False
         except OSError as exc:
             # Lustre is often mounted without locks. Two changes at the same time are unlikely, and
@@ -177,14 +177,11 @@ def is_locked(checkout: Checkout) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(fd, shared=True)
     except OSError:
         return False
     finally:
         os.close(fd)
-    return False
 
 
 class Swap:

@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
-from pavilion.jobs import Job
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
-from . import node_selection
 from .config import calc_node_range
-from .lifecycle.handover import calling
-from .lifecycle.job_states import blame
-from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
-from .placement import chunking, inventory
-from .placement.config_cache import ConfigCache
+from .lifecycle import node_data
+from .lifecycle.blaming import blaming
+from .lifecycle.placing import TestPlan, place_tests
+from .machine import Answer, Machine, filter_nodes, pause_after
+from .placement import inventory
+from .placement.config_cache import Sections
 from .placement.inventory import NodesUnknownError
+from .placement.usable import (
+    UNKNOWN_CHUNKS,
+    UNKNOWN_NODES,
+    Chunks,
+    FilteredNodes,
+    chunk_problem,
+    needs_nodes,
+    too_few,
+)
 from .scheduler import SchedulerPlugin
 from .vars import LaterNodes, NodeView, SchedulerVariables
 
@@ -36,59 +42,13 @@ if TYPE_CHECKING:
     from .placement import planning
 
 
-class FilteredNodes(NamedTuple):
-    """The nodes that tests of one kind of configuration may use."""
-
-    list_id: int
-    nodes: Nodes
-    names: NodeList
-    reasons: dict[str, list[str]]
-
-
-class _Answer(NamedTuple):
-    """The result of querying the scheduler for its nodes; ``failure`` if that failed."""
-
-    began: float
-    when: float
-    data: list[Any]
-    extra: Any
-    failure: BaseException | None = None
-
-
-class _Chunks(NamedTuple):
-    """The chunks of one kind of configuration, or why there are none."""
-
-    chunks_id: Hashable
-    chunks: list[NodeList]
-    chunked: bool
-    error: str | None = None
-
-
-# Seconds after which a failure counts as slow.
-_SLOW = 5.0
-# For a test whose nodes the scheduler picks, where they are not known.
-UNKNOWN_NODES = FilteredNodes(-1, {}, [], {})
-UNKNOWN_CHUNKS = _Chunks("not known", [], False)
-
-
-def pause_after(least: float, took: float) -> float:
-    """Seconds to wait before trying again after a failure.
-
-    The longer the failure took, the longer the pause: otherwise, while one of several commands
-    times out, the pauses of the others would end.
-
-    :param least: Seconds to wait after a quick failure.
-    :param took: Seconds that the failure took.
-    """
-    return least * max(1.0, took / _SLOW)
-
-
-def _needs_nodes(problem: str, needs: Sequence[str]) -> str:
-    return (
-        f"{problem.rstrip('. ')}. The test depends on the nodes, because of "
-        f"{' and '.join(needs)}. Without these, and with a plain number of nodes, the "
-        "scheduler would pick the nodes."
-    )
+__all__ = [
+    "SchedulerPluginAdvanced",
+    "FilteredNodes",
+    "UNKNOWN_NODES",
+    "UNKNOWN_CHUNKS",
+    "pause_after",
+]
 
 
 class SchedulerPluginAdvanced(SchedulerPlugin):
@@ -130,19 +90,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         super().__init__(name, description, priority)
         # Where chunks are drawn at random: equal seeds give equal chunks.
         self.seed: int = int.from_bytes(os.urandom(4), "big")
-        # The nodes that core's 'show nodes' assigned, and those of the last inventory.
-        self._assigned_nodes: Nodes | None = None
-        self._last_nodes: Nodes | None = None
-        # The usable nodes for each kind of configuration; 'node_list_id' is the index.
-        self._node_lists: list[NodeList] = []
-        self._list_ids: dict[tuple[str, ...], int] = {}
+        # Also guards what plugins keep while they compute something for it.
         self._inventory_lock = threading.RLock()
-        self._answers: ConfigCache[_Answer] = ConfigCache()
-        self._inventories: ConfigCache[Nodes] = ConfigCache()
-        self._filtered: ConfigCache[FilteredNodes] = ConfigCache()
-        self._chunk_sets: dict[Hashable, _Chunks] = {}
-        # What earlier plans used; created by the first one.
-        self._usage: planning.ChunkUsage | None = None
+        self._machine = Machine(self)
+        # Of the tests that are planned together.
+        self._sections = Sections()
         # A plugin's own refresh() creates its caches.
         self.refresh()
 
@@ -150,11 +102,18 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def _nodes(self) -> Nodes | None:
         """What is known about all nodes, including those that are down; None before they were
         queried.  Plugins read it in their _kickoff(); hosts assign it."""
-        return self._last_nodes if self._assigned_nodes is None else self._assigned_nodes
+        known = self._machine
+        return known.nodes if known.assigned is None else known.assigned
 
     @_nodes.setter
     def _nodes(self, nodes: Nodes | None) -> None:
-        self._assigned_nodes = nodes
+        self._machine.assigned = nodes
+
+    @property
+    def _node_lists(self) -> list[Sequence[str]]:
+        """The usable nodes for each kind of configuration; 'node_list_id' is the index.  Hosts read
+        it."""
+        return self._machine.node_lists
 
     # ----------------------------------------------------------------- what a plugin provides
 
@@ -241,15 +200,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
     def refresh(self) -> None:
         """Forget everything that is known from the scheduler.  It is queried again when needed."""
         super().refresh()
-        with self._inventory_lock:
-            self._assigned_nodes = self._last_nodes = None
-            self._node_lists = []
-            self._list_ids.clear()
-            self._answers.clear()
-            self._inventories.clear()
-            self._filtered.clear()
-            self._chunk_sets.clear()
-            self._usage = None
+        self._machine = Machine(self)
 
     def _get_system_inventory(self, sched_config: dict[str, Any]) -> Nodes:
         """What is known about each node, for this configuration, in natural order.
@@ -258,123 +209,31 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             something that is not a description of a node (the message names node and key).
         """
         with self._inventory_lock:
-            self._last_nodes = self._inventories.get(sched_config, self._build_inventory)
-            return self._last_nodes
+            return self._machine.inventory(sched_config)
 
-    def _build_inventory(self, sched_config: dict[str, Any]) -> Nodes:
-        answer = self._raw_answer(sched_config)
-        try:
-            if answer.failure is not None:
-                raise answer.failure
-            return self._describe_nodes(sched_config, answer)
-        except SchedulerPluginError:
-            raise
-        except inventory.InventoryError as exc:
-            raise SchedulerPluginError(str(exc)) from exc
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, "_get_raw_node_data", exc)) from exc
-
-    def _raw_answer(self, sched_config: dict[str, Any]) -> _Answer:
+    def _raw_answer(self, sched_config: dict[str, Any]) -> Answer:
         """The result of querying the scheduler for its nodes, now or earlier."""
         with self._inventory_lock:
-            # A thousand tests must not wait for a thousand timeouts.
-            return self._answers.get(
-                sched_config,
-                self._ask_for_nodes,
-                lambda known: (
-                    known.failure is None
-                    or time.monotonic() - known.when
-                    < pause_after(self.INVENTORY_RETRY, known.when - known.began)
-                ),
-            )
-
-    def _ask_for_nodes(self, sched_config: dict[str, Any]) -> _Answer:
-        began = time.monotonic()
-        try:
-            with calling(self.name, "_get_raw_node_data"):
-                answer = self._get_raw_node_data(sched_config)
-            data, extra = self._checked_raw(answer)
-        except (Exception, SystemExit) as exc:
-            return _Answer(began, time.monotonic(), [], None, exc)
-        return _Answer(began, time.monotonic(), data, extra)
-
-    def _checked_raw(self, answer: Any) -> tuple[list[Any], Any]:
-        """Check what ``_get_raw_node_data`` returned: (list, extra)."""
-        try:
-            data, extra = answer
-            # A list of two nodes, without extra data, must not be mistaken for the pair.
-            if not isinstance(data, (str, bytes)) and not (
-                isinstance(answer, list) and isinstance(data, Mapping)
-            ):
-                return list(data), extra
-        except (TypeError, ValueError):
-            pass
-        raise SchedulerPluginError(
-            f"_get_raw_node_data() of scheduler plugin {self.name!r} ({self.path}) must return a "
-            "list with one item per node, and extra data (or None): 'return nodes, None'. It "
-            f"returned {inventory.shown(answer)}."
-        )
-
-    def _describe_nodes(self, sched_config: dict[str, Any], answer: _Answer) -> Nodes:
-        transform = self._transform_raw_node_data
-        nodes: Nodes = {}
-        for raw in answer.data:
-            try:
-                info = transform(sched_config, raw, answer.extra)
-            except SchedulerPluginError:
-                raise
-            except (Exception, SystemExit) as exc:
-                raise SchedulerPluginError(
-                    f"{blame(self, '_transform_raw_node_data', exc)}; for the raw data "
-                    f"{inventory.shown(raw)}"
-                ) from exc
-            inventory.check_node(self.name, raw, info)
-            name = info["name"]
-            nodes[name] = inventory.merged(nodes[name], info) if name in nodes else info
-        return inventory.in_order(nodes)
+            return self._machine.answer(sched_config)
 
     def _filter_nodes(self, sched_config: dict[str, Any]) -> tuple[NodeList, dict[str, list[str]]]:
         """The nodes that can be used with this configuration, and why the others cannot.
 
         :returns: (names in natural order, {reason: names}).
         """
-        if self._assigned_nodes is not None:
-            return self._filter(sched_config, self._assigned_nodes, ordered=False)
+        assigned = self._machine.assigned
+        if assigned is not None:
+            return self._filter(sched_config, assigned, ordered=False)
         return self._filter(sched_config, self._get_system_inventory(sched_config), ordered=True)
 
     def _filter(
         self, sched_config: dict[str, Any], nodes: Nodes, ordered: bool
     ) -> tuple[NodeList, dict[str, list[str]]]:
-        return inventory.filter_nodes(
-            nodes,
-            sched_config,
-            self._custom(sched_config),
-            ordered=ordered,
-            advice=self.LEFT_OUT_ADVICE,
-        )
+        return filter_nodes(self, sched_config, nodes, ordered)
 
-    def _custom(self, sched_config: dict[str, Any]) -> inventory.CustomFilter | None:
-        if type(self)._filter_custom is SchedulerPluginAdvanced._filter_custom:
-            return None
-
-        def custom(name: str, node: NodeInfo) -> str | None:
-            try:
-                reason = self._filter_custom(sched_config, name, node)
-            except (Exception, SystemExit) as exc:
-                raise SchedulerPluginError(
-                    f"The scheduler plugin {self.name!r} ({self.path}) failed with "
-                    f"{type(exc).__name__} in _filter_custom() for node {name!r}",
-                    prior_error=exc,
-                ) from exc
-            if reason is None or (reason and isinstance(reason, str)):
-                return reason
-            raise SchedulerPluginError(
-                f"_filter_custom() of scheduler plugin {self.name!r} ({self.path}) must return "
-                "None, or the reason to leave a node out as a string; for node "
-                f"{name!r} it returned {reason!r}."
-            )
-
-        return custom
+    def _filters_nodes(self) -> bool:
+        """Whether the plugin has a filter of its own."""
+        return type(self)._filter_custom is not SchedulerPluginAdvanced._filter_custom
 
     def filtered_nodes(self, sched_config: dict[str, Any]) -> FilteredNodes:
         """The nodes that can be used with this configuration.
@@ -382,21 +241,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         :raises SchedulerPluginError: When the scheduler cannot be queried.
         """
         with self._inventory_lock:
-            return self._filtered.get(sched_config, self._work_out_filtered)
+            return self._machine.filtered(sched_config)
 
-    def _work_out_filtered(self, sched_config: dict[str, Any]) -> FilteredNodes:
-        nodes = self._get_system_inventory(sched_config)
-        # Not _nodes: what the host assigned was evaluated for some other configuration.
-        names, reasons = self._filter(sched_config, nodes, ordered=True)
-        # Filters that leave the same nodes share their chunks, and the record of their use.
-        list_id = self._list_ids.setdefault(tuple(names), len(self._node_lists))
-        if list_id == len(self._node_lists):
-            self._node_lists.append(names)
-        return FilteredNodes(
-            list_id, {name: nodes[name] for name in names}, self._node_lists[list_id], reasons
-        )
-
-    def chunks_of(self, sched_config: dict[str, Any]) -> list[NodeList]:
+    def chunks_of(self, sched_config: dict[str, Any]) -> Sequence[Sequence[str]]:
         """The chunks in which tests with this configuration are placed; without chunking, a single
         one.
 
@@ -406,63 +253,14 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         filtered = self.filtered_nodes(sched_config)
         found = self._get_chunks(filtered, sched_config)
         if found.error is not None:
-            raise SchedConfigError(self._chunk_problem(filtered, sched_config, found.error))
+            size = sched_config["chunking"]["size"]
+            raise SchedConfigError(chunk_problem(filtered, size, found.error))
         return found.chunks
 
-    @staticmethod
-    def _chunk_problem(filtered: FilteredNodes, sched_config: dict[str, Any], error: str) -> str:
-        """Why there are no chunks, and why the missing nodes were left out."""
-        size = sched_config["chunking"]["size"]
-        problem = inventory.include_problem(filtered.reasons) or error
-        if isinstance(size, int) and size > len(filtered.names):
-            problem += " " + inventory.insufficient_message(
-                size, len(filtered.names), filtered.reasons
-            )
-        return problem
-
-    def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> _Chunks:
+    def _get_chunks(self, filtered: FilteredNodes, sched_config: dict[str, Any]) -> Chunks:
         """The chunks of the usable nodes; without chunking, one with all of them."""
-        config = sched_config["chunking"]
-        include = tuple(sched_config["include_nodes"])
-        key = (filtered.list_id, config["size"], config["node_selection"], config["extra"], include)
         with self._inventory_lock:
-            found = self._chunk_sets.get(key)
-            if found is None:
-                found = self._chunk_sets[key] = self._make_chunks(key, filtered, config, include)
-        return found
-
-    def _make_chunks(
-        self,
-        key: Hashable,
-        filtered: FilteredNodes,
-        config: Mapping[str, Any],
-        include: Sequence[str],
-    ) -> _Chunks:
-        chunked = bool(config["size"])
-        if not filtered.names:
-            return _Chunks(key, [], chunked)
-        try:
-            size = chunking.chunk_size(config["size"], len(filtered.names))
-            chunks = chunking.make_chunks(
-                filtered.names,
-                size,
-                config["node_selection"],
-                config["extra"],
-                include,
-                # The result depends on the seed and the nodes, but not on earlier draws, so the
-                # list's id is not included.
-                node_selection.new_rng(
-                    f"{self.seed} {size} {config!r} {include!r} {filtered.names!r}"
-                )
-                if size
-                else None,
-                self.NODE_SELECTION,
-            )
-        except chunking.ChunkError as exc:
-            return _Chunks(key, [], chunked, str(exc))
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, "NODE_SELECTION", exc)) from exc
-        return _Chunks(key, chunks, chunked)
+            return self._machine.chunks(filtered, sched_config)
 
     # -------------------------------------------------------------------------- the variables
 
@@ -478,17 +276,22 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             sched_config,
             deferred=True,
             nodes=LaterNodes(
-                lambda: self._guarded(lambda: self._view(sched_config), "_view"),
+                lambda: self._view(sched_config),
                 needed=bool(inventory.node_needs(sched_config)),
             ),
         )
 
     def _view(self, sched_config: dict[str, Any]) -> NodeView:
         """What the variables of a test say about nodes."""
+        with blaming(self, "_view"):
+            return self._new_view(sched_config)
+
+    def _new_view(self, sched_config: dict[str, Any]) -> NodeView:
         filtered = self.filtered_nodes(sched_config)
         chunks = self._get_chunks(filtered, sched_config)
         if chunks.error is not None:
-            problem: str | None = self._chunk_problem(filtered, sched_config, chunks.error)
+            size = sched_config["chunking"]["size"]
+            problem: str | None = chunk_problem(filtered, size, chunks.error)
         else:
             wrong = self._section_problem(sched_config)
             problem = (
@@ -499,7 +302,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         )
 
     def _shortage(
-        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: Chunks
     ) -> str | None:
         """Why a test does not get the nodes that it requests; None when it does, or when the
         scheduler decides that."""
@@ -513,19 +316,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return None if unknown else problem
 
     def _too_few(
-        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+        self, sched_config: dict[str, Any], filtered: FilteredNodes, chunks: Chunks
     ) -> str | None:
         """Why a test gets fewer nodes than it requests; None when it gets enough."""
-        usable = len(chunks.chunks[0]) if chunks.chunks else 0
-        least, _ = calc_node_range(sched_config, usable)
-        if usable >= least:
-            return None
-        if usable < len(filtered.names):
-            return (
-                f"Insufficient nodes. Requested at least {least}, but the chunks have only "
-                f"{usable} nodes."
-            )
-        return inventory.insufficient_message(least, len(filtered.names), filtered.reasons)
+        least, _ = calc_node_range(sched_config, chunks.usable)
+        return too_few(least, filtered, chunks)
 
     def _get_final_vars(self, sched_config: dict[str, Any], test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
@@ -540,18 +335,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(
                 f"Test {test.id} has no job, so it has no allocation.", tests=[test]
             )
-        try:
-            names = self._checked_alloc_nodes(test, job)
-            known = job.load_sched_data()
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
-                f"allocation of test {test.id}",
-                tests=[test],
-                prior_error=exc,
-            ) from exc
+        names = self._checked_alloc_nodes(test, job)
+        known = node_data.load(job, names)
         nodes = {
             name: known.get(name) or {"name": name, "up": True, "available": True} for name in names
         }
@@ -564,44 +349,19 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
-        # Imported here, because it is only needed to start tests.
-        from .placement import planning
+        self._sections = Sections()
+        filtered: dict[int, FilteredNodes] = {}
+        stores: dict[int, node_data.NodeData] = {}
 
-        plan = TestPlan()
-        requests: dict[Hashable, planning.TestRequest] = {}
-        filtered: dict[Hashable, FilteredNodes] = {}
-        for number, test in enumerate(tests):
-            try:
-                request, found = self._request(number, test)
-            except (Exception, SystemExit) as exc:
-                plan.errors.append(as_plugin_error(self, [test], exc))
-                continue
-            requests[number] = request
-            filtered[number] = found
-        self._usage = self._usage or planning.ChunkUsage()
-        placed = planning.plan(list(requests.values()), usage=self._usage)
-        stores: dict[int, _NodeData] = {}
-        for job in placed.jobs:
+        def request(number: int, test: TestRun) -> planning.TestRequest:
+            requested, filtered[number] = self._request(number, test)
+            return requested
+
+        def prepare(job: planning.PlannedJob) -> Any:
             found = filtered[job.tests[0]]
-            store = stores.setdefault(id(found), _NodeData(found.nodes))
-            plan.jobs.append(
-                PlannedJob(
-                    [tests[number] for number in job.tests],  # type: ignore[call-overload]
-                    job.config,
-                    nodes=None if job.nodes is None else list(job.nodes),
-                    node_range=job.node_range,
-                    **_chunk_of(tests[job.tests[0]], job, requests[job.tests[0]]),  # type: ignore[call-overload]
-                    prepare=store.saver(job.nodes),
-                )
-            )
-        for keys, message in placed.errors:
-            plan.errors.append(
-                SchedulerPluginError(
-                    message,
-                    tests=[tests[number] for number in keys],  # type: ignore[call-overload]
-                )
-            )
-        return plan
+            return stores.setdefault(id(found), node_data.NodeData(found.nodes)).saver(job.nodes)
+
+        return place_tests(self, tests, request, self._machine.usage, prepare)
 
     def _request(self, number: int, test: TestRun) -> tuple[planning.TestRequest, FilteredNodes]:
         """A test's request to the planner.
@@ -610,7 +370,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         """
         from .placement import planning
 
-        config = self._validated(test.config["schedule"])
+        config = self._sections.get(test.config["schedule"], self._validated)
         problem = self._section_problem(config)
         if problem is not None:
             raise problem
@@ -619,8 +379,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
             return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
-        usable = len(chunks.chunks[0]) if chunks.chunks else 0
-        least, most = calc_node_range(config, usable)
+        least, most = calc_node_range(config, chunks.usable)
         return planning.TestRequest(
             key=number,
             name=str(test.name),
@@ -638,7 +397,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             left_out=filtered.reasons,
         ), filtered
 
-    def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, _Chunks]:
+    def _nodes_for(self, config: dict[str, Any]) -> tuple[FilteredNodes, Chunks]:
         """The nodes that a test may use, in chunks; none where the scheduler picks the nodes and
         does not list all of its nodes.
 
@@ -653,7 +412,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         except NodesUnknownError as exc:
             if needs:
                 raise SchedulerPluginError(
-                    _needs_nodes(exc.msg, needs), data=exc.data, prior_error=exc.prior_error
+                    needs_nodes(exc.msg, needs), data=exc.data, prior_error=exc.prior_error
                 ) from exc
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
         short = (
@@ -670,7 +429,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return UNKNOWN_NODES, UNKNOWN_CHUNKS
         if missing and needs:
             raise SchedConfigError(
-                _needs_nodes(
+                needs_nodes(
                     f"{short} The scheduler has {missing} more nodes for such a job, which are not "
                     "listed here",
                     needs,
@@ -683,11 +442,11 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
         return filtered, chunks
 
     def _nodes_problem(
-        self, config: dict[str, Any], filtered: FilteredNodes, chunks: _Chunks
+        self, config: dict[str, Any], filtered: FilteredNodes, chunks: Chunks
     ) -> str | None:
         """Why a test cannot be planned at all; None when it can."""
         if chunks.error is not None:
-            return self._chunk_problem(filtered, config, chunks.error)
+            return chunk_problem(filtered, config["chunking"]["size"], chunks.error)
         if not filtered.names:
             # To the planner, no chunks would mean that the nodes are not known.
             return inventory.include_problem(filtered.reasons) or self._too_few(
@@ -725,52 +484,3 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
     def _add_kickoff_lines(self, script: ScriptComposer, tests: Sequence[TestRun]) -> None:
         script.command(f'echo "Starting {len(tests)} tests at $(date)."')
-
-
-def _chunk_of(
-    test: TestRun, job: planning.JobPlan, request: planning.TestRequest
-) -> dict[str, Any]:
-    """The number of a job's chunk, and the nodes of that; for tests that run again, those that they had.
-
-    :param test: One of the job's tests.
-    """
-    if job.chunk is not None:
-        return {"chunk": job.chunk, "chunk_nodes": request.chunks[job.chunk]}
-    if test.config.get("pinned"):
-        from .lifecycle import pinning
-
-        chunk = pinning.chunk_of(test.config)
-        return {"chunk": chunk, "chunk_nodes": () if chunk is None else request.chunks[0]}
-    return {"chunk": None, "chunk_nodes": ()}
-
-
-class _NodeData:
-    """Stores with each job what is known about the nodes that it may get.
-
-    Jobs whose nodes were already picked store the data of these nodes.  Jobs whose nodes the
-    scheduler picks may get any, and share one file: the first job writes it, the others link to it.
-    """
-
-    def __init__(self, nodes: Nodes) -> None:
-        self._nodes = nodes
-        self._file: Path | None = None
-        self._lock = threading.Lock()
-
-    def saver(self, names: Sequence[str] | None) -> Any:
-        """The function that stores the data with a job."""
-        return self._share if names is None else lambda job: self._save(job, names)
-
-    def _save(self, job: Job, names: Sequence[str]) -> None:
-        job.save_node_data({name: self._nodes[name] for name in names})
-
-    def _share(self, job: Job) -> None:
-        with self._lock:
-            if self._file is not None:
-                try:
-                    os.link(self._file, job.path / job.NODE_INFO_FN)
-                    return
-                except OSError:
-                    # A file system without hard links, or the first job's directory is gone.
-                    pass
-            job.save_node_data(self._nodes)
-            self._file = job.path / job.NODE_INFO_FN

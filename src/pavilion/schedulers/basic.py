@@ -5,18 +5,19 @@ All that tests know about the machine comes from ``schedule.cluster_info``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from pavilion.errors import PavilionError, SchedulerPluginError
-from pavilion.types import NodeInfo, NodeRange, Nodes
+from pavilion.types import NodeInfo, Nodes
 
-from .lifecycle.submission import PlannedJob, TestPlan, as_plugin_error
+from .lifecycle.blaming import blaming
+from .lifecycle.placing import TestPlan, place_tests
 from .scheduler import SchedulerPlugin
 from .vars import SchedulerVariables
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
+
+    from .placement import planning
 
 
 class SchedulerPluginBasic(SchedulerPlugin):
@@ -54,20 +55,12 @@ class SchedulerPluginBasic(SchedulerPlugin):
 
         :raises SchedulerPluginError: When the allocation's nodes cannot be determined.
         """
-        try:
-            names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
-            nodes: Nodes = {}
+        nodes: Nodes = {}
+        name = ""
+        names = self._checked_alloc_nodes(test, test.job)  # type: ignore[arg-type]
+        with blaming(self, "_get_alloc_node_info", [test], after=lambda: f"; for node {name!r}"):
             for name in names:
                 nodes[name] = dict(self._get_alloc_node_info(name) or {}, name=name)
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The scheduler plugin {self.name!r} could not determine the nodes of the "
-                f"allocation of test {test.id}",
-                tests=[test],
-                prior_error=exc,
-            ) from exc
         return self.VAR_CLASS(sched_config, nodes=nodes, deferred=False)
 
     def plan_tests(self, tests: list[TestRun]) -> TestPlan:
@@ -77,33 +70,33 @@ class SchedulerPluginBasic(SchedulerPlugin):
         (share_allocation), and they request the same allocation.  Jobs are in the order of their
         first tests.  The cost is linear in the number of tests.
         """
-        plan = TestPlan()
-        groups: dict[Hashable, PlannedJob] = {}
-        for number, test in enumerate(tests):
-            try:
-                config = self._validated(test.config["schedule"])
-                problem = self._section_problem(config)
-                if problem is not None:
-                    raise problem
-                node_range = self._job_node_range(config)
-                key = self._share_key(config, node_range, number)
-            except (Exception, SystemExit) as exc:
-                plan.errors.append(as_plugin_error(self, [test], exc))
-                continue
-            job = groups.get(key)
-            if job is None:
-                groups[key] = PlannedJob([test], config, node_range=node_range)
-                continue
-            job.tests.append(test)
-            # Nothing else that may differ between them concerns the allocation.
-            job.config["time_limit"] = max(job.config["time_limit"], config["time_limit"])
-        plan.jobs += groups.values()
-        return plan
+        return place_tests(self, tests, self._request)
 
-    def _share_key(
-        self, sched_config: dict[str, Any], node_range: NodeRange, number: int
-    ) -> tuple[Hashable, ...]:
-        """Equal for tests that go into one job."""
-        if not self.IS_CONCURRENT or not sched_config["share_allocation"]:
-            return ("own job", number)
-        return self.gen_job_share_key(sched_config, *node_range)
+    def _request(self, number: int, test: TestRun) -> planning.TestRequest:
+        """A test's request to the planner: the scheduler picks the nodes.
+
+        :raises SchedConfigError: When its schedule section is wrong.
+        """
+        from .placement import planning
+
+        config = self._validated(test.config["schedule"])
+        problem = self._section_problem(config)
+        if problem is not None:
+            raise problem
+        least, most = self._job_node_range(config)
+        shares = self.IS_CONCURRENT and bool(config["share_allocation"])
+        return planning.TestRequest(
+            key=number,
+            name=str(test.name),
+            config=config,
+            chunks_id=None,
+            chunks=[],
+            min_nodes=least,
+            max_nodes=most,
+            flexible=True,
+            share=shares,
+            share_key=self.gen_job_share_key(config, least, most) if shares else (),
+            time_limit=config["time_limit"],
+            # Which nodes there are is not known, so they are left to the scheduler.
+            include=(),
+        )

@@ -1,24 +1,30 @@
 """The ``schedule`` section of a test's configuration.
 
-Three tables describe it: :class:`ScheduleConfig` (the keys, for reading YAML),
-:data:`CONFIG_VALIDATORS` (which values are allowed, and how they are converted) and
-:data:`CONFIG_DEFAULTS`.  A scheduler adds its own sub-section to all three when it is activated, and
-removes it when it is deactivated.
+:data:`KEYS` describes it.  Three tables follow from that: :class:`ScheduleConfig` (the keys, for
+reading YAML), :data:`CONFIG_VALIDATORS` (which values are allowed, and how they are converted) and
+:data:`CONFIG_DEFAULTS`.  A scheduler's own section is in all three of them while it is active.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Union
+from typing import Any, Callable, NamedTuple, Union
 
 import yaml_config as yc
 from pavilion.errors import SchedConfigError
-from pavilion.types import NodeRange
 
-from .placement import hostlists
+from .config_values import HostListError as HostListError
+from .config_values import (
+    calc_node_range,
+    min_int,
+    node_count,
+    parse_node_range,
+    share_allocation,
+    tasks_per_node,
+    validate_list,
+)
+from .near_matches import did_you_mean
 from .time_limits import time_limit
 
 __all__ = [
@@ -72,139 +78,215 @@ MPIRUN_BIND_OPTS = (
     "node",
 )
 
+# A function, a choice of strings, a table for a sub-section, or None (the value is taken as it is).
 Validator = Union[None, Callable[[Any], Any], Sequence[str], Mapping[str, Any]]
+
+
+class Key(NamedTuple):
+    """A key of the ``schedule`` section, or a section in it.
+
+    :param help: What users read about it.
+    :param validator: Which values are allowed, and how they are converted.
+    :param default: Written like a user's value.
+    :param many: Whether its value is a list of strings, rather than one string.
+    :param keys: The keys of a section.
+    """
+
+    name: str
+    help: str
+    validator: Validator = None
+    default: Any = None
+    many: bool = False
+    keys: tuple[Key, ...] = ()
+
+    def element(self) -> yc.ConfigElement:
+        """The key for reading YAML."""
+        if self.keys:
+            elements = [key.element() for key in self.keys]
+            return yc.KeyedElem(self.name, elements=elements, help_text=self.help)
+        if self.many:
+            return yc.ListElem(self.name, sub_elem=yc.StrElem(), help_text=self.help)
+        return yc.StrElem(self.name, help_text=self.help)
+
+    def validators(self) -> Validator:
+        """The validator, of a section those of its keys."""
+        return {key.name: key.validators() for key in self.keys} or self.validator
+
+    def defaults(self) -> Any:
+        """The default, of a section those of its keys."""
+        return {key.name: key.defaults() for key in self.keys} or self.default
+
+
+KEYS = (
+    Key(
+        "nodes",
+        "How many nodes to run on: a number, a percentage of the usable nodes ('50%'), or 'all'. "
+        "One node when neither nodes nor tasks is given.",
+        validator=node_count("nodes"),
+    ),
+    Key(
+        "min_nodes",
+        "The minimum number of nodes, given like 'nodes'. Equal to 'nodes' when left out.",
+        validator=node_count("min_nodes"),
+    ),
+    Key(
+        "tasks",
+        "The total number of tasks. Without it: tasks_per_node times the number of nodes.",
+        validator=min_int("tasks", 1, required=False),
+    ),
+    Key(
+        "tasks_per_node",
+        "How many tasks on each node: a number, 'all' (a task per CPU), 'min' (one), or a "
+        "percentage of the CPUs. CPUs are counted on the node that has the fewest.",
+        validator=tasks_per_node,
+        default="1",
+    ),
+    Key(
+        "min_tasks_per_node",
+        "The fewest tasks per node; a smaller tasks_per_node is raised to it.",
+        validator=min_int("min_tasks_per_node", 1, required=False),
+    ),
+    Key(
+        "node_state",
+        "Which nodes to use: those that are 'up', or only those that are 'available', which means "
+        "up and free right now.",
+        validator=NODE_STATE_OPTIONS,
+        default=UP,
+    ),
+    Key(
+        "share_allocation",
+        "Whether tests that request the same allocation may share one. 'true': tests are spread "
+        "over as many shared allocations as the machine has room for. 'max': as few allocations as "
+        "possible. 'false': each test gets its own.",
+        validator=share_allocation,
+        default=True,
+    ),
+    Key("partition", "The partition (queue) to use."),
+    Key("qos", "The quality of service to request."),
+    Key("account", "The account to charge."),
+    Key("reservation", "The reservation to use."),
+    Key(
+        "wrapper",
+        "A command to put between the launch command and the test's command in test_cmd, such as a "
+        "debugger.",
+    ),
+    Key("core_spec", "How many cores per node to leave to the system."),
+    Key(
+        "time_limit",
+        "The allocation's time limit: a number of hours ('2', '0.5'), or with units ('30m', "
+        "'1h30m'), or as H:MM:SS.",
+        validator=time_limit,
+        default="1",
+    ),
+    Key(
+        "across_nodes",
+        "Use only these nodes. Host lists such as 'node[09-20]' are allowed.",
+        validator=parse_node_range,
+        default=[],
+        many=True,
+    ),
+    Key(
+        "include_nodes",
+        "Every allocation must include these nodes. They count towards its size.",
+        validator=parse_node_range,
+        default=[],
+        many=True,
+    ),
+    Key(
+        "exclude_nodes",
+        "Never use these nodes.",
+        validator=parse_node_range,
+        default=[],
+        many=True,
+    ),
+    Key(
+        "chunking",
+        "Split the machine into chunks of nodes of equal size.",
+        keys=(
+            Key(
+                "size",
+                "The number of nodes in each chunk, given like 'nodes'. 0: no chunking.",
+                validator=node_count("chunking.size", zero_ok=True),
+                default="0",
+            ),
+            Key(
+                "node_selection",
+                "How nodes are picked for each chunk: contiguous, random, distributed (evenly "
+                "spaced) or rand_dist (at random, but spread).",
+                validator=NODE_SELECT_OPTIONS,
+                default=CONTIGUOUS,
+            ),
+            Key(
+                "extra",
+                "What to do with nodes that do not fill a chunk: 'backfill' makes one more chunk "
+                "and fills it with nodes of others, 'discard' leaves them out.",
+                validator=NODE_EXTRA_OPTIONS,
+                default=BACKFILL,
+            ),
+        ),
+    ),
+    Key(
+        "cluster_info",
+        "What to assume about the cluster, for schedulers that cannot list their nodes.",
+        keys=(
+            Key(
+                "node_count",
+                "The number of nodes.",
+                validator=min_int("cluster_info.node_count", 1),
+                default="1",
+            ),
+            Key(
+                "mem",
+                "The memory of each node in bytes.",
+                validator=min_int("cluster_info.mem", 1),
+                default="1000",
+            ),
+            Key(
+                "cpus",
+                "The number of CPUs of each node.",
+                validator=min_int("cluster_info.cpus", 1),
+                default="4",
+            ),
+        ),
+    ),
+    Key(
+        "mpirun_opts",
+        "Options for mpirun, when it is used to start the tasks.",
+        keys=(
+            Key(
+                "bind_to",
+                "What to bind processes to.",
+                validator=MPIRUN_BIND_OPTS,
+            ),
+            Key(
+                "rank_by",
+                "By what to assign ranks.",
+                validator=MPIRUN_BIND_OPTS,
+            ),
+            Key(
+                "mca",
+                "MCA parameters, 'name value'.",
+                validator=validate_list,
+                default=[],
+                many=True,
+            ),
+            Key(
+                "extra",
+                "More options, as they are.",
+                validator=validate_list,
+                default=[],
+                many=True,
+            ),
+        ),
+    ),
+)
 
 
 class ScheduleConfig(yc.KeyedElem):
     """The keys of the ``schedule`` section.  All values are strings; validate_config converts
     them."""
 
-    ELEMENTS = [
-        yc.StrElem(
-            "nodes",
-            help_text=(
-                "How many nodes to run on: a number, a percentage of the usable nodes ('50%'), or "
-                "'all'. One node when neither nodes nor tasks is given."
-            ),
-        ),
-        yc.StrElem(
-            "min_nodes",
-            help_text=(
-                "The minimum number of nodes, given like 'nodes'. Equal to 'nodes' when left out."
-            ),
-        ),
-        yc.StrElem(
-            "tasks",
-            help_text=(
-                "The total number of tasks. Without it: tasks_per_node times the number of nodes."
-            ),
-        ),
-        yc.StrElem(
-            "tasks_per_node",
-            help_text=(
-                "How many tasks on each node: a number, 'all' (a task per CPU), 'min' (one), or a "
-                "percentage of the CPUs. CPUs are counted on the node that has the fewest."
-            ),
-        ),
-        yc.StrElem(
-            "min_tasks_per_node",
-            help_text=("The fewest tasks per node; a smaller tasks_per_node is raised to it."),
-        ),
-        yc.StrElem(
-            "node_state",
-            help_text=(
-                "Which nodes to use: those that are 'up', or only those that are 'available', which "
-                "means up and free right now."
-            ),
-        ),
-        yc.StrElem(
-            "share_allocation",
-            help_text=(
-                "Whether tests that request the same allocation may share one. 'true': tests are "
-                "spread over as many shared allocations as the machine has room for. 'max': as few "
-                "allocations as possible. 'false': each test gets its own."
-            ),
-        ),
-        yc.StrElem("partition", help_text="The partition (queue) to use."),
-        yc.StrElem("qos", help_text="The quality of service to request."),
-        yc.StrElem("account", help_text="The account to charge."),
-        yc.StrElem("reservation", help_text="The reservation to use."),
-        yc.StrElem(
-            "wrapper",
-            help_text=(
-                "A command to put between the launch command and the test's command in test_cmd, "
-                "such as a debugger."
-            ),
-        ),
-        yc.StrElem("core_spec", help_text="How many cores per node to leave to the system."),
-        yc.StrElem(
-            "time_limit",
-            help_text=(
-                "The allocation's time limit: a number of hours ('2', '0.5'), or with units ('30m', "
-                "'1h30m'), or as H:MM:SS."
-            ),
-        ),
-        yc.ListElem(
-            "across_nodes",
-            sub_elem=yc.StrElem(),
-            help_text=("Use only these nodes. Host lists such as 'node[09-20]' are allowed."),
-        ),
-        yc.ListElem(
-            "include_nodes",
-            sub_elem=yc.StrElem(),
-            help_text=("Every allocation must include these nodes. They count towards its size."),
-        ),
-        yc.ListElem("exclude_nodes", sub_elem=yc.StrElem(), help_text=("Never use these nodes.")),
-        yc.KeyedElem(
-            "chunking",
-            elements=[
-                yc.StrElem(
-                    "size",
-                    help_text=(
-                        "The number of nodes in each chunk, given like 'nodes'. 0: no chunking."
-                    ),
-                ),
-                yc.StrElem(
-                    "node_selection",
-                    help_text=(
-                        "How nodes are picked for each chunk: contiguous, random, distributed (evenly "
-                        "spaced) or rand_dist (at random, but spread)."
-                    ),
-                ),
-                yc.StrElem(
-                    "extra",
-                    help_text=(
-                        "What to do with nodes that do not fill a chunk: 'backfill' makes one more chunk "
-                        "and fills it with nodes of others, 'discard' leaves them out."
-                    ),
-                ),
-            ],
-            help_text="Split the machine into chunks of nodes of equal size.",
-        ),
-        yc.KeyedElem(
-            "cluster_info",
-            elements=[
-                yc.StrElem("node_count", help_text="The number of nodes."),
-                yc.StrElem("mem", help_text="The memory of each node in bytes."),
-                yc.StrElem("cpus", help_text="The number of CPUs of each node."),
-            ],
-            help_text=(
-                "What to assume about the cluster, for schedulers that cannot list their nodes."
-            ),
-        ),
-        yc.KeyedElem(
-            "mpirun_opts",
-            elements=[
-                yc.StrElem("bind_to", help_text="What to bind processes to."),
-                yc.StrElem("rank_by", help_text="By what to assign ranks."),
-                yc.ListElem(
-                    "mca", sub_elem=yc.StrElem(), help_text="MCA parameters, 'name value'."
-                ),
-                yc.ListElem("extra", sub_elem=yc.StrElem(), help_text="More options, as they are."),
-            ],
-            help_text="Options for mpirun, when it is used to start the tasks.",
-        ),
-    ]
+    ELEMENTS = [key.element() for key in KEYS]
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("help_text", "What to request from the scheduler.")
@@ -254,205 +336,28 @@ class ScheduleConfig(yc.KeyedElem):
             )
 
 
-# ------------------------------------------------------------------------------- validators
+CONFIG_VALIDATORS: dict[str, Any] = {key.name: key.validators() for key in KEYS}
+CONFIG_DEFAULTS: dict[str, Any] = {key.name: key.defaults() for key in KEYS}
 
 
-class HostListError(SchedConfigError, ValueError):
-    """A bad host list.  It is also a ValueError, because that is what hosts catch around
-    :func:`parse_node_range`, and their SchedConfigError may not be one."""
+def add_section(
+    section: yc.ConfigElement, validators: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Add a scheduler's section to all tables.
 
-
-def min_int(name: str, min_val: int = 0, required: bool = True) -> Callable[[Any], int | None]:
-    """Make a validator for whole numbers of at least ``min_val``.
-
-    :param name: The key, for messages.
-    :param required: Whether None is an error.
+    :raises SchedConfigError: When it cannot be added; then it is in none of them.
     """
-
-    def validator(value: Any) -> int | None:
-        """A whole number, as an int.  :raises SchedConfigError: for anything else."""
-        if value is None and not required:
-            return None
-        number = _whole_number(value)
-        if number is None or number < min_val:
-            raise SchedConfigError(
-                f"{name} must be a whole number of at least {min_val}, not {value!r}."
-            )
-        return number
-
-    return validator
+    ScheduleConfig.add_subsection(section)
+    CONFIG_VALIDATORS[str(section.name)] = validators
+    CONFIG_DEFAULTS[str(section.name)] = defaults
 
 
-LARGEST_NUMBER = 10**18
+def remove_section(name: str) -> None:
+    """Remove a scheduler's section from all tables."""
+    ScheduleConfig.remove_subsection(name)
+    CONFIG_VALIDATORS.pop(name, None)
+    CONFIG_DEFAULTS.pop(name, None)
 
-
-def _whole_number(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        if isinstance(value, (int, float)):
-            number = int(value) if math.isfinite(value) and value == int(value) else None
-        else:
-            number = int(str(value).strip())
-    except (ValueError, OverflowError):
-        return None
-    # A larger number is a mistake, and could not be converted to a float later.
-    return number if number is not None and abs(number) <= LARGEST_NUMBER else None
-
-
-def _node_count(name: str, zero_ok: bool = False) -> Callable[[Any], None | int | float]:
-    """Make a validator for a number of nodes: an int, or a float for a fraction of all nodes."""
-
-    def validator(value: Any) -> None | int | float:
-        """An int, or a float for a fraction.  Values that were already converted are accepted."""
-        if value is None:
-            return None
-        count = _count_or_fraction(value)
-        if count is None and zero_ok and str(value).strip().lower() == "none":
-            return 0
-        if count == 0 and zero_ok:
-            return 0
-        if count is None or count <= 0 or (isinstance(count, float) and count > 1.0):
-            also = ", or 0 for none" if zero_ok else ""
-            raise SchedConfigError(
-                f"{name} must be a number of nodes (at least 1), a percentage above 0% and up "
-                f"to 100%, or 'all'{also}; not {value!r}."
-            )
-        return count
-
-    return validator
-
-
-def _count_or_fraction(value: Any) -> None | int | float:
-    """'all' is 1.0, 'N%' is N/100, whole numbers are ints; None for anything else."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    text = str(value).strip().lower()
-    if text == "all":
-        return 1.0
-    if text.endswith("%"):
-        try:
-            fraction = float(text[:-1]) / 100.0
-        except ValueError:
-            return None
-        return fraction if math.isfinite(fraction) else None
-    return _whole_number(value)
-
-
-def _tasks_per_node(value: Any) -> None | int | float:
-    if value is None:
-        return None
-    if isinstance(value, str) and value.strip().lower() == "min":
-        return 1
-    count = _count_or_fraction(value)
-    if count is None or count <= 0 or (isinstance(count, float) and count > 1.0):
-        raise SchedConfigError(
-            "tasks_per_node must be a number of tasks (at least 1), a percentage of the CPUs "
-            f"above 0% and up to 100%, 'all' or 'min'; not {value!r}."
-        )
-    return count
-
-
-def _share_allocation(value: Any) -> bool | str:
-    text = str(value).strip().lower()
-    if text == "max":
-        return "max"
-    return text != "false"
-
-
-def validate_list(value: Any) -> list[Any]:
-    """A list: a single value becomes a list of one, None an empty one."""
-    if value is None:
-        return []
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    return [value]
-
-
-def parse_node_range(node_range: Any) -> list[str]:
-    """The node names in host lists such as 'node[09-20]' or 'a,b[1-2]'.
-
-    :param node_range: A host list, or a list of them.
-    :returns: The names in the order given, without duplicates.
-    :raises HostListError: For a bad host list; says what is wrong and where.  It is both a
-        SchedConfigError and a ValueError, on every host.
-    """
-    return list(_expanded(tuple(map(str, validate_list(node_range)))))
-
-
-@functools.lru_cache(maxsize=64)
-def _expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """The names in host lists.  Cached, because many tests have the same ones."""
-    names: dict[str, None] = {}
-    for text in texts:
-        try:
-            names.update(dict.fromkeys(hostlists.expand(text)))
-        except ValueError as exc:
-            # Its message says what is wrong and where.
-            raise HostListError(str(exc)) from exc
-    return tuple(names)
-
-
-# A validator is a function, a choice of strings, a table for a sub-section, or None (the value is
-# taken as it is).
-CONFIG_VALIDATORS: dict[str, Any] = {
-    "nodes": _node_count("nodes"),
-    "min_nodes": _node_count("min_nodes"),
-    "tasks": min_int("tasks", 1, required=False),
-    "tasks_per_node": _tasks_per_node,
-    "min_tasks_per_node": min_int("min_tasks_per_node", 1, required=False),
-    "node_state": NODE_STATE_OPTIONS,
-    "share_allocation": _share_allocation,
-    "partition": None,
-    "qos": None,
-    "account": None,
-    "reservation": None,
-    "wrapper": None,
-    "core_spec": None,
-    "time_limit": time_limit,
-    "across_nodes": parse_node_range,
-    "include_nodes": parse_node_range,
-    "exclude_nodes": parse_node_range,
-    "chunking": {
-        "size": _node_count("chunking.size", zero_ok=True),
-        "node_selection": NODE_SELECT_OPTIONS,
-        "extra": NODE_EXTRA_OPTIONS,
-    },
-    "cluster_info": {
-        "node_count": min_int("cluster_info.node_count", 1),
-        "mem": min_int("cluster_info.mem", 1),
-        "cpus": min_int("cluster_info.cpus", 1),
-    },
-    "mpirun_opts": {
-        "bind_to": MPIRUN_BIND_OPTS,
-        "rank_by": MPIRUN_BIND_OPTS,
-        "mca": validate_list,
-        "extra": validate_list,
-    },
-}
-
-CONFIG_DEFAULTS: dict[str, Any] = {
-    "nodes": None,
-    "min_nodes": None,
-    "tasks": None,
-    "tasks_per_node": "1",
-    "min_tasks_per_node": None,
-    "node_state": UP,
-    "share_allocation": True,
-    "partition": None,
-    "qos": None,
-    "account": None,
-    "reservation": None,
-    "wrapper": None,
-    "core_spec": None,
-    "time_limit": "1",
-    "across_nodes": [],
-    "include_nodes": [],
-    "exclude_nodes": [],
-    "chunking": {"size": "0", "node_selection": CONTIGUOUS, "extra": BACKFILL},
-    "cluster_info": {"node_count": "1", "mem": "1000", "cpus": "4"},
-    "mpirun_opts": {"bind_to": None, "rank_by": None, "mca": [], "extra": []},
-}
 
 # Keys that validate_config adds, so a configuration that was already validated contains them.
 DERIVED_KEYS = ("flex_scheduled",)
@@ -508,15 +413,12 @@ def _check_keys(where: str, config: Mapping[str, Any], validators: Mapping[str, 
     for key, value in config.items():
         if key in validators or key in DERIVED_KEYS:
             continue
-        import difflib
-
-        near = difflib.get_close_matches(str(key), list(validators), n=3, cutoff=0.75)
-        if where == "schedule" and not near and (value is None or isinstance(value, Mapping)):
+        hint = did_you_mean(key, validators, count=3, cutoff=0.75)
+        if where == "schedule" and not hint and (value is None or isinstance(value, Mapping)):
             # The section of a scheduler that is not loaded here.
             continue
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
         raise SchedConfigError(
-            f"Unknown key {key!r} in {where or 'the section'}. {hint}"
+            f"Unknown key {key!r} in {where or 'the section'}.{hint} "
             f"Known keys: {', '.join(sorted(validators))}."
         )
 
@@ -561,57 +463,8 @@ def _validate_choice(where: str, value: Any, choices: Sequence[str]) -> Any:
     for choice in choices:
         if str(choice).lower() == text:
             return choice
-    import difflib
-
-    near = difflib.get_close_matches(text, [str(choice) for choice in choices], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(text, choices)
     raise SchedConfigError(
         f"Bad value {value!r} for {where}.{hint} Allowed: {', '.join(map(str, choices))}.",
         data={"key": where},
     )
-
-
-# ------------------------------------------------------------------------------ node counts
-
-
-def calc_node_range(config: Mapping[str, Any], node_count: int) -> NodeRange:
-    """The least and the greatest number of nodes that a test requests.
-
-    :param config: A validated schedule section.
-    :param node_count: The number of usable nodes, to which percentages refer (rounded up).
-    :returns: (min, max), with min at least 1; max is None when there is no upper limit (when only
-        the number of tasks, or only min_nodes, is given).
-    :raises SchedConfigError: When min_nodes is larger than nodes, both given as numbers.
-    """
-    nodes, min_nodes = config["nodes"], config["min_nodes"]
-    if isinstance(nodes, int) and isinstance(min_nodes, int) and min_nodes > nodes:
-        raise SchedConfigError(
-            f"schedule.min_nodes is {min_nodes}, which is more than schedule.nodes, {nodes}."
-        )
-    least = _of_nodes(min_nodes, node_count)
-    most = _of_nodes(nodes, node_count)
-    if most is None:
-        if least is None and config["tasks"] is None:
-            return 1, 1
-        return least or 1, None
-    if least is None:
-        return most, most
-    return least, max(least, most)
-
-
-def _of_nodes(value: None | int | float, node_count: int) -> int | None:
-    """A number of nodes from a number or a fraction; at least 1."""
-    if value is None:
-        return None
-    if isinstance(value, float):
-        # 0.07 * 100 is 7.000000000000001, which is 7.
-        value = math.ceil(round(value * node_count, 6))
-    return max(1, value)
-
-
-def node_range_text(node_range: tuple[int, int | None]) -> str:
-    """'3', '2-4', or '2-' when there is no upper limit."""
-    least, most = node_range
-    if most is None:
-        return f"{least}-"
-    return str(least) if least == most else f"{least}-{most}"

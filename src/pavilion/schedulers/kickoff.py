@@ -14,6 +14,8 @@ from pavilion.errors import SchedulerPluginError
 from pavilion.scriptcomposer import ScriptComposer, ScriptHeader
 from pavilion.types import NodeRange
 
+from .lifecycle.blaming import blaming_code
+
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
@@ -90,14 +92,8 @@ def _checked_lines(header: KickoffScriptHeader) -> list[str]:
     """
     cls = type(header)
     where = f"_kickoff_lines() of {cls.__qualname__} (module {cls.__module__})"
-    try:
+    with blaming_code(where):
         lines = header._kickoff_lines()
-    except SchedulerPluginError:
-        raise
-    except (Exception, SystemExit) as exc:
-        raise SchedulerPluginError(
-            f"{where} failed with {type(exc).__name__}", prior_error=exc
-        ) from exc
     if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
         raise SchedulerPluginError(f"{where} must return a list of lines, not {lines!r}.")
     for line in lines:
@@ -154,12 +150,8 @@ def make_header(
     takes_vars = _takes_vars(cls.__init__)
     if takes_vars:
         kwargs["sched_vars"] = sched_vars
-    try:
+    with blaming_code(f"__init__() of {cls.__qualname__} (module {cls.__module__})"):
         header = cls(**kwargs)
-    except (Exception, SystemExit) as exc:
-        raise SchedulerPluginError(
-            f"The kickoff script header class {cls.__name__} failed", prior_error=exc
-        ) from exc
     if getattr(header, "_sched_vars", None) is None:
         # An old class does not pass them on, even if it accepts them.
         header._sched_vars = sched_vars

@@ -1,8 +1,9 @@
 """The base class of all scheduler plugins.
 
 :class:`SchedulerPlugin` is a contract.  Its docstring says who calls what, when, and what may be
-raised.  Authors derive from one of its two families, ``SchedulerPluginBasic`` (the scheduler
-cannot list its nodes) or ``SchedulerPluginAdvanced`` (it can).
+raised.  Authors derive from one of its families: ``SchedulerPluginBatch`` (the scheduler is driven
+by commands), or, for one that is not, ``SchedulerPluginBasic`` (it cannot list its nodes) or
+``SchedulerPluginAdvanced`` (it can).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import (
 )
 
 import yaml_config as yc
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.scriptcomposer import ScriptComposer
 from pavilion.status_file import STATES, TestStatusInfo
@@ -29,10 +30,9 @@ from pavilion.types import NodeList, NodeRange
 
 from . import node_selection
 from .config import (
-    CONFIG_DEFAULTS,
-    CONFIG_VALIDATORS,
-    ScheduleConfig,
+    add_section,
     calc_node_range,
+    remove_section,
     validate_config,
 )
 from .finding import registry
@@ -42,10 +42,12 @@ from .finding.registry import _SCHEDULER_PLUGINS, get_plugin, list_plugins
 from .finding.yapsy_compat import IPlugin
 from .kickoff import KickoffScriptHeader, add_run_command, compose_stub, make_header
 from .lifecycle.accepted import learn_nodes, note_later
+from .lifecycle.blaming import CAUGHT, blame, blaming, section_refused
 from .lifecycle.ending import end_test
 from .lifecycle.handover import Handover, calling
-from .lifecycle.job_states import Polling, blame, current_status, on_its_way
-from .lifecycle.submission import TestPlan, being_handed_over, refuse, section_refused, start_jobs
+from .lifecycle.job_states import Polling, current_status, on_its_way
+from .lifecycle.placing import TestPlan
+from .lifecycle.submission import being_handed_over, refuse, start_jobs
 from .lifecycle.whereabouts import Seen
 from .placement.inventory import frozen
 from .vars import SchedulerVariables
@@ -68,7 +70,8 @@ __all__ = [
 class SchedulerPlugin(IPlugin):  # type: ignore[misc]
     """The base class of all scheduler plugins.
 
-    **What a plugin provides**, and who calls it:
+    **What a plugin provides**, and who calls it.  Plugins of the family ``SchedulerPluginBatch``
+    provide tables and pure functions instead, and only the last three of these:
 
     ``_available() -> bool``
         Whether the commands or modules of the scheduler are installed.  Called once per process
@@ -361,16 +364,9 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
 
         :raises SchedulerPluginError: When it fails, or does not return a list of names.
         """
-        try:
+        before = f"The nodes of the allocation of test {test.id} are not known: "
+        with blaming(self, "_get_alloc_nodes", [test], before=before):
             names: Any = self._get_alloc_nodes(job)
-        except PavilionError:
-            raise
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(
-                f"The nodes of the allocation of test {test.id} are not known: "
-                f"{blame(self, '_get_alloc_nodes', exc)}",
-                tests=[test],
-            ) from exc
         if isinstance(names, (list, tuple, set, frozenset)):
             listed = list(names)
             if listed and all(name and isinstance(name, str) for name in listed):
@@ -447,7 +443,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 return self._section_problem(self._validated(raw_sched_config))
         except SchedConfigError as exc:
             return exc
-        except (Exception, SystemExit):
+        except CAUGHT:
             return None
 
     def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -527,7 +523,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                     from .finding.availability import why_unavailable
 
                     self.unavailable_reason = why_unavailable(self)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 answer = False
                 self.unavailable_reason = blame(self, ask.__name__, exc)
             self._availability[key] = answer
@@ -540,40 +536,16 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
         :raises SchedulerPluginError: When the section is wrong (with the SchedConfigError as
             prior error, because hosts only catch this class), or the variables cannot be computed.
         """
-        return self._guarded(
-            lambda: self._get_initial_vars(self._validated(raw_sched_config)), "_get_initial_vars"
-        )
+        with blaming(self, "_get_initial_vars"):
+            return self._get_initial_vars(self._validated(raw_sched_config))
 
     def get_final_vars(self, test: TestRun) -> SchedulerVariables:
         """The variables of a test inside its allocation, deferred ones included.
 
         :raises SchedulerPluginError: When they cannot be computed; its ``tests`` has the test.
         """
-        return self._guarded(
-            lambda: self._get_final_vars(self._validated(test.config["schedule"]), test),
-            "_get_final_vars",
-            [test],
-        )
-
-    def _guarded(
-        self, work_out: Callable[[], _T], method: str, tests: Sequence[TestRun] = ()
-    ) -> _T:
-        """Call a function and return its result, with any exception turned into the one error that
-        hosts catch.
-
-        :param method: The plugin's method to name in the message about an unexpected exception.
-        :param tests: The tests concerned.
-        :raises SchedulerPluginError: For any exception; with the tests.
-        """
-        try:
-            return work_out()
-        except SchedulerPluginError as exc:
-            exc.tests = list(exc.tests or tests)
-            raise
-        except SchedConfigError as exc:
-            raise section_refused(exc, tests) from exc
-        except (Exception, SystemExit) as exc:
-            raise SchedulerPluginError(blame(self, method, exc), tests=list(tests)) from exc
+        with blaming(self, "_get_final_vars", [test]):
+            return self._get_final_vars(self._validated(test.config["schedule"]), test)
 
     def get_conf(self) -> tuple[yc.KeyedElem | None, dict[str, Any], dict[str, Any]]:
         """The scheduler's own section: (element or None, validators, defaults).
@@ -598,13 +570,11 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 return
             if section is not None:
                 try:
-                    ScheduleConfig.add_subsection(section)
+                    add_section(section, validators, defaults)
                 except SchedConfigError as exc:
                     if other is not None:
                         other.activate()
                     raise section_error(self, "", exc) from exc
-                CONFIG_VALIDATORS[self.name] = validators
-                CONFIG_DEFAULTS[self.name] = defaults
                 self._has_section = True
             _SCHEDULER_PLUGINS[self.name] = self
             super().activate()
@@ -632,9 +602,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 del _SCHEDULER_PLUGINS[self.name]
                 if self._has_section:
                     self._has_section = False
-                    ScheduleConfig.remove_subsection(self.name)
-                    CONFIG_VALIDATORS.pop(self.name, None)
-                    CONFIG_DEFAULTS.pop(self.name, None)
+                    remove_section(self.name)
             super().deactivate()
 
     @classmethod
@@ -668,7 +636,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             try:
                 with calling(self.name, "plan_tests"):
                     plan = self.plan_tests(tests)
-            except (Exception, SystemExit) as exc:
+            except CAUGHT as exc:
                 return [refuse(self, tests, exc)]
             errors = [refuse(self, error.tests, error) for error in plan.errors]
             return errors + start_jobs(self, pav_cfg, plan.jobs, self.KICKOFFS_AT_ONCE, stop)
@@ -742,8 +710,7 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
             raised by the script's ``write()``, also as a SchedulerPluginError.
         """
         listed = list(tests) if isinstance(tests, (list, tuple)) else [tests]
-
-        def compose() -> ScriptComposer:
+        with blaming(self, "create_kickoff_script", listed):
             sched_config = self._job_config(listed)
             node_range = None if nodes is not None else self._job_node_range(sched_config)
             return self._compose_kickoff_script(
@@ -756,8 +723,6 @@ class SchedulerPlugin(IPlugin):  # type: ignore[misc]
                 node_range=node_range,
                 isolate=isolate,
             )
-
-        return self._guarded(compose, "create_kickoff_script", listed)
 
     def _compose_kickoff_script(
         self,
@@ -906,7 +871,7 @@ def _giving_a_message(own: Callable[..., Any]) -> Callable[..., str | None]:
     def cancel(self: SchedulerPlugin, *args: Any, **kwargs: Any) -> str | None:
         try:
             message = own(self, *args, **kwargs)
-        except (Exception, SystemExit) as exc:
+        except CAUGHT as exc:
             return blame(self, "cancel", exc)
         return message if message is None or isinstance(message, str) else str(message)
 

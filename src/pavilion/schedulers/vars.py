@@ -33,7 +33,7 @@ from pavilion.errors import PavilionError
 from pavilion.types import NodeInfo, NodeList, Nodes
 from pavilion.var_dict import VarDict, dfr_var_method, var_method
 
-from .config import calc_node_range, node_range_text
+from .config_values import calc_node_range, node_range_text
 from .placement import hostlists
 from .placement.inventory import NodesUnknownError
 
@@ -50,8 +50,8 @@ GIB = 1024**3
 class NodeView(NamedTuple):
     """What a plugin knows about the nodes for a set of variables."""
 
-    nodes: Nodes
-    chunks: Sequence[NodeList]
+    nodes: Mapping[str, NodeInfo]
+    chunks: Sequence[Sequence[str]]
     # The index of the node list in the plugin, for the variable 'node_list_id'.
     list_id: int | None
     # What is wrong with the nodes, for the variable 'errors'.
@@ -224,21 +224,21 @@ class SchedulerVariables(VarDict):
             raise
 
     @property
-    def _nodes(self) -> Nodes:
+    def _nodes(self) -> Mapping[str, NodeInfo]:
         """What is known about each node.  Accessing it may query the scheduler."""
         return self._view.nodes
 
     @_nodes.setter
-    def _nodes(self, nodes: Nodes) -> None:
+    def _nodes(self, nodes: Mapping[str, NodeInfo]) -> None:
         self._known, self._later = self._view._replace(nodes=nodes), None
 
     @property
-    def _chunks(self) -> Sequence[NodeList]:
+    def _chunks(self) -> Sequence[Sequence[str]]:
         """The chunks of nodes.  Accessing it may query the scheduler."""
         return self._view.chunks
 
     @_chunks.setter
-    def _chunks(self, chunks: Sequence[NodeList]) -> None:
+    def _chunks(self, chunks: Sequence[Sequence[str]]) -> None:
         self._known, self._later = self._view._replace(chunks=chunks), None
 
     @property

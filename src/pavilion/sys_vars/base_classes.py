@@ -11,6 +11,7 @@ from yapsy.IPlugin import IPlugin
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import PluginError, VariableError
+from pavilion.near import did_you_mean
 from pavilion.var_dict import normalize_value
 
 _PLUGINS: dict[str, SystemPlugin] = {}
@@ -99,11 +100,7 @@ class SysVars(Mapping[str, Any]):
         """
         plugin = self._plugin(key)
         if plugin is None:
-            import difflib
-
-            near = difflib.get_close_matches(str(key), list(_PLUGINS), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise KeyError(f"There is no system variable {key!r}.{hint}")
+            raise KeyError(f"There is no system variable {key!r}.{did_you_mean(key, _PLUGINS)}")
         if plugin.is_deferable and self._defer:
             return DeferredVariable()
         if key not in self._values:

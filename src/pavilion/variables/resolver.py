@@ -5,13 +5,13 @@ This is the base of :class:`pavilion.variables.VariableSetManager`, which other 
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import DeferredError, VariableError
+from pavilion.near import near_matches
 from pavilion.variables.template import Place, Reference, Template, is_template, parse_template
 from pavilion.variables.values import VariableSource, items_of, listed, pick
 
@@ -353,11 +353,9 @@ def _near_matches(given: str, name: str, full: tuple[str, ...]) -> list[str]:
     Cached, because all permutations of a test have the same mistakes.
     """
     bare = {other: other.partition(".")[2] for other in full}
-    near = [other for other in full if bare[other] == name] or difflib.get_close_matches(
-        given, full, cutoff=0.85
-    )
+    near = [other for other in full if bare[other] == name] or near_matches(given, full, 3, 0.85)
     if not near:
-        similar = difflib.get_close_matches(name, sorted(set(bare.values())), cutoff=0.7)
+        similar = near_matches(name, sorted(set(bare.values())), 3, 0.7)
         near = [other for other in full if bare[other] in similar]
     return near[:3]
 

@@ -3,6 +3,7 @@
 - ``plugin``: the class to derive from
 - ``dialect``, ``words``: what an author writes, and the values that go in and out
 - ``failures``, ``directives``, ``supported``: the tables of an author, and what they mean
+- ``answers``: what several schedulers' answers have in common
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
 - ``record``, ``whose``: which of the scheduler's jobs is ours
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
+from .answers import bytes_of, read_xml
 from .dialect import Dialect, Environment
 from .directives import (
     BatchHeader,
     Directive,
     Request,
     comma_list,
+    from_key,
     host_list,
     number,
     quoted,
@@ -43,11 +46,14 @@ __all__ = [
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    "bytes_of",
     "comma_list",
     "find_token",
+    "from_key",
     "host_list",
     "number",
     "quoted",
+    "read_xml",
     "safe_job_name",
     "word",
 ]

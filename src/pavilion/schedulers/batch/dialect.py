@@ -90,7 +90,13 @@ class Dialect:
     def check_whole(self) -> None:
         """:raises NotImplementedError: When a part without a default is missing; it names the first
         in the order in which they are used."""
-        for name in ("COMMANDS", "submit_command", "parse_submission", "jobs_command", "parse_jobs"):
+        for name in (
+            "COMMANDS",
+            "submit_command",
+            "parse_submission",
+            "jobs_command",
+            "parse_jobs",
+        ):
             self._check_part(name)
         if type(self).state_of is Dialect.state_of:
             self._check_part("STATES")

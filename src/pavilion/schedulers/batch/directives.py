@@ -77,7 +77,9 @@ class Directive(NamedTuple):
         :param check: Makes the value, from key and value: :func:`word`, :func:`quoted`,
             :func:`number`, or a function of the plugin's.
         """
-        return cls(option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to)
+        return cls(
+            option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to
+        )
 
 
 # --- Values ---
@@ -144,6 +146,20 @@ def word(key: str, value: Any, pattern: str = r"[^\s\"'\\]+") -> str | None:
         bad = next((char for char in text if re.fullmatch(pattern, char) is None), text)
         raise refuse(key, value, f"it must be one word, and contains {shown_character(bad)}")
     return text
+
+
+def from_key(key: str, pattern: str = r"[^\s\"'\\]+") -> Callable[[Request], str | None]:
+    """The value of a directive: a word (see :func:`word`) from one key.
+
+    :param key: Of the schedule section, as in 'partition', or of a sub-section, 'mysched.project'.
+    """
+    own, _, name = key.rpartition(".")
+
+    def value(request: Request) -> str | None:
+        config = request.config[own] if own else request.config
+        return word(key, config[name], pattern)
+
+    return value
 
 
 def number(key: str, value: Any, of: str = "") -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..lifecycle.job_table import JobRecord
-from ..talk.commands import CommandResult
+from ..talk.commands import CommandResult, Failure
 from .dialect import Dialect
 from .record import BatchRecord
 from .words import UnreadableAnswer
@@ -99,7 +99,7 @@ class History:
         except UnreadableAnswer as exc:
             self._problem = f"Its accounting could not be queried: {exc}"
             return
-        if not jobs and self._dialect.classify(result) is not None:
+        if not jobs and self._dialect.classify(result) not in (None, Failure.UNKNOWN_JOB):
             self._problem = f"Its accounting could not be queried: {result.describe()}"
         for job in jobs:
             record = wanted.get(job.job_id)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from .record import BatchRecord
     from .whose import FoundJob
 
+# Seconds until the details of a stuck job are queried again after a failure.
+DETAILS_PAUSE = 60.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -103,8 +107,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
         # What the scheduler said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
-        # (id, state) -> why a job is in that state, where its details had to be queried.
-        self._details: dict[tuple[str, str], str] = {}
+        # (id, state) -> why a job is in that state, where its details had to be queried, and until
+        # when (monotonic clock) they are not queried again.
+        self._details: dict[tuple[str, str], tuple[str, float]] = {}
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
@@ -376,24 +381,26 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
 
     def _reason_of(self, job: JobRecord) -> str:
-        """Why a job is stuck, where the list of jobs does not say: queried once."""
+        """Why a job is stuck, where the list of jobs does not say: queried once, and again some
+        time after a failure."""
         from .dialect import REASON_KEY
 
         if self.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
             return ""
         key = (job.job_id, job.state)
-        if key not in self._details:
-            self._details[key] = ""
-            command = self.details_command(job.job_id)
-            result = None if command is None else self._client.querying.run(command)
-            if result is not None and self.classify(result) is None:
-                try:
-                    self._details[key] = str(self.read("parse_details", result.stdout))
-                except UnreadableAnswer:
-                    del self._details[key]
-            elif result is not None:
-                del self._details[key]
-        return self._details.get(key, "")
+        reason, until = self._details.get(key, ("", -math.inf))
+        command = self.details_command(job.job_id) if time.monotonic() >= until else None
+        if command is None:
+            return reason
+        result = self._client.querying.run(command)
+        failed = self.classify(result) is not None
+        try:
+            reason = str(self.read("parse_details", result.stdout))
+        except UnreadableAnswer:
+            reason, failed = "", True
+        until = math.inf if reason or not failed else time.monotonic() + DETAILS_PAUSE
+        self._details[key] = (reason, until)
+        return reason
 
     def _status_of_absent(
         self, table: JobTable, record: BatchRecord, name: str, note: str

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 from pavilion.errors import SchedulerPluginError
+from pavilion.jobs import Job
 
 from ..lifecycle.handover import Handover, HandoverStopped
 from ..lifecycle.job_table import QueryFailed
@@ -110,7 +111,7 @@ class Submitter:
             attempts += 1
             self._way.report(unclear_note(self._client.title, argv))
             found = self._look_for(token, clusters)
-            if found is None:
+            if found is None or (not found and _has_begun(script)):
                 return Submitted("", clusters[0], token)
             if found:
                 return self._adopt(found)
@@ -267,6 +268,16 @@ def unclear_note(title: str, argv: Sequence[str]) -> str:
         f"What {PurePath(argv[0]).name} printed does not show whether {title} accepted the job, so "
         f"{title}'s list of jobs is searched for it."
     )
+
+
+def _has_begun(script: Path) -> bool:
+    """Whether a kickoff script has been run.  Some schedulers forget a job as soon as it ends, so a
+    list that lacks it does not mean that there was none."""
+    try:
+        # The directory is read, because a network file system may remember what was not there.
+        return any(path.name == Job.KICKOFF_LOG_FN for path in script.parent.iterdir())
+    except OSError:
+        return False
 
 
 # --- The log of a job's submissions ---

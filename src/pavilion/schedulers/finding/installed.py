@@ -23,7 +23,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ..talk.safe_files import read_linked
+from ..talk.safe_files import UnsafeFileError, read_bytes, read_linked
 from .discovery import INFO_EXTENSION, PluginFinder, Refusal, import_member
 
 if TYPE_CHECKING:
@@ -219,17 +219,21 @@ def _distributions(folder: Path, changed: int) -> tuple[tuple[str, Path | None],
     for name in names:
         stem, _, extension = name.rpartition(".")
         if extension in ("dist-info", "egg-info"):
-            file = folder / name / "entry_points.txt"
+            file = f"{folder}/{name}/entry_points.txt"
             key = re.sub(r"[-_.]+", "-", stem.partition("-")[0]).lower()
-            found.append((key, file if _mentions_group(file) else None))
+            found.append((key, Path(file) if _mentions_group(file) else None))
     return tuple(found)
 
 
-def _mentions_group(file: Path) -> bool:
+def _mentions_group(file: str) -> bool:
     try:
-        return GROUP.encode() in read_linked(file, MAX_FILE_SIZE)
+        try:
+            return GROUP.encode() in read_bytes(file, MAX_FILE_SIZE, owners=False)
+        except UnsafeFileError:
+            # Some installers make links.  Following them takes longer, and is rarely needed.
+            return GROUP.encode() in read_linked(file, MAX_FILE_SIZE)
     except OSError:
-        # Most distributions have none.
+        # Most distributions have no such file.
         return False
 
 

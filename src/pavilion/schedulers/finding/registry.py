@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from pavilion.errors import SchedulerPluginError
 
+from ..near_matches import did_you_mean
+
 if TYPE_CHECKING:
     from ..scheduler import SchedulerPlugin
 
@@ -31,10 +33,7 @@ def require_plugin(name: str) -> SchedulerPlugin:
     """
     plugin = get_plugin(name)
     if plugin is None:
-        import difflib
-
-        near = difflib.get_close_matches(str(name), list(_SCHEDULER_PLUGINS), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, _SCHEDULER_PLUGINS)
         known = ", ".join(list_plugins()) or "none; no scheduler plugin was loaded"
         raise SchedulerPluginError(f"There is no scheduler {name!r}.{hint} Known: {known}.")
     return plugin

@@ -6,7 +6,6 @@ when everything about it is valid, because it may be in a directory that others 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -17,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..talk import safe_files
+from ..talk import locks, safe_files
 
 MAX_FILE_SIZE = 64 * 1024 * 1024
 CLOCK_SKEW = 1.0
@@ -167,19 +166,16 @@ class CacheFile:
 
         def try_lock() -> bool:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+                return locks.try_lock(fd)
             except OSError as exc:
                 self._note(f"cannot be locked ({path}: {exc.strerror})")
-            return True
+                return True
 
         try:
             yield try_lock
         finally:
             try:
-                # Closing is not enough if a child that was forked meanwhile also has it open.
-                fcntl.flock(fd, fcntl.LOCK_UN)
+                locks.unlock(fd)
             except OSError:
                 pass
             os.close(fd)

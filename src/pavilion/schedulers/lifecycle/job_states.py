@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
-from pavilion.errors import PavilionError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
 
 from .accepted import learn_id
+from .blaming import CAUGHT, blame
 from .identity import RecordErrors, is_damaged, is_missing, load_identity
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _ask_about(
     when = time.time()
     try:
         status: Any = plugin._job_status(pav_cfg, info)
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         note = (
             f"The scheduler could not be queried about job {job.name}: "
             f"{blame(plugin, '_job_status', exc)}"
@@ -299,7 +299,7 @@ def _without_identity(
         return TestStatusInfo(STATES.SCHEDULED, on_its_way(plugin, job)), Trouble.NONE
     try:
         recovered = plugin._recover_identity(job)
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         note = (
             f"It cannot be determined whether job {job.name} was submitted: "
             f"{blame(plugin, '_recover_identity', exc)}"
@@ -322,32 +322,3 @@ def _without_identity(
 def on_its_way(plugin: SchedulerPlugin, job: Job) -> str:
     """The note of a job that has no identity yet."""
     return f"Job {job.name} is being handed to the {plugin.name} scheduler."
-
-
-def blame(plugin: SchedulerPlugin, method: str, exc: BaseException) -> str:
-    """A message about an exception from a plugin's method, for a note: the text of a foreseen
-    error; otherwise it also names the method and the plugin."""
-    if isinstance(exc, PavilionError):
-        return describe(exc)
-    if isinstance(exc, NotImplementedError) and str(exc):
-        # As raised by the base class.
-        return str(exc)
-    return (
-        f"{method}() of scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-        f"{describe(exc)}"
-    )
-
-
-def describe(exc: BaseException) -> str:
-    """An exception's text for a note."""
-    if not isinstance(exc, PavilionError):
-        return f"{type(exc).__name__}: {exc}"
-    misplaced = misplaced_prior(exc)
-    return str(exc) if misplaced is None else f"{exc}: {describe(misplaced)}"
-
-
-def misplaced_prior(exc: PavilionError) -> BaseException | None:
-    """The prior error of an error that was raised as the guide for authors says, with the prior
-    error as the second argument, in a host where that argument is the tests; otherwise None."""
-    tests = getattr(exc, "tests", None)
-    return tests if exc.prior_error is None and isinstance(tests, BaseException) else None

@@ -17,7 +17,8 @@ from ..placement import hostlists, planning
 from ..placement.inventory import CAUSE, NOT_THERE
 
 if TYPE_CHECKING:
-    from ..advanced import FilteredNodes, SchedulerPluginAdvanced
+    from ..advanced import SchedulerPluginAdvanced
+    from ..placement.usable import FilteredNodes
 
 PINNED = "pinned"
 # Nodes that a message names one by one, each with its reason.
@@ -107,6 +108,7 @@ def request(
         config=sched_config,
         chunks_id=(PINNED, tuple(nodes)),
         chunks=[nodes],
+        of_chunk=chunk_of(config),
         min_nodes=least,
         max_nodes=most,
         share=sched_config["share_allocation"],

@@ -5,24 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Callable
 
-from pavilion.errors import PavilionError, SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES
-from pavilion.types import NodeList, NodeRange
 
 from .accepted import learn_id, note_accepted
+from .blaming import CAUGHT, as_plugin_error, blame
 from .ending import ENDED, end
 from .handover import Handover, HandoverStopped, calling
 from .identity import checked_info, job_id_of, known_id, save_identity
-from .job_states import blame, misplaced_prior, query_job
+from .job_states import query_job
 from .whereabouts import Placement, save_placement
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
     from pavilion.test_run import TestRun
 
+    from ..placement.planning import PlannedJob
     from ..scheduler import SchedulerPlugin
 
 
@@ -30,59 +31,6 @@ if TYPE_CHECKING:
 _CANCELLED = ("CANCELLED", STATES.SCHED_CANCELLED)
 # Seconds that jobs on their way to a scheduler get to settle after an interrupt.
 STOP_PATIENCE = 5.0
-
-
-class PlannedJob:
-    """A job that is to be started.
-
-    :param tests: The tests that it runs, in order.
-    :param config: The validated schedule section to use, with the longest time limit of its
-        tests.
-    :param nodes: The names of the nodes to run on; or
-    :param node_range: (min, max), when the scheduler picks them.
-    :param chunk: The number of the chunk that its nodes belong to, from 0; None without chunking.
-    :param chunk_nodes: The names of all nodes of that chunk.
-    :param prepare: Called with the new job before it is kicked off.
-    """
-
-    def __init__(
-        self,
-        tests: list[TestRun],
-        config: dict[str, Any],
-        *,
-        nodes: NodeList | None = None,
-        node_range: NodeRange | None = None,
-        chunk: int | None = None,
-        chunk_nodes: Sequence[str] = (),
-        prepare: Callable[[Job], None] | None = None,
-    ) -> None:
-        self.tests = tests
-        self.config = config
-        self.nodes = nodes
-        self.node_range = node_range
-        self.chunk = chunk
-        self.chunk_nodes = chunk_nodes
-        self.prepare = prepare
-
-    @property
-    def placement(self) -> Placement:
-        """Its nodes and its chunk, as far as they were picked."""
-        return Placement(list(self.nodes or ()), self.chunk, list(self.chunk_nodes))
-
-    @property
-    def mode(self) -> str:
-        """'own' (one test) or 'shared' (several in one allocation)."""
-        return "own" if len(self.tests) == 1 else "shared"
-
-
-class TestPlan:
-    """Every test is in exactly one job, or in exactly one error."""
-
-    __test__ = False
-
-    def __init__(self) -> None:
-        self.jobs: list[PlannedJob] = []
-        self.errors: list[SchedulerPluginError] = []
 
 
 def start_jobs(
@@ -193,13 +141,14 @@ def _start_job(
         script.write(job.kickoff_path)
         if planned.prepare is not None:
             planned.prepare(job)
-        save_placement(job, planned.placement)
+        placed = Placement(list(planned.nodes or ()), planned.chunk, list(planned.chunk_nodes))
+        save_placement(job, placed)
         for test in tests:
             # This is done before the job can start, so that the test itself writes later.
             test.job = job
             test.status.set(STATES.SCHEDULED, being_handed_over(plugin, job))
         info = _kick_off(plugin, pav_cfg, planned, job, job_name, Handover(tests, stop, job.path))
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         if job is None or not _is_there_after_all(plugin, pav_cfg, job, exc):
             return refuse(plugin, tests, exc)
         note_accepted(plugin, tests, known_id(job))
@@ -235,7 +184,7 @@ def _is_there_after_all(
             return False
         save_identity(plugin, job, info)
         learn_id(plugin, job, info)
-    except (Exception, SystemExit):
+    except CAUGHT:
         return False
     return True
 
@@ -276,7 +225,7 @@ def _interrupted(plugin: SchedulerPlugin, tests: Sequence[TestRun], job: Job | N
         if job is not None and info:
             save_identity(plugin, job, checked_info(plugin, info))
             return
-    except (Exception, SystemExit):
+    except CAUGHT:
         pass
     note = (
         f"Interrupted while it was handed to the {plugin.name} scheduler. If its job was started "
@@ -310,7 +259,7 @@ def _end_unwanted(
         if not all(test.complete and test.status.current().state in _CANCELLED for test in tests):
             return None
         message = plugin.cancel(info)
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         message = blame(plugin, "cancel", exc)
     if message is None:
         return None
@@ -328,12 +277,12 @@ def _save_identity(
     again."""
     try:
         save_identity(plugin, job, checked_info(plugin, info))
-    except (Exception, SystemExit) as exc:
+    except CAUGHT as exc:
         if not isinstance(info, Mapping) or not info:
             return refuse(plugin, tests, exc)
         try:
             cancelled = plugin.cancel(info)
-        except (Exception, SystemExit) as cancel_exc:
+        except CAUGHT as cancel_exc:
             cancelled = blame(plugin, "cancel", cancel_exc)
         outcome = (
             "It was cancelled."
@@ -351,13 +300,6 @@ def _save_identity(
     return None
 
 
-def section_refused(exc: BaseException, tests: Sequence[TestRun]) -> SchedulerPluginError:
-    """The error about a wrong schedule section, of the class that hosts catch."""
-    if isinstance(exc, NotImplementedError):
-        return SchedulerPluginError(str(exc), tests=list(tests))
-    return SchedulerPluginError("Bad schedule section", tests=list(tests), prior_error=exc)
-
-
 def refuse(
     plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
 ) -> SchedulerPluginError:
@@ -373,34 +315,3 @@ def refuse(
         if not test.complete:
             end(test, state, error.pformat())
     return error
-
-
-def as_plugin_error(
-    plugin: SchedulerPlugin, tests: Sequence[TestRun], exc: BaseException
-) -> SchedulerPluginError:
-    """Convert an exception to a SchedulerPluginError with the tests that it concerns."""
-    if isinstance(exc, SchedulerPluginError):
-        return SchedulerPluginError(
-            exc.msg,
-            tests=list(tests),
-            data=exc.data,
-            prior_error=exc.prior_error or misplaced_prior(exc),
-        )
-    if isinstance(exc, SchedConfigError):
-        # Its message comes first, because it says what is wrong with the tests, and some hosts only
-        # show one line.
-        return SchedulerPluginError(
-            exc.msg, tests=list(tests), data=exc.data, prior_error=exc.prior_error
-        )
-    more = ", ..." if len(tests) > 4 else ""
-    names = ", ".join(str(test.name) for test in tests[:4]) + more
-    if isinstance(exc, (PavilionError, OSError)):
-        return SchedulerPluginError(
-            f"Tests could not be started ({names})", tests=list(tests), prior_error=exc
-        )
-    return SchedulerPluginError(
-        f"The scheduler plugin {plugin.name!r} ({plugin.path}) failed with "
-        f"{type(exc).__name__} while it started {names}",
-        tests=list(tests),
-        prior_error=exc,
-    )

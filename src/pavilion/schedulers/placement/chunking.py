@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable
 from pavilion.types import NodeList
 
 from .. import node_selection
+from ..near_matches import did_you_mean
 from . import hostlists
 
 if TYPE_CHECKING:
@@ -190,8 +191,5 @@ def _check_include(size: int, included: set[str], names: list[str]) -> None:
 def _check_choice(key: str, value: str, choices: list[str]) -> None:
     if value in choices:
         return
-    import difflib
-
-    near = difflib.get_close_matches(str(value), choices, 1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(value, choices)
     raise ChunkError(f"Unknown {key} '{value}'.{hint} Allowed: {', '.join(choices)}.")

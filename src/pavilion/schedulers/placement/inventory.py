@@ -7,7 +7,7 @@ the result in order costs a sort; do it once per inventory with `in_order`, not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import compress
 from typing import Any, Callable, Optional
 
@@ -180,17 +180,6 @@ def in_order(nodes: Nodes) -> Nodes:
     return {name: nodes[name] for name in hostlists.natural_sorted(nodes)}
 
 
-def values_of(nodes: Nodes, names: Iterable[str], key: str) -> list[int]:
-    """The values of a key ('cpus', 'mem') for these nodes; unknown values are left out."""
-    infos = (nodes.get(name) for name in names)
-    return [info[key] for info in infos if info is not None and info.get(key) is not None]
-
-
-def min_value(nodes: Nodes, names: Iterable[str], key: str) -> int | None:
-    """The smallest value of a key among these nodes; None where no node has one."""
-    return min(values_of(nodes, names, key), default=None)
-
-
 def _type_error(plugin: str, raw: Any, info: NodeInfo, key: str, wanted: str) -> InventoryError:
     value = info[key]
     problem = f"must be {wanted}, not {type(value).__name__}: {shown(value)}"
@@ -276,8 +265,10 @@ def include_problem(reasons: Mapping[str, Sequence[str]]) -> str | None:
     """A message that says which nodes of include_nodes cannot be used, and why; None when all can
     be."""
     problems = []
-    for reason, names in reasons.items():
+    # Without the names of the other nodes, which would have to be worked out.
+    for reason in reasons:
         if reason.startswith(INCLUDE_PREFIX):
+            names = reasons[reason]
             causes = ", ".join(_causes(reasons, reason))
             why = reason[len(INCLUDE_PREFIX) :] + (f": {causes}" if causes else "")
             problems.append(f"{hostlists.fold_short(names)} ({why})")
@@ -318,7 +309,8 @@ def insufficient_message(
 
 
 def _causes(reasons: Mapping[str, Sequence[str]], reason: str) -> Mapping[str, int]:
-    return reasons.causes.get(reason, {}) if isinstance(reasons, Reasons) else {}
+    causes: Mapping[str, Mapping[str, int]] = getattr(reasons, "causes", {})
+    return causes.get(reason, {})
 
 
 def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
@@ -327,7 +319,8 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
 
     :param prefix: Only for reasons that begin with this.
     """
-    if not isinstance(reasons, Reasons):
+    advice: Mapping[str, str] = getattr(reasons, "advice", {})
+    if not advice:
         return ""
     words = [
         word
@@ -338,36 +331,13 @@ def advice_for(reasons: Mapping[str, Sequence[str]], prefix: str = "") -> str:
             *_causes(reasons, reason),
         )
     ]
-    texts = dict.fromkeys(reasons.advice.get(word, "") for word in words)
+    texts = dict.fromkeys(advice.get(word, "") for word in words)
     # A sentence starts with a capital letter, unless it starts with the name of a key.
     return "".join(
         f" {text if text.startswith('schedule.') else text[0].upper() + text[1:]}."
         for text in texts
         if text
     )
-
-
-def filter_key(
-    sched_config: Mapping[str, Any], extra_keys: Iterable[str] = ()
-) -> tuple[Hashable, ...]:
-    """Return a hashable key that is equal for configurations for which the filters do the same.
-
-    :param extra_keys: Further keys, which the plugin's own filter uses; dotted names refer to keys
-        of sub-sections.
-    """
-    key: list[Hashable] = [
-        sched_config.get("node_state"),
-        sched_config.get("partition") or None,
-        sched_config.get("reservation") or None,
-    ]
-    for name in ("across_nodes", "include_nodes", "exclude_nodes"):
-        key.append(frozenset(sched_config.get(name) or ()))
-    for dotted in extra_keys:
-        value: Any = sched_config
-        for part in dotted.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        key.append((dotted, frozen(value)))
-    return tuple(key)
 
 
 def frozen(value: Any) -> Hashable:
@@ -416,6 +386,8 @@ class _Selection:
 
     def keep_state(self, flags: list[bool], reason: str) -> None:
         """Like keep(), but also count the causes that the plugin gives."""
+        if all(flags):
+            return
         for name, info, stays in zip(self.names, self.infos, flags):
             if not stays and info.get(CAUSE):
                 prefix = INCLUDE_PREFIX if name in self.include else ""

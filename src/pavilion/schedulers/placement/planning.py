@@ -19,7 +19,7 @@ import heapq
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from pavilion.types import NodeList, NodeRange
 
@@ -44,7 +44,7 @@ class TestRequest:
     """Identifies the test; unique among the requests of a plan."""
     name: str
     config: Mapping[str, Any]
-    """Its normalised 'schedule' section. The planner reads include_nodes from it."""
+    """Its normalised 'schedule' section."""
     chunks_id: Hashable
     """Identifies `chunks`. Requests with the same id have the same chunks and include_nodes."""
     chunks: Sequence[Sequence[str]]
@@ -64,28 +64,45 @@ class TestRequest:
     """Tests with different keys never share a job."""
     time_limit: int = 1
     """Hours, or a TimeLimit."""
+    include: Sequence[str] | None = None
+    """Nodes that it must get; None: those of include_nodes in its section."""
+    of_chunk: int | None = None
+    """The number of the chunk that its nodes are from; only without `chunked`."""
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Why nodes were left out (`inventory.filter_nodes`), for messages."""
 
 
-@dataclass(frozen=True)
-class JobPlan:
+@dataclass
+class PlannedJob:
     """One job to start. Exactly one of `nodes` and `node_range` is set."""
 
-    tests: list[Hashable]
-    """The keys of its tests, in the order of the requests."""
-    mode: str
-    """'own': one test; 'shared': several tests in one allocation."""
+    tests: list[Any]
+    """Its tests, in the order of the requests: `plan` puts their keys here, and a plugin's
+    plan_tests() the tests themselves."""
     config: dict[str, Any]
-    """The 'schedule' section of its test with the largest time limit."""
-    time_limit: int
-    """The largest time limit of its own tests: hours, or a TimeLimit."""
+    """The 'schedule' section of its first test, with the largest time limit of its tests. Nothing
+    else that may differ between them concerns the allocation."""
     nodes: NodeList | None = None
     """In natural order. Do not change it: jobs that get a whole chunk share one list."""
     node_range: NodeRange | None = None
     """(min, max); max is None when there is no maximum."""
     chunk: int | None = None
     """The number of its chunk, from 0; None without chunking."""
+    chunk_nodes: Sequence[str] = ()
+    """All nodes of that chunk."""
+    prepare: Callable[[Any], None] | None = None
+    """Called with the new job (of pavilion.jobs) before it is kicked off."""
+
+    @property
+    def mode(self) -> str:
+        """'own': one test; 'shared': several tests in one allocation."""
+        return OWN if len(self.tests) == 1 else SHARED
+
+    @property
+    def time_limit(self) -> int:
+        """The largest time limit of its tests: hours, or a TimeLimit."""
+        limit: int = self.config["time_limit"]
+        return limit
 
 
 class PlanError(NamedTuple):
@@ -99,7 +116,7 @@ class PlanError(NamedTuple):
 class Plan:
     """Every test is in exactly one job, or in exactly one error."""
 
-    jobs: list[JobPlan]
+    jobs: list[PlannedJob]
     errors: list[PlanError]
 
 
@@ -215,7 +232,8 @@ class _Settled(NamedTuple):
 def _settle(request: TestRequest, usage: ChunkUsage, pools: _Pools) -> _Settled:
     """Determine the chunk and node counts of one test."""
     chunk = _choose_chunk(request, usage)
-    include = frozenset(request.config.get("include_nodes") or ())
+    named = request.config.get("include_nodes") if request.include is None else request.include
+    include = frozenset(named or ())
     pool = pools.get(request, chunk, include) if request.chunks else None
     if pool is None and not request.flexible:
         raise _CannotPlace(insufficient_message(request.min_nodes, 0, request.left_out))
@@ -315,10 +333,10 @@ def _job_count(settled: _Settled) -> int:
 # --- Step 3: jobs and their nodes ---
 
 
-def _make_job(members: list[_Settled], pools: _Pools) -> JobPlan:
+def _make_job(members: list[_Settled], pools: _Pools) -> PlannedJob:
     """Make one job of tests that share it."""
     first = members[0]
-    longest = max(members, key=lambda member: member.request.time_limit).request
+    longest = max(member.request.time_limit for member in members)
     nodes, node_range = None, None
     if first.pool is None or (first.request.flexible and not first.request.chunked):
         most = first.most
@@ -330,14 +348,17 @@ def _make_job(members: list[_Settled], pools: _Pools) -> JobPlan:
         usable = len(first.pool.names)
         size = usable if first.most is None else min(first.most, usable)
         nodes = pools.take(first.pool, size)
-    return JobPlan(
+    request = first.request
+    chunk = first.chunk if request.chunked else request.of_chunk
+    # Where the chunk is that of an earlier run, its nodes are the only ones in `chunks`.
+    chunk_nodes = () if chunk is None else request.chunks[first.chunk]
+    return PlannedJob(
         tests=[member.request.key for member in members],
-        mode=OWN if len(members) == 1 else SHARED,
-        config={**longest.config, "time_limit": longest.time_limit},
-        time_limit=longest.time_limit,
+        config={**request.config, "time_limit": longest},
         nodes=nodes,
         node_range=node_range,
-        chunk=first.chunk if first.request.chunked else None,
+        chunk=chunk,
+        chunk_nodes=chunk_nodes,
     )
 
 

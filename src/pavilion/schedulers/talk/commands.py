@@ -50,14 +50,14 @@ class CommandResult(NamedTuple):
     returncode: int | None
     """The exit code, or -N after signal N.  None when it was not started, or was stopped here:
     at its timeout, or because it printed too much."""
-    stdout: str
+    stdout: str = ""
     """What it printed.  Bytes that are not UTF-8 appear as ``\\xNN``.  Empty when it printed
     too much; incomplete when it timed out."""
-    stderr: str
+    stderr: str = ""
     """Like stdout; the reason when it was not started or printed too much."""
-    duration: float
+    duration: float = 0.0
     """The duration of the last try, in seconds."""
-    timed_out: bool
+    timed_out: bool = False
     """Whether it was stopped at its timeout."""
     tries: int = 1
     """How often it was run, including the last time."""

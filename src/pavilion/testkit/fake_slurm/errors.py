@@ -25,7 +25,6 @@ class Error(NamedTuple):
 TIMED_OUT = Error(5004, "Socket timed out on send/recv operation")
 UNEXPECTED = Error(1000, "Unexpected message received")
 NO_CONTACT = Error(1800, "Unable to contact slurm controller (connect failure)")
-ZERO_BYTES = Error(1003, "Zero Bytes were transmitted or received")
 TRY_AGAIN = Error(11, "Resource temporarily unavailable")
 TOO_MANY_JOBS = Error(11, "MaxJobCount limit reached")
 BAD_PARTITION = Error(2000, "Invalid partition name specified")

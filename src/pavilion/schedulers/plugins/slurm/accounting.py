@@ -282,11 +282,6 @@ class Accounting:
         # ... and since when a job that squeue does not list has been going on in the accounting.
         self._going_on: dict[tuple[str, str, str], float] = {}
 
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing is looked up any more in this process."""
-        return self._again == math.inf
-
     def look_up(
         self, record: SlurmRecord, cluster: str, others: Callable[[], Iterable[SlurmRecord]] = tuple
     ) -> Accounted:

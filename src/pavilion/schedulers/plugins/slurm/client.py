@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pavilion.errors import SchedulerPluginError
 
 from ...batch.client import BatchClient
+from ...batch.dialect import by_identity
 from ...lifecycle.job_table import JobRecord, QueryFailed
 from ...placement.inventory import NodesUnknownError
 from ...talk.commands import CommandResult, Failure
@@ -180,12 +181,14 @@ class SlurmClient(BatchClient):
             result = self.querying.run(queries.config())
             known = classify_result(result) is None
             self._config_text = result.stdout if known else ""
-            self._ask_config_at = math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
+            self._ask_config_at = (
+                math.inf if known else time.monotonic() + self.dialect.QUERY_TIMEOUT
+            )
         return self._config_text
 
     def jobs(self, user: str | None, cluster: str = "") -> dict[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none
-        (see parsing.by_identity).  No retries: the table queries again.
+        (see by_identity).  No retries: the table queries again.
 
         :param cluster: Another cluster than that of this host.
         :raises QueryFailed: When Slurm cannot be queried, or its answer is incomplete.
@@ -205,7 +208,7 @@ class SlurmClient(BatchClient):
             )
         for row in refused:
             rows.setdefault(row.job_id, JobRecord(row.job_id, "UNREADABLE", {}))
-        return parsing.by_identity(rows)
+        return by_identity(rows.values(), self.dialect.token_of, self.dialect.is_over)
 
     def script_of(self, job_id: str, user: str | None, cluster: str = "") -> str | None:
         """The path of a listed job's script; None when Slurm does not say.

@@ -24,7 +24,6 @@ from .queries import (
     JOB_FIELDS,
     NODE_FIELDS,
     REASON_FIELDS,
-    RECORDED_FIELDS,
     ROW_END,
     SCRIPT_FIELDS,
 )
@@ -605,21 +604,6 @@ def parse_scripts(text: str) -> dict[str, str]:
     return {_last_line(row[0]): "" if row[1] in _NOTHING else row[1] for row in rows}
 
 
-def parse_recorded(text: str) -> tuple[dict[str, dict[str, str]], list[RefusedRow]]:
-    """Read the answer to ``queries.recorded``: the recorded options by job id.
-
-    :raises UnreadableAnswer: when the answer is incomplete.
-    """
-    keys = tuple(RECORDED_FIELDS)
-    rows, refused = parse_table(text, len(keys), "squeue")
-    groups: dict[str, list[dict[str, str]]] = {}
-    for row in rows:
-        data = _job_data(keys, row)
-        groups.setdefault(_group_id(data), []).append(data)
-    # The first component of a heterogeneous job has its options.
-    return {job_id: min(group, key=_by_id) for job_id, group in groups.items()}, refused
-
-
 def _job_data(keys: Sequence[str], row: Sequence[str]) -> dict[str, str]:
     data = {key: "" if value in _NOTHING else value for key, value in zip(keys, row)}
     data["id"] = _last_line(data["id"])
@@ -659,8 +643,6 @@ def _join(job_id: str, parts: list[dict[str, str]]) -> JobRecord:
 
 
 _TOKEN = re.compile(r"pav-[0-9a-f]{16}\Z")
-TWINS = "twins"
-"""The key of the ids, separated by blanks, of other jobs that go on with the same token."""
 
 
 def token_of(job: JobRecord) -> str:
@@ -668,45 +650,6 @@ def token_of(job: JobRecord) -> str:
     for a job that was submitted by somebody else, or whose comment a site replaced."""
     match = _TOKEN.match(job.data.get("comment", "")) or _TOKEN.search(job.data.get("name", ""))
     return match[0] if match else ""
-
-
-def by_identity(jobs: Mapping[str, JobRecord]) -> dict[str, JobRecord]:
-    """Jobs under what identifies them: their token, or their id where they have none.
-
-    Ids are given out again: after the controller lost its state, was restored, or its counter
-    wrapped. A token never is. Should an unclear submission have been repeated, the oldest job
-    stands for it, and its data['twins'] names the others that have not ended.
-    """
-    found: dict[str, JobRecord] = {}
-    for job in sorted(jobs.values(), key=lambda job: _order(job.job_id)):
-        token = token_of(job)
-        first = found.setdefault(token or job.job_id, job)
-        if first is job:
-            continue
-        if not parse_job_state(job.state).is_over:
-            twins = " ".join(filter(None, (first.data.get(TWINS), job.job_id)))
-            found[token] = first._replace(data={**first.data, TWINS: twins})
-    return found
-
-
-def _order(job_id: str) -> tuple[int, str]:
-    digits = re.match(r"[0-9]{1,18}", job_id)
-    return (int(digits[0]) if digits else 0, job_id)
-
-
-def with_token(jobs: Mapping[str, JobRecord], token: str) -> list[JobRecord]:
-    """The jobs whose comment is the token, or whose name ends with it, the oldest first."""
-    found = [
-        job
-        for job in jobs.values()
-        if job.data.get("comment") == token or job.data.get("name", "").endswith(token)
-    ]
-    twins = [
-        JobRecord(job_id, job.state, job.data)
-        for job in found
-        for job_id in job.data.get(TWINS, "").split()
-    ]
-    return sorted([*found, *twins], key=lambda job: _order(job.job_id))
 
 
 # --- Submissions, and node lists of users ---

@@ -41,10 +41,6 @@ DROP_PREFIXES = (
 KEEP_NAMES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_SOCKET")
 # For queries: SLURM_BITSTR_LEN=0 writes lists of array tasks whole, otherwise cut at 64 bytes.
 QUERY_SET = {"LC_ALL": "C", "SLURM_TIME_FORMAT": "standard", "SLURM_BITSTR_LEN": "0"}
-# For sbatch, nothing: a job inherits the environment, and its tests are not to run with our
-# locale and formats.
-SUBMIT_SET: dict[str, str] = {}
-
 # --- Formats: our name of a field, and Slurm's ---
 
 # 'StateComplete' (all flags) came with 21.08; see `inventory_in_full` for earlier releases.
@@ -77,26 +73,6 @@ JOB_FIELDS = {
 }
 # Where a job comes from; needed only where a site replaces the comments of jobs.
 SCRIPT_FIELDS = {"id": "JobID", "command": "Command"}
-# What Slurm made of a submission.
-RECORDED_FIELDS = {
-    "id": "JobID",
-    "array": "ArrayJobID",
-    "het": "HetJobID",
-    "num_nodes": "NumNodes",
-    "num_tasks": "NumTasks",
-    "ntasks_per_node": "NTPerNode",
-    "time_limit": "TimeLimit",
-    "partition": "Partition",
-    "reservation": "Reservation",
-    "qos": "QOS",
-    "account": "Account",
-    "core_spec": "CoreSpec",
-    "include_nodes": "ReqNodes",
-    "features": "Feature",
-    "name": "Name",
-    "comment": "Comment",
-}
-
 # Of sacct.  Free text comes last, and its own separator ends each row: command lines may hold line
 # ends.  'SubmitLine' came with 21.08.
 ACCOUNTING_FIELDS = {
@@ -121,7 +97,6 @@ CANCEL_BATCH = 500
 # An id, like '17', '17_3' or '17+1'.
 JOB_ID = r"[0-9]+(?:[_+][0-9]+)?"
 _JOB_ID = re.compile(JOB_ID)
-_CLUSTER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 def format_option(fields: Iterable[str]) -> str:
@@ -189,8 +164,8 @@ def reservations() -> list[str]:
 def jobs(user: str | int | None, cluster: str = "") -> list[str]:
     """All jobs of a user, those that ended a short while ago too (two requests).
 
-    This also answers for a token: see ``parsing.with_token``. ``squeue -n`` would not do: a
-    comma in a name makes two names of it.
+    This also answers for a token. ``squeue -n`` would not do: a comma in a name makes two names
+    of it.
 
     :param user: A user id, rather than a name; None for the jobs of everybody. squeue answers
         for a user without a name with an
@@ -213,20 +188,6 @@ def jobs(user: str | int | None, cluster: str = "") -> list[str]:
 def scripts(user: str | int | None, cluster: str = "") -> list[str]:
     """The scripts of all jobs of a user (two requests).  Parameters as for :func:`jobs`."""
     return [*jobs(user, cluster)[:-1], format_option(SCRIPT_FIELDS.values())]
-
-
-def recorded(job_ids: Iterable[str]) -> list[str]:
-    """What Slurm recorded of these jobs' options (two requests)."""
-    return [
-        "squeue",
-        "-a",
-        "-t",
-        "all",
-        "-j",
-        ",".join(map(_checked, job_ids)),
-        "-O",
-        format_option(RECORDED_FIELDS.values()),
-    ]
 
 
 def accounting(
@@ -326,8 +287,3 @@ def named_user(user: str | None) -> str | None:
 def is_job_id(text: str) -> bool:
     """Whether a string is a job's id, like '17', '17_3' or '17+1'."""
     return _JOB_ID.fullmatch(text) is not None
-
-
-def is_cluster_name(text: str) -> bool:
-    """Whether a string can be a cluster's name."""
-    return _CLUSTER.fullmatch(text) is not None
