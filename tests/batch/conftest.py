@@ -29,9 +29,7 @@ def _kinds(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scheduler" not in metafunc.fixturenames:
         return
-    needs = {
-        need for mark in metafunc.definition.iter_markers("needs") for need in mark.args
-    }
+    needs = {need for mark in metafunc.definition.iter_markers("needs") for need in mark.args}
     assert all(isinstance(need, Can) for need in needs), needs
     classes = site_classes()
     kinds = [kind for kind in _kinds(metafunc.config) if needs <= classes[kind].can]

@@ -31,7 +31,7 @@ class GridEngineSite(BatchSite):
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True
     )
-    refusal = Said("Unable to run job: unknown resource \"nosuch\".\nExiting.")
+    refusal = Said('Unable to run job: unknown resource "nosuch".\nExiting.')
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},
@@ -71,9 +71,7 @@ class GridEngineSite(BatchSite):
         return [
             Listed(
                 row.findtext("JB_job_number", ""),
-                next(
-                    iter(re.findall("pav-[0-9a-f]{16}$", row.findtext("full_job_name", ""))), ""
-                ),
+                next(iter(re.findall("pav-[0-9a-f]{16}$", row.findtext("full_job_name", ""))), ""),
                 False,
             )
             for row in rows.iter("job_list")

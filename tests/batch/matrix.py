@@ -38,5 +38,8 @@ class Matrix:
             + ". What each scheduler can do:",
             f"  {'':{width}}  " + "  ".join(kinds),
             *rows,
-            *(f"  not run here, as no scheduler of this run has what it needs: {name}" for name in names),
+            *(
+                f"  not run here, as no scheduler of this run has what it needs: {name}"
+                for name in names
+            ),
         ]

@@ -22,7 +22,9 @@ class FakeSlurmSite(BatchSite):
     kind = "fake-slurm"
     can = frozenset(Can) - {Can.TELL_HISTORY, Can.LIMIT}
     submit, jobs, cancel, nodes, ping = "sbatch", "squeue", "scancel", "sinfo", "scontrol"
-    full = Said("sbatch: error: Batch job submission failed: Slurm temporarily unable to accept job")
+    full = Said(
+        "sbatch: error: Batch job submission failed: Slurm temporarily unable to accept job"
+    )
     denied = Said("scancel: error: Kill job error on job id ID: Access/permission denied", 210)
     refusal = Said("sbatch: error: Batch job submission failed: Invalid feature specification")
     refused_why = "Invalid feature specification"
@@ -131,5 +133,3 @@ class RealSlurmSite(FakeSlurmSite):
     def __enter__(self) -> BatchSite:
         self.cluster = RealSlurm(self.directory, min_job_age=300, message_timeout=5)
         return self._started()
-
-

@@ -11,7 +11,7 @@ from batch.sites import BatchSite
 
 # Of tests, which jobs are named after.
 NAMES = {
-    "blanks and quotes": "it's  a \"test\"",
+    "blanks and quotes": 'it\'s  a "test"',
     "shell": "$(touch hacked); `touch hacked` & | > hacked",
     "option": "--hold -h",
     "backslash": "a\\nb\\",
@@ -26,7 +26,7 @@ NAMES = {
 }
 # Of directories that jobs are in.
 PATHS = {
-    "blanks and quotes": "it's  a \"site\"",
+    "blanks and quotes": 'it\'s  a "site"',
     "shell": "$(touch hacked); `touch hacked` & |",
     "option": "-h",
     "backslash": "a\\nb\\",

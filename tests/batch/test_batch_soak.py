@@ -22,9 +22,7 @@ def test_every_test_ends_and_each_script_runs_once(bench: Bench) -> None:
     cancelled = [bench.test({}, bench.long) for _ in range(2)]
     bench.faults.set(site.submit, faults.done_but(lost), times=5)
     errors: list[object] = []
-    starting = threading.Thread(
-        target=lambda: errors.extend(bench.try_start(*tests, *cancelled))
-    )
+    starting = threading.Thread(target=lambda: errors.extend(bench.try_start(*tests, *cancelled)))
     starting.start()
     kinds = [faults.done_but(lost), faults.part(50), "exit 0", faults.fails("lost"), ""]
     while starting.is_alive():

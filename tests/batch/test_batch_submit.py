@@ -45,6 +45,7 @@ UNCLEAR = {
     "prints nothing": faults.answers(""),
     "prints nonsense": faults.answers("\x01\x02 Welcome! 12 jobs\n\xff\n"),
     "prints another number": faults.answers("1e7\n"),
+    "prints its first part": faults.part(-2),
 }
 
 
@@ -67,10 +68,23 @@ def test_a_job_whose_answer_was_lost_is_adopted(
     assert bench.ran(test) == 1
 
 
-def test_a_job_that_ended_before_anybody_looked_is_not_submitted_again(bench: Bench) -> None:
-    bench.faults.set(
-        bench.site.submit, faults.done_but(f"sleep 4; echo {LOST} >&2; exit 1")
+def test_an_id_that_was_cut_off_is_not_believed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """'1' may be what is left of '17'; whatever its plugin makes of it."""
+    monkeypatch.setattr(
+        type(bench.plugin._client.dialect),
+        "parse_submission",
+        lambda self, result: result.stdout.split()[-1],
     )
+    bench.faults.set(bench.site.submit, faults.part(-1))
+    test = bench.start({}, bench.long)
+    assert [job.job_id for job in bench.jobs_of(test)] == [info(test)["id"]]
+    assert bench.faults.count(bench.site.jobs) > 0
+
+
+def test_a_job_that_ended_before_anybody_looked_is_not_submitted_again(bench: Bench) -> None:
+    bench.faults.set(bench.site.submit, faults.done_but(f"sleep 4; echo {LOST} >&2; exit 1"))
     test = bench.start()
     bench.faults.clear()
     until(lambda: bench.ran(test), "it ran")
@@ -222,9 +236,7 @@ def test_a_refusal_says_why_and_ends_the_test(bench: Bench) -> None:
     assert bench.ours() == []
 
 
-def test_a_command_that_is_missing_is_named(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.learn_nodes()
     monkeypatch.setenv("PATH", "/nonexistent")
     message = bench.refused()
