@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from batch.faults import Faults
 from batch.sites import BatchSite, Listed
-
 from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
-
 from pavilion.schedulers import SchedulerPluginBatch
+from polling import until
 
 if TYPE_CHECKING:
     from real_gridengine import RealGridEngine
@@ -22,8 +22,10 @@ class GridEngineSite(BatchSite):
 
     kind = "real-gridengine"
     can = frozenset(
-        [Can.LIST_NODES, Can.FORGET, Can.TELL_HISTORY, Can.GET_STUCK, Can.HOLD, Can.STOP]
-        + [Can.FREEZE, Can.LIMIT, Can.DENY, Can.OBEY_VARIABLES]
+        (
+            *(Can.LIST_NODES, Can.FORGET, Can.TELL_HISTORY, Can.GET_STUCK, Can.HOLD, Can.STOP),
+            *(Can.FREEZE, Can.LIMIT, Can.DENY, Can.OBEY_VARIABLES),
+        )
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "qhost", "qconf"
     others = ("qacct",)
@@ -35,7 +37,7 @@ class GridEngineSite(BatchSite):
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},
-        **{"include_nodes": "localhost"},
+        **{"include_nodes": "localhost", "reservation": "77"},
     }
     unusable_paths = (r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)",)
 
@@ -123,4 +125,6 @@ class GridEngineSite(BatchSite):
             yield Stuck({"partition": "all.q"}, ["is stuck", "until somebody intervenes", "100"])
 
     def clean(self) -> None:
-        self.cluster.clean()
+        # rc 1 when there is none.
+        self.run("qdel", "-f", "-u", "*")
+        until(lambda: self.listed() == [], "all jobs are gone")

@@ -25,6 +25,7 @@ class Can(Enum):
     """What a scheduler has, or what a site can bring about."""
 
     LIST_NODES = "its nodes are listed, and jobs run on nodes that are chosen for them"
+    HAVE_SEVERAL_NODES = "it has more than one node here"
     LIST_ENDED = "it lists jobs for a while after they ended"
     FORGET = "it can be made to forget jobs that ended (FORGET without LIST_ENDED: at once)"
     TELL_HISTORY = "its accounting has the ends of jobs that it no longer lists"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from batch.sites import BatchSite, Can, Listed, Said, Stuck
 from clusters import FakeForTests, wait_until
 from real_slurm import RealSlurm, why_not_available
 
+from batch.sites import BatchSite, Can, Listed, Said, Stuck
 from pavilion.schedulers import SchedulerPluginBatch, Slurm
 
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}

@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import slurm_option  # noqa: F401  (where the sites' classes are)
 from batch.sites import site_classes
-
 from contract.fakes import FakePavConfig, FakeTest, active
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info
 from batch.sites import Can
-
 from pavilion.jobs import JobInfo
 from polling import until
 

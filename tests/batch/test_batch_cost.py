@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info, new_plugin
 from batch.sites import Can
-
 from contract.fakes import FakeTest, active
 
 JOBS = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info, new_plugin
 from batch.sites import Can

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, job_of
-
+from batch.sites import Can
 from pavilion.schedulers.batch import supported
 from pavilion.schedulers.config import CONFIG_DEFAULTS
 
@@ -45,7 +46,16 @@ def requested(bench: Bench, schedule: Mapping[str, Any]) -> str:
     return "\n".join([*lines, " ".join(words)])
 
 
-@pytest.mark.parametrize("key", VALUES)
+SEVERAL = ("nodes", "min_nodes", "exclude_nodes", "across_nodes", "chunking")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, marks=[pytest.mark.needs(Can.HAVE_SEVERAL_NODES)] * (key in SEVERAL))
+        for key in VALUES
+    ],
+)
 def test_a_key_reaches_the_scheduler_or_is_refused(bench: Bench, key: str) -> None:
     section = {key: VALUES[key]}
     if key not in supported.used_keys(bench.plugin):

@@ -7,7 +7,6 @@ from pathlib import Path
 from batch.matrix import Matrix
 from batch.sites import Can, site_classes
 from batch_option import MADE_UP, REAL
-
 from pavilion.schedulers import SchedulerPluginBatch
 from pavilion.schedulers.plugins import __path__ as plugin_paths
 

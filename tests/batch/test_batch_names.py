@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, bench_at, info, job_of
 from batch.sites import BatchSite

@@ -8,7 +8,6 @@ import threading
 from batch import faults
 from batch.bench import Bench, info
 from batch.sites import Can
-
 from polling import until
 
 JOBS = 20

@@ -7,10 +7,10 @@ import time
 from functools import partial
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info, new_plugin
 from batch.sites import Can
-
 from pavilion.jobs import JobInfo
 from pavilion.schedulers.batch import client
 from pavilion.schedulers.batch.whose import sys_name

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from batch import faults
 from batch.bench import Bench, info, job_of, lose_record, new_plugin
 from batch.sites import Can
-
 from contract.fakes import active
 from pavilion.jobs import Job
 from pavilion.schedulers.batch import submitting

@@ -519,4 +519,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         job = found.lookup.record
         if found.certain and found.lookup.answered and job is not None and found.is_there:
             return None, (found.key, job.job_id)
+        seen = self._seen_jobs.get(record.key)
+        if record.token and not found.is_there and seen is not None and self.is_over(seen):
+            # By the accounting, say, of a scheduler that lists no jobs that have ended.
+            return None, None
         return why_not_to_cancel(self.title, record, found), None
