@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
+from batch.waiting import until
 from pavilion.schedulers import SchedulerPluginBatch
-from polling import until
 
 if TYPE_CHECKING:
     from real_gridengine import RealGridEngine
@@ -28,7 +28,7 @@ class GridEngineSite(BatchSite):
         )
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "qhost", "qconf"
-    others = ("qacct",)
+    history = "qacct"
     full = Said("Unable to run job: job rejected: only 1 jobs are allowed per user.", 25)
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True

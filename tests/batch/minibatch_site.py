@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
+from batch.waiting import until
 from pavilion.schedulers import SchedulerPluginBatch
-from polling import until
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 _ENDED = {"DONE", "FAILED", "CANCELLED", "TIMEOUT"}

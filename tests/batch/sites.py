@@ -72,6 +72,8 @@ class BatchSite:
     can: frozenset[Can] = frozenset()
     # The commands that submit, list jobs, cancel, list nodes, and show that the scheduler answers.
     submit = jobs = cancel = nodes = ping = ""
+    # The one that shows how jobs ended (Can.TELL_HISTORY).
+    history = ""
     # Further commands that the plugin runs.
     others: Sequence[str] = ()
     # What its commands print when the queue is full, and for the job 'ID' of another user.
@@ -169,7 +171,15 @@ class BatchSite:
     @property
     def commands(self) -> list[str]:
         """The names of all commands."""
-        named = (self.submit, self.jobs, self.cancel, self.nodes, self.ping, *self.others)
+        named = (
+            self.submit,
+            self.jobs,
+            self.cancel,
+            self.nodes,
+            self.ping,
+            self.history,
+            *self.others,
+        )
         return [name for name in dict.fromkeys(named) if name]
 
     def run(self, *argv: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -13,11 +13,11 @@ import pytest
 from batch import faults
 from batch.bench import Bench, info, job_of, lose_record, new_plugin
 from batch.sites import Can
+from batch.waiting import until
 from contract.fakes import active
 from pavilion.jobs import Job
 from pavilion.schedulers.batch import submitting
 from pavilion.schedulers.talk import safe_files
-from polling import until
 
 STARTER = Path(__file__).with_name("starter.py")
 LOST = "the connection was lost"
@@ -38,7 +38,7 @@ def test_in_the_usual_case_it_takes_one_command(bench: Bench) -> None:
 
 UNCLEAR = {
     "fails": faults.done_but(f"echo {LOST} >&2; exit 1"),
-    "fails silently": faults.done_but("exit 7"),
+    "fails silently": faults.done_but("exit 99"),
     "fails on stdout": faults.done_but(f"echo {LOST}; exit 1"),
     "is killed": faults.done_but("kill -9 $$"),
     "hangs": faults.done_but(faults.hangs()),
