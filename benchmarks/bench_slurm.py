@@ -30,7 +30,7 @@ from pavilion.jobs import JobInfo
 from pavilion.resolve import resolve_test
 from pavilion.schedulers import Slurm, validate_config
 from pavilion.schedulers.plugins.slurm import parsing
-from pavilion.schedulers.plugins.slurm.client import SUBMIT_AT_ONCE, SlurmClient
+from pavilion.schedulers.plugins.slurm.client import SlurmClient
 from pavilion.schedulers.plugins.slurm.header import SbatchHeader
 from pavilion.schedulers.plugins.slurm.submit import Submitter
 from pavilion.series import Series
@@ -299,13 +299,13 @@ def bench_submitting(folder: Path, plugin: Slurm) -> None:
             took, scripts = submit_with_plugin(plugin, pav_cfg)
             middle = time.process_time()
             ours.append(took)
-            bare.append(submit_bare(scripts, SUBMIT_AT_ONCE))
+            bare.append(submit_bare(scripts, Slurm.SUBMIT_AT_ONCE))
             cpu.append((middle - start, time.process_time() - middle))
-            alone.append(submit_alone(scripts, SUBMIT_AT_ONCE))
+            alone.append(submit_alone(scripts, Slurm.SUBMIT_AT_ONCE))
             cluster.ok("scancel", "--user=root")
         del os.environ["SLURM_CONF"]
     show(
-        f"{SUBMISSIONS} bare sbatch calls, {SUBMIT_AT_ONCE} at once",
+        f"{SUBMISSIONS} bare sbatch calls, {Slurm.SUBMIT_AT_ONCE} at once",
         min(bare),
         "s",
         f"this process's CPU time: {min(other for _, other in cpu):.2f} s",
@@ -338,7 +338,7 @@ def bench_waiting(folder: Path, plugin: Slurm) -> None:
         for _ in range(ROUNDS):
             took, scripts = submit_with_plugin(plugin, pav_cfg)
             ours.append(took)
-            bare.append(submit_bare(scripts, SUBMIT_AT_ONCE))
+            bare.append(submit_bare(scripts, Slurm.SUBMIT_AT_ONCE))
     show("  all that, where sbatch waits 30 ms (made up)", min(ours), "s", _ratios(ours, bare))
 
 

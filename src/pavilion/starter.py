@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pavilion.files import make_mark, read_json
-from pavilion.schedulers.plugins.raw.job_queue import process_start_time, read_boot_id
+from pavilion.schedulers.talk.procfs import process_start_time, read_boot_id
 
 STARTING_FN = "starting"
 # Seconds between two signs of life.

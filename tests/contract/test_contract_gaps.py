@@ -52,7 +52,7 @@ def _no_plugin_is_left() -> Iterator[None]:
 # What hosts and plugins call by name, or override: parameter -> default, in order.
 SIGNATURES: dict[Any, dict[str, Any]] = {
     SchedulerPlugin.__init__: {"name": NOTHING, "description": NOTHING, "priority": 0},
-    SchedulerPluginBasic.__init__: {"name": NOTHING, "description": NOTHING, "priority": 0},
+    SchedulerPluginBasic.__init__: {"name": NOTHING, "description": NOTHING, "priority": 10},
     SchedulerPluginAdvanced.__init__: {"name": NOTHING, "description": NOTHING, "priority": 10},
     SchedulerPlugin._kickoff: {
         "pav_cfg": NOTHING,

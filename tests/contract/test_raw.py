@@ -22,7 +22,7 @@ from pavilion.schedulers import Raw
 from pavilion.schedulers.finding import registry
 from pavilion.schedulers.lifecycle.identity import load_identity
 from pavilion.schedulers.plugins.raw import processes as raw_processes
-from pavilion.schedulers.plugins.raw.job_queue import read_stat
+from pavilion.schedulers.talk.procfs import read_stat
 from pavilion.status_file import STATES
 from polling import until
 

@@ -288,7 +288,12 @@ def test_show_plugins_says_why_an_info_file_is_refused_and_the_others_are_loaded
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     (refused,) = [row for row in rows if row[0] == "refused"]
     assert told in refused[-1]
-    assert [row[2] for row in rows if row[0] == "loaded"] == ["gridengine", "raw", "slurm", "mysched"]
+    assert [row[2] for row in rows if row[0] == "loaded"] == [
+        "gridengine",
+        "raw",
+        "slurm",
+        "mysched",
+    ]
 
 
 def test_texts_of_the_guide_fit_a_page() -> None:

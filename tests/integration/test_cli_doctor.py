@@ -21,6 +21,7 @@ from pavilion.cli import doctor, doctor_disk, doctor_site, doctor_system, findin
 from pavilion.cli.base import Session
 from pavilion.cli.findings import Section
 from pavilion.cli.main import main
+from pavilion.plugins import reset_plugins
 from pavilion.schedulers.lifecycle.handover import calls_at_work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,10 +59,10 @@ def test_all_is_well(cli: Cli, path: str) -> None:
         assert f"\n{title}\n" in done.out
     assert re.search(rf"^  ok +{re.escape(str(cli.config))} +1 suite, 0 plugins$", done.out, re.M)
     assert re.search(r"^  ok +raw +available$", done.out, re.M)
-    # Slurm is missing: a warning only, as long as there is another scheduler.
+    # Slurm is missing, and so is Grid Engine: a warning only, as long as there is another scheduler.
     assert re.search(r"^  warning +slurm +not available: .*sbatch", done.out, re.M)
     assert re.search(r"^  ok +locks +flock works$", done.out, re.M)
-    assert done.out.endswith("0 problems, 1 warning.\n")
+    assert done.out.endswith("0 problems, 2 warnings.\n")
     assert files(cli.root) == before
 
 
@@ -186,6 +187,68 @@ def test_slurm_that_works(cli: Cli, path: str) -> None:
     assert check(done, "Slurm's version")["value"] == "slurm 22.05.8"
 
 
+def test_what_a_plugin_says_of_its_scheduler(cli: Cli, path: str) -> None:
+    """Any plugin may say what there is of its scheduler, and whether it should work here."""
+    cli.plugin(
+        "site",
+        """
+        from pavilion.schedulers import Finding, HostCheck, SchedulerPluginBasic
+
+        class Site(SchedulerPluginBasic):
+            def __init__(self):
+                super().__init__("site", "The site's own.")
+
+            def _available(self):
+                self.unavailable_reason = "Its server is down."
+                return False
+
+            def check_host(self):
+                found = Finding("spool", "/var/spool/site"), Finding("disk", "full", "Clean up.")
+                return HostCheck(found, installed=True, advice="Start the server.")
+        """,
+    )
+    done = cli("doctor", "--json", env={"PATH": path})
+    assert done.code == 1
+    site, spool, disk = (check(done, name) for name in ("site", "spool", "disk"))
+    assert (site["result"], site["advice"]) == ("problem", "Start the server.")
+    assert site["value"] == "not available: Its server is down."
+    assert (spool["result"], spool["value"]) == ("ok", "/var/spool/site")
+    assert (disk["result"], disk["value"], disk["advice"]) == ("problem", "full", "Clean up.")
+
+
+@pytest.mark.parametrize("answer", ["raise KeyError('spool')", "return None", "return [1]"])
+def test_a_plugin_that_cannot_say(cli: Cli, path: str, answer: str) -> None:
+    cli.plugin(
+        "site",
+        f"""
+        from pavilion.schedulers import Raw
+
+        class Site(Raw):
+            def __init__(self):
+                super().__init__()
+                self.name = "site"
+
+            def check_host(self):
+                {answer}
+        """,
+    )
+    done = cli("doctor", "--json", env={"PATH": path})
+    assert check(done, "site")["value"] == "available"
+    failure = check(done, "site on this host")
+    assert failure["result"] == "problem"
+    assert "check_host() of scheduler plugin 'site'" in failure["value"]
+    assert check(done, "raw queue")["result"] == "ok"
+
+
+def test_a_raw_queue_that_cannot_be_used(cli: Cli, path: str) -> None:
+    cli.queue.chmod(0o777)
+    done = cli("doctor", "--json", env={"PATH": path})
+    assert done.code == 1
+    found = check(done, "raw queue")
+    assert found["result"] == "problem" and "can be written by others" in found["value"]
+    assert "PAV_RAW_QUEUE_DIR" in found["advice"]
+
+
 def test_plugins_that_are_refused(cli: Cli, path: str) -> None:
     file = cli.plugin("broken", "raise RuntimeError('half-finished')")
     done = cli("doctor", "--json", env={"PATH": path})
@@ -223,6 +286,7 @@ def test_a_scheduler_that_hangs(
     assert found["hanging"]["result"] == "problem"
     assert "no answer within 0.3 seconds" in found["hanging"]["value"]
     assert found["raw"]["value"] == "available"
+    reset_plugins()
     # Other tests look for calls that hang.
     (cli.root / "go").touch()
     wait_until(lambda: calls_at_work() == [], "the end of the call")

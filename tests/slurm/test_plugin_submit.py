@@ -17,7 +17,6 @@ from plugin_tools import Scripted, Site, info, job_list, result, site_of
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 from pavilion.schedulers.batch import submitting
-from pavilion.schedulers.batch.client import SUBMIT_AT_ONCE
 from pavilion.schedulers.batch.recent_jobs import RecentJobs
 from pavilion.schedulers.lifecycle.handover import Handover, HandoverStopped
 from pavilion.schedulers.lifecycle.job_table import JobRecord, QueryFailed
@@ -493,7 +492,7 @@ def test_a_running_sbatch_is_watched(tmp_path: Path) -> None:
 def test_a_turn_that_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submitting, "TURN_POLL", 0.01)
     bench = Bench(tmp_path, [])
-    for _ in range(SUBMIT_AT_ONCE):
+    for _ in range(bench.client.dialect.SUBMIT_AT_ONCE):
         bench.client.submit_slots.acquire()
 
     class Later(Way):

@@ -18,7 +18,7 @@ from clusters import Slurm as Cluster
 from clusters import wait_until
 
 from integration.cli_tools import Cli
-from pavilion.schedulers.plugins.raw.job_queue import read_stat
+from pavilion.schedulers.talk.procfs import read_stat
 
 MARK = "TEST_SURVIVORS"
 # Each notes the script's parent, which is 'pav _run', and then does its worst.

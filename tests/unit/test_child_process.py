@@ -1,4 +1,4 @@
-"""Child processes, in each of the ways of starting and awaiting them that systems have."""
+"""Child processes, in each of the ways of awaiting them that systems have."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ SOURCES = Path(child_process.__file__).resolve().parents[3]
 DEADLINE = 20.0
 
 
-@pytest.fixture(params=["as it is", "forked", "no handle", "forked, no handle"], autouse=True)
+@pytest.fixture(params=["as it is", "no handle"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How processes are started (the first of these depends on the Python) and awaited."""
-    if "forked" in request.param:
-        monkeypatch.setattr(child_process, "_CLOSE_FROM", None)
-    if "no handle" in request.param:
+    """How processes are awaited; the first of these depends on the kernel."""
+    if request.param == "no handle":
         monkeypatch.setattr(child_process, "process_handle", lambda pid: None)
     return str(request.param)
 
@@ -249,9 +247,7 @@ def test_no_file_stays_open(stdin: bytes | None) -> None:
 ODD_PARENT = """
 import os, signal, sys
 from pavilion.schedulers.talk import child_process
-if "forked" in sys.argv[3]:
-    child_process._CLOSE_FROM = None
-if "no handle" in sys.argv[3]:
+if sys.argv[3] == "no handle":
     child_process.process_handle = lambda pid: None
 if sys.argv[1] == "reaped":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

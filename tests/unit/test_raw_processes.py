@@ -17,26 +17,26 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pavilion.schedulers.plugins.raw import job_queue as raw_queue
 from pavilion.schedulers.plugins.raw import processes as raw_processes
+from pavilion.schedulers.plugins.raw import starting
+from pavilion.schedulers.plugins.raw.job_queue import RawError
 from pavilion.schedulers.plugins.raw.processes import (
     JOB_VARIABLE,
-    EndOutcome,
-    JobProcess,
     Liveness,
     ProcessIdentity,
-    RawError,
-    Reaper,
+    Snapshot,
     end_job,
     look,
-    members,
-    start_job,
+    survivors,
 )
+from pavilion.schedulers.plugins.raw.starting import JobProcess, Reaper, start_job
+from pavilion.schedulers.talk import procfs
 from polling import until
 
 DEADLINE = 20.0
@@ -46,8 +46,13 @@ SOURCES = Path(raw_processes.__file__).resolve().parents[4]
 
 
 def runs(pid: int) -> bool:
-    found = raw_queue.read_stat(pid)
+    found = procfs.read_stat(pid)
     return found is not None and found.alive
+
+
+def members(identity: ProcessIdentity) -> list[int]:
+    """The processes of a job, in a look that was taken now."""
+    return survivors(identity, Snapshot())
 
 
 def read_pid(path: Path) -> int:
@@ -63,7 +68,7 @@ class Jobs:
         self.mark = f"TEST_MARK={uuid.uuid4().hex}"
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, script: str, **options: object) -> tuple[ProcessIdentity, JobProcess]:
+    def start(self, script: str) -> tuple[ProcessIdentity, JobProcess]:
         """Start a shell script as a job; $READY names a file that the script makes when it is up.
 
         A script that mentions READY has made that file when this returns.
@@ -74,8 +79,10 @@ class Jobs:
         path.chmod(0o755)
         ready = self.folder / f"{name}.ready"
         key, value = self.mark.split("=")
-        env = {**os.environ, key: value, "READY": str(ready)}
-        identity, process = start_job([str(path)], self.folder / "log", env=env, **options)  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(key, value)
+            patch.setenv("READY", str(ready))
+            identity, process = start_job([str(path)], self.folder / "log", uuid.uuid4().hex)
         self.processes.append(process)
         if "READY" in script:
             until(ready.exists, "the job is up")
@@ -88,7 +95,7 @@ class Jobs:
                 if not entry.name.isdigit() or int(entry.name) == os.getpid():
                     continue
                 try:
-                    found = raw_queue.read_stat(int(entry.name))
+                    found = procfs.read_stat(int(entry.name))
                     marked = self.mark.encode() in (entry / "environ").read_bytes()
                     if found and found.alive and (marked or found.session in sessions):
                         REAL_KILL(found.pid, signal.SIGKILL)
@@ -170,9 +177,9 @@ def test_nonsense_in_a_record_is_an_error_that_names_it(change: dict[str, object
 def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs) -> None:
     program = jobs.folder / "a) R (1 2"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
-    identity, process = start_job([program, "60"], jobs.folder / "log")
+    identity, process = start_job([str(program), "60"], jobs.folder / "log", "ab")
     jobs.processes.append(process)
-    found = raw_queue.read_stat(process.pid)
+    found = procfs.read_stat(process.pid)
     assert found is not None
     assert (found.ppid, found.pgrp, found.session) == (os.getpid(), process.pid, process.pid)
     assert look(identity).liveness is Liveness.RUNNING
@@ -185,7 +192,7 @@ def test_a_command_name_with_blanks_and_parentheses_does_not_confuse(jobs: Jobs)
 )
 def test_any_command_name_is_parsed(comm: bytes, state: str, numbers: list[int]) -> None:
     rest = " ".join(map(str, numbers)).encode()
-    found = raw_queue.ProcessStat(7, b"7 (" + comm + b") " + state.encode() + b" " + rest + b"\n")
+    found = procfs.ProcessStat(7, b"7 (" + comm + b") " + state.encode() + b" " + rest + b"\n")
     assert (found.state, found.ppid, found.pgrp, found.session) == (state, *numbers[:3])
     assert (found.threads, found.start_time) == (numbers[16], numbers[18])
 
@@ -206,7 +213,7 @@ def test_a_running_job_is_seen_running_and_then_over(jobs: Jobs) -> None:
 def test_a_job_that_nobody_waited_for_is_over(jobs: Jobs) -> None:
     identity, _ = jobs.start("exit 3")
     until(lambda: look(identity).liveness is Liveness.OVER, "the zombie counts as over")
-    found = raw_queue.read_stat(identity.pid)
+    found = procfs.read_stat(identity.pid)
     assert found is not None
     assert found.state == "Z"
 
@@ -218,29 +225,29 @@ def test_a_job_whose_main_thread_has_ended_runs_on(jobs: Jobs) -> None:
         "threading.Thread(target=time.sleep, args=(60,)).start(); "
         "ctypes.CDLL(None).pthread_exit(None)"
     )
-    identity, process = start_job([sys.executable, "-c", script], jobs.folder / "log")
+    identity, process = start_job([sys.executable, "-c", script], jobs.folder / "log", "ab")
     jobs.processes.append(process)
     until(
-        lambda: (found := raw_queue.read_stat(process.pid)) and found.state == "Z",
+        lambda: (found := procfs.read_stat(process.pid)) and found.state == "Z",
         "the main thread has ended",
     )
     assert look(identity).liveness is Liveness.RUNNING
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    assert end_job(identity) is None
 
 
 FORGERIES = [
-    ({"start_time": 1}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another process has its pid"),
-    ({"boot_id": "before"}, Liveness.OVER, EndOutcome.ALREADY_OVER, "rebooted"),
-    ({"host": "elsewhere"}, Liveness.CANNOT_TELL, EndOutcome.ELSEWHERE, "elsewhere"),
-    ({"start_time": None, "boot_id": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
-    ({"start_time": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
-    ({"boot_id": None}, Liveness.OVER, EndOutcome.ALREADY_OVER, "another job"),
+    ({"start_time": 1}, Liveness.OVER, "another process has its pid"),
+    ({"boot_id": "before"}, Liveness.OVER, "rebooted"),
+    ({"host": "elsewhere"}, Liveness.CANNOT_TELL, "elsewhere"),
+    ({"start_time": None, "boot_id": None}, Liveness.OVER, "another job"),
+    ({"start_time": None}, Liveness.OVER, "another job"),
+    ({"boot_id": None}, Liveness.OVER, "another job"),
 ]
 
 
-@pytest.mark.parametrize(("change", "liveness", "outcome", "note"), FORGERIES)
+@pytest.mark.parametrize(("change", "liveness", "note"), FORGERIES)
 def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
-    jobs: Jobs, change: dict[str, object], liveness: Liveness, outcome: EndOutcome, note: str
+    jobs: Jobs, change: dict[str, object], liveness: Liveness, note: str
 ) -> None:
     mark = jobs.folder / "signalled"
     identity, process = jobs.start(f"""
@@ -251,10 +258,9 @@ def test_a_process_that_is_not_the_recorded_one_is_never_signalled(
     forged = replace(identity, uniq_id="f" * 32, **change)  # type: ignore[arg-type]
     assert look(forged).liveness is liveness
     assert note in look(forged).note
-    assert members(forged) == []
-    result = end_job(forged, term_wait=0.1, kill_wait=0.1)
-    assert result.outcome is outcome
-    assert result.success is (outcome is EndOutcome.ALREADY_OVER)
+    assert forged.host != identity.host or members(forged) == []
+    message = end_job(forged, term_wait=0.1, kill_wait=0.1)
+    assert message == (None if liveness is Liveness.OVER else look(forged).note)
     # The shell answers a signal of ours: so nothing was pending, and no other one came before.
     os.kill(process.pid, signal.SIGUSR1)
     process.wait(DEADLINE)
@@ -267,9 +273,9 @@ def test_an_old_record_is_proven_by_the_id_in_the_environment(jobs: Jobs) -> Non
     old = ProcessIdentity(identity.pid, identity.uniq_id, identity.host)
     assert look(old).liveness is Liveness.RUNNING
     assert members(old) == members(identity)
-    assert end_job(old).outcome is EndOutcome.ENDED
+    assert end_job(old) is None
     assert look(old).liveness is Liveness.OVER
-    assert end_job(old).outcome is EndOutcome.ALREADY_OVER
+    assert end_job(old) is None
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -298,7 +304,7 @@ def test_an_old_record_without_proof_cannot_be_told_nor_ended(jobs: Jobs) -> Non
     record = ProcessIdentity(stranger.pid, "ab", os.uname().nodename)
     assert look(record).liveness is Liveness.CANNOT_TELL
     assert JOB_VARIABLE in look(record).note
-    assert end_job(record).outcome is EndOutcome.CANNOT_TELL
+    assert JOB_VARIABLE in (end_job(record) or "")
     assert members(record) == []
     assert stranger.poll() is None
 
@@ -335,7 +341,7 @@ def test_what_proc_does_not_show_is_not_taken_for_over(
 
     monkeypatch.setattr(raw_processes, "read_boot_id", fail)
     assert "Permission denied" in look(identity).note
-    assert end_job(identity).outcome is EndOutcome.CANNOT_TELL
+    assert "Permission denied" in (end_job(identity) or "")
 
 
 # --- Members ---
@@ -388,7 +394,7 @@ def test_once_the_first_process_is_gone_the_number_alone_proves_nothing(jobs: Jo
     until(lambda: not runs(read_pid(kept)), "killed")
     # ... without one it might be a daemon's that got the same number later.
     assert members(identity) == []
-    assert end_job(identity).outcome is EndOutcome.ALREADY_OVER
+    assert end_job(identity) is None
     assert runs(read_pid(cleaned))
 
 
@@ -402,25 +408,23 @@ def test_a_job_that_ends_on_term_can_clean_up(jobs: Jobs) -> None:
         : > $READY
         while :; do sleep 0.02; done
     """)
-    result = end_job(identity)
-    assert (result.outcome, result.success, result.pids) == (EndOutcome.ENDED, True, ())
+    assert end_job(identity) is None
     assert process.wait(DEADLINE) == 7
     assert mark.exists()
 
 
 def test_ending_a_job_twice_is_a_success(jobs: Jobs) -> None:
     identity, process = jobs.start("exec sleep 60")
-    assert end_job(identity).outcome is EndOutcome.ENDED
-    assert end_job(identity).outcome is EndOutcome.ALREADY_OVER  # Still a zombie.
+    assert end_job(identity) is None
+    assert end_job(identity) is None  # Still a zombie.
     process.wait(DEADLINE)
-    again = end_job(identity)
-    assert (again.outcome, again.success) == (EndOutcome.ALREADY_OVER, True)
+    assert end_job(identity) is None
 
 
 def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
     identity, process = jobs.start("trap '' TERM; sleep 60 & : > $READY; sleep 60")
     began = time.monotonic()
-    assert end_job(identity, term_wait=0.2).outcome is EndOutcome.ENDED
+    assert end_job(identity, term_wait=0.2) is None
     assert 0.2 <= time.monotonic() - began < 5
     assert process.wait(DEADLINE) == -signal.SIGKILL
     assert members(identity) == []
@@ -429,8 +433,8 @@ def test_a_job_that_ignores_term_is_killed(jobs: Jobs) -> None:
 def test_a_stopped_job_ends_without_being_killed(jobs: Jobs) -> None:
     identity, process = jobs.start("trap 'exit 7' TERM; sleep 60 & : > $READY; wait")
     os.killpg(identity.pid, signal.SIGSTOP)
-    until(lambda: (found := raw_queue.read_stat(identity.pid)) and found.state == "T", "stopped")
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    until(lambda: (found := procfs.read_stat(identity.pid)) and found.state == "T", "stopped")
+    assert end_job(identity) is None
     assert process.wait(DEADLINE) == 7
 
 
@@ -438,7 +442,7 @@ def test_a_daemon_of_the_job_is_ended_too(jobs: Jobs) -> None:
     left = jobs.folder / "left"
     identity, _ = jobs.start(f"{daemon_command(jobs, left)}\n: > $READY\nsleep 60")
     assert runs(read_pid(left))
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    assert end_job(identity) is None
     assert not runs(read_pid(left))
 
 
@@ -447,7 +451,7 @@ def test_what_a_dead_first_process_left_behind_is_ended(jobs: Jobs) -> None:
     identity, process = jobs.start(f"{daemon_command(jobs, left)}\nsleep 60 & : > $READY")
     process.wait(DEADLINE)
     assert look(identity).liveness is Liveness.OVER
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    assert end_job(identity) is None
     assert not runs(read_pid(left))
 
 
@@ -456,7 +460,7 @@ def test_a_first_process_that_is_a_zombie_does_not_hide_its_children(jobs: Jobs)
     identity, _ = jobs.start(f"env -i sh -c 'echo $$ > {child}; exec sleep 60' & : > $READY")
     until(lambda: not runs(identity.pid), "the first process is a zombie")
     assert members(identity) == [read_pid(child)]
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    assert end_job(identity) is None
     assert not runs(read_pid(child))
 
 
@@ -471,7 +475,7 @@ def test_a_cleaned_child_that_outlives_the_first_process_is_killed(jobs: Jobs) -
     # The first process must be gone, not a zombie, while the child goes on.
     waiter = threading.Thread(target=process.wait)
     waiter.start()
-    assert end_job(identity, term_wait=0.3).outcome is EndOutcome.ENDED
+    assert end_job(identity, term_wait=0.3) is None
     waiter.join(DEADLINE)
     assert not runs(read_pid(child))
 
@@ -483,7 +487,7 @@ def test_a_process_started_in_answer_to_term_is_ended(jobs: Jobs) -> None:
         : > $READY
         while :; do sleep 0.02; done
     """)
-    assert end_job(identity).outcome is EndOutcome.ENDED
+    assert end_job(identity) is None
     assert members(identity) == []
     if child.exists():
         assert not runs(read_pid(child))
@@ -501,10 +505,10 @@ def test_processes_that_may_not_be_signalled_are_reported(
     monkeypatch.setattr(os, "kill", deny)
     monkeypatch.setattr(os, "killpg", deny)
     slept: list[float] = []
-    result = end_job(identity, sleep=slept.append)
-    assert (result.outcome, result.pids) == (EndOutcome.DENIED, (identity.pid,))
-    assert not result.success
-    assert str(identity.pid) in result.note
+    monkeypatch.setattr(raw_processes, "time", SimpleNamespace(sleep=slept.append, monotonic=float))
+    assert end_job(identity) == (
+        f"You may not signal these processes of the job: {identity.pid}. Are they another user's?"
+    )
     assert sum(slept) < 3, "waiting would not help"
 
 
@@ -518,12 +522,12 @@ def test_another_users_job_is_denied(jobs: Jobs) -> None:
     if child == 0:
         try:
             os.setuid(65534)
-            os.write(writing, end_job(identity).outcome.name.encode())
+            os.write(writing, str(end_job(identity)).encode())
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
-        assert answer.read() == "DENIED"
+        assert "You may not signal" in answer.read()
     os.waitpid(child, 0)
     assert runs(identity.pid)
 
@@ -539,9 +543,11 @@ def test_processes_that_survive_are_listed_on_a_clock_that_tests_move(
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    result = end_job(identity, term_wait=2, kill_wait=3, clock=lambda: now[0], sleep=sleep)
-    assert (result.outcome, result.pids) == (EndOutcome.SURVIVED, (identity.pid,))
-    assert str(identity.pid) in result.note
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
+    monkeypatch.setattr(raw_processes, "time", clock)
+    assert end_job(identity, term_wait=2, kill_wait=3) == (
+        f"These processes of the job did not end even after SIGKILL: {identity.pid}."
+    )
     assert now[0] == pytest.approx(5.0)
 
 
@@ -555,10 +561,9 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
         textwrap.dedent(f"""
         import json, sys
         sys.path.insert(0, {str(SOURCES)!r})
-        from pavilion.schedulers.plugins.raw.processes import *
+        from pavilion.schedulers.plugins.raw.processes import ProcessIdentity, end_job
         identity = ProcessIdentity.from_info(json.load(open({str(record)!r})))
-        result = end_job(identity)
-        open({str(answer)!r}, 'w').write(f'{{result.outcome.name}} {{result.pids}}\\n')
+        open({str(answer)!r}, 'w').write(str(end_job(identity)))
     """)
     )
     identity, process = jobs.start(f"""
@@ -573,7 +578,7 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
     temporary.write_text(json.dumps(identity.to_info()))
     temporary.rename(record)
     assert process.wait(DEADLINE) == 9, (jobs.folder / "log").read_text()
-    assert answer.read_text().startswith("SURVIVED")
+    assert answer.read_text().startswith("This command runs inside the job; its own process")
     assert str(identity.pid) in answer.read_text()
     assert alone or not runs(read_pid(other))
 
@@ -583,18 +588,16 @@ def test_a_cancel_from_inside_the_job_spares_itself_and_ends_the_rest(
 
 def test_a_job_has_its_own_session_no_input_and_its_log_is_appended(jobs: Jobs) -> None:
     (jobs.folder / "log").write_text("before\n")
-    work = jobs.folder / "work"
-    work.mkdir()
-    identity, process = jobs.start(f"cat; pwd; echo ${JOB_VARIABLE}; echo problem >&2", cwd=work)
+    identity, process = jobs.start(f"cat; pwd; echo ${JOB_VARIABLE}; echo problem >&2")
     assert process.wait(DEADLINE) == 0
     text = (jobs.folder / "log").read_text()
-    assert text == f"before\n{work}\n{identity.uniq_id}\nproblem\n"
-    assert len(identity.uniq_id) == 32
-    given, process = jobs.start("exec sleep 60", uniq_id="abc")
+    assert text == f"before\n{Path.cwd()}\n{identity.uniq_id}\nproblem\n"
+    given, process = start_job(["sleep", "60"], jobs.folder / "log", "abc")
+    jobs.processes.append(process)
     assert given.uniq_id == "abc"
     assert os.getsid(process.pid) == os.getpgid(process.pid) == process.pid
-    assert given.boot_id == raw_queue.read_boot_id()
-    assert given.start_time == raw_queue.process_start_time(process.pid)
+    assert given.boot_id == procfs.read_boot_id()
+    assert given.start_time == procfs.process_start_time(process.pid)
 
 
 def test_a_job_inherits_no_ignored_sigpipe_and_no_handles(jobs: Jobs) -> None:
@@ -602,7 +605,7 @@ def test_a_job_inherits_no_ignored_sigpipe_and_no_handles(jobs: Jobs) -> None:
     os.set_inheritable(writing, True)
     try:
         # Not a shell: that would open the script itself.
-        _, process = start_job(["sleep", "60"], jobs.folder / "log")
+        _, process = start_job(["sleep", "60"], jobs.folder / "log", "ab")
         jobs.processes.append(process)
         # The loader opens libraries for a moment; a handle of ours would stay.
         until(
@@ -633,13 +636,11 @@ def make(path: Path, text: str, mode: int) -> str:
         ("not executable", "not executable"),
         ("no interpreter", "interpreter in its first line is not"),
         ("no script", "#!"),
-        ("no folder", "working directory"),
-        ("empty", "empty list"),
         ("nul", "null byte"),
     ],
 )
 def test_a_job_that_cannot_be_started_says_why(tmp_path: Path, problem: str, message: str) -> None:
-    log, argv, cwd = tmp_path / "log", ["sleep", "0"], None
+    log, argv = tmp_path / "log", ["sleep", "0"]
     if problem == "no log folder":
         log = tmp_path / "nowhere" / "log"
     elif problem == "log is a folder":
@@ -652,23 +653,19 @@ def test_a_job_that_cannot_be_started_says_why(tmp_path: Path, problem: str, mes
         argv = [make(tmp_path / "odd", "#!/no/such/shell\n", 0o755)]
     elif problem == "no script":
         argv = [make(tmp_path / "odd", "echo hello\n", 0o755)]
-    elif problem == "no folder":
-        cwd = tmp_path / "nowhere"
-    elif problem == "empty":
-        argv = []
     else:
         argv = ["sleep", "0\0"]
     with pytest.raises(RawError, match=message):
-        start_job(argv, log, cwd=cwd)
+        start_job(argv, log, "ab")
 
 
 def test_a_full_process_table_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(raw_processes, "JobProcess", fail)
+    monkeypatch.setattr(starting, "JobProcess", fail)
     with pytest.raises(RawError, match="ulimit -u"):
-        start_job(["sleep", "0"], tmp_path / "log")
+        start_job(["sleep", "0"], tmp_path / "log", "ab")
 
 
 def test_fifty_starts_leave_no_handle_open(tmp_path: Path) -> None:
@@ -680,11 +677,11 @@ def test_fifty_starts_leave_no_handle_open(tmp_path: Path) -> None:
     before = open_fds()
     started = []
     for _ in range(50):
-        identity, process = start_job(["true"], tmp_path / "log")
+        identity, process = start_job(["true"], tmp_path / "log", "ab")
         reaper.add(process)
         started.append(identity.pid)
     with pytest.raises(RawError):
-        start_job([str(tmp_path / "missing")], tmp_path / "log")
+        start_job([str(tmp_path / "missing")], tmp_path / "log", "ab")
     assert open_fds() == before
     until(lambda: all(reaper.returncode(pid) == 0 for pid in started), "all reaped")
 
@@ -741,7 +738,7 @@ def run_python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         "import os, sys, time, threading\n"
         f"sys.path.insert(0, {str(SOURCES)!r})\n"
         "from pathlib import Path\n"
-        "from pavilion.schedulers.plugins.raw.processes import *\n" + textwrap.dedent(script)
+        "from pavilion.schedulers.plugins.raw.starting import *\n" + textwrap.dedent(script)
     )
     return subprocess.run(
         [sys.executable, "-W", "always", str(path)],
@@ -758,7 +755,7 @@ def test_jobs_outlive_their_parent_without_a_warning(jobs: Jobs, reaped: bool) -
     done = run_python(
         f"""
         reaper = Reaper()
-        identity, process = start_job(['sleep', '60'], Path('log'))
+        identity, process = start_job(['sleep', '60'], Path('log'), 'ab')
         if {reaped}:
             reaper.add(process)
         print(identity.pid)
@@ -774,7 +771,7 @@ def test_jobs_outlive_their_parent_without_a_warning(jobs: Jobs, reaped: bool) -
 
 
 def test_a_dropped_job_gives_no_warning(jobs: Jobs) -> None:
-    _, process = start_job(["sleep", "60"], jobs.folder / "log")
+    _, process = start_job(["sleep", "60"], jobs.folder / "log", "ab")
     pid = process.pid
     del process
     gc.collect()  # Warnings are errors in these tests.
@@ -787,14 +784,14 @@ def test_a_forked_child_does_not_wait_for_its_parents_jobs(tmp_path: Path) -> No
         """
         import warnings
         reaper = Reaper()
-        identity, process = start_job(['sh', '-c', 'sleep 0.5; exit 3'], Path('log'))
+        identity, process = start_job(['sh', '-c', 'sleep 0.5; exit 3'], Path('log'), 'ab')
         reaper.add(process)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # Newer Pythons warn about fork with threads.
             child = os.fork()
         if child == 0:
             known = reaper.returncode(identity.pid)
-            own, process = start_job(['sh', '-c', 'exit 5'], Path('log'))
+            own, process = start_job(['sh', '-c', 'exit 5'], Path('log'), 'ab')
             reaper.add(process)
             deadline = time.monotonic() + 10
             while Path(f'/proc/{own.pid}').exists() and time.monotonic() < deadline:
@@ -815,7 +812,7 @@ def test_many_threads_may_start_and_ask(tmp_path: Path) -> None:
     codes: dict[int, int | None] = {}
 
     def work(code: int) -> None:
-        identity, process = start_job(["sh", "-c", f"exit {code}"], tmp_path / "log")
+        identity, process = start_job(["sh", "-c", f"exit {code}"], tmp_path / "log", "ab")
         reaper.add(process)
         deadline = time.monotonic() + DEADLINE
         while (seen := reaper.returncode(identity.pid)) is None and time.monotonic() < deadline:

@@ -20,21 +20,27 @@ import pytest
 
 import polling
 from pavilion.schedulers.plugins.raw import job_queue as raw_queue
+from pavilion.schedulers.plugins.raw import turn
 from pavilion.schedulers.plugins.raw.job_queue import (
     QUEUE_DIR_VARIABLE,
+    Entry,
+    Place,
     RawError,
-    Ticket,
     enqueue,
     queue_folder,
     read_queue,
-    waiting_note,
 )
+from pavilion.schedulers.talk import procfs
 
 DEADLINE = 30.0
 until = functools.partial(polling.until, seconds=DEADLINE)
 SOURCES = Path(raw_queue.__file__).resolve().parents[4]
 # Long enough for a waiting process to do something that it should not.
 QUIET = 0.4
+
+
+def waiting_note(place: Place, queue: str) -> str | None:
+    return read_queue(queue).note(place.uniq_id)
 
 
 class QueueUser:
@@ -68,18 +74,25 @@ class QueueUser:
         limit: int = 1,
         body: str | None = None,
         env: dict[str, str] | None = None,
-    ) -> tuple[Ticket, subprocess.Popen[bytes]]:
-        path = self.script(name, self.hold(name) if body is None else body)
-        with enqueue(limit, uuid.uuid4().hex, self.queue) as ticket:
-            return ticket, self.popen(ticket.command([path]), ticket.pass_fds, env)
+    ) -> tuple[Place, subprocess.Popen[bytes]]:
+        return self.enqueue(
+            [self.script(name, self.hold(name) if body is None else body)], limit, env
+        )
+
+    def enqueue(
+        self, argv: list[str], limit: int = 1, env: dict[str, str] | None = None
+    ) -> tuple[Place, subprocess.Popen[bytes]]:
+        with enqueue(limit, uuid.uuid4().hex, self.queue) as place:
+            process = self.popen(place.command(argv), env)
+            place.hand_over(process.pid)
+            return place, process
 
     def popen(
-        self, command: list[str], pass_fds: tuple[int, ...] = (), env: dict[str, str] | None = None
+        self, command: list[str], env: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 command,
-                pass_fds=pass_fds,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -154,14 +167,14 @@ def test_with_a_limit_of_one_jobs_run_one_by_one_in_kickoff_order(user: QueueUse
 
 
 def test_with_a_limit_of_three_three_run_at_once_in_kickoff_order(user: QueueUser) -> None:
-    tickets = [user.start(name, 3)[0] for name in range(7)]
+    places = [user.start(name, 3)[0] for name in range(7)]
     until(lambda: len(user.started()) == 3, "three jobs run")
     time.sleep(QUIET)
     assert sorted(user.started()) == ["0", "1", "2"]
     user.release(1)
     until(lambda: len(user.started()) == 4, "one more")
     assert user.started()[3] == "3"
-    assert [waiting_note(ticket.number, user.queue) is None for ticket in tickets] == (
+    assert [waiting_note(place, user.queue) is None for place in places] == (
         [True] * 4 + [False] * 3
     )
     user.release(*range(7))
@@ -177,9 +190,10 @@ PARENT = """
     sys.stdin.readline()
     jobs = []
     for _ in range(8):
-        with enqueue({limit}, uuid.uuid4().hex, {queue!r}) as ticket:
-            command = ticket.command(['/bin/sh', '-c', {script!r}, 'job', ticket.number])
-            jobs.append(subprocess.Popen(command, pass_fds=ticket.pass_fds))
+        with enqueue({limit}, uuid.uuid4().hex, {queue!r}) as place:
+            command = place.command(['/bin/sh', '-c', {script!r}, 'job', place.number])
+            jobs.append(subprocess.Popen(command))
+            place.hand_over(jobs[-1].pid)
     sys.exit(any([job.wait() for job in jobs]))
 """
 
@@ -206,10 +220,11 @@ def test_several_parents_at_once_keep_the_order_and_the_limit(user: QueueUser, l
     for parent in parents:
         assert parent.wait(DEADLINE) == 0
     order = [int(name) for name in user.started()]
-    assert sorted(order) == list(range(1, 25))
+    places = {number: place for place, number in enumerate(sorted(order))}
+    assert len(places) == 24
     assert most_at_once(user.events()) <= limit
     # Only jobs that run at the same time may write their first line in another order.
-    assert all(abs(number - place) < limit for place, number in enumerate(order, 1))
+    assert all(abs(places[number] - place) < limit for place, number in enumerate(order))
 
 
 def test_each_job_goes_by_its_own_limit(user: QueueUser) -> None:
@@ -233,7 +248,7 @@ def test_each_job_goes_by_its_own_limit(user: QueueUser) -> None:
 def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> None:
     user.start("first")
     _, process = user.start("second", body="echo $$ $PWD")
-    start_time = raw_queue.process_start_time(process.pid)
+    start_time = procfs.process_start_time(process.pid)
     user.release("first")
     user.wait_all()
     assert user.log() == f"{process.pid} {Path.cwd()}\n"
@@ -241,7 +256,7 @@ def test_pid_start_time_session_and_output_stay_the_same(user: QueueUser) -> Non
     user.await_event("start third")
     assert os.getsid(process.pid) == process.pid
     assert start_time is not None
-    assert (raw_queue.process_start_time(process.pid) or 0) > start_time
+    assert (procfs.process_start_time(process.pid) or 0) > start_time
 
 
 # --- What the job inherits ---
@@ -259,8 +274,7 @@ def test_the_job_gets_the_environment_and_signals_of_an_unlimited_one(user: Queu
         path.chmod(0o755)
     direct = user.popen([str(user.folder / "direct")], env=env)
     assert direct.wait(DEADLINE) == 0
-    with enqueue(1, "ab", user.queue) as ticket:
-        queued = user.popen(ticket.command([str(user.folder / "queued")]), ticket.pass_fds, env)
+    _, queued = user.enqueue([str(user.folder / "queued")], env=env)
     assert queued.wait(DEADLINE) == 0, user.log()
     for kind in ("env", "signals", "limits", "umask"):
         texts = [
@@ -273,8 +287,7 @@ def test_the_job_gets_the_environment_and_signals_of_an_unlimited_one(user: Queu
 
 def test_nothing_of_the_queue_is_open_in_the_job(user: QueueUser) -> None:
     user.start("first")
-    with enqueue(1, "ab", user.queue) as ticket:
-        process = user.popen(ticket.command(["/bin/sleep", "60"]), ticket.pass_fds)
+    _, process = user.enqueue(["/bin/sleep", "60"])
     user.release("first")
     comm = Path(f"/proc/{process.pid}/comm")
     until(lambda: comm.read_text() == "sleep\n", "the job runs")
@@ -286,19 +299,13 @@ def test_nothing_of_the_queue_is_open_in_the_job(user: QueueUser) -> None:
     )
 
 
-def test_fifty_tickets_leave_no_handle_open(user: QueueUser) -> None:
+def test_fifty_places_leave_no_handle_open_and_no_file(user: QueueUser) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for name in range(50):
-        ticket = enqueue(1, f"job{name}", user.queue)
-        if name % 2:
-            ticket.abandon()
-        ticket.close()
-        with pytest.raises(RawError, match="closed"):
-            _ = ticket.pass_fds
+        with enqueue(1, f"job{name}", user.queue) as place:
+            assert waiting_note(place, user.queue) is not None
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-    user.start("last", body="")
-    user.wait_all()
-    assert user.started() == ["last"]
+    assert list((Path(user.queue) / "waiting").iterdir()) == []
 
 
 # --- Deaths ---
@@ -323,14 +330,14 @@ def test_killing_the_one_before_a_waiter_in_a_chain_keeps_the_order(user: QueueU
     user.start("first")
     user.await_event("start first")
     jobs = [user.start(name) for name in range(5)]
-    # Each takes over the place of the one before it, and then dies itself.
+    # Each waits for the one before it, and then dies itself.
     for name in (1, 2, 3):
-        ticket, process = jobs[name]
+        place, process = jobs[name]
         until(lambda: blocks_on_a_lock(process.pid), "it waits")  # noqa: B023
         process.kill()
         process.wait(DEADLINE)
-        place = Path(user.queue) / "waiting" / ticket.number
-        until(lambda: not place.exists(), "the next has taken its place")  # noqa: B023
+        files = Path(user.queue) / "waiting"
+        until(lambda: not list(files.glob(f"*.{place.uniq_id}.*")), "the next is awake")  # noqa: B023
     assert user.started() == ["first"]
     user.release("first")
     user.await_event("start 0")
@@ -356,15 +363,15 @@ def test_a_parent_killed_before_it_starts_its_job_blocks_nobody(user: QueueUser)
         import sys, time
         sys.path.insert(0, {str(SOURCES)!r})
         from pavilion.schedulers.plugins.raw.job_queue import enqueue
-        ticket = enqueue(1, 'ab', {user.queue!r})
-        print(ticket.number, flush=True)
+        place = enqueue(1, 'ab', {user.queue!r})
+        print(flush=True)
         time.sleep(60)
     """)
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert parent.stdout is not None
-    number = parent.stdout.readline().decode().strip()
+    parent.stdout.readline()
     user.start("second", body="")
-    assert waiting_note(number, user.queue) is not None
+    assert read_queue(user.queue).note("ab") is not None
     user.release("first")
     user.await_event("end first")
     time.sleep(QUIET)
@@ -373,30 +380,66 @@ def test_a_parent_killed_before_it_starts_its_job_blocks_nobody(user: QueueUser)
     parent.wait(DEADLINE)
     parent.stdout.close()
     user.await_event("end second")
-    assert waiting_note(number, user.queue) is None
+    assert read_queue(user.queue).note("ab") is None
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_parent_killed_after_it_started_its_job_loses_nothing(
+    user: QueueUser, told: bool
+) -> None:
+    """Whether or not it has given the place to the job's process."""
+    user.start("first")
+    user.await_event("start first")
+    job = user.script("second", "")
+    program = textwrap.dedent(f"""
+        import os, signal, subprocess, sys
+        sys.path.insert(0, {str(SOURCES)!r})
+        from pavilion.schedulers.plugins.raw.job_queue import enqueue
+        with enqueue(1, 'ab', {user.queue!r}) as place:
+            process = subprocess.Popen(place.command([{job!r}]), start_new_session=True)
+            if {told}:
+                place.hand_over(process.pid)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    user.popen([sys.executable, "-c", program]).wait(DEADLINE)
+    until(lambda: read_queue(user.queue).note("ab") is not None, "it waits")
+    user.start("third", body="")
+    user.release("first")
+    user.await_event("end third")
+    assert user.started() == ["first", "second", "third"]
+
+
+def test_a_job_killed_before_its_process_takes_the_place_blocks_nobody(user: QueueUser) -> None:
+    """The place is the job's from the moment that the parent, which lives on, gave it over."""
+    with enqueue(1, "ab", user.queue) as place:
+        job = user.popen(["/bin/sleep", "60"])  # A process that takes no place by itself.
+        place.hand_over(job.pid)
+    user.start("next", body="")
+    time.sleep(QUIET)
+    assert user.started() == []
+    job.kill()
+    user.await_event("end next")
 
 
 def test_a_start_that_failed_gives_its_place_up(user: QueueUser) -> None:
-    with pytest.raises(FileNotFoundError), enqueue(1, "ab", user.queue) as ticket:
-        subprocess.Popen(["/no/such/program"], pass_fds=ticket.pass_fds)
-    abandoned = enqueue(1, "cd", user.queue)
-    abandoned.abandon()
+    with pytest.raises(FileNotFoundError), enqueue(1, "ab", user.queue):
+        subprocess.Popen(["/no/such/program"])
     user.start("next", body="")
     user.wait_all()
     assert user.started() == ["next"]
 
 
 def test_a_process_forked_by_the_host_does_not_hold_a_place(user: QueueUser) -> None:
-    ticket = enqueue(1, "ab", user.queue)
+    place = enqueue(1, "ab", user.queue)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Newer Pythons warn about fork with threads.
         child = os.fork()
     if child == 0:
-        ticket.close()
         time.sleep(60)
         os._exit(0)
     try:
-        ticket.close()
+        with place:
+            pass
         user.start("next", body="")
         user.wait_all()
         assert user.started() == ["next"]
@@ -405,27 +448,55 @@ def test_a_process_forked_by_the_host_does_not_hold_a_place(user: QueueUser) -> 
         os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize(
-    "change", ["start_time 1", "boot_id another", "pid 999999999", "pid x", "garbage"]
-)
-def test_records_of_running_jobs_are_checked_and_cleaned(user: QueueUser, change: str) -> None:
-    me = os.getpid()
-    running = Path(user.queue) / "running"
+def test_a_file_that_is_renamed_during_a_look_is_found(
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large directory is read in pieces, and what is renamed meanwhile may be in none of them."""
+    with enqueue(1, "first", user.queue) as first, enqueue(1, "ab", user.queue) as second:
+        queue = raw_queue.Queue(user.queue)
+        listed = sorted(os.listdir(queue.waiting))  # noqa: PTH208
+        mine = Entry(listed[1])
+        assert (str(mine.number), mine.uniq_id) == (second.number, "ab")
+        looks = iter([listed[1:], listed])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "listdir", lambda folder: next(looks))
+            other = turn.job_before(queue, mine)
+        assert other is not None and other.uniq_id == first.uniq_id
+        assert turn.job_before(queue, other) is None
+
+
+@pytest.mark.parametrize("folder", ["waiting", "running"])
+@pytest.mark.parametrize("change", ["start_time", "boot_id", "pid"])
+def test_files_of_jobs_that_have_ended_are_recognized_and_removed(
+    user: QueueUser, change: str, folder: str
+) -> None:
+    """A pid that was used again, a reboot, and a process that ended."""
     user.start("first", body="")
     user.wait_all()
-    good = (
-        f"pid {me}\nstart_time {raw_queue.process_start_time(me)}\n"
-        f"boot_id {raw_queue.read_boot_id()}\n"
-    )
-    (running / "900").write_text(good)
+    good = Entry.make(900, 1, "ab", os.getpid())
+    path = Path(user.queue) / folder
+    (path / good.name).touch()
     user.start("second", body="")
     time.sleep(QUIET)
-    assert user.started() == ["first"], "a record that is right counts"
-    key = change.split()[0]
-    lines = [line for line in good.splitlines() if not line.startswith(key)] + [change]
-    (running / "900").write_text("\n".join(lines) if key != "garbage" else "\0\xff")
+    assert user.started() == ["first"], "a file that is right counts"
+    fields = {"pid": good.pid, "start_time": good.start_time, "boot_id": good.boot_id}
+    fields[change] = 999999999 if change == "pid" else 1
+    parts = (f"{900:020d}", "1", "ab", *fields.values())
+    (path / good.name).rename(path / ".".join(map(str, parts)))
     user.await_event("end second")
-    assert not (running / "900").exists()
+    assert not list(path.glob(f"{900:020d}.*"))
+
+
+@pytest.mark.parametrize("name", ["7", "new", "1.2.3", "a.b.c.d.e.f", "\udcff.1.a.2.3.x"])
+def test_files_that_are_not_of_the_queue_do_not_count(user: QueueUser, name: str) -> None:
+    user.start("first", body="")
+    user.wait_all()
+    for folder in ("waiting", "running"):
+        (Path(user.queue) / folder / name).touch()
+    user.start("second", body="")
+    user.await_event("end second")
+    assert read_queue(user.queue).waiting == []
+    assert (Path(user.queue) / "running" / name).exists()
 
 
 def test_the_queue_goes_on_when_its_folder_is_removed(user: QueueUser) -> None:
@@ -440,12 +511,65 @@ def test_the_queue_goes_on_when_its_folder_is_removed(user: QueueUser) -> None:
     user.await_event("end third")
 
 
-def test_numbers_are_not_used_again_when_the_counter_is_lost(user: QueueUser) -> None:
+def test_a_job_whose_file_a_cleaner_took_counts_all_the_same_once_it_runs(user: QueueUser) -> None:
     user.start("first")
-    ticket, _ = user.start("second", body="")
+    user.await_event("start first")
+    _, second = user.start("second")
+    until(lambda: is_up(second.pid), "it waits")
+    for path in (Path(user.queue) / "waiting").iterdir():
+        path.unlink()
+    user.release("first")
+    user.await_event("start second")
+    user.start("third", body="")
+    time.sleep(QUIET)
+    assert user.started() == ["first", "second"]
+    user.release("second")
+    user.await_event("end third")
+
+
+def test_jobs_that_all_take_themselves_for_the_first_one_start_one_by_one(user: QueueUser) -> None:
+    """As when a cleaner took their files: each counts and joins those that run under the lock."""
+    user.start("first")
+    user.await_event("start first")
+    for name in range(3):
+        _, process = user.start(name, body="sleep 0.1")
+        until(lambda: is_up(process.pid), "it waits")  # noqa: B023
+        for path in (Path(user.queue) / "waiting").iterdir():
+            path.unlink()
+    with (Path(user.queue) / "lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        user.release("first")
+        user.await_event("end first")
+        time.sleep(QUIET)
+        assert user.started() == ["first"]
+    user.wait_all()
+    assert sorted(user.started()) == ["0", "1", "2", "first"]
+    assert most_at_once(user.events()) == 1
+
+
+def test_a_pid_that_is_now_another_users_on_a_host_that_hides_them(
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.start("first", body="")
+    user.wait_all()
+    (Path(user.queue) / "running" / Entry.make(900, 1, "ab", os.getpid()).name).touch()
+
+    def refuse(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(raw_queue, "process_runs", refuse)
+    assert read_queue(user.queue).running == []
+
+
+def test_numbers_rise_when_the_clock_is_set_back_and_the_lock_is_lost(
+    user: QueueUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user.start("first")
+    place, _ = user.start("second", body="")
+    monkeypatch.setattr(time, "time_ns", lambda: 5)
     (Path(user.queue) / "lock").unlink()
     later, _ = user.start("third", body="")
-    assert int(later.number) == int(ticket.number) + 1
+    assert int(later.number) > int(place.number)
     user.release("first")
     user.wait_all()
     assert user.started() == ["first", "second", "third"]
@@ -466,24 +590,12 @@ def test_the_folder_does_not_grow(user: QueueUser) -> None:
     assert left == ["lock", "running", "waiting"]
 
 
-def test_orphaned_tickets_are_swept(user: QueueUser) -> None:
-    enqueue(1, "ab", user.queue).abandon()
-    waiting = Path(user.queue) / "waiting"
-    for number in range(2, 40):
-        (waiting / str(number)).write_text(f"before {0:020d}\n")  # Nobody's predecessor any more.
-    (Path(user.queue) / "lock").write_text(f"{raw_queue.SWEEP_EVERY - 1:020d}\n")
-    user.start("first", body="")
-    user.wait_all()
-    assert list(waiting.iterdir()) == []
-
-
 # --- Errors of the script ---
 
 
 def test_a_job_that_cannot_be_executed_says_so_and_makes_room(user: QueueUser) -> None:
-    with enqueue(1, "ab", user.queue) as ticket:
-        process = user.popen(ticket.command(["/no/such/script"]), ticket.pass_fds)
-    assert process.wait(DEADLINE) == raw_queue.EXIT_EXEC_FAILED
+    _, process = user.enqueue(["/no/such/script"])
+    assert process.wait(DEADLINE) == turn.EXIT_EXEC_FAILED
     assert user.log() == (
         "raw queue: cannot start /no/such/script: No such file or directory (/no/such/script)\n"
     )
@@ -491,15 +603,20 @@ def test_a_job_that_cannot_be_executed_says_so_and_makes_room(user: QueueUser) -
 
 
 def test_a_wrong_command_line_is_refused(user: QueueUser) -> None:
-    for arguments in ([], ["wait", "x"], ["wait", user.queue, "1", "1", "nine", "--", "true"]):
+    for arguments in (
+        [],
+        ["x"],
+        [user.queue, "1", "x", "true"],
+        [user.queue, "nine", "--", "true"],
+    ):
         done = subprocess.run(
-            [sys.executable, raw_queue.__file__, *arguments],
+            [sys.executable, turn.__file__, *arguments],
             check=False,
             capture_output=True,
             text=True,
             timeout=DEADLINE,
         )
-        assert done.returncode == raw_queue.EXIT_QUEUE_FAILED
+        assert done.returncode == turn.EXIT_QUEUE_FAILED
         assert "usage" in done.stderr or "nine" in done.stderr
         assert "Traceback" not in done.stderr
 
@@ -531,37 +648,36 @@ def test_the_note_says_what_a_job_waits_for(user: QueueUser) -> None:
     _, first = user.start("first", 2)
     _, second = user.start("second", 2)
     until(lambda: len(user.started()) == 2, "two run")
-    tickets = [user.start(name, 2)[0] for name in range(3)]
+    places = [user.start(name, 2)[0] for name in range(3)]
     pids = ", ".join(str(pid) for pid in sorted([first.pid, second.pid]))
     ends = f"limit 2, running pids {pids}"
-    notes = [waiting_note(ticket.number, user.queue) for ticket in tickets]
+    notes = [waiting_note(place, user.queue) for place in places]
     assert notes == [
         f"Waiting in the raw queue: first in line, {ends}",
         f"Waiting in the raw queue: 1 job before it, {ends}",
         f"Waiting in the raw queue: 2 jobs before it, {ends}",
     ]
-    assert waiting_note(tickets[1].uniq_id, user.queue) == notes[1]
-    assert [read_queue(user.queue).note(ticket.uniq_id) for ticket in tickets] == notes
     user.processes[2].kill()
     user.processes[2].wait(DEADLINE)
-    assert waiting_note(tickets[0].number, user.queue) is None
-    assert "1 job before" in str(waiting_note(tickets[2].number, user.queue))
+    assert waiting_note(places[0], user.queue) is None
+    assert "1 job before" in str(waiting_note(places[2], user.queue))
     user.release("first", "second", 1, 2)
     user.wait_all()
-    assert [waiting_note(ticket.number, user.queue) for ticket in tickets] == [None] * 3
+    assert [waiting_note(place, user.queue) for place in places] == [None] * 3
 
 
 def test_a_long_list_of_pids_is_cut() -> None:
-    view = raw_queue.QueueView([{"number": "7", "limit": "20"}], list(range(100, 120)))
-    assert str(view.note("7")).endswith(
+    entry = Entry("7.20.ab.1.2.x")
+    view = raw_queue.QueueView([entry], list(range(100, 120)))
+    assert str(view.note("ab")).endswith(
         "limit 20, running pids 100, 101, 102, 103, 104, 105, 106, 107, ... (20 in all)"
     )
-    assert view.note("8") is None
-    assert "none running" in str(raw_queue.QueueView([{"number": "7"}], []).note("7"))
+    assert view.note("cd") is None
+    assert "none running" in str(raw_queue.QueueView([entry], []).note("ab"))
 
 
 def test_there_is_no_note_where_there_is_no_queue(tmp_path: Path) -> None:
-    assert waiting_note("1", str(tmp_path / "queue")) is None
+    assert read_queue(str(tmp_path / "queue")).note("ab") is None
     assert not (tmp_path / "queue").exists(), "looking makes nothing"
 
 
@@ -574,8 +690,8 @@ def test_the_folder_is_of_this_user_and_can_be_set(
     monkeypatch.delenv(QUEUE_DIR_VARIABLE, raising=False)
     assert queue_folder() == f"/tmp/pavilion-raw-{os.getuid()}"
     monkeypatch.setenv(QUEUE_DIR_VARIABLE, str(tmp_path / "own"))
-    with enqueue(1, "ab") as ticket:
-        assert ticket.folder == str(tmp_path / "own")
+    with enqueue(1, "ab") as place:
+        assert place.folder == str(tmp_path / "own")
     assert (tmp_path / "own").stat().st_mode & 0o777 == 0o700
 
 
@@ -612,7 +728,7 @@ def test_an_unsafe_folder_is_refused_with_advice(
     assert str(folder) in str(caught_error.value)
     if problem != "parent":
         with pytest.raises(RawError, match=message):
-            waiting_note("1", str(folder))
+            read_queue(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -626,18 +742,18 @@ def test_wrong_arguments_are_refused(user: QueueUser, limit: int, uniq_id: str) 
 def test_a_command_needs_arguments_and_an_interpreter(
     user: QueueUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with enqueue(1, "ab", user.queue) as ticket:
+    with enqueue(1, "ab", user.queue) as place:
         with pytest.raises(RawError, match="no command"):
-            ticket.command([])
+            place.command([])
         monkeypatch.setattr(sys, "executable", "")
         with pytest.raises(RawError, match="interpreter"):
-            ticket.command(["/bin/true"])
+            place.command(["/bin/true"])
 
 
 def test_a_lock_that_a_stopped_process_holds_is_an_error_in_time(
     user: QueueUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enqueue(1, "ab", user.queue).close()
+    enqueue(1, "ab", user.queue)
     monkeypatch.setattr(raw_queue, "LOCK_SECONDS", 0.1)
     with (Path(user.queue) / "lock").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -648,22 +764,19 @@ def test_a_lock_that_a_stopped_process_holds_is_an_error_in_time(
 def test_a_full_disk_is_an_error_and_leaves_the_queue_whole(
     user: QueueUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.pwrite
+    enqueue(1, "first", user.queue).__exit__(None, None, None)
+    real = os.open
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for failing in (1, 2):  # The ticket; the counter.
-        calls = iter(range(1, 9))
 
-        def full(
-            fd: int, data: bytes, offset: int, calls: Iterator[int] = calls, failing: int = failing
-        ) -> int:
-            if next(calls) == failing:
-                raise OSError(28, "No space left on device")
-            return real(fd, data, offset)
+    def full(path: str, flags: int, mode: int = 0o777) -> int:
+        if "waiting" in path and flags & os.O_CREAT:
+            raise OSError(28, "No space left on device")
+        return real(path, flags, mode)
 
-        monkeypatch.setattr(os, "pwrite", full)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
         with pytest.raises(RawError, match="No space left"):
             enqueue(1, "ab", user.queue)
-    monkeypatch.setattr(os, "pwrite", real)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     user.start("next", body="")
     user.wait_all()
@@ -687,6 +800,12 @@ def test_the_script_imports_little() -> None:
         }
 
     least = imported("-c", "import errno, fcntl, os, signal, stat, sys, time, __future__")
-    script = imported(raw_queue.__file__)
+    script = imported(turn.__file__)
     assert "fcntl" in script
-    assert script <= least
+    ours = {name for name in script if name.startswith("pavilion.schedulers.")}
+    assert ours == {
+        "pavilion.schedulers.talk.locks",
+        "pavilion.schedulers.talk.procfs",
+        "pavilion.schedulers.plugins.raw.job_queue",
+    }
+    assert script <= least | ours

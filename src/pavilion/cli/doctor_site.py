@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from .output import plural
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
+    from pavilion.schedulers.finding.host_check import Finding
 
-# Seconds that a scheduler gets to say whether it can be used, and a command to print its version.
+# Seconds that a scheduler gets to say whether it can be used, and what there is of it.
 SCHEDULER_PATIENCE = 8.0
-VERSION_PATIENCE = 5.0
 NO_SETTINGS = "not checked: the settings cannot be used, see above"
 FIX_SETTINGS = "Fix them, or use another file with --config-file or $PAV_CONFIG_FILE."
 
@@ -214,96 +214,69 @@ def schedulers(section: Section, session: Session) -> None:
 
     _ = session.plugins
     # All at the same time: one that hangs does not delay the others.
-    answers: dict[str, Any] = {}
-    threads = {}
-    for name in list_plugins():
-        plugin = get_plugin(name)
-        threads[name] = thread = threading.Thread(
-            target=_ask, args=(name, plugin, answers), daemon=True
-        )
-        thread.start()
+    answers = {name: _Answer() for name in list_plugins()}
+    for name, answer in answers.items():
+        target = functools.partial(_question, get_plugin(name), answer)
+        answer.thread = threading.Thread(target=target, daemon=True)
+        answer.thread.start()
     deadline = time.monotonic() + SCHEDULER_PATIENCE
-    usable = False
-    for name, thread in threads.items():
+    for name, answer in answers.items():
         section.trying = name
-        thread.join(max(0.0, deadline - time.monotonic()))
-        result, text = answers.get(
-            name, (PROBLEM, f"no answer within {SCHEDULER_PATIENCE:g} seconds")
-        )
-        usable = usable or result == OK
-        advice = "" if result == OK else _advice(name)
-        section.add(result, name, text, advice)
-    if not usable:
+        answer.thread.join(max(0.0, deadline - time.monotonic()))
+        _report(section, name, answer)
+    if not any(answer.available for answer in answers.values()):
         section.problem("schedulers", "none can be used", "No test can be run.")
-    with section.attempt("Slurm's commands"):
-        _slurm(section)
-    with section.attempt("raw queue"):
-        _raw_queue(section)
+    for name, answer in answers.items():
+        for finding in answer.findings:
+            result = PROBLEM if finding.advice else OK
+            section.add(result, finding.name, finding.value, finding.advice)
+        if answer.available is not None and answer.failure:
+            section.problem(f"{name} on this host", answer.failure, _where(name))
 
 
-def _ask(name: str, plugin: Any, answers: dict[str, tuple[str, str]]) -> None:
+class _Answer:
+    """What a scheduler plugin says, in a thread of its own, as far as it has answered."""
+
+    def __init__(self) -> None:
+        self.thread = threading.Thread()
+        self.available: bool | None = None
+        self.reason = self.failure = f"no answer within {SCHEDULER_PATIENCE:g} seconds"
+        # What it says about the host.
+        self.findings: tuple[Finding, ...] = ()
+        self.installed = False
+        self.advice = ""
+
+
+def _question(plugin: Any, answer: _Answer) -> None:
+    from pavilion.schedulers.finding.host_check import Finding, HostCheck
+    from pavilion.schedulers.lifecycle.blaming import blame
+
     try:
-        if plugin.available():
-            answers[name] = OK, "available"
-            return
-        reason = str(plugin.unavailable_reason)
+        available = bool(plugin.available())
+        answer.reason = f"not available: {plugin.unavailable_reason}"
+        answer.available = available
     except BaseException as exc:
-        answers[name] = PROBLEM, describe(exc)
+        answer.reason = describe(exc)
         return
-    # It is not a fault that a scheduler is not installed here. One that is installed and fails is.
-    broken = name == "slurm" and not _slurm_commands()[1]
-    answers[name] = PROBLEM if broken else WARNING, f"not available: {reason}"
-
-
-def _advice(name: str) -> str:
-    if name == "slurm" and not _slurm_commands()[0]:
-        return (
-            "If this host has Slurm: load its module, or add the directory of its commands to PATH."
-        )
-    if name == "slurm":
-        return "Find out what is wrong with Slurm. Start with 'scontrol ping' and 'sinfo'."
-    return f"'pav-sched show plugins' shows where the plugin {name} is."
-
-
-def _slurm_commands() -> tuple[list[str], list[str]]:
-    """The paths of Slurm's commands that are found, and the names of the others."""
-    from pavilion.schedulers.plugins.slurm.queries import COMMANDS
-
-    found = {name: shutil.which(name) for name in COMMANDS}
-    return [path for path in found.values() if path], [name for name in found if not found[name]]
-
-
-def _slurm(section: Section) -> None:
-    from pavilion.schedulers.talk.commands import CommandRunner
-
-    found, missing = _slurm_commands()
-    if not found:
-        return
-    folders = sorted({os.path.dirname(path) for path in found})  # noqa: PTH120
-    text = f"in {', '.join(folders)}"
-    if missing:
-        text += f"; missing: {', '.join(missing)}"
-    section.ok("Slurm's commands", text)
-    section.trying = "Slurm's version"
-    result = CommandRunner(timeout=VERSION_PATIENCE).run([found[-1], "--version"])
-    if result.ok:
-        section.ok("Slurm's version", result.stdout)
-    else:
-        # The check of the scheduler has found what is wrong with them.
-        section.ok("Slurm's version", "unknown: see above")
-
-
-def _raw_queue(section: Section) -> None:
-    from pavilion.schedulers.plugins.raw.job_queue import RawError, queue_folder, read_queue
-
     try:
-        view = read_queue()
-    except RawError as exc:
-        section.problem(
-            "raw queue", exc, "Correct the directory, or name another with $PAV_RAW_QUEUE_DIR."
-        )
-        return
-    section.ok(
-        "raw queue",
-        f"{queue_folder()}: {plural(len(view.waiting), 'job')} waiting, {len(view.running)} running",
-    )
+        findings, answer.installed, answer.advice = HostCheck(*plugin.check_host())
+        answer.findings = tuple(Finding(*finding) for finding in findings)
+        answer.failure = ""
+    except BaseException as exc:
+        answer.failure = blame(plugin, "check_host", exc)
+
+
+def _report(section: Section, name: str, answer: _Answer) -> None:
+    """Whether a scheduler can be used."""
+    if answer.available:
+        section.ok(name, "available")
+    else:
+        # It is not a fault that a scheduler is not installed here. One that is installed and fails
+        # is.
+        is_problem = answer.available is None or answer.installed
+        advice = answer.advice or _where(name)
+        section.add(PROBLEM if is_problem else WARNING, name, answer.reason, advice)
+
+
+def _where(name: str) -> str:
+    return f"'pav-sched show plugins' shows where the plugin {name} is."

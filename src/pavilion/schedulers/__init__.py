@@ -25,15 +25,18 @@ from .batch import (
     Submission,
     Submitted,
     UnreadableAnswer,
+    bytes_of,
     comma_list,
     find_token,
     host_list,
     number,
     quoted,
+    read_xml,
     safe_job_name,
     word,
 )
 from .config import ScheduleConfig, min_int, validate_config, validate_list
+from .finding.host_check import Finding, HostCheck
 from .finding.registry import get_plugin, list_plugins
 from .kickoff import KickoffScriptHeader
 from .lifecycle.handover import HandoverStopped
@@ -42,6 +45,7 @@ from .placement.hostlists import expand as expand_nodes
 from .placement.hostlists import fold as fold_nodes
 from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
+from .plugins.gridengine import GridEngine
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
 from .scheduler import SchedulerPlugin
@@ -86,7 +90,10 @@ __all__ = [
     "comma_list",
     "host_list",
     "safe_job_name",
+    # Answers.
     "find_token",
+    "read_xml",
+    "bytes_of",
     # What a plugin is made of.
     "KickoffScriptHeader",
     "SchedulerVariables",
@@ -97,6 +104,8 @@ __all__ = [
     "NodeList",
     "NodeSet",
     "Seen",
+    "HostCheck",
+    "Finding",
     # Configuration.
     "ScheduleConfig",
     "validate_config",
@@ -113,6 +122,7 @@ __all__ = [
     "NodesUnknownError",
     "HandoverStopped",
     # Bundled plugins, and finding plugins by name.
+    "GridEngine",
     "Raw",
     "Slurm",
     "register_core_plugins",

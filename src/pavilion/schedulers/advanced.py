@@ -17,13 +17,13 @@ from pavilion.scriptcomposer import ScriptComposer
 from pavilion.types import NodeInfo, NodeList, NodeRange, Nodes
 
 from .config import calc_node_range
-from .lifecycle import node_data
 from .lifecycle.blaming import blaming
 from .lifecycle.placing import TestPlan, place_tests
 from .machine import Answer, Machine, filter_nodes, pause_after
 from .placement import inventory
 from .placement.config_cache import Sections
 from .placement.inventory import NodesUnknownError
+from .placement.later_nodes import LaterNodes, NodeView
 from .placement.usable import (
     UNKNOWN_CHUNKS,
     UNKNOWN_NODES,
@@ -34,7 +34,7 @@ from .placement.usable import (
     too_few,
 )
 from .scheduler import SchedulerPlugin
-from .vars import LaterNodes, NodeView, SchedulerVariables
+from .vars import SchedulerVariables
 
 if TYPE_CHECKING:
     from pavilion.test_run import TestRun
@@ -335,6 +335,9 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             raise SchedulerPluginError(
                 f"Test {test.id} has no job, so it has no allocation.", tests=[test]
             )
+        # Imported here, because most processes neither start tests nor run in an allocation.
+        from .lifecycle import node_data
+
         names = self._checked_alloc_nodes(test, job)
         known = node_data.load(job, names)
         nodes = {
@@ -349,6 +352,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
 
         The chunks that were used are remembered, so that the tests of a later call get others.
         """
+        from .lifecycle import node_data
+
         self._sections = Sections()
         filtered: dict[int, FilteredNodes] = {}
         stores: dict[int, node_data.NodeData] = {}

@@ -24,9 +24,9 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FunctionType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from pavilion.deferred import DeferredVariable
 from pavilion.errors import PavilionError
@@ -36,6 +36,7 @@ from pavilion.var_dict import VarDict, dfr_var_method, var_method
 from .config_values import calc_node_range, node_range_text
 from .placement import hostlists
 from .placement.inventory import NodesUnknownError
+from .placement.later_nodes import LaterNodes, NodeView
 
 # The rest of a variable's docstring is not for its users.  Some hosts give it as one line.
 _FOR_AUTHORS = re.compile(r"\s+For plugin authors: .*", re.DOTALL)
@@ -47,59 +48,11 @@ __all__ = ["SchedulerVariables", "var_method", "dfr_var_method"]
 GIB = 1024**3
 
 
-class NodeView(NamedTuple):
-    """What a plugin knows about the nodes for a set of variables."""
-
-    nodes: Mapping[str, NodeInfo]
-    chunks: Sequence[Sequence[str]]
-    # The index of the node list in the plugin, for the variable 'node_list_id'.
-    list_id: int | None
-    # What is wrong with the nodes, for the variable 'errors'.
-    errors: list[str]
-
-
 @functools.cache
 def _placeholder() -> re.Pattern[str]:
     """Matches a variable that is not known yet in a string; in some hosts it contains an address."""
     address = "0x[0-9a-f]+"
     return re.compile(re.sub(address, address, re.escape(str(DeferredVariable()))))
-
-
-class LaterNodes(Mapping[str, NodeInfo]):
-    """Nodes that are queried only when they are accessed.
-
-    :param work_out: Queries the scheduler; called once.  If it raises an exception, every access
-        raises that again.
-    :param needed: Whether the test depends on its nodes, whatever variables it uses.
-    """
-
-    def __init__(self, work_out: Callable[[], NodeView], needed: bool = True) -> None:
-        self._work_out = work_out
-        self.needed = needed
-        self._view: NodeView | None = None
-        self.failure: Exception | None = None
-
-    @property
-    def view(self) -> NodeView:
-        """The nodes, with their chunks, list id and errors.  Raises what ``work_out`` raised."""
-        if self.failure is not None:
-            raise self.failure
-        if self._view is None:
-            try:
-                self._view = self._work_out()
-            except Exception as exc:
-                self.failure = exc
-                raise
-        return self._view
-
-    def __getitem__(self, name: str) -> NodeInfo:
-        return self.view.nodes[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.view.nodes)
-
-    def __len__(self) -> int:
-        return len(self.view.nodes)
 
 
 class SchedulerVariables(VarDict):

@@ -42,7 +42,7 @@ class Environment(NamedTuple):
     """The environment of a scheduler's commands.
 
     :param drop: Prefixes of variables that commands must not see, because they change what is
-        queried or submitted; inside an allocation, many are set.
+        queried or submitted ('MYSCHED_'); inside an allocation, many are set.
     :param keep: Names of variables to keep even if they have such a prefix: where the scheduler is,
         and who we are.
     :param query: Variables to set for queries.  Not for submissions: jobs inherit these.
@@ -56,7 +56,7 @@ class Environment(NamedTuple):
 class Dialect:
     """What a plugin of the batch family says about its scheduler."""
 
-    # The scheduler's name in messages, as users write it.  '' is the plugin's own name.
+    # The scheduler's name in messages, as its makers write it.  '' is the plugin's own name.
     TITLE: str = ""
     # The commands without which the plugin cannot work.
     COMMANDS: Sequence[str] = ()

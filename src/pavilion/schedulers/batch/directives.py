@@ -67,7 +67,7 @@ class Directive(NamedTuple):
         cls,
         option: str,
         key: str,
-        check: Callable[[str, Any], str | None],
+        check: Callable[[str, Any], str | None] | str,
         yields_to: tuple[str, ...] = (),
     ) -> Directive:
         """The line for the value of one key.
@@ -75,11 +75,15 @@ class Directive(NamedTuple):
         :param key: A key of the schedule section; 'name.priority' is 'priority' in the plugin's own
             section.
         :param check: Makes the value, from key and value: :func:`word`, :func:`quoted`,
-            :func:`number`, or a function of the plugin's.
+            :func:`number`, or a function of the plugin's.  Or a regular expression, for a word
+            that looks like that.
         """
-        return cls(
-            option, (key,), lambda request: check(key, value_of(request.config, key)), yields_to
-        )
+
+        def value(request: Request) -> str | None:
+            found = value_of(request.config, key)
+            return word(key, found, check) if isinstance(check, str) else check(key, found)
+
+        return cls(option, (key,), value, yields_to)
 
 
 # --- Values ---
@@ -146,20 +150,6 @@ def word(key: str, value: Any, pattern: str = r"[^\s\"'\\]+") -> str | None:
         bad = next((char for char in text if re.fullmatch(pattern, char) is None), text)
         raise refuse(key, value, f"it must be one word, and contains {shown_character(bad)}")
     return text
-
-
-def from_key(key: str, pattern: str = r"[^\s\"'\\]+") -> Callable[[Request], str | None]:
-    """The value of a directive: a word (see :func:`word`) from one key.
-
-    :param key: Of the schedule section, as in 'partition', or of a sub-section, 'mysched.project'.
-    """
-    own, _, name = key.rpartition(".")
-
-    def value(request: Request) -> str | None:
-        config = request.config[own] if own else request.config
-        return word(key, config[name], pattern)
-
-    return value
 
 
 def number(key: str, value: Any, of: str = "") -> str | None:

@@ -20,7 +20,7 @@ from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import Directive, Failure, JobState, Request, find_token, from_key, word
+from ..batch import Directive, Failure, JobState, Request, find_token, word
 from ..config import validate_list
 from ..time_limits import clock_text
 from ..vars import SchedulerVariables, dfr_var_method
@@ -38,12 +38,11 @@ _REFUSED = (
     "error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
 )
 _NAME = r"\w[\w.-]*"
-_PE = from_key("gridengine.pe", _NAME)
 
 
 def _slots(request: Request) -> str | None:
     """The parallel environment, and how many slots."""
-    environment = _PE(request)
+    environment = word("gridengine.pe", request.config["gridengine"]["pe"], _NAME)
     most = None if request.config["tasks"] else request.node_max
     if environment is None or most is None or most == request.node_min:
         return environment and f"{environment} {request.tasks}"
@@ -105,19 +104,15 @@ class GridEngine(batch.SchedulerPluginBatch):
         Directive("-S /bin/bash", (), lambda to: ""),
         # A kickoff script must not run twice: its tests would.
         Directive("-r n", (), lambda to: ""),
-        Directive("-q", ("partition",), from_key("partition", r"[\w*][\w.@*,-]*")),
-        Directive("-A", ("account",), from_key("account", _NAME)),
-        Directive("-P", ("gridengine.project",), from_key("gridengine.project", _NAME)),
-        Directive("-ar", ("reservation",), from_key("reservation", "[0-9]+")),
+        Directive.from_key("-q", "partition", r"[\w*][\w.@*,-]*"),
+        Directive.from_key("-A", "account", _NAME),
+        Directive.from_key("-P", "gridengine.project", _NAME),
+        Directive.from_key("-ar", "reservation", "[0-9]+"),
         Directive("-l", ("time_limit",), lambda to: f"h_rt={clock_text(to.config['time_limit'])}"),
         Directive("-l", ("include_nodes", "exclude_nodes"), _hosts),
         Directive("-l", ("gridengine.resources",), _resources),
         Directive("-pe", ("nodes", "min_nodes", "gridengine.pe"), _slots),
     )
-    JOB_SHARE_KEY_ATTRS = [
-        *batch.SchedulerPluginBatch.JOB_SHARE_KEY_ATTRS,
-        *("gridengine.pe", "gridengine.project", "gridengine.resources"),
-    ]
     FAILURES = {
         Failure.QUEUE_FULL: [("qsub", 25), re.compile("only [0-9]+ jobs are allowed per")],
         Failure.UNKNOWN_JOB: [

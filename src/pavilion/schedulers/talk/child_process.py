@@ -4,16 +4,12 @@ timeout."""
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    import subprocess
+from typing import NamedTuple
 
 # subprocess is imported where it is used: most of what a user runs calls no scheduler.
 
@@ -36,8 +32,6 @@ _LAST_LOOK = 0.5
 _READ_SIZE = 1 << 16
 # A pipe that is ready takes at least this many bytes without blocking (POSIX's minimum).
 _WRITE_SIZE = 512
-# With Python 3.13 or newer: the action of posix_spawn that closes all other files.
-_CLOSE_FROM = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
 
 
 class _Pipe(NamedTuple):
@@ -75,17 +69,14 @@ class ChildProcess:
         self.returncode: int | None = None
         self.pid = 0
         self._handle: int | None = None
-        self._reaped = False
         self._input = memoryview(stdin or b"")
         self._room = max_output
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._pipes: dict[int, _Pipe] = {}
-        self._popen: subprocess.Popen[bytes] | None = None
         self._watch: Callable[[str], bool] | None = None
         self._watch_at = 0.0
-        if not self._spawn(args, env, stdin is not None, cwd):
-            self._fork(args, env, stdin is not None, cwd)
+        self._start(args, env, stdin is not None, cwd)
         self._began = time.monotonic()
         self._handle = process_handle(self.pid)
 
@@ -138,65 +129,7 @@ class ChildProcess:
 
     # ------------------------------------------------------------------------------- starting
 
-    def _spawn(
-        self,
-        args: tuple[str, ...],
-        env: Mapping[str, str] | None,
-        has_input: bool,
-        cwd: str | os.PathLike[str] | None,
-    ) -> bool:
-        """Start it with posix_spawn, in two thirds of the time that a fork takes.
-
-        :returns: False when posix_spawn cannot do exactly what a fork would do.
-        """
-        if (
-            _CLOSE_FROM is None
-            or cwd is not None
-            or (
-                # The command would be looked up in this process's PATH.
-                env is not None and env.get("PATH") != os.environ.get("PATH")
-            )
-        ):
-            return False
-        ours: list[tuple[int, bytearray | None]] = []
-        theirs: list[int] = []
-        try:
-            for number in (0, 1, 2)[not has_input :]:
-                read, write = os.pipe()
-                buffer = (None, self._stdout, self._stderr)[number]
-                ours.append((read if number else write, buffer))
-                theirs.append(write if number else read)
-            actions: list[tuple[Any, ...]] = [
-                (os.POSIX_SPAWN_DUP2, end, number)
-                for end, number in zip(reversed(theirs), (2, 1, 0))
-            ]
-            if not has_input:
-                actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
-            actions.append((_CLOSE_FROM, 3))
-            # Otherwise this process lacks one of its standard files, and the copies would collide.
-            if min(theirs) > 2:
-                try:
-                    self.pid = os.posix_spawnp(
-                        args[0],
-                        args,
-                        env,  # type: ignore[arg-type]
-                        file_actions=actions,
-                        setsid=True,
-                        # Python ignores these signals, and its children would inherit that.
-                        setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-                    )
-                except (OSError, ValueError):
-                    # It fails at directories of PATH, and at variables, that a fork ignores.
-                    return False
-                self._pipes = {
-                    end: _Pipe(functools.partial(os.close, end), buffer) for end, buffer in ours
-                }
-            return bool(self._pipes)
-        finally:
-            for end in theirs if self._pipes else [*theirs, *(end for end, _ in ours)]:
-                os.close(end)
-
-    def _fork(
+    def _start(
         self,
         args: tuple[str, ...],
         env: Mapping[str, str] | None,
@@ -205,7 +138,7 @@ class ChildProcess:
     ) -> None:
         import subprocess
 
-        popen = self._popen = subprocess.Popen(
+        popen = subprocess.Popen(
             args,
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -215,6 +148,7 @@ class ChildProcess:
             env=env,
             start_new_session=True,
         )
+        self._popen = popen
         self.pid = popen.pid
         for stream, buffer in (
             (popen.stdin, None),
@@ -315,25 +249,15 @@ class ChildProcess:
 
     def _reap(self) -> bool:
         """Whether it has ended; then its return code is set."""
-        if not self._reaped:
-            try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                # The system reaps the children of this process, so the exit code is not available.
-                pid, status = self.pid, 0
-            if not pid:
-                return False
-            self._reaped = True
-            self.returncode = os.waitstatus_to_exitcode(status)
-            if self._popen is not None:
-                self._popen.returncode = self.returncode
-        return True
+        # 0 if the system reaps the children of this process, so that its exit code is not available.
+        self.returncode = self._popen.poll()
+        return self.returncode is not None
 
     # ------------------------------------------------------------------------------- stopping
 
     def _stop(self) -> None:
         """End its process group, unless it has ended."""
-        if self._reaped:
+        if self._popen.returncode is not None:
             return
         try:
             os.killpg(self.pid, signal.SIGTERM)

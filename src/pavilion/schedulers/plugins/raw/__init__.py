@@ -2,7 +2,9 @@
 
 - ``plugin``: the plugin class
 - ``job_queue``: in which order jobs start, and how many run at the same time
-- ``processes``: which processes belong to a job
+- ``turn``: the program that waits for a job's turn
+- ``processes``: which processes belong to a job, and ending them
+- ``starting``: starting jobs, and waiting for those that have ended
 """
 
 from __future__ import annotations

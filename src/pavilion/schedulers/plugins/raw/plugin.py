@@ -16,14 +16,23 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 from ...basic import SchedulerPluginBasic
 from ...config import min_int
 from ...vars import SchedulerVariables, var_method
-from .job_queue import QueueView, RawError, enqueue, read_queue
+from .job_queue import (
+    QUEUE_DIR_VARIABLE,
+    QueueView,
+    RawError,
+    enqueue,
+    queue_folder,
+    read_queue,
+)
 
 # Starting and signalling processes takes modules that cost as much to import as all of Pavilion.
 # They are imported where they are used, so that loading the plugin is quick.
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
-    from .processes import ProcessIdentity, Reaper, Snapshot
+    from ...finding.host_check import HostCheck
+    from .processes import ProcessIdentity, Snapshot
+    from .starting import Reaper
 
 # The JobInfo keys of a job's place in the queue; only jobs with a limit have them.
 TICKET, QUEUE = "ticket", "queue"
@@ -105,6 +114,19 @@ class Raw(SchedulerPluginBasic):
         self.unavailable_reason = "It needs Linux's /proc to tell its jobs from other processes."
         return False
 
+    def check_host(self) -> HostCheck:
+        """The queue of the jobs that set a limit."""
+        from ...finding.host_check import Finding, HostCheck
+
+        try:
+            view = read_queue()
+        except RawError as exc:
+            advice = f"Correct the directory, or name another with ${QUEUE_DIR_VARIABLE}."
+            return HostCheck((Finding("raw queue", str(exc), advice),))
+        jobs = "1 job" if len(view.waiting) == 1 else f"{len(view.waiting)} jobs"
+        text = f"{queue_folder()}: {jobs} waiting, {len(view.running)} running"
+        return HostCheck((Finding("raw queue", text),))
+
     def _kickoff(
         self,
         pav_cfg: PavConfig,
@@ -121,25 +143,20 @@ class Raw(SchedulerPluginBasic):
         try:
             if limit is None:
                 return self._start(script, job, uniq_id)
-            with enqueue(limit, uniq_id) as ticket:
-                try:
-                    info = self._start(ticket.command(script), job, uniq_id, ticket.pass_fds)
-                except RawError:
-                    ticket.abandon()
-                    raise
-                info[TICKET], info[QUEUE] = ticket.number, ticket.folder
+            with enqueue(limit, uniq_id) as place:
+                info = self._start(place.command(script), job, uniq_id)
+                place.hand_over(int(info["pid"]))
+                info[TICKET], info[QUEUE] = place.number, place.folder
                 return info
         except RawError as exc:
             raise SchedulerPluginError(
                 f"The raw scheduler could not start job {job.name}", prior_error=exc
             ) from exc
 
-    def _start(
-        self, argv: list[str], job: Job, uniq_id: str, pass_fds: tuple[int, ...] = ()
-    ) -> JobInfo:
-        from .processes import Reaper, start_job
+    def _start(self, argv: list[str], job: Job, uniq_id: str) -> JobInfo:
+        from .starting import Reaper, start_job
 
-        identity, process = start_job(argv, job.sched_log, pass_fds=pass_fds, uniq_id=uniq_id)
+        identity, process = start_job(argv, job.sched_log, uniq_id)
         self._reaper = self._reaper or Reaper()
         self._reaper.add(process)
         return JobInfo(identity.to_info())
@@ -205,8 +222,7 @@ class Raw(SchedulerPluginBasic):
         return f" It was killed by signal {-code}." if code < 0 else f" Its exit code was {code}."
 
     def _waiting_note(self, job_info: JobInfo) -> str | None:
-        ticket = job_info.get(TICKET)
-        if ticket is None:
+        if TICKET not in job_info:
             return None
         # One look at the queue serves all jobs of a poll.
         folder = job_info.get(QUEUE)
@@ -220,7 +236,7 @@ class Raw(SchedulerPluginBasic):
                     "The queue of raw jobs cannot be read", prior_error=exc
                 ) from exc
             self._queue_views[folder] = seen, view
-        return view.note(str(ticket))
+        return view.note(str(job_info.get("uniq_id")))
 
     def cancel(self, job_info: JobInfo) -> str | None:
         """End all processes of a job: TERM, and KILL for those that do not go.
@@ -230,12 +246,9 @@ class Raw(SchedulerPluginBasic):
         from .processes import end_job
 
         try:
-            result = end_job(
-                _identity(job_info), term_wait=self.TERM_WAIT, kill_wait=self.KILL_WAIT
-            )
+            return end_job(_identity(job_info), self.TERM_WAIT, self.KILL_WAIT)
         except (RawError, SchedulerPluginError) as exc:
             return str(exc)
-        return None if result.success else result.note
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """This host."""

@@ -1,4 +1,4 @@
-"""Jobs as local processes: start them, tell them apart, look at them, end them.
+"""Jobs as local processes: tell them apart, look at them, end them.
 
 A pid alone says little: pids are used again, and a record may come from another host or from before
 a reboot. A job is therefore known by host, boot, pid and start time, and all of its processes carry
@@ -8,47 +8,21 @@ it is never signalled.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
-import subprocess
-import threading
 import time
-import uuid
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
 
-from ...talk import safe_files
-from .job_queue import ProcessStat, RawError, process_start_time, read_boot_id, read_stat
-
-__all__ = [
-    "EndOutcome",
-    "EndResult",
-    "JobProcess",
-    "JOB_VARIABLE",
-    "Liveness",
-    "Look",
-    "ProcessIdentity",
-    "RawError",
-    "Reaper",
-    "Snapshot",
-    "end_job",
-    "look",
-    "members",
-    "start_job",
-    "survivors",
-]
+from ...talk.procfs import ProcessStat, process_start_time, read_boot_id, read_stat
+from .job_queue import RawError
 
 JOB_VARIABLE = "PAV_RAW_JOB"
-# Pauses, in seconds, between looks at processes that were told to end, and at children.
+# The first and the longest pause between looks at processes that were told to end, in seconds.
 END_PAUSES = (0.01, 0.2)
-REAP_PAUSES = (0.05, 0.5)
-KEPT_RETURN_CODES = 10_000
 
 
 # --- Identity ---
@@ -236,25 +210,19 @@ def _compare(identity: ProcessIdentity, found: ProcessStat) -> Look:
 
 @dataclass(frozen=True)
 class _Census:
-    """The living processes of a job, and those of them that must be left alone."""
+    """The living processes of a job, and those of them that must be left alone: this process and its
+    ancestors.
+
+    A job's processes are those with its id in their environment, wherever they went, and those in
+    its session or process group. The session counts only when it is proven to be the job's: its
+    first process is there, or a process in it has the job's id. (The number alone proves nothing
+    once the first process is gone: each daemon lives in a session without a leader.)
+    """
 
     members: tuple[ProcessStat, ...]
     spared: tuple[ProcessStat, ...]
     # The group's number is the job's: some member proves it.
     group_proven: bool
-
-
-def members(identity: ProcessIdentity) -> list[int]:
-    """The pids of all living processes of a job, sorted; without this process and its ancestors.
-
-    These are the processes with the job's id in their environment, wherever they went, and those
-    in the job's session or process group. The session counts only when it is proven to be the
-    job's: its first process is there, or a process in it has the job's id. (The number alone proves
-    nothing once the first process is gone: each daemon lives in a session without a leader.)
-
-    :raises RawError: When /proc cannot be read.
-    """
-    return [process.pid for process in _take_census(identity, group_proven=False).members]
 
 
 def survivors(identity: ProcessIdentity, snapshot: Snapshot) -> list[int]:
@@ -263,7 +231,7 @@ def survivors(identity: ProcessIdentity, snapshot: Snapshot) -> list[int]:
     A job whose first process is gone has ended when there are none.  The snapshot must be from
     afterwards, see `Snapshot.shows_end_of`.
     """
-    census = _census_of(identity, snapshot, group_proven=False)
+    census = _census_of(identity, snapshot)
     return sorted(process.pid for process in (*census.members, *census.spared))
 
 
@@ -297,15 +265,13 @@ class Snapshot:
         )
 
 
-def _take_census(identity: ProcessIdentity, group_proven: bool) -> _Census:
-    """Scan /proc once. `group_proven`: an earlier census of the same moment proved the group."""
-    if not _is_this_host(identity.host):
-        return _Census((), (), False)
-    return _census_of(identity, Snapshot(), group_proven)
+def _census_of(
+    identity: ProcessIdentity, snapshot: Snapshot, group_proven: bool = False
+) -> _Census:
+    """A job's processes in a snapshot of its host.
 
-
-def _census_of(identity: ProcessIdentity, snapshot: Snapshot, group_proven: bool) -> _Census:
-    """A job's processes in a snapshot of its host."""
+    :param group_proven: Whether an earlier census has proven that the group is the job's.
+    """
     if identity.boot_id is not None and identity.boot_id != snapshot.boot_id:
         return _Census((), (), False)
     processes, markers = snapshot.processes, snapshot.markers
@@ -376,47 +342,18 @@ def _self_and_ancestors(processes: Mapping[int, ProcessStat]) -> set[int]:
 # --- End ---
 
 
-class EndOutcome(Enum):
-    """What came of ending a job."""
-
-    ENDED = "ended"
-    ALREADY_OVER = "already ended"
-    ELSEWHERE = "on another host"
-    CANNOT_TELL = "cannot tell"
-    DENIED = "denied"
-    SURVIVED = "survived"
-
-
-@dataclass(frozen=True)
-class EndResult:
-    """The answer of `end_job`; `pids` are the processes that are left."""
-
-    outcome: EndOutcome
-    note: str
-    pids: tuple[int, ...] = ()
-
-    @property
-    def success(self) -> bool:
-        """Whether nothing of the job is left."""
-        return self.outcome in (EndOutcome.ENDED, EndOutcome.ALREADY_OVER)
-
-
 class _Ending:
     """Signals to one job's processes, and the memory of what was sent to whom."""
 
-    def __init__(
-        self, identity: ProcessIdentity, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
+    def __init__(self, identity: ProcessIdentity) -> None:
         self.identity = identity
-        self.clock = clock
-        self.sleep = sleep
         self.denied: set[tuple[int, int]] = set()
-        self.census = _take_census(identity, group_proven=False)
+        self.census = _census_of(identity, Snapshot())
 
     def drive(self, signum: signal.Signals, wait: float) -> None:
         """Send a signal to all members, also to those that appear meanwhile, until none is left."""
         sent: set[tuple[int, int]] = set()
-        deadline = self.clock() + wait
+        deadline = time.monotonic() + wait
         pause, longest = END_PAUSES
         while True:
             fresh = [
@@ -426,12 +363,12 @@ class _Ending:
             ]
             self._send(fresh, signum)
             sent.update((process.pid, process.start_time) for process in fresh)
-            remaining = deadline - self.clock()
+            remaining = deadline - time.monotonic()
             if self.done() or remaining <= 0:
                 return
-            self.sleep(min(pause, remaining))
+            time.sleep(min(pause, remaining))
             pause = min(pause * 2, longest)
-            self.census = _take_census(self.identity, self.census.group_proven)
+            self.census = _census_of(self.identity, Snapshot(), self.census.group_proven)
 
     def done(self) -> bool:
         """Whether none is left that we may signal."""
@@ -481,244 +418,32 @@ class _Ending:
 
 
 def end_job(
-    identity: ProcessIdentity,
-    term_wait: float = 5.0,
-    kill_wait: float = 5.0,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> EndResult:
+    identity: ProcessIdentity, term_wait: float = 5.0, kill_wait: float = 5.0
+) -> str | None:
     """End all processes of a job: TERM, and after a while KILL.
 
     :param identity: The job. Nothing is signalled unless it is proven to be the job's.
     :param term_wait: Seconds that the processes have to end by themselves.
     :param kill_wait: Seconds to wait for the killed ones to be gone.
+    :returns: None when nothing of the job is left; otherwise what is, and why.
     :raises RawError: When /proc cannot be read.
     """
-    view = look(identity)
-    if view.liveness is Liveness.CANNOT_TELL:
-        elsewhere = not _is_this_host(identity.host)
-        return EndResult(EndOutcome.ELSEWHERE if elsewhere else EndOutcome.CANNOT_TELL, view.note)
-    ending = _Ending(identity, clock, sleep)
-    if not ending.census.members and not ending.census.spared:
-        if view.liveness is Liveness.RUNNING:
-            # It ended between the look and the scan.
-            return EndResult(EndOutcome.ALREADY_OVER, f"The process {identity.pid} has ended.")
-        return EndResult(EndOutcome.ALREADY_OVER, view.note)
+    seen = look(identity)
+    if seen.liveness is Liveness.CANNOT_TELL:
+        return seen.note
+    ending = _Ending(identity)
     ending.drive(signal.SIGTERM, term_wait)
     if ending.census.members:
         ending.drive(signal.SIGKILL, kill_wait)
-    return _result(ending)
-
-
-def _result(ending: _Ending) -> EndResult:
-    left, spared = ending.census.members, ending.census.spared
-    pids = tuple(sorted(process.pid for process in (*left, *spared)))
-    listed = ", ".join(str(pid) for pid in pids)
+    left = ending.census.members
+    pids = ", ".join(str(process.pid) for process in (*left, *ending.census.spared))
     if not pids:
-        return EndResult(
-            EndOutcome.ENDED, f"All processes of the job {ending.identity.pid} have ended."
-        )
-    if left and ending.done():
-        return EndResult(
-            EndOutcome.DENIED,
-            f"You may not signal these processes of the job: {listed}. Are they another user's?",
-            pids,
-        )
+        return None
     if not left:
-        return EndResult(
-            EndOutcome.SURVIVED,
-            f"This command runs inside the job; its own process "
-            f"and those above it are left alone: {listed}.",
-            pids,
-        )
-    return EndResult(
-        EndOutcome.SURVIVED,
-        f"These processes of the job did not end even after SIGKILL: {listed}.",
-        pids,
-    )
-
-
-# --- Start ---
-
-
-class JobProcess(subprocess.Popen[bytes]):
-    """A started job. It outlives this process by design, so none is warned about at exit."""
-
-    def __del__(self, *args: object, **kwargs: object) -> None:
-        """Do nothing. The `Reaper` waits for jobs; Popen would warn that this one still runs."""
-
-
-def start_job(
-    argv: Sequence[str | os.PathLike[str]],
-    log_path: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    pass_fds: Iterable[int] = (),
-    uniq_id: str | None = None,
-) -> tuple[ProcessIdentity, JobProcess]:
-    """Start a job in a session of its own; its output is appended to a log.
-
-    Give the returned process to a `Reaper`, or wait for it: otherwise it stays a zombie until this
-    process ends.
-
-    :param argv: The command; argv[0] is looked up in PATH when it holds no '/'.
-    :param log_path: The file for standard output and error; its directory must exist.
-    :param env: The whole environment; by default this process's. The job's id is added.
-    :param cwd: The directory to start in; by default this process's.
-    :param pass_fds: Handles that the job inherits; all others are closed.
-    :param uniq_id: The job's id; by default a new one.
-    :raises RawError: When the job cannot be started.
-    """
-    uniq_id = uniq_id or uuid.uuid4().hex
-    command = [os.fspath(part) for part in argv]
-    if not command:
-        raise RawError("A raw job needs a command, and was given an empty list.")
-    try:
-        boot_id = read_boot_id()
-    except OSError as err:
-        raise RawError(f"Cannot start the job: /proc is needed to identify it: {err}") from err
-    environment = {**(os.environ if env is None else env), JOB_VARIABLE: uniq_id}
-    with _open_log(Path(log_path)) as log_file:
-        try:
-            process = JobProcess(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=cwd,
-                pass_fds=tuple(pass_fds),
-                close_fds=True,
-                start_new_session=True,
-                restore_signals=True,
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as err:
-            raise RawError(_start_failure(command[0], cwd, err)) from err
-    return ProcessIdentity(
-        process.pid, uniq_id, socket.gethostname(), boot_id, _start_time_of_child(process.pid)
-    ), process
-
-
-def _open_log(path: Path) -> BinaryIO:
-    try:
-        fd, _ = safe_files.open_to_append(path)
-        # The job gets it as it is.
-        os.set_blocking(fd, True)
-        return os.fdopen(fd, "ab")
-    except OSError as err:
-        if not path.parent.is_dir():
-            raise RawError(
-                f"Cannot start the job: the directory for its log, {path.parent}, does not exist."
-            ) from err
-        raise RawError(
-            f"Cannot start the job: cannot write its log {path}: {err.strerror}."
-        ) from err
-
-
-def _start_time_of_child(pid: int) -> int | None:
-    # Nobody has waited for it yet, so /proc has it even when it ended at once. Unless the host
-    # program ignores SIGCHLD; the record then goes without, and proves itself by the job's id.
-    try:
-        return process_start_time(pid)
-    except (OSError, ValueError):
-        return None  # The job runs: an error now would lose it.
-
-
-def _start_failure(program: str, cwd: Path | None, err: Exception) -> str:
-    """Say in words why a process could not be started."""
-    reason = f"Cannot start the job: {program}: "
-    if not isinstance(err, OSError):
-        return f"{reason}{err}"
-    if cwd is not None and not Path(cwd).is_dir():
-        return f"Cannot start the job: its working directory {cwd} does not exist."
-    if err.errno == errno.ENOENT and Path(program).is_file():
-        return f"{reason}the file is there, but the interpreter in its first line is not."
-    if err.errno == errno.EACCES and Path(program).is_file():
-        return f"{reason}the file is not executable (chmod +x), or its disk forbids it (noexec)."
-    if err.errno == errno.ENOEXEC:
-        return f"{reason}neither a program nor a script with an interpreter in its first line (#!)."
-    if err.errno in (errno.EAGAIN, errno.ENOMEM):
         return (
-            f"{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of "
-            f"memory is reached."
+            "This command runs inside the job; its own process and those above it are left alone: "
+            f"{pids}."
         )
-    return f"{reason}{err.strerror}."
-
-
-# --- Reap ---
-
-
-class Reaper:
-    """Waits for the jobs that this process started, so that none stays a zombie.
-
-    A daemon thread does it, which lives only while jobs run. Ending this process ends no job. After
-    a fork of the host program the child knows of no jobs: they are its parent's to wait for.
-    """
-
-    def __init__(self) -> None:
-        self._forget()
-        this = weakref.ref(self)
-
-        def forget_in_child() -> None:
-            reaper = this()
-            if reaper is not None:
-                reaper._forget()
-
-        os.register_at_fork(after_in_child=forget_in_child)
-
-    def _forget(self) -> None:
-        # New locks: another thread of the parent may have held the old ones at the fork.
-        self._changed = threading.Condition()
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._codes: dict[int, int] = {}
-        self._thread: threading.Thread | None = None
-
-    def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Take over the waiting for a process that this process started."""
-        with self._changed:
-            self._codes.pop(process.pid, None)
-            self._running[process.pid] = process
-            if self._thread is None:
-                thread = threading.Thread(target=self._reap, name="raw-job-reaper", daemon=True)
-                try:
-                    thread.start()
-                    self._thread = thread
-                except RuntimeError:
-                    pass  # No more threads here; `returncode` and the next `add` reap as well.
-            self._changed.notify_all()
-
-    def returncode(self, pid: int) -> int | None:
-        """How a job ended: its exit code, or minus the signal. None: runs, or not known here.
-
-        0 also when other code of the host program waited for it first.
-        """
-        with self._changed:
-            self._poll()
-            return self._codes.get(pid)
-
-    def _poll(self) -> bool:
-        """Reap what has ended, and tell whether something had. The lock must be held."""
-        ended = {
-            pid: code
-            for pid, process in self._running.items()
-            if (code := process.poll()) is not None
-        }
-        for pid, code in ended.items():
-            del self._running[pid]
-            self._codes[pid] = code
-        while len(self._codes) > KEPT_RETURN_CODES:
-            del self._codes[next(iter(self._codes))]
-        return bool(ended)
-
-    def _reap(self) -> None:
-        pause, longest = REAP_PAUSES
-        with self._changed:
-            while True:
-                ended = self._poll()
-                if not self._running:
-                    self._thread = None
-                    return
-                pause = REAP_PAUSES[0] if ended else min(pause * 2, longest)
-                # A new job is likely to end soon when its command is wrong: look at it early.
-                if self._changed.wait(pause):
-                    pause = REAP_PAUSES[0]
+    if ending.done():
+        return f"You may not signal these processes of the job: {pids}. Are they another user's?"
+    return f"These processes of the job did not end even after SIGKILL: {pids}."
