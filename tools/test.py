@@ -168,6 +168,8 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     for python, version in versions.items():
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         slurm = [] if why_not else ["--slurm=fake"]
+        # The tests of all batch plugins; those on real schedulers are in the parts of these, below.
+        slurm.append("--batch=fake-slurm,minibatch")
         spread = ["-n", str(_processes()), "--dist", "loadfile"]
         # The tests of the Slurm plugin take a third of the time.  The oldest Python has them, and the
         # newest on a real Slurm, or on the fake one where there is no real one.
@@ -184,18 +186,23 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 python,
                 f".venv-{_short(version)}",
                 [*spread, *slurm, *([] if chosen else ["tests"]), *arguments],
-                "5 to 8 minutes on two cores"
+                "7 to 10 minutes on two cores"
                 + (", without those of the Slurm plugin" if leaves_out else ""),
                 coverage=python == newest and not arguments,
             )
         )
-    on_slurm = [path for path in chosen if path.startswith("tests/slurm") or path == "tests"]
+    with_slurm = ("tests/slurm", "tests/batch")
+    on_slurm = [path for path in chosen if path.startswith(with_slurm) or path == "tests"]
     left_out = why_not or ("" if on_slurm or not chosen else "none of its tests was chosen")
     if not left_out:
         # These mostly wait, each process for a cluster of its own; and Slurm is the same for every
         # Python.
-        rest = ["tests/slurm" if word == "tests" else word for word in arguments]
-        rest = [word for word in rest if word not in chosen or word.startswith("tests/slurm")]
+        rest = [
+            part
+            for word in arguments
+            for part in (with_slurm if word == "tests" else [word])
+            if word == "tests" or word not in chosen or word.startswith(with_slurm)
+        ]
         spread = ["-n", "3", "--dist", "loadfile", "--slurm=real"]
         parts.append(
             Part(
@@ -203,8 +210,8 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 "slurm",
                 newest,
                 f".venv-{_short(versions[newest])}",
-                [*spread, *([] if chosen else ["tests/slurm"]), *rest],
-                "7 to 8 minutes",
+                [*spread, *([] if chosen else with_slurm), *rest],
+                "9 to 12 minutes",
                 coverage=not arguments,
             )
         )
@@ -217,8 +224,11 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
                 newest,
                 f".venv-{_short(versions[newest])}",
                 # They mostly wait, each process for a Grid Engine of its own.
-                ["-n", "3", "--dist", "loadfile", "tests/gridengine", *arguments],
-                "2 to 3 minutes",
+                [
+                    *("-n", "3", "--dist", "loadfile", "--batch=real-gridengine"),
+                    *("tests/gridengine", "tests/batch", *arguments),
+                ],
+                "5 to 7 minutes",
             )
         )
     print("Tests to run, one part after the other:")

@@ -14,6 +14,7 @@ import pytest
 
 from batch.faults import Faults
 from batch.sites import BatchSite, Listed
+from batch.waiting import until
 from contract.fakes import FakeHost, FakeTest, active
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
@@ -22,7 +23,6 @@ from pavilion.schedulers.batch import cancelling, client, recent_jobs, submittin
 from pavilion.schedulers.lifecycle.identity import IDENTITY_FN, load_identity
 from pavilion.schedulers.lifecycle.job_table import JobTable
 from pavilion.status_file import TestStatusInfo
-from polling import until
 
 PATIENCE = 90.0
 # Seconds that an answer about jobs serves in these tests.

@@ -28,28 +28,41 @@ def _kinds(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "scheduler" not in metafunc.fixturenames:
-        return
-    needs = {need for mark in metafunc.definition.iter_markers("needs") for need in mark.args}
-    assert all(isinstance(need, Can) for need in needs), needs
-    classes = site_classes()
-    kinds = [kind for kind in _kinds(metafunc.config) if needs <= classes[kind].can]
-    metafunc.parametrize("scheduler", kinds or [_NOWHERE], indirect=True, scope="session")
+    if "scheduler" in metafunc.fixturenames:
+        kinds = _kinds(metafunc.config) or [_NOWHERE]
+        metafunc.parametrize("scheduler", kinds, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what no chosen scheduler has."""
+    """Leave out what a scheduler cannot have; name what none of those chosen can have."""
+    can = {kind: made.can for kind, made in site_classes().items()}
 
-    def is_nowhere(item: pytest.Item) -> bool:
+    def fits(item: pytest.Item) -> bool:
         callspec = getattr(item, "callspec", None)
-        return callspec is not None and callspec.params.get("scheduler") == _NOWHERE
+        kind = callspec and callspec.params.get("scheduler")
+        needs = {need for mark in item.iter_markers("needs") for need in mark.args}
+        assert all(isinstance(need, Can) for need in needs), (item, needs)
+        return kind is None or (kind != _NOWHERE and needs <= can[kind])
 
-    left_out = [item for item in items if is_nowhere(item)]
-    items[:] = [item for item in items if not is_nowhere(item)]
+    left_out = [item for item in items if not fits(item)]
+    items[:] = [item for item in items if fits(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    if any(Path(item.path).parent == Path(__file__).parent for item in items):
-        config.stash[LEFT_OUT] = Matrix(_kinds(config)).lines(left_out)
+    here = [item for item in items if Path(item.path).parent == Path(__file__).parent]
+    if here:
+        ran = {function_of(item) for item in here}
+        nowhere = sorted({function_of(item) for item in left_out} - ran)
+        config.stash[LEFT_OUT] = Matrix(_kinds(config)).lines(nowhere)
+
+
+def function_of(item: pytest.Item) -> str:
+    """The name of a test, and of the case, without the scheduler."""
+    callspec = getattr(item, "callspec", None)
+    name = item.nodeid.partition("[")[0]
+    if callspec is None:
+        return name
+    others = [str(value) for key, value in callspec.params.items() if key != "scheduler"]
+    return f"{name}[{'-'.join(others)}]" if others else name
 
 
 @pytest.fixture(scope="session")

@@ -127,10 +127,11 @@ def answers(text: str) -> str:
 
 
 def part(percent: int) -> str:
-    """Its answer is cut off."""
+    """Its answer is cut off; a negative number is that of the bytes that are missing."""
+    kept = f"$((size * {percent} / 100))" if percent > 0 else f"$((size - {-percent}))"
     return (
         'real "$@" >"$here/answer-$$"; size=$(stat -c %s "$here/answer-$$")\n'
-        f'head -c $((size * {percent} / 100)) "$here/answer-$$"; exit 0'
+        f'head -c {kept} "$here/answer-$$"; exit 0'
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
+from batch.waiting import until
 from pavilion.schedulers import SchedulerPluginBatch
 
 if TYPE_CHECKING:
@@ -21,21 +22,13 @@ class GridEngineSite(BatchSite):
 
     kind = "real-gridengine"
     can = frozenset(
-        [
-            Can.LIST_NODES,
-            Can.FORGET,
-            Can.TELL_HISTORY,
-            Can.GET_STUCK,
-            Can.HOLD,
-            Can.STOP,
-            Can.FREEZE,
-            Can.LIMIT,
-            Can.DENY,
-            Can.OBEY_VARIABLES,
-        ]
+        (
+            *(Can.LIST_NODES, Can.FORGET, Can.TELL_HISTORY, Can.GET_STUCK, Can.HOLD, Can.STOP),
+            *(Can.FREEZE, Can.LIMIT, Can.DENY, Can.OBEY_VARIABLES),
+        )
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "qhost", "qconf"
-    others = ("qacct",)
+    history = "qacct"
     full = Said("Unable to run job: job rejected: only 1 jobs are allowed per user.", 25)
     denied = Said(
         'somebody - you do not have the necessary privileges to delete the job "ID"', 1, True
@@ -44,7 +37,7 @@ class GridEngineSite(BatchSite):
     refused_why = 'unknown resource "nosuch"'
     samples = {
         **{"time_limit": "17m", "partition": "small.q", "account": "science"},
-        **{"include_nodes": "localhost"},
+        **{"include_nodes": "localhost", "reservation": "77"},
     }
     unusable_paths = (r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)",)
 
@@ -132,4 +125,6 @@ class GridEngineSite(BatchSite):
             yield Stuck({"partition": "all.q"}, ["is stuck", "until somebody intervenes", "100"])
 
     def clean(self) -> None:
-        self.cluster.clean()
+        # rc 1 when there is none.
+        self.run("qdel", "-f", "-u", "*")
+        until(lambda: self.listed() == [], "all jobs are gone")

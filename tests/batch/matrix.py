@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pytest
-
 from batch.sites import Can, site_classes
 
 
@@ -19,7 +17,7 @@ class Matrix:
         self.kinds = kinds
         self.declared = {kind: made.can for kind, made in site_classes().items()}
 
-    def lines(self, left_out: Iterable[pytest.Item] = ()) -> list[str]:
+    def lines(self, nowhere: Iterable[str] = ()) -> list[str]:
         """The table, and the tests that none of the chosen sites can have."""
         width = max(len(can.name) for can in Can)
         kinds = list(self.declared)
@@ -30,7 +28,6 @@ class Matrix:
             )
             for can in Can
         ]
-        names = sorted({item.nodeid.partition("[")[0] for item in left_out})
         missing = [kind for kind in kinds if kind not in self.kinds]
         return [
             "",
@@ -41,6 +38,6 @@ class Matrix:
             *rows,
             *(
                 f"  not run here, as no scheduler of this run has what it needs: {name}"
-                for name in names
+                for name in nowhere
             ),
         ]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
+from batch.waiting import until
 from pavilion.schedulers import SchedulerPluginBatch
-from polling import until
 
 _EXAMPLES = Path(__file__).parents[2] / "examples"
 _ENDED = {"DONE", "FAILED", "CANCELLED", "TIMEOUT"}
@@ -38,17 +38,10 @@ class MinibatchSite(BatchSite):
 
     kind = "minibatch"
     can = frozenset(
-        [
-            Can.LIST_NODES,
-            Can.LIST_ENDED,
-            Can.FORGET,
-            Can.TELL_CANCELLED,
-            Can.HOLD,
-            Can.STOP,
-            Can.FREEZE,
-            Can.GET_STUCK,
-            Can.OBEY_VARIABLES,
-        ]
+        (
+            *(Can.LIST_NODES, Can.LIST_ENDED, Can.FORGET, Can.TELL_CANCELLED, Can.HOLD),
+            *(Can.STOP, Can.FREEZE, Can.GET_STUCK, Can.OBEY_VARIABLES),
+        )
     )
     submit, jobs, cancel, nodes, ping = "mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", ""
     others = ("mb-run",)

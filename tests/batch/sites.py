@@ -25,6 +25,7 @@ class Can(Enum):
     """What a scheduler has, or what a site can bring about."""
 
     LIST_NODES = "its nodes are listed, and jobs run on nodes that are chosen for them"
+    HAVE_SEVERAL_NODES = "it has more than one node here"
     LIST_ENDED = "it lists jobs for a while after they ended"
     FORGET = "it can be made to forget jobs that ended (FORGET without LIST_ENDED: at once)"
     TELL_HISTORY = "its accounting has the ends of jobs that it no longer lists"
@@ -71,6 +72,8 @@ class BatchSite:
     can: frozenset[Can] = frozenset()
     # The commands that submit, list jobs, cancel, list nodes, and show that the scheduler answers.
     submit = jobs = cancel = nodes = ping = ""
+    # The one that shows how jobs ended (Can.TELL_HISTORY).
+    history = ""
     # Further commands that the plugin runs.
     others: Sequence[str] = ()
     # What its commands print when the queue is full, and for the job 'ID' of another user.
@@ -168,7 +171,15 @@ class BatchSite:
     @property
     def commands(self) -> list[str]:
         """The names of all commands."""
-        named = (self.submit, self.jobs, self.cancel, self.nodes, self.ping, *self.others)
+        named = (
+            self.submit,
+            self.jobs,
+            self.cancel,
+            self.nodes,
+            self.ping,
+            self.history,
+            *self.others,
+        )
         return [name for name in dict.fromkeys(named) if name]
 
     def run(self, *argv: str, **variables: str) -> subprocess.CompletedProcess[str]:

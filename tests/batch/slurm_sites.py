@@ -13,6 +13,8 @@ from real_slurm import RealSlurm, why_not_available
 from batch.sites import BatchSite, Can, Listed, Said, Stuck
 from pavilion.schedulers import SchedulerPluginBatch, Slurm
 
+# Seconds that jobs are listed after their end.
+MIN_JOB_AGE = 300
 _ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 
@@ -40,7 +42,7 @@ class FakeSlurmSite(BatchSite):
     def __enter__(self) -> BatchSite:
         self.cluster = FakeForTests(
             self.directory,
-            min_job_age=300,
+            min_job_age=MIN_JOB_AGE,
             message_timeout=0.5,
             connect_seconds=0.1,
             kill_wait=2,
@@ -56,7 +58,7 @@ class FakeSlurmSite(BatchSite):
             for name, value in self.cluster.env().items()
             if os.environ.get(name) != value or name == "PATH"
         }
-        self.cluster.reserve("maintenance", ["node07"])
+        self.cluster.reserve("maintenance", ["node06"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,12 +89,9 @@ class FakeSlurmSite(BatchSite):
         return {"slurm": {"sbatch_extra": ["--hold"]}}
 
     def forget_ended(self) -> None:
-        before = self.cluster.setting("min_job_age")
+        # It hides jobs that are old enough, and removes them a little later.
         self.cluster.set_setting("min_job_age", 1)
-        try:
-            wait_until(lambda: not any(job.has_ended for job in self.listed()), "forgotten")
-        finally:
-            self.cluster.set_setting("min_job_age", before)
+        wait_until(lambda: not any(job.has_ended for job in self.listed()), "forgotten")
 
     @contextmanager
     def down(self) -> Iterator[None]:
@@ -114,6 +113,8 @@ class FakeSlurmSite(BatchSite):
         yield Stuck(self.waiting(), ["needs an administrator", "it is held"])
 
     def clean(self) -> None:
+        if self.cluster.setting("min_job_age") != MIN_JOB_AGE:
+            self.cluster.set_setting("min_job_age", MIN_JOB_AGE)
         ids = [job.job_id for job in self.listed() if not job.has_ended]
         if ids:
             self.run("scancel", *ids)
@@ -131,5 +132,5 @@ class RealSlurmSite(FakeSlurmSite):
         return why_not_available()
 
     def __enter__(self) -> BatchSite:
-        self.cluster = RealSlurm(self.directory, min_job_age=300, message_timeout=5)
+        self.cluster = RealSlurm(self.directory, min_job_age=MIN_JOB_AGE, message_timeout=5)
         return self._started()

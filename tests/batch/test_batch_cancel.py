@@ -7,8 +7,8 @@ import pytest
 from batch import faults
 from batch.bench import Bench, info
 from batch.sites import Can
+from batch.waiting import until
 from pavilion.jobs import JobInfo
-from polling import until
 
 LOST = "the connection was lost"
 
@@ -146,6 +146,16 @@ def test_a_cancel_that_cannot_be_confirmed(bench: Bench, monkeypatch: pytest.Mon
     bench.faults.clear()
     bench.wait_no_jobs(test)
     until(lambda: bench.plugin.cancel(info(test)) is None, "it is known")
+
+
+@pytest.mark.needs(Can.FORGET)
+def test_a_job_that_was_seen_to_end_and_then_forgotten(bench: Bench) -> None:
+    """A moment after its submission it could be one that is not listed yet."""
+    test = bench.start()
+    bench.wait_status(test, "SCHED_ERROR")
+    bench.site.forget_ended()
+    assert bench.plugin.cancel(info(test)) is None
+    assert cancels(bench) == 0
 
 
 @pytest.mark.needs(Can.DENY)

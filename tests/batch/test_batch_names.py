@@ -60,7 +60,7 @@ def test_a_directory_of_any_kind(
     with bench_at(site, monkeypatch, PATHS[what]) as bench:
         if any(re.search(pattern, PATHS[what]) for pattern in site.unusable_paths):
             message = bench.refused()
-            assert "path" in message and bench.faults.count(site.submit) == 0
+            assert PATHS[what] in message and bench.faults.count(site.submit) == 0
             return
         bench.faults.set(site.submit, faults.done_but("echo lost >&2; exit 1"))
         # Found by its token all the same, which is read from its log.

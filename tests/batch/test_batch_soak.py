@@ -8,7 +8,7 @@ import threading
 from batch import faults
 from batch.bench import Bench, info
 from batch.sites import Can
-from polling import until
+from batch.waiting import until
 
 JOBS = 20
 WORK = ("true", "exit 3", "sleep 1", "sleep 3; exit 1")

@@ -11,11 +11,11 @@ import pytest
 from batch import faults
 from batch.bench import Bench, info, new_plugin
 from batch.sites import Can
+from batch.waiting import until
 from pavilion.jobs import JobInfo
-from pavilion.schedulers.batch import client
+from pavilion.schedulers.batch import client, history
 from pavilion.schedulers.batch.whose import sys_name
 from pavilion.schedulers.lifecycle.job_table import JobTable
-from polling import until
 
 LOST = "the connection was lost"
 
@@ -66,6 +66,20 @@ def test_a_job_that_was_forgotten_after_it_ended(bench: Bench) -> None:
         assert "accounting" in status.note and "3" in status.note
     else:
         assert f"{bench.plugin.title} does not list" in status.note
+
+
+@pytest.mark.needs(Can.TELL_HISTORY)
+@pytest.mark.parametrize("fault", [faults.hangs(), faults.fails(LOST), faults.part(50), "exit 0"])
+def test_an_end_that_the_accounting_does_not_tell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(history, "TIMEOUT", 1.0)
+    monkeypatch.setattr(history, "LATE", 3.0)
+    monkeypatch.setattr(history, "PAUSE", 0.5)
+    bench.faults.set(bench.site.history, fault)
+    test = bench.start({}, "exit 3")
+    status = bench.wait_status(test, "SCHED_ERROR", f"{bench.plugin.title} does not list")
+    assert "ccounting" in status.note and bench.ran(test) == 1
 
 
 @pytest.mark.needs(Can.FORGET)

@@ -13,11 +13,11 @@ import pytest
 from batch import faults
 from batch.bench import Bench, info, job_of, lose_record, new_plugin
 from batch.sites import Can
+from batch.waiting import until
 from contract.fakes import active
 from pavilion.jobs import Job
 from pavilion.schedulers.batch import submitting
 from pavilion.schedulers.talk import safe_files
-from polling import until
 
 STARTER = Path(__file__).with_name("starter.py")
 LOST = "the connection was lost"
@@ -38,13 +38,14 @@ def test_in_the_usual_case_it_takes_one_command(bench: Bench) -> None:
 
 UNCLEAR = {
     "fails": faults.done_but(f"echo {LOST} >&2; exit 1"),
-    "fails silently": faults.done_but("exit 7"),
+    "fails silently": faults.done_but("exit 99"),
     "fails on stdout": faults.done_but(f"echo {LOST}; exit 1"),
     "is killed": faults.done_but("kill -9 $$"),
     "hangs": faults.done_but(faults.hangs()),
     "prints nothing": faults.answers(""),
     "prints nonsense": faults.answers("\x01\x02 Welcome! 12 jobs\n\xff\n"),
     "prints another number": faults.answers("1e7\n"),
+    "prints its first part": faults.part(-2),
 }
 
 
@@ -65,6 +66,21 @@ def test_a_job_whose_answer_was_lost_is_adopted(
     bench.release()
     bench.wait_no_jobs(test)
     assert bench.ran(test) == 1
+
+
+def test_an_id_that_was_cut_off_is_not_believed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """'1' may be what is left of '17'; whatever its plugin makes of it."""
+    monkeypatch.setattr(
+        type(bench.plugin._client.dialect),
+        "parse_submission",
+        lambda self, result: result.stdout.split()[-1],
+    )
+    bench.faults.set(bench.site.submit, faults.part(-1))
+    test = bench.start({}, bench.long)
+    assert [job.job_id for job in bench.jobs_of(test)] == [info(test)["id"]]
+    assert bench.faults.count(bench.site.jobs) > 0
 
 
 def test_a_job_that_ended_before_anybody_looked_is_not_submitted_again(bench: Bench) -> None:

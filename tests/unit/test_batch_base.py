@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,35 +19,12 @@ from pavilion.schedulers import (
     SchedulerPluginError,
     Submission,
     UnreadableAnswer,
-    batch,
     validate_config,
     word,
 )
+from pavilion.schedulers.batch import JobRecord
 
-FAMILY = Path(batch.__file__).parent
-# Names of schedulers, and of their commands, variables and files.
-WORDS = re.compile(
-    r"\b(?:slurm\w*|s(?:batch|queue|cancel|control|info|acct|run|diag)|pbs\w*|torque|openpbs|"
-    r"q(?:sub|stat|del|host|acct|conf|alter|master)|sge\w*|grid ?engine|lsf|bsub|bjobs|bkill|"
-    r"htcondor|condor\w*|flux|moab|msub|cobalt|loadleveler|minibatch|mb-\w+|munge)\b",
-    re.IGNORECASE,
-)
 TOKEN = "pav-0123456789abcdef"
-
-
-@pytest.mark.parametrize("file", sorted(FAMILY.rglob("*.py")), ids=lambda file: file.name)
-def test_the_family_has_no_word_of_a_particular_scheduler(file: Path) -> None:
-    found = [
-        f"{file.name}:{number}: {match[0]}"
-        for number, line in enumerate(file.read_text().splitlines(), 1)
-        for match in WORDS.finditer(line)
-    ]
-    assert found == []
-
-
-def test_the_search_finds_such_words() -> None:
-    for text in ("SLURM_JOB_ID", "as sbatch prints", "qsub -terse", "Grid Engine", "PBS_NODEFILE"):
-        assert WORDS.search(text), text
 
 
 class Whole(SchedulerPluginBatch):
@@ -188,3 +164,38 @@ def test_answers_are_of_the_place_that_the_kept_variables_name(
     first = Somewhere().source()
     monkeypatch.setenv("MYSCHED_SERVER", "two")
     assert first != Somewhere().source()
+
+
+def test_a_failed_query_for_details_is_not_repeated_for_each_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred stuck jobs may not cost a hundred timeouts in each poll."""
+
+    class Detailed(Whole):
+        STATES = {"stuck": JobState.STUCK}
+
+        def details_command(self, job_id: str) -> list[str]:
+            return ["details", job_id]
+
+        def parse_details(self, text: str) -> str:
+            return text.strip()
+
+    plugin = Detailed()
+    answers = [CommandResult(("details",), None, "", "", 60.0, True)]
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> CommandResult:
+        asked.append(argv[1])
+        return answers[0]
+
+    monkeypatch.setattr(plugin._client.querying, "run", run)
+    jobs = [JobRecord(str(number), "stuck", {}) for number in range(1, 101)]
+    for _ in range(3):
+        assert [plugin._reason_of(job) for job in jobs] == [""] * 100
+    assert asked == ["1"]
+    # Some time later: each job once.
+    plugin._details_again = 0.0
+    answers[0] = CommandResult(("details",), 0, "no such directory\n", "", 0.1, False)
+    for _ in range(3):
+        assert {plugin._reason_of(job) for job in jobs} == {"no such directory"}
+    assert len(asked) == 101

@@ -65,7 +65,7 @@ class PluginContract(IPlugin):  # type: ignore[misc]
     }
 
     # Tests may share a job when these keys of their schedule sections, and their numbers of
-    # nodes, are equal.  Dotted names refer to keys of sub-sections, as in 'slurm.features'.
+    # nodes, are equal.  Dotted names refer to keys of sub-sections, as 'NAME.key'.
     JOB_SHARE_KEY_ATTRS: list[str] = [
         "partition",
         "qos",
@@ -100,7 +100,7 @@ class PluginContract(IPlugin):  # type: ignore[misc]
     # not, the job is searched for before its tests are given up (see _recover_identity).
     KICKOFF_ERRORS_ARE_FINAL: bool = False
     # Seconds for which a job without an identity may still be on its way to the scheduler.
-    # sbatch alone tries for two minutes.
+    # Some submit commands try again by themselves for minutes.
     KICKOFF_GRACE: float = 300.0
 
     # ----------------------------------------------------------------- what a plugin provides

@@ -81,7 +81,7 @@ class KickoffScriptHeader(ScriptHeader):
         return [*super().get_lines(), *_checked_lines(self)]
 
     def _kickoff_lines(self) -> list[str]:
-        """The lines that follow the shebang, such as '#SBATCH -p main'."""
+        """The lines that follow the shebang: the options of the job, as its scheduler reads them."""
         return []
 
 

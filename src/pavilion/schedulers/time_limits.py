@@ -94,7 +94,7 @@ def from_seconds(seconds: int) -> int:
 
 
 def clock_text(limit: int) -> str:
-    """A limit as 'H:M:S', such as '1:0:0' or '0:30:0', which Slurm, PBS and Grid Engine accept."""
+    """A limit as 'H:M:S', such as '1:0:0' or '0:30:0', which most schedulers accept."""
     minutes, seconds = divmod(seconds_of(limit), 60)
     return f"{minutes // 60}:{minutes % 60}:{seconds}"
 

@@ -416,7 +416,7 @@ class SchedulerVariables(VarDict):
 
         For plugin authors: a test writes ``{{test_cmd}} ./my_program --option``, and this runs
         ./my_program as many times, and on those nodes, as the test requests: 'mpirun -n 8',
-        'srun -N 2 -n 8'.  It is run by the test's script, on the first node of the allocation.
+        for example.  It is run by the test's script, on the first node of the allocation.
         There are two ways to write it:
 
         - If the command does not depend on the nodes that the job gets, override

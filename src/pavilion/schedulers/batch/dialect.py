@@ -128,7 +128,8 @@ class Dialect:
         """The id of the job that was just submitted, from a command that succeeded.
 
         :returns: None when the answer does not show it for certain.  Then the list of jobs is
-            searched for the token.
+            searched for the token; also where the answer ends with the id and has no line end,
+            because it may have been cut off.
         """
         raise self._lacks("parse_submission")
 

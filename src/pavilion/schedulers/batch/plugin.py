@@ -111,7 +111,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._seen_jobs: dict[str, JobRecord] = {}
         # (id, state) -> why a job is in that state, where its details had to be queried, and until
         # when (monotonic clock) they are not queried again.
-        self._details: dict[tuple[str, str], tuple[str, float]] = {}
+        self._details: dict[tuple[str, str], str] = {}
+        # When details may be queried (again), in seconds of the monotonic clock.
+        self._details_again = -math.inf
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
@@ -383,25 +385,28 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
 
     def _reason_of(self, job: JobRecord) -> str:
-        """Why a job is stuck, where the list of jobs does not say: queried once, and again some
-        time after a failure."""
+        """Why a job is stuck, where the list of jobs does not say: queried once for each job.  After
+        a failure no such query is made for a while, for any of them: there may be many."""
         from .dialect import REASON_KEY
 
         if self.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
             return ""
         key = (job.job_id, job.state)
-        reason, until = self._details.get(key, ("", -math.inf))
-        command = self.details_command(job.job_id) if time.monotonic() >= until else None
+        if key in self._details or time.monotonic() < self._details_again:
+            return self._details.get(key, "")
+        command = self.details_command(job.job_id)
         if command is None:
-            return reason
+            return ""
         result = self._client.querying.run(command)
         failed = self.classify(result) is not None
         try:
             reason = str(self.read("parse_details", result.stdout))
         except UnreadableAnswer:
             reason, failed = "", True
-        until = math.inf if reason or not failed else time.monotonic() + DETAILS_PAUSE
-        self._details[key] = (reason, until)
+        if failed and not reason:
+            self._details_again = time.monotonic() + DETAILS_PAUSE
+            return ""
+        self._details[key] = reason
         return reason
 
     def _status_of_absent(
@@ -521,4 +526,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         job = found.lookup.record
         if found.certain and found.lookup.answered and job is not None and found.is_there:
             return None, (found.key, job.job_id)
+        seen = self._seen_jobs.get(record.key)
+        if record.token and not found.is_there and seen is not None and self.is_over(seen):
+            # By the accounting, say, of a scheduler that lists no jobs that have ended.
+            return None, None
         return why_not_to_cancel(self.title, record, found), None

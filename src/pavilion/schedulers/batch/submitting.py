@@ -131,6 +131,9 @@ class Submitter:
         made = Submitted(answer) if isinstance(answer, str) else answer
         if not self._client.dialect.is_job_id(made.job_id):
             return None
+        if result.stdout.endswith(made.job_id):
+            # Without the end of its line, '12' may be what is left of '123'.
+            return None
         return made._replace(token=token)
 
     def _run(self, argv: Sequence[str], log: Path) -> CommandResult:

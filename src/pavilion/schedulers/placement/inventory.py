@@ -413,7 +413,7 @@ def _filter_state(nodes: _Selection, config: Mapping[str, Any]) -> None:
 def _filter_groups(nodes: _Selection, config: Mapping[str, Any]) -> None:
     partition = config.get("partition")
     if partition:
-        # Slurm also accepts a list: the node must be in one of them.
+        # It may be a list: the node must be in one of them.
         default = name_list(partition)
         wanted = frozenset(default)
         flags = [not wanted.isdisjoint(info.get("partitions", default)) for info in nodes.infos]

@@ -93,10 +93,9 @@ class CommandResult(NamedTuple):
 class CommandRunner:
     """Runs the commands of one scheduler.  May be used from several threads at once.
 
-    :param drop: Prefixes of environment variables that commands must not see, such as
-        'SBATCH_'.  They change a scheduler's answers, and are set inside allocations, where tests
-        run.
-    :param keep: Names of variables to keep even if they have such a prefix, such as 'SLURM_CONF'.
+    :param drop: Prefixes of environment variables that commands must not see.  They change a
+        scheduler's answers, and are set inside allocations, where tests run.
+    :param keep: Names of variables to keep even if they have such a prefix: where the scheduler is.
     :param set: Variables to set, such as ``{'LC_ALL': 'C'}``.
     :param timeout: The default timeout of a command, in seconds.
     :param clock: Returns the time in seconds; used to limit the duration of all tries together.
