@@ -158,88 +158,103 @@ def _processes() -> int:
     return max(4, min(8, 2 * len(os.sched_getaffinity(0))))
 
 
+# Tests that are for particular schedulers, and those that all batch plugins have in common.
+_SLURM, _ENGINE, _BATCH = "tests/slurm", "tests/gridengine", "tests/batch"
+
+
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     """The parts of 'make test', announced."""
     versions = {python: _version(python) for python in pythons}
-    newest = pythons[-1]
-    why_not = _why_not("tests/slurm/real_slurm.py")
     chosen = _chosen(arguments)
-    parts = []
-    for python, version in versions.items():
-        # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
-        slurm = [] if why_not else ["--slurm=fake"]
-        # The tests of all batch plugins; those on real schedulers are in the parts of these, below.
-        slurm.append("--batch=fake-slurm,minibatch")
-        spread = ["-n", str(_processes()), "--dist", "loadfile"]
-        # The tests of the Slurm plugin take a third of the time.  The oldest Python has them, and the
-        # newest on a real Slurm, or on the fake one where there is no real one.
-        leaves_out = not chosen and python != pythons[0] and (python != newest or not why_not)
-        if leaves_out:
-            spread.append("--ignore=tests/slurm")
-        if not chosen:
-            # A part of its own, below.
-            spread.append("--ignore=tests/gridengine")
-        parts.append(
-            Part(
-                f"Python {version}",
-                f"py{_short(version)}",
-                python,
-                f".venv-{_short(version)}",
-                [*spread, *slurm, *([] if chosen else ["tests"]), *arguments],
-                "7 to 10 minutes on two cores"
-                + (", without those of the Slurm plugin" if leaves_out else ""),
-                coverage=python == newest and not arguments,
-            )
-        )
-    with_slurm = ("tests/slurm", "tests/batch")
-    on_slurm = [path for path in chosen if path.startswith(with_slurm) or path == "tests"]
-    left_out = why_not or ("" if on_slurm or not chosen else "none of its tests was chosen")
-    if not left_out:
-        # These mostly wait, each process for a cluster of its own; and Slurm is the same for every
-        # Python.
-        rest = [
-            part
-            for word in arguments
-            for part in (with_slurm if word == "tests" else [word])
-            if word == "tests" or word not in chosen or word.startswith(with_slurm)
-        ]
-        spread = ["-n", "3", "--dist", "loadfile", "--slurm=real"]
-        parts.append(
-            Part(
-                f"a real Slurm, Python {versions[newest]}",
-                "slurm",
-                newest,
-                f".venv-{_short(versions[newest])}",
-                [*spread, *([] if chosen else with_slurm), *rest],
-                "9 to 12 minutes",
-                coverage=not arguments,
-            )
-        )
-    why_no_engine = _why_not("tests/gridengine/real_gridengine.py") if not chosen else ""
-    if not chosen and not why_no_engine:
-        parts.append(
-            Part(
-                f"a real Grid Engine, Python {versions[newest]}",
-                "gridengine",
-                newest,
-                f".venv-{_short(versions[newest])}",
-                # They mostly wait, each process for a Grid Engine of its own.
-                [
-                    *("-n", "3", "--dist", "loadfile", "--batch=real-gridengine"),
-                    *("tests/gridengine", "tests/batch", *arguments),
-                ],
-                "5 to 7 minutes",
-            )
-        )
+    why_not = {
+        _SLURM: _why_not("tests/slurm/real_slurm.py"),
+        _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
+    }
+    parts = [
+        _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])
+        for python in pythons
+    ]
+    for name in why_not:
+        wanted = [path for path in chosen if path == "tests" or path.startswith((name, _BATCH))]
+        if chosen and not wanted:
+            why_not[name] = "none of its tests was chosen"
+    real = [name for name, reason in why_not.items() if not reason]
+    if real:
+        parts.append(_real_part(pythons[-1], versions[pythons[-1]], arguments, real))
     print("Tests to run, one part after the other:")
     for part in parts:
         print(f"  {part.title}" + ("" if arguments else f": {part.about}"))
-    if left_out:
-        print(f"  not on a real Slurm: {left_out}")
-    if why_no_engine:
-        print(f"  not on a real Grid Engine: {why_no_engine}")
+    for name, reason in why_not.items():
+        if reason:
+            print(f"  not on {_TITLES[name]}: {reason}")
     print("'make quick' runs what takes less than a minute.", flush=True)
     return parts
+
+
+_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine"}
+
+
+def _fake_part(
+    python: str, version: str, pythons: list[str], arguments: list[str], real_slurm: bool
+) -> Part:
+    """The tests that need no real scheduler, on one Python.
+
+    The oldest one has all of them.  The newest leaves to the real Slurm what that runs too, where
+    there is one; and those in between have what is not about processes.
+    """
+    chosen = _chosen(arguments)
+    newest = python == pythons[-1]
+    options = ["-n", str(_processes()), "--dist", "loadfile", "--batch=fake-slurm,minibatch"]
+    if real_slurm:
+        # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
+        options.append("--slurm=fake")
+    tests, about = ["tests", f"--ignore={_ENGINE}"], "10 minutes on two cores"
+    if python not in (pythons[0], pythons[-1]):
+        tests, about = ["tests/unit", "tests/contract"], "unit and contract tests, 3 minutes"
+    elif newest and python != pythons[0] and real_slurm:
+        tests += [f"--ignore={_SLURM}", f"--ignore={_BATCH}"]
+        about = "without those that the real Slurm has, 10 minutes"
+    return Part(
+        f"Python {version}",
+        f"py{_short(version)}",
+        python,
+        f".venv-{_short(version)}",
+        [*options, *([] if chosen else tests), *arguments],
+        about,
+        coverage=newest and not arguments,
+    )
+
+
+def _real_part(python: str, version: str, arguments: list[str], real: list[str]) -> Part:
+    """The tests of real schedulers.  These mostly wait, each process for schedulers of its own;
+    and a scheduler is the same for every Python.
+
+    :param real: The directories of the tests of those that can be started.
+    """
+    chosen = _chosen(arguments)
+    places = (*real, _BATCH)
+    rest = [
+        part
+        for word in arguments
+        for part in (places if word == "tests" else [word])
+        if word == "tests" or word not in chosen or word.startswith(places)
+    ]
+    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine"}
+    return Part(
+        f"{' and '.join(_TITLES[name] for name in real)}, Python {version}",
+        "real",
+        python,
+        f".venv-{_short(version)}",
+        [
+            *("-n", "4", "--dist", "loadfile"),
+            *(["--slurm=real"] if _SLURM in real else []),
+            f"--batch={','.join(kinds[name] for name in real)}",
+            *([] if chosen else places),
+            *rest,
+        ],
+        "10 minutes",
+        coverage=not arguments,
+    )
 
 
 def _quick_parts(pythons: list[str], arguments: list[str]) -> list[Part]:

@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 
+from pavilion import schedulers
 from pavilion.cli.main import main
 from pavilion.plugins import reset_plugins
 from pavilion.schedulers import (
+    Failure,
     SchedulerPlugin,
     SchedulerPluginAdvanced,
+    SchedulerPluginBasic,
     SchedulerPluginBatch,
     UnreadableAnswer,
 )
+from pavilion.status_file import STATES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = ROOT / "docs" / "writing-plugins.md"
@@ -87,19 +91,15 @@ def test_links_to_sections_lead_to_one() -> None:
 
 
 def test_what_the_guide_names_is_there() -> None:
-    names = re.findall(r"`(_?[a-z]+(?:_[a-z]+)+)\(", TEXT)
-    helpers = {"node_states", "find_token", "seconds_of", "clock_text", "safe_job_name", "from_key"}
-    helpers |= {"min_int", "expand_nodes", "fold_nodes", "get_vars", "request", "check"}
-    for name in set(names) - helpers:
-        known = hasattr(SchedulerPluginBatch, name) or name in (
-            "_kickoff_lines",
-            "_get_alloc_node_info",
-        )
-        assert known, name
-    for name in set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", TEXT)) - {"SBATCH_", "LC_ALL"}:
-        states = ("SCHED_", "MB_", "QUEUE_FULL", "UNKNOWN_JOB", "NODE_STATES", "MINIBATCH_")
-        known = hasattr(SchedulerPluginBatch, name) or name.startswith(states)
-        assert known or name == "IS_CONCURRENT", name
+    helpers = {"node_states", "site_classes", "request", "get_vars", "from_key", "_kickoff_lines"}
+    bases = (SchedulerPluginBatch, SchedulerPluginBasic)
+    for name in (
+        *re.findall(r"`(_?[a-z]+(?:_[a-z]+)+)\(", TEXT),
+        *re.findall(r"`([A-Z]+_[A-Z_]+[A-Z])`", TEXT),
+    ):
+        known = any(hasattr(base, name) for base in bases) or hasattr(schedulers, name)
+        known = known or hasattr(Failure, name) or hasattr(STATES, name)
+        assert known or name in helpers, name
 
 
 # -------------------------------------------------------------------- from the stub to a plugin

@@ -103,7 +103,7 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     table = {row[0]: row[1:] for row in done.rows}
     assert table["version"][:2] == ["2.6 (RELEASE.txt)", "ok"]
     assert table["schedulers directory"][:2] == ["the checkout's own", "ok"]
-    assert table["start"][:2] == ["schedulers: flux, gridengine, raw, slurm", "ok"]
+    assert table["start"][:2] == ["schedulers: flux, raw, slurm", "ok"]
     assert table["host modules"][1] == "ok"
     assert table["scheduler flux"][1:] == ["ok", "A link keeps it."]
     assert table["try-out: start"][:2] == ["import pavilion.plugins", "ok"]
@@ -162,13 +162,13 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert (active(root) / "placement" / "planning.py").read_bytes() == (
         OURS / "placement" / "planning.py"
     ).read_bytes()
-    assert show_sched(root) == ["flux", "raw", "site", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
 
     # From a copy to a link; the backup is still that of the beginning.
     assert run("link", root).code == 0
     assert active(root).is_symlink()
     assert schedulers_names(root) == LINKED
-    assert show_sched(root) == ["flux", "raw", "site", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -178,7 +178,7 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
 
 def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
     root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
-    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "pbs", "raw", "slurm"]
     before = tree(root)
     for more in ([], ["--copy"]):
         done = run("link", root, "--json", *more)
@@ -222,15 +222,15 @@ def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
     write(plugins / "flux" / "__init__.py", "from .inner import Flux\n")
     write(plugins / "flux" / "inner.py", FLUX.replace("..", "..."))
     # In a module with a class of theirs that is called as one of ours.
-    write(plugins / "gridengine.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
+    write(plugins / "engine.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
     replace(
         active(root) / "__init__.py",
         "AGE =",
-        "from .plugins.flux import Flux\nfrom .plugins.gridengine import Lsf\nAGE =",
+        "from .plugins.flux import Flux\nfrom .plugins.engine import Lsf\nAGE =",
     )
     before = tree(root)
+    assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
     for more in ([], ["--copy"]):
-        assert show_sched(root) == ["flux", "gridengine", "lsf", "raw", "slurm"]
         assert run("link", root, *more).code == 0
         assert show_sched(root) == ["flux", "gridengine", "lsf", "raw", "slurm"]
     assert run("unlink", root).code == 0

@@ -176,6 +176,7 @@ def test_it_is_installed_and_shown(environment: Environment) -> None:
     shown = json.loads(environment.pav_sched("show", "sched", "--json"))["schedulers"]
     assert {item["name"]: item["origin"] for item in shown} == {
         "mysched": "package mysched-plugin 1.0",
+        "gridengine": "bundled",
         "raw": "bundled",
         "slurm": "bundled",
     }

@@ -562,18 +562,16 @@ def test_a_list_of_jobs_that_is_cut_off_ends_no_test(
 
 
 def test_a_job_that_is_held_is_reported_and_can_be_cancelled(site: Site) -> None:
-    site.pav("run", site.write_suite(first=sleeper(nodes="all"), one={}), "--detach")
-    site.wait_for(lambda jobs: len(jobs) == 2)
-    for job_id, job in site.jobs().items():
-        record = json.loads((site.spool / "jobs" / job_id / "job.json").read_text())
-        if job["state"] == "QUEUED":
-            Path(record["script"]).chmod(0o600)
-        else:
-            running = job_id
-    site.mb("mb-cancel", running)
+    blocker = _script(site, "#MB --nodes 6", "exec sleep 600")
+    site.mb("mb-submit", blocker)
+    site.pav("run", site.write_suite(one={}), "--detach")
+    record = json.loads((site.spool / "jobs" / "2" / "job.json").read_text())
+    Path(record["script"]).chmod(0o600)
+    site.mb("mb-cancel", "1")
     site.wait_for(lambda jobs: "HELD" in [job["state"] for job in jobs.values()])
-    held = [test for test in site.pav("status")["tests"] if not test["complete"]]
-    assert "is stuck (HELD): its script could not be started: " in held[0]["note"]
+    # An answer about jobs is used for a second.
+    said = "is stuck (HELD): its script could not be started: "
+    until(lambda: said in site.pav("status")["tests"][0]["note"], "it is reported")
     site.pav("cancel", "s1")
     site.wait_for(lambda jobs: {job["state"] for job in jobs.values()} == {"CANCELLED"})
 
@@ -605,7 +603,7 @@ def test_commands_that_hang_are_stopped_and_nothing_is_lost(
 def test_a_full_queue_is_reported_and_waited_for(site: Site) -> None:
     (site.spool / "max_jobs").write_text("1\n")
     suite = site.write_suite(one=sleeper(), two=sleeper())
-    found = site.pav("run", suite, "--timeout", "4", code=3)
+    found = site.pav("run", suite, "--timeout", "12", code=3)
     notes = [test["note"] for test in found["tests"]]
     assert sum("given up while minibatch did not accept it" in note for note in notes) == 1, notes
     assert len(site.jobs()) == 1
