@@ -45,6 +45,13 @@ def chosen(config: pytest.Config) -> list[str] | None:
     return {"fake": list(MADE_UP), "real": ["real-slurm"]}.get(str(config.getoption("--slurm")))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    lines = getattr(node, "workeroutput", {}).get("batch")
+    if lines is not None:
+        node.config.stash[LEFT_OUT] = lines  # type: ignore[attr-defined]
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

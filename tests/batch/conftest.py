@@ -52,7 +52,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if here:
         ran = {function_of(item) for item in here}
         nowhere = sorted({function_of(item) for item in left_out} - ran)
-        config.stash[LEFT_OUT] = Matrix(_kinds(config)).lines(nowhere)
+        lines = Matrix(_kinds(config)).lines(nowhere)
+        config.stash[LEFT_OUT] = lines
+        # With xdist the workers collect, and the summary is printed elsewhere.
+        getattr(config, "workeroutput", {})["batch"] = lines
 
 
 def function_of(item: pytest.Item) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import importlib.util
@@ -39,8 +40,8 @@ class MinibatchSite(BatchSite):
     kind = "minibatch"
     can = frozenset(
         (
-            *(Can.LIST_NODES, Can.LIST_ENDED, Can.FORGET, Can.TELL_CANCELLED, Can.HOLD),
-            *(Can.STOP, Can.FREEZE, Can.GET_STUCK, Can.OBEY_VARIABLES),
+            *(Can.LIST_NODES, Can.HAVE_SEVERAL_NODES, Can.LIST_ENDED, Can.FORGET, Can.HOLD),
+            *(Can.TELL_CANCELLED, Can.STOP, Can.FREEZE, Can.GET_STUCK, Can.OBEY_VARIABLES),
         )
     )
     submit, jobs, cancel, nodes, ping = "mb-submit", "mb-jobs", "mb-cancel", "mb-nodes", ""
@@ -83,10 +84,13 @@ class MinibatchSite(BatchSite):
         return _module().MiniBatch()  # type: ignore[no-any-return]
 
     def listed(self) -> list[Listed]:
-        return [
-            Listed(job["id"], job["tag"], job["state"] in _ENDED)
-            for job in json.loads(self.ok("mb-jobs", "--json"))
-        ]
+        """From its spool directory: quicker than a command, and not hindered by any fault."""
+        found = []
+        for file in (self._spool / "jobs").glob("*/job.json"):
+            with contextlib.suppress(FileNotFoundError):
+                job = json.loads(file.read_text())
+                found.append(Listed(job["id"], job["tag"], job["state"] in _ENDED))
+        return sorted(found, key=lambda job: int(job.job_id))
 
     @contextmanager
     def refusing(self) -> Iterator[Mapping[str, Any]]:
@@ -106,8 +110,7 @@ class MinibatchSite(BatchSite):
         return self.ok("mb-submit", "--log", "/dev/null", str(script)).split()[1]
 
     def cancel_outside(self, *job_ids: str) -> None:
-        for job_id in job_ids:
-            self.ok("mb-cancel", job_id)
+        self.ok("mb-cancel", *job_ids)
 
     def waiting(self) -> Mapping[str, Any]:
         """On a node that another job has."""
@@ -158,8 +161,8 @@ class MinibatchSite(BatchSite):
     def clean(self) -> None:
         def ended() -> bool:
             left = [job.job_id for job in self.listed() if not job.has_ended]
-            for job_id in left:
-                self.run("mb-cancel", job_id)
+            if left:
+                self.run("mb-cancel", *left)
             return not left
 
         until(ended, "all jobs ended")

@@ -207,6 +207,8 @@ class GridEngine(batch.SchedulerPluginBatch):
         return ["qacct", "-o", pwd.getpwuid(os.geteuid()).pw_name, "-j", "*-pav-*"]
 
     def parse_history(self, text: str) -> Iterator[batch.BatchJob]:
+        if text and not text.endswith("\n"):
+            raise batch.UnreadableAnswer("it is cut off: its last line has no end")
         for block in re.split(r"^=+$", text, flags=re.MULTILINE)[1:]:
             # A key, blanks, and its value in each line.
             row = {words[0]: words[1:] for line in block.splitlines() if (words := line.split())}
