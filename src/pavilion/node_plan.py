@@ -310,16 +310,15 @@ def _left_out(kind: _Kind, used: Sequence[str]) -> list[LeftOut]:
         for name in names
         if name in about
     }
-    custom = kind.plugin._custom(kind.config)
     usable = set(kind.filtered.names)
     found: dict[tuple[str, str, bool], list[str]] = {}
     for name in hostlists.natural_sorted(about):
         reason = DISCARDED if name in usable else reasons.get(name, NOT_THERE)
         reason = reason[len(INCLUDE_PREFIX) :] if reason.startswith(INCLUDE_PREFIX) else reason
         missing = reason in _MISSING
-        if reason == NOT_UP and custom is not None:
+        if reason == NOT_UP:
             # A node of another partition is not missing, whether it is up or down.
-            missing = custom(name, nodes[name]) is None
+            missing = kind.plugin._filter_custom(kind.config, name, nodes[name]) is None
         key = (*reason_texts(reason, nodes.get(name, {})), missing)
         found.setdefault(key, []).append(name)
     items = [LeftOut(*key[:2], tuple(names), key[2]) for key, names in found.items()]
