@@ -84,6 +84,9 @@ class Dialect:
     # How many submit commands run at the same time.
     SUBMIT_AT_ONCE: int = 4
 
+    # A command, beside ping_command(), that shows somebody what is wrong with the scheduler.
+    START_WITH: Sequence[str] | None = None
+
     # FAILURES, compiled when they are first needed.
     _failures: Failures | None = None
 
@@ -118,6 +121,11 @@ class Dialect:
 
     def ping_command(self) -> list[str] | None:
         """The command that fails when the scheduler cannot be used; None: it is not tried."""
+        return None
+
+    def version_command(self) -> list[str] | None:
+        """The command that prints the scheduler's version in its first line, for 'doctor'; None:
+        that is not shown."""
         return None
 
     def submit_command(self, submission: Submission) -> list[str]:

@@ -29,6 +29,7 @@ from .words import JobState, Submission, UnreadableAnswer
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
+    from ..finding.host_check import HostCheck
     from ..lifecycle.job_table import JobRecord, JobTable
     from .client import BatchClient
     from .history import History
@@ -166,6 +167,12 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return False
         self.unavailable_reason = self._client.problem()
         return self.unavailable_reason is None
+
+    def check_host(self) -> HostCheck:
+        """Where the scheduler's commands are, and their version."""
+        from .host_check import check_host
+
+        return check_host(self)
 
     def refresh(self) -> None:
         """Forget all that was learned from the scheduler."""

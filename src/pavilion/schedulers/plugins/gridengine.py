@@ -153,6 +153,9 @@ class GridEngine(batch.SchedulerPluginBatch):
     def ping_command(self) -> list[str]:
         return ["qconf", "-sql"]
 
+    def version_command(self) -> list[str]:
+        return ["qhost", "-help"]
+
     def submit_command(self, submission: batch.Submission) -> list[str]:
         place, token = os.fspath(submission.script.parent), submission.token
         if re.search(r"\$(HOME|USER|JOB_ID|JOB_NAME|HOSTNAME|TASK_ID)", place):

@@ -25,10 +25,15 @@ class SlurmDialect(Dialect):
     COMMANDS = queries.COMMANDS
     ENVIRONMENT = Environment(queries.DROP_PREFIXES, queries.KEEP_NAMES, queries.QUERY_SET)
     JOB_ID = queries.JOB_ID
+    START_WITH = ("sinfo",)
 
     def ping_command(self) -> list[str] | None:
         """Whether the controller answers."""
         return queries.ping()
+
+    def version_command(self) -> list[str] | None:
+        """Of all commands; it queries nothing."""
+        return ["sinfo", "--version"]
 
     def parse_submission(self, result: CommandResult) -> Submitted | str | None:
         """The job's id, and its cluster where sbatch names it."""

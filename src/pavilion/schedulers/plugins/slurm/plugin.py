@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pavilion.config import PavConfig
 
     from ...batch.record import BatchRecord
-    from ...finding.host_check import HostCheck
     from ...lifecycle.job_table import JobRecord, JobTable
 
 
@@ -49,12 +48,6 @@ class Slurm(SlurmDialect, SlurmNodes):
 
     def __init__(self) -> None:
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
-
-    def check_host(self) -> HostCheck:
-        """Where Slurm's commands are, and their version."""
-        from .host_check import check_host
-
-        return check_host()
 
     def _kickoff(
         self,
