@@ -131,7 +131,7 @@ HANGING = """
         '''One of its methods hangs.'''
         def __init__(self):
             super().__init__()
-            self.name = "gridengine"
+            self.name = "mygrid"
 
         def METHOD(self, *args, **kwargs):
             time.sleep(600)
@@ -152,14 +152,14 @@ def test_a_method_that_hangs_is_named_and_left(
     cli.plugin("hanging", HANGING.replace("METHOD", method))
     cli.suite("""
         other: {run: {cmds: ["true"]}}
-        test: {scheduler: gridengine, run: {cmds: ["sleep 20"]}}
+        test: {scheduler: mygrid, run: {cmds: ["sleep 20"]}}
         """)
     began = time.monotonic()
     process = cli.start("run", "suite", "--timeout", "7")
     assert 7 <= seconds_until_end(process, began) < limit
     done = finish(process)
     assert done.code == 3
-    assert done.err.count(f"Still waiting for gridengine: {method}.") == 1
+    assert done.err.count(f"Still waiting for mygrid: {method}.") == 1
     assert text in done.err
     if method != "_available":
         # Other schedulers do not suffer.
@@ -168,11 +168,11 @@ def test_a_method_that_hangs_is_named_and_left(
 
 def test_status_and_cancel_name_a_method_that_hangs(cli: Cli) -> None:
     cli.plugin("hanging", HANGING.replace("METHOD", "_job_status"))
-    cli.suite("test: {scheduler: gridengine, run: {cmds: ['sleep 20']}}")
+    cli.suite("test: {scheduler: mygrid, run: {cmds: ['sleep 20']}}")
     assert cli("run", "suite", "--detach").code == 0
     process = cli.start("status")
     assert process.stderr is not None
-    assert process.stderr.readline() == "Still waiting for gridengine: _job_status.\n"
+    assert process.stderr.readline() == "Still waiting for mygrid: _job_status.\n"
     interrupt(process)
     assert finish(process).code == 130
 

@@ -22,7 +22,7 @@ LIST_LIMIT = 2_000_000
 # The maximum length of a node name; host names have at most 253 characters.
 NAME_LIMIT = 255
 # Slurm refuses ranges of more names than this.
-RANGE_LIMIT = 65_536
+FOLDED_RANGE_LIMIT = 65_536
 # Longer numbers are considered a mistake. No machine needs more digits.
 DIGIT_LIMIT = 15
 
@@ -356,7 +356,7 @@ def _spans(numbers: list[str]) -> Iterator[_Span]:
         value = int(number)
         # A longer number with a leading zero has a width of its own.
         same_form = len(number) == len(low) or number[0] != "0"
-        if value != last + 1 or not same_form or value - first >= RANGE_LIMIT:
+        if value != last + 1 or not same_form or value - first >= FOLDED_RANGE_LIMIT:
             yield low, high
             low, first = number, value
         high, last = number, value
