@@ -204,7 +204,9 @@ def _fake_part(
     """
     chosen = _chosen(arguments)
     newest = python == pythons[-1]
-    options = ["-n", str(_processes()), "--dist", "loadfile", "--batch=fake-slurm,minibatch"]
+    options = ["-n", str(_processes()), "--dist", "loadfile"]
+    # Where there is a real Slurm, the fake one need not show the same.
+    options.append("--batch=minibatch" if real_slurm else "--batch=fake-slurm,minibatch")
     if real_slurm:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         options.append("--slurm=fake")
