@@ -103,7 +103,7 @@ class PoweredSlurm(RealSlurm):
 SuspendProgram={path}/suspend
 ResumeProgram={path}/resume
 SuspendTimeout=2
-ResumeTimeout=12
+ResumeTimeout=25
 SuspendTime={suspend_time}
 SuspendExcNodes=node[01-08]
 TreeWidth=65533
