@@ -420,6 +420,27 @@ def test_many_ends_for_one_command() -> None:
     assert books.argvs == [["history", "17", "18"]]
 
 
+def test_accounting_that_takes_one_id_at_a_time() -> None:
+    class OneByOne(Toy):
+        def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
+            return ["history", *job_ids] if len(job_ids) == 1 else None
+
+    books = Books(result("17,F,t17\nend\n"))
+    books.history = History(OneByOne(), books._run, lambda: books.time)
+    assert books.look_up("17", "18").job is not None
+    assert books.argvs == [["history", "17"]]
+
+
+def test_without_accounting_nothing_is_run() -> None:
+    class Forgetful(Toy):
+        def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
+            return None
+
+    books = Books()
+    books.history = History(Forgetful(), books._run, lambda: books.time)
+    assert books.look_up("17", "18") == Ended(None) and books.argvs == []
+
+
 def test_a_job_that_is_recorded_late() -> None:
     books = Books(result("end\n"), result("17,F,t17\nend\n"))
     assert books.look_up("17") == Ended(None, is_late=True)
