@@ -11,7 +11,7 @@ from batch import faults
 from batch.bench import Bench, job_of
 from batch.sites import Can
 from pavilion.schedulers.batch import supported
-from pavilion.schedulers.config import CONFIG_DEFAULTS
+from pavilion.schedulers.config import KEYS
 
 # A value of each key that not every scheduler can support.
 VALUES: Mapping[str, Any] = {
@@ -82,7 +82,7 @@ def test_a_key_reaches_the_scheduler_or_is_refused(bench: Bench, key: str) -> No
 
 
 def test_all_keys_are_covered() -> None:
-    common = set(CONFIG_DEFAULTS) - supported.PLACEMENT_KEYS - supported.LAUNCH_KEYS
+    common = {key.name for key in KEYS} - supported.PLACEMENT_KEYS - supported.LAUNCH_KEYS
     assert common - set(VALUES) == set()
 
 

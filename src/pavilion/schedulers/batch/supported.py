@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import SchedConfigError
 
-from ..config import CONFIG_DEFAULTS, calc_node_range, validate_config
+from ..config import CONFIG_DEFAULTS, KEYS, calc_node_range, validate_config
 
 if TYPE_CHECKING:
     from .plugin import SchedulerPluginBatch
@@ -64,11 +64,7 @@ def unused_key(
 def _defaults() -> dict[str, Any]:
     """The values of the keys that every scheduler has, where nothing is set."""
     defaults = validate_config({})
-    return {key: defaults[key] for key in CONFIG_DEFAULTS if key in _COMMON}
-
-
-# Without the sections of plugins, which are added to that table.
-_COMMON = frozenset(CONFIG_DEFAULTS)
+    return {key.name: defaults[key.name] for key in KEYS}
 
 
 def with_numbers(sched_config: dict[str, Any], count: int) -> dict[str, Any]:
