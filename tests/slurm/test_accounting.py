@@ -497,7 +497,7 @@ def quick_table(
     """A table that believes quickly that a job is gone."""
     return JobTable(
         lambda: self.jobs(user, cluster),
-        is_over=client.is_over,
+        is_over=self.dialect.is_over,
         cache_file=cache_file,
         max_age=max_age,
         grace=0.0,

@@ -20,10 +20,7 @@ from pavilion.schedulers.kickoff import make_header
 from pavilion.schedulers.placement.hostlists import expand
 from pavilion.schedulers.plugins.slurm.header import (
     DIRECTIVES,
-    EXTRA_KEY,
-    LAUNCH_KEYS,
     NAME_LIMIT,
-    PLACEMENT_KEYS,
     Request,
     SbatchHeader,
     constraint,
@@ -66,6 +63,23 @@ def request(
 ) -> Request:
     return Request(name, config(slurm, **values), *node_range, include, exclude, tasks_per_node)
 
+
+EXTRA_KEY = "slurm.sbatch_extra"
+
+# The other keys of the schedule section, and who uses them. Together with those of DIRECTIVES and
+# EXTRA_KEY this is all of them; a test below sees to that.
+LAUNCH_KEYS = frozenset(["slurm.srun_extra", "slurm.mpi_cmd", "wrapper", "mpirun_opts"])
+PLACEMENT_KEYS = frozenset(
+    [
+        "node_state",
+        "share_allocation",
+        "cluster_info",
+        "flex_scheduled",
+        "slurm.up_states",
+        "slurm.avail_states",
+        "slurm.reserved_states",
+    ]
+)
 
 HOSTILE = "a;touch PWNED $(touch PWNED) `touch PWNED` && b | c > d # \u00fc \u4e2d"
 

@@ -46,7 +46,7 @@ def forgetful(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
     ) -> JobTable:
         return JobTable(
             lambda: self.jobs(user),
-            is_over=client.is_over,
+            is_over=self.dialect.is_over,
             cache_file=cache_file,
             max_age=max_age,
             grace=0.0,

@@ -130,9 +130,9 @@ def _installed_packages(section: Section, roots: Sequence[Path], group: str | No
 
     finder = installed_finder(roots=roots, group=group)
     for entry in finder.read_entries():
-        for folder in entry.folders:
-            files = _files(folder, (f".{INFO_EXTENSION}",), deep=True)
-            section.ok(str(folder), f"{plural(len(files), 'plugin')}; {entry}")
+        for directory in entry.directories:
+            files = _files(directory, (f".{INFO_EXTENSION}",), deep=True)
+            section.ok(str(directory), f"{plural(len(files), 'plugin')}; {entry}")
 
 
 def _config_dir(section: Section, path: Path, needed: bool) -> None:

@@ -24,7 +24,7 @@ from ..vars import SchedulerVariables
 from . import supported
 from .dialect import Dialect
 from .directives import BatchHeader, value_of
-from .words import JobState, Submission, UnreadableAnswer
+from .words import JobState, Submission, Submitted, UnreadableAnswer
 
 if TYPE_CHECKING:
     from pavilion.config import PavConfig
@@ -273,32 +273,42 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     ) -> JobInfo:
         """Submit the kickoff script, once; see pavilion.schedulers.batch.submitting."""
         from .record import make_record
-        from .submitting import Submitter, begin_log, new_token
+        from .submitting import new_token
         from .whose import sys_name
 
         submission = Submission(
             script=job.kickoff_path,
             log=job.sched_log,
             token=new_token(),
-            job_name=job_name,
+            job_name=self._name_of(job_name, sched_config),
             config=sched_config,
             nodes=nodes,
             node_range=node_range,
         )
-        argv = self.submit_command(submission)
-        log = job.path / self.SUBMIT_LOG_FN
-        begin_log(log, submission.token)
-        done = Submitter(self._client, self._handover(job)).hand_over(argv, submission, log)
+        done = self._hand_over(job, submission)
         info = make_record(
             sys_name(),
             done.job_id,
             done.cluster,
             done.token,
             os.fspath(job.kickoff_path),
-            job_name=job_name,
+            job_name=submission.job_name,
         )
         self._table(pav_cfg, self._read_record(info)).note_new(done.token)
         return info
+
+    def _name_of(self, job_name: str, sched_config: dict[str, Any]) -> str:
+        """The name that a job gets, for Submission and for the job's record."""
+        return job_name
+
+    def _hand_over(self, job: Job, submission: Submission) -> Submitted:
+        """Run the submit command, once the token is in the job's log."""
+        from .submitting import Submitter, begin_log
+
+        argv = self.submit_command(submission)
+        log = job.path / self.SUBMIT_LOG_FN
+        begin_log(log, submission.token)
+        return Submitter(self._client, self._handover(job)).hand_over(argv, submission, log)
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Find a job by the token that was stored before it was submitted."""

@@ -23,6 +23,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from ..near_matches import did_you_mean
 from ..talk.safe_files import UnsafeFileError, read_bytes, read_linked
 from .discovery import INFO_EXTENSION, PluginFinder, Refusal, import_member
 
@@ -40,13 +41,13 @@ class PackageEntry(NamedTuple):
     :param distribution: What pip installed, with its version: 'mysched-plugin 1.0'.
     :param name: The name of the entry point; '' when none could be read.
     :param package: The package, as a dotted name.
-    :param folders: The directories of the package; more than one for a namespace package.
+    :param directories: Those of the package; more than one for a namespace package.
     """
 
     distribution: str
     name: str = ""
     package: str = ""
-    folders: tuple[Path, ...] = ()
+    directories: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         point = f", entry point {self.name!r}" if self.name else ""
@@ -56,7 +57,7 @@ class PackageEntry(NamedTuple):
         """Whether a file or directory is in the package, by its name or by what it leads to."""
         return any(
             folder in (path, *path.parents) or folder.resolve() in path.resolve().parents
-            for folder in self.folders
+            for folder in self.directories
         )
 
 
@@ -78,14 +79,14 @@ class InstalledPluginFinder(PluginFinder):
         if not self.read_entries():
             return self
         for entry in self._entries:
-            self._folders += entry.folders
-            self._packages.update((folder.resolve(), entry.package) for folder in entry.folders)
+            self._folders += entry.directories
+            self._packages.update((folder.resolve(), entry.package) for folder in entry.directories)
         super().find()
         found = [plugin.file for plugin in self.loaded] + [bad.file for bad in self.refused]
         for entry in self._entries:
             if not any(map(entry.contains, found)):
                 self.refuse(
-                    entry.folders[0],
+                    entry.directories[0],
                     f"The package {entry.package!r} has no .{INFO_EXTENSION} file. Such files have "
                     "to be included when the distribution is built, as package data.",
                 )
@@ -133,7 +134,7 @@ class InstalledPluginFinder(PluginFinder):
         for name, value in points:
             entry = entry._replace(name=name, package=value.partition("[")[0].strip())
             try:
-                self._entries.append(entry._replace(folders=self._locate(entry.package, dist)))
+                self._entries.append(entry._replace(directories=self._locate(entry.package, dist)))
             except Exception as exc:
                 # Finders of modules may raise anything.
                 self.refuse(file, f"In {entry}: {_why(exc)}", exc)
@@ -247,10 +248,7 @@ def _spec(package: str, dist: PathDistribution) -> ModuleSpec:
     """
     spec = importlib.util.find_spec(package)
     if spec is None:
-        import difflib
-
-        near = difflib.get_close_matches(package, _packages_of(dist), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(package, _packages_of(dist))
         raise Refusal(f"There is no package {package!r}.{hint}")
     if spec.submodule_search_locations is None:
         raise Refusal(

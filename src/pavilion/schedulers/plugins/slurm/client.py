@@ -25,7 +25,6 @@ from .accounting import Accounting
 from .dialect import SlurmDialect
 from .errors import classify_result, summary
 from .requested import RequestedNodes
-from .states import parse_job_state
 
 # Seconds between two queries for the scripts of jobs.
 SCRIPTS_PAUSE = 5.0
@@ -260,11 +259,6 @@ def _is_starting(nodes: list[parsing.Node]) -> bool:
     not heard from them."""
     unknown = sum(node.state.upper().startswith("UNK") for node in nodes)
     return unknown > len(nodes) / 2
-
-
-def is_over(record: JobRecord) -> bool:
-    """Whether a job has ended for good."""
-    return parse_job_state(record.state).is_over
 
 
 def raise_if_nothing_left(row: parsing.RefusedRow, nodes: Sequence[object]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 
 from ...batch.dialect import Dialect, Environment
 from ...batch.words import JobState, Submitted
@@ -47,10 +46,6 @@ class SlurmDialect(Dialect):
         from .errors import cancel_errors
 
         return cancel_errors(result.stderr)
-
-    def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
-        """The jobs of this host's cluster."""
-        return queries.cancel(job_ids)[0]
 
     def classify(self, result: CommandResult) -> Failure | None:
         """By the error messages of many releases; see ``errors``."""

@@ -209,22 +209,6 @@ DIRECTIVES: tuple[Directive, ...] = (
         ("ntasks", "ntasks-per-node", *sorted(COUNTED_BY_SLURM)),
     ),
 )
-EXTRA_KEY = "slurm.sbatch_extra"
-
-# The other keys of the schedule section, and who uses them. Together with those of DIRECTIVES and
-# EXTRA_KEY this is all of them; a test sees to that.
-LAUNCH_KEYS = frozenset(["slurm.srun_extra", "slurm.mpi_cmd", "wrapper", "mpirun_opts"])
-PLACEMENT_KEYS = frozenset(
-    [
-        "node_state",
-        "share_allocation",
-        "cluster_info",
-        "flex_scheduled",
-        "slurm.up_states",
-        "slurm.avail_states",
-        "slurm.reserved_states",
-    ]
-)
 
 
 def render(request: Request) -> list[str]:

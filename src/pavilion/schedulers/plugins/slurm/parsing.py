@@ -11,12 +11,12 @@ job's absence queries twice (see job_table).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...lifecycle.job_cache import JobRecord
+from ...near_matches import near_matches
 from ...placement import hostlists
 from ...placement.inventory import CAUSE
 from .queries import (
@@ -531,7 +531,7 @@ def reservations_by_node(reservations: Iterable[Reservation]) -> dict[str, tuple
 def near_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Names that may have been meant, the nearest first; upper and lower case are the same."""
     lower: dict[str, str] = {each.lower(): each for each in known}
-    return [lower[near] for near in difflib.get_close_matches(name.lower(), lower, 3, cutoff)]
+    return [lower[near] for near in near_matches(name.lower(), lower, 3, cutoff)]
 
 
 def reservation_problem(name: str, reservations: Sequence[Reservation]) -> str | None:

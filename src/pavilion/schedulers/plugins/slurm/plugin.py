@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pavilion.errors import SchedulerPluginError
-from pavilion.jobs import Job, JobInfo
+from pavilion.jobs import Job
 from pavilion.status_file import STATES, TestStatusInfo
-from pavilion.types import NodeList, NodeRange
+from pavilion.types import NodeList
 
 from .dialect import SlurmDialect
 from .extra import value_of
@@ -23,9 +23,8 @@ from .nodes import SlurmNodes
 from .vars import SlurmVars
 
 if TYPE_CHECKING:
-    from pavilion.config import PavConfig
-
     from ...batch.record import BatchRecord
+    from ...batch.words import Submission, Submitted
     from ...lifecycle.job_table import JobRecord, JobTable
 
 
@@ -49,36 +48,26 @@ class Slurm(SlurmDialect, SlurmNodes):
     def __init__(self) -> None:
         super().__init__("slurm", "Schedules tests via the Slurm scheduler.", self.PRIO_CORE)
 
-    def _kickoff(
-        self,
-        pav_cfg: PavConfig,
-        job: Job,
-        sched_config: dict[str, Any],
-        job_name: str,
-        nodes: NodeList | None = None,
-        node_range: NodeRange | None = None,
-    ) -> JobInfo:
-        """Submit the kickoff script.  All options are in its header."""
-        from ...batch.whose import sys_name
+    def _name_of(self, job_name: str, sched_config: dict[str, Any]) -> str:
+        """As in the script, where the user's own option takes precedence."""
         from .header import safe_job_name
-        from .record import make_record
+
+        return safe_job_name(
+            value_of(sched_config["slurm"]["sbatch_extra"], "job-name") or job_name
+        )
+
+    def _hand_over(self, job: Job, submission: Submission) -> Submitted:
+        """Run sbatch, whose log begins with the token.  All other options are in the script."""
         from .submit import Submitter
 
-        extra = sched_config["slurm"]["sbatch_extra"]
-        job_name = value_of(extra, "job-name") or job_name
-        done = Submitter(self._client, self._handover(job)).submit(
-            job.path, job.kickoff_path, job.sched_log, job_name, extra
+        return Submitter(self._client, self._handover(job)).submit(
+            job.path,
+            submission.script,
+            submission.log,
+            submission.job_name,
+            submission.config["slurm"]["sbatch_extra"],
+            submission.token,
         )
-        info = make_record(
-            sys_name(),
-            done.job_id,
-            done.cluster,
-            done.token,
-            os.fspath(job.kickoff_path),
-            job_name=safe_job_name(job_name),
-        )
-        self._table(pav_cfg, self._read_record(info)).note_new(done.token)
-        return info
 
     def _read_token(self, job: Job) -> tuple[str, float]:
         """The token that sbatch's log begins with."""

@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 from pavilion.status_file import STATES
 
+from ...near_matches import near_matches
+
 _LOG = logging.getLogger(__name__)
 _warned: set[str] = set()
 
@@ -329,9 +331,7 @@ def unknown_state(name: str) -> str | None:
     known = {*NODE_BASES, *NODE_FLAGS, *_NODE_ALIASES}
     if word in known:
         return None
-    import difflib
-
-    near = difflib.get_close_matches(word, sorted(known), n=2, cutoff=0.6)
+    near = near_matches(word, sorted(known), 2)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return (
         f"Slurm has no node state {name!r}.{hint} Known states: "

@@ -35,7 +35,13 @@ class Submitter(BatchSubmitter):
     """Submits jobs with sbatch."""
 
     def submit(
-        self, folder: Path, script: Path, output: Path, job_name: str, extra: Sequence[str] = ()
+        self,
+        folder: Path,
+        script: Path,
+        output: Path,
+        job_name: str,
+        extra: Sequence[str] = (),
+        token: str = "",
     ) -> Submission:
         """Submit a script.
 
@@ -43,11 +49,12 @@ class Submitter(BatchSubmitter):
         :param output: What the job prints goes there.
         :param job_name: Its name in the script.
         :param extra: The options in the script that a user wrote.
+        :param token: '' for a new one.
         :raises HandoverStopped: When it was given up.  Then there is no such job.
         :raises SchedulerPluginError: When Slurm refused it, or could not write its log.  Then
             there is no such job.
         """
-        token = new_token()
+        token = token or new_token()
         argv = queries.submit(
             script, [*_token_options(token, job_name, extra), *output_options(output, extra)]
         )
