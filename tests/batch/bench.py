@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,51 +14,34 @@ import pytest
 from batch.faults import Faults
 from batch.sites import BatchSite, Listed
 from batch.waiting import until
-from contract.fakes import FakeHost, FakeTest, active
-from pavilion.errors import SchedulerPluginError
+from contract.fakes import FakeTest, active
+from job_bench import PATIENCE, JobBench, info
 from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers import SchedulerPluginBatch, validate_config
 from pavilion.schedulers.batch import cancelling, client, recent_jobs, submitting
-from pavilion.schedulers.lifecycle.identity import IDENTITY_FN, load_identity
+from pavilion.schedulers.lifecycle.identity import IDENTITY_FN
 from pavilion.schedulers.lifecycle.job_table import JobTable
-from pavilion.status_file import TestStatusInfo
 
-PATIENCE = 90.0
 # Seconds that an answer about jobs serves in these tests.
 TABLE_AGE = 0.2
 
 
-class Bench:
+class Bench(JobBench):
     """A host with a plugin, and the scheduler that it uses.
 
     :param directory: A new directory of the host; jobs are below it.
     """
 
+    until = staticmethod(until)
+
     def __init__(
         self, site: BatchSite, plugin: SchedulerPluginBatch, directory: Path, faults: Faults
     ) -> None:
-        self.site = site
-        self.plugin = plugin
-        self.faults = faults
-        self.host = FakeHost(directory)
-        self.pav_cfg = self.host.pav_cfg
         # Elsewhere: a directory of programs cannot have just any name, as it is in PATH.
-        self.pav_cfg.pav_root = faults.here.with_name("pav_root")
-        (self.pav_cfg.pav_root / "bin").mkdir(parents=True)
-        # Each run of a test's script leaves a line here.
-        self.runs = directory / "runs"
-        # What a job does in place of running its tests: the script of its first test.
-        self.host.pav(
-            f'echo "$2" >>{shlex.quote(str(self.runs))}; exec /bin/bash "${{0%/*}}/work-$2" "$@"'
-        )
-        self._gate = directory / "gate"
+        super().__init__(plugin, directory, faults.here.with_name("pav_root"))
+        self.site = site
+        self.faults = faults
         self._before = site.listed()
-        # Work that ends when the bench is left, or by release().
-        self.long = f"until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done"
-
-    def release(self) -> None:
-        """Let all jobs end that run ``long``."""
-        self._gate.touch()
 
     # --- Tests ---
 
@@ -68,22 +50,7 @@ class Bench:
     ) -> FakeTest:
         """A new test, not started, and the bash script that its job runs."""
         section = {**self.site.small, "share_allocation": "false", **(schedule or {})}
-        test = self.host.test(section, scheduler=self.plugin.name, **more)
-        (self.pav_cfg.pav_root / "bin" / f"work-{test.id}").write_text(f"{work}\n")
-        return test
-
-    def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
-        """Start tests; the errors."""
-        return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
-
-    def start(
-        self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
-    ) -> FakeTest:
-        """Start a test."""
-        test = self.test(schedule, work, **more)
-        errors = self.try_start(test)
-        assert not errors, [error.pformat() for error in errors]
-        return test
+        return super().test(section, work, **more)
 
     def start_long(self, schedule: Mapping[str, Any] | None = None, **more: Any) -> FakeTest:
         """Start a test that runs until it is released, and see that its script has begun."""
@@ -93,49 +60,17 @@ class Bench:
 
     def refused(self, schedule: Mapping[str, Any] | None = None, **more: Any) -> str:
         """The error for a test that cannot be started, on one line.  The test has ended then."""
-        test = self.test(schedule, **more)
-        errors = self.try_start(test)
-        assert len(errors) == 1 and errors[0].tests == [test], errors
-        assert test.complete and test.status.current().state == "SCHED_ERROR"
-        return " ".join(errors[0].pformat().split())
+        return " ".join(super().refused(schedule, **more).split())
 
     def learn_nodes(self) -> None:
         """Have the plugin query the nodes, which it knows for a while then."""
         self.plugin._get_system_inventory(validate_config({}))
-
-    def status(self, test: FakeTest, plugin: SchedulerPluginBatch | None = None) -> TestStatusInfo:
-        return (plugin or self.plugin).job_status(self.pav_cfg, test)  # type: ignore[arg-type]
-
-    def wait_status(
-        self, test: FakeTest, state: str, text: str = "", plugin: SchedulerPluginBatch | None = None
-    ) -> TestStatusInfo:
-        """Query until the test's state is this one, and its note has that text."""
-        last: list[TestStatusInfo] = []
-
-        def there() -> TestStatusInfo | None:
-            last[:] = [self.status(test, plugin)]
-            return last[0] if last[0].state == state and text in last[0].note else None
-
-        try:
-            found: TestStatusInfo = until(there, f"{state} {text}", PATIENCE)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it is {last}") from None
-        return found
 
     def status_of(self, record: JobInfo, plugin: SchedulerPluginBatch | None = None) -> str:
         """State and note of a job, by a record of it."""
         status = (plugin or self.plugin)._job_status(self.pav_cfg, record)  # type: ignore[arg-type]
         assert status is not None
         return f"{status.state}: {status.note}"
-
-    def ran(self, test: FakeTest) -> int:
-        """How often the script of a test ran."""
-        lines = self.runs.read_text().splitlines() if self.runs.exists() else []
-        return lines.count(str(test.id))
-
-    def wait_begun(self, test: FakeTest) -> None:
-        """Wait until the script of a test has begun."""
-        until(lambda: self.ran(test), f"{test} has begun", PATIENCE)
 
     def wait_no_jobs(self, *tests: FakeTest) -> None:
         """Wait until the scheduler lists no job of these tests that has not ended."""
@@ -178,13 +113,6 @@ def job_of(test: FakeTest) -> Job:
     """The test's job."""
     assert test.job is not None
     return test.job
-
-
-def info(test: FakeTest) -> JobInfo:
-    """What identifies the test's job."""
-    found = load_identity(job_of(test))
-    assert found is not None
-    return found
 
 
 def lose_record(test: FakeTest) -> None:

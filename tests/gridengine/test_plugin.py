@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from engine_site import Site, header, info, site_of
+from engine_site import Site, header, site_of
 from real_gridengine import RealGridEngine
 
+from job_bench import info
 from pavilion.jobs import JobInfo
 from pavilion.schedulers.batch import submitting
 from polling import until

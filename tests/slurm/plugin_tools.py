@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,38 +13,25 @@ from clusters import Slurm as Cluster
 from clusters import wait_until
 from recorded import parse_recorded, recorded
 
-from contract.fakes import FakeHost, FakeTest, active
-from pavilion.errors import SchedulerPluginError
-from pavilion.jobs import JobInfo
+from contract.fakes import FakeTest, active
+from job_bench import JobBench, info
 from pavilion.schedulers import Slurm
-from pavilion.schedulers.lifecycle.identity import load_identity
 from pavilion.schedulers.lifecycle.job_table import JobRecord
 from pavilion.schedulers.plugins.slurm import parsing, queries
 from pavilion.schedulers.talk.commands import CommandResult
-from pavilion.status_file import TestStatusInfo
 
 # Seconds that an answer about jobs serves in these tests.
 TABLE_AGE = 0.2
 
 
-class Site:
+class Site(JobBench):
     """The plugin, a host with its folders, and the cluster that they use."""
 
-    def __init__(self, cluster: Cluster, plugin: Slurm, folder: Path) -> None:
-        self.cluster = cluster
-        self.plugin = plugin
-        self.host = FakeHost(folder)
-        self.pav_cfg = self.host.pav_cfg
-        # What a job does in place of running its tests: the script of its first test.
-        self.host.pav('exec /bin/bash "${0%/*}/work-$2" "$@"')
-        self._gate = folder / "gate"
-        # Work that ends when the site is left, by itself: a cancelled job on several nodes takes
-        # seconds to go.
-        self.long = f"until [ -e {shlex.quote(str(self._gate))} ]; do sleep 0.1; done"
+    until = staticmethod(wait_until)
 
-    def release(self) -> None:
-        """Let all jobs end that run ``long``."""
-        self._gate.touch()
+    def __init__(self, cluster: Cluster, plugin: Slurm, folder: Path) -> None:
+        super().__init__(plugin, folder)
+        self.cluster = cluster
 
     def leave(self) -> None:
         """End all jobs, and switch faults off."""
@@ -67,58 +53,6 @@ class Site:
         """Ids of jobs that are not over, but for those that other tests look at later."""
         listed = self.cluster.run("squeue", "-a", "-h", "-o", "%i", *options).stdout.split()
         return set(listed) - self.cluster.kept
-
-    def test(
-        self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
-    ) -> FakeTest:
-        """A new test, not started, and the bash script that its job runs."""
-        test = self.host.test(schedule, scheduler="slurm", **more)
-        path = self.pav_cfg.pav_root / "bin" / f"work-{test.id}"
-        path.write_text(f"{work}\n")
-        return test
-
-    def try_start(self, *tests: FakeTest) -> list[SchedulerPluginError]:
-        """Start tests; the errors."""
-        return self.plugin.schedule_tests(self.pav_cfg, list(tests))  # type: ignore[arg-type]
-
-    def start(
-        self, schedule: Mapping[str, Any] | None = None, work: str = "true", **more: Any
-    ) -> FakeTest:
-        """Start a test."""
-        test = self.test(schedule, work, **more)
-        errors = self.try_start(test)
-        assert not errors, [error.pformat() for error in errors]
-        return test
-
-    def refused(self, schedule: Mapping[str, Any], **more: Any) -> str:
-        """The error for a test that cannot be started.  It is over then."""
-        test = self.test(schedule, **more)
-        errors = self.try_start(test)
-        assert len(errors) == 1 and errors[0].tests == [test]
-        assert test.complete and test.status.current().state == "SCHED_ERROR"
-        assert "\n".join(errors[0].pformat().split()) in "\n".join(
-            test.status.current().note.split()
-        )
-        return errors[0].pformat()
-
-    def status(self, test: FakeTest) -> TestStatusInfo:
-        return self.plugin.job_status(self.pav_cfg, test)  # type: ignore[arg-type]
-
-    def wait_status(
-        self, test: FakeTest, state: str, text: str = "", seconds: float = 90.0
-    ) -> TestStatusInfo:
-        """Ask until the test's state is this one, and its note has that text."""
-        last: list[TestStatusInfo] = []
-
-        def there() -> TestStatusInfo | None:
-            last[:] = [self.status(test)]
-            return last[0] if last[0].state == state and text in last[0].note else None
-
-        try:
-            found: TestStatusInfo = wait_until(there, f"{state} {text}", seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it is {last}") from None
-        return found
 
     def recorded(self, test: FakeTest) -> dict[str, str]:
         """What Slurm recorded of a test's job."""
@@ -157,14 +91,6 @@ class Site:
     def queries(self) -> int:
         """How often the plugin asked for jobs."""
         return self.plugin._client.querying.count("squeue")
-
-
-def info(test: FakeTest) -> JobInfo:
-    """What identifies the test's job."""
-    assert test.job is not None
-    found = load_identity(test.job)
-    assert found is not None
-    return found
 
 
 def script(test: FakeTest) -> str:
