@@ -162,8 +162,19 @@ def test_answers_are_of_the_place_that_the_kept_variables_name(
 
     monkeypatch.setenv("MYSCHED_SERVER", "one")
     first = Somewhere().source()
+    assert first == Somewhere().source()
     monkeypatch.setenv("MYSCHED_SERVER", "two")
     assert first != Somewhere().source()
+
+
+def test_no_value_of_a_kept_variable_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a password, and the file with the answers can be read by others."""
+
+    class Somewhere(Whole):
+        ENVIRONMENT = Environment(keep=["MYSCHED_KEY"])
+
+    monkeypatch.setenv("MYSCHED_KEY", "secret-\udcff")
+    assert "secret" not in Somewhere().source()
 
 
 def test_a_failed_query_for_details_is_not_repeated_for_each_job(

@@ -278,9 +278,13 @@ class Dialect:
 
     def source(self) -> str:
         """What the answers of this scheduler are about beside user and cluster: which
-        configuration, say.  Answers of another source are not used.  By default, that is the value
-        of all variables that ENVIRONMENT keeps: these say where the scheduler is."""
-        return " ".join(os.environ.get(name, "") for name in self.ENVIRONMENT.keep)
+        configuration, say.  Answers of another source are not used.  By default, that is a digest of
+        the variables that ENVIRONMENT keeps, which say where the scheduler is.  Not their values:
+        some say who we are, and what this returns is in a file that others can read."""
+        import hashlib
+
+        values = [(name, os.environ.get(name)) for name in self.ENVIRONMENT.keep]
+        return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     # --------------------------------------------------------------------------------------- jobs
 

@@ -110,8 +110,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
         # What the scheduler said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
-        # (id, state) -> why a job is in that state, where its details had to be queried, and until
-        # when (monotonic clock) they are not queried again.
+        # (id, state) -> why a job is in that state, where its details had to be queried.
         self._details: dict[tuple[str, str], str] = {}
         # When details may be queried (again), in seconds of the monotonic clock.
         self._details_again = -math.inf
