@@ -61,6 +61,10 @@ class Dialect:
     # The commands without which the plugin cannot work.
     COMMANDS: Sequence[str] = ()
     ENVIRONMENT: Environment = Environment()
+    # The variable, one of those that ENVIRONMENT keeps, that names one of several instances of the
+    # scheduler, each with jobs of its own.  A job's record keeps its value, and commands about the
+    # job get that one, wherever they are run.  '' where there is only one.
+    INSTANCE: str = ""
     # What begins a line of options in a script, and the lines.
     DIRECTIVE_PREFIX: str = ""
     DIRECTIVES: Sequence[Directive] = ()
@@ -280,10 +284,13 @@ class Dialect:
         """What the answers of this scheduler are about beside user and cluster: which
         configuration, say.  Answers of another source are not used.  By default, that is a digest of
         the variables that ENVIRONMENT keeps, which say where the scheduler is.  Not their values:
-        some say who we are, and what this returns is in a file that others can read."""
+        some say who we are, and what this returns is in a file that others can read.  Without
+        INSTANCE: the jobs of each instance are in a file of their own."""
         import hashlib
 
-        values = [(name, os.environ.get(name)) for name in self.ENVIRONMENT.keep]
+        values = [
+            (name, os.environ.get(name)) for name in self.ENVIRONMENT.keep if name != self.INSTANCE
+        ]
         return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     # --------------------------------------------------------------------------------------- jobs
@@ -321,7 +328,7 @@ class Dialect:
 
 def job_order(job_id: str) -> tuple[int, str]:
     """Sorts the ids of jobs by their age."""
-    digits = re.match(r"[0-9]{1,18}", job_id)
+    digits = re.match(r"[0-9]{1,20}", job_id)
     return (int(digits[0]) if digits else 0, job_id)
 
 

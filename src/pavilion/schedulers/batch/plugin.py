@@ -127,8 +127,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     def _cluster(self, record: BatchRecord) -> str:
         """The cluster to name in commands about a job; '' for that of this host, which is not
-        named."""
-        return record.cluster
+        named.  Where the scheduler has several instances: the job's."""
+        return record.instance or self._client.instance() or record.cluster
 
     def _script_of(self, record: BatchRecord, job_id: str) -> str | None:
         """The path of the script that a listed job came from; None where the scheduler does not
@@ -292,6 +292,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             done.token,
             os.fspath(job.kickoff_path),
             job_name=submission.job_name,
+            instance=self._client.instance(),
         )
         self._table(pav_cfg, self._read_record(info)).note_new(done.token)
         return info
@@ -306,18 +307,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
         argv = self.submit_command(submission)
         log = job.path / self.SUBMIT_LOG_FN
-        begin_log(log, submission.token)
+        begin_log(log, submission.token, self._client.instance())
         return Submitter(self._client, self._handover(job)).hand_over(argv, submission, log)
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Find a job by the token that was stored before it was submitted."""
         from .record import make_record
+        from .submitting import read_instance
         from .whose import sys_name
 
         token, when = self._read_token(job)
         if not token:
             return None
-        return make_record(sys_name(), "", "", token, os.fspath(job.kickoff_path), when)
+        instance = read_instance(job.path / self.SUBMIT_LOG_FN)
+        script = os.fspath(job.kickoff_path)
+        return make_record(sys_name(), "", "", token, script, when, instance=instance)
 
     def _read_token(self, job: Job) -> tuple[str, float]:
         """The token that is in the log of a job's submission, and when (seconds since the epoch) the
@@ -336,6 +340,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     def _table(self, pav_cfg: PavConfig | None, record: BatchRecord) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
         is one of everybody's jobs."""
+        from .record import file_word
         from .whose import sys_name
 
         user = record.user
@@ -347,7 +352,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if table is None:
             cache = None
             if directory is not None and user == str(os.getuid()):
-                where = "-".join(filter(None, (sys_name(), cluster)))
+                where = "-".join(filter(None, (sys_name(), file_word(cluster))))
                 cache = directory / f".{self.name}_jobs-{where}-{user}.json"
             made = self._client.job_table(user, cache, self.JOB_TABLE_AGE, cluster)
             with self._client_lock:

@@ -1,0 +1,408 @@
+"""The flux scheduler plugin, by Flux's command line (0.49 or later; measured on 0.88.0).
+
+- A job is the first process of a Flux instance of its own, in which FLUX_URI names that one.
+- Ids have several spellings.  The decimal one is stored and compared.
+- Flux lists jobs that ended until it purges them.  It gives no reason for those that wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml_config as yc
+from pavilion.errors import SchedConfigError, SchedulerPluginError
+from pavilion.jobs import Job, JobInfo
+from pavilion.status_file import TestStatusInfo
+from pavilion.types import NodeInfo, NodeList
+
+from .. import batch
+from ..batch import Directive, Failure, JobState, Request, host_list, word
+from ..config import validate_list
+from ..near_matches import did_you_mean
+from ..placement import hostlists
+from ..time_limits import seconds_of
+from ..vars import SchedulerVariables, dfr_var_method
+
+_DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# States of nodes.  A part-used node is in the first two, a draining one with a job in the last two:
+# the last one counts.
+_STATES = ("free", "allocated", "down")
+# What Pavilion's own plugin has as states of nodes are states of jobs.
+_JOB_STATES = ["DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE"]
+_REFUSED = (
+    "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
+    "|exceeds policy limit|Flux standard duration|[Ii]nvalid (hostlist|jobspec)|does not appear"
+    "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
+)
+_EXCEPTIONS = {
+    "alloc": "Flux cannot give the job what it requests",
+    "cancel": "it was cancelled",
+    "dependency": "a job that it depends on ended otherwise",
+    "exec": "a node was lost, or the job could not be started",
+    "timeout": "its time limit",
+}
+# With these, 'flux batch' submits no script, or does not print an id.
+_NOT_TO_GIVE = r"--(dry-run|wrap|quiet|help|list-plugins)\b"
+# Seconds for which an answer about why jobs wait is used.
+_WAITING_AGE = 60.0
+
+
+def decimal_id(text: str) -> str:
+    """An id in decimal, from a spelling that Flux prints: 'ƒapvGaqu', 'fapvGaqu' or decimal; ''
+    for anything else."""
+    if re.fullmatch("[0-9]{1,20}", text):
+        return text
+    if not re.fullmatch(f"[ƒf][{_DIGITS}]{{1,11}}", text):
+        return ""
+    number = 0
+    for digit in text[1:]:
+        number = number * len(_DIGITS) + _DIGITS.index(digit)
+    return str(number)
+
+
+def _wrong(key: str, problem: str) -> SchedConfigError:
+    return SchedConfigError(f"Bad value for schedule.{key}: {problem}.", data={"key": key})
+
+
+def _takes_slots(request: Request) -> bool:
+    """Whether only the number of tasks is given, so that Flux picks that of the nodes."""
+    given = request.config["tasks"] and request.node_max is None and request.node_min == 1
+    return bool(given) and not request.include_nodes
+
+
+def _nodes(request: Request) -> str | None:
+    """How many nodes: the least, as Flux takes no range."""
+    named, most = len(request.include_nodes), request.node_max
+    if named and not request.node_min <= named <= (most or named):
+        raise _wrong("include_nodes", f"it must name all nodes of the job ({most}), or none")
+    return None if _takes_slots(request) else str(named or request.node_min)
+
+
+def _constraint(request: Request) -> str | None:
+    features = [word("flux.features", item) or "" for item in request.config["flux"]["features"]]
+    terms = [f"({text})" if "|" in text else text for text in features]
+    terms.append(f"host:{host_list('include_nodes', request.include_nodes) or ''}")
+    terms.append(f"-host:{host_list('exclude_nodes', request.exclude_nodes) or ''}")
+    return "&".join(term for term in terms if term and not term.endswith("host:")) or None
+
+
+def _queue(config: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The key that a job's queue is from, and the queue."""
+    key = "flux.queue" if config["flux"]["queue"] else "partition"
+    return key, word(key, config["flux"]["queue"] or config["partition"], r"[\w.+-]+")
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a job waits or ended, in Flux's words and in others."""
+    exception, code = row.get("exception") or {}, row.get("returncode", 0)
+    if exception.get("occurred"):
+        kind = str(exception.get("type"))
+        meaning = ": ".join(filter(None, (repr(kind), _EXCEPTIONS.get(kind))))
+        return f"{exception.get('note') or 'no details'} (exception {meaning})"
+    if code > 128:
+        return f"signal {code - 128} ended it"
+    if row["state"] == "DEPEND":
+        return ", ".join(row.get("dependencies") or [])
+    return str(((row.get("annotations") or {}).get("sched") or {}).get("reason_pending") or "")
+
+
+def parse_cores(text: str) -> dict[str, int]:
+    """Host -> the number of its cores, from Flux's R (JSON); {} for what is none."""
+    cores: Counter[str] = Counter()
+    try:
+        execution = json.loads(text)["execution"]
+        of_ranks = {
+            int(rank[1:]): len(hostlists.expand(f"c[{item['children']['core']}]"))
+            for item in execution["R_lite"]
+            for rank in hostlists.expand(f"r[{item['rank']}]")
+        }
+        # Items of the list are host lists.  Brokers may share a host.
+        for rank, host in zip(sorted(of_ranks), hostlists.expand_all(execution["nodelist"])):
+            cores[host] += of_ranks[rank]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return dict(cores)
+
+
+def parse_reasons(text: str) -> dict[str, str]:
+    """Host -> why it is not to be used, from lines 'state|host list|reason'."""
+    rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
+    return {
+        host: ": ".join(filter(None, ("offline" if state == "avail*" else state, reason)))
+        for state, hosts, reason in rows
+        for host in hostlists.expand("" if state == "avail" else hosts)
+    }
+
+
+class FluxVars(SchedulerVariables):
+    """The variables of the flux scheduler."""
+
+    EXAMPLE = dict(SchedulerVariables.EXAMPLE, test_cmd="flux run -x -N 2 -n 8")
+
+    @dfr_var_method
+    def test_cmd(self) -> str:
+        """The command that starts the test's tasks: flux run, with the number of nodes and tasks
+        and the options of schedule.flux.fluxrun_extra."""
+        # Flux refuses more nodes than tasks.
+        tasks, nodes = int(self.tasks_total()), int(self.test_nodes())
+        extra = self._sched_config["flux"]["fluxrun_extra"]
+        command = f"flux run -x -N {min(nodes, tasks)} -n {tasks}"
+        return self._with_wrapper(" ".join([command, *extra]))
+
+
+class Flux(batch.SchedulerPluginBatch):
+    """Schedules tests via Flux.  Partitions are its queues, features its properties."""
+
+    TITLE = "Flux"
+    COMMANDS = ("flux",)
+    VAR_CLASS = FluxVars
+    JOB_INFO_KEYS = ("id", "jobid", "sys_name", "name")
+    # Each query costs a fifth of a second of CPU, and more with thousands of jobs.
+    JOB_TABLE_AGE = 10.0
+    INSTANCE = "FLUX_URI"
+    ENVIRONMENT = batch.Environment(
+        drop=("FLUX_",),
+        keep=("FLUX_URI", "FLUX_SSH", "FLUX_SSH_RCMD", "FLUX_CONF_DIR", "FLUX_CLI_PLUGINPATH"),
+    )
+    DIRECTIVE_PREFIX = "#flux:"
+    DIRECTIVES = (
+        Directive("--job-name", (), lambda to: batch.safe_job_name(to.job_name)),
+        Directive("--nodes", ("nodes", "min_nodes"), _nodes),
+        Directive("--exclusive", (), lambda to: None if _takes_slots(to) else ""),
+        Directive("--nslots", (), lambda to: str(to.tasks) if _takes_slots(to) else None),
+        Directive("-q", ("partition", "flux.queue"), lambda to: _queue(to.config)[1]),
+        Directive("-t", ("time_limit",), lambda to: f"{seconds_of(to.config['time_limit'])}s"),
+        Directive.from_key("-B", "account", r"[\w.+-]+"),
+        Directive("--requires", ("include_nodes", "exclude_nodes", "flux.features"), _constraint),
+        Directive.own_lines("flux.fluxbatch_extra", _NOT_TO_GIVE),
+    )
+    FAILURES = {
+        Failure.TRANSIENT: ["Unable to connect to Flux", "flux_open"],
+        Failure.UNKNOWN_JOB: [re.compile(r"unknown job id|job is inactive|JobID \S+ unknown")],
+        Failure.DENIED: ["guests can only"],
+        # As flux-accounting says it.
+        Failure.QUEUE_FULL: [re.compile("max number of (active |running )?jobs")],
+        Failure.PERMANENT: [
+            re.compile(f"flux-batch: ERROR: .*({_REFUSED})"),
+            re.compile(r"^flux[- ]\w+: error: ", re.MULTILINE),
+        ],
+    }
+    STATES = {
+        **dict.fromkeys(("DEPEND", "PRIORITY", "SCHED"), JobState.WAITING),
+        **{"HELD": JobState.STUCK, "RUN": JobState.ACTIVE, "CLEANUP": JobState.ENDING},
+        **dict.fromkeys(("COMPLETED", "FAILED", "TIMEOUT"), JobState.FINISHED),
+        "CANCELED": JobState.CANCELLED,
+    }
+    WORDS = {"HELD": "held: its urgency is 0", "CLEANUP": "CLEANUP: what it started is being ended"}
+
+    def __init__(self) -> None:
+        # Instance -> until when it is believed (monotonic clock), queue -> that it is stopped, and
+        # queue -> how many of its nodes are not down.
+        self._waits: dict[str, tuple[float, dict[str, str], Mapping[str, int]]] = {}
+        # The queues, and which of them is the default ('' for none).
+        self._queues: tuple[list[str], str] | None = None
+        super().__init__("flux", "Schedules tests via Flux.", self.PRIO_CORE)
+
+    def refresh(self) -> None:
+        super().refresh()
+        self._waits.clear()
+        self._queues = None
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The section ``schedule.flux``."""
+        lists = {
+            "up_states": f"Which states of nodes are 'up': {', '.join(_STATES)}. Those of jobs, as "
+            "in the default, say nothing about nodes.",
+            "avail_states": "The same, for nodes that are 'available'.",
+            "features": "Properties that nodes must have; 'a|b' is either of the two.",
+            "fluxrun_extra": "More options for flux run, as part of test_cmd.",
+            "fluxbatch_extra": "More options for flux batch, each a line of the script's header, "
+            "without '#flux:'.",
+        }
+        texts = yc.StrElem
+        elems: list[yc.ConfigElement] = [
+            yc.ListElem(name, sub_elem=texts(), help_text=text) for name, text in lists.items()
+        ]
+        elems.append(texts("queue", help_text="The queue. Takes precedence over partition."))
+        defaults: dict[str, Any] = {**{name: [] for name in lists}, "queue": None}
+        defaults.update(up_states=_JOB_STATES, avail_states=_JOB_STATES)
+        return elems, {**dict.fromkeys(lists, validate_list), "queue": None}, defaults
+
+    def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
+        """A section whose partition is the queue that its jobs go to."""
+        return {**super()._settled(sched_config), "partition": _queue(sched_config)[1]}
+
+    def ping_command(self) -> list[str]:
+        return ["flux", "uptime"]
+
+    def version_command(self) -> list[str]:
+        return ["flux", "--version"]
+
+    def submit_command(self, submission: batch.Submission) -> list[str]:
+        log, place = os.fspath(submission.log), os.fspath(submission.script.parent)
+        if "{{" in log:
+            raise SchedulerPluginError(f"Flux would expand what is in braces in {log!r}.")
+        # These take precedence over the script's.  The log's path is absolute: on a node without the
+        # directory the job fails, and would otherwise run in /tmp.
+        name = batch.safe_job_name(submission.job_name, submission.token)
+        options = [f"--job-name={name}", f"--cwd={place}", f"--output={log}"]
+        return ["flux", "batch", *options, os.fspath(submission.script)]
+
+    def parse_submission(self, result: batch.CommandResult) -> str | None:
+        # Without the end of its line, the id may have been cut off.
+        found = re.search(r"^(\S+)\n\Z", result.stdout, re.MULTILINE)
+        return (found and decimal_id(found[1])) or None
+
+    def jobs_command(self, user: str | None) -> list[str]:
+        # Without -c 0 it lists 1,000, and says nothing about that in JSON.
+        return ["flux", "jobs", "-a", "-c", "0", "--json", *(["-u", user] if user else ["-A"])]
+
+    def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
+        found = json.loads(text)
+        # For one id, it prints that job alone.
+        for row in [found] if "id" in found else found["jobs"]:
+            state = row["result"] if row["state"] == "INACTIVE" else row["state"]
+            if state == "SCHED" and row.get("urgency") == 0:
+                state = "HELD"
+            # Where none of the script ran, the exit code is Flux's own.
+            code = row.get("returncode") if "waitstatus" in row else None
+            nodes = hostlists.expand(row.get("nodelist") or "", unique=True)
+            data = {key: str(row[key]) for key in ("queue", "nnodes") if row.get(key)}
+            token = batch.find_token(row.get("name") or "")
+            yield batch.BatchJob(str(int(row["id"])), state, token, _reason(row), code, nodes, data)
+
+    def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
+        return ["flux", "cancel", *job_ids]
+
+    def parse_cancel(self, result: batch.CommandResult) -> dict[str, Failure]:
+        found = re.findall(r"ERROR: (\S+): guests can only", result.stderr)
+        return {decimal_id(job): Failure.DENIED for job in found}
+
+    def hint(self, result: batch.CommandResult) -> str:
+        signs = {"policy limit": "time_limit", "queue": "flux.queue", "hosts": "include_nodes"}
+        return next((f"see schedule.{signs[sign]}" for sign in signs if sign in result.stderr), "")
+
+    def _kickoff(self, *args: Any, **kwargs: Any) -> JobInfo:
+        info = super()._kickoff(*args, **kwargs)
+        return JobInfo({**info, "jobid": info["id"]}) if info["id"].isdigit() else info
+
+    def _read_record(self, job_info: Mapping[str, object]) -> Any:
+        """Also one of another program, where the id has any spelling."""
+        shown = str(job_info.get("id", ""))
+        return super()._read_record({**job_info, "id": decimal_id(shown) or shown})
+
+    def _status_of_listed(self, record: Any, job: batch.JobRecord) -> TestStatusInfo:
+        """With a reason for jobs that may wait for ever."""
+        status = super()._status_of_listed(record, job)
+        why = self._why_waiting(self._cluster(record), job) if job.state == "SCHED" else ""
+        return TestStatusInfo(status.state, f"{status.note} {why}".rstrip())
+
+    def _why_waiting(self, instance: str, job: batch.JobRecord) -> str:
+        if time.monotonic() > self._waits.get(instance, (0.0,))[0]:
+            run = self._client.querying_at(instance).run
+            said, usable = run(["flux", "queue", "status"]).stdout, Counter[str]()
+            stopped = re.findall(r"^(?:(\S+): )?(Scheduling is stopped.*)", said, re.MULTILINE)
+            with contextlib.suppress(batch.UnreadableAnswer):
+                for node in self.read("parse_nodes", run(self.nodes_command()).stdout):
+                    for queue in node["partitions"] or [""]:
+                        usable[queue] += node["state"] != "down"
+            self._waits[instance] = time.monotonic() + _WAITING_AGE, dict(stopped), usable
+        _, closed, counts = self._waits[instance]
+        queue, wanted = job.data.get("queue", ""), int(job.data.get("nnodes", 0))
+        if queue in closed:
+            return f"{closed[queue]}."
+        left = counts.get(queue, wanted)
+        few = f"It needs {wanted} nodes; {left} of its queue are neither down nor drained."
+        return few if left < wanted else ""
+
+    def nodes_command(self) -> list[str]:
+        fields = "{state}|{queue}|{properties}|{nnodes}|{ncores}|{nodelist}"
+        return ["flux", "resource", "list", "-s", ",".join(_STATES), "-no", fields]
+
+    def parse_nodes(self, text: str) -> list[NodeInfo]:
+        nodes: dict[str, NodeInfo] = {}
+        rows = [line.split("|") for line in text.splitlines()]
+        for state, queues, properties, count, ncores, hosts in rows:
+            names = hostlists.expand(hosts)
+            if len(names) != int(count):
+                raise batch.UnreadableAnswer(f"it has {count} nodes, and names {hosts!r}")
+            for name in names:
+                node = nodes.setdefault(name, {"name": name, "state": state, "cores": 0.0})
+                node["state"] = max(node["state"], state, key=_STATES.index)
+                node["cores"] += int(ncores) / len(names)
+                for key, more in (("partitions", queues), ("features", properties)):
+                    known = dict.fromkeys([*node.get(key, ()), *more.split(",")])
+                    node[key] = list(filter(None, known))
+        if not text.endswith("\n") or {row[0] for row in rows} != set(_STATES):
+            raise batch.UnreadableAnswer("it is cut off")
+        return list(nodes.values())
+
+    def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:
+        """The nodes; their cores (since 0.83), and why they are not usable."""
+        nodes, _ = super()._get_raw_node_data(sched_config)
+        run, fields = self._client.querying.run, "{state}|{nodelist}|{reason}"
+        reasons = parse_reasons(run(["flux", "resource", "status", "-no", fields]).stdout)
+        return nodes, (parse_cores(run(["flux", "resource", "R"]).stdout), reasons)
+
+    def _transform_raw_node_data(
+        self, sched_config: dict[str, Any], node_data: Any, extra: Any
+    ) -> NodeInfo:
+        node, (cores, reasons), section = dict(node_data), extra, sched_config["flux"]
+        name, state, average = node["name"], node.pop("state"), round(node.pop("cores"))
+        up = state in (set(section["up_states"]) & set(_STATES) or _STATES[:2])
+        free = state in (set(section["avail_states"]) & set(_STATES) or _STATES[:1])
+        node.update(up=up, available=up and free, cause=reasons.get(name, state), states=[state])
+        return {**node, "cpus": cores.get(name, average)}
+
+    def _filter_custom(
+        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+    ) -> str | None:
+        """Nodes outside of the default queue, for jobs that name none, and without a property."""
+        default = (self._known_queues() or ([], ""))[1]
+        if default and not sched_config["partition"] and default not in node["partitions"]:
+            return f"not in the default queue {default!r} (schedule.flux.queue names another)"
+        for feature in sched_config["flux"]["features"]:
+            # Flux has more operators; it judges these itself.
+            simple = re.fullmatch(r"\w+([|]\w+)*", feature)
+            if simple and not set(feature.split("|")).intersection(node["features"]):
+                return f"no property {feature!r}"
+        return None
+
+    def _known_queues(self) -> tuple[list[str], str] | None:
+        """None where Flux does not say."""
+        if self._queues is None:
+            result = self._client.querying.run(["flux", "queue", "list", "-no", "{queue}|{queuem}"])
+            if self.classify(result) is not None:
+                return None
+            found = [line.partition("|") for line in result.stdout.splitlines()]
+            default = next((name for name, _, marked in found if marked.endswith("*")), "")
+            self._queues = [name for name, _, _ in found if name], default
+        return self._queues
+
+    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
+        """Beside the family's: a queue that does not exist."""
+        problem, (key, queue) = super()._section_problem(sched_config), _queue(sched_config)
+        known = self._known_queues() if queue and problem is None else None
+        if known is None or queue in known[0]:
+            return problem
+        meant = did_you_mean(queue, known[0], start="; did").rstrip("?")
+        there = ", ".join(known[0]) or "none, so leave it out"
+        return _wrong(key, f"there is no queue {queue!r} (there are: {there}){meant}")
+
+    def _get_alloc_nodes(self, job: Job) -> NodeList:
+        """The nodes of the instance that this job is, as the one around it calls them."""
+        result = self._client.querying.run(["flux", "kvs", "get", "resource.R"])
+        nodes = list(parse_cores(result.stdout))
+        if not nodes:
+            raise SchedulerPluginError(f"This is not a job of Flux. {result.describe()}")
+        return nodes
+
+    def _get_alloc_job_id(self, job: Job) -> str | None:
+        return decimal_id(os.environ.get("FLUX_ENCLOSING_ID", "")) or None
