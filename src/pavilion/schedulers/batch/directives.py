@@ -54,7 +54,8 @@ class Directive(NamedTuple):
 
     ``value`` gives the option's value as it is written in the line; None leaves the line out, and ''
     writes the option alone; a list makes a line of each of its items.  The line is left out, too,
-    where the user gave one of the options ``yields_to``.
+    where the user gave one of the options ``yields_to``.  An option that ends with '=' is written
+    without a blank behind it.
     """
 
     option: str
@@ -248,7 +249,9 @@ def render(
     for directive in directives:
         value = None if names.intersection(directive.yields_to) else directive.value(request)
         values = value if isinstance(value, list) else [] if value is None else [value]
-        lines += [" ".join(filter(None, (prefix, directive.option, each))) for each in values]
+        option = directive.option
+        joint = "" if option.endswith("=") or not option else " "
+        lines += [f"{prefix} {option}{joint}{each}".rstrip() for each in values]
     return lines
 
 

@@ -7,25 +7,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
-from pavilion.status_file import TestStatusInfo
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
 from ..batch import Directive, Failure, JobState, Request, host_list, word
-from ..config import validate_list
-from ..near_matches import did_you_mean
+from ..config import Key, validate_list
 from ..placement import hostlists
 from ..time_limits import seconds_of
 from ..vars import SchedulerVariables, dfr_var_method
@@ -35,7 +30,7 @@ _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # the last one counts.
 _STATES = ("free", "allocated", "down")
 # What Pavilion's own plugin has as states of nodes are states of jobs.
-_JOB_STATES = ["DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE"]
+_JOB_STATES = ("DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE")
 _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
     "|exceeds policy limit|Flux standard duration|[Ii]nvalid (hostlist|jobspec)|does not appear"
@@ -50,8 +45,6 @@ _EXCEPTIONS = {
 }
 # With these, 'flux batch' submits no script, or does not print an id.
 _NOT_TO_GIVE = r"--(dry-run|wrap|quiet|help|list-plugins)\b"
-# Seconds for which an answer about why jobs wait is used.
-_WAITING_AGE = 60.0
 
 
 def decimal_id(text: str) -> str:
@@ -65,6 +58,10 @@ def decimal_id(text: str) -> str:
     for digit in text[1:]:
         number = number * len(_DIGITS) + _DIGITS.index(digit)
     return str(number)
+
+
+def _list(default: Sequence[str] = ()) -> dict[str, Any]:
+    return {"validator": validate_list, "default": list(default), "many": True}
 
 
 def _wrong(key: str, problem: str) -> SchedConfigError:
@@ -93,10 +90,9 @@ def _constraint(request: Request) -> str | None:
     return "&".join(term for term in terms if term and not term.endswith("host:")) or None
 
 
-def _queue(config: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The key that a job's queue is from, and the queue."""
+def _queue(config: Mapping[str, Any]) -> str | None:
     key = "flux.queue" if config["flux"]["queue"] else "partition"
-    return key, word(key, config["flux"]["queue"] or config["partition"], r"[\w.+-]+")
+    return word(key, config["flux"]["queue"] or config["partition"], r"[\w.+-]+")
 
 
 def _reason(row: Mapping[str, Any]) -> str:
@@ -171,16 +167,25 @@ class Flux(batch.SchedulerPluginBatch):
         drop=("FLUX_",),
         keep=("FLUX_URI", "FLUX_SSH", "FLUX_SSH_RCMD", "FLUX_CONF_DIR", "FLUX_CLI_PLUGINPATH"),
     )
+    SECTION = (
+        Key("up_states", "Nodes that are 'up'; 'free' and 'allocated'.", **_list(_JOB_STATES)),
+        Key("avail_states", "Nodes that are 'available'; 'free'.", **_list(_JOB_STATES)),
+        Key("queue", "The queue. Takes precedence over partition."),
+        Key("features", "Properties that nodes must have; 'a|b' is either.", **_list()),
+        Key("fluxrun_extra", "More options for flux run, as part of test_cmd.", **_list()),
+        Key("fluxbatch_extra", "More options for flux batch, each a line.", **_list()),
+    )
+    QUEUE_KEYS = ("flux.queue", "partition")
     DIRECTIVE_PREFIX = "#flux:"
     DIRECTIVES = (
-        Directive("--job-name", (), lambda to: batch.safe_job_name(to.job_name)),
-        Directive("--nodes", ("nodes", "min_nodes"), _nodes),
+        Directive("--job-name=", (), lambda to: batch.safe_job_name(to.job_name)),
+        Directive("--nodes=", ("nodes", "min_nodes"), _nodes),
         Directive("--exclusive", (), lambda to: None if _takes_slots(to) else ""),
-        Directive("--nslots", (), lambda to: str(to.tasks) if _takes_slots(to) else None),
-        Directive("-q", ("partition", "flux.queue"), lambda to: _queue(to.config)[1]),
+        Directive("--nslots=", (), lambda to: str(to.tasks) if _takes_slots(to) else None),
+        Directive("-q", ("partition", "flux.queue"), lambda to: _queue(to.config)),
         Directive("-t", ("time_limit",), lambda to: f"{seconds_of(to.config['time_limit'])}s"),
         Directive.from_key("-B", "account", r"[\w.+-]+"),
-        Directive("--requires", ("include_nodes", "exclude_nodes", "flux.features"), _constraint),
+        Directive("--requires=", ("include_nodes", "exclude_nodes", "flux.features"), _constraint),
         Directive.own_lines("flux.fluxbatch_extra", _NOT_TO_GIVE),
     )
     FAILURES = {
@@ -203,41 +208,11 @@ class Flux(batch.SchedulerPluginBatch):
     WORDS = {"HELD": "held: its urgency is 0", "CLEANUP": "CLEANUP: what it started is being ended"}
 
     def __init__(self) -> None:
-        # Instance -> until when it is believed (monotonic clock), queue -> that it is stopped, and
-        # queue -> how many of its nodes are not down.
-        self._waits: dict[str, tuple[float, dict[str, str], Mapping[str, int]]] = {}
-        # The queues, and which of them is the default ('' for none).
-        self._queues: tuple[list[str], str] | None = None
         super().__init__("flux", "Schedules tests via Flux.", self.PRIO_CORE)
-
-    def refresh(self) -> None:
-        super().refresh()
-        self._waits.clear()
-        self._queues = None
-
-    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """The section ``schedule.flux``."""
-        lists = {
-            "up_states": f"Which states of nodes are 'up': {', '.join(_STATES)}. Those of jobs, as "
-            "in the default, say nothing about nodes.",
-            "avail_states": "The same, for nodes that are 'available'.",
-            "features": "Properties that nodes must have; 'a|b' is either of the two.",
-            "fluxrun_extra": "More options for flux run, as part of test_cmd.",
-            "fluxbatch_extra": "More options for flux batch, each a line of the script's header, "
-            "without '#flux:'.",
-        }
-        texts = yc.StrElem
-        elems: list[yc.ConfigElement] = [
-            yc.ListElem(name, sub_elem=texts(), help_text=text) for name, text in lists.items()
-        ]
-        elems.append(texts("queue", help_text="The queue. Takes precedence over partition."))
-        defaults: dict[str, Any] = {**{name: [] for name in lists}, "queue": None}
-        defaults.update(up_states=_JOB_STATES, avail_states=_JOB_STATES)
-        return elems, {**dict.fromkeys(lists, validate_list), "queue": None}, defaults
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
         """A section whose partition is the queue that its jobs go to."""
-        return {**super()._settled(sched_config), "partition": _queue(sched_config)[1]}
+        return {**super()._settled(sched_config), "partition": _queue(sched_config)}
 
     def ping_command(self) -> list[str]:
         return ["flux", "uptime"]
@@ -274,7 +249,7 @@ class Flux(batch.SchedulerPluginBatch):
             # Where none of the script ran, the exit code is Flux's own.
             code = row.get("returncode") if "waitstatus" in row else None
             nodes = hostlists.expand(row.get("nodelist") or "", unique=True)
-            data = {key: str(row[key]) for key in ("queue", "nnodes") if row.get(key)}
+            data = {"queue": row.get("queue") or "", "node_count": str(row.get("nnodes", ""))}
             token = batch.find_token(row.get("name") or "")
             yield batch.BatchJob(str(int(row["id"])), state, token, _reason(row), code, nodes, data)
 
@@ -298,30 +273,6 @@ class Flux(batch.SchedulerPluginBatch):
         shown = str(job_info.get("id", ""))
         return super()._read_record({**job_info, "id": decimal_id(shown) or shown})
 
-    def _status_of_listed(self, record: Any, job: batch.JobRecord) -> TestStatusInfo:
-        """With a reason for jobs that may wait for ever."""
-        status = super()._status_of_listed(record, job)
-        why = self._why_waiting(self._cluster(record), job) if job.state == "SCHED" else ""
-        return TestStatusInfo(status.state, f"{status.note} {why}".rstrip())
-
-    def _why_waiting(self, instance: str, job: batch.JobRecord) -> str:
-        if time.monotonic() > self._waits.get(instance, (0.0,))[0]:
-            run = self._client.querying_at(instance).run
-            said, usable = run(["flux", "queue", "status"]).stdout, Counter[str]()
-            stopped = re.findall(r"^(?:(\S+): )?(Scheduling is stopped.*)", said, re.MULTILINE)
-            with contextlib.suppress(batch.UnreadableAnswer):
-                for node in self.read("parse_nodes", run(self.nodes_command()).stdout):
-                    for queue in node["partitions"] or [""]:
-                        usable[queue] += node["state"] != "down"
-            self._waits[instance] = time.monotonic() + _WAITING_AGE, dict(stopped), usable
-        _, closed, counts = self._waits[instance]
-        queue, wanted = job.data.get("queue", ""), int(job.data.get("nnodes", 0))
-        if queue in closed:
-            return f"{closed[queue]}."
-        left = counts.get(queue, wanted)
-        few = f"It needs {wanted} nodes; {left} of its queue are neither down nor drained."
-        return few if left < wanted else ""
-
     def nodes_command(self) -> list[str]:
         fields = "{state}|{queue}|{properties}|{nnodes}|{ncores}|{nodelist}"
         return ["flux", "resource", "list", "-s", ",".join(_STATES), "-no", fields]
@@ -336,6 +287,7 @@ class Flux(batch.SchedulerPluginBatch):
             for name in names:
                 node = nodes.setdefault(name, {"name": name, "state": state, "cores": 0.0})
                 node["state"] = max(node["state"], state, key=_STATES.index)
+                node["up"] = node["state"] != "down"
                 node["cores"] += int(ncores) / len(names)
                 for key, more in (("partitions", queues), ("features", properties)):
                     known = dict.fromkeys([*node.get(key, ()), *more.split(",")])
@@ -358,43 +310,29 @@ class Flux(batch.SchedulerPluginBatch):
         name, state, average = node["name"], node.pop("state"), round(node.pop("cores"))
         up = state in (set(section["up_states"]) & set(_STATES) or _STATES[:2])
         free = state in (set(section["avail_states"]) & set(_STATES) or _STATES[:1])
-        node.update(up=up, available=up and free, cause=reasons.get(name, state), states=[state])
+        cause = "" if up and free else reasons.get(name, state)
+        node.update(up=up, available=up and free, cause=cause, states=[state])
         return {**node, "cpus": cores.get(name, average)}
 
     def _filter_custom(
         self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
     ) -> str | None:
-        """Nodes outside of the default queue, for jobs that name none, and without a property."""
-        default = (self._known_queues() or ([], ""))[1]
-        if default and not sched_config["partition"] and default not in node["partitions"]:
-            return f"not in the default queue {default!r} (schedule.flux.queue names another)"
         for feature in sched_config["flux"]["features"]:
             # Flux has more operators; it judges these itself.
             simple = re.fullmatch(r"\w+([|]\w+)*", feature)
             if simple and not set(feature.split("|")).intersection(node["features"]):
                 return f"no property {feature!r}"
-        return None
+        return super()._filter_custom(sched_config, node_name, node)
 
-    def _known_queues(self) -> tuple[list[str], str] | None:
-        """None where Flux does not say."""
-        if self._queues is None:
-            result = self._client.querying.run(["flux", "queue", "list", "-no", "{queue}|{queuem}"])
-            if self.classify(result) is not None:
-                return None
-            found = [line.partition("|") for line in result.stdout.splitlines()]
-            default = next((name for name, _, marked in found if marked.endswith("*")), "")
-            self._queues = [name for name, _, _ in found if name], default
-        return self._queues
+    def queues_command(self) -> list[str]:
+        return ["flux", "queue", "list", "-no", "{queue}|{queuem}|{scheduling}"]
 
-    def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
-        """Beside the family's: a queue that does not exist."""
-        problem, (key, queue) = super()._section_problem(sched_config), _queue(sched_config)
-        known = self._known_queues() if queue and problem is None else None
-        if known is None or queue in known[0]:
-            return problem
-        meant = did_you_mean(queue, known[0], start="; did").rstrip("?")
-        there = ", ".join(known[0]) or "none, so leave it out"
-        return _wrong(key, f"there is no queue {queue!r} (there are: {there}){meant}")
+    def parse_queues(self, text: str) -> Iterator[batch.QueueInfo]:
+        for line in text.splitlines():
+            # The default one is marked. Without queues, there is a line without a name.
+            name, marked, scheduling = line.split("|")
+            stopped = "" if scheduling == "started" else scheduling
+            yield batch.QueueInfo(name, stopped, marked.endswith("*"))
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         """The nodes of the instance that this job is, as the one around it calls them."""
