@@ -181,9 +181,13 @@ class FakeCluster:
         cwd: Path | None = None,
         input: str | None = None,
         timeout: float = 60.0,
+        base: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; as another user of the fake if one is named."""
-        environment = {**self.env(), **(env or {})}
+        """Run a command to its end; as another user of the fake if one is named.
+
+        ``env`` is added to the environment ``base``, the present one if None.
+        """
+        environment = {**self.env(base), **(env or {})}
         if user is not None:
             environment[self.CONTEXT.USER_VARIABLE] = user
         command = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
