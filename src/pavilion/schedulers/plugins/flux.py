@@ -35,6 +35,7 @@ _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
     "|exceeds policy limit|Flux standard duration|[Ii]nvalid (hostlist|jobspec)|does not appear"
     "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
+    "|unable to decode byte|signer="
 )
 _EXCEPTIONS = {
     "alloc": "Flux cannot give the job what it requests",
@@ -221,11 +222,10 @@ class Flux(batch.SchedulerPluginBatch):
         return ["flux", "--version"]
 
     def submit_command(self, submission: batch.Submission) -> list[str]:
-        log, place = os.fspath(submission.log), os.fspath(submission.script.parent)
-        if "{{" in log:
-            raise SchedulerPluginError(f"Flux would expand what is in braces in {log!r}.")
+        place, log = os.fspath(submission.script.parent), os.fspath(submission.log)
         # These take precedence over the script's.  The log's path is absolute: on a node without the
-        # directory the job fails, and would otherwise run in /tmp.
+        # directory the job fails, and would otherwise run in /tmp.  But Flux expands '{{id}}' in it.
+        log = os.path.relpath(log, place) if "{{" in log else log
         name = batch.safe_job_name(submission.job_name, submission.token)
         options = [f"--job-name={name}", f"--cwd={place}", f"--output={log}"]
         return ["flux", "batch", *options, os.fspath(submission.script)]
