@@ -207,10 +207,12 @@ class BatchSite:
 
 def site_classes() -> dict[str, type[BatchSite]]:
     """All sites, by their kind."""
+    from batch.flux_sites import FakeFluxSite
     from batch.gridengine_site import GridEngineSite
     from batch.minibatch_site import MinibatchSite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
     return {
-        made.kind: made for made in (FakeSlurmSite, MinibatchSite, RealSlurmSite, GridEngineSite)
+        made.kind: made
+        for made in (FakeSlurmSite, FakeFluxSite, MinibatchSite, RealSlurmSite, GridEngineSite)
     }
