@@ -33,7 +33,7 @@ _STATES = ("free", "allocated", "down")
 _JOB_STATES = ("DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE")
 _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
-    "|exceeds policy limit|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)|does not appear"
+    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)|does not appear"
     "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
     "|unable to decode byte|signer="
 )
@@ -261,7 +261,7 @@ class Flux(batch.SchedulerPluginBatch):
         return {decimal_id(job): Failure.DENIED for job in found}
 
     def hint(self, result: batch.CommandResult) -> str:
-        signs = {"policy limit": "time_limit", "queue": "flux.queue", "hosts": "include_nodes"}
+        signs = {"exceeds": "time_limit", "queue": "flux.queue", "hosts": "include_nodes"}
         return next((f"see schedule.{signs[sign]}" for sign in signs if sign in result.stderr), "")
 
     def _kickoff(self, *args: Any, **kwargs: Any) -> JobInfo:
