@@ -33,9 +33,9 @@ _STATES = ("free", "allocated", "down")
 _JOB_STATES = ("DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE")
 _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
-    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)|does not appear"
-    "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
-    "|unable to decode byte|signer="
+    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)"
+    "|does not appear|orphan|No such file or directory: '|dependency:|urgency range|is disabled"
+    "|can only be set|unable to decode byte|signer="
 )
 _EXCEPTIONS = {
     "alloc": "Flux cannot give the job what it requests",
