@@ -52,7 +52,7 @@ _ENDS = {
 }
 _NODE_KEYS = (
     *("state", "jobs", "queue", "resv"),
-    *(f"resources_available.{name}" for name in ("ncpus", "mem", "model", "Qlist")),
+    *(f"resources_available.{name}" for name in ("ncpus", "mem", "model", "qlist")),
 )
 _NO_HISTORY = "not configured to maintain job history"
 _GONE = ["Unknown Job Id", "Job has finished"]
@@ -378,11 +378,11 @@ class Pbs(batch.SchedulerPluginBatch):
         hosts: dict[str, list[dict[str, str]]] = {}
         for name, about in _read(text, "nodes").items():
             host = about.get("resources_available.host") or name.partition("[")[0]
-            hosts.setdefault(host, []).append(about)
+            hosts.setdefault(host, []).append({key.lower(): about[key] for key in about})
         for host, vnodes in hosts.items():
             values = {key: [each.get(key, "") for each in vnodes] for key in _NODE_KEYS}
             lists = {key: _words(",".join(of)) for key, of in values.items()}
-            queues = lists["queue"] or lists["resources_available.Qlist"]
+            queues = lists["queue"] or lists["resources_available.qlist"]
             yield {
                 **{"name": host, "states": lists["state"], "jobs": lists["jobs"]},
                 "cpus": sum(int(count or 0) for count in values["resources_available.ncpus"]),
