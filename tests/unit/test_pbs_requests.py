@@ -222,7 +222,7 @@ def test_the_submit_command(plugin: Pbs) -> None:
     given = submit(plugin, qsub_extra=["-v A=1,B", '-v C="x y"', "-m n"])
     assert given[3] == f"PAV_TOKEN={TOKEN},A=1,B,C=x y"
     assert "-v" not in " ".join(lines(plugin, {"pbs": {"qsub_extra": ["-v A=1"]}}))
-    with pytest.raises(PavilionError, match="ASCII characters only in paths: '/ü/sched.log'"):
+    with pytest.raises(PavilionError, match="ASCII characters only in paths: '/ü/sched"):
         submit(plugin, "/ü/kickoff.sh")
 
 
