@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -444,7 +445,7 @@ def test_vnodes_are_parts_of_hosts(plugin: Pbs) -> None:
 )
 def test_states_of_nodes(plugin: Pbs, name: str, node: str, up: bool, cause: str) -> None:
     own = dict(plugin._get_config_elems()[2])
-    section = {"reservation": None, "pbs": own}
+    section: dict[str, Any] = {"reservation": None, "pbs": own}
     about = nodes(plugin, name)[node]
     known = plugin._transform_raw_node_data(section, about, None)
     assert (known["up"], known["available"]) == (up, False)

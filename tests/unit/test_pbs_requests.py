@@ -114,7 +114,7 @@ def test_chosen_hosts(plugin: Pbs) -> None:
     assert f"#PBS -l select=1:{chunk}:host=n7+1:{chunk}:host=n8+1:{chunk}" in lines(plugin, config)
     # The section's own word for it.
     assert f"#PBS -l select=1:{chunk}:host=n7" in lines(plugin, {"pbs": {"target": "n7"}})
-    both = lines(plugin, {"pbs": {"target": "n[7-8]"}})
+    both = lines(plugin, {"pbs": {"target": "n[7-8]", "nodes": "2"}})
     assert f"#PBS -l select=1:{chunk}:host=n7+1:{chunk}:host=n8" in both
 
 
@@ -308,7 +308,7 @@ def test_the_section_of_pavilions_own_plugin(plugin: Pbs) -> None:
         "walltime": validate_config({"time_limit": "1m"})["time_limit"],
         "queue": None,
         "target": None,
-        "all_queue_nodes": False,
+        "all_queue_nodes": None,
         "mpiprocs": None,
         "model": None,
         "exclusive": False,
