@@ -4,7 +4,7 @@ every scheduler has; the scheduler's options as users write them; and states of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from pavilion.errors import SchedConfigError
 from pavilion.types import NodeInfo
 
 from ..config import Validator
+from ..time_limits import clock_limit
 
 
 class OwnKey(NamedTuple):
@@ -86,14 +87,14 @@ class UserOptions(NamedTuple):
     :param key: The key of the list that has them, such as 'mysched.extra'.
     :param named: Options whose value is a list with commas of 'name=value'.
     :param refused: Those that cannot be used, because other keys say what a job is, and its size.
-    :param like: Those that are like a common key: that key, and what makes its value.
+    :param like: Those that are like a common key, and that key.  A time limit has the form H:M:S.
     :param taken: Those that the plugin uses in another way.
     """
 
     key: str
     named: Collection[str] = ()
     refused: Collection[str] = ()
-    like: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({})
+    like: Mapping[str, str] = MappingProxyType({})
     taken: Collection[str] = ()
 
     def read(self, config: Mapping[str, Any], prefix: str) -> Options:
@@ -124,8 +125,11 @@ class UserOptions(NamedTuple):
             raise _bad(self.key, problem)
         found.given.add(what)  # type: ignore[attr-defined]  # made a set above
         if what in self.like:
-            common, convert = self.like[what]
-            found.values.append((self.key, common, convert(of if is_named else value)))
+            text = of if is_named else value
+            common = self.like[what]
+            found.values.append(
+                (self.key, common, clock_limit(text) if common == "time_limit" else text)
+            )
         elif what in self.taken:
             found.taken.append(value)
         else:

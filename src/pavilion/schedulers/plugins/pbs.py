@@ -13,24 +13,14 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import (
-    CommandResult,
-    Directive,
-    Failure,
-    JobState,
-    OwnKey,
-    UnreadableAnswer,
-    all_nodes,
-    flag,
-    word,
-)
+from ..batch import Directive, Failure, JobState, OwnKey, UnreadableAnswer, all_nodes, flag, word
 from ..config import min_int, parse_node_range, validate_list
 from ..config_values import node_count
 from ..time_limits import clock_limit, padded_clock_text
@@ -59,6 +49,7 @@ _ENDS = {
     **dict.fromkeys(("-26", "-27"), "it used too much memory"),
     **{"-28": "it used too much CPU time", "-29": "it exceeded its time limit (walltime)"},
 }
+_KEPT = ("PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT", "PBS_BATCH_SERVICE_PORT")
 _NODE_KEYS = ("state", "jobs", "queue", "resv", "ncpus", "mem", "model", "qlist")
 _GONE = ["Unknown Job Id", "Job has finished"]
 _ID, _NAME = r"[0-9]+(?:\[[0-9]*\])?", r"\w[\w.+-]*"
@@ -70,10 +61,7 @@ _REFUSED = {
     *("-J", "-I", "-X", "-z", "-C", "-o", "-e", "-W block"),
     *("-l select", "-l nodes", "-l ncpus", "-l mpiprocs"),
 }
-_LIKE: dict[str, tuple[str, Callable[[str], Any]]] = {
-    **{"-q": ("partition", str), "-A": ("account", str)},
-    "-l walltime": ("time_limit", clock_limit),
-}
+_LIKE = {"-q": "partition", "-A": "account", "-l walltime": "time_limit"}
 _STATES = ["job-exclusive", "job-busy", "free", "busy", "resv-exclusive"]
 _KEYS = (
     OwnKey("up_states", "States of nodes to use, now or later.", _STATES, validate_list),
@@ -84,18 +72,13 @@ _KEYS = (
     OwnKey("walltime", "As time_limit: [[H:]M:]S.", "00:01:00", clock_limit, "time_limit", True),
     OwnKey("queue", "As schedule.partition.", stands_for="partition"),
     OwnKey("target", "As schedule.include_nodes.", None, parse_node_range, "include_nodes"),
-    OwnKey(
-        "all_queue_nodes", "Use all of its nodes.", "false", all_nodes, "nodes", False, "target"
-    ),
+    OwnKey("all_queue_nodes", "Use all nodes.", "false", all_nodes, "nodes", False, "target"),
     OwnKey("mpiprocs", "MPI processes on each node.", None, min_int("pbs.mpiprocs", 1, False)),
     OwnKey("model", "The model of the nodes, a resource that sites define."),
     OwnKey("exclusive", "Whether no other job may use the job's hosts.", "false", flag),
     OwnKey("qsub_extra", "More options of qsub, such as '-m n'.", [], validate_list),
     OwnKey("mpi_cmd", "The command that starts MPI programs.", "mpirun"),
 )
-
-
-# --- What is requested ---
 
 
 def _queue(request: batch.Request) -> str | None:
@@ -162,17 +145,13 @@ def _read(text: str, key: str) -> dict[str, dict[str, str]]:
     return batch.read_attributes(text, key, r"Job Id: (\S+)" if key == "Jobs" else r"(\S+)")
 
 
-def _number(job_id: str) -> str:
-    return job_id.partition(".")[0]
-
-
 def _is_whole(text: str, key: str, ids: Sequence[str] = ()) -> bool:
     try:
-        known = {_number(name) for name in _read(text, key)}
+        known = {name.partition(".")[0] for name in _read(text, key)}
     except UnreadableAnswer:
         return False
     # Some releases show one of several jobs.
-    return not known or known.issuperset(map(_number, ids))
+    return not known or known.issuperset(name.partition(".")[0] for name in ids)
 
 
 def _job(name: str, about: Mapping[str, str]) -> batch.BatchJob:
@@ -192,7 +171,7 @@ def _job(name: str, about: Mapping[str, str]) -> batch.BatchJob:
     nodes = list(dict.fromkeys(re.findall(r"(?:^|\+)([^/+]+)/", about.get("exec_host", ""))))
     script = re.search(r" -o (/.*)/[^/]+ (\1/.*)", about.get("Submit_arguments", ""))
     return batch.BatchJob(
-        *(_number(name), next(states, usual), token[1] if token else "", reason, code),
+        *(name.partition(".")[0], next(states, usual), token[1] if token else "", reason, code),
         *(nodes, {"script": script[2]} if script else {}),
     )
 
@@ -210,11 +189,7 @@ class Pbs(batch.SchedulerPluginBatch):
     TITLE = "PBS"
     COMMANDS = ("qsub", "qstat", "qselect", "qdel", "pbsnodes")
     VAR_CLASS = PbsVars
-    ENVIRONMENT = batch.Environment(
-        drop=("PBS_",),
-        keep=("PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT", "PBS_BATCH_SERVICE_PORT"),
-        query={"LC_ALL": "C", "TZ": "UTC"},
-    )
+    ENVIRONMENT = batch.Environment(("PBS_",), _KEPT, {"LC_ALL": "C", "TZ": "UTC"})
     DIRECTIVE_PREFIX = "#PBS"
     DIRECTIVES = (
         # Old servers take 15 characters.
@@ -287,12 +262,12 @@ class Pbs(batch.SchedulerPluginBatch):
         variables = [f"PAV_TOKEN={submission.token}", *more]
         return ["qsub", "-f", "-v", ",".join(variables), "-o", *paths]
 
-    def parse_submission(self, result: CommandResult) -> str | None:
+    def parse_submission(self, result: batch.CommandResult) -> str | None:
         # Wrappers may add lines.
         found = re.findall(rf"^({_ID})\.\S+\n", result.stdout, re.MULTILINE)
         return found[-1] if found else None
 
-    def classify(self, result: CommandResult) -> Failure | None:
+    def classify(self, result: batch.CommandResult) -> Failure | None:
         # Of several jobs some are gone, and nothing else is said: the answer has the others.
         gone = result.argv[0] == "qstat" and result.returncode in (35, 153)
         other = re.search(f"^qstat: (?!.*({'|'.join(_GONE)}))", result.stderr, re.MULTILINE)
@@ -301,14 +276,13 @@ class Pbs(batch.SchedulerPluginBatch):
     def jobs_command(self, user: str | None) -> list[str]:
         return ["qselect", *self._x, *(["-u", user] if user else [])]
 
-    def next_command(self, result: CommandResult) -> list[str] | None:
+    def next_command(self, result: batch.CommandResult) -> list[str] | None:
         argv, text = list(result.argv), result.stdout
         ids = [word for word in argv if word[0].isdigit()]
         if "-x" in argv and "not configured to maintain job history" in result.stderr:
             self._x = []
             return [word for word in argv if word != "-x"]
         if argv[0] == "qstat" and "-F" in argv and result.returncode == 2:
-            # It is an old one.
             return ["qstat", *self._x, "-f", *ids]
         if self.classify(result) is not None or not {"qselect", "-F"}.intersection(argv):
             return None
