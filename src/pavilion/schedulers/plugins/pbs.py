@@ -319,18 +319,18 @@ class Pbs(batch.SchedulerPluginBatch):
             host = about.get("resources_available.host") or name.partition("[")[0]
             short = {key.lower().replace("resources_available.", ""): about[key] for key in about}
             hosts.setdefault(host, []).append(short)
+        # Without any, nothing is known of those to come.
+        reserved = any("resv" in vnode for vnodes in hosts.values() for vnode in vnodes)
         for host, vnodes in hosts.items():
             values = {key: [each.get(key, "") for each in vnodes] for key in _NODE_KEYS}
-            lists = {
-                key: sorted({*re.split(", *", ",".join(of))} - {""}) for key, of in values.items()
-            }
-            queues = lists["queue"] or lists["qlist"]
+            lists = {k: sorted({*re.split(", *", ",".join(of))} - {""}) for k, of in values.items()}
+            queues, names = lists["queue"] or lists["qlist"], lists["resv"]
             yield {
                 **{"name": host, "states": lists["state"], "jobs": lists["jobs"]},
                 "cpus": sum(int(count or 0) for count in values["ncpus"]),
                 "mem": sum(map(batch.bytes_of, values["mem"])),
                 "models": lists["model"],
-                "reservations": [name.partition(".")[0] for name in lists["resv"]],
+                **({"reservations": [n.partition(".")[0] for n in names]} if reserved else {}),
                 **({"partitions": queues} if queues else {}),
             }
 
