@@ -210,9 +210,8 @@ def site_classes() -> dict[str, type[BatchSite]]:
     from batch.flux_sites import FakeFluxSite
     from batch.gridengine_site import GridEngineSite
     from batch.minibatch_site import MinibatchSite
+    from batch.pbs_sites import FakePbsSite, PbsWithoutHistorySite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
-    return {
-        made.kind: made
-        for made in (FakeSlurmSite, FakeFluxSite, MinibatchSite, RealSlurmSite, GridEngineSite)
-    }
+    made_up = (FakeSlurmSite, FakeFluxSite, MinibatchSite, FakePbsSite, PbsWithoutHistorySite)
+    return {made.kind: made for made in (*made_up, RealSlurmSite, GridEngineSite)}
