@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 MARK = "@pavilion-schedulers "
 
-BUNDLED = {"gridengine", "pbs", "raw", "slurm"}
+BUNDLED = {"flux", "gridengine", "pbs", "raw", "slurm"}
 # Every scheduler has these variables.
 VARIABLES = {
     "account",
