@@ -167,6 +167,9 @@ def _header_lines(name: str, plugin: Any) -> int:
         (2, 2),
         "#!/bin/bash",
     )
+    if hasattr(header, "directives"):
+        # Of the batch family, whose plugins set these.
+        header.prefix, header.directives = plugin.DIRECTIVE_PREFIX, plugin.DIRECTIVES
     lines = header.get_lines()
     if not lines or not lines[0].startswith("#!"):
         raise Failed(f"the script starts with {lines[:1]}")
