@@ -158,7 +158,7 @@ def _header_lines(name: str, plugin: Any) -> int:
     )
     config = validate_config(dict(CONFIG))
     # Not through the plugin, which may query its scheduler for this configuration.
-    header = make_header(
+    header: Any = make_header(
         plugin.KICKOFF_SCRIPT_HEADER_CLASS,
         "smoke",
         config,
