@@ -124,6 +124,7 @@ def test_jobs_end_and_wait_as_captured(pbs: FakePbs) -> None:
             "#!/bin/sh\n",
             "-N",
             "two",
+            *common,
             "-l",
             "select=2:ncpus=2:mpiprocs=2",
             "-l",
