@@ -306,6 +306,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             header.prefix, header.directives = self.DIRECTIVE_PREFIX, self.DIRECTIVES
             options = self.user_options(sched_config)
             header.given, header.more_lines = options.given, options.lines
+            header.once = self.MAY_RUN_AGAIN
         return header
 
     def _kickoff(
