@@ -1,0 +1,584 @@
+"""A private real OpenPBS on this machine, for tests.
+
+One ``pbs_server`` with its PostgreSQL, one ``pbs_sched``, one ``pbs_comm``, and a ``pbs_mom`` for
+each node.  They are in a network of their own, where each has a host name and an address: PBS
+refuses those of the loopback network.  So several can live side by side, and none touches a PBS that
+the machine may have.  Programs of that network see the same files and users, but for /etc/hosts and /mnt.
+Everything is stopped by the process ids that were started here.
+
+The installation is the one that the variable ``PBS_EXEC`` names, otherwise that of ``qsub`` in
+PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(_HERE.parent / "slurm"))
+
+import janitor  # noqa: E402
+
+START_SECONDS = 60.0
+SERVER = "server1"
+# The network is private, so its ports are too.  Each node has two from the last one on.
+_BATCH_PORT, _DATA_PORT, _COMM_PORT, _NODE_PORTS = 15001, 15007, 17001, 15100
+# Where the daemons see their directories: PBS refuses paths below a directory that all may write to,
+# such as that for temporary files.
+_HOMES = Path("/mnt")
+# $1: a file with the names of hosts, $2: the directories, $3: the name of this host; the rest: the
+# addresses.  It ends with its standard input.
+_NETWORK = """\
+set -e
+mount --bind "$1" /etc/hosts
+mount --bind "$2" {homes}
+hostname "$3"
+shift 3
+ip link set lo up
+for address; do ip addr add "$address/32" dev lo; done
+echo ready
+exec cat
+"""
+_WRAPPER = """\
+#!/bin/sh
+exec nsenter -t {pid} -m -n -u --wd="$(pwd)" {program} "$@"
+"""
+_COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls")
+_DAEMONS = ("pbs_server.bin", "pbs_sched", "pbs_comm", "pbs_mom")
+_SCHEMA = "libexec/pbs_db_schema.sql"
+# Where Debian and Red Hat have PostgreSQL's own programs; elsewhere they are in PATH.
+_POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+# Either has the database of a PBS at a site; it cannot be root's.
+_DATABASE_USERS = ("pbsdata", "postgres")
+
+# Directories and their modes, as PBS's own script makes them.
+_SERVER_DIRECTORIES = {
+    **{"server_logs": 0o755, "spool": 0o1777, "server_priv": 0o750, "comm_logs": 0o755},
+    **{"server_priv/accounting": 0o755, "server_priv/jobs": 0o750, "server_priv/users": 0o750},
+    **{"server_priv/hooks": 0o750, "server_priv/hooks/tmp": 0o750},
+    **{"sched_logs": 0o755, "sched_priv": 0o750},
+}
+_NODE_DIRECTORIES = {
+    **{"aux": 0o755, "checkpoint": 0o700, "mom_logs": 0o755, "mom_priv": 0o751},
+    **{"mom_priv/jobs": 0o751, "mom_priv/hooks": 0o750, "mom_priv/hooks/tmp": 0o750},
+    **{"spool": 0o1777, "undelivered": 0o1777},
+}
+# Output is copied as files, and limits are looked at every second.
+_NODE_CONFIGURATION = "$usecp *:/ /\n$min_check_poll 1\n$max_check_poll 1\n"
+_SETTINGS = """\
+set server acl_roots = root@*
+set server acl_roots += root
+set server flatuid = True
+set server scheduling = True
+set server scheduler_iteration = 20
+set server node_fail_requeue = 10
+set server job_history_enable = {history}
+create queue workq
+set queue workq queue_type = Execution
+set queue workq enabled = True
+set queue workq started = True
+set queue workq kill_delay = 2
+set server default_queue = workq
+create queue stopped
+set queue stopped queue_type = Execution
+set queue stopped enabled = True
+set queue stopped started = False
+"""
+
+
+class RealPbsError(Exception):
+    """The private PBS could not be started, or did not reach a state in time."""
+
+
+def installation() -> Path | None:
+    """Where PBS is installed, as its PBS_EXEC is; None when that is not found."""
+    named = os.environ.get("PBS_EXEC")
+    if named:
+        return Path(named)
+    qsub = shutil.which("qsub")
+    return Path(qsub).resolve().parents[1] if qsub else None
+
+
+def postgres() -> Path | None:
+    """The directory with PostgreSQL's programs."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    for pattern in _POSTGRES:
+        places = sorted(Path("/").glob(pattern.lstrip("/")))
+        if places and (places[-1] / "initdb").exists():
+            return places[-1]
+    return None
+
+
+def _database_user() -> str:
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in _DATABASE_USERS if name in known), "")
+
+
+def why_not_available() -> str:
+    """Why a real PBS cannot be started here; '' when it can."""
+    place = installation()
+    if place is None:
+        return "OpenPBS is not installed: no PBS_EXEC is set, and there is no qsub in PATH"
+    missing = [
+        name
+        for name in (
+            *(f"bin/{name}" for name in _COMMANDS),
+            *(f"sbin/{name}" for name in _DAEMONS),
+            _SCHEMA,
+        )
+        if not (place / name).exists()
+    ]
+    if missing:
+        return f"OpenPBS with its server is not installed in {place}: no {', '.join(missing)}"
+    if postgres() is None:
+        return "PostgreSQL's initdb is not installed, which the server of PBS needs"
+    if not _database_user():
+        return f"there is no user for its database: {' or '.join(_DATABASE_USERS)}"
+    if os.geteuid() != 0:
+        return "a private PBS is started as root only"
+    tools = [name for name in ("unshare", "nsenter", "ip", "mount") if shutil.which(name) is None]
+    if tools:
+        return f"not installed, for a network of its own: {', '.join(tools)}"
+    tried = subprocess.run(["unshare", "-m", "-n", "-u", "true"], capture_output=True, text=True)
+    return f"no network of its own: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class RealPbs:
+    """A PBS with nodes n1, n2, ... in ``folder``; a context manager.
+
+    Queues: ``workq``, the default, and ``stopped``, whose jobs wait for ever.
+
+    :param folder: A directory that is used up.  Every user must be able to enter it.
+    :param slots: The CPUs that each node is said to have.
+    :param history: Whether the server lists jobs that ended.
+    """
+
+    kind = "real"
+
+    def __init__(
+        self, folder: Path, *, nodes: int = 3, slots: int = 8, history: bool = True
+    ) -> None:
+        self.folder = folder
+        self.homes = folder / "homes"
+        self.conf = folder / "pbs.conf"
+        self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
+        self._slots = slots
+        self._history = history
+        self._network: subprocess.Popen[bytes] | None = None
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        # In case that this process ends without having called stop().
+        self._janitor: subprocess.Popen[bytes] | None = None
+
+    # -- start and stop ----------------------------------------------------------------------
+
+    def __enter__(self) -> RealPbs:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the daemons and wait until jobs can be submitted.
+
+        :raises RealPbsError: With the end of the server's log; nothing is left running.
+        """
+        reason = why_not_available()
+        if reason:
+            raise RealPbsError(reason)
+        place, programs = installation(), postgres()
+        assert place is not None and programs is not None
+        self.exec, self._programs, self._user = place, programs, _database_user()
+        try:
+            self._janitor = subprocess.Popen(
+                [sys.executable, "-I", janitor.__file__, str(self.conf), "pbs"],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._write_homes()
+            self._start_network()
+            self._start_database()
+            self._start_daemon("pbs_comm", "sbin/pbs_comm", "-N")
+            self.start_server("-t", "create")
+            self._configure()
+            self._start_daemon("pbs_sched", "sbin/pbs_sched", "-N")
+            for node in self.nodes:
+                self.start_node(node)
+            self.wait_until(
+                lambda: set(self.node_states().values()) == {"free"}, "all nodes are up"
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def _write_homes(self) -> None:
+        self.homes.mkdir()
+        self._make_home("server", _SERVER_DIRECTORIES)
+        self.conf.write_text(
+            f"PBS_EXEC={self.exec}\n"
+            f"PBS_HOME={_HOMES}/server\n"
+            f"PBS_SERVER={SERVER}\n"
+            f"PBS_BATCH_SERVICE_PORT={_BATCH_PORT}\n"
+            f"PBS_BATCH_SERVICE_PORT_DIS={_BATCH_PORT}\n"
+            "PBS_DATA_SERVICE_HOST=127.0.0.1\n"
+            f"PBS_DATA_SERVICE_PORT={_DATA_PORT}\n"
+            f"PBS_COMM_NAME={SERVER}:{_COMM_PORT}\n"
+            f"PBS_LEAF_ROUTERS={SERVER}:{_COMM_PORT}\n"
+            "PBS_CORE_LIMIT=0\n"
+            f"PBS_CP={shutil.which('cp')}\n"
+        )
+        for name in ("sched_config", "dedicated", "holidays", "resource_group"):
+            target = "dedicated_time" if name == "dedicated" else name
+            source = self.exec / "etc" / f"pbs_{name}"
+            (self.homes / "server" / "sched_priv" / target).write_text(source.read_text())
+        user = self.homes / "server" / "server_priv" / "db_user"
+        user.write_text(self._user)
+        user.chmod(0o600)
+        for node in self.nodes:
+            home = self._make_home(node, _NODE_DIRECTORIES)
+            (home / "mom_priv" / "config").write_text(
+                f"$clienthost {SERVER}\n{_NODE_CONFIGURATION}"
+            )
+
+    def _make_home(self, name: str, modes: Mapping[str, int]) -> Path:
+        home = self.homes / name
+        for path, mode in {"": 0o755, **modes}.items():
+            (home / path).mkdir()
+            (home / path).chmod(mode)
+        # By the second variable processes of jobs are known to be of this PBS.
+        (home / "pbs_environment").write_text(
+            f"PATH=/usr/local/bin:/usr/bin:/bin\nPBS_CONF_FILE={self.conf}\n"
+        )
+        return home
+
+    def _start_network(self) -> None:
+        addresses = [f"10.77.0.{number}" for number in range(1, len(self.nodes) + 2)]
+        hosts = self.folder / "hosts"
+        names = zip(addresses, (SERVER, *self.nodes))
+        hosts.write_text(
+            "127.0.0.1 localhost\n" + "".join(f"{where} {name}\n" for where, name in names)
+        )
+        self._network = subprocess.Popen(
+            ["unshare", "-m", "-n", "-u", "sh", "-c", _NETWORK.format(homes=_HOMES), "sh"]
+            + [str(hosts), str(self.homes), SERVER, *addresses],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._network.stdout is not None
+        if self._network.stdout.readline() != b"ready\n":
+            raise RealPbsError("the network could not be made")
+        wrappers = self.folder / "bin"
+        wrappers.mkdir()
+        for program in (self.exec / "bin").iterdir():
+            wrapper = wrappers / program.name
+            wrapper.write_text(
+                _WRAPPER.format(pid=self._network.pid, program=shlex.quote(str(program)))
+            )
+            wrapper.chmod(0o755)
+
+    def _inside(self, directory: Path, *argv: str) -> list[str]:
+        """A command in the network of this PBS."""
+        assert self._network is not None
+        where = ("-t", str(self._network.pid), "-m", "-n", "-u", f"--wd={directory}")
+        return ["nsenter", *where, "/usr/bin/env", *argv]
+
+    def _start_database(self) -> None:
+        """A PostgreSQL that only this machine can reach, with the tables of PBS."""
+        data = self.homes / "server" / "datastore"
+        data.mkdir()
+        shutil.chown(data, self._user)
+        data.chmod(0o700)
+        options = ("-A", "trust", "-U", self._user, "-E", "SQL_ASCII", "--locale=C", "--no-sync")
+        self._database("initdb", "-D", str(data), *options)
+        with (data / "postgresql.conf").open("a") as file:
+            file.write(
+                f"port = {_DATA_PORT}\nlisten_addresses = '127.0.0.1'\nfsync = off\n"
+                f"unix_socket_directories = '{data}'\n"
+            )
+        self._daemons["postgres"] = self._popen(
+            "postgres", *self._as_user("postgres", "-D", str(data))
+        )
+        where = ("-h", "127.0.0.1", "-p", str(_DATA_PORT), "-U", self._user)
+        self.wait_until(
+            lambda: self.run(str(self._programs / "pg_isready"), *where[:4]).returncode == 0,
+            "PostgreSQL is up",
+        )
+        self._database("createdb", *where, "pbs_datastore")
+        schema = self.folder / "schema.sql"
+        schema.write_text((self.exec / _SCHEMA).read_text())
+        self._database("psql", *where, "-q", "-d", "pbs_datastore", "-f", str(schema))
+
+    def _as_user(self, program: str, *argv: str) -> list[str]:
+        return ["runuser", "-u", self._user, "--", str(self._programs / program), *argv]
+
+    def _database(self, *argv: str) -> None:
+        self.ok(*self._as_user(*argv))
+
+    def _popen(
+        self, name: str, *argv: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.out").open("ab") as output:
+            return subprocess.Popen(
+                self._inside(self.folder, *argv),
+                env={**self.env(), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+    def _start_daemon(self, name: str, program: str, *argv: str, **env: str) -> None:
+        libraries = f"{self.exec / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")
+        variables = {"LD_LIBRARY_PATH": libraries, "PGSQL_BIN": str(self._programs), **env}
+        self._daemons[name] = self._popen(name, str(self.exec / program), *argv, env=variables)
+
+    def start_server(self, *argv: str) -> None:
+        """Start the server (anew; it reads back its saved state) and wait for it."""
+        self._start_daemon("pbs_server", "sbin/pbs_server.bin", "-N", *argv)
+        self.wait_until(lambda: self.run("qstat", "-B").returncode == 0, "pbs_server is up")
+
+    def start_node(self, node: str) -> None:
+        """Start the daemon of a node (anew; jobs that run are taken up again: '-p')."""
+        port = _NODE_PORTS + 2 * self.nodes.index(node)
+        home = str(_HOMES / node)
+        self._start_daemon(
+            node,
+            "sbin/pbs_mom",
+            "-N",
+            "-p",
+            PBS_HOME=home,
+            PBS_MOM_HOME=home,
+            PBS_MOM_NODE_NAME=node,
+            PBS_LEAF_NAME=node,
+            PBS_MOM_SERVICE_PORT=str(port),
+            PBS_MANAGER_SERVICE_PORT=str(port + 1),
+            PBS_ENVIRONMENT=f"{home}/pbs_environment",
+        )
+
+    def _configure(self) -> None:
+        lines = [_SETTINGS.format(history=self._history)]
+        for number, node in enumerate(self.nodes):
+            lines.append(
+                f"create node {node} Port={_NODE_PORTS + 2 * number}, "
+                f"resources_available.ncpus={self._slots}, resources_available.mem=16gb\n"
+            )
+        self.qmgr("".join(lines))
+
+    def stop(self) -> None:
+        """End all that was started, jobs too.  Nothing that the daemons could save is needed."""
+        for name in list(self._daemons):
+            if name != "postgres":
+                self._kill(name)
+        janitor.end_processes(self.conf, "pbs")
+        for daemon in self._daemons.values():
+            daemon.wait()
+        self._daemons.clear()
+        shutil.rmtree(self.homes, ignore_errors=True)
+        if self._network is not None:
+            self._network.communicate()
+            self._network = None
+        if self._janitor is not None:
+            self._janitor.communicate(b"all is well\n")
+            self._janitor = None
+
+    def leftovers(self) -> list[int]:
+        """Processes of this PBS: daemons, jobs, their children."""
+        return janitor.processes(self.conf, kind="pbs")
+
+    def _kill(self, name: str) -> None:
+        daemon = self._daemons.pop(name)
+        daemon.kill()
+        daemon.wait()
+
+    # -- commands ----------------------------------------------------------------------------
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which commands find this PBS, PATH among them."""
+        return {
+            "PBS_CONF_FILE": str(self.conf),
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment to run commands in: ``base`` (the present one), without the variables
+        of another PBS, and ours."""
+        environment = dict(os.environ if base is None else base)
+        for name in [name for name in environment if name.startswith("PBS_")]:
+            del environment[name]
+        return {**environment, **self.variables()}
+
+    def run(
+        self,
+        *argv: str,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        given: str = "",
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as another user if one is named; never raises for its rc.
+
+        :param given: What it reads from its standard input.
+        """
+        if user is not None:
+            argv = ("runuser", "-u", user, "--", *argv)
+        path = f"{self.exec / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            self._inside(cwd or self.folder, *argv),
+            env={**self.env(), "PATH": path, **(env or {})},
+            input=given,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+
+    def ok(self, *argv: str, cwd: Path | None = None, given: str = "") -> str:
+        """Run a command that must succeed; its standard output.
+
+        :raises RealPbsError: With all that the command said.
+        """
+        result = self.run(*argv, cwd=cwd, given=given)
+        if result.returncode != 0:
+            raise RealPbsError(
+                f"{' '.join(argv)}: rc {result.returncode}: {result.stdout}{result.stderr}"
+            )
+        return result.stdout
+
+    def qmgr(self, directives: str) -> str:
+        """Change or list settings, as in ``set server scheduling = False``."""
+        return self.ok("qmgr", given=directives.rstrip("\n") + "\n")
+
+    def submit(
+        self, script: str = "exec sleep 300", *options: str, user: str | None = None
+    ) -> str:
+        """Submit a job with this bash script; its id."""
+        argv = ("qsub", "-j", "oe", "-o", "/dev/null", *options)
+        done = self.run(*argv, user=user, given=f"#!/bin/bash\n{script}\n")
+        if done.returncode != 0:
+            raise RealPbsError(f"{shlex.join(argv)}: rc {done.returncode}: {done.stderr}")
+        return done.stdout.strip()
+
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """All jobs that the server lists, with all that it says about them."""
+        answer = self.run("qstat", "-x", "-f", "-F", "json", "-t")
+        if "not configured to maintain job history" in answer.stderr:
+            answer = self.run("qstat", "-f", "-F", "json", "-t")
+        found: dict[str, dict[str, Any]] = json.loads(answer.stdout, strict=False).get("Jobs", {})
+        return found
+
+    def state(self, job_id: str) -> str:
+        """The state of a job, as in 'R'; '' when it is not listed."""
+        return str(self.jobs().get(job_id, {}).get("job_state", ""))
+
+    def node_states(self) -> dict[str, str]:
+        """The states of the nodes, as in {'n1': 'free'}."""
+        rows = re.findall(r"^(\S+)\n(?: +.*\n)*? +state = (.*)$", self._nodes(), re.MULTILINE)
+        return {name: state for name, state in rows}
+
+    def _nodes(self) -> str:
+        return self.run("pbsnodes", "-av").stdout
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait_until(
+        self, condition: Callable[[], bool], what: str, seconds: float = START_SECONDS
+    ) -> None:
+        """Poll until ``condition()``; :raises RealPbsError: when it does not come in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            dead = [key for key, daemon in self._daemons.items() if daemon.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                ended = f" (ended: {', '.join(dead)})" if dead else ""
+                raise RealPbsError(f"{what}: not within {seconds:g} s{ended}\n{self.log_end()}")
+            time.sleep(0.1)
+
+    def log_end(self, lines: int = 30) -> str:
+        """The last lines of what the daemons say."""
+        text = ""
+        logs = (*self.folder.glob("*.out"), *self.homes.glob("*/*_logs/*"))
+        for log in logs:
+            said = log.read_text(errors="replace").splitlines()[-lines:]
+            text += "\n".join([f"== {log.name}", *said, ""])
+        return text
+
+    # -- conditions to bring about -----------------------------------------------------------
+
+    def kill_server(self) -> None:
+        """End the server at once, as kill -9 does.  Jobs run on."""
+        self._kill("pbs_server")
+
+    def kill_node(self, node: str) -> None:
+        """End the daemon of a node at once.  Jobs run on; their ends are not noticed."""
+        self._kill(node)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """There is no server within the block."""
+        self.kill_server()
+        try:
+            yield
+        finally:
+            self.start_server()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server does not answer within the block: commands hang without end."""
+        pid = self._daemons["pbs_server"].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def setting(self, name: str, value: str) -> Iterator[None]:
+        """The server has a value of a setting within the block, which it has not otherwise."""
+        self.qmgr(f"set server {name} = {value}")
+        try:
+            yield
+        finally:
+            self.qmgr(f"unset server {name}")
+
+    def forget_ended(self) -> None:
+        """Have the server forget all jobs that ended."""
+        self.qmgr("set server job_history_enable = False")
+        if self._history:
+            self.qmgr("set server job_history_enable = True")
+
+    def clean(self) -> None:
+        """No jobs: as at the start."""
+        for job_id, job in self.jobs().items():
+            if job["job_state"] not in ("F", "X", "M"):
+                # One id a call: several may crash the server.
+                self.run("qdel", "-W", "force", job_id)
+        self.wait_until(
+            lambda: all(job["job_state"] in ("F", "X", "M") for job in self.jobs().values()),
+            "no jobs",
+        )
+        self.forget_ended()
+
+
+if __name__ == "__main__":
+    # For tools/test.py: whether one can be started here.
+    if why_not := why_not_available():
+        print(why_not, file=sys.stderr)
+    sys.exit(bool(why_not))
