@@ -144,7 +144,8 @@ def why_not_available() -> str:
         if not (place / name).exists()
     ]
     if missing:
-        return f"OpenPBS with its server is not installed in {place}: no {', '.join(missing)}"
+        first = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
+        return f"OpenPBS with its server is not installed in {place} (PBS_EXEC): no {first}"
     if postgres() is None:
         return "PostgreSQL's initdb is not installed, which the server of PBS needs"
     if not _database_user():
@@ -413,6 +414,7 @@ class RealPbs:
         """The environment variables by which commands find this PBS, PATH among them."""
         return {
             "PBS_CONF_FILE": str(self.conf),
+            "PBS_EXEC": str(self.exec),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
 
