@@ -46,6 +46,7 @@ from .placement.hostlists import fold as fold_nodes
 from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
 from .plugins.gridengine import GridEngine
+from .plugins.pbs import Pbs
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
 from .scheduler import SchedulerPlugin
@@ -123,6 +124,7 @@ __all__ = [
     "HandoverStopped",
     # Bundled plugins, and finding plugins by name.
     "GridEngine",
+    "Pbs",
     "Raw",
     "Slurm",
     "register_core_plugins",

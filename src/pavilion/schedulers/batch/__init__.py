@@ -3,6 +3,7 @@
 - ``plugin``: the class to derive from
 - ``dialect``, ``words``: what an author writes, and the values that go in and out
 - ``failures``, ``directives``, ``supported``: the tables of an author, and what they mean
+- ``section``: a plugin's own section of the configuration
 - ``answers``: what several schedulers' answers have in common
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
-from .answers import bytes_of, read_xml
+from .answers import bytes_of, read_attributes, read_json, read_xml
 from .dialect import Dialect, Environment
 from .directives import (
     BatchHeader,
@@ -24,10 +25,13 @@ from .directives import (
     host_list,
     number,
     quoted,
+    refuse,
+    render,
     safe_job_name,
     word,
 )
 from .plugin import SchedulerPluginBatch
+from .section import Options, OwnKey, elements, flag, given_for, settle, usable, user_options
 from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer, find_token
 
 __all__ = [
@@ -40,6 +44,8 @@ __all__ = [
     "Failure",
     "JobRecord",
     "JobState",
+    "Options",
+    "OwnKey",
     "Request",
     "SchedulerPluginBatch",
     "Submission",
@@ -47,11 +53,21 @@ __all__ = [
     "UnreadableAnswer",
     "bytes_of",
     "comma_list",
+    "elements",
     "find_token",
+    "flag",
+    "given_for",
     "host_list",
     "number",
     "quoted",
+    "read_attributes",
+    "read_json",
     "read_xml",
+    "refuse",
+    "render",
     "safe_job_name",
+    "settle",
+    "usable",
+    "user_options",
     "word",
 ]

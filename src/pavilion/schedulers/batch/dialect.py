@@ -156,6 +156,16 @@ class Dialect:
         """
         raise self._lacks("parse_jobs")
 
+    def next_command(self, result: CommandResult) -> list[str] | None:
+        """A further command that a query needs: the answer of the last one named what to query, say,
+        or came in a format that turned out to be broken.
+
+        :param result: Of any query: for jobs, nodes, or details.  It may have failed.
+        :returns: None when that result is the answer, and is to be read.
+        :raises UnreadableAnswer: For an answer that is not whole.
+        """
+        return None
+
     def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
         """The command that cancels jobs, of up to CANCEL_BATCH ids."""
         raise self._lacks("cancel_command")

@@ -413,9 +413,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         command = self.details_command(job.job_id)
         if command is None:
             return ""
-        result = self._client.querying.run(command)
-        failed = self.classify(result) is not None
+        failed = True
         try:
+            result = self._client.query(command)
+            failed = self.classify(result) is not None
             reason = str(self.read("parse_details", result.stdout))
         except UnreadableAnswer:
             reason, failed = "", True
@@ -457,7 +458,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             if self._history_made is None:
                 from .history import History
 
-                self._history_made = History(self, client.querying.run)
+                self._history_made = History(self, client.query)
             return self._history_made
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:
