@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from pavilion.schedulers import SchedulerPluginBatch
 
 if TYPE_CHECKING:
     from real_pbs import RealPbs
+
+_TOKEN = re.compile(r"\bPAV_TOKEN=(pav-[0-9a-f]{16})\b")
 
 
 class RealPbsSite(BatchSite):
@@ -26,6 +29,7 @@ class RealPbsSite(BatchSite):
         )
     )
     submit, jobs, cancel, nodes, ping = "qsub", "qstat", "qdel", "pbsnodes", "qstat"
+    others = ("qselect",)
     full = Said("qsub: Maximum number of jobs already in complex", 38)
     denied = Said("qdel: Unauthorized Request  ID", 159)
     refusal = Said("qsub: Unknown resource: nosuch", 187)
@@ -68,7 +72,7 @@ class RealPbsSite(BatchSite):
         return [
             Listed(
                 job_id.partition(".")[0],
-                str(job.get("Variable_List", {}).get("PAV_TOKEN", "")),
+                next(iter(_TOKEN.findall(job.get("Variable_List", ""))), ""),
                 job["job_state"] in ("F", "M", "X"),
             )
             for job_id, job in self.cluster.jobs().items()
@@ -108,7 +112,7 @@ class RealPbsSite(BatchSite):
 
     @contextmanager
     def stuck(self) -> Iterator[Stuck]:
-        yield Stuck({"pbs": {"select": "1:ncpus=41"}}, ["Can Never Run"])
+        yield Stuck({"pbs": {"qsub_extra": ["-h"]}}, ["is stuck (held)", "by its user", "until somebody intervenes"])
 
     def clean(self) -> None:
         self.cluster.clean()

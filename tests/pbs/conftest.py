@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from real_pbs import RealPbs, why_not_available
 
+from batch.bench import Bench, bench_at
+from batch.real_pbs_site import RealPbsSite
 from batch_option import chosen
 from pbs_option import LEFT_OUT
 
@@ -19,13 +21,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where schedulers were chosen, and not this one, its tests are not among those chosen."""
     wish = chosen(config)
     if wish is not None and "real-pbs" not in wish:
-        left_out = [item for item in items if "pbs_cluster" in getattr(item, "fixturenames", ())]
+        left_out = [item for item in items if "pbs_site" in getattr(item, "fixturenames", ())]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
-def pbs_cluster() -> Iterator[RealPbs]:
+def pbs_site() -> Iterator[RealPbsSite]:
     """An OpenPBS for the tests of this process."""
     reason = why_not_available()
     if reason:
@@ -34,18 +36,27 @@ def pbs_cluster() -> Iterator[RealPbs]:
     folder = Path(tempfile.mkdtemp(prefix="test-pbs-"))
     folder.chmod(0o755)
     try:
-        with RealPbs(folder) as cluster:
-            yield cluster
+        with RealPbsSite(folder) as site:
+            yield site
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def pbs(pbs_cluster: RealPbs, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealPbs]:
+def pbs(pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealPbs]:
     """An OpenPBS without jobs, which commands of this process and its children use."""
     for name in [name for name in os.environ if name.startswith("PBS_")]:
         monkeypatch.delenv(name)
-    for name, value in pbs_cluster.variables().items():
+    for name, value in pbs_site.variables().items():
         monkeypatch.setenv(name, value)
-    yield pbs_cluster
-    pbs_cluster.clean()
+    yield pbs_site.cluster
+    pbs_site.clean()
+
+
+@pytest.fixture
+def bench(
+    pbs: RealPbs, pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """A host with the plugin, and faults for the commands of PBS."""
+    with bench_at(pbs_site, monkeypatch) as made:
+        yield made

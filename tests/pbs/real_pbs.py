@@ -12,7 +12,6 @@ PATH.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -25,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "slurm"))
@@ -79,7 +77,10 @@ _NODE_DIRECTORIES = {
 # Output is copied as files, and limits are looked at often. (With 1 s at most, jobs stay in substate
 # 41, as their sessions are not reported.)
 _NODE_CONFIGURATION = "$usecp *:/ /\n$min_check_poll 1\n$max_check_poll 10\n"
+# There is one licence: jobs that request more can never run.
 _SETTINGS = """\
+create resource licences type=long
+set server resources_available.licences = 1
 set server acl_roots = root@*
 set server acl_roots += root
 set server flatuid = True
@@ -181,6 +182,9 @@ class RealPbs:
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
         self._slots = slots
         self._history = history
+        # Tests may change PATH meanwhile.
+        self._path = os.environ.get("PATH", os.defpath)
+        self._nsenter = shutil.which("nsenter") or "nsenter"
         self._network: subprocess.Popen[bytes] | None = None
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         # In case that this process ends without having called stop().
@@ -221,9 +225,7 @@ class RealPbs:
             self._start_daemon("pbs_sched", "sbin/pbs_sched", "-N")
             for node in self.nodes:
                 self.start_node(node)
-            self.wait_until(
-                lambda: set(self.node_states().values()) == {"free"}, "all nodes are up"
-            )
+            self.wait_for_nodes()
         except BaseException:
             self.stop()
             raise
@@ -247,7 +249,8 @@ class RealPbs:
         for name in ("sched_config", "dedicated", "holidays", "resource_group"):
             target = "dedicated_time" if name == "dedicated" else name
             source = self.exec / "etc" / f"pbs_{name}"
-            (self.homes / "server" / "sched_priv" / target).write_text(source.read_text())
+            text = source.read_text().replace('resources: "ncpus,', 'resources: "licences, ncpus,')
+            (self.homes / "server" / "sched_priv" / target).write_text(text)
         user = self.homes / "server" / "server_priv" / "db_user"
         user.write_text(self._user)
         user.chmod(0o600)
@@ -298,7 +301,7 @@ class RealPbs:
         """A command in the network of this PBS."""
         assert self._network is not None
         where = ("-t", str(self._network.pid), "-m", "-n", "-u", f"--wd={directory}")
-        return ["nsenter", *where, "/usr/bin/env", *argv]
+        return [self._nsenter, *where, "/usr/bin/env", *argv]
 
     def _start_database(self) -> None:
         """A PostgreSQL that only this machine can reach, with the tables of PBS."""
@@ -416,7 +419,7 @@ class RealPbs:
         return {
             "PBS_CONF_FILE": str(self.conf),
             "PBS_EXEC": str(self.exec),
-            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.folder / 'bin'}:{self._path}",
         }
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -442,10 +445,9 @@ class RealPbs:
         """
         if user is not None:
             argv = ("runuser", "-u", user, "--", *argv)
-        path = f"{self.exec / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
             self._inside(cwd or self.folder, *argv),
-            env={**self.env(), "PATH": path, **(env or {})},
+            env={**self.env(), "PATH": f"{self.exec / 'bin'}:{self._path}", **(env or {})},
             input=given,
             capture_output=True,
             text=True,
@@ -480,17 +482,20 @@ class RealPbs:
             raise RealPbsError(f"{shlex.join(argv)}: rc {done.returncode}: {done.stderr}")
         return done.stdout.strip()
 
-    def jobs(self) -> dict[str, dict[str, Any]]:
+    def jobs(self) -> dict[str, dict[str, str]]:
         """All jobs that the server lists, with all that it says about them."""
-        answer = self.run("qstat", "-x", "-f", "-F", "json", "-t")
+        answer = self.run("qstat", "-x", "-f", "-w")
         if "not configured to maintain job history" in answer.stderr:
-            answer = self.run("qstat", "-f", "-F", "json", "-t")
-        found: dict[str, dict[str, Any]] = json.loads(answer.stdout, strict=False).get("Jobs", {})
+            answer = self.run("qstat", "-f", "-w")
+        found = {}
+        for text in re.split("^Job Id: ", answer.stdout, flags=re.MULTILINE)[1:]:
+            job_id, _, rest = text.partition("\n")
+            found[job_id] = dict(re.findall("^    ([\\w.]+) = (.*)$", rest, re.MULTILINE))
         return found
 
     def state(self, job_id: str) -> str:
         """The state of a job, as in 'R'; '' when it is not listed."""
-        return str(self.jobs().get(job_id, {}).get("job_state", ""))
+        return self.jobs().get(job_id, {}).get("job_state", "")
 
     def node_states(self) -> dict[str, str]:
         """The states of the nodes, as in {'n1': 'free'}."""
@@ -514,6 +519,16 @@ class RealPbs:
                 raise RealPbsError(f"{what}: not within {seconds:g} s{ended}\n{self.log_end()}")
             time.sleep(0.1)
 
+    def wait_for_nodes(self) -> None:
+        """Wait until all nodes can have jobs, as they had before the server was restarted."""
+
+        def are_up() -> bool:
+            states = self.node_states()
+            words = {word for state in states.values() for word in state.split(",")}
+            return len(states) == len(self.nodes) and not words & {"down", "state-unknown"}
+
+        self.wait_until(are_up, "all nodes are up")
+
     def log_end(self, lines: int = 30) -> str:
         """The last lines of what the daemons say."""
         text = ""
@@ -525,6 +540,10 @@ class RealPbs:
 
     # -- conditions to bring about -----------------------------------------------------------
 
+    def set_history(self, on: bool) -> None:
+        """Whether the server lists jobs that ended; it forgets those that it had."""
+        self.qmgr(f"set server job_history_enable = {on}")
+
     def kill_server(self) -> None:
         """End the server at once, as kill -9 does.  Jobs run on."""
         self._kill("pbs_server")
@@ -535,12 +554,21 @@ class RealPbs:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """There is no server within the block."""
+        """There is no server within the block.
+
+        Jobs that have just begun would be started again after it: before, it waits until the server
+        knows that they run.
+        """
+        self.wait_until(
+            lambda: all(job["substate"] != "41" for job in self.jobs().values()),
+            "no job is about to begin",
+        )
         self.kill_server()
         try:
             yield
         finally:
             self.start_server()
+            self.wait_for_nodes()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -551,6 +579,7 @@ class RealPbs:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+            self.wait_for_nodes()
 
     @contextmanager
     def setting(self, name: str, value: str) -> Iterator[None]:
@@ -563,9 +592,8 @@ class RealPbs:
 
     def forget_ended(self) -> None:
         """Have the server forget all jobs that ended."""
-        self.qmgr("set server job_history_enable = False")
-        if self._history:
-            self.qmgr("set server job_history_enable = True")
+        self.set_history(False)
+        self.set_history(self._history)
 
     def clean(self) -> None:
         """No jobs: as at the start."""
