@@ -107,7 +107,7 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert table["host modules"][1] == "ok"
     assert table["scheduler flux"][1:] == ["ok", "A link keeps it."]
     assert table["try-out: start"][:2] == ["import pavilion.plugins", "ok"]
-    assert table["try-out: discovery"][:2] == ["flux, gridengine, raw, slurm", "ok"]
+    assert table["try-out: discovery"][:2] == ["flux, gridengine, pbs, raw, slurm", "ok"]
     assert table["pav show sched"][1] == "ok"
     assert tree(root) == before
 
@@ -117,7 +117,7 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert f"unlink '{root}'" in done.out
     assert "It keeps the checkout's own flux" in done.out
     assert schedulers_names(root) == LINKED
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
     linked = tree(root)
     done = run("link", root)
@@ -146,7 +146,7 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert done.json["changed"] is True
     assert not active(root).is_symlink()
     assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     done = run("link", root, "--copy", "--json")
     assert (done.json["done"], done.json["changed"]) == (True, False)
 
@@ -162,13 +162,13 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert (active(root) / "placement" / "planning.py").read_bytes() == (
         OURS / "placement" / "planning.py"
     ).read_bytes()
-    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "site", "slurm"]
 
     # From a copy to a link; the backup is still that of the beginning.
     assert run("link", root).code == 0
     assert active(root).is_symlink()
     assert schedulers_names(root) == LINKED
-    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "site", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -195,7 +195,7 @@ def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
         assert tree(root) == before
 
     assert run("link", root, "--without", "pbs").code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     # It stays as it is, and check tells.
     assert "already linked" in run("link", root).out
     found = run("check", root, "--json")
@@ -213,7 +213,7 @@ def test_scheduler_that_is_broken_anyway_is_kept(tmp_path: Path) -> None:
         verdict, text = findings(done)["scheduler flux"]
         assert verdict == "warning"
         assert "_no_such_thing" in text
-        assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+        assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
 
 def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
     assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
     for more in ([], ["--copy"]):
         assert run("link", root, *more).code == 0
-        assert show_sched(root) == ["flux", "gridengine", "lsf", "raw", "slurm"]
+        assert show_sched(root) == ["flux", "gridengine", "lsf", "pbs", "raw", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -243,11 +243,11 @@ def test_scheduler_that_is_left_out_and_taken_back(root: Path) -> None:
     assert "flux" in done.err
     assert run("link", root).code == 0
     assert run("link", root, "--without", "flux").code == 0
-    assert show_sched(root) == ["gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["gridengine", "pbs", "raw", "slurm"]
     assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
     assert run("unlink", root).code == 0
     assert run("link", root).code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
 
 def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
@@ -257,13 +257,13 @@ def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
     done = run("check", root, "--json")
     assert findings(done)["kept schedulers"][0] == "warning"
     assert run("link", root, "--json").json["changed"] is True
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     # One that we bundle by now: ours is taken.
     write(kept / "raw.yapsy-plugin", "[Core]\nName = raw\nModule = other\n")
     write(kept / "other.py", FLUX.replace('"flux"', '"raw"'))
     done = run("link", root, "--json")
     assert done.code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     script = (
         "from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
         "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('flux')).__module__)"
@@ -310,7 +310,7 @@ def test_the_user_is_asked_on_a_terminal(tmp_path: Path) -> None:
         assert code == expected, text
         assert "old_helper" in text
         assert "Link without pbs? [y/N] " in text
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
 
 # -------------------------------------------------------------------------- what is refused
@@ -378,7 +378,7 @@ def test_other_version_needs_force(tmp_path: Path) -> None:
     assert "--force" in done.out
     assert tree(root) == before
     assert run("link", root, "--force").code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
 
 def test_pav_that_never_worked_is_a_warning(root: Path) -> None:
@@ -496,7 +496,7 @@ def test_link_that_leads_nowhere(root: Path) -> None:
     assert done.code == 1
     assert findings(done)["schedulers directory"][0] == "FAIL"
     assert run("link", root).code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -559,7 +559,7 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
     before = tree(root)
     kill_link(cli, root)
     # Pavilion works all the same, and somebody who looks is told.
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     half = tree(root)
     done = run("check", root, "--json")
     assert done.code == 1

@@ -49,7 +49,7 @@ def pbs(pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Real
         monkeypatch.delenv(name)
     for name, value in pbs_site.variables().items():
         monkeypatch.setenv(name, value)
-    yield pbs_site.cluster
+    yield pbs_site.pbs
     pbs_site.clean()
 
 

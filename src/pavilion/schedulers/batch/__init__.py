@@ -26,12 +26,11 @@ from .directives import (
     number,
     quoted,
     refuse,
-    render,
     safe_job_name,
     word,
 )
 from .plugin import SchedulerPluginBatch
-from .section import Options, OwnKey, elements, flag, given_for, settle, usable, user_options
+from .section import OwnKey, UserOptions, all_nodes, flag
 from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer, find_token
 
 __all__ = [
@@ -44,19 +43,18 @@ __all__ = [
     "Failure",
     "JobRecord",
     "JobState",
-    "Options",
     "OwnKey",
     "Request",
     "SchedulerPluginBatch",
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    "UserOptions",
+    "all_nodes",
     "bytes_of",
     "comma_list",
-    "elements",
     "find_token",
     "flag",
-    "given_for",
     "host_list",
     "number",
     "quoted",
@@ -64,10 +62,6 @@ __all__ = [
     "read_json",
     "read_xml",
     "refuse",
-    "render",
     "safe_job_name",
-    "settle",
-    "usable",
-    "user_options",
     "word",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
@@ -24,6 +25,7 @@ from ..vars import SchedulerVariables
 from . import supported
 from .dialect import Dialect
 from .directives import BatchHeader, value_of
+from .section import elements, judged, settled
 from .words import JobState, Submission, Submitted, UnreadableAnswer
 
 if TYPE_CHECKING:
@@ -131,9 +133,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         return record.cluster
 
     def _script_of(self, record: BatchRecord, job_id: str) -> str | None:
-        """The path of the script that a listed job came from; None where the scheduler does not
-        say."""
-        return None
+        """The path of the script that a listed job came from: 'script' in the data of BatchJob; None
+        where the scheduler does not say."""
+        jobs = [table.with_id(job_id) for table in list(self._tables.values())]
+        return next((job.data.get("script") for job in jobs if job is not None), None)
 
     def _beside(self, record: BatchRecord) -> Iterable[BatchRecord]:
         """Further jobs that may be looked up together with one that is no longer listed."""
@@ -204,8 +207,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
     ) -> NodeInfo:
-        """A node, as parse_nodes() described it."""
-        return dict(node_data)
+        """A node, as parse_nodes() described it; with lists of states in OWN_KEYS, see
+        :func:`.section.judged`."""
+        return judged(node_data, sched_config, sched_config.get(self.name) or {})
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The plugin's own section, by OWN_KEYS."""
+        return elements(self.OWN_KEYS)
+
+    def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
+        """With what OWN_KEYS, and options, say in place of the common keys."""
+        config = super()._validated(raw_sched_config)
+        if not self.OWN_KEYS:
+            return config
+        options = self.user_options(config)
+        return settled(self.name, self.OWN_KEYS, config, raw_sched_config, options)
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
         """Without an inventory, a share of the nodes is one of those that cluster_info counts."""
@@ -259,6 +275,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
         if isinstance(header, BatchHeader):
             header.prefix, header.directives = self.DIRECTIVE_PREFIX, self.DIRECTIVES
+            options = self.user_options(sched_config)
+            header.given, header.more_lines = options.given, options.lines
+            header.once = self.MAY_RUN_AGAIN
         return header
 
     def _kickoff(

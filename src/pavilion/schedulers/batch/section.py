@@ -4,14 +4,16 @@ every scheduler has; the scheduler's options as users write them; and states of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml_config as yc
 from pavilion.errors import SchedConfigError
+from pavilion.types import NodeInfo
 
 from ..config import Validator
+from ..time_limits import clock_limit
 
 
 class OwnKey(NamedTuple):
@@ -19,7 +21,9 @@ class OwnKey(NamedTuple):
 
     :param help: What users read about it.
     :param default: Written like a user's value; a list for a key that has several.
-    :param stands_for: The common key that it stands for, which sections of other hosts have.
+    :param stands_for: The common key that it stands for, as in the section of another host.
+    :param is_usual: Whether its default counts where neither is set, in place of the common one.
+    :param excludes: Another key of the section that cannot be set beside it.
     """
 
     name: str
@@ -27,6 +31,8 @@ class OwnKey(NamedTuple):
     default: Any = None
     validator: Validator = None
     stands_for: str = ""
+    is_usual: bool = False
+    excludes: str = ""
 
 
 def elements(
@@ -52,47 +58,12 @@ def flag(value: Any) -> bool:
     return text == "true"
 
 
-def given_for(
-    name: str, keys: Iterable[OwnKey], config: Mapping[str, Any], raw: Mapping[str, Any]
-) -> list[tuple[str, str, Any]]:
-    """The keys that a user has set of those that stand for common ones: (where, common key, value),
-    for :func:`settle`.
+def all_nodes(value: Any) -> float | None:
+    """A validator for 'true', which is all nodes as a value of ``nodes``, and 'false'.
 
-    :param name: The section's.
-    :param config: The validated schedule section.
-    :param raw: As it was before.
+    :raises SchedConfigError: As :func:`flag`.
     """
-    mine = raw.get(name) or {}
-    return [
-        (f"{name}.{key.name}", key.stands_for, config[name][key.name])
-        for key in keys
-        if key.stands_for and mine.get(key.name) and config[name][key.name] not in (None, False)
-    ]
-
-
-def settle(
-    config: Mapping[str, Any], raw: Mapping[str, Any], given: Iterable[tuple[str, str, Any]]
-) -> dict[str, Any]:
-    """A validated schedule section in which values that were given elsewhere are those of the common
-    keys.
-
-    :param raw: The section before it was validated: what is set in it was set by the user.
-    :param given: (where it was given, the common key, its value).
-    :raises SchedConfigError: When two say different things.  None of them is ignored.
-    """
-    settled = dict(config)
-    said = {key: f"schedule.{key}" for key, value in raw.items() if value}
-    for where, key, value in given:
-        before, where = settled[key], f"schedule.{where}"
-        # 1 is a number of nodes, and 1.0 is all of them.
-        if key in said and (type(before), before) != (type(value), value):
-            raise SchedConfigError(
-                f"{where} and {said[key]} contradict each other: {value!r} and {before!r}. "
-                "Set one of them.",
-                data={"key": where},
-            )
-        settled[key], said[key] = value, where
-    return settled
+    return 1.0 if flag(value) else None
 
 
 class Options(NamedTuple):
@@ -100,60 +71,69 @@ class Options(NamedTuple):
 
     :param given: Their names: '-q'; and for options with a list of 'name=value', '-l place'.
     :param lines: Those that go into the script as they are.
-    :param values: Those that are like common keys: (where, key, value), for :func:`settle`.
+    :param values: Those that are like common keys: (where, key, value).
     :param taken: The values of those that are used in another way.
     """
 
-    given: set[str]
-    lines: list[str]
-    values: list[tuple[str, str, Any]]
-    taken: list[str]
+    given: Collection[str] = ()
+    lines: list[str] = []
+    values: list[tuple[str, str, Any]] = []
+    taken: list[str] = []
 
 
-def user_options(
-    key: str,
-    items: Iterable[Any],
-    prefix: str,
-    named: Collection[str] = (),
-    refused: Collection[str] = (),
-    like: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({}),
-    taken: Collection[str] = (),
-) -> Options:
-    """Options of the submit command, each with a name of one letter, from a user's list.
+class UserOptions(NamedTuple):
+    """Which options of the submit command, each with a name of one letter, a user may give.
 
-    :param key: The list's, for messages.
-    :param prefix: What lines of options begin with; items may begin with it, too.
+    :param key: The key of the list that has them, such as 'mysched.extra'.
     :param named: Options whose value is a list with commas of 'name=value'.
     :param refused: Those that cannot be used, because other keys say what a job is, and its size.
-    :param like: Those that are like a common key: that key, and what makes its value.
-    :param taken: Those that are used in another way.
-    :raises SchedConfigError: For an item that is not an option, or one that cannot be used.
+    :param like: Those that are like a common key, and that key.  A time limit has the form H:M:S.
+    :param taken: Those that the plugin uses in another way.
     """
-    found = Options(set(), [], [], [])
-    for item in items:
-        text = str(item).strip()
-        match = re.fullmatch(rf"(?:{re.escape(prefix)}\s+)?(-[A-Za-z])\s*(.*)", text)
-        if match is None or not text.isprintable():
-            raise _bad(key, f"{text!r} is not an option, such as '-m n'")
-        option, value = match.groups()
-        # 'a=1,2,b=3' is a=1,2 and b=3.
-        parts = re.split(r",(?=\s*\w+=)", value) if option in named else [value]
-        for part in parts:
-            name, _, of = part.partition("=")
-            what = f"{option} {name.strip()}" if option in named else option
-            if what in refused:
-                raise _bad(
-                    key, f"{what} cannot be used: other keys say what a job is, and its size"
-                )
-            found.given.add(what)
-            if what in like:
-                common, convert = like[what]
-                found.values.append((key, common, convert(of if option in named else part)))
-            elif what in taken:
-                found.taken.append(part)
-            else:
-                found.lines.append(f"{prefix} {option} {part}".rstrip())
-    return found
+
+    key: str
+    named: Collection[str] = ()
+    refused: Collection[str] = ()
+    like: Mapping[str, str] = MappingProxyType({})
+    taken: Collection[str] = ()
+
+    def read(self, config: Mapping[str, Any], prefix: str) -> Options:
+        """The options in a schedule section.
+
+        :param prefix: What lines of options begin with; items may begin with it, too.
+        :raises SchedConfigError: For an item that is not an option, or one that cannot be used.
+        """
+        found = Options(set(), [], [], [])
+        section, _, name = self.key.partition(".")
+        for item in config[section][name]:
+            text = str(item).strip()
+            match = re.fullmatch(rf"(?:{re.escape(prefix)}\s+)?(-[A-Za-z])\s*(.*)", text)
+            if match is None or not text.isprintable():
+                raise _bad(self.key, f"{text!r} is not an option, such as '-m n'")
+            option, value = match.groups()
+            # 'a=1,2,b=3' is a=1,2 and b=3.
+            is_named = option in self.named
+            for part in re.split(r",(?=\s*\w+=)", value) if is_named else [value]:
+                self._add(found, f"{prefix} {option} {part}".rstrip(), option, part, is_named)
+        return found
+
+    def _add(self, found: Options, line: str, option: str, value: str, is_named: bool) -> None:
+        name, _, of = value.partition("=")
+        what = f"{option} {name.strip()}" if is_named else option
+        if what in self.refused:
+            problem = f"{what} cannot be used: other keys say what a job is, and its size"
+            raise _bad(self.key, problem)
+        found.given.add(what)  # type: ignore[attr-defined]  # made a set above
+        if what in self.like:
+            text = of if is_named else value
+            common = self.like[what]
+            found.values.append(
+                (self.key, common, clock_limit(text) if common == "time_limit" else text)
+            )
+        elif what in self.taken:
+            found.taken.append(value)
+        else:
+            found.lines.append(line)
 
 
 def _bad(key: str, problem: str) -> SchedConfigError:
@@ -161,20 +141,61 @@ def _bad(key: str, problem: str) -> SchedConfigError:
     return SchedConfigError(f"Bad value for {key}: {problem}.", data={"key": key})
 
 
-def usable(
-    states: Collection[str], own: Mapping[str, Any], is_ours: bool = False, has_jobs: bool = False
+def settled(
+    name: str,
+    keys: Iterable[OwnKey],
+    config: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    options: Options,
 ) -> dict[str, Any]:
-    """'up', 'available', and 'cause', of a node in all of these states, by the lists 'up_states',
-    'avail_states' and 'reserved_states' of a section.
+    """A validated schedule section in which what its own keys, and options, say is said by the
+    common keys that they stand for.
 
-    :param is_ours: Whether the node belongs to the reservation that the job uses.  Then it may be
-        reserved, and available.
-    :param has_jobs: Whether it has jobs, which its states do not show.
+    :param name: The plugin's, and its section's.
+    :param raw: The section before it was validated: what is set in it was set by the user.
+    :raises SchedConfigError: When two contradict each other.  None of them is ignored.
     """
-    ours = set(own["reserved_states"]) if is_ours else set()
-    up = bool(states) and set(states) <= ours.union(own["up_states"])
-    available = up and set(states) <= ours.union(own["avail_states"])
-    cause = "" if available else ",".join(states) or "no state"
-    if available and has_jobs:
+    result, own, mine = dict(config), config[name], raw.get(name) or {}
+    said = {key: f"schedule.{key}" for key, value in raw.items() if value}
+    given = list(options.values)
+    usual: list[tuple[str, str, Any]] = []
+    for key in keys:
+        is_set = mine.get(key.name) and own[key.name] not in (None, False)
+        if is_set and key.excludes and own[key.excludes]:
+            raise _bad(f"{name}.{key.name}", f"{name}.{key.excludes} is set, too: set one of them")
+        if key.stands_for and (is_set or key.is_usual):
+            (given if is_set else usual).append(
+                (f"{name}.{key.name}", key.stands_for, own[key.name])
+            )
+    for where, common, value in given:
+        before, where = result[common], f"schedule.{where}"
+        # 1 is a number of nodes, and 1.0 is all of them.
+        if common in said and (type(before), before) != (type(value), value):
+            raise SchedConfigError(
+                f"{where} and {said[common]} contradict each other: {value!r} and {before!r}. "
+                "Set one of them.",
+                data={"key": where},
+            )
+        result[common], said[common] = value, where
+    result.update((common, value) for _, common, value in usual if common not in said)
+    return result
+
+
+def judged(node: NodeInfo, config: Mapping[str, Any], own: Mapping[str, Any]) -> NodeInfo:
+    """A node with 'up', 'available', and 'cause', by its 'states' and the lists 'up_states',
+    'avail_states' and 'reserved_states' of a section, if this has them.
+
+    A node that is reserved is as good as any for jobs that use one of its 'reservations'.  A node
+    with 'jobs' is not available, whatever its states.
+    """
+    if "up_states" not in own:
+        return dict(node)
+    ours = config["reservation"] in node.get("reservations", ())
+    states = set(node["states"]).difference(own["reserved_states"] if ours else ())
+    reserved = ours and not states
+    up = reserved or (bool(states) and states <= set(own["up_states"]))
+    available = up and (reserved or states <= set(own["avail_states"]))
+    cause = "" if available else ",".join(node["states"]) or "no state"
+    if available and node.get("jobs"):
         available, cause = False, "it has jobs"
-    return {"up": up, "available": available, "cause": cause}
+    return {**node, "up": up, "available": available, "cause": cause}

@@ -13,15 +13,14 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
-import yaml_config as yc
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import CommandResult, Directive, Failure, JobState, OwnKey, UnreadableAnswer, word
+from ..batch import Directive, Failure, JobState, OwnKey, UnreadableAnswer, all_nodes, flag, word
 from ..config import min_int, parse_node_range, validate_list
 from ..config_values import node_count
 from ..time_limits import clock_limit, padded_clock_text
@@ -46,15 +45,12 @@ _ENDS = {
     **{"-10": "its user is not known on the host", "-11": "it was to be run again"},
     **{"-14": "another of its hosts failed", "-20": "its host was lost"},
     **dict.fromkeys(("-16", "-17", "-18", "-19", "-22"), "a hook of the site ended it"),
-    **{"-24": "it used too many CPUs", "-25": "it used too many CPUs"},
-    **{"-26": "it used too much memory", "-27": "it used too much memory"},
+    **dict.fromkeys(("-24", "-25"), "it used too many CPUs"),
+    **dict.fromkeys(("-26", "-27"), "it used too much memory"),
     **{"-28": "it used too much CPU time", "-29": "it exceeded its time limit (walltime)"},
 }
-_NODE_KEYS = (
-    *("state", "jobs", "queue", "resv"),
-    *(f"resources_available.{name}" for name in ("ncpus", "mem", "model", "Qlist")),
-)
-_NO_HISTORY = "not configured to maintain job history"
+_KEPT = ("PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT", "PBS_BATCH_SERVICE_PORT")
+_NODE_KEYS = ("state", "jobs", "queue", "resv", "ncpus", "mem", "model", "qlist")
 _GONE = ["Unknown Job Id", "Job has finished"]
 _ID, _NAME = r"[0-9]+(?:\[[0-9]*\])?", r"\w[\w.+-]*"
 _TOKEN = "PAV_TOKEN=(pav-[0-9a-f]{16})(?![^,])"
@@ -65,10 +61,7 @@ _REFUSED = {
     *("-J", "-I", "-X", "-z", "-C", "-o", "-e", "-W block"),
     *("-l select", "-l nodes", "-l ncpus", "-l mpiprocs"),
 }
-_LIKE: dict[str, tuple[str, Callable[[str], Any]]] = {
-    **{"-q": ("partition", str), "-A": ("account", str)},
-    "-l walltime": ("time_limit", clock_limit),
-}
+_LIKE = {"-q": "partition", "-A": "account", "-l walltime": "time_limit"}
 _STATES = ["job-exclusive", "job-busy", "free", "busy", "resv-exclusive"]
 _KEYS = (
     OwnKey("up_states", "States of nodes to use, now or later.", _STATES, validate_list),
@@ -76,24 +69,16 @@ _KEYS = (
     OwnKey("reserved_states", "States of reserved nodes.", ["resv-exclusive"], validate_list),
     OwnKey("nodes", "As schedule.nodes.", "1", node_count("pbs.nodes"), "nodes"),
     OwnKey("tasks", "As schedule.tasks.", "1", min_int("pbs.tasks", 1), "tasks"),
-    OwnKey("walltime", "As time_limit: [[H:]M:]S.", "00:01:00", clock_limit, "time_limit"),
+    OwnKey("walltime", "As time_limit: [[H:]M:]S.", "00:01:00", clock_limit, "time_limit", True),
     OwnKey("queue", "As schedule.partition.", stands_for="partition"),
     OwnKey("target", "As schedule.include_nodes.", None, parse_node_range, "include_nodes"),
-    OwnKey("all_queue_nodes", "Whether to use all nodes of the queue.", "false", batch.flag),
+    OwnKey("all_queue_nodes", "Use all nodes.", "false", all_nodes, "nodes", False, "target"),
     OwnKey("mpiprocs", "MPI processes on each node.", None, min_int("pbs.mpiprocs", 1, False)),
     OwnKey("model", "The model of the nodes, a resource that sites define."),
-    OwnKey("exclusive", "Whether no other job may use the job's hosts.", "false", batch.flag),
+    OwnKey("exclusive", "Whether no other job may use the job's hosts.", "false", flag),
     OwnKey("qsub_extra", "More options of qsub, such as '-m n'.", [], validate_list),
     OwnKey("mpi_cmd", "The command that starts MPI programs.", "mpirun"),
 )
-
-
-# --- What is requested ---
-
-
-def _extra(config: Mapping[str, Any]) -> batch.Options:
-    key, items = "pbs.qsub_extra", config["pbs"]["qsub_extra"]
-    return batch.user_options(key, items, "#PBS", ("-l", "-W"), _REFUSED, _LIKE, ("-v",))
 
 
 def _queue(request: batch.Request) -> str | None:
@@ -101,8 +86,7 @@ def _queue(request: batch.Request) -> str | None:
     queue = word("partition", request.config["partition"], _NAME)
     reservation = word("reservation", request.config["reservation"], _NAME)
     if reservation == "any" or (queue and reservation):
-        problem = "it is a queue of its own: name one, and no partition"
-        raise batch.refuse("reservation", request.config["reservation"], problem)
+        raise batch.refuse("reservation", reservation, "it is a queue: name one, and no partition")
     return queue or reservation
 
 
@@ -116,15 +100,6 @@ def _select(request: batch.Request) -> str:
     hosts = [f"1:{chunk}:host={word('include_nodes', n, _NAME)}" for n in request.include_nodes]
     rest = [f"{count - len(hosts)}:{chunk}"] if count > len(hosts) else []
     return f"select={'+'.join(hosts + rest)}"
-
-
-class PbsHeader(batch.BatchHeader):
-    """The lines of the table, and those of the user, which take precedence."""
-
-    def _kickoff_lines(self) -> list[str]:
-        extra = _extra(self._config)
-        lines = batch.render(self.prefix, self.directives, self.request(), extra.given)
-        return [*lines, *extra.lines]
 
 
 class PbsVars(SchedulerVariables):
@@ -170,12 +145,13 @@ def _read(text: str, key: str) -> dict[str, dict[str, str]]:
     return batch.read_attributes(text, key, r"Job Id: (\S+)" if key == "Jobs" else r"(\S+)")
 
 
-def _words(text: str) -> list[str]:
-    return sorted({word.strip() for word in text.split(",")} - {""})
-
-
-def _number(job_id: str) -> str:
-    return job_id.partition(".")[0]
+def _is_whole(text: str, key: str, ids: Sequence[str] = ()) -> bool:
+    try:
+        known = {name.partition(".")[0] for name in _read(text, key)}
+    except UnreadableAnswer:
+        return False
+    # Some releases show one of several jobs.
+    return not known or known.issuperset(name.partition(".")[0] for name in ids)
 
 
 def _job(name: str, about: Mapping[str, str]) -> batch.BatchJob:
@@ -185,20 +161,17 @@ def _job(name: str, about: Mapping[str, str]) -> batch.BatchJob:
     # Before the end, it is that of an earlier run.
     code = about.get("Exit_status", "") if final else ""
     usual = "never ran" if letter == "F" and not code else _LETTERS.get(letter, letter)
-    reason = "; ".join(filter(None, (_end(code), comment)))
-    if letter == "Q":
-        queue = about.get("queue")
-        reason = reason or f"no reason is shown yet; none ever is if {queue} is a routing queue"
-    elif letter == "H":
-        holds = [_HOLDS.get(hold, hold) for hold in about.get("Hold_Types", "")]
-        reason = reason or f"by {', '.join(holds)}"
+    holds = [_HOLDS.get(hold, hold) for hold in about.get("Hold_Types", "")]
+    queue = f"none is shown (yet, or as {about.get('queue')} is a routing queue)"
+    silent = {"Q": queue, "H": f"by {', '.join(holds)}"}.get(letter, "")
+    reason = "; ".join(filter(None, (_end(code), comment))) or silent
     # An empty variable may have swallowed the next.
     variables = [f"{key}={value}" for key, value in about.items() if "Variable_List" in key]
     token = re.search(_TOKEN, ",".join(variables).replace("Variable_List.", ""))
     nodes = list(dict.fromkeys(re.findall(r"(?:^|\+)([^/+]+)/", about.get("exec_host", ""))))
     script = re.search(r" -o (/.*)/[^/]+ (\1/.*)", about.get("Submit_arguments", ""))
     return batch.BatchJob(
-        *(_number(name), next(states, usual), token[1] if token else "", reason, code),
+        *(name.partition(".")[0], next(states, usual), token[1] if token else "", reason, code),
         *(nodes, {"script": script[2]} if script else {}),
     )
 
@@ -216,20 +189,11 @@ class Pbs(batch.SchedulerPluginBatch):
     TITLE = "PBS"
     COMMANDS = ("qsub", "qstat", "qselect", "qdel", "pbsnodes")
     VAR_CLASS = PbsVars
-    KICKOFF_SCRIPT_HEADER_CLASS = PbsHeader
-    ENVIRONMENT = batch.Environment(
-        drop=("PBS_",),
-        keep=[
-            *("PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT", "PBS_BATCH_SERVICE_PORT"),
-            *("PBS_PRIMARY", "PBS_SECONDARY", "PBS_AUTH_METHOD"),
-        ],
-        query={"LC_ALL": "C", "TZ": "UTC"},
-    )
+    ENVIRONMENT = batch.Environment(("PBS_",), _KEPT, {"LC_ALL": "C", "TZ": "UTC"})
     DIRECTIVE_PREFIX = "#PBS"
     DIRECTIVES = (
         # Old servers take 15 characters.
         Directive("-N", (), lambda to: re.sub("[^A-Za-z0-9_]", "_", to.job_name)[:15], ("-N",)),
-        # Not to be run again (-r n): its tests would.
         *(Directive(line, (), lambda to: "", (line[:2],)) for line in ("-j oe", "-r n")),
         Directive("-W umask=022", (), lambda to: "", ("-W umask",)),
         Directive("-q", ("partition", "reservation"), _queue),
@@ -241,7 +205,11 @@ class Pbs(batch.SchedulerPluginBatch):
             ("-l place",),
         ),
     )
+    # In spite of -r n: one that just begins when the server is lost.
+    MAY_RUN_AGAIN = True
     USED_KEYS = ("pbs.qsub_extra",)
+    OWN_KEYS = _KEYS
+    USER_OPTIONS = batch.UserOptions("pbs.qsub_extra", ("-l", "-W"), _REFUSED, _LIKE, ("-v",))
     JOB_ID = _ID
     # With several ids, qdel can crash a server (23.06.06).
     CANCEL_BATCH = 1
@@ -251,8 +219,11 @@ class Pbs(batch.SchedulerPluginBatch):
         Failure.DENIED: ["Unauthorized Request", ("qsub", 174)],
         Failure.PERMANENT: [
             *(
-                f"qsub: {start}"
-                for start in ("illegal", "invalid", "directive", "script", "cannot s")
+                "qsub: illegal",
+                "qsub: invalid",
+                "qsub: directive",
+                "qsub: script",
+                "qsub: cannot s",
             ),
             *(("qsub", code) for code in (2, 3, 5, 6, 32, 39, 154, 166, 170, 173)),
             *(("qsub", code) for code in (175, 187, 188, 191, 197, 241)),
@@ -266,33 +237,14 @@ class Pbs(batch.SchedulerPluginBatch):
         **dict.fromkeys(("ending", "being deleted"), JobState.ENDING),
         **dict.fromkeys(("ended", "never ran", "moved to another server"), JobState.FINISHED),
     }
-    # ['-x'] where the server may have a history of jobs.
-    _x: list[str]
 
     def __init__(self) -> None:
         super().__init__("pbs", "Schedules tests via OpenPBS and PBS Professional.", self.PRIO_CORE)
 
     def refresh(self) -> None:
         super().refresh()
+        # Where the server may have a history of jobs.
         self._x = ["-x"]
-
-    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """The section ``schedule.pbs``, that of Pavilion's own plugin."""
-        return batch.elements(_KEYS)
-
-    def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
-        """With the section's own keys, and options in qsub_extra, in place of the common ones."""
-        config = super()._validated(raw_sched_config)
-        own, given = config["pbs"], batch.given_for("pbs", _KEYS, config, raw_sched_config)
-        given += _extra(config).values
-        keys = {key for _, key, _ in given}.union(k for k, v in raw_sched_config.items() if v)
-        if own["target"] and not keys & {"nodes", "tasks"}:
-            given.append(("pbs.target", "nodes", len(own["target"])))
-        if own["all_queue_nodes"]:
-            given.append(("pbs.all_queue_nodes", "nodes", 1.0))
-        if "time_limit" not in keys:
-            given.append(("pbs.walltime", "time_limit", own["walltime"]))
-        return batch.settle(config, raw_sched_config, given)
 
     def ping_command(self) -> list[str]:
         return ["qstat", "-Q"]
@@ -306,33 +258,32 @@ class Pbs(batch.SchedulerPluginBatch):
             raise SchedulerPluginError(f"PBS takes ASCII characters only in paths: {paths[0]!r}.")
         # A -v in the script would not count beside this one.  Without a process in the background
         # (-f), which submits even after qsub was stopped.
-        more = [value for text in _extra(submission.config).taken for value in shlex.split(text)]
+        taken = self.user_options(submission.config).taken
+        more = [value for text in taken for value in shlex.split(text)]
         variables = [f"PAV_TOKEN={submission.token}", *more]
         return ["qsub", "-f", "-v", ",".join(variables), "-o", *paths]
 
-    def parse_submission(self, result: CommandResult) -> str | None:
+    def parse_submission(self, result: batch.CommandResult) -> str | None:
         # Wrappers may add lines.
         found = re.findall(rf"^({_ID})\.\S+\n", result.stdout, re.MULTILINE)
         return found[-1] if found else None
 
-    def classify(self, result: CommandResult) -> Failure | None:
-        kind = super().classify(result)
-        # Of several ids, some are gone.  What it says of the others is valid.
-        said = re.findall("^qstat: .*", result.stderr, re.MULTILINE)
-        gone = kind is Failure.UNKNOWN_JOB and result.argv[0] == "qstat"
-        return None if gone and all(any(map(line.count, _GONE)) for line in said) else kind
+    def classify(self, result: batch.CommandResult) -> Failure | None:
+        # Of several jobs some are gone, and nothing else is said: the answer has the others.
+        gone = result.argv[0] == "qstat" and result.returncode in (35, 153)
+        other = re.search(f"^qstat: (?!.*({'|'.join(_GONE)}))", result.stderr, re.MULTILINE)
+        return None if gone and not other else super().classify(result)
 
     def jobs_command(self, user: str | None) -> list[str]:
         return ["qselect", *self._x, *(["-u", user] if user else [])]
 
-    def next_command(self, result: CommandResult) -> list[str] | None:
+    def next_command(self, result: batch.CommandResult) -> list[str] | None:
         argv, text = list(result.argv), result.stdout
         ids = [word for word in argv if word[0].isdigit()]
-        if "-x" in argv and _NO_HISTORY in result.stderr:
+        if "-x" in argv and "not configured to maintain job history" in result.stderr:
             self._x = []
             return [word for word in argv if word != "-x"]
         if argv[0] == "qstat" and "-F" in argv and result.returncode == 2:
-            # It is an old one.
             return ["qstat", *self._x, "-f", *ids]
         if self.classify(result) is not None or not {"qselect", "-F"}.intersection(argv):
             return None
@@ -345,20 +296,9 @@ class Pbs(batch.SchedulerPluginBatch):
             # -E, many ids keep a server busy for long.
             which = [*self._x, "-E", *text.split()] if text else []
             return ["qstat", "-f", "-F", "json", *which]
-        try:
-            known = _read(text, "nodes" if argv[0] == "pbsnodes" else "Jobs")
-        except UnreadableAnswer:
-            known = {"": {}}
-        # Some releases show one of several jobs.
-        if "" not in known and (
-            not known or {_number(word) for word in ids} <= {*map(_number, known)}
-        ):
-            return None
-        return (
-            ["pbsnodes", "-av"]
-            if argv[0] == "pbsnodes"
-            else ["qstat", *self._x, "-E", "-f", "-w", *ids]
-        )
+        if argv[0] == "pbsnodes":
+            return None if _is_whole(text, "nodes") else ["pbsnodes", "-av"]
+        return None if _is_whole(text, "Jobs", ids) else ["qstat", *self._x, "-E", "-f", "-w", *ids]
 
     def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
         return (_job(name, about) for name, about in _read(text, "Jobs").items())
@@ -378,36 +318,28 @@ class Pbs(batch.SchedulerPluginBatch):
         hosts: dict[str, list[dict[str, str]]] = {}
         for name, about in _read(text, "nodes").items():
             host = about.get("resources_available.host") or name.partition("[")[0]
-            hosts.setdefault(host, []).append(about)
+            short = {key.lower().replace("resources_available.", ""): about[key] for key in about}
+            hosts.setdefault(host, []).append(short)
+        # Without any, nothing is known of those to come.
+        reserved = any("resv" in vnode for vnodes in hosts.values() for vnode in vnodes)
         for host, vnodes in hosts.items():
             values = {key: [each.get(key, "") for each in vnodes] for key in _NODE_KEYS}
-            lists = {key: _words(",".join(of)) for key, of in values.items()}
-            queues = lists["queue"] or lists["resources_available.Qlist"]
+            lists = {k: sorted({*re.split(", *", ",".join(of))} - {""}) for k, of in values.items()}
+            queues, names = lists["queue"] or lists["qlist"], lists["resv"]
             yield {
                 **{"name": host, "states": lists["state"], "jobs": lists["jobs"]},
-                "cpus": sum(int(count or 0) for count in values["resources_available.ncpus"]),
-                "mem": sum(map(batch.bytes_of, values["resources_available.mem"])),
-                "models": lists["resources_available.model"],
-                "reservations": [name.partition(".")[0] for name in lists["resv"]],
+                "cpus": sum(int(count or 0) for count in values["ncpus"]),
+                "mem": sum(map(batch.bytes_of, values["mem"])),
+                "models": lists["model"],
+                **({"reservations": [n.partition(".")[0] for n in names]} if reserved else {}),
                 **({"partitions": queues} if queues else {}),
             }
-
-    def _transform_raw_node_data(
-        self, sched_config: dict[str, Any], node_data: NodeInfo, extra: None
-    ) -> NodeInfo:
-        ours = sched_config["reservation"] in node_data["reservations"]
-        states, jobs = node_data["states"], bool(node_data["jobs"])
-        return {**node_data, **batch.usable(states, sched_config["pbs"], ours, jobs)}
 
     def _filter_custom(
         self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
     ) -> str | None:
         model = sched_config["pbs"]["model"]
         return f"model is not {model!r}" if model and model not in node["models"] else None
-
-    def _script_of(self, record: Any, job_id: str) -> str | None:
-        jobs = [table.with_id(job_id) for table in list(self._tables.values())]
-        return next((job.data.get("script") for job in jobs if job), None)
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         if "PBS_NODEFILE" not in os.environ:
