@@ -25,7 +25,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if isinstance(report, pytest.TestReport) and LEFT_OUT in str(report.longrepr)
     ]
     if left_out:
-        from real_pbs import why_not_available
+        from installed_pbs import why_not_available
 
         terminalreporter.section("NO REAL OPENPBS", sep="!", red=True, bold=True)
         terminalreporter.line(

@@ -170,7 +170,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     why_not = {
         _SLURM: _why_not("tests/slurm/real_slurm.py"),
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
-        _PBS: _why_not("tests/pbs/real_pbs.py"),
+        _PBS: _why_not("tests/pbs/installed_pbs.py"),
     }
     parts = [
         _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])

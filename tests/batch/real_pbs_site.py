@@ -25,7 +25,7 @@ class RealPbsSite(FakePbsSite):
     @staticmethod
     def why_not() -> str:
         try:
-            from real_pbs import why_not_available
+            from installed_pbs import why_not_available
         except ImportError:
             return "the tests of the pbs plugin are not here"
         return why_not_available()

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_pbs import RealPbs, why_not_available
+from installed_pbs import why_not_available
+from real_pbs import RealPbs
 
 from batch.bench import Bench, bench_at
 from batch.real_pbs_site import RealPbsSite
@@ -54,9 +55,7 @@ def pbs(pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Real
 
 
 @pytest.fixture
-def bench(
-    pbs: RealPbs, pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
+def bench(pbs: RealPbs, pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A host with the plugin, and faults for the commands of PBS."""
     with bench_at(pbs_site, monkeypatch) as made:
         yield made

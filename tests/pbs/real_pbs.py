@@ -3,11 +3,8 @@
 One ``pbs_server`` with its PostgreSQL, one ``pbs_sched``, one ``pbs_comm``, and a ``pbs_mom`` for
 each node.  They are in a network of their own, where each has a host name and an address: PBS
 refuses those of the loopback network.  So several can live side by side, and none touches a PBS that
-the machine may have.  Programs of that network see the same files and users, but for /etc/hosts and /mnt.
-Everything is stopped by the process ids that were started here.
-
-The installation is the one that the variable ``PBS_EXEC`` names, otherwise that of ``qsub`` in
-PATH.
+the machine may have.  Programs of that network see the same files and users, but for /etc/hosts,
+/mnt and what a login shell reads.  Everything is stopped by the process ids that were started here.
 """
 
 from __future__ import annotations
@@ -29,6 +26,13 @@ _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "slurm"))
 
 import janitor  # noqa: E402
+from installed_pbs import (  # noqa: E402
+    SCHEMA,
+    database_user,
+    installation,
+    postgres,
+    why_not_available,
+)
 
 START_SECONDS = 60.0
 SERVER = "server1"
@@ -37,14 +41,18 @@ _BATCH_PORT, _DATA_PORT, _COMM_PORT, _NODE_PORTS = 15001, 15007, 17001, 15100
 # Where the daemons see their directories: PBS refuses paths below a directory that all may write to,
 # such as that for temporary files.
 _HOMES = Path("/mnt")
-# $1: a file with the names of hosts, $2: the directories, $3: the name of this host; the rest: the
-# addresses.  It ends with its standard input.
+# What the shell of a user does at login is none of our business, but may take long, and is left
+# half done when a job is killed.
+_LOGIN_FILES = (".profile", ".bash_profile", ".bash_login", ".bashrc")
+# $1: a file with the names of hosts, $2: the directories, $3: the name of this host, $4: files that
+# are to be empty; the rest: the addresses.  It ends with its standard input.
 _NETWORK = """\
 set -e
 mount --bind "$1" /etc/hosts
 mount --bind "$2" {homes}
 hostname "$3"
-shift 3
+for file in $4; do [ ! -e "$file" ] || mount --bind /dev/null "$file"; done
+shift 4
 ip link set lo up
 for address; do ip addr add "$address/32" dev lo; done
 echo ready
@@ -54,14 +62,6 @@ _WRAPPER = """\
 #!/bin/sh
 exec nsenter -t {pid} -m -n -u --wd="$(pwd)" {program} "$@"
 """
-_COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls")
-_DAEMONS = ("pbs_server.bin", "pbs_sched", "pbs_comm", "pbs_mom")
-_SCHEMA = "libexec/pbs_db_schema.sql"
-# Where Debian and Red Hat have PostgreSQL's own programs; elsewhere they are in PATH.
-_POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
-# Either has the database of a PBS at a site; it cannot be root's.
-_DATABASE_USERS = ("pbsdata", "postgres")
-
 # Directories and their modes, as PBS's own script makes them.
 _SERVER_DIRECTORIES = {
     **{"server_logs": 0o755, "spool": 0o1777, "server_priv": 0o750, "comm_logs": 0o755},
@@ -103,62 +103,6 @@ set queue stopped started = False
 
 class RealPbsError(Exception):
     """The private PBS could not be started, or did not reach a state in time."""
-
-
-def installation() -> Path | None:
-    """Where PBS is installed, as its PBS_EXEC is; None when that is not found."""
-    named = os.environ.get("PBS_EXEC")
-    if named:
-        return Path(named)
-    qsub = shutil.which("qsub")
-    return Path(qsub).resolve().parents[1] if qsub else None
-
-
-def postgres() -> Path | None:
-    """The directory with PostgreSQL's programs."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).resolve().parent
-    for pattern in _POSTGRES:
-        places = sorted(Path("/").glob(pattern.lstrip("/")))
-        if places and (places[-1] / "initdb").exists():
-            return places[-1]
-    return None
-
-
-def _database_user() -> str:
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next((name for name in _DATABASE_USERS if name in known), "")
-
-
-def why_not_available() -> str:
-    """Why a real PBS cannot be started here; '' when it can."""
-    place = installation()
-    if place is None:
-        return "OpenPBS is not installed: no PBS_EXEC is set, and there is no qsub in PATH"
-    missing = [
-        name
-        for name in (
-            *(f"bin/{name}" for name in _COMMANDS),
-            *(f"sbin/{name}" for name in _DAEMONS),
-            _SCHEMA,
-        )
-        if not (place / name).exists()
-    ]
-    if missing:
-        first = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
-        return f"OpenPBS with its server is not installed in {place} (PBS_EXEC): no {first}"
-    if postgres() is None:
-        return "PostgreSQL's initdb is not installed, which the server of PBS needs"
-    if not _database_user():
-        return f"there is no user for its database: {' or '.join(_DATABASE_USERS)}"
-    if os.geteuid() != 0:
-        return "a private PBS is started as root only"
-    tools = [name for name in ("unshare", "nsenter", "ip", "mount") if shutil.which(name) is None]
-    if tools:
-        return f"not installed, for a network of its own: {', '.join(tools)}"
-    tried = subprocess.run(["unshare", "-m", "-n", "-u", "true"], capture_output=True, text=True)
-    return f"no network of its own: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 class RealPbs:
@@ -209,7 +153,7 @@ class RealPbs:
             raise RealPbsError(reason)
         place, programs = installation(), postgres()
         assert place is not None and programs is not None
-        self.exec, self._programs, self._user = place, programs, _database_user()
+        self.exec, self._programs, self._user = place, programs, database_user()
         try:
             self._janitor = subprocess.Popen(
                 [sys.executable, "-I", janitor.__file__, str(self.conf), "pbs"],
@@ -278,9 +222,12 @@ class RealPbs:
         hosts.write_text(
             "127.0.0.1 localhost\n" + "".join(f"{where} {name}\n" for where, name in names)
         )
+        script = ["sh", "-c", _NETWORK.format(homes=_HOMES), "sh"]
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+        login_files = " ".join(str(home / name) for name in _LOGIN_FILES)
+        arguments = [str(hosts), str(self.homes), SERVER, login_files, *addresses]
         self._network = subprocess.Popen(
-            ["unshare", "-m", "-n", "-u", "sh", "-c", _NETWORK.format(homes=_HOMES), "sh"]
-            + [str(hosts), str(self.homes), SERVER, *addresses],
+            ["unshare", "-m", "-n", "-u", *script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -326,7 +273,7 @@ class RealPbs:
         )
         self._database("createdb", *where, "pbs_datastore")
         schema = self.folder / "schema.sql"
-        schema.write_text((self.exec / _SCHEMA).read_text())
+        schema.write_text((self.exec / SCHEMA).read_text())
         self._database("psql", *where, "-q", "-d", "pbs_datastore", "-f", str(schema))
 
     def _as_user(self, program: str, *argv: str) -> list[str]:
@@ -472,9 +419,7 @@ class RealPbs:
         """Change or list settings, as in ``set server scheduling = False``."""
         return self.ok("qmgr", given=directives.rstrip("\n") + "\n")
 
-    def submit(
-        self, script: str = "exec sleep 300", *options: str, user: str | None = None
-    ) -> str:
+    def submit(self, script: str = "exec sleep 300", *options: str, user: str | None = None) -> str:
         """Submit a job with this bash script; its id."""
         argv = ("qsub", "-j", "oe", "-o", "/dev/null", *options)
         done = self.run(*argv, user=user, given=f"#!/bin/bash\n{script}\n")
@@ -500,7 +445,7 @@ class RealPbs:
     def node_states(self) -> dict[str, str]:
         """The states of the nodes, as in {'n1': 'free'}."""
         rows = re.findall(r"^(\S+)\n(?: +.*\n)*? +state = (.*)$", self._nodes(), re.MULTILINE)
-        return {name: state for name, state in rows}
+        return dict(rows)
 
     def _nodes(self) -> str:
         return self.run("pbsnodes", "-av").stdout
@@ -544,6 +489,10 @@ class RealPbs:
         """Whether the server lists jobs that ended; it forgets those that it had."""
         self.qmgr(f"set server job_history_enable = {on}")
 
+    def server_pid(self) -> int:
+        """The process id of the server."""
+        return self._daemons["pbs_server"].pid
+
     def kill_server(self) -> None:
         """End the server at once, as kill -9 does.  Jobs run on."""
         self._kill("pbs_server")
@@ -573,7 +522,7 @@ class RealPbs:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """The server does not answer within the block: commands hang without end."""
-        pid = self._daemons["pbs_server"].pid
+        pid = self.server_pid()
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
@@ -606,10 +555,3 @@ class RealPbs:
             "no jobs",
         )
         self.forget_ended()
-
-
-if __name__ == "__main__":
-    # For tools/test.py: whether one can be started here.
-    if why_not := why_not_available():
-        print(why_not, file=sys.stderr)
-    sys.exit(bool(why_not))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import janitor
 import pytest
+from installed_pbs import installation, why_not_available
 from machines import folder
-from real_pbs import RealPbs, installation, why_not_available
+from real_pbs import RealPbs
 
 from polling import until
 
