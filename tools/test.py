@@ -3,8 +3,8 @@
 ``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
-the fake Slurm, and with the newest on a real Slurm and on a real Grid Engine, where they can be
-started.  All parts are run, whatever fails; a table at the end says what came of each.
+the fake Slurm, and with the newest on a real Slurm, a real Grid Engine and a real OpenPBS, where
+they can be started.  All parts are run, whatever fails; a table at the end says what came of each.
 ``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
 ``tests/quick.py``.
 
@@ -160,6 +160,7 @@ def _processes() -> int:
 
 # Tests that are for particular schedulers, and those that all batch plugins have in common.
 _SLURM, _ENGINE, _BATCH = "tests/slurm", "tests/gridengine", "tests/batch"
+_PBS = "tests/pbs"
 
 
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
@@ -169,6 +170,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     why_not = {
         _SLURM: _why_not("tests/slurm/real_slurm.py"),
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
+        _PBS: _why_not("tests/pbs/installed_pbs.py"),
     }
     parts = [
         _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])
@@ -184,14 +186,16 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     print("Tests to run, one part after the other:")
     for part in parts:
         print(f"  {part.title}" + ("" if arguments else f": {part.about}"))
-    for name, reason in why_not.items():
-        if reason:
-            print(f"  not on {_TITLES[name]}: {reason}")
+    _left_out[:] = [f"not on {_TITLES[name]}: {why}" for name, why in why_not.items() if why]
+    for line in _left_out:
+        print(f"  {line}")
     print("'make quick' runs what takes less than a minute.", flush=True)
     return parts
 
 
-_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine"}
+# What is not run here, and why: printed at the start, and again at the end.
+_left_out: list[str] = []
+_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine", _PBS: "a real OpenPBS"}
 
 
 def _fake_part(
@@ -241,7 +245,7 @@ def _real_part(python: str, version: str, arguments: list[str], real: list[str])
         for part in (places if word == "tests" else [word])
         if word == "tests" or word not in chosen or word.startswith(places)
     ]
-    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine"}
+    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine", _PBS: "real-pbs"}
     return Part(
         f"{' and '.join(_TITLES[name] for name in real)}, Python {version}",
         "real",
@@ -425,6 +429,8 @@ def _report(outcomes: list[Outcome]) -> None:
             for column, (cell, width) in enumerate(zip(row, widths))
         ]
         print("  ".join(cells).rstrip())
+    for line in _left_out:
+        print(line)
     for outcome in outcomes:
         if outcome.failures:
             print(f"\nFailed on {outcome.part.title}:")

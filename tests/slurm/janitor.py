@@ -1,5 +1,5 @@
-"""Ends what is left of a private Slurm or Grid Engine whose test process is gone: killed, or not
-given the time.
+"""Ends what is left of a private Slurm, Grid Engine or PBS whose test process is gone: killed, or
+not given the time.
 
 ``janitor.py PLACE [KIND]`` reads its standard input, whose other end that process holds. A line
 means that all is well; its end without one, that nobody is there to clean up any more.
@@ -26,11 +26,13 @@ class Kind(NamedTuple):
 
     :param place: The variable that says where its configuration is.
     :param job: The variable that jobs have.
+    :param pid_file: Of a daemon that overwrites its environment, from the directory of ``place``.
     """
 
     place: str
     job: str
     daemons: tuple[str, ...]
+    pid_file: str = ""
 
 
 KINDS = {
@@ -40,6 +42,12 @@ KINDS = {
         ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "slurmstepd"),
     ),
     "gridengine": Kind("SGE_ROOT", "JOB_ID", ("sge_qmaster", "sge_execd", "sge_shepherd")),
+    "pbs": Kind(
+        "PBS_CONF_FILE",
+        "PBS_JOBID",
+        ("pbs_server.bin", "pbs_sched", "pbs_comm", "pbs_mom", "postgres"),
+        "homes/server/datastore/postmaster.pid",
+    ),
 }
 
 
@@ -60,7 +68,8 @@ def processes(
     how = KINDS[kind]
     mark, job = f"{how.place}={place}".encode(), f"{how.job}=".encode()
     names = how.daemons if names is None else names
-    found = []
+    file = place.parent / how.pid_file
+    found = [pid for pid in _named_by_file(file, names) if pid not in others]
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) in others:
             continue
@@ -73,6 +82,16 @@ def processes(
         if mark in variables and (in_job or name in names):
             found.append(int(folder.name))
     return found
+
+
+def _named_by_file(file: Path, names: Collection[str]) -> list[int]:
+    """The process whose id is in a file, if it is one of these programs."""
+    try:
+        pid = int(file.read_text().split()[0])
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError, IndexError):
+        return []
+    return [pid] if name in names else []
 
 
 def end_processes(place: Path, kind: str = "slurm") -> None:
