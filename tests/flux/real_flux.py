@@ -92,6 +92,8 @@ class RealFlux:
         self.directory = directory
         self.node_names = [f"node{number}" for number in range(1, nodes + 1)]
         self._cores = cores
+        # Tests put programs before the commands.
+        self._path = os.environ.get("PATH", os.defpath)
         self._start: subprocess.Popen[bytes] | None = None
         # In case that this process ends without having called stop().
         self._janitor: subprocess.Popen[bytes] | None = None
@@ -186,8 +188,10 @@ class RealFlux:
     # --- Commands ---
 
     def variables(self) -> dict[str, str]:
-        """The environment variables by which commands find this instance, and the mark."""
-        return {"FLUX_URI": f"local://{self.socket_path}", MARK: str(self._place)}
+        """The environment variables by which commands are found and find this instance, and the
+        mark."""
+        uri = f"local://{self.socket_path}"
+        return {"PATH": self._path, "FLUX_URI": uri, MARK: str(self._place)}
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment to run commands in: ``base`` (the present one) and our variables."""
