@@ -21,7 +21,8 @@ _PROGRAM = """\
 #!/bin/bash
 real() {{ {real} "$@"; }}
 here={here}
-{{ printf '%q ' {name} "$@"; echo; }} >>"$here/calls"
+printf -v call '%q ' {name} "$@"
+echo "$call" >>"$here/calls"  # in one write: the lines of commands that run at once do not mix
 fault="$here/{name}.fault"
 [ -e "$fault" ] && . "$fault"
 exec {real} "$@"

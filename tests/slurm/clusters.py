@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -228,6 +229,22 @@ class Slurm:
                 self.run("scontrol", "update", f"nodename={name}", "state=resume")
 
 
+class _Apart(Slurm):
+    """Commands in the environment as it is now: tests change the present one meanwhile."""
+
+    def __init__(self, cluster: FakeForTests | RealSlurm, folder: Path) -> None:
+        super().__init__(cluster, folder)
+        self._environment = dict(os.environ)
+
+    def run(self, *argv: str, **options: Any) -> Any:
+        options.setdefault("base", self._environment)
+        return super().run(*argv, **options)
+
+    def ok(self, *argv: str, **options: Any) -> str:
+        options.setdefault("base", self._environment)
+        return super().ok(*argv, **options)
+
+
 class Early:
     """Jobs that take long to reach what is checked: begun early, looked at late.
 
@@ -235,7 +252,7 @@ class Early:
     """
 
     def __init__(self, slurm: Slurm) -> None:
-        self.slurm = slurm
+        self.slurm = _Apart(slurm.cluster, slurm.folder)
         self._begin()
         self.shown: dict[str, str] = {}
         self.last_column = ""

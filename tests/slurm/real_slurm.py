@@ -381,13 +381,17 @@ class RealSlurm:
         cwd: Path | None = None,
         input: str | None = None,
         timeout: float = 60.0,
+        base: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, as another user if one is named; never raises for its rc."""
+        """Run a command to its end, as another user if one is named; never raises for its rc.
+
+        ``env`` is added to the environment ``base``, the present one if None.
+        """
         if user is not None:
             argv = ("runuser", "-u", user, "--", *argv)
         return subprocess.run(
             argv,
-            env={**self.env(), **(env or {})},
+            env={**self.env(base), **(env or {})},
             cwd=cwd,
             input=input,
             capture_output=True,

@@ -62,6 +62,7 @@ def site(slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_hostile_variables_change_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.cluster.wait_idle()  # the first two nodes are free
     with monkeypatch.context() as patch:
         for name, value in HOSTILE.items():
             patch.setenv(name, value)

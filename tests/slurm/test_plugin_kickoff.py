@@ -79,7 +79,9 @@ def test_options_are_what_slurm_recorded(site: Site) -> None:
 
 
 def test_a_range_of_nodes_reaches_the_job(site: Site) -> None:
-    # All nodes of the partition but two are busy, so the job gets fewer than it would like.
+    # All nodes of the partition but two are busy, so the job gets fewer than it would like: two,
+    # if nothing else runs there.
+    site.cluster.wait_idle()
     site.start({"nodes": "4", "tasks_per_node": "all"}, work=site.long)
     test = site.start({"nodes": "4", "min_nodes": "2", "tasks_per_node": "all"}, work=site.long)
     assert "--nodes 2-4" in header(test)

@@ -104,6 +104,7 @@ def test_a_node_that_does_not_answer(site: Site) -> None:
 
 
 def test_nodes_in_use_are_up_and_not_available(site: Site) -> None:
+    site.cluster.wait_idle()
     test = site.start({"nodes": "2", "tasks_per_node": "all"}, work=site.long)
     part = site.start({"nodes": "1", "exclude_nodes": "node[01-05]"}, work=site.long)
     for each in (test, part):

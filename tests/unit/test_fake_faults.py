@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pavilion.testkit import BadFault, FakeSlurm, FakeSlurmError
-from pavilion.testkit.fake_slurm.context import Context
+from pavilion.testkit.fakes.slurm.context import Context
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:

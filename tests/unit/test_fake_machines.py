@@ -12,7 +12,7 @@ import pytest
 
 from pavilion.testkit import FakeSlurm
 from pavilion.testkit.description import DescriptionError, parse
-from pavilion.testkit.fake_slurm.store import Store
+from pavilion.testkit.fakes.engine.store import Store
 
 NODES = [{"names": "n[1-4]"}]
 

@@ -6,9 +6,11 @@ against a fake cluster; ``FakeSlurm`` makes one in a test.
 
 from __future__ import annotations
 
-from .cluster import Call, FakeSlurm, FakeSlurmError
+from .cluster import Call, FakeCluster, FakeClusterError
 from .description import Description, DescriptionError
-from .fake_slurm.faults import FAULTS, BadFault
+from .fakes.engine.faults import BadFault
+from .fakes.slurm.faults import FAULTS
+from .slurm import FakeSlurm, FakeSlurmError
 
 __all__ = [
     "BadFault",
@@ -16,6 +18,8 @@ __all__ = [
     "Description",
     "DescriptionError",
     "FAULTS",
+    "FakeCluster",
+    "FakeClusterError",
     "FakeSlurm",
     "FakeSlurmError",
 ]

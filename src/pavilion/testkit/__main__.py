@@ -1,4 +1,4 @@
-"""``python -m pavilion.testkit``: run a command against a fake Slurm; set faults."""
+"""``python -m pavilion.testkit``: run a command against a fake scheduler; set faults."""
 
 from __future__ import annotations
 
@@ -13,49 +13,51 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .cluster import FakeSlurm, FakeSlurmError
+from .cluster import FakeCluster, FakeClusterError
 from .description import DescriptionError
-from .fake_slurm import faults, wakeup
-from .fake_slurm.store import STATE_FILE
+from .fakes.engine import faults, wakeup
+from .fakes.engine.store import STATE_FILE
+from .slurm import FakeSlurm
+
+# The fakes, by the name of their package.
+FAKES: dict[str, type[FakeCluster]] = {made.FAKE: made for made in (FakeSlurm,)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The return code: that of the command for ``fake-slurm``, otherwise 0; 2 for wrong usage."""
+    """The return code: that of the command for ``fake-...``, otherwise 0; 2 for wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(words)
     try:
         return int(options.function(options))
-    except (FakeSlurmError, DescriptionError, faults.BadFault, OSError) as error:
+    except (FakeClusterError, DescriptionError, faults.BadFault, OSError) as error:
         print(f"testkit: {error}", file=sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pavilion.testkit", description="A fake Slurm that runs jobs."
+        prog="python -m pavilion.testkit", description="Fake schedulers that run jobs."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    fake = commands.add_parser("fake-slurm", help="run a command against a fake cluster")
-    fake.add_argument(
-        "--nodes", type=int, default=8, help="the number of nodes, all alike (default 8)"
-    )
-    fake.add_argument("--cpus", type=int, default=4, help="CPUs of each node (default 4)")
-    fake.add_argument("--cluster", type=Path, help="a YAML file that describes the cluster")
-    fake.add_argument(
-        "--dir",
-        type=Path,
-        help="the cluster's directory, kept afterwards (default: one that is removed)",
-    )
-    fake.add_argument("command", nargs="+", help="the command to run, after '--'")
-    fake.set_defaults(function=_run)
-    listed = "\n".join(
-        f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
-        for name, (text, settings) in faults.FAULTS.items()
-    )
+    for name, made in FAKES.items():
+        title = made.CONTEXT.TITLE
+        fake = commands.add_parser(f"fake-{name}", help=f"run a command against a fake {title}")
+        fake.add_argument(
+            "--nodes", type=int, default=8, help="the number of nodes, all alike (default 8)"
+        )
+        fake.add_argument("--cpus", type=int, default=4, help="CPUs of each node (default 4)")
+        fake.add_argument("--cluster", type=Path, help="a YAML file that describes the cluster")
+        fake.add_argument(
+            "--dir",
+            type=Path,
+            help="the cluster's directory, kept afterwards (default: one that is removed)",
+        )
+        fake.add_argument("command", nargs="+", help="the command to run, after '--'")
+        fake.set_defaults(function=_run, fake=name)
     fault = commands.add_parser(
         "fault",
         help="switch a fault of a running cluster on or off",
-        description=f"Faults, and their settings with defaults:\n{listed}",
+        description="\n".join(_faults_of(made) for made in FAKES.values()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     fault.add_argument("dir", type=Path, help="the cluster's directory")
@@ -68,10 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _faults_of(made: type[FakeCluster]) -> str:
+    listed = "\n".join(
+        f"  {name:<19} {text} {json.dumps(settings) if settings else ''}"
+        for name, (text, settings) in made.FAULTS.items()
+    )
+    return f"Faults of the fake {made.CONTEXT.TITLE}, and their settings with defaults:\n{listed}"
+
+
 def _run(options: argparse.Namespace) -> int:
-    folder = options.dir or Path(tempfile.mkdtemp(prefix="fake-slurm-"))
+    folder = options.dir or Path(tempfile.mkdtemp(prefix=f"fake-{options.fake}-"))
+    made = FAKES[options.fake]
     try:
-        cluster = FakeSlurm(folder, nodes=options.nodes, cpus=options.cpus, cluster=options.cluster)
+        cluster = made(folder, nodes=options.nodes, cpus=options.cpus, cluster=options.cluster)
         with cluster:
             return _run_command(cluster, options.command)
     finally:
@@ -79,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
+def _run_command(cluster: FakeCluster, command: list[str]) -> int:
     """Run to the end; signals are left to the command, and we end when it ends."""
     environment = cluster.env()
     path = shutil.which(command[0], path=environment["PATH"])
@@ -101,16 +112,17 @@ def _run_command(cluster: FakeSlurm, command: list[str]) -> int:
 def _fault(options: argparse.Namespace) -> int:
     folder = str(options.dir)
     if not (options.dir / STATE_FILE).exists():
-        raise FakeSlurmError(f"{folder} is not the directory of a running fake cluster")
+        raise FakeClusterError(f"{folder} is not the directory of a running fake cluster")
+    table = FAKES[(options.dir / wakeup.NAME).read_text(encoding="utf-8").strip()].FAULTS
     held = faults.read(folder)
     if options.name == "none":
         held = {}
     elif options.off:
-        faults.checked(options.name, {})
+        faults.checked(options.name, {}, table)
         held.pop(options.name, None)
     else:
         held[options.name] = faults.checked(
-            options.name, dict(_pair(text) for text in options.settings)
+            options.name, dict(_pair(text) for text in options.settings), table
         )
     faults.write(folder, held)
     wakeup.ensure_controller(folder)

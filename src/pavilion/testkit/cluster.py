@@ -1,12 +1,7 @@
-"""A fake Slurm for tests: make one, run commands against it, switch faults on, look at its calls.
+"""A fake scheduler for tests: what all of them have in common.
 
-::
-
-    with FakeSlurm(tmp_path, nodes=8, min_job_age=1) as slurm:
-        subprocess.run(["sbatch", "job.sh"], env=slurm.env())
-        slurm.drain("node01", reason="broken")
-        slurm.set_fault("frozen")
-        assert [call.command for call in slurm.calls()] == ["sbatch"]
+Make one, run commands against it, switch faults on, look at its calls.  The module ``slurm`` has
+an example.
 """
 
 from __future__ import annotations
@@ -18,22 +13,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from . import description as descriptions
-from .fake_slurm import faults, jobtext, nodestate, stepmanager, wakeup
-from .fake_slurm.context import CALL_FILE
-from .fake_slurm.machine import Machine
-from .fake_slurm.run import COMMANDS
-from .fake_slurm.sdiag import counts
-from .fake_slurm.store import STATE_FILE, Row, Store
+from .fakes.engine import faults, stepmanager, wakeup
+from .fakes.engine.context import CALL_FILE, Context
+from .fakes.engine.machine import changed_state
+from .fakes.engine.store import STATE_FILE, Row, Store
 
 _STOP_SECONDS = 5.0
+_Self = TypeVar("_Self", bound="FakeCluster")
 
 
-class FakeSlurmError(Exception):
+class FakeClusterError(Exception):
     """The fake cannot be made or used like this."""
 
 
@@ -48,7 +42,7 @@ class Call(NamedTuple):
     pid: int
 
 
-class FakeSlurm:
+class FakeCluster:
     """A fake cluster in ``folder``, which is created if it does not exist.
 
     Either of ``nodes`` (the number of nodes, all alike, see ``description.of_size``), ``cluster`` (a YAML
@@ -56,6 +50,13 @@ class FakeSlurm:
     """
 
     kind = "fake"
+    # The package of ``fakes`` that has its commands.
+    FAKE: ClassVar[str] = ""
+    CONTEXT: ClassVar[type[Context]] = Context
+    FAULTS: ClassVar[faults.Table] = faults.FAULTS
+    ERROR: ClassVar[type[FakeClusterError]] = FakeClusterError
+    # Settings that have other defaults than those of ``description.SETTINGS``.
+    SETTINGS: ClassVar[Mapping[str, float]] = {}
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class FakeSlurm:
     ) -> None:
         unknown = set(settings) - set(descriptions.SETTINGS)
         if unknown:
-            raise FakeSlurmError(
+            raise self.ERROR(
                 f"no such setting: {', '.join(sorted(unknown))}; there are: "
                 f"{', '.join(descriptions.SETTINGS)}"
             )
@@ -77,14 +78,14 @@ class FakeSlurm:
             description = (
                 descriptions.of_size(nodes, cpus) if cluster is None else descriptions.load(cluster)
             )
-        description.cluster["settings"].update(settings)
+        description.cluster["settings"].update({**self.SETTINGS, **settings})
         self.folder = folder.absolute()
         self.bin = self.folder / "bin"
         self._description = description
 
     # -- begin and end -----------------------------------------------------------------------
 
-    def __enter__(self) -> FakeSlurm:
+    def __enter__(self: _Self) -> _Self:
         self.start()
         return self
 
@@ -94,10 +95,10 @@ class FakeSlurm:
     def start(self) -> None:
         """Make the directory, the state and the commands. No process is started yet.
 
-        :raises FakeSlurmError: when there is a cluster in the directory already.
+        :raises FakeClusterError: when there is a cluster in the directory already.
         """
         if (self.folder / STATE_FILE).exists():
-            raise FakeSlurmError(f"{self.folder} already contains a fake cluster")
+            raise self.ERROR(f"{self.folder} already contains a fake cluster")
         (self.folder / stepmanager.RUN_FOLDER).mkdir(parents=True)
         os.mkfifo(self.folder / wakeup.FIFO)
         (self.folder / wakeup.LOCK).touch()
@@ -106,16 +107,15 @@ class FakeSlurm:
         for reservation in self._description.reservations:
             store.save_reservation(reservation)
         store.close()
-        # Something that SLURM_CONF can point to; nothing reads it.
-        (self.folder / "slurm.conf").write_text(f"ClusterName={self.name}\n", encoding="utf-8")
+        (self.folder / wakeup.NAME).write_text(f"{self.FAKE}\n", encoding="utf-8")
         self._write_commands()
 
     def _write_commands(self) -> None:
         """Small shell scripts: quick to start, and free of the caller's Python settings."""
         self.bin.mkdir()
-        launcher = Path(__file__).parent / "fake_slurm" / "launch.py"
-        for name in COMMANDS:
-            words = [sys.executable, "-I", "-S", str(launcher), name, str(self.folder)]
+        launcher = Path(__file__).parent / "fakes" / "launch.py"
+        for name in self.CONTEXT.COMMANDS:
+            words = [sys.executable, "-I", "-S", str(launcher), self.FAKE, name, str(self.folder)]
             path = self.bin / name
             path.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
             path.chmod(0o755)
@@ -165,9 +165,13 @@ class FakeSlurm:
         return {
             **environment,
             "PATH": f"{self.bin}{os.pathsep}{path}",
-            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            **self.variables(),
             "LC_ALL": "C",
         }
+
+    def variables(self) -> dict[str, str]:
+        """The variables by which its commands are configured."""
+        return {}
 
     def run(
         self,
@@ -177,11 +181,15 @@ class FakeSlurm:
         cwd: Path | None = None,
         input: str | None = None,
         timeout: float = 60.0,
+        base: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; as another user of the fake if one is named."""
-        environment = {**self.env(), **(env or {})}
+        """Run a command to its end; as another user of the fake if one is named.
+
+        ``env`` is added to the environment ``base``, the present one if None.
+        """
+        environment = {**self.env(base), **(env or {})}
         if user is not None:
-            environment["FAKE_SLURM_USER"] = user
+            environment[self.CONTEXT.USER_VARIABLE] = user
         command = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
         return subprocess.run(
             [command, *argv[1:]],
@@ -215,10 +223,6 @@ class FakeSlurm:
             if command in (None, each["command"])
         ]
 
-    def rpcs(self) -> dict[str, int]:
-        """How often the controller was called, by kind of call."""
-        return counts(str(self.folder), "rpc")
-
     # -- change the cluster ------------------------------------------------------------------
 
     def _store(self) -> Store:
@@ -227,11 +231,11 @@ class FakeSlurm:
     def ok(self, *argv: str, **options: Any) -> str:
         """Run a command that must succeed; its standard output.
 
-        :raises FakeSlurmError: with the command's standard error.
+        :raises FakeClusterError: with the command's standard error.
         """
         result = self.run(*argv, **options)
         if result.returncode != 0:
-            raise FakeSlurmError(f"{shlex.join(argv)}: rc {result.returncode}: {result.stderr}")
+            raise self.ERROR(f"{shlex.join(argv)}: rc {result.returncode}: {result.stderr}")
         return result.stdout
 
     def drain(self, node: str, reason: str = "test") -> None:
@@ -243,8 +247,6 @@ class FakeSlurm:
         self._change_node(node, "RESUME", None)
 
     def _change_node(self, name: str, wish: str, reason: str | None) -> None:
-        from .fake_slurm.change import changed_state
-
         store = self._store()
         with store.transaction():
             row = self._node(store, name)
@@ -261,63 +263,19 @@ class FakeSlurm:
         store.close()
         wakeup.ensure_controller(str(self.folder))
 
-    def set_node_state(self, node: str, state: str, reason: str | None = None) -> None:
-        """Any state, known to Slurm or not: 'DOWN+CLOUD+POWERED_DOWN', 'IDLE+BRAND_NEW'."""
-        base, flags = nodestate.parse(state)
-        store = self._store()
-        with store.transaction():
-            self._node(store, node)
-            store.update_node(
-                node,
-                base=base,
-                flags=" ".join(flags),
-                reason=reason,
-                changed=time.time(),
-                reason_user=reason and "root",
-                reason_time=reason and time.time(),
-            )
-        store.close()
-        wakeup.ensure_controller(str(self.folder))
-
     def _node(self, store: Store, name: str) -> Row:
         for row in store.nodes():
             if row["name"] == name:
                 return row
-        raise FakeSlurmError(f"there is no node '{name}'")
+        raise self.ERROR(f"there is no node '{name}'")
 
-    def node_state(self, node: str) -> str:
-        """The node's state as ``scontrol show node`` writes it."""
+    def jobs(self) -> dict[str, Row]:
+        """All jobs that are kept, by the engine's id: ``state``, ``alloc`` (CPUs by node), ..."""
         store = self._store()
         try:
-            return Machine(store, time.time()).by_name[node].state()
+            return {str(job["id"]): job for job in store.jobs()}
         finally:
             store.close()
-
-    def reserve(
-        self,
-        name: str,
-        nodes: Sequence[str],
-        *,
-        flags: Sequence[str] = (),
-        start: str = "now",
-        minutes: int = 60,
-        users: str = "root",
-    ) -> None:
-        """Make a reservation of nodes, for a list of users."""
-        words = [
-            f"reservationname={name}",
-            f"nodes={','.join(nodes)}",
-            f"starttime={start}",
-            f"duration={minutes}",
-            f"users={users}",
-        ]
-        if flags:
-            words.append(f"flags={','.join(flags)}")
-        self.ok("scontrol", "create", "reservation", *words)
-
-    def unreserve(self, name: str) -> None:
-        """Delete a reservation."""
-        self.ok("scontrol", "delete", f"reservationname={name}")
 
     def lose_jobs(self) -> None:
         """The controller loses its state: it knows of no job, and gives all ids out again.
@@ -337,14 +295,6 @@ class FakeSlurm:
             store.reset_counter("job")
         store.close()
 
-    def jobs(self) -> dict[str, Row]:
-        """All jobs that are kept, by id: ``state``, ``reason``, ``alloc`` (CPUs by node), ..."""
-        store = self._store()
-        try:
-            return {str(job["id"]): {**job, "state": jobtext.state(job)} for job in store.jobs()}
-        finally:
-            store.close()
-
     def set_setting(self, name: str, value: float) -> None:
         """Change a setting of the running cluster, see ``description.SETTINGS``."""
         store = self._store()
@@ -355,12 +305,12 @@ class FakeSlurm:
         store.close()
 
     def change_job(self, job_id: str | int, **values: object) -> None:
-        """Overwrite what is kept of a job; ``state_shown`` is any word to show as its state."""
+        """Overwrite what is kept of a job."""
         store = self._store()
         with store.transaction():
             job = store.job(int(job_id))
             if job is None:
-                raise FakeSlurmError(f"there is no job {job_id}")
+                raise self.ERROR(f"there is no job {job_id}")
             job.update(values)
             store.save_job(job)
         store.close()
@@ -373,9 +323,9 @@ class FakeSlurm:
 
         :raises BadFault: for an unknown fault or setting.
         """
-        checked = faults.checked(name, settings)
+        checked = faults.checked(name, settings, self.FAULTS)
         store = self._store()
-        commands = checked.get("commands") or list(COMMANDS)
+        commands = checked.get("commands") or list(self.CONTEXT.COMMANDS)
         for counter in [f"{name} {command}" for command in commands] + [name]:
             store.reset_counter(counter)
         store.close()

@@ -46,14 +46,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .fake_slurm import gres, hostlist, releases
+from .fakes.engine import hostlist
+from .fakes.slurm import gres, releases
 
 Row = dict[str, Any]
 
 # Setting -> default. All but max_job_count in seconds.
 SETTINGS: dict[str, float] = {
     "min_job_age": 300.0,  # an ended job is forgotten after this; 0: never
-    "message_timeout": 5.0,  # a frozen controller: until a command gives up
+    "message_timeout": 5.0,  # a frozen controller: until a command gives up; 0: never
     "connect_seconds": 4.0,  # no controller: until a command gives up
     "kill_wait": 30.0,  # from SIGTERM to SIGKILL
     "minute": 60.0,  # how long a minute of a job's time limit lasts

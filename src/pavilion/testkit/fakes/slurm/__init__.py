@@ -1,0 +1,1 @@
+"""The commands of the fake Slurm, held to captured output of the real one."""
