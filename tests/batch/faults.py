@@ -23,8 +23,9 @@ real() {{ {real} "$@"; }}
 here={here}
 printf -v call '%q ' {name} "$@"
 echo "$call" >>"$here/calls"  # in one write: the lines of commands that run at once do not mix
-fault="$here/{name}.fault"
-[ -e "$fault" ] && . "$fault"
+for fault in "$here/{name}.fault" "$here/{name} $1.fault"; do
+  [ -e "$fault" ] && . "$fault"
+done
 exec {real} "$@"
 """
 
@@ -33,7 +34,8 @@ class Faults:
     """Programs that stand before a scheduler's commands.
 
     :param here: A directory of their own.
-    :param commands: The names of the commands.
+    :param commands: The names of the commands: a program, or a program and its first argument where
+        one program has several commands ('prog list').
     :param path: The PATH that the scheduler's commands are found in.
     """
 
@@ -42,7 +44,7 @@ class Faults:
         self.path = f"{here}{os.pathsep}{path}"
         self._turns = itertools.count()
         here.mkdir()
-        for name in commands:
+        for name in dict.fromkeys(command.split()[0] for command in commands):
             real = shutil.which(name, path=path)
             assert real is not None, f"{name} is not in {path}"
             program = here / name
@@ -59,7 +61,8 @@ class Faults:
             lines = (self.here / "calls").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return []
-        return [line for line in lines if line.partition(" ")[0] == command]
+        words = command.split()
+        return [line for line in lines if line.split()[: len(words)] == words]
 
     def count(self, command: str) -> int:
         """How often a command was called."""

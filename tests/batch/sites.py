@@ -70,7 +70,8 @@ class BatchSite:
 
     kind = ""
     can: frozenset[Can] = frozenset()
-    # The commands that submit, list jobs, cancel, list nodes, and show that the scheduler answers.
+    # The commands that submit, list jobs, cancel, list nodes, and show that the scheduler answers;
+    # each is a program, or a program and its first argument ('prog list').
     submit = jobs = cancel = nodes = ping = ""
     # The one that shows how jobs ended (Can.TELL_HISTORY).
     history = ""
@@ -128,7 +129,7 @@ class BatchSite:
 
     def cancel_outside(self, *job_ids: str) -> None:
         """Cancel jobs without the plugin."""
-        self.ok(self.cancel, *job_ids)
+        self.ok(*self.cancel.split(), *job_ids)
 
     def waiting(self) -> Mapping[str, Any]:
         """The schedule section of a job that waits (Can.HOLD)."""

@@ -20,6 +20,7 @@ from .batch import (
     Environment,
     Failure,
     JobState,
+    QueueInfo,
     Request,
     SchedulerPluginBatch,
     Submission,
@@ -45,6 +46,7 @@ from .placement.hostlists import expand as expand_nodes
 from .placement.hostlists import fold as fold_nodes
 from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
+from .plugins.flux import Flux
 from .plugins.gridengine import GridEngine
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
@@ -79,6 +81,7 @@ __all__ = [
     "Environment",
     "Failure",
     "JobState",
+    "QueueInfo",
     "Request",
     "Submission",
     "Submitted",
@@ -122,6 +125,7 @@ __all__ = [
     "NodesUnknownError",
     "HandoverStopped",
     # Bundled plugins, and finding plugins by name.
+    "Flux",
     "GridEngine",
     "Raw",
     "Slurm",

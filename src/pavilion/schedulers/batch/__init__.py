@@ -3,6 +3,7 @@
 - ``plugin``: the class to derive from
 - ``dialect``, ``words``: what an author writes, and the values that go in and out
 - ``failures``, ``directives``, ``supported``: the tables of an author, and what they mean
+- ``queues``: which queues there are, and why jobs in them wait
 - ``answers``: what several schedulers' answers have in common
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
@@ -28,7 +29,15 @@ from .directives import (
     word,
 )
 from .plugin import SchedulerPluginBatch
-from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer, find_token
+from .words import (
+    BatchJob,
+    JobState,
+    QueueInfo,
+    Submission,
+    Submitted,
+    UnreadableAnswer,
+    find_token,
+)
 
 __all__ = [
     "BatchHeader",
@@ -40,6 +49,7 @@ __all__ = [
     "Failure",
     "JobRecord",
     "JobState",
+    "QueueInfo",
     "Request",
     "SchedulerPluginBatch",
     "Submission",

@@ -19,6 +19,7 @@ from ..lifecycle.job_table import JobRecord, JobTable, QueryFailed
 from ..talk.commands import CommandResult, CommandRunner, Failure
 from .dialect import Dialect, by_identity, with_token
 from .recent_jobs import RecentJobs
+from .record import DEFAULT_INSTANCE, file_word
 from .words import UnreadableAnswer
 
 # How many seconds a process waits for the answer to another one's query.
@@ -69,6 +70,21 @@ class BatchClient:
             return None
         return f"{self.title} does not answer. {result.describe()}"
 
+    def querying_at(self, cluster: str) -> CommandRunner:
+        """What runs queries of a cluster.
+
+        :param cluster: '' for that of this host; an instance, where a scheduler has several.
+        """
+        if not self.dialect.INSTANCE or not cluster:
+            return self.querying
+        value = None if cluster == DEFAULT_INSTANCE else cluster
+        return self.querying.with_variable(self.dialect.INSTANCE, value)
+
+    def instance(self) -> str:
+        """The instance that commands use here; '' where there is only one."""
+        name = self.dialect.INSTANCE
+        return name and (os.environ.get(name) or DEFAULT_INSTANCE)
+
     def ask(self, argv: Sequence[str]) -> str:
         """Run a query, again after transient failures.
 
@@ -89,9 +105,10 @@ class BatchClient:
         :raises QueryFailed: When the scheduler cannot be queried, or its answer is incomplete.
         """
         dialect = self.dialect
-        result = self.querying.run(dialect.jobs_command(_user_name(user)))
+        result = self.querying_at(cluster).run(dialect.jobs_command(_user_name(user)))
         if dialect.classify(result) is not None:
-            raise QueryFailed(result.describe())
+            where = f" ({dialect.INSTANCE}={cluster})" if dialect.INSTANCE and cluster else ""
+            raise QueryFailed(result.describe() + where)
         try:
             records = dialect.read_jobs("parse_jobs", result.stdout)
         except UnreadableAnswer as exc:
@@ -110,7 +127,7 @@ class BatchClient:
         self, user: str | None, cache_file: Path | None, max_age: float, cluster: str = ""
     ) -> JobTable:
         """A table of a user's jobs on a cluster."""
-        words = (self.title.lower(), self.dialect.source(), str(user), cluster)
+        words = (self.title.lower(), self.dialect.source(), str(user), file_word(cluster))
         return JobTable(
             lambda: self.jobs(user, cluster),
             is_over=self.dialect.is_over,
@@ -131,7 +148,9 @@ class BatchClient:
                 raise ValueError(f"Not the id of a {self.title} job: {job_id!r}.")
         batch = self.dialect.CANCEL_BATCH
         return [
-            self.querying.run(self.dialect.cancel_command(list(job_ids[start : start + batch])))
+            self.querying_at(cluster).run(
+                self.dialect.cancel_command(list(job_ids[start : start + batch]))
+            )
             for start in range(0, len(job_ids), batch)
         ]
 

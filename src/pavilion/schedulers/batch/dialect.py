@@ -19,7 +19,7 @@ from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
 from .directives import Directive
 from .failures import Failures, Sign, failures
-from .words import BatchJob, JobState, Submission, Submitted, UnreadableAnswer
+from .words import BatchJob, JobState, QueueInfo, Submission, Submitted, UnreadableAnswer
 
 # What the parts of a dialect say that have no default, for messages.
 _WHAT = {
@@ -32,10 +32,13 @@ _WHAT = {
     "cancel_command": "how jobs are cancelled",
     "parse_nodes": "what the list of nodes means",
     "parse_history": "what the answer about jobs that ended means",
+    "parse_queues": "what the list of queues means",
     "parse_details": "what the answer about one job means",
 }
 # The keys of JobRecord.data that are the family's own.
 TOKEN_KEY, REASON_KEY, EXIT_KEY, NODES_KEY = "token", "reason", "exit_code", "nodes"
+# Those of BatchJob.data from which it is seen why a job waits: its queue, and how many nodes it needs.
+QUEUE_KEY, COUNT_KEY = "queue", "node_count"
 
 
 class Environment(NamedTuple):
@@ -61,6 +64,10 @@ class Dialect:
     # The commands without which the plugin cannot work.
     COMMANDS: Sequence[str] = ()
     ENVIRONMENT: Environment = Environment()
+    # The variable, one of those that ENVIRONMENT keeps, that names one of several instances of the
+    # scheduler, each with jobs of its own.  A job's record keeps its value, and commands about the
+    # job get that one, wherever they are run.  '' where there is only one.
+    INSTANCE: str = ""
     # What begins a line of options in a script, and the lines.
     DIRECTIVE_PREFIX: str = ""
     DIRECTIVES: Sequence[Directive] = ()
@@ -73,6 +80,8 @@ class Dialect:
     STATES: Mapping[str, JobState] = {}
     # What these words, and what the scheduler gives as reasons, mean for a user.
     WORDS: Mapping[str, str] = {}
+    # The keys that name a job's queue; the first that is set counts.
+    QUEUE_KEYS: Sequence[str] = ("partition",)
     # What a job's id looks like: it is checked before it becomes part of a command.
     JOB_ID: str = r"[0-9]+"
     # How many ids one cancel command takes.
@@ -108,6 +117,7 @@ class Dialect:
             ("nodes_command", "parse_nodes"),
             ("history_command", "parse_history"),
             ("details_command", "parse_details"),
+            ("queues_command", "parse_queues"),
         ):
             if getattr(type(self), command) is not getattr(Dialect, command):
                 self._check_part(parser)
@@ -197,6 +207,20 @@ class Dialect:
         """The reason, in the scheduler's own words; '' for none."""
         raise self._lacks("parse_details")
 
+    def queues_command(self) -> list[str] | None:
+        """The command that lists all queues; None where there are none, or partitions are checked
+        otherwise.  With it, a queue that does not exist is an error, nodes outside of the default
+        queue are not usable for jobs that name none, and jobs that wait in a queue that is stopped,
+        or has too few usable nodes, say so: BatchJob.data has 'queue' and 'node_count' then."""
+        return None
+
+    def parse_queues(self, text: str) -> Iterable[QueueInfo]:
+        """The queues in its answer.
+
+        :raises UnreadableAnswer: For a list that is not whole.
+        """
+        raise self._lacks("parse_queues")
+
     def _lacks(self, name: str) -> NotImplementedError:
         where = f" in {self.path}" if hasattr(self, "path") else ""
         verb = "set" if name.isupper() else "define"
@@ -280,10 +304,13 @@ class Dialect:
         """What the answers of this scheduler are about beside user and cluster: which
         configuration, say.  Answers of another source are not used.  By default, that is a digest of
         the variables that ENVIRONMENT keeps, which say where the scheduler is.  Not their values:
-        some say who we are, and what this returns is in a file that others can read."""
+        some say who we are, and what this returns is in a file that others can read.  Without
+        INSTANCE: the jobs of each instance are in a file of their own."""
         import hashlib
 
-        values = [(name, os.environ.get(name)) for name in self.ENVIRONMENT.keep]
+        values = [
+            (name, os.environ.get(name)) for name in self.ENVIRONMENT.keep if name != self.INSTANCE
+        ]
         return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     # --------------------------------------------------------------------------------------- jobs
@@ -321,7 +348,7 @@ class Dialect:
 
 def job_order(job_id: str) -> tuple[int, str]:
     """Sorts the ids of jobs by their age."""
-    digits = re.match(r"[0-9]{1,18}", job_id)
+    digits = re.match(r"[0-9]{1,20}", job_id)
     return (int(digits[0]) if digits else 0, job_id)
 
 

@@ -53,13 +53,14 @@ class Directive(NamedTuple):
     """A line of options, the keys of the schedule section it comes from, and its value.
 
     ``value`` gives the option's value as it is written in the line; None leaves the line out, and ''
-    writes the option alone.  The line is left out, too, where the user gave one of the options
-    ``yields_to``.
+    writes the option alone; a list makes a line of each of its items.  The line is left out, too,
+    where the user gave one of the options ``yields_to``.  An option that ends with '=' is written
+    without a blank behind it.
     """
 
     option: str
     keys: tuple[str, ...]
-    value: Callable[[Request], str | None]
+    value: Callable[[Request], str | list[str] | None]
     yields_to: tuple[str, ...] = ()
 
     @classmethod
@@ -79,11 +80,29 @@ class Directive(NamedTuple):
             that looks like that.
         """
 
-        def value(request: Request) -> str | None:
+        def value(request: Request) -> str | list[str] | None:
             found = value_of(request.config, key)
             return word(key, found, check) if isinstance(check, str) else check(key, found)
 
         return cls(option, (key,), value, yields_to)
+
+    @classmethod
+    def own_lines(cls, key: str, refused: str = "(?!)") -> Directive:
+        """Lines of the user's own options, from a key whose value is a list of them.
+
+        :param refused: A regular expression for the beginning of those that cannot be given.
+        """
+
+        def value(request: Request) -> list[str]:
+            lines = [str(line).strip() for line in value_of(request.config, key) or []]
+            for line in lines:
+                if not line.isprintable():
+                    raise refuse(key, line, "it contains a line end, or a control character")
+                if re.match(refused, line):
+                    raise refuse(key, line, "this option cannot be used here")
+            return lines
+
+        return cls("", (key,), value)
 
 
 # --- Values ---
@@ -229,8 +248,10 @@ def render(
     lines = []
     for directive in directives:
         value = None if names.intersection(directive.yields_to) else directive.value(request)
-        if value is not None:
-            lines.append(f"{prefix} {directive.option} {value}".rstrip())
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        option = directive.option
+        joint = "" if option.endswith("=") or not option else " "
+        lines += [f"{prefix} {option}{joint}{each}".rstrip() for each in values]
     return lines
 
 

@@ -27,12 +27,15 @@ from .directives import BatchHeader, value_of
 from .words import JobState, Submission, Submitted, UnreadableAnswer
 
 if TYPE_CHECKING:
+    import yaml_config as yc
     from pavilion.config import PavConfig
 
+    from ..config import Key
     from ..finding.host_check import HostCheck
     from ..lifecycle.job_table import JobRecord, JobTable
     from .client import BatchClient
     from .history import History
+    from .queues import Queues
     from .record import BatchRecord
     from .whose import FoundJob
 
@@ -93,6 +96,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     CANCEL_WAIT: float = 15.0
     # More than run submit commands at the same time: the others write a job's files.
     KICKOFFS_AT_ONCE = 6
+    # The keys of the plugin's own section ``schedule.<name>``.
+    SECTION: Sequence[Key] = ()
     # The name of the file, in a job's directory, with the log of its submission.
     SUBMIT_LOG_FN = "submit.log"
 
@@ -105,6 +110,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._client_lock = threading.Lock()
         self._client_made: BatchClient | None = None
         self._history_made: History | None = None
+        self._queues_made: Queues | None = None
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
@@ -127,8 +133,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     def _cluster(self, record: BatchRecord) -> str:
         """The cluster to name in commands about a job; '' for that of this host, which is not
-        named."""
-        return record.cluster
+        named.  Where the scheduler has several instances: the job's."""
+        return record.instance or self._client.instance() or record.cluster
 
     def _script_of(self, record: BatchRecord, job_id: str) -> str | None:
         """The path of the script that a listed job came from; None where the scheduler does not
@@ -167,6 +173,14 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self.unavailable_reason = self._client.problem()
         return self.unavailable_reason is None
 
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The section of SECTION."""
+        return (
+            [key.element() for key in self.SECTION],
+            {key.name: key.validators() for key in self.SECTION},
+            {key.name: key.defaults() for key in self.SECTION},
+        )
+
     def check_host(self) -> HostCheck:
         """Where the scheduler's commands are, and their version."""
         from .host_check import check_host
@@ -178,8 +192,11 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         super().refresh()
         with self._client_lock:
             tables = list(self._tables.values())
+            queues = self._queues_made
         for table in tables:
             table.expire()
+        if queues is not None:
+            queues.forget()
 
     # ---------------------------------------------------------------------------------- the nodes
 
@@ -215,8 +232,32 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         return supported.with_numbers(sched_config, count)
 
     def _section_problem(self, sched_config: dict[str, Any]) -> SchedConfigError | None:
-        """A schedule key that is set, and that nothing here passes on."""
-        return supported.unused_key(self, sched_config)
+        """A schedule key that is set, and that nothing here passes on; a queue that does not
+        exist."""
+        problem = supported.unused_key(self, sched_config)
+        if problem is None and self.queues_command() is not None:
+            problem = self._queues.problem(sched_config)
+        return problem
+
+    def _filter_custom(
+        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
+    ) -> str | None:
+        """Leave out the nodes that a job without a queue cannot get."""
+        if self.queues_command() is None:
+            return None
+        return self._queues.left_out(sched_config, node.get("partitions", ()))
+
+    @property
+    def _queues(self) -> Queues:
+        client = self._client
+        with self._client_lock:
+            if self._queues_made is None:
+                from .queues import Queues
+
+                self._queues_made = Queues(
+                    self, lambda argv, cluster: client.querying_at(cluster).run(argv)
+                )
+            return self._queues_made
 
     def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
         """The variables of a test before it is scheduled; without an inventory, they follow from
@@ -292,6 +333,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             done.token,
             os.fspath(job.kickoff_path),
             job_name=submission.job_name,
+            instance=self._client.instance(),
         )
         self._table(pav_cfg, self._read_record(info)).note_new(done.token)
         return info
@@ -306,18 +348,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
         argv = self.submit_command(submission)
         log = job.path / self.SUBMIT_LOG_FN
-        begin_log(log, submission.token)
+        begin_log(log, submission.token, self._client.instance())
         return Submitter(self._client, self._handover(job)).hand_over(argv, submission, log)
 
     def _recover_identity(self, job: Job) -> JobInfo | None:
         """Find a job by the token that was stored before it was submitted."""
         from .record import make_record
+        from .submitting import read_instance
         from .whose import sys_name
 
         token, when = self._read_token(job)
         if not token:
             return None
-        return make_record(sys_name(), "", "", token, os.fspath(job.kickoff_path), when)
+        instance = read_instance(job.path / self.SUBMIT_LOG_FN)
+        script = os.fspath(job.kickoff_path)
+        return make_record(sys_name(), "", "", token, script, when, instance=instance)
 
     def _read_token(self, job: Job) -> tuple[str, float]:
         """The token that is in the log of a job's submission, and when (seconds since the epoch) the
@@ -336,6 +381,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     def _table(self, pav_cfg: PavConfig | None, record: BatchRecord) -> JobTable:
         """The table with a job.  Records of other programs do not say whose job it is; then it
         is one of everybody's jobs."""
+        from .record import file_word
         from .whose import sys_name
 
         user = record.user
@@ -347,7 +393,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if table is None:
             cache = None
             if directory is not None and user == str(os.getuid()):
-                where = "-".join(filter(None, (sys_name(), cluster)))
+                where = "-".join(filter(None, (sys_name(), file_word(cluster))))
                 cache = directory / f".{self.name}_jobs-{where}-{user}.json"
             made = self._client.job_table(user, cache, self.JOB_TABLE_AGE, cluster)
             with self._client_lock:
@@ -396,9 +442,11 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         """What the scheduler says of a job that it lists."""
         from .notes import job_note
 
-        return TestStatusInfo(
-            _STATES[self.state_of(job)], job_note(self, job, self._reason_of(job))
-        )
+        state = self.state_of(job)
+        reason = self._reason_of(job)
+        if state is JobState.WAITING and self.queues_command() is not None:
+            reason = self._queues.why_waiting(job, self._cluster(record))
+        return TestStatusInfo(_STATES[state], job_note(self, job, reason))
 
     def _reason_of(self, job: JobRecord) -> str:
         """Why a job is stuck, where the list of jobs does not say: queried once for each job.  After

@@ -6,6 +6,9 @@ token of a submission whose id is not known yet.  Beside these are ``token``, ``
 that the job got; not in records of earlier versions).
 Records of earlier versions have ``cluster`` as a key of its own and an empty id where only the
 token is known; those of other programs have ``id`` and perhaps ``sys_name``, and no more.
+
+Where a scheduler has several instances, each with jobs of its own, ``instance`` says which one a
+job belongs to: the value of the variable that named it at the submission, or DEFAULT_INSTANCE.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from pavilion.jobs import JobInfo
 
 from .words import TOKEN
 
+DEFAULT_INSTANCE = "default"
+"""The instance that a scheduler's commands use where no variable names one."""
+
 _CLUSTER = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -30,7 +36,8 @@ class JobRecordError(SchedulerPluginError):
 
 class BatchRecord(NamedTuple):
     """Who a job is.  ``job_id`` is '' when only its token is known, ``token`` is '' in records
-    that have none, ``user`` is None when it is not known whose job it is."""
+    that have none, ``user`` is None when it is not known whose job it is, ``instance`` is '' when it
+    is not known, or there is only one."""
 
     job_id: str
     cluster: str
@@ -39,6 +46,7 @@ class BatchRecord(NamedTuple):
     when: float
     script: str = ""
     job_name: str = ""
+    instance: str = ""
 
     @property
     def key(self) -> str:
@@ -51,6 +59,15 @@ class BatchRecord(NamedTuple):
         return f"job {self.job_id}" if self.job_id else f"a job with the token {self.token}"
 
 
+def file_word(cluster: str) -> str:
+    """A cluster's name for names of files; a digest of one that is an address."""
+    import hashlib
+
+    if not cluster or _CLUSTER.fullmatch(cluster):
+        return cluster
+    return hashlib.sha256(cluster.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
 def make_record(
     sys_name: str,
     job_id: str,
@@ -59,6 +76,7 @@ def make_record(
     script: str,
     when: float | None = None,
     job_name: str = "",
+    instance: str = "",
 ) -> JobInfo:
     """The JobInfo of a job of this user."""
     shown = ";".join(filter(None, (job_id, cluster))) if job_id else token
@@ -74,6 +92,8 @@ def make_record(
         info["name"] = job_name
     if cluster and not job_id:
         info["cluster"] = cluster
+    if instance:
+        info["instance"] = instance
     return JobInfo(info)
 
 
@@ -103,5 +123,12 @@ def read_record(
     ):
         raise JobRecordError(f"The record of a {title} job is damaged: {dict(info)!r}.")
     return BatchRecord(
-        shown, cluster, token, text.get("user"), when, text.get("script", ""), text.get("name", "")
+        shown,
+        cluster,
+        token,
+        text.get("user"),
+        when,
+        text.get("script", ""),
+        text.get("name", ""),
+        text.get("instance", ""),
     )

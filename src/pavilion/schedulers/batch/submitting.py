@@ -30,7 +30,7 @@ from .words import TOKEN, Submission, Submitted, UnreadableAnswer
 
 LOG_FN = "submit.log"
 # The log begins with the token, before anything that a user wrote.
-_FIRST_LINE = "token: "
+_FIRST_LINE, _SECOND_LINE = "token: ", "instance: "
 _TOKEN_WITHIN = 1024
 
 ATTEMPTS = 3
@@ -286,16 +286,18 @@ def _has_begun(script: Path) -> bool:
 # --- The log of a job's submissions ---
 
 
-def begin_log(path: Path, token: str) -> None:
+def begin_log(path: Path, token: str, instance: str = "") -> None:
     """Begin the log of a job's submission with its token, by which the job is found whatever
     happens next.
 
+    :param instance: The instance of the scheduler, where there are several.
     :raises SchedulerPluginError: When it cannot be written.
     """
     try:
         log, _ = safe_files.open_to_append(path)
         try:
-            safe_files.write_all(log, f"{_FIRST_LINE}{token}\n".encode())
+            second = f"{_SECOND_LINE}{instance}\n" if instance else ""
+            safe_files.write_all(log, os.fsencode(f"{_FIRST_LINE}{token}\n{second}"))
         finally:
             os.close(log)
     except OSError as exc:
@@ -319,3 +321,14 @@ def read_token(path: Path) -> tuple[str, float]:
     if not line.startswith(_FIRST_LINE) or not TOKEN.fullmatch(token):
         return "", 0.0
     return token, info.st_mtime
+
+
+def read_instance(path: Path) -> str:
+    """The instance in the log of a job's submission; '' where it has none."""
+    try:
+        start, _ = safe_files.read_start(path, _TOKEN_WITHIN)
+    except OSError:
+        return ""
+    second = os.fsdecode(start).split("\n")[1:2]
+    found = second[0] if second else ""
+    return found[len(_SECOND_LINE) :] if found.startswith(_SECOND_LINE) else ""

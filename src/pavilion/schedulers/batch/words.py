@@ -102,6 +102,19 @@ class BatchJob(NamedTuple):
     data: Mapping[str, str] = {}
 
 
+class QueueInfo(NamedTuple):
+    """A queue.
+
+    :param name: '' for what holds for all jobs, where a scheduler has no queues.
+    :param stopped: Why it starts no jobs, in the scheduler's words; '' where it does.
+    :param is_default: Whether jobs go there that name no queue.
+    """
+
+    name: str
+    stopped: str = ""
+    is_default: bool = False
+
+
 TOKEN = re.compile(r"pav-[0-9a-f]{16}")
 """What the token of a submission looks like."""
 

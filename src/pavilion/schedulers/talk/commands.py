@@ -9,6 +9,7 @@ into a :class:`Failure`, and only transient failures are tried again.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -158,6 +159,20 @@ class CommandRunner:
                 cleaned[name] = value
         cleaned.update(self._set)
         return cleaned
+
+    def with_variable(self, name: str, value: str | None) -> CommandRunner:
+        """A runner of the same commands, for which one variable has another value; None: it has
+        none.  The calls of both are counted together."""
+        other = copy.copy(self)
+        other._set = {key: text for key, text in self._set.items() if key != name}
+        if value is None:
+            other._keep = self._keep - {name}
+            other._keep_raw = frozenset(map(os.fsencode, other._keep))
+            other._drop = (*self._drop, name)
+            other._drop_raw = tuple(map(os.fsencode, other._drop))
+        else:
+            other._set[name] = value
+        return other
 
     def _own_environment(self) -> dict[str, str] | None:
         """The environment for a command; None when it equals that of this process, which the

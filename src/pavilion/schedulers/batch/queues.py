@@ -1,0 +1,141 @@
+"""The queues of a scheduler: which there are, the default one, and why jobs in them do not start.
+
+A scheduler that gives no reason for a job that waits has one all the same: its queue is stopped, or too
+few of its nodes are usable.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pavilion.errors import SchedConfigError
+
+from ..lifecycle.job_cache import JobRecord
+from ..near_matches import did_you_mean
+from ..talk.commands import CommandResult
+from .dialect import COUNT_KEY, QUEUE_KEY, Dialect
+from .directives import value_of
+from .words import QueueInfo, UnreadableAnswer
+
+# Seconds for which an answer is used.
+AGE = 60.0
+
+
+class _Answer(NamedTuple):
+    until: float
+    queues: Sequence[QueueInfo] | None
+    # Queue -> how many of its nodes are up; None where that is not known.
+    up: Mapping[str, int] | None
+
+
+class Queues:
+    """What is known about the queues of each cluster.  May be used from several threads.
+
+    :param run: Runs a query of a cluster.
+    :param clock: Gives seconds.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        run: Callable[[Sequence[str], str], CommandResult],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dialect = dialect
+        self._run = run
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, _Answer] = {}
+        self._with_nodes: dict[str, _Answer] = {}
+
+    def known(self, cluster: str = "") -> Sequence[QueueInfo] | None:
+        """All queues of a cluster; None where the scheduler does not say."""
+        return self._answer(cluster, self._known, with_nodes=False).queues
+
+    def problem(self, sched_config: Mapping[str, Any]) -> SchedConfigError | None:
+        """The error about a queue that does not exist; None when there is none."""
+        for key in self._dialect.QUEUE_KEYS:
+            name = str(value_of(sched_config, key) or "").strip()
+            if not name:
+                continue
+            queues = self.known()
+            names = [queue.name for queue in queues or [] if queue.name]
+            if queues is None or name in names:
+                return None
+            if not names:
+                text = f"{self._dialect.title} has no queues here; leave it out"
+            else:
+                text = f"there is no queue {name!r} (there are: {', '.join(names)})"
+                text += did_you_mean(name, names, start="; did").rstrip("?")
+            return SchedConfigError(
+                f"Bad value for schedule.{key}: {text}.", data={"key": f"schedule.{key}"}
+            )
+        return None
+
+    def left_out(self, sched_config: Mapping[str, Any], partitions: Sequence[str]) -> str | None:
+        """Why a job cannot have a node of these partitions: it names no queue, and goes to the
+        default one.  None when it can."""
+        if any(value_of(sched_config, key) for key in self._dialect.QUEUE_KEYS):
+            return None
+        default = next((queue.name for queue in self.known() or () if queue.is_default), "")
+        if not default or default in partitions:
+            return None
+        return (
+            f'not in the default queue "{default}" (schedule.{self._dialect.QUEUE_KEYS[0]} names '
+            "another)"
+        )
+
+    def why_waiting(self, job: JobRecord, cluster: str) -> str:
+        """What keeps a job from being started, for messages; '' where nothing is known."""
+        name, wanted = job.data.get(QUEUE_KEY, ""), job.data.get(COUNT_KEY, "")
+        answer = self._answer(cluster, self._with_nodes, with_nodes=True)
+        where = f"its queue, {name}," if name else "the scheduler"
+        for queue in answer.queues or ():
+            if queue.name == name and queue.stopped:
+                return f"{where} starts no jobs ({queue.stopped})"
+        if answer.up is None or not wanted.isdigit() or answer.up.get(name, 0) >= int(wanted):
+            return ""
+        return (
+            f"it needs {wanted} nodes, and {answer.up.get(name, 0)}{' of its queue' if name else ''} "
+            "are usable; the others are down or drained"
+        )
+
+    def forget(self) -> None:
+        """Forget all that was learned."""
+        with self._lock:
+            self._known.clear()
+            self._with_nodes.clear()
+
+    def _answer(self, cluster: str, answers: dict[str, _Answer], *, with_nodes: bool) -> _Answer:
+        with self._lock:
+            answer = answers.get(cluster)
+            if answer is None or self._clock() > answer.until:
+                queues = self._read("parse_queues", self._dialect.queues_command(), cluster)
+                up = self._up(cluster) if with_nodes else None
+                answer = answers[cluster] = _Answer(self._clock() + AGE, queues, up)
+            return answer
+
+    def _up(self, cluster: str) -> Mapping[str, int] | None:
+        nodes = self._read("parse_nodes", self._dialect.nodes_command(), cluster)
+        if nodes is None:
+            return None
+        return Counter(
+            queue for node in nodes if node["up"] for queue in node.get("partitions") or [""]
+        )
+
+    def _read(self, method: str, command: Sequence[str] | None, cluster: str) -> Any:
+        if command is None:
+            return None
+        result = self._run(command, cluster)
+        try:
+            return (
+                None
+                if self._dialect.classify(result) is not None
+                else self._dialect.read(method, result.stdout)
+            )
+        except UnreadableAnswer:
+            return None
