@@ -10,7 +10,7 @@ import pytest
 
 # Kinds of sites that need nothing but what is here; the others need a real scheduler.
 MADE_UP = ("fake-slurm", "minibatch")
-REAL = ("real-slurm", "real-gridengine")
+REAL = ("real-slurm", "real-gridengine", "real-flux")
 LEFT_OUT = pytest.StashKey[list[str]]()
 
 

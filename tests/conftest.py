@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
-# --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine is missing.
-pytest_plugins = ["slurm_option", "gridengine_option", "batch_option", "quick_option"]
+# --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine or Flux is
+# missing.
+pytest_plugins = ["slurm_option", "gridengine_option", "flux_option", "batch_option", "quick_option"]
 
 
 # How fast a machine is does not decide whether the code is right.

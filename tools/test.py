@@ -3,8 +3,8 @@
 ``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
-the fake Slurm, and with the newest on a real Slurm and on a real Grid Engine, where they can be
-started.  All parts are run, whatever fails; a table at the end says what came of each.
+the fake Slurm, and with the newest on a real Slurm, a real Grid Engine and a real Flux, where they
+can be started.  All parts are run, whatever fails; a table at the end says what came of each.
 ``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
 ``tests/quick.py``.
 
@@ -160,6 +160,7 @@ def _processes() -> int:
 
 # Tests that are for particular schedulers, and those that all batch plugins have in common.
 _SLURM, _ENGINE, _BATCH = "tests/slurm", "tests/gridengine", "tests/batch"
+_FLUX = "tests/flux"
 
 
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
@@ -169,6 +170,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     why_not = {
         _SLURM: _why_not("tests/slurm/real_slurm.py"),
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
+        _FLUX: _why_not("tests/flux/real_flux.py"),
     }
     parts = [
         _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])
@@ -191,7 +193,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     return parts
 
 
-_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine"}
+_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine", _FLUX: "a real Flux"}
 
 
 def _fake_part(
@@ -241,7 +243,7 @@ def _real_part(python: str, version: str, arguments: list[str], real: list[str])
         for part in (places if word == "tests" else [word])
         if word == "tests" or word not in chosen or word.startswith(places)
     ]
-    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine"}
+    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine", _FLUX: "real-flux"}
     return Part(
         f"{' and '.join(_TITLES[name] for name in real)}, Python {version}",
         "real",

@@ -38,6 +38,8 @@ class RealFluxSite(BatchSite):
     unusable_paths = (r"\{\{",)
     # Some of the processors of a node, which it shares.
     small = {"tasks": "1"}
+    # Of the private instance.
+    options: Mapping[str, Any] = {}
 
     @staticmethod
     def why_not() -> str:
@@ -50,7 +52,7 @@ class RealFluxSite(BatchSite):
     def __enter__(self) -> BatchSite:
         from real_flux import RealFlux
 
-        self.cluster: RealFlux = RealFlux(self.directory)
+        self.cluster: RealFlux = RealFlux(self.directory, **self.options)
         self.cluster.__enter__()
         return self
 

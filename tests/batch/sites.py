@@ -209,8 +209,8 @@ def site_classes() -> dict[str, type[BatchSite]]:
     """All sites, by their kind."""
     from batch.gridengine_site import GridEngineSite
     from batch.minibatch_site import MinibatchSite
+    from batch.real_flux_site import RealFluxSite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
-    return {
-        made.kind: made for made in (FakeSlurmSite, MinibatchSite, RealSlurmSite, GridEngineSite)
-    }
+    made_up = (FakeSlurmSite, MinibatchSite)
+    return {made.kind: made for made in (*made_up, RealSlurmSite, GridEngineSite, RealFluxSite)}

@@ -9,6 +9,7 @@ environment of brokers and jobs.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -57,7 +58,7 @@ policy.limits.job-size.max.nnodes = 1
 queue = "batch"
 duration = "30m"
 [ingest.validator]
-plugins = ["jobspec", "feasibility"]
+plugins = {validators}
 """
 
 
@@ -82,16 +83,20 @@ class RealFlux:
     :param directory: A directory that is used up.  Its path must be short: sockets are in it.
     :param nodes: How many brokers.
     :param cores: How many each node has, whatever the machine has.
+    :param feasibility: Whether requests that no node can meet are refused, in place of accepted.
     """
 
     kind = "real"
 
-    def __init__(self, directory: Path, *, nodes: int = 4, cores: int = 16) -> None:
+    def __init__(
+        self, directory: Path, *, nodes: int = 4, cores: int = 16, feasibility: bool = True
+    ) -> None:
         if nodes < 3:
             raise ValueError("a private Flux instance has 3 nodes or more")
         self.directory = directory
         self.node_names = [f"node{number}" for number in range(1, nodes + 1)]
         self._cores = cores
+        self._validators = ["jobspec", *(["feasibility"] if feasibility else [])]
         # Tests put programs before the commands.
         self._path = os.environ.get("PATH", os.defpath)
         self._start: subprocess.Popen[bytes] | None = None
@@ -137,7 +142,12 @@ class RealFlux:
                 (self.directory / name).mkdir()
             nodes = len(self.node_names)
             (self.directory / "flux.toml").write_text(
-                _CONFIGURATION.format(nodes=nodes, before=nodes - 1, last_core=self._cores - 1)
+                _CONFIGURATION.format(
+                    nodes=nodes,
+                    before=nodes - 1,
+                    last_core=self._cores - 1,
+                    validators=json.dumps(self._validators),
+                )
             )
             self.start_brokers()
         except BaseException:
@@ -194,9 +204,11 @@ class RealFlux:
         return {"PATH": self._path, "FLUX_URI": uri, MARK: str(self._place)}
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment to run commands in: ``base`` (the present one) and our variables."""
-        environment = dict(os.environ if base is None else base)
-        return {**environment, **self.variables()}
+        """The environment to run commands in: ``base`` (the present one) without what changes
+        commands, and our variables."""
+        environment = os.environ if base is None else base
+        kept = {key: value for key, value in environment.items() if not key.startswith("FLUX_")}
+        return {**kept, **self.variables()}
 
     def run(
         self,
