@@ -207,10 +207,11 @@ class BatchSite:
 
 def site_classes() -> dict[str, type[BatchSite]]:
     """All sites, by their kind."""
+    from batch.flux_sites import FakeFluxSite
     from batch.gridengine_site import GridEngineSite
     from batch.minibatch_site import MinibatchSite
     from batch.real_flux_site import RealFluxSite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
-    made_up = (FakeSlurmSite, MinibatchSite)
+    made_up = (FakeSlurmSite, FakeFluxSite, MinibatchSite)
     return {made.kind: made for made in (*made_up, RealSlurmSite, GridEngineSite, RealFluxSite)}

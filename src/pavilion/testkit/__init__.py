@@ -10,6 +10,7 @@ from .cluster import Call, FakeCluster, FakeClusterError
 from .description import Description, DescriptionError
 from .fakes.engine.faults import BadFault
 from .fakes.slurm.faults import FAULTS
+from .flux import FakeFlux, FakeFluxError
 from .slurm import FakeSlurm, FakeSlurmError
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "FAULTS",
     "FakeCluster",
     "FakeClusterError",
+    "FakeFlux",
+    "FakeFluxError",
     "FakeSlurm",
     "FakeSlurmError",
 ]

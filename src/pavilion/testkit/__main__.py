@@ -17,10 +17,11 @@ from .cluster import FakeCluster, FakeClusterError
 from .description import DescriptionError
 from .fakes.engine import faults, wakeup
 from .fakes.engine.store import STATE_FILE
+from .flux import FakeFlux
 from .slurm import FakeSlurm
 
 # The fakes, by the name of their package.
-FAKES: dict[str, type[FakeCluster]] = {made.FAKE: made for made in (FakeSlurm,)}
+FAKES: dict[str, type[FakeCluster]] = {made.FAKE: made for made in (FakeSlurm, FakeFlux)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
