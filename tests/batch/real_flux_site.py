@@ -6,40 +6,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from batch.sites import BatchSite, Can, Listed, Said, Stuck
-from batch.waiting import until
-from pavilion.schedulers import SchedulerPluginBatch
-from pavilion.schedulers.batch import find_token
+from batch.flux_sites import FakeFluxSite
+from batch.sites import BatchSite, Listed
+from pavilion.schedulers import find_token
 
 if TYPE_CHECKING:
     from real_flux import RealFlux
 
 
-class RealFluxSite(BatchSite):
-    """Flux: all of its commands are those of one program, and it knows no accounts, no
-    reservations and no limits without flux-accounting."""
+class RealFluxSite(FakeFluxSite):
+    """The same of a real Flux: 4 nodes, the last of which is in a queue of its own."""
 
     kind = "real-flux"
-    can = frozenset(Can) - {Can.TELL_HISTORY, Can.LIMIT, Can.SAY_WHICH_SCRIPT}
-    submit, jobs, cancel = "flux batch", "flux jobs", "flux cancel"
-    nodes, ping = "flux resource", "flux uptime"
-    others = ("flux queue", "flux kvs")
-    # As flux-accounting has it.
-    full = Said("flux-batch: ERROR: association has reached the max number of active jobs")
-    # To a user who is not the owner of the instance.
-    denied = Said("flux-cancel: ERROR: ID: guests can only raise exceptions on their own jobs")
-    refusal = Said("flux-batch: ERROR: Invalid queue 'nosuch' specified")
     refused_why = "host constraint contains invalid hosts: host 'nosuch' not found"
-    samples = {
-        **{"nodes": "2", "min_nodes": "1", "tasks": "3", "time_limit": "17m", "partition": "batch"},
-        **{"exclude_nodes": "node2", "include_nodes": "node3", "account": "science"},
-        **{"across_nodes": "node2,node3", "chunking": {"size": "2"}},
-    }
-    unusable_paths = (r"\{\{",)
-    # Some of the processors of a node, which it shares.
-    small = {"tasks": "1"}
     # Of the private instance.
     options: Mapping[str, Any] = {}
+    cluster: RealFlux  # type: ignore[assignment]
 
     @staticmethod
     def why_not() -> str:
@@ -52,22 +34,13 @@ class RealFluxSite(BatchSite):
     def __enter__(self) -> BatchSite:
         from real_flux import RealFlux
 
-        self.cluster: RealFlux = RealFlux(self.directory, **self.options)
-        self.cluster.__enter__()
+        self.cluster = RealFlux(self.directory, **self.options)
+        self.cluster.start()
+        self._variables = self.cluster.variables()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.cluster.__exit__(None, None, None)
-
-    def variables(self) -> dict[str, str]:
-        return self.cluster.variables()
-
-    def plugin(self) -> SchedulerPluginBatch:
-        from pavilion.schedulers.plugins.flux import Flux
-
-        return Flux()
-
     def listed(self) -> list[Listed]:
+        # Whatever variables a test sets that change what commands print.
         return [
             Listed(job_id, find_token(name), state == "INACTIVE")
             for job_id, state, name in self.cluster.jobs()
@@ -76,12 +49,6 @@ class RealFluxSite(BatchSite):
     @contextmanager
     def refusing(self) -> Iterator[Mapping[str, Any]]:
         yield {"flux": {"fluxbatch_extra": ["--requires=host:nosuch"]}}
-
-    def foreign(self) -> str:
-        return self.cluster.submit("--urgency=0")
-
-    def waiting(self) -> Mapping[str, Any]:
-        return {"flux": {"fluxbatch_extra": ["--urgency=0"]}}
 
     def forget_ended(self) -> None:
         self.cluster.forget_ended()
@@ -96,10 +63,5 @@ class RealFluxSite(BatchSite):
         with self.cluster.frozen():
             yield
 
-    @contextmanager
-    def stuck(self) -> Iterator[Stuck]:
-        yield Stuck(self.waiting(), ["is stuck", "held: its urgency is 0"])
-
     def clean(self) -> None:
         self.cluster.clean()
-        until(lambda: all(job.has_ended for job in self.listed()), "all jobs ended")
