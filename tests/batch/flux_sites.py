@@ -33,7 +33,7 @@ class FakeFluxSite(BatchSite):
     refusal = Said(
         "flux-batch: ERROR: unsatisfiable request: need 1 exclusive node(s), only 0 eligible"
     )
-    refused_why = "only 0 eligible"
+    refused_why = "unsatisfiable request"
     samples = {
         **{"nodes": "2", "min_nodes": "2", "tasks": "3", "time_limit": "7m", "partition": "debug"},
         **{"exclude_nodes": "node2", "include_nodes": "node3", "account": "science"},

@@ -86,22 +86,24 @@ class FakeFlux(FakeCluster):
         self._set_queue(name, "UP")
 
     def _set_queue(self, name: str, state: str) -> None:
+        if name not in [queue["name"] for queue in self._description.cluster["partitions"]]:
+            raise self.ERROR(f"there is no queue '{name}'")
         store = self._store()
         with store.transaction():
             kept: Any = store.description()
-            found = [queue for queue in kept["partitions"] if queue["name"] == name]
-            if not found:
-                raise self.ERROR(f"there is no queue '{name}'")
-            found[0]["state"] = state
+            for queue in kept["partitions"]:
+                if queue["name"] == name:
+                    queue["state"] = state
             store.set_meta("description", kept)
         store.close()
         wakeup.ensure_controller(str(self.folder))
 
     def lose_node(self, node: str) -> None:
         """The node's broker is killed."""
+        if node not in self.node_names:
+            raise self.ERROR(f"there is no node '{node}'")
         store = self._store()
         with store.transaction():
-            self._node(store, node)
             store.update_node(node, base="DOWN")
         store.close()
         wakeup.ensure_controller(str(self.folder))

@@ -33,7 +33,7 @@ _STATES = ("free", "allocated", "down")
 _JOB_STATES = ("DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE")
 _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
-    "|exceeds policy limit|Flux standard duration|[Ii]nvalid (hostlist|jobspec)|does not appear"
+    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)|does not appear"
     "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
     "|unable to decode byte|signer="
 )
@@ -132,7 +132,7 @@ def parse_reasons(text: str) -> dict[str, str]:
     """Host -> why it is not to be used, from lines 'state|host list|reason'."""
     rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
     return {
-        host: ": ".join(filter(None, ("offline" if state == "avail*" else state, reason)))
+        host: ": ".join(filter(None, (state.replace("avail*", "offline").rstrip("*"), reason)))
         for state, hosts, reason in rows
         for host in hostlists.expand("" if state == "avail" else hosts)
     }
@@ -261,7 +261,7 @@ class Flux(batch.SchedulerPluginBatch):
         return {decimal_id(job): Failure.DENIED for job in found}
 
     def hint(self, result: batch.CommandResult) -> str:
-        signs = {"policy limit": "time_limit", "queue": "flux.queue", "hosts": "include_nodes"}
+        signs = {"exceeds": "time_limit", "queue": "flux.queue", "hosts": "include_nodes"}
         return next((f"see schedule.{signs[sign]}" for sign in signs if sign in result.stderr), "")
 
     def _kickoff(self, *args: Any, **kwargs: Any) -> JobInfo:
@@ -275,25 +275,26 @@ class Flux(batch.SchedulerPluginBatch):
 
     def nodes_command(self) -> list[str]:
         fields = "{state}|{queue}|{properties}|{nnodes}|{ncores}|{nodelist}"
-        return ["flux", "resource", "list", "-s", ",".join(_STATES), "-no", fields]
+        return ["flux", "resource", "list", "-s", ",".join(("all", *_STATES)), "-no", fields]
 
     def parse_nodes(self, text: str) -> list[NodeInfo]:
         nodes: dict[str, NodeInfo] = {}
-        rows = [line.split("|") for line in text.splitlines()]
-        for state, queues, properties, count, ncores, hosts in rows:
-            names = hostlists.expand(hosts)
-            if len(names) != int(count):
-                raise batch.UnreadableAnswer(f"it has {count} nodes, and names {hosts!r}")
-            for name in names:
-                node = nodes.setdefault(name, {"name": name, "state": state, "cores": 0.0})
-                node["state"] = max(node["state"], state, key=_STATES.index)
-                node["up"] = node["state"] != "down"
-                node["cores"] += int(ncores) / len(names)
-                for key, more in (("partitions", queues), ("features", properties)):
-                    known = dict.fromkeys([*node.get(key, ()), *more.split(",")])
-                    node[key] = list(filter(None, known))
-        if not text.endswith("\n") or {row[0] for row in rows} != set(_STATES):
-            raise batch.UnreadableAnswer("it is cut off")
+        for line in text.splitlines():
+            state, queues, properties, count, cores, hosts = line.split("|")
+            for name in hostlists.expand(hosts):
+                node = nodes.setdefault(name, {"name": name, "states": [], "cores": 0.0})
+                node["states"].append(state)
+                if state == "all":
+                    node["cores"] += int(cores) / int(count)
+                    for key, more in (("partitions", queues), ("features", properties)):
+                        node[key] = sorted({*node.get(key, ()), *more.split(",")} - {""})
+        for node in nodes.values():
+            if not {"all"} < set(node["states"]):
+                raise batch.UnreadableAnswer(f"it is cut off: {node['name']} is missing in a part")
+            node["state"] = max(set(node["states"]) - {"all"}, key=_STATES.index)
+            node["up"] = node["state"] != "down"
+        if not nodes:
+            raise batch.UnreadableAnswer("it has no nodes")
         return list(nodes.values())
 
     def _get_raw_node_data(self, sched_config: dict[str, Any]) -> tuple[list[Any], Any]:

@@ -27,6 +27,11 @@ def run(context: Context) -> int:
         context.line(found)
     elif context.words == ["get", "resource.R"]:
         context.line(json.dumps(resources(context), separators=(",", ":")))
+    elif context.name == "kvs" and context.words[:1] == ["get"] and len(context.words) == 2:
+        # Nothing else is kept, which a real instance has as well.
+        if not context.words[1].startswith("resource."):
+            raise Unsupported(f"flux kvs get {context.words[1]}")
+        raise FluxError(f"flux-kvs: {context.words[1]}: No such file or directory")
     else:
         raise Unsupported(f"flux {context.name} {' '.join(context.words)}")
     return 0

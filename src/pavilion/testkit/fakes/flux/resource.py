@@ -80,7 +80,7 @@ def _listed(context: Context, given: dict[str, list[str]]) -> list[dict[str, str
         groups = {key: found for key, found in groups.items() if wanted in key[0].split(",")}
     rows = []
     for state in given.get("states", ["free,allocated,down"])[-1].split(","):
-        if state not in ("free", "allocated", "down"):
+        if state not in ("all", "free", "allocated", "down"):
             raise context.fail(f"Invalid resource state {state} specified")
         found = [
             (queue, properties, [(node, cores) for node in group if (cores := _cores(node, state))])
@@ -97,6 +97,8 @@ def _listed(context: Context, given: dict[str, list[str]]) -> list[dict[str, str
 def _cores(node: Node, state: str) -> int:
     """How many cores of a node are in a state."""
     taken = node.allocated
+    if state == "all":
+        return node.cpus
     if state == "allocated":
         return taken
     if is_down(node):
