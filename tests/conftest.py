@@ -15,7 +15,13 @@ from pavilion.plugins import load_plugins, reset_plugins
 
 # --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine or Flux is
 # missing.
-pytest_plugins = ["slurm_option", "gridengine_option", "flux_option", "batch_option", "quick_option"]
+pytest_plugins = [
+    "slurm_option",
+    "gridengine_option",
+    "flux_option",
+    "batch_option",
+    "quick_option",
+]
 
 
 # How fast a machine is does not decide whether the code is right.

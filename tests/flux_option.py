@@ -18,6 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent / "flux"))
 LEFT_OUT = "no real Flux"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_flux: a test in tests/flux for a real Flux only")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = [
         report

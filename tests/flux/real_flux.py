@@ -265,7 +265,9 @@ class RealFlux:
         script = self.directory / "work.sh"
         script.write_text(f"#!/bin/bash\n{work}\n")
         batch = ("flux", "batch", "-n1", "--output=/dev/null", "--job-name=foreign", *options)
-        return self.ok("flux", "job", "id", "--to=dec", self.ok(*batch, str(script)).strip()).strip()
+        return self.ok(
+            "flux", "job", "id", "--to=dec", self.ok(*batch, str(script)).strip()
+        ).strip()
 
     # --- Waiting ---
 
