@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 # Kinds of sites that need nothing but what is here; the others need a real scheduler.
-MADE_UP = ("fake-slurm", "fake-flux", "minibatch")
+MADE_UP = ("fake-slurm", "fake-flux", "minibatch", "fake-pbs", "fake-pbs-without-history")
 REAL = ("real-slurm", "real-gridengine", "real-flux")
 LEFT_OUT = pytest.StashKey[list[str]]()
 

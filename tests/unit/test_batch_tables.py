@@ -22,7 +22,7 @@ from pavilion.schedulers import (
     UnreadableAnswer,
     validate_config,
 )
-from pavilion.schedulers.batch.dialect import Dialect, by_identity, with_token
+from pavilion.schedulers.batch.dialect import Dialect, by_identity, job_order, with_token
 from pavilion.schedulers.batch.directives import (
     NAME_LIMIT,
     checked,
@@ -35,7 +35,13 @@ from pavilion.schedulers.batch.directives import (
 from pavilion.schedulers.batch.failures import failures, was_started
 from pavilion.schedulers.batch.history import LATE, PAUSE, Ended, History
 from pavilion.schedulers.batch.notes import job_note
-from pavilion.schedulers.batch.record import BatchRecord, JobRecordError, make_record, read_record
+from pavilion.schedulers.batch.record import (
+    BatchRecord,
+    JobRecordError,
+    file_word,
+    make_record,
+    read_record,
+)
 from pavilion.schedulers.batch.supported import unused_key, with_numbers
 from pavilion.schedulers.batch.words import find_token
 
@@ -363,8 +369,23 @@ def test_a_record_is_read_as_it_was_written() -> None:
     info = make_record("here", "17", "east", TOKEN, "/x/kickoff", 5.0, "name")
     assert info["id"] == "17;east"
     record = read_record(info, is_number, "Toy")
-    assert record[:3] == ("17", "east", TOKEN) and record[4:] == (5.0, "/x/kickoff", "name")
+    assert record[:3] == ("17", "east", TOKEN) and record[4:] == (5.0, "/x/kickoff", "name", "")
+    info = make_record("here", "17", "", TOKEN, "/x", instance="local:///run/a b")
+    assert info["id"] == "17" and read_record(info, is_number, "Toy").instance == "local:///run/a b"
     assert (record.key, record.name) == (TOKEN, "job 17")
+
+
+@pytest.mark.parametrize(("cluster", "word"), [("", ""), ("east", "east"), ("a.b-c_1", "a.b-c_1")])
+def test_names_of_clusters_in_names_of_files(cluster: str, word: str) -> None:
+    assert file_word(cluster) == word
+    # An address becomes a digest: it may contain any character, and be long.
+    address = file_word(f"local:///run/{cluster}")
+    assert re.fullmatch("[0-9a-f]{16}", address) and address != file_word("local:///run/other")
+
+
+def test_ids_of_twenty_digits_are_sorted_by_their_age() -> None:
+    ids = ["999999999999999999", "1000000000000000001", "1000000000000000010", "9"]
+    assert sorted(ids, key=job_order) == [ids[3], *ids[:3]]
 
 
 def test_a_record_of_a_token_alone() -> None:
@@ -488,3 +509,23 @@ def test_without_an_id_nothing_is_looked_up() -> None:
     books = Books()
     nameless = BatchRecord("", "", TOKEN, "0", 0.0)
     assert books.history.look_up(nameless, list) == Ended(None)
+
+
+# --- Lines of the user's own options ---
+
+
+def test_lists_and_options_with_an_equals_sign() -> None:
+    table = (
+        Directive("--name=", (), lambda to: to.job_name),
+        Directive("--both", (), lambda to: ["1", "2"]),
+        Directive("", (), lambda to: []),
+        Directive.own_lines("toy.extra", r"--(dry-run|help)\b"),
+    )
+    request = Request("a", {"toy": {"extra": [" -x 1", "--helpful"]}}, 1, 1)
+    assert render("#T", table, request) == [
+        *("#T --name=a", "#T --both 1", "#T --both 2", "#T -x 1", "#T --helpful")
+    ]
+    for line in ("--dry-run", "--help=x", "-a\nrm", "-a\x1b[m"):
+        bad = Request("a", {"toy": {"extra": [line]}}, 1, 1)
+        with pytest.raises(SchedulerPluginError, match=r"schedule\.toy\.extra"):
+            render("#T", table, bad)

@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 MARK = "@pavilion-schedulers "
 
-BUNDLED = {"gridengine", "raw", "slurm"}
+BUNDLED = {"gridengine", "pbs", "raw", "slurm"}
 # Every scheduler has these variables.
 VARIABLES = {
     "account",

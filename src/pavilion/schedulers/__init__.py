@@ -48,6 +48,7 @@ from .placement.inventory import NodesUnknownError
 from .plugins import register_core_plugins
 from .plugins.flux import Flux
 from .plugins.gridengine import GridEngine
+from .plugins.pbs import Pbs
 from .plugins.raw import Raw
 from .plugins.slurm import Slurm
 from .scheduler import SchedulerPlugin
@@ -127,6 +128,7 @@ __all__ = [
     # Bundled plugins, and finding plugins by name.
     "Flux",
     "GridEngine",
+    "Pbs",
     "Raw",
     "Slurm",
     "register_core_plugins",

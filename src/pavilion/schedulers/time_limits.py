@@ -99,6 +99,27 @@ def clock_text(limit: int) -> str:
     return f"{minutes // 60}:{minutes % 60}:{seconds}"
 
 
+def clock_limit(value: Any) -> int:
+    """Read a time limit of the form H:M:S, M:S or S, as many schedulers have it.
+
+    :raises SchedConfigError: For anything else, and for 0.
+    """
+    text = str(value).strip()
+    match = re.fullmatch(r"(?:(?:([0-9]+):)?([0-9]+):)?([0-9]+)", text, re.ASCII)
+    total = 0
+    if match is not None and len(text) <= 40:
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        total = (hours * 60 + minutes) * 60 + seconds
+    if not 0 < total <= _MOST_SECONDS:
+        raise SchedConfigError(f"A time limit must have the form [[H:]M:]S, not {value!r}.")
+    return from_seconds(total)
+
+
+def padded_clock_text(limit: int) -> str:
+    """A limit as 'HH:MM:SS', such as '01:00:00'."""
+    return ":".join(part.zfill(2) for part in clock_text(limit).split(":"))
+
+
 def short_text(limit: int) -> str:
     """A limit in the form in which it may be written in a test: '1h', '30m', '1h30m'; or
     'unlimited'."""

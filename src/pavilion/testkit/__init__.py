@@ -11,6 +11,7 @@ from .description import Description, DescriptionError
 from .fakes.engine.faults import BadFault
 from .fakes.slurm.faults import FAULTS
 from .flux import FakeFlux, FakeFluxError
+from .pbs import FakePbs, FakePbsError
 from .slurm import FakeSlurm, FakeSlurmError
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "FakeClusterError",
     "FakeFlux",
     "FakeFluxError",
+    "FakePbs",
+    "FakePbsError",
     "FakeSlurm",
     "FakeSlurmError",
 ]

@@ -18,10 +18,11 @@ from .description import DescriptionError
 from .fakes.engine import faults, wakeup
 from .fakes.engine.store import STATE_FILE
 from .flux import FakeFlux
+from .pbs import FakePbs
 from .slurm import FakeSlurm
 
 # The fakes, by the name of their package.
-FAKES: dict[str, type[FakeCluster]] = {made.FAKE: made for made in (FakeSlurm, FakeFlux)}
+FAKES: dict[str, type[FakeCluster]] = {made.FAKE: made for made in (FakeSlurm, FakePbs, FakeFlux)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

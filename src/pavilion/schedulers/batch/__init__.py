@@ -4,6 +4,7 @@
 - ``dialect``, ``words``: what an author writes, and the values that go in and out
 - ``failures``, ``directives``, ``supported``: the tables of an author, and what they mean
 - ``queues``: which queues there are, and why jobs in them wait
+- ``section``: a plugin's own section of the configuration
 - ``answers``: what several schedulers' answers have in common
 - ``client``: the only module here that runs commands
 - ``submitting``, ``recent_jobs``: submitting a job exactly once
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
-from .answers import bytes_of, read_xml
+from .answers import bytes_of, read_attributes, read_json, read_xml
 from .dialect import Dialect, Environment
 from .directives import (
     BatchHeader,
@@ -25,10 +26,12 @@ from .directives import (
     host_list,
     number,
     quoted,
+    refuse,
     safe_job_name,
     word,
 )
 from .plugin import SchedulerPluginBatch
+from .section import OwnKey, UserOptions, all_nodes, flag
 from .words import (
     BatchJob,
     JobState,
@@ -49,19 +52,26 @@ __all__ = [
     "Failure",
     "JobRecord",
     "JobState",
+    "OwnKey",
     "QueueInfo",
     "Request",
     "SchedulerPluginBatch",
     "Submission",
     "Submitted",
     "UnreadableAnswer",
+    "UserOptions",
+    "all_nodes",
     "bytes_of",
     "comma_list",
     "find_token",
+    "flag",
     "host_list",
     "number",
     "quoted",
+    "read_attributes",
+    "read_json",
     "read_xml",
+    "refuse",
     "safe_job_name",
     "word",
 ]

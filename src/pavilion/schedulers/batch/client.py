@@ -24,6 +24,8 @@ from .words import UnreadableAnswer
 
 # How many seconds a process waits for the answer to another one's query.
 LOCK_WAIT = 20.0
+# How many commands a query may take.
+MOST_COMMANDS = 5
 
 
 class BatchClient:
@@ -91,10 +93,38 @@ class BatchClient:
         :returns: What it printed.
         :raises SchedulerPluginError: With the command and what it said.
         """
-        result = self.querying.run_retrying(argv, self.dialect.classify, attempts=3)
+        what = f"{self.title} could not be queried"
+        try:
+            result = self._follow(
+                self.querying.run_retrying(argv, self.dialect.classify, attempts=3)
+            )
+        except UnreadableAnswer as exc:
+            raise SchedulerPluginError(what, prior_error=exc) from exc
         if self.dialect.classify(result) is None:
             return result.stdout
-        raise self.failed(f"{self.title} could not be queried", result)
+        raise self.failed(what, result)
+
+    def query(
+        self, argv: Sequence[str], timeout: float | None = None, cluster: str = ""
+    ) -> CommandResult:
+        """Run a query, and the commands that its answers lead to (``Dialect.next_command``); no
+        retries.
+
+        :param cluster: As for :meth:`querying_at`.
+        :returns: The result of the last one.
+        :raises UnreadableAnswer: For an answer of one of them that is not whole.
+        """
+        return self._follow(self.querying_at(cluster).run(argv, timeout), timeout, cluster)
+
+    def _follow(
+        self, result: CommandResult, timeout: float | None = None, cluster: str = ""
+    ) -> CommandResult:
+        for _ in range(MOST_COMMANDS):
+            argv = self.dialect.read("next_command", result)
+            if argv is None:
+                return result
+            result = self.querying_at(cluster).run(argv, timeout)
+        raise UnreadableAnswer(f"it takes more than {MOST_COMMANDS} commands: {result.describe()}")
 
     def jobs(self, user: str | None, cluster: str = "") -> Mapping[str, JobRecord]:
         """All jobs of a user (of everybody, for None) by token, or by id where they have none.  No
@@ -105,7 +135,11 @@ class BatchClient:
         :raises QueryFailed: When the scheduler cannot be queried, or its answer is incomplete.
         """
         dialect = self.dialect
-        result = self.querying_at(cluster).run(dialect.jobs_command(_user_name(user)))
+        argv = dialect.jobs_command(_user_name(user))
+        try:
+            result = self.query(argv, cluster=cluster)
+        except UnreadableAnswer as exc:
+            raise QueryFailed(f"The answer of '{' '.join(argv)}' cannot be used: {exc}") from exc
         if dialect.classify(result) is not None:
             where = f" ({dialect.INSTANCE}={cluster})" if dialect.INSTANCE and cluster else ""
             raise QueryFailed(result.describe() + where)
@@ -146,13 +180,16 @@ class BatchClient:
         for job_id in job_ids:
             if not self.dialect.is_job_id(job_id):
                 raise ValueError(f"Not the id of a {self.title} job: {job_id!r}.")
-        batch = self.dialect.CANCEL_BATCH
-        return [
-            self.querying_at(cluster).run(
-                self.dialect.cancel_command(list(job_ids[start : start + batch]))
-            )
-            for start in range(0, len(job_ids), batch)
-        ]
+        results: list[CommandResult] = []
+        for start in range(0, len(job_ids), self.dialect.CANCEL_BATCH):
+            batch = list(job_ids[start : start + self.dialect.CANCEL_BATCH])
+            argv = self.dialect.cancel_command(batch)
+            if results and results[-1].timed_out:
+                # It answers nobody: the others are not tried, and each would take that long.
+                results.append(results[-1]._replace(argv=tuple(argv)))
+            else:
+                results.append(self.querying_at(cluster).run(argv))
+        return results
 
     def cancel_failures(self, result: CommandResult) -> dict[str, Failure]:
         """The jobs that a cancel command could not cancel, by id, where it names them."""

@@ -19,6 +19,7 @@ from ..lifecycle.job_cache import JobRecord
 from ..talk.commands import CommandResult, Failure
 from .directives import Directive
 from .failures import Failures, Sign, failures
+from .section import Options, OwnKey, UserOptions
 from .words import BatchJob, JobState, QueueInfo, Submission, Submitted, UnreadableAnswer
 
 # What the parts of a dialect say that have no default, for messages.
@@ -74,6 +75,10 @@ class Dialect:
     # Which schedule keys are used beside those of DIRECTIVES, such as those that submit_command()
     # reads.  A key that is set and not used is an error.
     USED_KEYS: Sequence[str] = ()
+    # The keys of the plugin's own section, where a table says all about them; and which options of
+    # the submit command users may give in one of them.
+    OWN_KEYS: Sequence[OwnKey] = ()
+    USER_OPTIONS: UserOptions | None = None
     # What failures mean: strings in their messages, regular expressions, (command, exit code).
     FAILURES: Mapping[Failure, Iterable[Sign]] = {}
     # The scheduler's words for the states of jobs.  A word that is not there counts as ACTIVE.
@@ -165,6 +170,16 @@ class Dialect:
             from one that was cut off: otherwise jobs get lost.  Any other exception means the same.
         """
         raise self._lacks("parse_jobs")
+
+    def next_command(self, result: CommandResult) -> list[str] | None:
+        """A further command that a query needs: the answer of the last one named what to query, say,
+        or came in a format that turned out to be broken.
+
+        :param result: Of any query: for jobs, nodes, or details.  It may have failed.
+        :returns: None when that result is the answer, and is to be read.
+        :raises UnreadableAnswer: For an answer that is not whole.
+        """
+        return None
 
     def cancel_command(self, job_ids: Sequence[str]) -> list[str]:
         """The command that cancels jobs, of up to CANCEL_BATCH ids."""
@@ -290,6 +305,14 @@ class Dialect:
     def hint(self, result: CommandResult) -> str:
         """What to look at after a failure; '' where there is nothing to say."""
         return ""
+
+    def user_options(self, config: Mapping[str, Any]) -> Options:
+        """The options of the submit command that the user gave in a schedule section.
+
+        :raises SchedConfigError: For what is not an option, or one that cannot be used.
+        """
+        given = self.USER_OPTIONS
+        return Options() if given is None else given.read(config, self.DIRECTIVE_PREFIX)
 
     def keeps_trying(self, stderr: str) -> bool:
         """Whether a submission that runs has said that the queue is full, and that it tries again

@@ -7,7 +7,7 @@ key that it comes from.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pavilion.errors import SchedulerPluginError
@@ -256,17 +256,21 @@ def render(
 
 
 class BatchHeader(KickoffScriptHeader):
-    """The header of a script: the lines of the plugin's DIRECTIVES.
+    """The header of a script: the lines of the plugin's DIRECTIVES, and those of the user's options,
+    which take precedence.
 
-    ``prefix`` and ``directives`` are set by the plugin.
+    The attributes are set by the plugin.
     """
 
     prefix: str = ""
     directives: Sequence[Directive] = ()
+    given: Collection[str] = ()
+    more_lines: Sequence[str] = ()
 
     def _kickoff_lines(self) -> list[str]:
         """The lines of options.  :raises SchedulerPluginError: See :func:`render`."""
-        return render(self.prefix, self.directives, self.request())
+        lines = render(self.prefix, self.directives, self.request(), self.given)
+        return [*lines, *self.more_lines]
 
     def request(self) -> Request:
         """This job's request.

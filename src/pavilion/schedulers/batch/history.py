@@ -38,7 +38,7 @@ class History:
     """The ends of jobs.  Each is looked up once, and many with one command.  May be used from
     several threads.
 
-    :param run: Runs a command, with a timeout in seconds.
+    :param run: Runs a query, with a timeout in seconds; raises UnreadableAnswer.
     :param clock: Gives seconds.
     """
 
@@ -92,9 +92,9 @@ class History:
             command = self._dialect.history_command(ids[:1])
         if command is None:
             return
-        result = self._run(command, TIMEOUT)
         self._problem = ""
         try:
+            result = self._run(command, TIMEOUT)
             jobs = self._dialect.read_jobs("parse_history", result.stdout)
         except UnreadableAnswer as exc:
             self._problem = f"Its accounting could not be queried: {exc}"

@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.status_file import STATES, TestStatusInfo
@@ -24,13 +25,12 @@ from ..vars import SchedulerVariables
 from . import supported
 from .dialect import Dialect
 from .directives import BatchHeader, value_of
+from .section import elements, judged, settled
 from .words import JobState, Submission, Submitted, UnreadableAnswer
 
 if TYPE_CHECKING:
-    import yaml_config as yc
     from pavilion.config import PavConfig
 
-    from ..config import Key
     from ..finding.host_check import HostCheck
     from ..lifecycle.job_table import JobRecord, JobTable
     from .client import BatchClient
@@ -96,8 +96,6 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     CANCEL_WAIT: float = 15.0
     # More than run submit commands at the same time: the others write a job's files.
     KICKOFFS_AT_ONCE = 6
-    # The keys of the plugin's own section ``schedule.<name>``.
-    SECTION: Sequence[Key] = ()
     # The name of the file, in a job's directory, with the log of its submission.
     SUBMIT_LOG_FN = "submit.log"
 
@@ -137,9 +135,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         return record.instance or self._client.instance() or record.cluster
 
     def _script_of(self, record: BatchRecord, job_id: str) -> str | None:
-        """The path of the script that a listed job came from; None where the scheduler does not
-        say."""
-        return None
+        """The path of the script that a listed job came from: 'script' in the data of BatchJob; None
+        where the scheduler does not say."""
+        jobs = [table.with_id(job_id) for table in list(self._tables.values())]
+        return next((job.data.get("script") for job in jobs if job is not None), None)
 
     def _beside(self, record: BatchRecord) -> Iterable[BatchRecord]:
         """Further jobs that may be looked up together with one that is no longer listed."""
@@ -172,14 +171,6 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             return False
         self.unavailable_reason = self._client.problem()
         return self.unavailable_reason is None
-
-    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """The section of SECTION."""
-        return (
-            [key.element() for key in self.SECTION],
-            {key.name: key.validators() for key in self.SECTION},
-            {key.name: key.defaults() for key in self.SECTION},
-        )
 
     def check_host(self) -> HostCheck:
         """Where the scheduler's commands are, and their version."""
@@ -221,8 +212,21 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
     def _transform_raw_node_data(
         self, sched_config: dict[str, Any], node_data: Any, extra: Any
     ) -> NodeInfo:
-        """A node, as parse_nodes() described it."""
-        return dict(node_data)
+        """A node, as parse_nodes() described it; with lists of states in OWN_KEYS, see
+        :func:`.section.judged`."""
+        return judged(node_data, sched_config, sched_config.get(self.name) or {})
+
+    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
+        """The plugin's own section, by OWN_KEYS."""
+        return elements(self.OWN_KEYS)
+
+    def _validated(self, raw_sched_config: Mapping[str, Any]) -> dict[str, Any]:
+        """With what OWN_KEYS, and options, say in place of the common keys."""
+        config = super()._validated(raw_sched_config)
+        if not self.OWN_KEYS:
+            return config
+        options = self.user_options(config)
+        return settled(self.name, self.OWN_KEYS, config, raw_sched_config, options)
 
     def _settled(self, sched_config: dict[str, Any]) -> dict[str, Any]:
         """Without an inventory, a share of the nodes is one of those that cluster_info counts."""
@@ -255,7 +259,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
                 from .queues import Queues
 
                 self._queues_made = Queues(
-                    self, lambda argv, cluster: client.querying_at(cluster).run(argv)
+                    self, lambda argv, cluster: client.query(argv, cluster=cluster)
                 )
             return self._queues_made
 
@@ -300,6 +304,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         )
         if isinstance(header, BatchHeader):
             header.prefix, header.directives = self.DIRECTIVE_PREFIX, self.DIRECTIVES
+            options = self.user_options(sched_config)
+            header.given, header.more_lines = options.given, options.lines
         return header
 
     def _kickoff(
@@ -461,9 +467,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         command = self.details_command(job.job_id)
         if command is None:
             return ""
-        result = self._client.querying.run(command)
-        failed = self.classify(result) is not None
+        failed = True
         try:
+            result = self._client.query(command)
+            failed = self.classify(result) is not None
             reason = str(self.read("parse_details", result.stdout))
         except UnreadableAnswer:
             reason, failed = "", True
@@ -505,7 +512,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             if self._history_made is None:
                 from .history import History
 
-                self._history_made = History(self, client.querying.run)
+                self._history_made = History(self, client.query)
             return self._history_made
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:

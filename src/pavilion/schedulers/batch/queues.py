@@ -130,8 +130,8 @@ class Queues:
     def _read(self, method: str, command: Sequence[str] | None, cluster: str) -> Any:
         if command is None:
             return None
-        result = self._run(command, cluster)
         try:
+            result = self._run(command, cluster)
             return (
                 None
                 if self._dialect.classify(result) is not None

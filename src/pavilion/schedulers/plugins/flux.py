@@ -19,8 +19,8 @@ from pavilion.jobs import Job, JobInfo
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import Directive, Failure, JobState, Request, host_list, word
-from ..config import Key, validate_list
+from ..batch import Directive, Failure, JobState, OwnKey, Request, host_list, word
+from ..config import validate_list
 from ..placement import hostlists
 from ..time_limits import seconds_of
 from ..vars import SchedulerVariables, dfr_var_method
@@ -30,12 +30,12 @@ _DIGITS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # the last one counts.
 _STATES = ("free", "allocated", "down")
 # What Pavilion's own plugin has as states of nodes are states of jobs.
-_JOB_STATES = ("DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE")
+_JOB_STATES = ["DEPEND", "SCHED", "RUN", "CLEANUP", "INACTIVE"]
 _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
-    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)|does not appear"
-    "|orphan|No such file or directory: '|dependency:|urgency range|is disabled|can only be set"
-    "|unable to decode byte|signer="
+    "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)"
+    "|does not appear|orphan|No such file or directory: '|dependency:|urgency range|is disabled"
+    "|can only be set|unable to decode byte|signer="
 )
 _EXCEPTIONS = {
     "alloc": "Flux cannot give the job what it requests",
@@ -59,10 +59,6 @@ def decimal_id(text: str) -> str:
     for digit in text[1:]:
         number = number * len(_DIGITS) + _DIGITS.index(digit)
     return str(number)
-
-
-def _list(default: Sequence[str] = ()) -> dict[str, Any]:
-    return {"validator": validate_list, "default": list(default), "many": True}
 
 
 def _wrong(key: str, problem: str) -> SchedConfigError:
@@ -168,13 +164,17 @@ class Flux(batch.SchedulerPluginBatch):
         drop=("FLUX_",),
         keep=("FLUX_URI", "FLUX_SSH", "FLUX_SSH_RCMD", "FLUX_CONF_DIR", "FLUX_CLI_PLUGINPATH"),
     )
-    SECTION = (
-        Key("up_states", "Nodes that are 'up'; 'free' and 'allocated'.", **_list(_JOB_STATES)),
-        Key("avail_states", "Nodes that are 'available'; 'free'.", **_list(_JOB_STATES)),
-        Key("queue", "The queue. Takes precedence over partition."),
-        Key("features", "Properties that nodes must have; 'a|b' is either.", **_list()),
-        Key("fluxrun_extra", "More options for flux run, as part of test_cmd.", **_list()),
-        Key("fluxbatch_extra", "More options for flux batch, each a line.", **_list()),
+    OWN_KEYS = (
+        OwnKey(
+            "up_states", "Nodes that are 'up'; 'free' and 'allocated'.", _JOB_STATES, validate_list
+        ),
+        OwnKey("avail_states", "Nodes that are 'available'; 'free'.", _JOB_STATES, validate_list),
+        OwnKey("queue", "The queue. Takes precedence over partition."),
+        OwnKey("features", "Properties that nodes must have; 'a|b' is either.", [], validate_list),
+        OwnKey(
+            "fluxrun_extra", "More options for flux run, as part of test_cmd.", [], validate_list
+        ),
+        OwnKey("fluxbatch_extra", "More options for flux batch, each a line.", [], validate_list),
     )
     QUEUE_KEYS = ("flux.queue", "partition")
     DIRECTIVE_PREFIX = "#flux:"

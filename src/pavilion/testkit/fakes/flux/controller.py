@@ -33,7 +33,7 @@ class Controller(engine.Controller):
         return super().is_eligible(job, now) and not stopped
 
     def place(self, machine: Machine, job: Row, blocked: set[str]) -> dict[str, int] | None:
-        """The first nodes with room: whole ones, or cores for the slots."""
+        """The first nodes with room: complete ones, or cores for the slots."""
         nodes = constraint.eligible(machine, job["partition"], job["requires"])
         if job["nodes"]:
             each = -(-job["slots"] * job["cores"] // job["nodes"])

@@ -119,7 +119,8 @@ def describe(context: Context, job: Row) -> Row:
     now, word = context.now, state(job)
     started, over = job["start"] is not None, word == "INACTIVE"
     about: Row = {"t_depend": job["submit"], "annotations": {}}
-    if word != "DEPEND":
+    if not job["begin"]:
+        # It is set until that time has come.
         about.update(t_priority=job["submit"], t_sched=job["submit"], priority=job["priority"])
     if started:
         about["t_run"] = job["start"]
