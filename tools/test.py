@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,9 +173,9 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
         _FLUX: _why_not("tests/flux/real_flux.py"),
     }
+    startable = [name for name, reason in why_not.items() if not reason]
     parts = [
-        _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])
-        for python in pythons
+        _fake_part(python, versions[python], pythons, arguments, startable) for python in pythons
     ]
     for name in why_not:
         wanted = [path for path in chosen if path == "tests" or path.startswith((name, _BATCH))]
@@ -193,22 +194,27 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     return parts
 
 
+# The fakes, and for which real schedulers they stand in.
+_FAKES = {_SLURM: "fake-slurm", _FLUX: "fake-flux"}
 _TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine", _FLUX: "a real Flux"}
 
 
 def _fake_part(
-    python: str, version: str, pythons: list[str], arguments: list[str], real_slurm: bool
+    python: str, version: str, pythons: list[str], arguments: list[str], real: Collection[str]
 ) -> Part:
     """The tests that need no real scheduler, on one Python.
 
     The oldest one has all of them.  The newest leaves to the real Slurm what that runs too, where
     there is one; and those in between have what is not about processes.
+
+    :param real: The directories of the tests of real schedulers that can be started.
     """
-    chosen = _chosen(arguments)
+    chosen, real_slurm = _chosen(arguments), _SLURM in real
     newest = python == pythons[-1]
     options = ["-n", str(_processes()), "--dist", "loadfile"]
-    # Where there is a real Slurm, the fake one need not show the same.
-    options.append("--batch=minibatch" if real_slurm else "--batch=fake-slurm,minibatch")
+    # Where there is a real scheduler, its fake need not show the same.
+    fakes = [kind for name, kind in _FAKES.items() if name not in real]
+    options.append(f"--batch={','.join(['minibatch', *fakes])}")
     if real_slurm:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         options.append("--slurm=fake")
