@@ -167,7 +167,8 @@ class RealFlux:
                     # They end when this does.
                     *("sleep", "infinity"),
                 ],
-                env={key: value for key, value in self.env().items() if key != "FLUX_URI"},
+                # Brokers run login shells, which would read the user's profile.
+                env={**self._environment(), "HOME": str(self.directory)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -202,6 +203,10 @@ class RealFlux:
         mark."""
         uri = f"local://{self.socket_path}"
         return {"PATH": self._path, "FLUX_URI": uri, MARK: str(self._place)}
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of brokers, which make the address."""
+        return {key: value for key, value in self.env().items() if key != "FLUX_URI"}
 
     def env(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment to run commands in: ``base`` (the present one) without what changes

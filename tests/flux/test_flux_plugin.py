@@ -1,4 +1,4 @@
-"""The flux plugin on Flux: what becomes of jobs, and what users are told, where other schedulers have
+"""The flux plugin on Flux: what becomes of jobs, and what is shown to users, where other schedulers have
 nothing of the kind."""
 
 from __future__ import annotations
@@ -138,3 +138,17 @@ def test_formats_of_the_user_change_no_answer(
 def test_where_flux_is_not_installed_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert KINDS["real-flux"].why_not().startswith("not installed: flux ")
+
+
+def test_a_job_knows_its_nodes_and_its_id(bench: Bench, site: Instance) -> None:
+    """By the names of the instance around it, whatever the job's own calls them."""
+    code = (
+        "from pavilion.schedulers import Flux; flux = Flux(); "
+        "print(flux._get_alloc_job_id(None), *flux._get_alloc_nodes(None))"
+    )
+    seen = bench.host.folder / "seen"
+    test = bench.start(
+        {"include_nodes": "node2,node3", "nodes": "2"}, f"{sys.executable} -c '{code}' >{seen}"
+    )
+    bench.wait_no_jobs(test)
+    assert seen.read_text().split() == [info(test)["id"], "node2", "node3"]

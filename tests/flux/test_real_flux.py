@@ -70,7 +70,7 @@ def test_a_request_that_is_accepted_and_cannot_be_met(
 
 
 def test_an_instance_that_is_killed(bench: Bench, site: RealInstance) -> None:
-    """Its jobs end with it, but nobody can tell; started anew, it has forgotten them."""
+    """Its jobs end with it, which no query shows; started anew, it has forgotten them."""
     test = bench.start_long()
     bench.wait_status(test, "SCHED_STARTUP")
     site.cluster.kill()
