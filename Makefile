@@ -17,7 +17,7 @@ TEST_PYTHON := $(if $(filter command,$(firstword $(origin PYTHON))),--python "$(
 help:
 	@echo "make demo     run the example suites (half a minute, and as long to set up)"
 	@echo "make quick    the tests that take less than a minute together; PYTEST_ARGS=... chooses others"
-	@echo "make test     all tests, on up to three Pythons, and on a real Slurm, Grid Engine and OpenPBS"
+	@echo "make test     all tests, on up to three Pythons, and on real schedulers that it can start"
 	@echo "make lint     formatting, style, types, import contracts, spelling"
 	@echo "make format   put the code into the format that 'make lint' wants"
 	@echo "make package  build the wheel and try it in an empty environment"

@@ -13,9 +13,15 @@ from hypothesis import HealthCheck, settings
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
-# --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine or OpenPBS is
-# missing.
-pytest_plugins = ["slurm_option", "gridengine_option", "pbs_option", "batch_option", "quick_option"]
+# --slurm=fake|real|both, --batch=KIND, --quick; and what says which real schedulers are missing.
+pytest_plugins = [
+    "slurm_option",
+    "gridengine_option",
+    "pbs_option",
+    "flux_option",
+    "batch_option",
+    "quick_option",
+]
 
 
 # How fast a machine is does not decide whether the code is right.

@@ -3,8 +3,8 @@
 ``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
-the fake Slurm, and with the newest on a real Slurm, a real Grid Engine and a real OpenPBS, where
-they can be started.  All parts are run, whatever fails; a table at the end says what came of each.
+the fake schedulers, and with the newest on a real Slurm, Grid Engine, OpenPBS and Flux, where they
+can be started.  All parts are run, whatever fails; a table at the end says what came of each.
 ``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
 ``tests/quick.py``.
 
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,7 +161,7 @@ def _processes() -> int:
 
 # Tests that are for particular schedulers, and those that all batch plugins have in common.
 _SLURM, _ENGINE, _BATCH = "tests/slurm", "tests/gridengine", "tests/batch"
-_PBS = "tests/pbs"
+_PBS, _FLUX = "tests/pbs", "tests/flux"
 
 
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
@@ -171,10 +172,11 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
         _SLURM: _why_not("tests/slurm/real_slurm.py"),
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
         _PBS: _why_not("tests/pbs/installed_pbs.py"),
+        _FLUX: _why_not("tests/flux/real_flux.py"),
     }
+    startable = [name for name, reason in why_not.items() if not reason]
     parts = [
-        _fake_part(python, versions[python], pythons, arguments, not why_not[_SLURM])
-        for python in pythons
+        _fake_part(python, versions[python], pythons, arguments, startable) for python in pythons
     ]
     for name in why_not:
         wanted = [path for path in chosen if path == "tests" or path.startswith((name, _BATCH))]
@@ -195,22 +197,33 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
 
 # What is not run here, and why: printed at the start, and again at the end.
 _left_out: list[str] = []
-_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine", _PBS: "a real OpenPBS"}
+# The fakes, and for which real schedulers they stand in.
+_FAKES = {
+    **{_SLURM: "fake-slurm", _FLUX: "fake-flux"},
+    _PBS: "fake-pbs,fake-pbs-without-history",
+}
+_TITLES = {
+    **{_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine"},
+    **{_PBS: "a real OpenPBS", _FLUX: "a real Flux"},
+}
 
 
 def _fake_part(
-    python: str, version: str, pythons: list[str], arguments: list[str], real_slurm: bool
+    python: str, version: str, pythons: list[str], arguments: list[str], real: Collection[str]
 ) -> Part:
     """The tests that need no real scheduler, on one Python.
 
     The oldest one has all of them.  The newest leaves to the real Slurm what that runs too, where
     there is one; and those in between have what is not about processes.
+
+    :param real: The directories of the tests of real schedulers that can be started.
     """
-    chosen = _chosen(arguments)
+    chosen, real_slurm = _chosen(arguments), _SLURM in real
     newest = python == pythons[-1]
     options = ["-n", str(_processes()), "--dist", "loadfile"]
-    # Where there is a real Slurm, the fake one need not show the same.
-    options.append("--batch=minibatch" if real_slurm else "--batch=fake-slurm,minibatch")
+    # Where there is a real scheduler, its fake need not show the same.
+    fakes = [kind for name, kind in _FAKES.items() if name not in real]
+    options.append(f"--batch={','.join(['minibatch', *fakes])}")
     if real_slurm:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         options.append("--slurm=fake")
@@ -245,7 +258,10 @@ def _real_part(python: str, version: str, arguments: list[str], real: list[str])
         for part in (places if word == "tests" else [word])
         if word == "tests" or word not in chosen or word.startswith(places)
     ]
-    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine", _PBS: "real-pbs"}
+    kinds = {
+        **{_SLURM: "real-slurm", _ENGINE: "real-gridengine"},
+        **{_PBS: "real-pbs", _FLUX: "real-flux"},
+    }
     return Part(
         f"{' and '.join(_TITLES[name] for name in real)}, Python {version}",
         "real",

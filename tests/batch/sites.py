@@ -211,8 +211,10 @@ def site_classes() -> dict[str, type[BatchSite]]:
     from batch.gridengine_site import GridEngineSite
     from batch.minibatch_site import MinibatchSite
     from batch.pbs_sites import FakePbsSite, PbsWithoutHistorySite
+    from batch.real_flux_site import RealFluxSite
     from batch.real_pbs_site import RealPbsSite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
     made_up = (FakeSlurmSite, FakeFluxSite, MinibatchSite, FakePbsSite, PbsWithoutHistorySite)
-    return {made.kind: made for made in (*made_up, RealSlurmSite, GridEngineSite, RealPbsSite)}
+    real = (RealSlurmSite, GridEngineSite, RealPbsSite, RealFluxSite)
+    return {made.kind: made for made in (*made_up, *real)}

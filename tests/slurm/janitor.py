@@ -1,5 +1,5 @@
-"""Ends what is left of a private Slurm, Grid Engine or PBS whose test process is gone: killed, or
-not given the time.
+"""Ends what is left of a private scheduler whose test process is gone: killed, or not given the
+time.
 
 ``janitor.py PLACE [KIND]`` reads its standard input, whose other end that process holds. A line
 means that all is well; its end without one, that nobody is there to clean up any more.
@@ -47,6 +47,12 @@ KINDS = {
         "PBS_JOBID",
         ("pbs_server.bin", "pbs_sched", "pbs_comm", "pbs_mom", "postgres"),
         "homes/server/datastore/postmaster.pid",
+    ),
+    "flux": Kind(
+        "TEST_FLUX_DIRECTORY",
+        "FLUX_ENCLOSING_ID",
+        # The last is the program that a private instance runs.
+        ("flux-start", *(f"flux-broker-{rank}" for rank in range(16)), "flux-shell", "sleep"),
     ),
 }
 
@@ -110,7 +116,7 @@ def end_processes(place: Path, kind: str = "slurm") -> None:
 def end(place: Path, kind: str = "slurm") -> None:
     """End all of a cluster, and remove its directory if that is a temporary one."""
     end_processes(place, kind)
-    if Path(tempfile.gettempdir()) in place.parents:
+    if Path(tempfile.gettempdir()) in place.parent.parents:
         shutil.rmtree(place.parent, ignore_errors=True)
 
 
