@@ -230,7 +230,13 @@ def render(
     for directive in directives:
         value = None if names.intersection(directive.yields_to) else directive.value(request)
         if value is not None:
-            lines.append(f"{prefix} {directive.option} {value}".rstrip())
+            line = f"{prefix} {directive.option} {value}".rstrip()
+            if not line.isprintable():
+                # From a function that does not check it.
+                bad = next(char for char in line if not char.isprintable())
+                key = next(iter(directive.keys), "job name")
+                raise refuse(key, value, f"it contains {shown_character(bad)}")
+            lines.append(line)
     return lines
 
 
