@@ -152,6 +152,9 @@ def test_tests_that_differ_in_a_key_of_a_directive_do_not_share_a_job() -> None:
     assert same == key(priority="1", project="a", other="x")
     assert same != key(priority="2", project="a")
     assert same != key(priority="1", project="b")
+    Own.USED_KEYS = ("whole",)  # type: ignore[assignment]
+    assert same != key(priority="1", project="a", other="x")
+    assert key(priority="1") != key(priority="1", other="x")
 
 
 def test_answers_are_of_the_place_that_the_kept_variables_name(
