@@ -396,6 +396,9 @@ def test_a_record_that_makes_no_sense(bad: dict[str, str]) -> None:
 # --- Accounting ---
 
 
+LATE_RECORD = Ended(None, is_late=True, note="Its accounting has no record of it yet.")
+
+
 class Books:
     """A history with scripted answers, and its own clock."""
 
@@ -445,9 +448,9 @@ def test_without_accounting_nothing_is_run() -> None:
 
 def test_a_job_that_is_recorded_late() -> None:
     books = Books(result("end\n"), result(f"17,F,{T17}\nend\n"))
-    assert books.look_up("17") == Ended(None, is_late=True)
+    assert books.look_up("17") == LATE_RECORD
     books.time = PAUSE / 2
-    assert books.look_up("17") == Ended(None, is_late=True) and len(books.argvs) == 1
+    assert books.look_up("17") == LATE_RECORD and len(books.argvs) == 1
     books.time = PAUSE
     assert books.look_up("17").job is not None
 
@@ -468,14 +471,14 @@ def test_a_job_that_is_not_recorded_at_all() -> None:
 
 def test_a_job_of_somebody_else_with_that_id() -> None:
     books = Books(result(f"17,F,{OTHER}\nend\n"))
-    assert books.look_up("17") == Ended(None, is_late=True)
+    assert books.look_up("17") == LATE_RECORD
 
 
 def test_an_older_job_without_a_token_is_not_taken_for_ours() -> None:
     """The scheduler's counter began anew, say; our job's record is not written yet."""
     older = "17,F,\n"
     books = Books(result(f"{older}end\n"), result(f"{older}17,X,{T17}\n{older}end\n"))
-    assert books.look_up("17") == Ended(None, is_late=True)
+    assert books.look_up("17") == LATE_RECORD
     books.time = PAUSE
     found = books.look_up("17").job
     assert found is not None and found.state == "X"
@@ -507,7 +510,8 @@ def test_a_process_that_just_began_need_not_wait_for_a_record_that_is_not_coming
     ended = books.history.look_up(first, list, 3600.0)
     assert not ended.is_late and "does not know the job" in ended.note
     # Of another one nothing was queried yet, so nothing is known.
-    assert books.history.look_up(second, list, 3600.0).is_late
+    late = books.history.look_up(second, list, 3600.0)
+    assert late.is_late and "has not been queried about it yet" in late.note
     books.time += PAUSE
     assert books.history.look_up(second, list, 3600.0).job is not None
 

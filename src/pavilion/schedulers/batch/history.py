@@ -87,7 +87,10 @@ class History:
             if job is not None:
                 return Ended(job)
             if not self._is_late(record):
-                return Ended(None, is_late=True)
+                known = "has no record of it yet"
+                if record.key not in self._asked:
+                    known = "has not been queried about it yet"
+                return Ended(None, is_late=True, note=f"Its accounting {known}.")
             return Ended(
                 None, note=self._problem or "Its accounting does not know the job, either."
             )

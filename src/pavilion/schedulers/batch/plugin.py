@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # Seconds until the details of a stuck job are queried again after a failure.
 DETAILS_PAUSE = 60.0
+# After how many of these queries, each of which is about one job, there is a pause, and its seconds.
+DETAILS_AT_ONCE, DETAILS_REST = 20, 5.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -429,6 +431,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             self._details_again = time.monotonic() + DETAILS_PAUSE
             return ""
         self._details[key] = reason
+        if len(self._details) % DETAILS_AT_ONCE == 0:
+            # Of thousands of stuck jobs, others follow with later polls.
+            self._details_again = time.monotonic() + DETAILS_REST
         return reason
 
     def _status_of_absent(
@@ -447,7 +452,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             record, lambda: self._also_absent(table, record), table.missing_for(record.key)
         )
         if ended.is_late:
-            return NotListed(STATES.SCHEDULED, f"{gone} Its accounting has no record of it yet.")
+            return NotListed(STATES.SCHEDULED, f"{gone} {ended.note}")
         if ended.job is None:
             self._pending.get((record.user, self._cluster(record)), {}).pop(record.key, None)
             return TestStatusInfo(STATES.SCHED_ERROR, f"{gone} {ended.note}".rstrip())
