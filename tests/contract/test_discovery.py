@@ -807,3 +807,21 @@ def test_imports_that_yapsy_needs_are_not_left_to_others() -> None:
     if sys.version_info >= (3, 12):
         assert done.stdout.split() == ["False", "False"]
     assert done.stderr == ""
+
+
+def test_starting_loads_no_more_than_it_needs() -> None:
+    """Every command of the host starts with this, a kickoff script's too."""
+    code = (
+        "import sys\n"
+        "from pavilion import schedulers\n"
+        "schedulers.register_core_plugins()\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    # Each of these loads much more, or is slow to load.
+    unwanted = {"dataclasses", "inspect", "tempfile", "subprocess", "importlib.metadata", "asyncio"}
+    if sys.version_info >= (3, 12):  # Yapsy's own imports differ before that.
+        assert not unwanted & set(done.stdout.split())
+    assert not {"importlib.metadata", "asyncio"} & set(done.stdout.split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable
 
 from pavilion.errors import SchedulerPluginError
@@ -42,7 +41,9 @@ def place_tests(
     :param prepare: Returns what is to be called with a job before it is kicked off; called with the
         planned job, whose tests are still the keys.
     """
-    # Imported here, because it is only needed to start tests.
+    # Imported here, because they are only needed to start tests, and dataclasses loads much.
+    from dataclasses import replace
+
     from ..placement import planning
 
     result = TestPlan()
