@@ -207,7 +207,10 @@ def test_a_value_that_nobody_checked_does_not_end_its_line(bench: Bench) -> None
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda to: f"q-sub {to.token}", "submit_command() must return a list of arguments, not 'q"),
+        (
+            lambda to: f"q-sub {to.token}",
+            "submit_command() must return a list of arguments, not 'q",
+        ),
         (lambda to: None, "submit_command() must return a list of arguments, not None"),
         (lambda to: [], "submit_command() must return a list of arguments, not []"),
         (lambda to: ["q-sub", to.token, 5], "submit_command() returned 5 in its list"),

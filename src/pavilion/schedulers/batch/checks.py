@@ -83,7 +83,9 @@ def _check_directives(plugin: SchedulerPluginBatch) -> None:
     if plugin.DIRECTIVES and not str(prefix).startswith("#"):
         # A shell would run the lines.
         raise _bad(
-            plugin, "DIRECTIVE_PREFIX", f"a string that begins with '#' ('#MYSCHED'), not {prefix!r}"
+            plugin,
+            "DIRECTIVE_PREFIX",
+            f"a string that begins with '#' ('#MYSCHED'), not {prefix!r}",
         )
     for directive in plugin.DIRECTIVES:
         if not isinstance(directive, Directive):

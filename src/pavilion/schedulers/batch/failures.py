@@ -62,7 +62,9 @@ def failures(table: Mapping[Failure, Iterable[Sign]]) -> Failures:
         raise TypeError(f"FAILURES must be a dictionary, not {table!r}.")
     for kind, signs in table.items():
         if not isinstance(kind, Failure):
-            raise TypeError(f"The keys of FAILURES must be Failures, as Failure.DENIED, not {kind!r}.")
+            raise TypeError(
+                f"The keys of FAILURES must be Failures, as Failure.DENIED, not {kind!r}."
+            )
         if isinstance(signs, str) or not isinstance(signs, Iterable):
             raise TypeError(f"FAILURES[{kind}] must be a list of signs, not {signs!r}.")
         for sign in signs:

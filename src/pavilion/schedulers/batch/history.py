@@ -107,10 +107,10 @@ class History:
             # One at a time.
             ids = ids[:1]
             command = self._dialect.history_command(ids)
-        if command is None:
-            return
         began = self._clock()
         self._asked.update((key, began) for job_id in ids for key in wanted[job_id])
+        if command is None:
+            return
         result = self._run(command, TIMEOUT)
         self._problem = ""
         try:
