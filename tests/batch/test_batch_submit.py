@@ -105,6 +105,17 @@ def test_a_command_that_did_nothing_is_repeated(bench: Bench, times: int) -> Non
     assert bench.ran(test) == 1
 
 
+def test_a_command_that_succeeded_is_not_repeated(bench: Bench) -> None:
+    """Even if its answer shows no id, and the list of jobs lacks the job: it says that it did it."""
+    bench.faults.set(bench.site.submit, "exit 0")
+    test = bench.start()
+    bench.faults.clear()
+    assert bench.faults.count(bench.site.submit) == 1
+    # Should there be no such job, that is found in the end.
+    status = bench.wait_status(test, "SCHED_ERROR", "does not list")
+    assert info(test)["token"] in status.note
+
+
 def test_it_is_not_tried_for_ever(bench: Bench) -> None:
     bench.faults.set(bench.site.submit, faults.fails(LOST))
     message = bench.refused()

@@ -124,6 +124,8 @@ def grown(steps: int) -> str:
         else:
             above += f"{step}\n\n"
     above += NODE_STATES
+    # As the guide says: the plugin's own section has its name.
+    stub = stub.replace('"minibatch.', '"mysched.')
     # Written within one second, a file may look unchanged to Python's cache.
     return stub.replace("class MySched", f"{above}class MySched") + f"# {steps}" * steps + "\n"
 

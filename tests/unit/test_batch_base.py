@@ -152,6 +152,9 @@ def test_tests_that_differ_in_a_key_of_a_directive_do_not_share_a_job() -> None:
     assert same == key(priority="1", project="a", other="x")
     assert same != key(priority="2", project="a")
     assert same != key(priority="1", project="b")
+    Own.USED_KEYS = ("whole",)  # type: ignore[assignment]
+    assert same != key(priority="1", project="a", other="x")
+    assert key(priority="1") != key(priority="1", other="x")
 
 
 def test_answers_are_of_the_place_that_the_kept_variables_name(
@@ -204,9 +207,14 @@ def test_a_failed_query_for_details_is_not_repeated_for_each_job(
     for _ in range(3):
         assert [plugin._reason_of(job) for job in jobs] == [""] * 100
     assert asked == ["1"]
-    # Some time later: each job once.
-    plugin._details_again = 0.0
+    # Some time later: each job once, and not all of them in one poll.
+    asked.clear()
     answers[0] = CommandResult(("details",), 0, "no such directory\n", "", 0.1, False)
-    for _ in range(3):
-        assert {plugin._reason_of(job) for job in jobs} == {"no such directory"}
-    assert len(asked) == 101
+    for polls in range(1, 6):
+        plugin._details_again = 0.0
+        for _ in range(3):
+            known = [plugin._reason_of(job) for job in jobs]
+        assert known.count("no such directory") == 20 * polls == len(asked)
+    plugin._details_again = 0.0
+    assert {plugin._reason_of(job) for job in jobs} == {"no such directory"}
+    assert len(asked) == len(set(asked)) == 100

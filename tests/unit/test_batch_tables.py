@@ -47,6 +47,8 @@ from pavilion.schedulers.batch.words import find_token
 
 TOKEN = "pav-0123456789abcdef"
 OTHER = "pav-fedcba9876543210"
+# Of the jobs 17 and 18 in the tests of the accounting.
+T17, T18 = "pav-0000000000000017", "pav-0000000000000018"
 
 
 def result(
@@ -415,6 +417,9 @@ def test_a_record_that_makes_no_sense(bad: dict[str, str]) -> None:
 # --- Accounting ---
 
 
+LATE_RECORD = Ended(None, is_late=True, note="Its accounting has no record of it yet.")
+
+
 class Books:
     """A history with scripted answers, and its own clock."""
 
@@ -429,13 +434,13 @@ class Books:
         return self._answers.pop(0)
 
     def look_up(self, *ids: str) -> Ended:
-        first, *others = (BatchRecord(job_id, "", f"t{job_id}", "0", 0.0) for job_id in ids)
+        first, *others = (BatchRecord(job_id, "", f"pav-{job_id:0>16}", "0", 0.0) for job_id in ids)
         return self.history.look_up(first, lambda: others)
 
 
 def test_many_ends_for_one_command() -> None:
-    books = Books(result("17,F,t17\n18,X,t18\nend\n"))
-    assert books.look_up("17", "18").job == Toy().record(job("17", "F", "t17"))
+    books = Books(result(f"17,F,{T17}\n18,X,{T18}\nend\n"))
+    assert books.look_up("17", "18").job == Toy().record(job("17", "F", T17))
     found = books.look_up("18").job
     assert found is not None and found.state == "X"
     assert books.argvs == [["history", "17", "18"]]
@@ -446,7 +451,7 @@ def test_accounting_that_takes_one_id_at_a_time() -> None:
         def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
             return ["history", *job_ids] if len(job_ids) == 1 else None
 
-    books = Books(result("17,F,t17\nend\n"))
+    books = Books(result(f"17,F,{T17}\nend\n"))
     books.history = History(OneByOne(), books._run, lambda: books.time)
     assert books.look_up("17", "18").job is not None
     assert books.argvs == [["history", "17"]]
@@ -463,10 +468,10 @@ def test_without_accounting_nothing_is_run() -> None:
 
 
 def test_a_job_that_is_recorded_late() -> None:
-    books = Books(result("end\n"), result("17,F,t17\nend\n"))
-    assert books.look_up("17") == Ended(None, is_late=True)
+    books = Books(result("end\n"), result(f"17,F,{T17}\nend\n"))
+    assert books.look_up("17") == LATE_RECORD
     books.time = PAUSE / 2
-    assert books.look_up("17") == Ended(None, is_late=True) and len(books.argvs) == 1
+    assert books.look_up("17") == LATE_RECORD and len(books.argvs) == 1
     books.time = PAUSE
     assert books.look_up("17").job is not None
 
@@ -486,14 +491,63 @@ def test_a_job_that_is_not_recorded_at_all() -> None:
 
 
 def test_a_job_of_somebody_else_with_that_id() -> None:
-    books = Books(result("17,F,other\nend\n"))
-    assert books.look_up("17") == Ended(None, is_late=True)
+    books = Books(result(f"17,F,{OTHER}\nend\n"))
+    assert books.look_up("17") == LATE_RECORD
+
+
+def test_an_older_job_without_a_token_is_not_taken_for_ours() -> None:
+    """The scheduler's counter began anew, say; our job's record is not written yet."""
+    older = "17,F,\n"
+    books = Books(result(f"{older}end\n"), result(f"{older}17,X,{T17}\n{older}end\n"))
+    assert books.look_up("17") == LATE_RECORD
+    books.time = PAUSE
+    found = books.look_up("17").job
+    assert found is not None and found.state == "X"
+
+
+def test_a_job_whose_token_was_replaced_is_believed_in_the_end() -> None:
+    books = Books(*[result("17,F,\nend\n")] * 20)
+    while books.time < LATE:
+        assert books.look_up("17").is_late
+        books.time += PAUSE
+    found = books.look_up("17").job
+    assert found is not None and found.state == "F"
+
+
+def test_two_of_our_jobs_that_had_the_same_id() -> None:
+    books = Books(result(f"17,F,{T17}\n17,X,{T18}\nend\n"))
+    first, second = (BatchRecord("17", "", key, "0", 0.0) for key in (T17, T18))
+    found = [
+        books.history.look_up(record, lambda: [first, second]).job for record in (first, second)
+    ]
+    assert [job and job.state for job in found] == ["F", "X"]
+    assert len(books.argvs) == 1
+
+
+def test_a_process_that_just_began_need_not_wait_for_a_record_that_is_not_coming() -> None:
+    """Each call of 'status' is a process of its own, and the job has been gone for an hour."""
+    books = Books(result("end\n"), result(f"18,F,{T18}\nend\n"))
+    first, second = (BatchRecord(key[-2:], "", key, "0", 0.0) for key in (T17, T18))
+    ended = books.history.look_up(first, list, 3600.0)
+    assert not ended.is_late and "does not know the job" in ended.note
+    # Of another one nothing was queried yet, so nothing is known.
+    late = books.history.look_up(second, list, 3600.0)
+    assert late.is_late and "has not been queried about it yet" in late.note
+    books.time += PAUSE
+    assert books.history.look_up(second, list, 3600.0).job is not None
+
+
+def test_a_job_that_is_looked_up_again_after_a_long_time() -> None:
+    books = Books(result("end\n"), result("end\n"))
+    assert books.look_up("17").is_late
+    books.time = 3 * LATE
+    assert "does not know the job" in books.look_up("17").note
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (result("17,F,t17\n"), "its end is missing"),
+        (result(f"17,F,{T17}\n"), "its end is missing"),
         (result("", "no database", 1), "its end is missing"),
         (result("end\n", "no database", 1), "no database"),
     ],

@@ -301,6 +301,49 @@ def test_hosts_that_do_not_answer_and_hosts_that_are_full(plugin: GridEngine) ->
     assert (host["up"], host["available"]) == (True, False)
 
 
+# --- Parallel environments ---
+
+
+@pytest.mark.parametrize(
+    ("name", "answer_of", "said", "commands"),
+    [
+        ("x", CommandResult((), 0, "allocation_rule    2\n"), "", ["-sp x"]),
+        (
+            "x",
+            CommandResult((), 1, "", "x is not a parallel environment\n"),
+            "'x' is not one (there are: mpi, smp)",
+            ["-sp x", "-spl"],
+        ),
+        # The qmaster does not answer: nothing is known, and nobody waits for it again.
+        ("x", CommandResult((), None, "", "", 60.0, True), "", ["-sp x"]),
+    ],
+)
+def test_a_hundred_tests_cost_one_query_for_their_parallel_environment(
+    plugin: GridEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    answer_of: CommandResult,
+    said: str,
+    commands: list[str],
+) -> None:
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> CommandResult:
+        asked.append(" ".join(argv[1:]))
+        return CommandResult((), 0, "mpi\nsmp\n") if argv[1] == "-spl" else answer_of
+
+    monkeypatch.setattr(plugin._client.querying, "run", run)
+    section = {"nodes": "2", "tasks_per_node": "2", "gridengine": {"pe": name}}
+    with active(plugin):
+        for _ in range(100):
+            problem = plugin.section_problem(section)
+            assert said in str(problem) and (problem is None) is not bool(said)
+        assert asked == commands
+        plugin.refresh()
+        plugin.section_problem(section)
+        assert asked == commands * 2
+
+
 # --- Headers ---
 
 

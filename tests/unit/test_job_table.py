@@ -304,6 +304,22 @@ def test_a_new_job_brings_the_age_back(site: Site) -> None:
     assert poll(site, table, 10, "1", "2")[0] <= 5.0
 
 
+def test_a_job_of_days_ago_is_not_a_new_one(site: Site) -> None:
+    """Whoever polls says each time when the job was submitted."""
+    site.jobs = {"1": "RUNNING"}
+    queries = []
+    for days_ago in (0.01, 3):
+        table = site.table(max_age=5)
+        submitted = site.now - days_ago * 24 * 3600
+        before = site.queries
+        for _ in range(600):
+            table.note_new("1", submitted)
+            table.lookup("1")
+            site.later(0.5)
+        queries.append(site.queries - before)
+    assert queries[0] == queries[1] < 30
+
+
 def test_other_users_jobs_do_not_count_as_changes(site: Site) -> None:
     site.jobs = {"1": "RUNNING"}
     table = site.table(max_age=5)

@@ -194,10 +194,11 @@ class BatchClient:
     def cancel_failures(self, result: CommandResult) -> dict[str, Failure]:
         """The jobs that a cancel command could not cancel, by id, where it names them."""
         try:
-            return dict(self.dialect.read("parse_cancel", result))
+            named = self.dialect.read("parse_cancel", result)
         except UnreadableAnswer:
-            # Whether the jobs are gone is looked up.
-            return {}
+            named = None
+        # Otherwise, whether the jobs are gone is looked up.
+        return dict(named) if isinstance(named, Mapping) else {}
 
     def failed(self, what: str, result: CommandResult, where: str = "") -> SchedulerPluginError:
         """A command's failure as an error: what was tried, what the scheduler said, what to look

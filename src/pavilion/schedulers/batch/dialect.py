@@ -20,7 +20,15 @@ from ..talk.commands import CommandResult, Failure
 from .directives import Directive
 from .failures import Failures, Sign, failures
 from .section import Options, OwnKey, UserOptions
-from .words import BatchJob, JobState, QueueInfo, Submission, Submitted, UnreadableAnswer
+from .words import (
+    BatchJob,
+    JobState,
+    QueueInfo,
+    Submission,
+    Submitted,
+    UnreadableAnswer,
+    find_token,
+)
 
 # What the parts of a dialect say that have no default, for messages.
 _WHAT = {
@@ -344,11 +352,13 @@ class Dialect:
     def record(self, job: BatchJob) -> JobRecord:
         """A job, as the job table stores it."""
         data = {str(key): str(value) for key, value in job.data.items()}
+        nodes = [job.nodes] if isinstance(job.nodes, str) else job.nodes
         for key, value in (
-            (TOKEN_KEY, job.token),
+            # An author may give the whole name or comment.
+            (TOKEN_KEY, find_token(str(job.token or ""))),
             (REASON_KEY, job.reason),
             (EXIT_KEY, job.exit_code),
-            (NODES_KEY, " ".join(job.nodes)),
+            (NODES_KEY, " ".join(nodes)),
         ):
             if value not in ("", None):
                 data[key] = str(value)

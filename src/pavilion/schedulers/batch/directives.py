@@ -246,13 +246,28 @@ def render(
     refuse_too_many(request)
     names = frozenset(given)
     lines = []
-    for directive in directives:
+    for directive in map(_guarded, directives):
         value = None if names.intersection(directive.yields_to) else directive.value(request)
         values = value if isinstance(value, list) else [] if value is None else [value]
         option = directive.option
         joint = "" if option.endswith("=") or not option else " "
         lines += [f"{prefix} {option}{joint}{each}".rstrip() for each in values]
     return lines
+
+
+def _guarded(directive: Directive) -> Directive:
+    """The same, whose value does not end its line, whatever function of an author makes it."""
+
+    def value(request: Request) -> str | None:
+        made = directive.value(request)
+        text = "".join(map(str, made)) if isinstance(made, list) else str(made)
+        if not text.isprintable():
+            bad = next(char for char in text if not char.isprintable())
+            key = next(iter(directive.keys), "job name")
+            raise refuse(key, text, f"it contains {shown_character(bad)}")
+        return made
+
+    return directive._replace(value=value)
 
 
 class BatchHeader(KickoffScriptHeader):

@@ -58,9 +58,15 @@ def failures(table: Mapping[Failure, Iterable[Sign]]) -> Failures:
     """
     texts: list[tuple[Failure, re.Pattern[str]]] = []
     codes: dict[tuple[str, int], Failure] = {}
+    if not isinstance(table, Mapping):
+        raise TypeError(f"FAILURES must be a dictionary, not {table!r}.")
     for kind, signs in table.items():
-        if isinstance(signs, str):
-            raise TypeError(f"FAILURES[{kind}] must be a list of signs, not the string {signs!r}.")
+        if not isinstance(kind, Failure):
+            raise TypeError(
+                f"The keys of FAILURES must be Failures, as Failure.DENIED, not {kind!r}."
+            )
+        if isinstance(signs, str) or not isinstance(signs, Iterable):
+            raise TypeError(f"FAILURES[{kind}] must be a list of signs, not {signs!r}.")
         for sign in signs:
             if isinstance(sign, str):
                 texts.append((kind, re.compile(re.escape(sign), re.IGNORECASE)))

@@ -53,43 +53,62 @@ class History:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, JobRecord] = {}
-        # Key of a job -> when it was first looked up.
+        # Key of a job -> since when it is missing, and when it was first looked up.
+        self._since: dict[str, float] = {}
         self._first: dict[str, float] = {}
+        # ... and when the last query began that was about it.
+        self._asked: dict[str, float] = {}
         self._again = float("-inf")
         self._problem = ""
 
-    def look_up(self, record: BatchRecord, others: Callable[[], Sequence[BatchRecord]]) -> Ended:
+    def look_up(
+        self,
+        record: BatchRecord,
+        others: Callable[[], Sequence[BatchRecord]],
+        missing_for: float = 0.0,
+    ) -> Ended:
         """How a job ended.  Never raises because of an answer.
 
         :param others: Gives other jobs that are no longer listed, to be looked up together.
+        :param missing_for: Seconds since it was first missing from the list of jobs: a process that
+            just began does not have to wait for a record as if the job had just ended.
         """
         if not record.job_id or self._dialect.history_command([record.job_id]) is None:
             return Ended(None)
         with self._lock:
             now = self._clock()
             first = self._first.setdefault(record.key, now)
-            # Once more after it was given up, so that the last answer is not an early one.
-            if record.key not in self._known and now >= self._again and now - first <= 2 * LATE:
+            self._since.setdefault(record.key, now - missing_for)
+            due = now - first <= 2 * LATE or not self._is_late(record)
+            if record.key not in self._known and now >= self._again and due:
                 self._query([record, *others()])
                 self._again = self._clock() + PAUSE
             job = self._known.get(record.key)
             if job is not None:
                 return Ended(job)
-            if now - first < LATE:
-                return Ended(None, is_late=True)
+            if not self._is_late(record):
+                known = "has no record of it yet"
+                if record.key not in self._asked:
+                    known = "has not been queried about it yet"
+                return Ended(None, is_late=True, note=f"Its accounting {known}.")
             return Ended(
                 None, note=self._problem or "Its accounting does not know the job, either."
             )
 
     def _query(self, records: Sequence[BatchRecord]) -> None:
-        wanted = {
-            each.job_id: each for each in records if each.job_id and each.key not in self._known
-        }
+        # An id may have been given out again: then several jobs have it.
+        wanted: dict[str, dict[str, BatchRecord]] = {}
+        for each in records:
+            if each.job_id and each.key not in self._known:
+                wanted.setdefault(each.job_id, {})[each.key] = each
         ids = list(wanted)
         command = self._dialect.history_command(ids)
         if command is None:
             # One at a time.
-            command = self._dialect.history_command(ids[:1])
+            ids = ids[:1]
+            command = self._dialect.history_command(ids)
+        began = self._clock()
+        self._asked.update((key, began) for job_id in ids for key in wanted[job_id])
         if command is None:
             return
         self._problem = ""
@@ -102,7 +121,17 @@ class History:
         if not jobs and self._dialect.classify(result) not in (None, Failure.UNKNOWN_JOB):
             self._problem = f"Its accounting could not be queried: {result.describe()}"
         for job in jobs:
-            record = wanted.get(job.job_id)
-            # An id may have belonged to another job before.
-            if record is not None and self._dialect.token_of(job) in ("", record.token):
-                self._known[record.key] = job
+            token = self._dialect.token_of(job)
+            for record in wanted.get(job.job_id, {}).values():
+                # One without a token may be an older job that had this id.  It is believed when
+                # there is none with the token in the end, as where a site replaces what holds it.
+                if token == record.token or (
+                    not token and record.key not in self._known and self._is_late(record)
+                ):
+                    self._known[record.key] = job
+                    break
+
+    def _is_late(self, record: BatchRecord) -> bool:
+        """Whether the last query about a job began so late that it would have had a record."""
+        asked = self._asked.get(record.key)
+        return asked is not None and asked - self._since.get(record.key, asked) >= LATE

@@ -18,6 +18,7 @@ from pavilion.types import NodeInfo, NodeList, NodeRange
 
 from ..advanced import SchedulerPluginAdvanced
 from ..kickoff import KickoffScriptHeader
+from ..lifecycle.blaming import CAUGHT, blame
 from ..lifecycle.whereabouts import Seen
 from ..placement.inventory import NodesUnknownError, frozen
 from ..scheduler import SchedulerPlugin
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 # Seconds until the details of a stuck job are queried again after a failure.
 DETAILS_PAUSE = 60.0
+# After how many of these queries, each of which is about one job, there is a pause, and its seconds.
+DETAILS_AT_ONCE, DETAILS_REST = 20, 5.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -162,9 +165,12 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         """Whether the plugin is whole, the scheduler's commands are here, and it answers."""
         if type(self)._make_client is SchedulerPluginBatch._make_client:
             # A job must not be submitted by a plugin that cannot find or cancel it.
+            from .checks import check_tables
+
             self.check_whole()
             if type(self)._get_alloc_nodes is SchedulerPlugin._get_alloc_nodes:
                 raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
+            check_tables(self)
         missing = self._client.missing_commands()
         if missing:
             self.unavailable_reason = (
@@ -353,9 +359,11 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     def _hand_over(self, job: Job, submission: Submission) -> Submitted:
         """Run the submit command, once the token is in the job's log."""
+        from .checks import submit_arguments
         from .submitting import Submitter, begin_log
 
-        argv = self.submit_command(submission)
+        # Before there is a token in the log: with one, the job would be searched for.
+        argv = submit_arguments(self, submission)
         log = job.path / self.SUBMIT_LOG_FN
         begin_log(log, submission.token, self._client.instance())
         return Submitter(self._client, self._handover(job)).hand_over(argv, submission, log)
@@ -482,6 +490,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             self._details_again = time.monotonic() + DETAILS_PAUSE
             return ""
         self._details[key] = reason
+        if len(self._details) % DETAILS_AT_ONCE == 0:
+            # Of thousands of stuck jobs, others follow with later polls.
+            self._details_again = time.monotonic() + DETAILS_REST
         return reason
 
     def _status_of_absent(
@@ -496,9 +507,11 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         from .notes import job_note
 
         gone = f"{self.title} does not list {name} (any more). {note}"
-        ended = self._history.look_up(record, lambda: self._also_absent(table, record))
+        ended = self._history.look_up(
+            record, lambda: self._also_absent(table, record), table.missing_for(record.key)
+        )
         if ended.is_late:
-            return NotListed(STATES.SCHEDULED, f"{gone} Its accounting has no record of it yet.")
+            return NotListed(STATES.SCHEDULED, f"{gone} {ended.note}")
         if ended.job is None:
             self._gone.add(record.key)
             self._pending.get((record.user, self._cluster(record)), {}).pop(record.key, None)
@@ -558,7 +571,6 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     def cancel_jobs(self, job_infos: Sequence[JobInfo]) -> list[str | None]:
         """Cancel jobs with as few commands as can be; see cancel()."""
-        from .cancelling import cancel_jobs
         from .whose import elsewhere
 
         messages: list[str | None] = [elsewhere(info) for info in job_infos]
@@ -574,19 +586,33 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
                 else:
                     groups.setdefault(group, {})[number] = record
         for records in groups.values():
-            first = next(iter(records.values()))
-            table = self._table(None, first)
-            table.expire()
-            found: dict[int, tuple[str, str]] = {}
-            for number, record in records.items():
-                messages[number], job = self._to_cancel(table, record)
-                if job is not None:
-                    found[number] = job
-            outcomes = cancel_jobs(
-                self._client, table, dict(found.values()), self.CANCEL_WAIT, self._cluster(first)
-            )
-            for number, (key, _) in found.items():
-                messages[number] = outcomes[key].message
+            try:
+                messages_of_group = self._cancel_group(records)
+            except CAUGHT as exc:
+                # Of this group only: the other jobs are to be cancelled all the same.
+                messages_of_group = dict.fromkeys(records, blame(self, "cancel_jobs", exc))
+            for number, message in messages_of_group.items():
+                messages[number] = message
+        return messages
+
+    def _cancel_group(self, records: Mapping[int, BatchRecord]) -> dict[int, str | None]:
+        """What cancel() returns for each of some jobs of one user on one cluster."""
+        from .cancelling import cancel_jobs
+
+        first = next(iter(records.values()))
+        table = self._table(None, first)
+        table.expire()
+        messages: dict[int, str | None] = {}
+        found: dict[int, tuple[str, str]] = {}
+        for number, record in records.items():
+            messages[number], job = self._to_cancel(table, record)
+            if job is not None:
+                found[number] = job
+        outcomes = cancel_jobs(
+            self._client, table, dict(found.values()), self.CANCEL_WAIT, self._cluster(first)
+        )
+        for number, (key, _) in found.items():
+            messages[number] = outcomes[key].message
         return messages
 
     def _to_cancel(

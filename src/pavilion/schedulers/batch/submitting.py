@@ -100,7 +100,7 @@ class Submitter:
         while True:
             result = self._run(argv, log)
             kind = dialect.classify(result)
-            made = self._made(result, token) if kind is None else None
+            made, problem = self._made(result, token) if kind is None else (None, "")
             if made is not None:
                 return made if attempts == 0 else self._only_one(made, clusters)
             if kind is Failure.QUEUE_FULL:
@@ -109,9 +109,10 @@ class Submitter:
             if kind not in (None, Failure.TRANSIENT) or not was_started(result):
                 raise self._refused(script, result)
             attempts += 1
-            self._way.report(unclear_note(self._client.title, argv))
+            self._way.report(unclear_note(self._client.title, argv, problem))
             found = self._look_for(token, clusters)
-            if found is None or (not found and _has_begun(script)):
+            # A command that succeeded has submitted the job, whether or not it can be found.
+            if found is None or (not found and (kind is None or _has_begun(script))):
                 return Submitted("", clusters[0], token)
             if found:
                 return self._adopt(found)
@@ -120,21 +121,26 @@ class Submitter:
             if attempts >= ATTEMPTS:
                 raise self._refused(script, result, f" in {attempts} tries")
 
-    def _made(self, result: CommandResult, token: str) -> Submitted | None:
-        """The job that the answer of a command that succeeded is about; None when it is unclear."""
+    def _made(self, result: CommandResult, token: str) -> tuple[Submitted | None, str]:
+        """The job that the answer of a command that succeeded is about; when that is unclear, None
+        and what is wrong with the answer, or '' when that is not known."""
+        dialect = self._client.dialect
         try:
-            answer = self._client.dialect.read("parse_submission", result)
-        except UnreadableAnswer:
-            return None
+            answer = dialect.read("parse_submission", result)
+        except UnreadableAnswer as exc:
+            return None, str(exc)
         if not answer:
-            return None
+            return None, ""
         made = Submitted(answer) if isinstance(answer, str) else answer
-        if not self._client.dialect.is_job_id(made.job_id):
-            return None
+        if not isinstance(made, Submitted):
+            what = f"{type(dialect).__name__}.parse_submission()"
+            return None, f"{what} must return a string, a Submitted or None, not {answer!r}"
+        if not dialect.is_job_id(made.job_id):
+            return None, f"the job id {made.job_id!r} does not match JOB_ID, {dialect.JOB_ID!r}"
         if result.stdout.endswith(made.job_id):
             # Without the end of its line, '12' may be what is left of '123'.
-            return None
-        return made._replace(token=token)
+            return None, ""
+        return made._replace(token=token), ""
 
     def _run(self, argv: Sequence[str], log: Path) -> CommandResult:
         """Run the command, when it is this job's turn.
@@ -265,11 +271,15 @@ def silent_note(argv: Sequence[str]) -> str:
     return f"{PurePath(argv[0]).name} was started and has not answered yet."
 
 
-def unclear_note(title: str, argv: Sequence[str]) -> str:
-    """That a job is looked for."""
+def unclear_note(title: str, argv: Sequence[str], problem: str = "") -> str:
+    """That a job is looked for.
+
+    :param problem: What is wrong with the answer, if that is known.
+    """
+    why = f" ({problem})" if problem else ""
     return (
-        f"What {PurePath(argv[0]).name} printed does not show whether {title} accepted the job, so "
-        f"{title}'s list of jobs is searched for it."
+        f"What {PurePath(argv[0]).name} printed does not show whether {title} accepted the job"
+        f"{why}, so {title}'s list of jobs is searched for it."
     )
 
 

@@ -31,9 +31,10 @@ def used_keys(plugin: SchedulerPluginBatch) -> frozenset[str]:
 
 
 def own_keys(plugin: SchedulerPluginBatch) -> list[str]:
-    """The keys of a plugin's own section that its jobs depend on, as 'name.key'."""
+    """The keys of a plugin's own section that its jobs depend on, as 'name.key'; 'name' for all of
+    them."""
     used = {key for directive in plugin.DIRECTIVES for key in directive.keys}
-    return sorted(key for key in used.union(plugin.USED_KEYS) if "." in key)
+    return sorted(key for key in used.union(plugin.USED_KEYS) if "." in key or key == plugin.name)
 
 
 def unused_key(

@@ -199,6 +199,13 @@ class JobTable:
                 self._by_id = {record.job_id: record for record in self._listed.values()}
             return self._by_id.get(job_id)
 
+    def missing_for(self, job_id: str) -> float:
+        """Seconds since the first of the answers that did not list a job; 0 when the last one did,
+        or none counts.  Without a query."""
+        with self._state:
+            absence = self._absent.get(job_id)
+            return 0.0 if absence is None else max(0.0, self._read_clock() - absence.first)
+
     def note_new(self, job_id: str, when: float | None = None) -> None:
         """Record that a job was just submitted: what was known under its id belongs to another job.
 
@@ -210,6 +217,9 @@ class JobTable:
             now = self._read_clock()
             just_now = when is None
             when = now if when is None else min(when, now)
+            if when < now - DAY:
+                # Nothing is known from before that, and the entry would be dropped again.
+                return
             if just_now or when > self._new.get(job_id, -math.inf):
                 self._new[job_id] = float(when)
                 self._unshared = True

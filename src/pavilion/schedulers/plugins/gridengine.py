@@ -133,13 +133,12 @@ class GridEngine(batch.SchedulerPluginBatch):
     }
 
     def __init__(self) -> None:
-        # Parallel environment -> how it spreads slots over hosts; None: there is none such.
-        self._rules: dict[str, str | None] = {}
+        self._said: dict[tuple[str, ...], str] = {}  # Options of qconf -> what it printed.
         super().__init__("gridengine", "Schedules tests via Grid Engine.", self.PRIO_CORE)
 
     def refresh(self) -> None:
         super().refresh()
-        self._rules.clear()
+        self._said.clear()
 
     def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
         """The section ``schedule.gridengine``."""
@@ -264,9 +263,8 @@ class GridEngine(batch.SchedulerPluginBatch):
             return None
         rule = self._rule(environment) if environment else None
         if rule is None:
-            names = self._client.querying.run(["qconf", "-spl"]).stdout.split()
             problem = f"{environment!r} is not one" if environment else "several slots need one"
-            return _wrong(key, f"{problem} (there are: {', '.join(names)})")
+            return _wrong(key, f"{problem} (there are: {', '.join(self._conf('-spl').split())})")
         if tasks and isinstance(nodes, int):
             each = -(-tasks // nodes)
         certain = rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1))
@@ -281,13 +279,15 @@ class GridEngine(batch.SchedulerPluginBatch):
 
     def _rule(self, environment: str) -> str | None:
         """A parallel environment's allocation rule; '' where Grid Engine does not say."""
-        if environment not in self._rules and re.fullmatch(_NAME, environment):
-            result = self._client.querying.run(["qconf", "-sp", environment])
-            found = re.search(r"^allocation_rule\s+(\S+)", result.stdout, re.MULTILINE)
-            if found is None and "is not a parallel environment" not in result.stderr:
-                return ""
-            self._rules[environment] = found and found[1]
-        return self._rules.get(environment, "")
+        said = self._conf("-sp", environment) if re.fullmatch(_NAME, environment) else ""
+        found = re.search(r"^allocation_rule\s+(\S+)", said, re.MULTILINE)
+        return found[1] if found else None if "is not a parallel environment" in said else ""
+
+    def _conf(self, *options: str) -> str:
+        if options not in self._said:
+            result = self._client.querying.run(["qconf", *options])
+            self._said[options] = result.stdout if result.ok else result.stderr
+        return self._said[options]
 
     def _get_alloc_nodes(self, job: Job) -> NodeList:
         if not {"JOB_ID", "QUEUE", "HOSTNAME"} <= set(os.environ):

@@ -370,10 +370,10 @@ def _checked_argv(argv: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
             f"A command must be a list of arguments, not {argv!r}: there is no shell to split "
             "a string."
         )
+    for arg in argv:
+        if not isinstance(arg, (str, os.PathLike)):
+            raise TypeError(f"The argument {arg!r} of the command {argv!r} is not a string.")
     args = tuple(os.fspath(arg) for arg in argv)
-    for arg in args:
-        if not isinstance(arg, str):
-            raise TypeError(f"The argument {arg!r} of the command {args!r} is not a string.")
     if not args or not args[0]:
         raise ValueError(f"There is no command in {args!r}.")
     return args

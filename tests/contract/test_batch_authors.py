@@ -1,0 +1,319 @@
+"""Mistakes that authors of batch plugins make: each is named, and costs nobody a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeHost, active
+
+from pavilion.jobs import JobInfo
+from pavilion.schedulers import (
+    BatchJob,
+    CommandResult,
+    Directive,
+    Environment,
+    Failure,
+    JobState,
+    SchedulerPluginBatch,
+    Submission,
+    UnreadableAnswer,
+    find_token,
+    word,
+)
+from pavilion.schedulers.batch import client, submitting
+from pavilion.schedulers.lifecycle.identity import load_identity
+
+# A scheduler of three commands that runs nothing: each job is a line in a file.
+_SUB = """#!/bin/bash
+echo sub >> "$SPOOL/calls"
+id=$((100 + $(wc -l < "$SPOOL/jobs")))
+echo "$id Q $1" >> "$SPOOL/jobs"
+echo "Job <$id> is submitted."
+"""
+_LIST = """#!/bin/bash
+cat "$SPOOL/jobs"; echo END
+"""
+_DEL = """#!/bin/bash
+echo "del $*" >> "$SPOOL/calls"
+for id; do sed -i "s/^$id Q /$id X /" "$SPOOL/jobs"; done
+"""
+
+
+class Right(SchedulerPluginBatch):
+    """A plugin without mistakes."""
+
+    COMMANDS: Any = ("q-sub", "q-list", "q-del")
+    STATES: Any = {"Q": JobState.WAITING, "X": JobState.CANCELLED}
+    JOB_TABLE_AGE = 0.0
+
+    def __init__(self) -> None:
+        super().__init__("right", "For tests.")
+
+    def submit_command(self, submission: Submission) -> Any:
+        return ["q-sub", submission.token, os.fspath(submission.script)]
+
+    def parse_submission(self, result: CommandResult) -> Any:
+        return result.stdout.split("<")[1].split(">")[0]
+
+    def jobs_command(self, user: str | None) -> list[str]:
+        return ["q-list"]
+
+    def parse_jobs(self, text: str) -> Iterator[BatchJob]:
+        *lines, last = text.splitlines()
+        if last != "END":
+            raise UnreadableAnswer("it is cut off")
+        for line in lines:
+            job_id, state, comment = line.split(" ", 2)
+            yield BatchJob(job_id, state, find_token(comment))
+
+    def cancel_command(self, job_ids: Sequence[str]) -> Any:
+        return ["q-del", *job_ids]
+
+    def _get_alloc_nodes(self, job: Any) -> list[str]:
+        return ["here"]
+
+
+class Bench:
+    """The scheduler, and a host."""
+
+    def __init__(self, directory: Path) -> None:
+        self.host = FakeHost(directory)
+        self.spool = directory / "spool"
+        self.spool.mkdir()
+        for name in ("calls", "jobs"):
+            (self.spool / name).touch()
+
+    def plugin(self, **parts: Any) -> SchedulerPluginBatch:
+        """A plugin with these parts in place of the right ones."""
+        made: SchedulerPluginBatch = type("Wrong", (Right,), parts)()
+        return made
+
+    def start(self, plugin: SchedulerPluginBatch, **schedule: Any) -> tuple[Any, str]:
+        """Start a test; it, and the error, on one line."""
+        test = self.host.test(schedule, scheduler=plugin.name)
+        errors = plugin.schedule_tests(self.host.pav_cfg, [test])
+        return test, " ".join(" ".join(error.pformat() for error in errors).split())
+
+    def calls(self) -> list[str]:
+        return (self.spool / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = Bench(tmp_path / "host")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("q-sub", _SUB), ("q-list", _LIST), ("q-del", _DEL)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("SPOOL", str(made.spool))
+    monkeypatch.setattr(submitting, "CONFIRM_PAUSE", 0.01)
+    monkeypatch.setattr(client, "LOCK_WAIT", 1.0)
+    return made
+
+
+def test_without_a_mistake_it_works(bench: Bench) -> None:
+    plugin = bench.plugin()
+    assert plugin.available(), plugin.unavailable_reason
+    test, error = bench.start(plugin)
+    assert error == "" and bench.calls() == ["sub"]
+    assert plugin.job_status(bench.host.pav_cfg, test).state == "SCHEDULED"
+    assert plugin.cancel(load_identity(test.job)) is None  # type: ignore[arg-type]
+    assert plugin.job_status(bench.host.pav_cfg, test).state == "SCHED_CANCELLED"
+
+
+# --- Tables ---
+
+
+def _key(*keys: Any) -> Directive:
+    return Directive("--x", *keys, lambda request: "1")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"COMMANDS": "q-sub"}, "COMMANDS must be a list of strings, not 'q-sub'."),
+        ({"USED_KEYS": "nodes"}, "USED_KEYS must be a list of strings, not 'nodes'."),
+        ({"USED_KEYS": ["node"]}, "USED_KEYS name 'node', which is not a key of the schedule"),
+        ({"ENVIRONMENT": {"drop": ["Q_"]}}, "ENVIRONMENT must be an Environment, not {"),
+        ({"ENVIRONMENT": Environment("Q_")}, "drop of ENVIRONMENT must be a list of names"),
+        ({"ENVIRONMENT": Environment(keep=[""])}, "keep of ENVIRONMENT must be a list of names"),
+        ({"STATES": ["Q"]}, "STATES must be a dictionary, not ['Q']."),
+        ({"STATES": {"Q": "SCHEDULED"}}, "STATES['Q'] must be one of JobState.WAITING, "),
+        ({"FAILURES": [Failure.DENIED]}, "FAILURES must be a dictionary, not ["),
+        ({"FAILURES": {"DENIED": ["no"]}}, "The keys of FAILURES must be Failures, as "),
+        ({"FAILURES": {Failure.DENIED: "no"}}, "must be a list of signs, not 'no'."),
+        ({"FAILURES": {Failure.DENIED: 7}}, "must be a list of signs, not 7."),
+        ({"FAILURES": {Failure.DENIED: ("q-sub", 7)}}, "has 7; expected a string"),
+        ({"JOB_ID": "[0-9"}, "JOB_ID must be a regular expression, not '[0-9'"),
+        ({"CANCEL_BATCH": 0}, "CANCEL_BATCH must be a whole number, at least 1, not 0."),
+        ({"QUERY_TIMEOUT": "60"}, "QUERY_TIMEOUT must be a number of seconds, at least"),
+        ({"DIRECTIVES": _key(("nodes",))}, "DIRECTIVES must be a list of Directives, not"),
+        ({"DIRECTIVES": ["--x"]}, "DIRECTIVES has '--x', which is not a Directive."),
+        ({"DIRECTIVES": [_key("nodes")]}, "must be a tuple of strings, not 'nodes'."),
+        ({"DIRECTIVES": [_key(("nodse",))]}, "name 'nodse', which is not a key of the schedule "),
+        ({"DIRECTIVES": [_key(("nodse",))]}, "Did you mean 'nodes'?"),
+        ({"DIRECTIVE_PREFIX": ""}, "DIRECTIVE_PREFIX must be a string that begins with '#'"),
+        ({"DIRECTIVE_PREFIX": "Q "}, "DIRECTIVE_PREFIX must be a string that begins with '#'"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(
+    bench: Bench, parts: dict[str, Any], said: str
+) -> None:
+    rest = {"DIRECTIVE_PREFIX": "#Q", "DIRECTIVES": [_key(("nodes", "min_nodes"))]}
+    plugin = bench.plugin(**{**rest, **parts})
+    assert not plugin.available()
+    reason = str(plugin.unavailable_reason)
+    assert said in reason
+    # With the plugin, its class and its file.
+    assert reason.startswith("The scheduler plugin 'right' (Wrong in ") and __file__ in reason
+
+
+def test_a_key_of_its_own_section_that_is_not_there(bench: Bench) -> None:
+    import yaml_config as yc
+
+    def section(self: Any) -> Any:
+        return [yc.StrElem("priority")], {}, {}
+
+    for key, works in (("right.priority", True), ("right", True), ("right.prio", False)):
+        plugin = bench.plugin(
+            _get_config_elems=section,
+            DIRECTIVE_PREFIX="#Q",
+            DIRECTIVES=[Directive.from_key("--p", key, word)],
+        )
+        with active(plugin):
+            assert plugin.available() is works, plugin.unavailable_reason
+            assert works or "Did you mean 'right.priority'?" in str(plugin.unavailable_reason)
+
+
+def test_a_value_that_nobody_checked_does_not_end_its_line(bench: Bench) -> None:
+    plugin = bench.plugin(
+        DIRECTIVE_PREFIX="#Q",
+        DIRECTIVES=[Directive("--account", ("account",), lambda it: it.config["account"])],
+    )
+    test, error = bench.start(plugin, account="a\nrm -rf x")
+    assert "schedule.account" in error and "a line end" in error
+    assert test.complete and bench.calls() == []
+
+
+# --- Submitting ---
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            lambda to: f"q-sub {to.token}",
+            "submit_command() must return a list of arguments, not 'q",
+        ),
+        (lambda to: None, "submit_command() must return a list of arguments, not None"),
+        (lambda to: [], "submit_command() must return a list of arguments, not []"),
+        (lambda to: ["q-sub", to.token, 5], "submit_command() returned 5 in its list"),
+        (lambda to: ["q-sub", "x"], "submit_command() does not put submission.token into the job"),
+    ],
+)
+def test_a_submit_command_that_is_none(bench: Bench, answer: Any, said: str) -> None:
+    """At once, and not after a search for a job that there cannot be."""
+    plugin = bench.plugin(submit_command=lambda self, submission: answer(submission))
+    test, error = bench.start(plugin)
+    assert said in error and "'right'" in error and __file__ in error
+    assert test.complete and test.status.current().state == "SCHED_ERROR"
+    assert bench.calls() == []
+
+
+def _raise(result: CommandResult) -> str:
+    raise KeyError("id")
+
+
+PARSERS: dict[str, Any] = {
+    "a number": (lambda result: 100, "must return a string, a Submitted or None, not 100"),
+    "it fails": (_raise, "parse_submission() failed with KeyError: 'id'"),
+    "another id": (lambda result: "<100>", "the job id '<100>' does not match JOB_ID, '[0-9]+'"),
+}
+
+
+@pytest.mark.parametrize("what", PARSERS)
+def test_an_answer_that_is_not_understood_is_shown_and_the_job_is_found(
+    bench: Bench, what: str
+) -> None:
+    parser, said = PARSERS[what]
+    test, error = bench.start(bench.plugin(parse_submission=lambda self, result: parser(result)))
+    assert error == "" and bench.calls() == ["sub"]
+    assert load_identity(test.job)["id"] == "100"  # type: ignore[index]
+    [note] = [it.note for it in test.status.fake_history if "q-sub printed" in it.note]
+    assert said in note
+
+
+def test_a_command_that_succeeded_is_not_run_again(bench: Bench) -> None:
+    """Its answer is not understood, and the list of jobs does not show the token."""
+    plugin = bench.plugin(
+        parse_submission=lambda self, result: None,
+        parse_jobs=lambda self, text: [BatchJob("7", "Q")],
+    )
+    test, error = bench.start(plugin)
+    # It may be there, so its test goes on.
+    assert error == "" and not test.complete and bench.calls() == ["sub"]
+    token = load_identity(test.job)["token"]  # type: ignore[index]
+    assert token in plugin.job_status(bench.host.pav_cfg, test).note or not test.complete
+
+
+# --- The list of jobs ---
+
+
+def test_a_whole_comment_in_place_of_the_token(bench: Bench) -> None:
+    def parse_jobs(self: Any, text: str) -> list[BatchJob]:
+        rows = [line.split(" ", 2) for line in text.splitlines()[:-1]]
+        return [BatchJob(job_id, state, f"my {comment}") for job_id, state, comment in rows]
+
+    plugin = bench.plugin(parse_jobs=parse_jobs)
+    test, _ = bench.start(plugin)
+    status = plugin.job_status(bench.host.pav_cfg, test)
+    assert status.note == "Job 100 waits (Q)."
+    assert plugin.cancel(load_identity(test.job)) is None  # type: ignore[arg-type]
+
+
+def test_one_node_as_a_string(bench: Bench) -> None:
+    plugin = bench.plugin(
+        parse_jobs=lambda self, text: [
+            BatchJob("100", "Q", find_token(text), nodes="node7"),  # type: ignore[arg-type]
+        ]
+    )
+    test, _ = bench.start(plugin)
+    assert "on node7" in plugin.job_status(bench.host.pav_cfg, test).note
+
+
+# --- Cancelling ---
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"cancel_command": lambda self, ids: "q-del 100"}, "must be a list of arguments"),
+        ({"cancel_command": lambda self, ids: ["q-del", 100]}, "The argument 100 of the command"),
+        ({"cancel_command": lambda self, ids: 1 / 0}, "ZeroDivisionError"),
+    ],
+)
+def test_a_cancel_command_that_is_none(bench: Bench, part: dict[str, Any], said: str) -> None:
+    plugin = bench.plugin(**part)
+    test, _ = bench.start(plugin)
+    info = load_identity(test.job)
+    assert info is not None
+    elsewhere = JobInfo(info, sys_name="elsewhere")
+    message, other = plugin.cancel_jobs([info, elsewhere])
+    assert said in str(message) and "'right'" in str(message) and __file__ in str(message)
+    # What is known of other jobs is not lost.
+    assert "'elsewhere'" in str(other)
+
+
+@pytest.mark.parametrize("answer", [None, ["100"], "100"])
+def test_an_answer_about_cancels_that_is_none(bench: Bench, answer: Any) -> None:
+    """Whether the jobs are gone is looked up all the same."""
+    plugin = bench.plugin(parse_cancel=lambda self, result: answer)
+    test, _ = bench.start(plugin)
+    assert plugin.cancel(load_identity(test.job)) is None  # type: ignore[arg-type]
+    assert bench.calls() == ["sub", "del 100"]
