@@ -246,28 +246,24 @@ def render(
     refuse_too_many(request)
     names = frozenset(given)
     lines = []
-    for directive in map(_guarded, directives):
+    for directive in directives:
         value = None if names.intersection(directive.yields_to) else directive.value(request)
         values = value if isinstance(value, list) else [] if value is None else [value]
         option = directive.option
         joint = "" if option.endswith("=") or not option else " "
-        lines += [f"{prefix} {option}{joint}{each}".rstrip() for each in values]
+        for each in values:
+            _check_printable(directive, each)
+            lines.append(f"{prefix} {option}{joint}{each}".rstrip())
     return lines
 
 
-def _guarded(directive: Directive) -> Directive:
-    """The same, whose value does not end its line, whatever function of an author makes it."""
-
-    def value(request: Request) -> str | None:
-        made = directive.value(request)
-        text = "".join(map(str, made)) if isinstance(made, list) else str(made)
-        if not text.isprintable():
-            bad = next(char for char in text if not char.isprintable())
-            key = next(iter(directive.keys), "job name")
-            raise refuse(key, text, f"it contains {shown_character(bad)}")
-        return made
-
-    return directive._replace(value=value)
+def _check_printable(directive: Directive, value: object) -> None:
+    """Refuse a value that would end its line, whatever function of an author made it."""
+    text = str(value)
+    if not text.isprintable():
+        bad = next(char for char in text if not char.isprintable())
+        key = next(iter(directive.keys), "job name")
+        raise refuse(key, text, f"it contains {shown_character(bad)}")
 
 
 class BatchHeader(KickoffScriptHeader):
