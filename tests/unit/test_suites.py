@@ -286,16 +286,16 @@ def test_sections_of_schedulers_that_are_not_loaded_pass(folder: Path) -> None:
         a:
           schedule:
             nodes: 2
-            flux: {queue: [{anything: goes}]}
+            lsf: {queue: [{anything: goes}]}
             raw: {concurrent: 3}
         """,
     )
-    assert "flux" not in config["schedule"]
+    assert "lsf" not in config["schedule"]
     assert config["schedule"]["raw"] == {"concurrent": "3"}
 
 
 def test_a_foreign_section_must_be_a_section(folder: Path) -> None:
-    assert "flux" in _error(_suite(folder, "a: {schedule: {flux: 3}}"))
+    assert "lsf" in _error(_suite(folder, "a: {schedule: {lsf: 3}}"))
 
 
 def _lines(message: str) -> list[tuple[int, str]]:
@@ -612,7 +612,7 @@ def test_an_override_without_a_value_changes_nothing_else(folder: Path) -> None:
         ("schedule.nodes.x=4", ["schedule.nodes.x"]),
         ("run.env.1X=4", ["1X"]),
         ("variables.names.0=4", ["variables.names.0=4"]),
-        ("schedule.flux.queue=a", ["flux"]),
+        ("schedule.lsf.queue=a", ["lsf"]),
         ("build.cmds=make", ["build", "Pavilion has this key, this host does not"]),
     ],
 )
