@@ -284,7 +284,14 @@ def test_one_that_cannot_be_used_stops_no_other(name: str, environment: Environm
         )
         assert refused["file"].startswith(str(environment.site))
         shown = json.loads(environment.pav_sched("show", "sched", "--json"))["schedulers"]
-        assert [item["name"] for item in shown] == ["flux", "gridengine", "mysched", "pbs", "raw", "slurm"]
+        assert [item["name"] for item in shown] == [
+            "flux",
+            "gridengine",
+            "mysched",
+            "pbs",
+            "raw",
+            "slurm",
+        ]
         (environment.home / "again.yaml").write_text(textwrap.dedent(SUITE))
         assert "1 test: 1 passed" in environment.pav_sched("run", "again.yaml")
     finally:
