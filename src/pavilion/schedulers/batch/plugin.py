@@ -463,7 +463,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         state = self.state_of(job)
         reason = self._reason_of(job)
         if state is JobState.WAITING and self.queues_command() is not None:
-            reason = self._queues.why_waiting(job, self._cluster(record))
+            from ..lifecycle.whereabouts import load_placement
+
+            chosen = load_placement(Job(Path(record.script).parent)).nodes if record.script else []
+            reason = self._queues.why_waiting(job, self._cluster(record), chosen)
         return TestStatusInfo(_STATES[state], job_note(self, job, reason))
 
     def _reason_of(self, job: JobRecord) -> str:
