@@ -210,7 +210,8 @@ def _fake_part(
     newest = python == pythons[-1]
     options = ["-n", str(_processes()), "--dist", "loadfile"]
     # Where there is a real Slurm, the fake one need not show the same.
-    options.append("--batch=minibatch" if real_slurm else "--batch=fake-slurm,minibatch")
+    made_up = ["minibatch", "fake-pbs", "fake-pbs-without-history"]
+    options.append(f"--batch={','.join(made_up if real_slurm else ['fake-slurm', *made_up])}")
     if real_slurm:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         options.append("--slurm=fake")
