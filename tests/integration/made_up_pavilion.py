@@ -135,13 +135,13 @@ FLUX = """
             return False
     """
 # It works with the old directory only.
-PBS = """
+COBALT = """
     from ..basic import SchedulerPluginBasic, old_helper
 
 
-    class Pbs(SchedulerPluginBasic):
+    class Cobalt(SchedulerPluginBasic):
         def __init__(self):
-            super().__init__("pbs", "Not one of ours.")
+            super().__init__("cobalt", "Not one of ours.")
     """
 # Its header works with neither, and that is not our doing.
 BROKEN_FLUX = FLUX.replace('return ["# flux"]', "return [self._no_such_thing]")

@@ -21,8 +21,8 @@ from cli_tools import PATIENCE, Cli, Done, wait_until
 from killed_swaps import KEPT as FLUX_KEPT
 from made_up_pavilion import (
     BROKEN_FLUX,
+    COBALT,
     FLUX,
-    PBS,
     SRC,
     make_checkout,
     make_old_folder,
@@ -177,30 +177,30 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
 
 
 def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
-    assert show_sched(root) == ["flux", "pbs", "raw", "slurm"]
+    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "cobalt": COBALT})
+    assert show_sched(root) == ["cobalt", "flux", "raw", "slurm"]
     before = tree(root)
     for more in ([], ["--copy"]):
         done = run("link", root, "--json", *more)
         assert done.code == 1
-        verdict, text = findings(done)["scheduler pbs"]
+        verdict, text = findings(done)["scheduler cobalt"]
         assert verdict == "FAIL"
         # The reason, and a place that the user knows.
         assert "old_helper" in text
-        assert str(active(root) / "plugins" / "pbs.py") in text
-        assert "--without pbs" in text
+        assert str(active(root) / "plugins" / "cobalt.py") in text
+        assert "--without cobalt" in text
         # The others were tried all the same.
         assert findings(done)["scheduler flux"][0] == "ok"
         assert findings(done)["try-out: variables"][0] == "ok"
         assert tree(root) == before
 
-    assert run("link", root, "--without", "pbs").code == 0
+    assert run("link", root, "--without", "cobalt").code == 0
     assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
     # It stays as it is, and check tells.
     assert "already linked" in run("link", root).out
     found = run("check", root, "--json")
     assert found.code == 0
-    assert findings(found)["scheduler pbs"][0] == "warning"
+    assert findings(found)["scheduler cobalt"][0] == "warning"
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -302,14 +302,14 @@ def on_terminal(answer: str, *args: Any) -> tuple[int, str]:
 
 
 def test_the_user_is_asked_on_a_terminal(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "cobalt": COBALT})
     before = tree(root)
     for answer, expected in (("\n", 1), ("no\n", 1), ("\x04", 1), ("y\n", 0)):
         assert tree(root) == before
         code, text = on_terminal(answer, "link", root)
         assert code == expected, text
         assert "old_helper" in text
-        assert "Link without pbs? [y/N] " in text
+        assert "Link without cobalt? [y/N] " in text
     assert show_sched(root) == ["flux", "gridengine", "pbs", "raw", "slurm"]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from made_up_pavilion import (
+    COBALT,
     FLUX,
-    PBS,
     ROOT,
     make_checkout,
     schedulers_names,
@@ -212,11 +212,11 @@ def test_unsupported_pavilion_is_told_before_tests_are_run(tmp_path: Path) -> No
 
 
 def test_scheduler_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "cobalt": COBALT})
     write(root / "test" / "tests" / "sched_tests.py", GOOD)
     done = run_tool(root, "--python", sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Left out: scheduler pbs" in done.stdout
+    assert "Left out: scheduler cobalt" in done.stdout
     assert "Kept:     flux" in done.stdout
 
 

@@ -72,6 +72,7 @@ def test_what_its_keys_stand_for(
         ({"nodes": "3", "own": {"size": "2"}}, ["schedule.own.size", "schedule.nodes", "2", "3"]),
         # 1 is equal to 1.0 in Python, and not to all nodes.
         ({"nodes": "1", "own": {"everything": "true"}}, ["own.everything", "schedule.nodes"]),
+        ({"time_limit": "30m", "own": {"lasts": "3"}}, ["own.lasts", "time_limit", "3s and 30m"]),
         ({"own": {"size": "1", "everything": "true"}}, ["own.everything", "own.size"]),
         ({"partition": "a", "own": {"extra": ["-q b"]}}, ["own.extra", "schedule.partition"]),
         ({"own": {"loud": "2"}}, ["'true' or 'false'"]),

@@ -13,7 +13,7 @@ from pavilion.errors import SchedConfigError
 from pavilion.types import NodeInfo
 
 from ..config import Validator
-from ..time_limits import clock_limit
+from ..time_limits import clock_limit, short_text
 
 
 class OwnKey(NamedTuple):
@@ -172,13 +172,19 @@ def settled(
         # 1 is a number of nodes, and 1.0 is all of them.
         if common in said and (type(before), before) != (type(value), value):
             raise SchedConfigError(
-                f"{where} and {said[common]} contradict each other: {value!r} and {before!r}. "
+                f"{where} and {said[common]} contradict each other: {_shown(common, value)} and "
+                f"{_shown(common, before)}. "
                 "Set one of them.",
                 data={"key": where},
             )
         result[common], said[common] = value, where
     result.update((common, value) for _, common, value in usual if common not in said)
     return result
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value of a common key, for messages."""
+    return short_text(value) if key == "time_limit" else repr(value)
 
 
 def judged(node: NodeInfo, config: Mapping[str, Any], own: Mapping[str, Any]) -> NodeInfo:

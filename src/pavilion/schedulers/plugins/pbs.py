@@ -320,7 +320,7 @@ class Pbs(batch.SchedulerPluginBatch):
             host = about.get("resources_available.host") or name.partition("[")[0]
             short = {key.lower().replace("resources_available.", ""): about[key] for key in about}
             hosts.setdefault(host, []).append(short)
-        # Without any, nothing is known of those to come.
+        # Where none is shown, one may come yet.
         reserved = any("resv" in vnode for vnodes in hosts.values() for vnode in vnodes)
         for host, vnodes in hosts.items():
             values = {key: [each.get(key, "") for each in vnodes] for key in _NODE_KEYS}
