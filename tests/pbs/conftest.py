@@ -1,4 +1,7 @@
-"""Fixtures for tests that run against a real OpenPBS."""
+"""Fixtures for the tests of the pbs plugin: a real OpenPBS where there is one, and the fake one.
+
+Tests that have the fixture ``pbs`` bring about what only the real one can have.
+"""
 
 from __future__ import annotations
 
@@ -9,53 +12,80 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installed_pbs import why_not_available
 from real_pbs import RealPbs
 
 from batch.bench import Bench, bench_at
+from batch.pbs_sites import FakePbsSite
 from batch.real_pbs_site import RealPbsSite
+from batch.sites import BatchSite
 from batch_option import chosen
 from pbs_option import LEFT_OUT
+
+SITES = {"fake-pbs": FakePbsSite, "real-pbs": RealPbsSite}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where schedulers were chosen, and not this one, its tests are not among those chosen."""
-    wish = chosen(config)
-    if wish is not None and "real-pbs" not in wish:
-        left_out = [item for item in items if "pbs_site" in getattr(item, "fixturenames", ())]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    wish = chosen(config) or list(SITES)
+    left_out = []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        kind = callspec and callspec.params.get("pbs_site")
+        real_only = kind == "fake-pbs" and "pbs" in getattr(item, "fixturenames", ())
+        if kind is not None and (kind not in wish or real_only):
+            left_out.append(item)
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
-@pytest.fixture(scope="session")
-def pbs_site() -> Iterator[RealPbsSite]:
-    """An OpenPBS for the tests of this process."""
-    reason = why_not_available()
+@pytest.fixture(scope="session", params=list(SITES))
+def pbs_site(request: pytest.FixtureRequest) -> Iterator[BatchSite]:
+    """A PBS for the tests of this process."""
+    made = SITES[request.param]
+    reason = made.why_not()
     if reason:
         pytest.skip(f"{LEFT_OUT} can be started here: {reason}")
     # Not below pytest's own directory, which other users may not enter.
     folder = Path(tempfile.mkdtemp(prefix="test-pbs-"))
     folder.chmod(0o755)
     try:
-        with RealPbsSite(folder) as site:
+        with made(folder) as site:
             yield site
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def pbs(pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[RealPbs]:
-    """An OpenPBS without jobs, which commands of this process and its children use."""
+def site(pbs_site: BatchSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchSite]:
+    """A PBS without jobs, which commands of this process and its children use."""
     for name in [name for name in os.environ if name.startswith("PBS_")]:
         monkeypatch.delenv(name)
     for name, value in pbs_site.variables().items():
         monkeypatch.setenv(name, value)
-    yield pbs_site.pbs
+    yield pbs_site
     pbs_site.clean()
 
 
 @pytest.fixture
-def bench(pbs: RealPbs, pbs_site: RealPbsSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def pbs(site: BatchSite) -> RealPbs:
+    """The real one."""
+    assert isinstance(site, RealPbsSite)
+    return site.pbs
+
+
+@pytest.fixture
+def bench(site: BatchSite, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A host with the plugin, and faults for the commands of PBS."""
-    with bench_at(pbs_site, monkeypatch) as made:
+    with bench_at(site, monkeypatch) as made:
         yield made
+
+
+@pytest.fixture
+def no_history(bench: Bench) -> Iterator[None]:
+    """The server forgets jobs as soon as they have ended."""
+    site = bench.site
+    assert isinstance(site, FakePbsSite)
+    cluster = site.pbs if isinstance(site, RealPbsSite) else site.cluster
+    cluster.set_history(False)
+    yield
+    cluster.set_history(True)

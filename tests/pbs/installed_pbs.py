@@ -65,7 +65,11 @@ def why_not_available() -> str:
     ]
     if missing:
         first = ", ".join(missing[:3]) + (" and others" if len(missing) > 3 else "")
-        return f"OpenPBS with its server is not installed in {place} (PBS_EXEC): no {first}"
+        if os.environ.get("PBS_EXEC"):
+            return f"PBS_EXEC is {place}, and there is no OpenPBS with its server: no {first}"
+        return (
+            f"the qsub in PATH is not that of an OpenPBS server in {place}, and PBS_EXEC is not set"
+        )
     if postgres() is None:
         return "PostgreSQL's initdb is not installed, which the server of PBS needs"
     if not database_user():

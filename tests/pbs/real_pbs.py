@@ -74,8 +74,8 @@ _NODE_DIRECTORIES = {
     **{"mom_priv/jobs": 0o751, "mom_priv/hooks": 0o750, "mom_priv/hooks/tmp": 0o750},
     **{"spool": 0o1777, "undelivered": 0o1777},
 }
-# Output is copied as files, and limits are looked at often. (With 1 s at most, jobs stay in substate
-# 41, as their sessions are not reported.)
+# Output is copied as files, and limits are looked at often. (With 1 s at most, root's jobs stay in
+# substate 41, as their sessions are not reported.)
 _NODE_CONFIGURATION = "$usecp *:/ /\n$min_check_poll 1\n$max_check_poll 10\n"
 # There is one licence: jobs that request more can never run.
 _SETTINGS = """\

@@ -1,10 +1,9 @@
-"""The pbs plugin on a real OpenPBS: what the tests of the batch family do not show."""
+"""The pbs plugin on the fake PBS and a real OpenPBS: what the tests of the batch family do not show."""
 
 from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Iterator
 
 import pytest
 from real_pbs import RealPbs
@@ -35,13 +34,13 @@ def test_a_job_on_two_nodes_gets_both_and_its_log_can_be_read(bench: Bench) -> N
 
 
 def test_a_job_that_exceeds_its_time_limit_says_so(bench: Bench) -> None:
-    test = bench.start({"pbs": {"walltime": "00:00:03"}}, "trap '' TERM; sleep 100")
+    test = bench.start({"time_limit": "3s"}, "trap '' TERM; sleep 100")
     status = bench.wait_status(test, "SCHED_ERROR")
     assert "time limit" in status.note and "walltime" in status.note
     assert bench.ran(test) == 1
 
 
-def test_a_job_that_can_never_run_is_stuck_and_says_why(bench: Bench) -> None:
+def test_a_job_that_can_never_run_is_stuck_and_says_why(bench: Bench, pbs: RealPbs) -> None:
     test = bench.start({"pbs": {"qsub_extra": ["-l licences=2"]}})
     status = bench.wait_status(test, "SCHEDULED", "Can Never Run")
     assert "is stuck" in status.note and "licences" in status.note
@@ -59,14 +58,6 @@ def test_a_job_that_ignores_the_signal_is_cancelled_all_the_same(bench: Bench) -
 
 
 # --- A server without a history ---
-
-
-@pytest.fixture
-def no_history(bench: Bench, pbs: RealPbs) -> Iterator[None]:
-    """The server forgets jobs as soon as they have ended."""
-    pbs.set_history(False)
-    yield
-    pbs.set_history(True)
 
 
 @pytest.mark.usefixtures("no_history")
@@ -168,12 +159,12 @@ def test_a_submission_while_the_server_is_frozen_leads_to_one_job(
     ids=["number", "backslash", "not UTF-8", "empty", "quote"],
 )
 def test_an_odd_job_of_the_user_does_not_hide_the_others(
-    bench: Bench, pbs: RealPbs, options: tuple[str, str]
+    bench: Bench, options: tuple[str, str]
 ) -> None:
     test = bench.start_long()
-    argv = ("qsub", "-h", "-o", "/dev/null", "-j", "oe", *options)
-    odd = pbs.run(*argv, given="true\n")
-    assert odd.returncode == 0, odd.stderr
+    script = bench.host.folder / "script"
+    script.write_text("#!/bin/bash\ntrue\n")
+    bench.site.ok("qsub", "-h", "-o", "/dev/null", "-j", "oe", *options, str(script))
     bench.wait_status(test, "SCHED_STARTUP", f"ob {info(test)['id']} ")
     bench.release()
     bench.wait_no_jobs(test)

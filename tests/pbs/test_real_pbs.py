@@ -75,7 +75,8 @@ def test_where_it_is_not_installed_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PBS_EXEC", str(tmp_path))
-    assert f"is not installed in {tmp_path} (PBS_EXEC): no bin/qsub, " in why_not_available()
+    assert f"PBS_EXEC is {tmp_path}, and there is no OpenPBS" in why_not_available()
+    assert "no bin/qsub, bin/qstat, " in why_not_available()
     monkeypatch.delenv("PBS_EXEC")
     monkeypatch.setenv("PATH", "/nonexistent")
     assert "no PBS_EXEC is set, and there is no qsub in PATH" in why_not_available()
@@ -89,4 +90,5 @@ def test_a_qsub_of_another_scheduler_is_not_taken_for_that_of_pbs(
     monkeypatch.delenv("PBS_EXEC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert installation() == tmp_path
-    assert "OpenPBS with its server is not installed" in why_not_available()
+    assert "the qsub in PATH is not that of an OpenPBS server" in why_not_available()
+    assert "PBS_EXEC is not set" in why_not_available()
