@@ -34,7 +34,8 @@ def test_jobs_of_every_kind_in_one_command(bench: Bench) -> None:
     assert messages[:4] == [None] * 4 and messages[7] is None
     assert messages[4] is None or "4000000" in messages[4]
     assert "'elsewhere'" in str(messages[5]) and "is damaged" in str(messages[6])
-    assert cancels(bench) == 1
+    # One, or one for each job where a command takes one.
+    assert cancels(bench) <= -(-len(tests) // bench.plugin.CANCEL_BATCH)
     # It was waited for.
     bench.wait_no_jobs(*tests)
     if Can.TELL_CANCELLED in bench.site.can:

@@ -81,7 +81,7 @@ BESIDE = """
 from pavilion.schedulers import SchedulerPlugin, get_plugin, list_plugins
 import pavilion.schedulers.plugins.beside as module
 SchedulerPlugin.register_core_plugins()
-assert list_plugins() == ["beside", "gridengine", "raw", "slurm"], list_plugins()
+assert list_plugins() == ["beside", "flux", "gridengine", "pbs", "raw", "slurm"], list_plugins()
 plugin = get_plugin("beside")
 assert type(plugin) is module.Beside and plugin.path.name == "beside.py"
 from pavilion.errors import SchedulerPluginError

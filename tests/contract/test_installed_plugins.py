@@ -20,7 +20,7 @@ from pavilion.schedulers.finding.discovery import PluginFinder
 from pavilion.schedulers.finding.trusted_code import TrustedCode
 from pavilion.schedulers.plugins import activate_plugins, find_installed_plugins
 
-BUNDLED = ["gridengine", "raw", "slurm"]
+BUNDLED = ["flux", "gridengine", "pbs", "raw", "slurm"]
 OTHER = 54321
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -544,7 +544,9 @@ def test_in_a_host_like_pavilion_2_6(tmp_path: Path) -> None:
     site.distribution("third", {"third": "no_such_package"})
     done = alone.python("-c", REAL, PYTHONPATH=f"{alone.lib}{os.pathsep}{site.path}")
     assert not alone.refused()
-    assert (done.returncode, done.stdout) == (0, "good gridengine raw slurm\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "flux good gridengine pbs raw slurm\n"), (
+        done.stderr
+    )
     broken, third = sorted(done.stderr.splitlines(), key=lambda line: "third-1.0" in line)
     assert "broken.yapsy-plugin cannot be used. In distribution broken-plugins 1.0" in broken
     assert "RuntimeError: boom" in broken

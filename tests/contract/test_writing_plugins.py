@@ -289,7 +289,9 @@ def test_show_plugins_says_why_an_info_file_is_refused_and_the_others_are_loaded
     (refused,) = [row for row in rows if row[0] == "refused"]
     assert told in refused[-1]
     assert [row[2] for row in rows if row[0] == "loaded"] == [
+        "flux",
         "gridengine",
+        "pbs",
         "raw",
         "slurm",
         "mysched",

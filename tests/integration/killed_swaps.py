@@ -23,7 +23,7 @@ from pavilion.dropin.disk import Disk, Files
 from pavilion.dropin.swap import Swap, locked
 
 # A scheduler of the checkout's own, and of which change it is.
-KEPT = {"flux.py": "# of the second link", "flux.yapsy-plugin": "[Core]\nName = flux\n"}
+KEPT = {"lsf.py": "# of the second link", "lsf.yapsy-plugin": "[Core]\nName = lsf\n"}
 
 
 class Mortal(Disk):

@@ -15,6 +15,8 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from pavilion.dropin.kept import bundled
+
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 HOST = ROOT / "tests" / "contract" / "host26"
@@ -114,7 +116,7 @@ OLD_MODULES = {
 }
 
 # Schedulers that we do not bundle.
-FLUX = """
+LSF = """
     from ...errors import SchedulerPluginError
     from ..basic import SchedulerPluginBasic
     from ..scheduler import KickoffScriptHeader
@@ -122,29 +124,29 @@ FLUX = """
 
     class Header(KickoffScriptHeader):
         def _kickoff_lines(self):
-            return ["# flux"]
+            return ["# lsf"]
 
 
-    class Flux(SchedulerPluginBasic):
+    class Lsf(SchedulerPluginBasic):
         KICKOFF_SCRIPT_HEADER_CLASS = Header
 
         def __init__(self):
-            super().__init__("flux", "Not one of ours.")
+            super().__init__("lsf", "Not one of ours.")
 
         def _available(self):
             return False
     """
 # It works with the old directory only.
-PBS = """
+COBALT = """
     from ..basic import SchedulerPluginBasic, old_helper
 
 
-    class Pbs(SchedulerPluginBasic):
+    class Cobalt(SchedulerPluginBasic):
         def __init__(self):
-            super().__init__("pbs", "Not one of ours.")
+            super().__init__("cobalt", "Not one of ours.")
     """
 # Its header works with neither, and that is not our doing.
-BROKEN_FLUX = FLUX.replace('return ["# flux"]', "return [self._no_such_thing]")
+BROKEN_LSF = LSF.replace('return ["# lsf"]', "return [self._no_such_thing]")
 
 # ------------------------------------------------------------------------------ the host
 
@@ -303,9 +305,9 @@ def replace(file: Path, old: str, new: str) -> None:
 def make_old_folder(folder: Path, plugins: Mapping[str, str] | None = None) -> None:
     """Make the schedulers directory of before.
 
-    :param plugins: The schedulers that we do not bundle: name -> module.  Default: flux.
+    :param plugins: The schedulers that we do not bundle: name -> module.  Default: lsf.
     """
-    plugins = {"flux": FLUX} if plugins is None else plugins
+    plugins = {"lsf": LSF} if plugins is None else plugins
     for name, text in OLD_MODULES.items():
         write(folder / f"{name}.py", text)
     imports = [f"from .plugins.{name} import {name.title()}" for name in plugins]
@@ -331,6 +333,11 @@ def schedulers_names(root: Path) -> list[str]:
     return sorted(
         path.name for path in (root / "lib" / "pavilion").iterdir() if "schedulers" in path.name
     )
+
+
+def with_ours(*names: str) -> list[str]:
+    """The bundled schedulers, and these."""
+    return sorted({*bundled(), *names})
 
 
 def show_sched(root: Path) -> list[str]:

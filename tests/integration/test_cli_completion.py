@@ -84,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         ("run --scheduler r", ["raw"]),
         ("run --scheduler=r", ["raw"]),
         ("run --scheduler raw --sched", []),
-        ("show sched --vars ", ["gridengine", "raw", "slurm"]),
+        ("show sched --vars ", ["flux", "gridengine", "pbs", "raw", "slurm"]),
         ("show nodes sl", ["slurm"]),
         ("run night", ["nightly", "nightly.hello", "nightly.other"]),
         ("run nightly.o", ["nightly.other"]),

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 from cli_tools import PATIENCE, Cli, Done, wait_until
-from killed_swaps import KEPT as FLUX_KEPT
+from killed_swaps import KEPT as LSF_KEPT
 from made_up_pavilion import (
-    BROKEN_FLUX,
-    FLUX,
-    PBS,
+    BROKEN_LSF,
+    COBALT,
+    LSF,
     SRC,
     make_checkout,
     make_old_folder,
@@ -30,6 +30,7 @@ from made_up_pavilion import (
     schedulers_names,
     show_sched,
     tree,
+    with_ours,
     write,
 )
 
@@ -46,7 +47,7 @@ BACKUP = "schedulers.before-pavilion-schedulers"
 RECORD = ".schedulers.pavilion-schedulers.json"
 KEPT = ".schedulers.pavilion-schedulers.kept"
 # What is kept by the link before the one that is killed.
-FIRST_KEPT = {"flux.py": "# of the first link", "old.py": "# only there"}
+FIRST_KEPT = {"lsf.py": "# of the first link", "old.py": "# only there"}
 # What a finished link leaves.
 LINKED = [RECORD, KEPT, "schedulers", BACKUP]
 PYTHON = Interpreter(Path(sys.executable), "of the tests")
@@ -103,11 +104,11 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     table = {row[0]: row[1:] for row in done.rows}
     assert table["version"][:2] == ["2.6 (RELEASE.txt)", "ok"]
     assert table["schedulers directory"][:2] == ["the checkout's own", "ok"]
-    assert table["start"][:2] == ["schedulers: flux, raw, slurm", "ok"]
+    assert table["start"][:2] == ["schedulers: lsf, raw, slurm", "ok"]
     assert table["host modules"][1] == "ok"
-    assert table["scheduler flux"][1:] == ["ok", "A link keeps it."]
+    assert table["scheduler lsf"][1:] == ["ok", "A link keeps it."]
     assert table["try-out: start"][:2] == ["import pavilion.plugins", "ok"]
-    assert table["try-out: discovery"][:2] == ["flux, gridengine, raw, slurm", "ok"]
+    assert table["try-out: discovery"][:2] == [", ".join(with_ours("lsf")), "ok"]
     assert table["pav show sched"][1] == "ok"
     assert tree(root) == before
 
@@ -115,9 +116,9 @@ def test_check_link_unlink(cli: Cli, root: Path) -> None:
     assert done.code == 0, done.err
     assert active(root).readlink() == OURS
     assert f"unlink '{root}'" in done.out
-    assert "It keeps the checkout's own flux" in done.out
+    assert "It keeps the checkout's own lsf" in done.out
     assert schedulers_names(root) == LINKED
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == with_ours("lsf")
 
     linked = tree(root)
     done = run("link", root)
@@ -146,15 +147,13 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert done.json["changed"] is True
     assert not active(root).is_symlink()
     assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == with_ours("lsf")
     done = run("link", root, "--copy", "--json")
     assert (done.json["done"], done.json["changed"]) == (True, False)
 
     # A copy of an older version is renewed; its other plugins stay, a site's own as well.
     (active(root) / "placement" / "planning.py").write_text("old = True\n")
-    write(
-        active(root) / "plugins" / "site.py", FLUX.replace("Flux", "Site").replace("flux", "site")
-    )
+    write(active(root) / "plugins" / "site.py", LSF.replace("Lsf", "Site").replace("lsf", "site"))
     write(active(root) / "plugins" / "site.yapsy-plugin", "[Core]\nName = site\nModule = site\n")
     found = findings(run("check", root, "--json"))
     assert found["copy"][0] == "warning"
@@ -162,13 +161,13 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
     assert (active(root) / "placement" / "planning.py").read_bytes() == (
         OURS / "placement" / "planning.py"
     ).read_bytes()
-    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
+    assert show_sched(root) == with_ours("lsf", "site")
 
     # From a copy to a link; the backup is still that of the beginning.
     assert run("link", root).code == 0
     assert active(root).is_symlink()
     assert schedulers_names(root) == LINKED
-    assert show_sched(root) == ["flux", "gridengine", "raw", "site", "slurm"]
+    assert show_sched(root) == with_ours("lsf", "site")
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -177,96 +176,72 @@ def test_copy_has_the_schedulers_that_are_not_ours(root: Path) -> None:
 
 
 def test_scheduler_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
-    assert show_sched(root) == ["flux", "pbs", "raw", "slurm"]
+    root = make_checkout(tmp_path / "pav", plugins={"lsf": LSF, "cobalt": COBALT})
+    assert show_sched(root) == ["cobalt", "lsf", "raw", "slurm"]
     before = tree(root)
     for more in ([], ["--copy"]):
         done = run("link", root, "--json", *more)
         assert done.code == 1
-        verdict, text = findings(done)["scheduler pbs"]
+        verdict, text = findings(done)["scheduler cobalt"]
         assert verdict == "FAIL"
         # The reason, and a place that the user knows.
         assert "old_helper" in text
-        assert str(active(root) / "plugins" / "pbs.py") in text
-        assert "--without pbs" in text
+        assert str(active(root) / "plugins" / "cobalt.py") in text
+        assert "--without cobalt" in text
         # The others were tried all the same.
-        assert findings(done)["scheduler flux"][0] == "ok"
+        assert findings(done)["scheduler lsf"][0] == "ok"
         assert findings(done)["try-out: variables"][0] == "ok"
         assert tree(root) == before
 
-    assert run("link", root, "--without", "pbs").code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert run("link", root, "--without", "cobalt").code == 0
+    assert show_sched(root) == with_ours("lsf")
     # It stays as it is, and check tells.
     assert "already linked" in run("link", root).out
     found = run("check", root, "--json")
     assert found.code == 0
-    assert findings(found)["scheduler pbs"][0] == "warning"
+    assert findings(found)["scheduler cobalt"][0] == "warning"
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
 def test_scheduler_that_is_broken_anyway_is_kept(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": BROKEN_FLUX})
+    root = make_checkout(tmp_path / "pav", plugins={"lsf": BROKEN_LSF})
     for more in ([], ["--copy"]):
         done = run("link", root, "--json", *more)
         assert done.code == 0
-        verdict, text = findings(done)["scheduler flux"]
+        verdict, text = findings(done)["scheduler lsf"]
         assert verdict == "warning"
         assert "_no_such_thing" in text
-        assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+        assert show_sched(root) == with_ours("lsf")
 
 
 def test_package_and_module_with_the_name_of_ours(tmp_path: Path) -> None:
     root = make_checkout(tmp_path / "pav", plugins={})
     plugins = active(root) / "plugins"
-    write(plugins / "flux" / "__init__.py", "from .inner import Flux\n")
-    write(plugins / "flux" / "inner.py", FLUX.replace("..", "..."))
+    write(plugins / "lsf" / "__init__.py", "from .inner import Lsf\n")
+    write(plugins / "lsf" / "inner.py", LSF.replace("..", "..."))
     # In a module with a class of theirs that is called as one of ours.
-    write(plugins / "engine.py", FLUX.replace("Flux", "Lsf").replace("flux", "lsf"))
+    write(plugins / "engine.py", LSF.replace("Lsf", "Oar").replace("lsf", "oar"))
     replace(
         active(root) / "__init__.py",
         "AGE =",
-        "from .plugins.flux import Flux\nfrom .plugins.engine import Lsf\nAGE =",
+        "from .plugins.lsf import Lsf\nfrom .plugins.engine import Oar\nAGE =",
     )
     before = tree(root)
-    assert show_sched(root) == ["flux", "lsf", "raw", "slurm"]
+    assert show_sched(root) == ["lsf", "oar", "raw", "slurm"]
     for more in ([], ["--copy"]):
         assert run("link", root, *more).code == 0
-        assert show_sched(root) == ["flux", "gridengine", "lsf", "raw", "slurm"]
+        assert show_sched(root) == with_ours("lsf", "oar")
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
 
-def test_scheduler_that_is_left_out_and_taken_back(root: Path) -> None:
-    done = run("link", root, "--without", "nothing")
-    assert done.code == 2
-    assert "flux" in done.err
-    assert run("link", root).code == 0
-    assert run("link", root, "--without", "flux").code == 0
-    assert show_sched(root) == ["gridengine", "raw", "slurm"]
-    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
-    assert run("unlink", root).code == 0
-    assert run("link", root).code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
-
-
-def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
-    assert run("link", root).code == 0
-    kept = active(root).with_name(KEPT)
-    (kept / "flux.py").write_text("oops =\n")
-    done = run("check", root, "--json")
-    assert findings(done)["kept schedulers"][0] == "warning"
-    assert run("link", root, "--json").json["changed"] is True
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
-    # One that we bundle by now: ours is taken.
-    write(kept / "raw.yapsy-plugin", "[Core]\nName = raw\nModule = other\n")
-    write(kept / "other.py", FLUX.replace('"flux"', '"raw"'))
-    done = run("link", root, "--json")
-    assert done.code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+def plugin_classes(root: Path) -> dict[str, str]:
+    """Each scheduler of a linked checkout, and whether its class is the one that we export."""
     script = (
         "from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
-        "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('flux')).__module__)"
+        "print(*(f'{n}={type(s.get_plugin(n)) is getattr(s, n.title(), None)}'"
+        " for n in s.list_plugins()))"
     )
     out = subprocess.run(
         [sys.executable, "-c", script],
@@ -275,7 +250,82 @@ def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
         env=dict(os.environ, PYTHONPATH=str(root / "lib")),
         check=True,
     ).stdout
-    assert out.split() == ["True", "pavilion.schedulers.plugins.flux"]
+    return dict(word.split("=") for word in out.split())
+
+
+@pytest.mark.parametrize("name", ["flux", "pbs"])
+def test_a_scheduler_that_we_bundle_by_now_is_ours(tmp_path: Path, name: str) -> None:
+    """It is neither lost nor there twice, and nothing of Pavilion's own is kept."""
+    theirs = LSF.replace("Lsf", name.title()).replace("lsf", name)
+    root = make_checkout(tmp_path / "pav", plugins={name: theirs})
+    assert show_sched(root) == sorted([name, "raw", "slurm"])
+    before = tree(root)
+    for more in ([], ["--copy"]):
+        done = run("link", root, "--json", *more)
+        assert done.code == 0, done.err
+        verdict, text = findings(done)[f"scheduler {name}"]
+        assert verdict == "ok" and "Ours takes its place" in text
+        assert "keeps the checkout's own" not in done.json["summary"]
+        assert show_sched(root) == with_ours()
+        assert plugin_classes(root)[name] == "True"
+        assert KEPT not in schedulers_names(root)
+    assert run("link", root, "--without", name).code == 2
+    assert run("unlink", root).code == 0
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize("name", ["flux", "pbs"])
+def test_one_that_an_earlier_version_kept_is_not_used(root: Path, name: str) -> None:
+    assert run("link", root).code == 0
+    kept = active(root).with_name(KEPT)
+    write(kept / f"{name}.py", LSF.replace("Lsf", name.title()).replace("lsf", name))
+    write(kept / f"{name}.yapsy-plugin", f"[Core]\nName = {name}\nModule = {name}\n")
+    assert show_sched(root) == with_ours("lsf")
+    classes = plugin_classes(root)
+    assert classes[name] == "True" and classes["lsf"] == "False"
+    assert run("check", root).code == 0
+    assert "already linked" in run("link", root).out
+
+
+def test_scheduler_that_is_left_out_and_taken_back(root: Path) -> None:
+    done = run("link", root, "--without", "nothing")
+    assert done.code == 2
+    assert "lsf" in done.err
+    assert run("link", root).code == 0
+    assert run("link", root, "--without", "lsf").code == 0
+    assert show_sched(root) == with_ours()
+    assert schedulers_names(root) == [RECORD, "schedulers", BACKUP]
+    assert run("unlink", root).code == 0
+    assert run("link", root).code == 0
+    assert show_sched(root) == with_ours("lsf")
+
+
+def test_kept_schedulers_that_were_changed_are_renewed(root: Path) -> None:
+    assert run("link", root).code == 0
+    kept = active(root).with_name(KEPT)
+    (kept / "lsf.py").write_text("oops =\n")
+    done = run("check", root, "--json")
+    assert findings(done)["kept schedulers"][0] == "warning"
+    assert run("link", root, "--json").json["changed"] is True
+    assert show_sched(root) == with_ours("lsf")
+    # One that we bundle by now: ours is taken.
+    write(kept / "raw.yapsy-plugin", "[Core]\nName = raw\nModule = other\n")
+    write(kept / "other.py", LSF.replace('"lsf"', '"raw"'))
+    done = run("link", root, "--json")
+    assert done.code == 0
+    assert show_sched(root) == with_ours("lsf")
+    script = (
+        "from pavilion import schedulers as s; s.SchedulerPlugin.register_core_plugins();"
+        "print(type(s.get_plugin('raw')) is s.Raw, type(s.get_plugin('lsf')).__module__)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(root / "lib")),
+        check=True,
+    ).stdout
+    assert out.split() == ["True", "pavilion.schedulers.plugins.lsf"]
 
 
 def on_terminal(answer: str, *args: Any) -> tuple[int, str]:
@@ -302,15 +352,15 @@ def on_terminal(answer: str, *args: Any) -> tuple[int, str]:
 
 
 def test_the_user_is_asked_on_a_terminal(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    root = make_checkout(tmp_path / "pav", plugins={"lsf": LSF, "cobalt": COBALT})
     before = tree(root)
     for answer, expected in (("\n", 1), ("no\n", 1), ("\x04", 1), ("y\n", 0)):
         assert tree(root) == before
         code, text = on_terminal(answer, "link", root)
         assert code == expected, text
         assert "old_helper" in text
-        assert "Link without pbs? [y/N] " in text
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+        assert "Link without cobalt? [y/N] " in text
+    assert show_sched(root) == with_ours("lsf")
 
 
 # -------------------------------------------------------------------------- what is refused
@@ -360,12 +410,12 @@ def test_2_5_is_not_supported_and_why(tmp_path: Path) -> None:
 
 def test_pavilion_that_does_not_start(root: Path) -> None:
     """Then there is no telling which schedulers would be lost."""
-    write(active(root) / "plugins" / "flux.py", "import flux_bindings\n")
+    write(active(root) / "plugins" / "lsf.py", "import lsf_bindings\n")
     before = tree(root)
     done = run("link", root, "--json")
     assert done.code == 1
     assert findings(done)["start"][0] == "FAIL"
-    assert "No module named 'flux_bindings'" in findings(done)["start"][1]
+    assert "No module named 'lsf_bindings'" in findings(done)["start"][1]
     assert tree(root) == before
 
 
@@ -378,7 +428,7 @@ def test_other_version_needs_force(tmp_path: Path) -> None:
     assert "--force" in done.out
     assert tree(root) == before
     assert run("link", root, "--force").code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == with_ours("lsf")
 
 
 def test_pav_that_never_worked_is_a_warning(root: Path) -> None:
@@ -496,7 +546,7 @@ def test_link_that_leads_nowhere(root: Path) -> None:
     assert done.code == 1
     assert findings(done)["schedulers directory"][0] == "FAIL"
     assert run("link", root).code == 0
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == with_ours("lsf")
     assert run("unlink", root).code == 0
     assert tree(root) == before
 
@@ -559,7 +609,7 @@ def test_killed_command_is_put_right_by_the_next(cli: Cli, root: Path) -> None:
     before = tree(root)
     kill_link(cli, root)
     # Pavilion works all the same, and somebody who looks is told.
-    assert show_sched(root) == ["flux", "gridengine", "raw", "slurm"]
+    assert show_sched(root) == with_ours("lsf")
     half = tree(root)
     done = run("check", root, "--json")
     assert done.code == 1
@@ -627,7 +677,7 @@ def test_killed_at_each_step(
             Swap(checkout).commit()
     # What is put in its place now is another one.
     source = small_source(tmp_path)
-    copy = {**contents(source), **{f"plugins/{name}": text for name, text in FLUX_KEPT.items()}}
+    copy = {**contents(source), **{f"plugins/{name}": text for name, text in LSF_KEPT.items()}}
     whole = [contents(active(model)), copy, str(source)]
     if action == "unlink":
         whole.append(contents(active(model).with_name(BACKUP)))
@@ -643,7 +693,7 @@ def test_killed_at_each_step(
         kept = active(folder).with_name(KEPT)
         if active(folder).is_symlink() and (exchanges or kept.exists()):
             # A link never stands without the schedulers that it keeps.
-            assert contents(kept) in (FIRST_KEPT, FLUX_KEPT)
+            assert contents(kept) in (FIRST_KEPT, LSF_KEPT)
         go_on(folder, original, source)
 
 
@@ -687,11 +737,11 @@ def go_on(folder: Path, original: dict[str, str], source: Path) -> None:
         swap = Swap(checkout)
         swap.recover()
         if identify(active(other)) != Piece("link", str(source)):
-            swap.install(source, "2", copy=False, kept=FLUX_KEPT)
+            swap.install(source, "2", copy=False, kept=LSF_KEPT)
             swap.commit()
     assert active(other).readlink() == source
     assert schedulers_names(other) == LINKED
-    assert contents(active(other).with_name(KEPT)) == FLUX_KEPT
+    assert contents(active(other).with_name(KEPT)) == LSF_KEPT
     backup = {
         name.replace(BACKUP, "schedulers"): text
         for name, text in tree(other).items()
@@ -735,8 +785,8 @@ class Full(Disk):
 def test_failing_disk_is_undone(root: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     monkeypatch.setattr("pavilion.dropin.inside.smoke", lambda *args: Smoke([], {}))
     monkeypatch.setattr("pavilion.dropin.inside.rehearse", lambda *args: Smoke([], {}))
-    flux = Scheduler("flux", "", active(root) / "plugins" / "flux.py", {})
-    monkeypatch.setattr("pavilion.dropin.inside.start", lambda *args: Start("", [flux], []))
+    lsf = Scheduler("lsf", "", active(root) / "plugins" / "lsf.py", {})
+    monkeypatch.setattr("pavilion.dropin.inside.start", lambda *args: Start("", [lsf], []))
     monkeypatch.setattr("pavilion.dropin.inside.show_sched", lambda checkout, python: None)
     monkeypatch.setattr("pavilion.dropin.checks._dependencies", lambda checkout, python: [])
     before = tree(root)

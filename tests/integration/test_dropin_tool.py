@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from made_up_pavilion import (
-    FLUX,
-    PBS,
+    COBALT,
+    LSF,
     ROOT,
     make_checkout,
     schedulers_names,
@@ -58,9 +58,9 @@ WORSE = """
 
 
     class KeptTests(unittest.TestCase):
-        def test_flux(self):
+        def test_lsf(self):
             schedulers.SchedulerPlugin.register_core_plugins()
-            for name in ("raw", "flux"):
+            for name in ("raw", "lsf"):
                 with self.subTest(name):
                     self.assertIn(name, schedulers.list_plugins())
 
@@ -159,7 +159,7 @@ def test_side_by_side(checkout: Path) -> None:
     assert told(done.stdout, "Better") == ["SchedTests.test_zero_nodes: FAIL -> ok"]
     assert told(done.stdout, "Failing in both") == ["SchedTests.test_broken_anyway: FAIL -> FAIL"]
     assert told(done.stdout, "Worse") == []
-    assert "Kept:     flux" in done.stdout
+    assert "Kept:     lsf" in done.stdout
     # Short: what is as before is counted only.
     assert "test_raw" not in done.stdout
     assert "test_cluster" not in done.stdout
@@ -212,12 +212,12 @@ def test_unsupported_pavilion_is_told_before_tests_are_run(tmp_path: Path) -> No
 
 
 def test_scheduler_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
-    root = make_checkout(tmp_path / "pav", plugins={"flux": FLUX, "pbs": PBS})
+    root = make_checkout(tmp_path / "pav", plugins={"lsf": LSF, "cobalt": COBALT})
     write(root / "test" / "tests" / "sched_tests.py", GOOD)
     done = run_tool(root, "--python", sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Left out: scheduler pbs" in done.stdout
-    assert "Kept:     flux" in done.stdout
+    assert "Left out: scheduler cobalt" in done.stdout
+    assert "Kept:     lsf" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,9 @@ def test_it_is_installed_and_shown(environment: Environment) -> None:
     shown = json.loads(environment.pav_sched("show", "sched", "--json"))["schedulers"]
     assert {item["name"]: item["origin"] for item in shown} == {
         "mysched": "package mysched-plugin 1.0",
+        "flux": "bundled",
         "gridengine": "bundled",
+        "pbs": "bundled",
         "raw": "bundled",
         "slurm": "bundled",
     }
@@ -282,7 +284,14 @@ def test_one_that_cannot_be_used_stops_no_other(name: str, environment: Environm
         )
         assert refused["file"].startswith(str(environment.site))
         shown = json.loads(environment.pav_sched("show", "sched", "--json"))["schedulers"]
-        assert [item["name"] for item in shown] == ["gridengine", "mysched", "raw", "slurm"]
+        assert [item["name"] for item in shown] == [
+            "flux",
+            "gridengine",
+            "mysched",
+            "pbs",
+            "raw",
+            "slurm",
+        ]
         (environment.home / "again.yaml").write_text(textwrap.dedent(SUITE))
         assert "1 test: 1 passed" in environment.pav_sched("run", "again.yaml")
     finally:

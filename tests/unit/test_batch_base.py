@@ -195,7 +195,7 @@ def test_a_failed_query_for_details_is_not_repeated_for_each_job(
     answers = [CommandResult(("details",), None, "", "", 60.0, True)]
     asked: list[str] = []
 
-    def run(argv: list[str]) -> CommandResult:
+    def run(argv: list[str], timeout: float | None = None) -> CommandResult:
         asked.append(argv[1])
         return answers[0]
 

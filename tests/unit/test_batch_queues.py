@@ -124,6 +124,8 @@ def test_why_a_job_waits(world: World) -> None:
     )
     assert why(job("debug", "1"), "") == "its queue, debug, starts no jobs (maintenance)"
     assert why(job("batch", ""), "") == ""
+    assert why(job("batch", "1"), "", ["n1", "n2"]) == "it must have n2, down or drained"
+    assert why(job("batch", "1"), "", ["n1", "n9"]) == ""
     assert world.calls == [("queues", ""), ("nodes", "")]
     # Each cluster has its own.
     assert why(job("batch", "2"), "other") == ""

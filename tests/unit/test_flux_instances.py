@@ -175,6 +175,16 @@ def test_jobs_that_may_wait_for_ever_say_why(
     waits({"flux": {"fluxbatch_extra": ["--urgency=0"]}}, "is stuck (held: its urgency is 0)")
 
 
+def test_a_job_whose_chosen_node_was_drained_says_so(bench: JobBench, outer: FakeFlux) -> None:
+    blocking = bench.start({"nodes": "3"}, bench.long)
+    polling.until(lambda: "RUNNING" in status_of(bench, info(blocking)), "it runs")
+    test = bench.start({"across_nodes": "node2", "chunking": {"size": "1"}})
+    outer.drain("node2")
+    polling.until(
+        lambda: "it must have node2, down or drained" in status_of(bench, info(test)), "it says so"
+    )
+
+
 def test_a_directory_that_is_missing_on_the_node(bench: JobBench, outer: FakeFlux) -> None:
     """Flux would run the job in /tmp, and show it as completed."""
     outer.stop_queue("batch")

@@ -99,7 +99,7 @@ def nested(key: str, value: str) -> str:
 
 
 # Sections of schedulers have tests of their own.
-OWN = ("schedule.slurm", "schedule.gridengine")
+OWN = ("schedule.slurm", "schedule.gridengine", "schedule.pbs", "schedule.flux")
 
 
 def test_every_key_is_in_here(cfg: PavConfig) -> None:

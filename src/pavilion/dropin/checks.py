@@ -312,6 +312,7 @@ def _start(
         return
     report.findings += [_host_modules(found), _started(found)]
     report.builtin = _builtin(checkout, found, report.state)
+    report.findings += _replaced(found)
     names = {plugin.name for plugin in report.builtin}
     unknown = set(without or ()) - names
     if unknown:
@@ -358,6 +359,20 @@ def _builtin(checkout: Checkout, found: Start, state: State) -> list[Kept]:
             (item.name, Kept(item.name, item.file, item.broken)) for item in found.schedulers
         )
     return [plugin for name, plugin in sorted(plugins.items()) if name not in bundled()]
+
+
+def _replaced(found: Start) -> list[Finding]:
+    """Built-in schedulers in whose place are ours, beside those that every Pavilion has."""
+    names = {item.name for item in found.schedulers}.intersection(bundled()) - {"raw", "slurm"}
+    return [
+        Finding(
+            f"scheduler {name}",
+            "built into this Pavilion, and one of ours",
+            OK,
+            "Ours takes its place; suites that were written for it run unchanged.",
+        )
+        for name in sorted(names)
+    ]
 
 
 def _outdated(state: State) -> list[Finding]:

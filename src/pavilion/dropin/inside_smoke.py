@@ -21,7 +21,7 @@ from typing import Any, Callable
 
 MARK = "@pavilion-schedulers "
 
-BUNDLED = {"gridengine", "pbs", "raw", "slurm"}
+BUNDLED = {"flux", "gridengine", "pbs", "raw", "slurm"}
 # Every scheduler has these variables.
 VARIABLES = {
     "account",
@@ -158,7 +158,7 @@ def _header_lines(name: str, plugin: Any) -> int:
     )
     config = validate_config(dict(CONFIG))
     # Not through the plugin, which may query its scheduler for this configuration.
-    header = make_header(
+    header: Any = make_header(
         plugin.KICKOFF_SCRIPT_HEADER_CLASS,
         "smoke",
         config,
@@ -167,6 +167,9 @@ def _header_lines(name: str, plugin: Any) -> int:
         (2, 2),
         "#!/bin/bash",
     )
+    if hasattr(header, "directives"):
+        # Of the batch family, whose plugins set these.
+        header.prefix, header.directives = plugin.DIRECTIVE_PREFIX, plugin.DIRECTIVES
     lines = header.get_lines()
     if not lines or not lines[0].startswith("#!"):
         raise Failed(f"the script starts with {lines[:1]}")

@@ -1,8 +1,9 @@
-"""Built-in schedulers of a checkout that we do not bundle, such as flux.  The swap keeps them.
+"""Built-in schedulers of a checkout that we do not bundle.  The swap keeps them.
 
 Pavilion imports its own schedulers by name.  Ours are found through ``.yapsy-plugin`` files, so each
 one that is kept gets such a file: in the ``plugins`` of a copy, or in a directory next to a link (see
-Checkout.kept), which ``pavilion.schedulers.plugins`` also searches.
+Checkout.kept), which ``pavilion.schedulers.plugins`` also searches.  Where we bundle one of the same
+name, as flux and pbs, ours takes its place, also beside one that an earlier version kept.
 """
 
 from __future__ import annotations

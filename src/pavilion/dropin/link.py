@@ -20,7 +20,7 @@ from .checks import (
     smoke_finding,
 )
 from .disk import Disk
-from .kept import files_of, same_tree, unusable
+from .kept import bundled, files_of, same_tree, unusable
 from .swap import Swap, locked, read_state
 
 
@@ -145,7 +145,7 @@ def _problems(checkout: Checkout, python: Interpreter, report: Report) -> list[F
     # It must show everything that it showed before.
     names = [
         name
-        for name in ("raw", "slurm", *(plugin.name for plugin in report.kept))
+        for name in sorted({*bundled(), *(plugin.name for plugin in report.kept)})
         if report.pav.shows(name)
     ]
     now = inside.show_sched(checkout, python)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .vars import SchedulerVariables
 
 
+# A directory beside the kickoff log, which is there once a job has begun that must not run twice.
+BEGUN = "begun"
 # Not resolved: if this directory is a link, the job uses the path through the link.
 GUARD = Path(__file__).with_name("lifecycle").joinpath("guard.py").absolute()
 
@@ -45,6 +47,9 @@ class KickoffScriptHeader(ScriptHeader):
     :param node_range: (min, max), if the scheduler picks them.
     :param shebang: The script's interpreter line.  Default: '#!/bin/bash'.
     """
+
+    # Whether the script ends at once when it is started a second time.
+    once: bool = False
 
     def __init__(
         self,
@@ -177,6 +182,8 @@ def compose_stub(
         _add_env_setup(script, pav_cfg)
         return script
     if log_path is not None:
+        if getattr(header, "once", False):
+            _add_once(script, Path(log_path).parent / BEGUN)
         script.command(f"exec >{shlex.quote(os.fspath(log_path))} 2>&1")
     script.newline()
     script.comment("What the pav command needs to find its code and configuration.")
@@ -190,6 +197,15 @@ def compose_stub(
     script.newline()
     _add_env_setup(script, pav_cfg)
     return script
+
+
+def _add_once(script: ScriptComposer, begun: Path) -> None:
+    """Have the script end at once when it has been started before; the log of that is kept."""
+    mark = shlex.quote(os.fspath(begun))
+    said = "'The scheduler started this job a second time. It is not run again.'"
+    script.comment("A scheduler may run a job again, whatever its options say.")
+    # Where the mark cannot be made, the job runs.
+    script.command(f"mkdir {mark} 2>/dev/null || [ ! -d {mark} ] || {{ echo {said}; exit 75; }}")
 
 
 def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:

@@ -105,10 +105,10 @@ def discovery(site):
     """Bundled plugins and a site's own are found; nothing is asked of any scheduler."""
     assert list_plugins() == []
     load_plugins(site.pav_cfg)
-    assert list_plugins() == ["gridengine", "raw", "slurm"]
+    assert list_plugins() == ["flux", "gridengine", "pbs", "raw", "slurm"]
     assert type(get_plugin("raw")) is Raw and type(get_plugin("slurm")) is Slurm
     assert {name: get_plugin(name) for name in list_plugins()} == scheduler._SCHEDULER_PLUGINS
-    for name in ("gridengine", "raw", "slurm"):
+    for name in ("flux", "gridengine", "pbs", "raw", "slurm"):
         element, validators, defaults = get_plugin(name).get_conf()
         assert element.name == name and set(validators) >= set(defaults)
         assert CONFIG_VALIDATORS[name] and name in CONFIG_DEFAULTS
@@ -117,11 +117,11 @@ def discovery(site):
     assert get_plugin("slurm").available() is False
     assert get_plugin("raw").path == LIB / "pavilion/schedulers/plugins/raw/plugin.py"
     add_dummy(site)
-    assert list_plugins() == ["dummy", "gridengine", "raw", "slurm"]
+    assert list_plugins() == ["dummy", "flux", "gridengine", "pbs", "raw", "slurm"]
     assert get_plugin("slum") is None
     getattr(scheduler, "__reset")()
     assert list_plugins() == []
-    assert not {"gridengine", "raw", "slurm", "dummy"} & set(CONFIG_VALIDATORS)
+    assert not {"flux", "gridengine", "pbs", "raw", "slurm", "dummy"} & set(CONFIG_VALIDATORS)
 
 
 def add_dummy(site):

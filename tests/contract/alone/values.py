@@ -152,7 +152,7 @@ def examples(site):
     )
     assert shown["test_nodes"]["deferred"] is True
     load_plugins(site.pav_cfg)
-    for name in ("gridengine", "raw", "slurm"):
+    for name in ("flux", "gridengine", "pbs", "raw", "slurm"):
         shown = variables(cls=get_plugin(name).VAR_CLASS)
         for key in sorted(shown.keys()):
             assert not isinstance(shown.info(key)["example"], DeferredVariable)

@@ -79,6 +79,9 @@ class Dialect:
     # the submit command users may give in one of them.
     OWN_KEYS: Sequence[OwnKey] = ()
     USER_OPTIONS: UserOptions | None = None
+    # Whether the scheduler may run a script a second time, although it was told not to.  Then the
+    # script ends at once.
+    MAY_RUN_AGAIN: bool = False
     # What failures mean: strings in their messages, regular expressions, (command, exit code).
     FAILURES: Mapping[Failure, Iterable[Sign]] = {}
     # The scheduler's words for the states of jobs.  A word that is not there counts as ACTIVE.

@@ -114,6 +114,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
         # What the scheduler said last of jobs that were queried, by key.
         self._seen_jobs: dict[str, JobRecord] = {}
+        # The keys of jobs that were found to be gone, without a trace.
+        self._gone: set[str] = set()
         # (id, state) -> why a job is in that state, where its details had to be queried.
         self._details: dict[tuple[str, str], str] = {}
         # When details may be queried (again), in seconds of the monotonic clock.
@@ -306,6 +308,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             header.prefix, header.directives = self.DIRECTIVE_PREFIX, self.DIRECTIVES
             options = self.user_options(sched_config)
             header.given, header.more_lines = options.given, options.lines
+            header.once = self.MAY_RUN_AGAIN
         return header
 
     def _kickoff(
@@ -434,6 +437,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         pending[record.key] = record
         self._settle(record, lookup.record.job_id if lookup.record else record.job_id)
         if lookup.presence is Presence.FOUND and lookup.record is not None:
+            self._gone.discard(record.key)
             self._seen_jobs[record.key] = lookup.record
             if self.is_over(lookup.record):
                 pending.pop(record.key, None)
@@ -451,7 +455,10 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         state = self.state_of(job)
         reason = self._reason_of(job)
         if state is JobState.WAITING and self.queues_command() is not None:
-            reason = self._queues.why_waiting(job, self._cluster(record))
+            from ..lifecycle.whereabouts import load_placement
+
+            chosen = load_placement(Job(Path(record.script).parent)).nodes if record.script else []
+            reason = self._queues.why_waiting(job, self._cluster(record), chosen)
         return TestStatusInfo(_STATES[state], job_note(self, job, reason))
 
     def _reason_of(self, job: JobRecord) -> str:
@@ -496,6 +503,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if ended.is_late:
             return NotListed(STATES.SCHEDULED, f"{gone} Its accounting has no record of it yet.")
         if ended.job is None:
+            self._gone.add(record.key)
             self._pending.get((record.user, self._cluster(record)), {}).pop(record.key, None)
             return TestStatusInfo(STATES.SCHED_ERROR, f"{gone} {ended.note}".rstrip())
         self._seen_jobs[record.key] = ended.job
@@ -598,7 +606,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         if found.certain and found.lookup.answered and job is not None and found.is_there:
             return None, (found.key, job.job_id)
         seen = self._seen_jobs.get(record.key)
-        if record.token and not found.is_there and seen is not None and self.is_over(seen):
+        is_over = record.key in self._gone or (seen is not None and self.is_over(seen))
+        if record.token and not found.is_there and is_over:
             # By the accounting, say, of a scheduler that lists no jobs that have ended.
             return None, None
         return why_not_to_cancel(self.title, record, found), None

@@ -16,6 +16,7 @@ from pavilion.errors import SchedConfigError
 
 from ..lifecycle.job_cache import JobRecord
 from ..near_matches import did_you_mean
+from ..placement import hostlists
 from ..talk.commands import CommandResult
 from .dialect import COUNT_KEY, QUEUE_KEY, Dialect
 from .directives import value_of
@@ -28,8 +29,9 @@ AGE = 60.0
 class _Answer(NamedTuple):
     until: float
     queues: Sequence[QueueInfo] | None
-    # Queue -> how many of its nodes are up; None where that is not known.
-    up: Mapping[str, int] | None
+    # Node -> whether it is up; queue -> how many of its nodes are. None where that is not known.
+    nodes: Mapping[str, bool] | None
+    up: Mapping[str, int]
 
 
 class Queues:
@@ -89,15 +91,23 @@ class Queues:
             "another)"
         )
 
-    def why_waiting(self, job: JobRecord, cluster: str) -> str:
-        """What keeps a job from being started, for messages; '' where nothing is known."""
+    def why_waiting(self, job: JobRecord, cluster: str, chosen: Sequence[str] = ()) -> str:
+        """What keeps a job from being started, for messages; '' where nothing is known.
+
+        :param chosen: The nodes that it must have, if they were picked for it.
+        """
         name, wanted = job.data.get(QUEUE_KEY, ""), job.data.get(COUNT_KEY, "")
         answer = self._answer(cluster, self._with_nodes, with_nodes=True)
         where = f"its queue, {name}," if name else "the scheduler"
         for queue in answer.queues or ():
             if queue.name == name and queue.stopped:
                 return f"{where} starts no jobs ({queue.stopped})"
-        if answer.up is None or not wanted.isdigit() or answer.up.get(name, 0) >= int(wanted):
+        if answer.nodes is None:
+            return ""
+        away = [node for node in chosen if not answer.nodes.get(node, True)]
+        if away:
+            return f"it must have {hostlists.fold_short(away, count=False)}, down or drained"
+        if not wanted.isdigit() or answer.up.get(name, 0) >= int(wanted):
             return ""
         return (
             f"it needs {wanted} nodes, and {answer.up.get(name, 0)}{' of its queue' if name else ''} "
@@ -115,17 +125,18 @@ class Queues:
             answer = answers.get(cluster)
             if answer is None or self._clock() > answer.until:
                 queues = self._read("parse_queues", self._dialect.queues_command(), cluster)
-                up = self._up(cluster) if with_nodes else None
-                answer = answers[cluster] = _Answer(self._clock() + AGE, queues, up)
+                nodes, up = self._up(cluster) if with_nodes else (None, {})
+                answer = answers[cluster] = _Answer(self._clock() + AGE, queues, nodes, up)
             return answer
 
-    def _up(self, cluster: str) -> Mapping[str, int] | None:
+    def _up(self, cluster: str) -> tuple[Mapping[str, bool] | None, Mapping[str, int]]:
         nodes = self._read("parse_nodes", self._dialect.nodes_command(), cluster)
         if nodes is None:
-            return None
-        return Counter(
+            return None, {}
+        up = Counter(
             queue for node in nodes if node["up"] for queue in node.get("partitions") or [""]
         )
+        return {node["name"]: bool(node["up"]) for node in nodes}, up
 
     def _read(self, method: str, command: Sequence[str] | None, cluster: str) -> Any:
         if command is None:

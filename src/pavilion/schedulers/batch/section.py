@@ -161,7 +161,7 @@ def settled(
     usual: list[tuple[str, str, Any]] = []
     for key in keys:
         is_set = mine.get(key.name) and own[key.name] not in (None, False)
-        if is_set and key.excludes and own[key.excludes]:
+        if is_set and mine.get(key.excludes) and own[key.excludes]:
             raise _bad(f"{name}.{key.name}", f"{name}.{key.excludes} is set, too: set one of them")
         if key.stands_for and (is_set or key.is_usual):
             (given if is_set else usual).append(

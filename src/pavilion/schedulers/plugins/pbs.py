@@ -194,7 +194,6 @@ class Pbs(batch.SchedulerPluginBatch):
     DIRECTIVES = (
         # Old servers take 15 characters.
         Directive("-N", (), lambda to: re.sub("[^A-Za-z0-9_]", "_", to.job_name)[:15], ("-N",)),
-        # Not to be run again (-r n): its tests would.
         *(Directive(line, (), lambda to: "", (line[:2],)) for line in ("-j oe", "-r n")),
         Directive("-W umask=022", (), lambda to: "", ("-W umask",)),
         Directive("-q", ("partition", "reservation"), _queue),
@@ -206,6 +205,8 @@ class Pbs(batch.SchedulerPluginBatch):
             ("-l place",),
         ),
     )
+    # In spite of -r n: one that just begins when the server is lost.
+    MAY_RUN_AGAIN = True
     USED_KEYS = ("pbs.qsub_extra",)
     OWN_KEYS = _KEYS
     USER_OPTIONS = batch.UserOptions("pbs.qsub_extra", ("-l", "-W"), _REFUSED, _LIKE, ("-v",))

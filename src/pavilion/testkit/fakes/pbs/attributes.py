@@ -51,7 +51,7 @@ def of_job(context: Context, job: Row) -> Attributes:
     made.update({"substate": substate, "Variable_List": variables})
     if job["comment"]:
         made["comment"] = job["comment"]
-    if letter not in "HW":
+    if letter not in "HW" and not job["hold"]:
         made["etime"] = ctime(job["submit"])
     if job["umask_shown"]:
         made["umask"] = job["umask_shown"]

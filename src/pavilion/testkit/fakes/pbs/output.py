@@ -58,7 +58,8 @@ def _wrapped(start: str, text: str) -> str:
     parts = re.split(r"(?<=,)", text)
     for number, part in enumerate(part for part in parts if part):
         if column + len(part) > _WIDTH + 1 and number:
-            made, column = f"{made}\n\t", 8
+            # As if the tab was one column more.
+            made, column = f"{made}\n\t", 9
         for char in part:
             if column > _WIDTH:
                 made, column = f"{made}\n\t", 8
