@@ -10,7 +10,7 @@ import pytest
 
 # Kinds of sites that need nothing but what is here; the others need a real scheduler.
 MADE_UP = ("fake-slurm", "fake-flux", "minibatch", "fake-pbs", "fake-pbs-without-history")
-REAL = ("real-slurm", "real-gridengine", "real-flux")
+REAL = ("real-slurm", "real-gridengine", "real-pbs", "real-flux")
 LEFT_OUT = pytest.StashKey[list[str]]()
 
 

@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, settings
 from pavilion.config import PavConfig, load_config
 from pavilion.plugins import load_plugins, reset_plugins
 
-# --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine or Flux is
-# missing.
+# --slurm=fake|real|both, --batch=KIND, --quick; and what says that a real Grid Engine, OpenPBS or Flux
+# is missing.
 pytest_plugins = [
     "slurm_option",
     "gridengine_option",
+    "pbs_option",
     "flux_option",
     "batch_option",
     "quick_option",

@@ -3,8 +3,9 @@
 ``tools/test.py [--quick] [--python PATH] [PYTEST ARGUMENT ...]``
 
 Without ``--quick``: on the oldest Python that is found, one in the middle and the newest, each with
-the fake Slurm, and with the newest on a real Slurm, a real Grid Engine and a real Flux, where they
-can be started.  All parts are run, whatever fails; a table at the end says what came of each.
+the fakes, and with the newest on a real Slurm, a real Grid Engine, a real OpenPBS and a real Flux,
+where they can be started.  All parts are run, whatever fails; a table at the end says what came of
+each.
 ``--quick`` runs the part of the tests that takes less than a minute, on the newest Python: see
 ``tests/quick.py``.
 
@@ -161,7 +162,7 @@ def _processes() -> int:
 
 # Tests that are for particular schedulers, and those that all batch plugins have in common.
 _SLURM, _ENGINE, _BATCH = "tests/slurm", "tests/gridengine", "tests/batch"
-_FLUX = "tests/flux"
+_PBS, _FLUX = "tests/pbs", "tests/flux"
 
 
 def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
@@ -171,6 +172,7 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     why_not = {
         _SLURM: _why_not("tests/slurm/real_slurm.py"),
         _ENGINE: _why_not("tests/gridengine/real_gridengine.py"),
+        _PBS: _why_not("tests/pbs/installed_pbs.py"),
         _FLUX: _why_not("tests/flux/real_flux.py"),
     }
     startable = [name for name, reason in why_not.items() if not reason]
@@ -187,16 +189,21 @@ def _parts(pythons: list[str], arguments: list[str]) -> list[Part]:
     print("Tests to run, one part after the other:")
     for part in parts:
         print(f"  {part.title}" + ("" if arguments else f": {part.about}"))
-    for name, reason in why_not.items():
-        if reason:
-            print(f"  not on {_TITLES[name]}: {reason}")
+    _left_out[:] = [f"not on {_TITLES[name]}: {why}" for name, why in why_not.items() if why]
+    for line in _left_out:
+        print(f"  {line}")
     print("'make quick' runs what takes less than a minute.", flush=True)
     return parts
 
 
 # The fakes, and for which real schedulers they stand in.
-_FAKES = {_SLURM: "fake-slurm", _FLUX: "fake-flux"}
-_TITLES = {_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine", _FLUX: "a real Flux"}
+_FAKES = {_SLURM: "fake-slurm", _PBS: "fake-pbs,fake-pbs-without-history", _FLUX: "fake-flux"}
+# What is not run here, and why: printed at the start, and again at the end.
+_left_out: list[str] = []
+_TITLES = {
+    **{_SLURM: "a real Slurm", _ENGINE: "a real Grid Engine"},
+    **{_PBS: "a real OpenPBS", _FLUX: "a real Flux"},
+}
 
 
 def _fake_part(
@@ -249,7 +256,10 @@ def _real_part(python: str, version: str, arguments: list[str], real: list[str])
         for part in (places if word == "tests" else [word])
         if word == "tests" or word not in chosen or word.startswith(places)
     ]
-    kinds = {_SLURM: "real-slurm", _ENGINE: "real-gridengine", _FLUX: "real-flux"}
+    kinds = {
+        **{_SLURM: "real-slurm", _ENGINE: "real-gridengine"},
+        **{_PBS: "real-pbs", _FLUX: "real-flux"},
+    }
     return Part(
         f"{' and '.join(_TITLES[name] for name in real)}, Python {version}",
         "real",
@@ -433,6 +443,8 @@ def _report(outcomes: list[Outcome]) -> None:
             for column, (cell, width) in enumerate(zip(row, widths))
         ]
         print("  ".join(cells).rstrip())
+    for line in _left_out:
+        print(line)
     for outcome in outcomes:
         if outcome.failures:
             print(f"\nFailed on {outcome.part.title}:")

@@ -212,7 +212,9 @@ def site_classes() -> dict[str, type[BatchSite]]:
     from batch.minibatch_site import MinibatchSite
     from batch.pbs_sites import FakePbsSite, PbsWithoutHistorySite
     from batch.real_flux_site import RealFluxSite
+    from batch.real_pbs_site import RealPbsSite
     from batch.slurm_sites import FakeSlurmSite, RealSlurmSite
 
     made_up = (FakeSlurmSite, FakeFluxSite, MinibatchSite, FakePbsSite, PbsWithoutHistorySite)
-    return {made.kind: made for made in (*made_up, RealSlurmSite, GridEngineSite, RealFluxSite)}
+    real = (RealSlurmSite, GridEngineSite, RealPbsSite, RealFluxSite)
+    return {made.kind: made for made in (*made_up, *real)}

@@ -26,11 +26,13 @@ class Kind(NamedTuple):
 
     :param place: The variable that says where its configuration is.
     :param job: The variable that jobs have.
+    :param pid_file: Of a daemon that overwrites its environment, from the directory of ``place``.
     """
 
     place: str
     job: str
     daemons: tuple[str, ...]
+    pid_file: str = ""
 
 
 KINDS = {
@@ -45,6 +47,12 @@ KINDS = {
         "FLUX_ENCLOSING_ID",
         # The last is the program that a private instance runs.
         ("flux-start", *(f"flux-broker-{rank}" for rank in range(16)), "flux-shell", "sleep"),
+    ),
+    "pbs": Kind(
+        "PBS_CONF_FILE",
+        "PBS_JOBID",
+        ("pbs_server.bin", "pbs_sched", "pbs_comm", "pbs_mom", "postgres"),
+        "homes/server/datastore/postmaster.pid",
     ),
 }
 
@@ -66,7 +74,8 @@ def processes(
     how = KINDS[kind]
     mark, job = f"{how.place}={place}".encode(), f"{how.job}=".encode()
     names = how.daemons if names is None else names
-    found = []
+    file = place.parent / how.pid_file
+    found = [pid for pid in _named_by_file(file, names) if pid not in others]
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) in others:
             continue
@@ -79,6 +88,16 @@ def processes(
         if mark in variables and (in_job or name in names):
             found.append(int(folder.name))
     return found
+
+
+def _named_by_file(file: Path, names: Collection[str]) -> list[int]:
+    """The process whose id is in a file, if it is one of these programs."""
+    try:
+        pid = int(file.read_text().split()[0])
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+    except (OSError, ValueError, IndexError):
+        return []
+    return [pid] if name in names else []
 
 
 def end_processes(place: Path, kind: str = "slurm") -> None:
