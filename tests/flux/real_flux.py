@@ -70,6 +70,13 @@ def why_not_available() -> str:
     """Why a real Flux cannot be started here; '' when it can."""
     if shutil.which("flux") is None:
         return "not installed: flux (flux-core 0.49 or later)"
+    # Another program, for Kubernetes, has the same name.
+    done = subprocess.run(
+        ["flux", "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if "libflux-core" not in done.stdout:
+        said = next(iter((done.stdout or done.stderr).splitlines()), "nothing")
+        return f"the program flux in PATH is not that of flux-core: its --version prints {said!r}"
     return ""
 
 

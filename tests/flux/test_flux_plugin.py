@@ -140,6 +140,16 @@ def test_where_flux_is_not_installed_that_is_said(monkeypatch: pytest.MonkeyPatc
     assert KINDS["real-flux"].why_not().startswith("not installed: flux ")
 
 
+def test_another_program_of_that_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "flux"
+    program.write_text("#!/bin/sh\necho flux version 2.3.0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    reason = KINDS["real-flux"].why_not()
+    assert reason.startswith("the program flux in PATH is not that of flux-core")
+    assert "flux version 2.3.0" in reason
+
+
 def test_a_job_knows_its_nodes_and_its_id(bench: Bench, site: Instance) -> None:
     """By the names of the instance around it, whatever the job's own calls them."""
     code = (
