@@ -191,12 +191,12 @@ def _shown(key: str, value: Any) -> str:
 
 def judged(node: NodeInfo, config: Mapping[str, Any], own: Mapping[str, Any]) -> NodeInfo:
     """A node with 'up', 'available', and 'cause', by its 'states' and the lists 'up_states',
-    'avail_states' and 'reserved_states' of a section, if this has them.
+    'avail_states' and 'reserved_states' of a section, if this has them and the node has no 'up' yet.
 
     A node that is reserved is as good as any for jobs that use one of its 'reservations'.  A node
     with 'jobs' is not available, whatever its states.
     """
-    if "up_states" not in own:
+    if "up" in node or "up_states" not in own:
         return dict(node)
     ours = config["reservation"] in node.get("reservations", ())
     states = set(node["states"]).difference(own["reserved_states"] if ours else ())
