@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 from cli_tools import Cli
@@ -108,6 +109,26 @@ def test_plugins(cli: Cli) -> None:
     assert overridden["name"] == "raw"
     assert "mine.py" in overridden["reason"]
     assert "refused" in [row[0] for row in cli("show", "plugins").rows]
+
+
+def test_plugins_whose_commands_are_missing(cli: Cli, tmp_path: Path) -> None:
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    # It only has to be there: nothing is run.
+    (commands / "flux").write_text("#!/bin/sh\necho called >&2; exec sleep 600\n")
+    (commands / "flux").chmod(0o755)
+    found = cli("show", "plugins", "--json", env={"PATH": str(commands)}).json["plugins"]
+    plugins = {item["name"]: item for item in found}
+    assert set(plugins) == {"flux", "gridengine", "pbs", "raw", "slurm"}
+    for name, item in plugins.items():
+        assert (item["state"], item["origin"]) == ("loaded", "bundled"), name
+    missing = {name: item["reason"] for name, item in plugins.items() if item["reason"]}
+    assert set(missing) == {"gridengine", "pbs", "slurm"}
+    assert missing["pbs"] == (
+        "Not available here: PBS's commands were not found in PATH: qsub, qstat, qselect, qdel, "
+        "pbsnodes."
+    )
+    assert [plugins[name]["available"] for name in ("pbs", "flux", "raw")] == [False, None, None]
 
 
 def test_disabled_plugin(cli: Cli) -> None:

@@ -17,13 +17,13 @@ def _show(session: Session) -> int:
     found: list[dict[str, Any]] = []
     for plugin in report.loaded:
         winner = _overridden_by(plugin)
-        found.append(
-            _record(
-                plugin,
-                "loaded" if winner is None else "overridden",
-                None if winner is None else f"{winner} has the same name and a higher priority.",
-            )
-        )
+        if winner is not None:
+            reason = f"{winner} has the same name and a higher priority."
+            found.append(_record(plugin, "overridden", reason))
+            continue
+        missing = plugin.plugin.missing_commands() if plugin.category == "sched" else None
+        reason = missing and f"Not available here: {missing}"
+        found.append(_record(plugin, "loaded", reason, available=False if missing else None))
     found += [
         _record(plugin, "disabled", "disable_plugins in the settings lists it.")
         for plugin in report.disabled
@@ -37,6 +37,7 @@ def _show(session: Session) -> int:
             "origin": None,
             "file": str(refused.file),
             "reason": refused.reason,
+            "available": None,
         }
         for refused in report.refused
     ]
@@ -49,6 +50,7 @@ def _show(session: Session) -> int:
             "origin": None,
             "file": str(foreign.file),
             "reason": f"Pavilion has {foreign.category} plugins; this host does not.",
+            "available": None,
         }
         for foreign in report.foreign
     ]
@@ -78,7 +80,10 @@ def _overridden_by(found: LoadedPlugin) -> Any:
     return None if active is None or active is found.plugin else active.path
 
 
-def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:
+def _record(
+    found: LoadedPlugin, state: str, reason: Any, available: bool | None = None
+) -> dict[str, Any]:
+    """:param available: False when commands are missing; None when that is for 'show sched' to say."""
     return {
         "state": state,
         "category": found.category,
@@ -87,6 +92,7 @@ def _record(found: LoadedPlugin, state: str, reason: Any) -> dict[str, Any]:
         "origin": found.origin or None,
         "file": str(found.file),
         "reason": reason,
+        "available": available,
     }
 
 

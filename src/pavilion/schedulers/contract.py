@@ -190,6 +190,12 @@ class PluginContract(IPlugin):  # type: ignore[misc]
         nothing is known."""
         return None
 
+    def missing_commands(self) -> str | None:
+        """Which of the scheduler's commands this host does not have, as a sentence; None when it has
+        all of them, or the plugin does not know.  Nothing is run: whether the scheduler answers is
+        for :meth:`available` to say."""
+        return None
+
     def check_host(self) -> HostCheck:
         """What 'doctor' shows of the scheduler beside whether it is available: versions, places,
         and what is wrong with them.  Called after :meth:`available`, for diagnosis only, so it may

@@ -171,14 +171,15 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             if type(self)._get_alloc_nodes is SchedulerPlugin._get_alloc_nodes:
                 raise self._missing("_get_alloc_nodes", "which nodes an allocation has")
             check_tables(self)
-        missing = self._client.missing_commands()
-        if missing:
-            self.unavailable_reason = (
-                f"{self.title}'s commands were not found in PATH: {', '.join(missing)}."
-            )
-            return False
-        self.unavailable_reason = self._client.problem()
+        self.unavailable_reason = self.missing_commands() or self._client.problem()
         return self.unavailable_reason is None
+
+    def missing_commands(self) -> str | None:
+        """Those of COMMANDS that are not in PATH, as a sentence; None when all of them are."""
+        missing = self._client.missing_commands()
+        if not missing:
+            return None
+        return f"{self.title}'s commands were not found in PATH: {', '.join(missing)}."
 
     def check_host(self) -> HostCheck:
         """Where the scheduler's commands are, and their version."""
