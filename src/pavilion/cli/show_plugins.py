@@ -18,8 +18,8 @@ def _show(session: Session) -> int:
     for plugin in report.loaded:
         winner = _overridden_by(plugin)
         if winner is not None:
-            reason = f"{winner} has the same name and a higher priority."
-            found.append(_record(plugin, "overridden", reason))
+            why = f"{winner} has the same name and a higher priority."
+            found.append(_record(plugin, "overridden", why))
             continue
         missing = plugin.plugin.missing_commands() if plugin.category == "sched" else None
         reason = missing and f"Not available here: {missing}"
