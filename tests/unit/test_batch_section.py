@@ -123,5 +123,8 @@ def test_nodes_by_lists_of_states(
 ) -> None:
     found = judged(node, {"reservation": "r1"}, OWN)
     assert (found["up"], found["available"], found["cause"]) == (up, available, cause)
+    # Where its plugin has said so already, that counts.
+    finished = {**node, "up": False}
+    assert judged(finished, {"reservation": None}, OWN) == finished
     # Without such lists, a node is what its plugin says.
     assert judged({"name": "n", "up": True}, {"reservation": None}, {}) == {"name": "n", "up": True}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ class Options(NamedTuple):
     :param taken: The values of those that are used in another way.
     """
 
-    given: Collection[str] = ()
+    given: AbstractSet[str] = frozenset()
     lines: list[str] = []
     values: list[tuple[str, str, Any]] = []
     taken: list[str] = []
@@ -103,7 +104,8 @@ class UserOptions(NamedTuple):
         :param prefix: What lines of options begin with; items may begin with it, too.
         :raises SchedConfigError: For an item that is not an option, or one that cannot be used.
         """
-        found = Options(set(), [], [], [])
+        given: set[str] = set()
+        found = Options(given, [], [], [])
         section, _, name = self.key.partition(".")
         for item in config[section][name]:
             text = str(item).strip()
@@ -114,16 +116,15 @@ class UserOptions(NamedTuple):
             # 'a=1,2,b=3' is a=1,2 and b=3.
             is_named = option in self.named
             for part in re.split(r",(?=\s*\w+=)", value) if is_named else [value]:
-                self._add(found, f"{prefix} {option} {part}".rstrip(), option, part, is_named)
+                given.add(self._add(found, f"{prefix} {option} {part}", option, part, is_named))
         return found
 
-    def _add(self, found: Options, line: str, option: str, value: str, is_named: bool) -> None:
+    def _add(self, found: Options, line: str, option: str, value: str, is_named: bool) -> str:
         name, _, of = value.partition("=")
         what = f"{option} {name.strip()}" if is_named else option
         if what in self.refused:
             problem = f"{what} cannot be used: other keys say what a job is, and its size"
             raise _bad(self.key, problem)
-        found.given.add(what)  # type: ignore[attr-defined]  # made a set above
         if what in self.like:
             text = of if is_named else value
             common = self.like[what]
@@ -133,7 +134,8 @@ class UserOptions(NamedTuple):
         elif what in self.taken:
             found.taken.append(value)
         else:
-            found.lines.append(line)
+            found.lines.append(line.rstrip())
+        return what
 
 
 def _bad(key: str, problem: str) -> SchedConfigError:
@@ -189,12 +191,12 @@ def _shown(key: str, value: Any) -> str:
 
 def judged(node: NodeInfo, config: Mapping[str, Any], own: Mapping[str, Any]) -> NodeInfo:
     """A node with 'up', 'available', and 'cause', by its 'states' and the lists 'up_states',
-    'avail_states' and 'reserved_states' of a section, if this has them.
+    'avail_states' and 'reserved_states' of a section, if this has them and the node has no 'up' yet.
 
     A node that is reserved is as good as any for jobs that use one of its 'reservations'.  A node
     with 'jobs' is not available, whatever its states.
     """
-    if "up_states" not in own:
+    if "up" in node or "up_states" not in own:
         return dict(node)
     ours = config["reservation"] in node.get("reservations", ())
     states = set(node["states"]).difference(own["reserved_states"] if ours else ())
