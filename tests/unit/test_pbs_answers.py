@@ -133,6 +133,18 @@ def test_states(plugin: Pbs, state: str, substate: str, comment: str, meaning: J
     assert comment in job.reason
 
 
+def test_a_job_whose_reservation_has_not_begun_is_not_stuck(plugin: Pbs) -> None:
+    """Its queue is not started, and PBS will do that."""
+    about = {"job_state": "Q", "substate": 10, "comment": "Not Running: Queue not started."}
+    for more, state in (
+        ({}, JobState.STUCK),
+        ({"reserve_ID": "R3.server1", "queue": "R3"}, JobState.WAITING),
+    ):
+        text = json.dumps({"pbs_server": "s", "Jobs": {"5.s": {**about, **more}}})
+        [job] = plugin.parse_jobs(text)
+        assert plugin.state_of(plugin.record(job)) is state
+
+
 def test_only_a_job_that_has_ended_has_an_exit_code(plugin: Pbs) -> None:
     """Until then, it is that of an earlier run."""
     lost = jobs(plugin, "qstat_xfFjson_node_lost.json")
@@ -457,8 +469,8 @@ def test_reserved_nodes_are_free_for_their_reservation(plugin: Pbs) -> None:
     text = text.replace('"license":"l"', '"resv":"R1.srv, R2.srv"').replace('"11.server1"', "")
     own = dict(plugin._get_config_elems()[2])
     about = next(node for node in plugin.parse_nodes(text) if node["name"] == "node002")
-    assert about["reservations"] == ["R1", "R2"]
-    for reservation, free in (("R1", True), ("R3", False), (None, False)):
+    assert about["reservations"] == ["R1.srv", "R2.srv", "R1", "R2"]
+    for reservation, free in (("R1", True), ("R2.srv", True), ("R3", False), (None, False)):
         section = {"reservation": reservation, "pbs": own}
         known = plugin._transform_raw_node_data(section, about, None)
         assert (known["up"], known["available"]) == (True, free)

@@ -70,6 +70,7 @@ def test_a_job_of_one_task(plugin: Pbs) -> None:
         ({"time_limit": "90m"}, ["-l walltime=01:30:00"]),
         ({"partition": "debug"}, ["-q debug"]),
         ({"reservation": "R17"}, ["-q R17"]),
+        ({"reservation": "R17.server1"}, ["-q R17"]),
         ({"account": "phys-12"}, ["-A phys-12"]),
         ({"tasks_per_node": "4"}, ["-l select=1:ncpus=4:mpiprocs=4"]),
         ({"nodes": "2", "tasks": "5"}, ["-l select=2:ncpus=3:mpiprocs=3"]),

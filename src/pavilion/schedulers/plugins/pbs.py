@@ -31,11 +31,12 @@ _LETTERS = {
     **{"B": "array begun", "S": "suspended", "U": "suspended", "E": "ending", "F": "ended"},
     **{"M": "moved to another server", "X": "ended"},
 }
-# Letters, and what 'SUBSTATE COMMENT' begins with -> a state that the letter alone does not say.
+# Letters, and what 'SUBSTATE COMMENT RESERVATION' begins with -> what the letter does not say.
 _MORE_STATES = (
     ("FMX", "91 ", "deleted"),
     ("RE", ".* terminated by ", "being deleted"),
-    ("Q", "[0-9]* (Can Never Run|.*Queue not started)", "cannot run"),
+    ("Q", r"[0-9]* (Can Never Run|.*Queue not started\W*$)", "cannot run"),
+    ("Q", ".*Queue not started", "waiting for its time"),
     ("H", "22 ", "waiting for other jobs"),
 )
 _HOLDS = {"u": "its user", "o": "an operator", "s": "PBS", "p": "a bad password"}
@@ -84,10 +85,10 @@ _KEYS = (
 def _queue(request: batch.Request) -> str | None:
     """A reservation is a queue, too."""
     queue = word("partition", request.config["partition"], _NAME)
-    reservation = word("reservation", request.config["reservation"], _NAME)
+    reservation = word("reservation", request.config["reservation"], _NAME) or ""
     if reservation == "any" or (queue and reservation):
         raise batch.refuse("reservation", reservation, "it is a queue: name one, and no partition")
-    return queue or reservation
+    return queue or reservation.partition(".")[0] or None
 
 
 def _select(request: batch.Request) -> str:
@@ -156,7 +157,8 @@ def _is_whole(text: str, key: str, ids: Sequence[str] = ()) -> bool:
 
 def _job(name: str, about: Mapping[str, str]) -> batch.BatchJob:
     letter, comment = about["job_state"], about.get("comment", "")
-    final, also = letter in ("F", "M", "X"), f"{about.get('substate')} {comment}"
+    final = letter in ("F", "M", "X")
+    also = f"{about.get('substate')} {comment} {about.get('reserve_ID', '')}"
     states = (state for on, what, state in _MORE_STATES if letter in on and re.match(what, also))
     # Before the end, it is that of an earlier run.
     code = about.get("Exit_status", "") if final else ""
@@ -320,24 +322,22 @@ class Pbs(batch.SchedulerPluginBatch):
             host = about.get("resources_available.host") or name.partition("[")[0]
             short = {key.lower().replace("resources_available.", ""): about[key] for key in about}
             hosts.setdefault(host, []).append(short)
-        # Where none is shown, one may come yet.
         reserved = any("resv" in vnode for vnodes in hosts.values() for vnode in vnodes)
         for host, vnodes in hosts.items():
             values = {key: [each.get(key, "") for each in vnodes] for key in _NODE_KEYS}
             lists = {k: sorted({*re.split(", *", ",".join(of))} - {""}) for k, of in values.items()}
             queues, names = lists["queue"] or lists["qlist"], lists["resv"]
+            names += [name.partition(".")[0] for name in names]
             yield {
                 **{"name": host, "states": lists["state"], "jobs": lists["jobs"]},
                 "cpus": sum(int(count or 0) for count in values["ncpus"]),
                 "mem": sum(map(batch.bytes_of, values["mem"])),
                 "models": lists["model"],
-                **({"reservations": [n.partition(".")[0] for n in names]} if reserved else {}),
+                **({"reservations": names} if reserved else {}),
                 **({"partitions": queues} if queues else {}),
             }
 
-    def _filter_custom(
-        self, sched_config: dict[str, Any], node_name: str, node: NodeInfo
-    ) -> str | None:
+    def _filter_custom(self, sched_config: Any, node_name: str, node: NodeInfo) -> str | None:
         model = sched_config["pbs"]["model"]
         return f"model is not {model!r}" if model and model not in node["models"] else None
 
