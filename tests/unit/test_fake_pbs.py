@@ -100,6 +100,7 @@ def wait_state(pbs: FakePbs, job: str, letter: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def there() -> bool:
+        found.clear()  # in the order of the last answer
         found.update(shown(pbs, job))
         return bool(found["job_state"] == letter)
 
