@@ -155,8 +155,8 @@ def _chosen(arguments: list[str]) -> list[str]:
 
 
 def _processes() -> int:
-    # Two for each processor: more than half of what tests do is waiting.
-    return max(4, min(8, 2 * len(os.sched_getaffinity(0))))
+    # Three for each processor: most of what tests do is waiting.
+    return max(4, min(8, 3 * len(os.sched_getaffinity(0))))
 
 
 # Tests that are for particular schedulers, and those that all batch plugins have in common.
