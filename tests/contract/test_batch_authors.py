@@ -317,3 +317,14 @@ def test_an_answer_about_cancels_that_is_none(bench: Bench, answer: Any) -> None
     test, _ = bench.start(plugin)
     assert plugin.cancel(load_identity(test.job)) is None  # type: ignore[arg-type]
     assert bench.calls() == ["sub", "del 100"]
+
+
+# --- What a failure is ---
+
+
+@pytest.mark.parametrize("wrong", [lambda self, result: False, _raise], ids=["no answer", "fails"])
+def test_a_job_is_not_lost_because_classify_is_wrong(bench: Bench, wrong: Any) -> None:
+    # The queries of such a plugin fail, too: another object is used for them.
+    test, error = bench.start(bench.plugin(classify=wrong))
+    assert error == "" and bench.calls().count("sub") == 1
+    assert bench.plugin().job_status(bench.host.pav_cfg, test).state == "SCHEDULED"

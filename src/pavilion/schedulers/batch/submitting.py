@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job
 
+from ..lifecycle.blaming import CAUGHT
 from ..lifecycle.handover import Handover, HandoverStopped
 from ..lifecycle.job_table import QueryFailed
 from ..talk import safe_files
@@ -93,14 +94,15 @@ class Submitter:
         :raises SchedulerPluginError: When the scheduler refused it, or its log could not be
             written.  Then there is no such job.
         """
-        dialect = self._client.dialect
         token, script = submission.token, submission.script
         full_until = self._clock() + FULL_PATIENCE
         attempts = 0
         while True:
             result = self._run(argv, log)
-            kind = dialect.classify(result)
-            made, problem = self._made(result, token) if kind is None else (None, "")
+            kind, problem = self._kind(result)
+            made = None
+            if kind is None:
+                made, problem = self._made(result, token)
             if made is not None:
                 return made if attempts == 0 else self._only_one(made, clusters)
             if kind is Failure.QUEUE_FULL:
@@ -120,6 +122,24 @@ class Submitter:
                 raise self._given_up(result)
             if attempts >= ATTEMPTS:
                 raise self._refused(script, result, f" in {attempts} tries")
+
+    def _kind(self, result: CommandResult) -> tuple[Failure | None, str]:
+        """What kind of failure a result is, and why that is not known, or ''.
+
+        Nothing that an author wrote may hide a job that was accepted: what classify() does not say
+        is unclear, or follows from the exit code.
+        """
+        dialect = self._client.dialect
+        what = f"{type(dialect).__name__}.classify()"
+        try:
+            kind = dialect.classify(result)
+        except CAUGHT as exc:
+            problem = f"{what} failed with {type(exc).__name__}: {exc}"
+        else:
+            if kind is None or isinstance(kind, Failure):
+                return kind, ""
+            problem = f"{what} must return a Failure or None, not {kind!r}"
+        return None if result.ok else Failure.TRANSIENT, problem
 
     def _made(self, result: CommandResult, token: str) -> tuple[Submitted | None, str]:
         """The job that the answer of a command that succeeded is about; when that is unclear, None
