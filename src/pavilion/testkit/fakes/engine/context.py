@@ -35,7 +35,7 @@ class Context:
     """One run of one command."""
 
     TITLE: ClassVar[str] = ""
-    # The names of its commands. One of several words, as 'flux jobs', is a command with words.
+    # The names of its programs.
     COMMANDS: ClassVar[tuple[str, ...]] = ()
     # The beginnings of the names of variables that are noted with each call.
     NOTED: ClassVar[tuple[str, ...]] = ("LC_ALL", "LANG", "TZ", "FAKE_")
