@@ -79,8 +79,8 @@ def test_a_queue_that_does_not_exist(world: World) -> None:
     assert problem(world, listing={"queue": "debug"}, partition="nosuch") == ""
     text = problem(world, partition="batsh")
     assert text == (
-        "Bad value for schedule.partition: there is no queue 'batsh' (there are: batch, debug); did "
-        "you mean 'batch'."
+        "Bad value for schedule.partition: there is no queue 'batsh' (there are: batch, debug). Did "
+        "you mean 'batch'?"
     )
     assert "schedule.listing.queue" in problem(world, listing={"queue": "x"}, partition="batch")
     # One query serves for a while.

@@ -192,6 +192,8 @@ def test_tables_have_the_captured_headers(pbs: FakePbs) -> None:
     # Names of users were replaced by longer ones in what was captured.
     assert form.fullmatch(fake[2]) and len(fake[2]) == 80
     assert pbs.ok("qstat", "-Q").splitlines()[:2] == text_of("qstat_Q.txt").splitlines()[:2]
+    stopped = text_of("qstat_Qf.txt").split("\n\n")[1]
+    assert stopped in pbs.ok("qstat", "-Q", "-f").split("\n\n")
     assert pbs.ok("qstat", "--version") == text_of("version.txt")
 
 
@@ -377,7 +379,7 @@ def test_jobs_of_others(pbs: FakePbs) -> None:
         "qstat -a",
         "qstat -t",
         "qstat -f -F dsv",
-        "qstat -Q -f",
+        "qstat -Q -f -F json",
         "qdel -W force 1",
         "qdel 1[]",
         "qselect -q workq",

@@ -508,3 +508,14 @@ def test_nodes_as_text(plugin: Pbs) -> None:
     assert various["states"] == ["<various>"]
     with pytest.raises(UnreadableAnswer):
         list(plugin.parse_nodes("pbsnodes: Server has no node list\n"))
+
+
+def test_queues(plugin: Pbs) -> None:
+    queues = list(plugin.parse_queues(text_of("qstat_Qf.txt")))
+    # The third was never started, and does not say so; the last is that of a reservation.
+    assert [(queue.name, bool(queue.stopped)) for queue in queues] == [
+        ("workq", False),
+        ("stopped", True),
+        ("small", True),
+        ("R0", True),
+    ]

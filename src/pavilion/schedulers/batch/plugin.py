@@ -24,7 +24,7 @@ from ..placement.inventory import NodesUnknownError, frozen
 from ..scheduler import SchedulerPlugin
 from ..vars import SchedulerVariables
 from . import supported
-from .dialect import Dialect
+from .dialect import QUEUE_KEY, Dialect
 from .directives import BatchHeader, value_of
 from .section import elements, judged, settled
 from .words import JobState, Submission, Submitted, UnreadableAnswer
@@ -463,7 +463,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
         state = self.state_of(job)
         reason = self._reason_of(job)
-        if state is JobState.WAITING and self.queues_command() is not None:
+        # Lists of jobs that show the queue show no reason.
+        if state is JobState.WAITING and QUEUE_KEY in job.data and self.queues_command():
             from ..lifecycle.whereabouts import load_placement
 
             chosen = load_placement(Job(Path(record.script).parent)).nodes if record.script else []

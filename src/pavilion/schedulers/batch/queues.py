@@ -68,13 +68,12 @@ class Queues:
             names = [queue.name for queue in queues or [] if queue.name]
             if queues is None or name in names:
                 return None
+            text = f"there is no queue {name!r} (there are: {', '.join(names)})"
             if not names:
                 text = f"{self._dialect.title} has no queues here; leave it out"
-            else:
-                text = f"there is no queue {name!r} (there are: {', '.join(names)})"
-                text += did_you_mean(name, names, start="; did").rstrip("?")
+            hint = did_you_mean(name, names)
             return SchedConfigError(
-                f"Bad value for schedule.{key}: {text}.", data={"key": f"schedule.{key}"}
+                f"Bad value for schedule.{key}: {text}.{hint}", data={"key": f"schedule.{key}"}
             )
         return None
 

@@ -21,8 +21,7 @@ from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
 from ..batch import Directive, Failure, JobState, OwnKey, UnreadableAnswer, all_nodes, flag, word
-from ..config import min_int, parse_node_range, validate_list
-from ..config_values import node_count
+from ..config_values import min_int, node_count, parse_node_range, validate_list
 from ..time_limits import clock_limit, padded_clock_text
 from ..vars import SchedulerVariables, dfr_var_method, var_method
 
@@ -220,13 +219,7 @@ class Pbs(batch.SchedulerPluginBatch):
         Failure.UNKNOWN_JOB: [*_GONE, ("qdel", 168)],
         Failure.DENIED: ["Unauthorized Request", ("qsub", 174)],
         Failure.PERMANENT: [
-            *(
-                "qsub: illegal",
-                "qsub: invalid",
-                "qsub: directive",
-                "qsub: script",
-                "qsub: cannot s",
-            ),
+            re.compile("qsub: (illegal|invalid|directive|script|cannot s)"),
             *(("qsub", code) for code in (2, 3, 5, 6, 32, 39, 154, 166, 170, 173)),
             *(("qsub", code) for code in (175, 187, 188, 191, 197, 241)),
         ],
@@ -336,6 +329,13 @@ class Pbs(batch.SchedulerPluginBatch):
                 **({"reservations": names} if reserved else {}),
                 **({"partitions": queues} if queues else {}),
             }
+
+    def queues_command(self) -> list[str]:
+        return ["qstat", "-Q", "-f"]
+
+    def parse_queues(self, text: str) -> Iterator[batch.QueueInfo]:
+        for name, about in batch.read_attributes(text, "Queue", r"Queue: (\S+)").items():
+            yield batch.QueueInfo(name, "" if about.get("started") == "True" else "not started")
 
     def _filter_custom(self, sched_config: Any, node_name: str, node: NodeInfo) -> str | None:
         model = sched_config["pbs"]["model"]

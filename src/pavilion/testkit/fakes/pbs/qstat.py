@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from ..engine.machine import Machine
 from ..engine.options import Unsupported
 from ..engine.store import Row
 from . import attributes, errors
 from .context import Context, guarded, has_ended
 from .errors import PbsError
-from .output import as_json, as_text, clock
+from .output import Value, as_json, as_text, clock
+
+# Letters of states, and their names in the number of a queue's jobs.
+_COUNTED = {
+    **{"T": "Transit", "Q": "Queued", "H": "Held", "W": "Waiting", "R": "Running"},
+    **{"E": "Exiting", "B": "Begun"},
+}
 
 
 @guarded
@@ -94,21 +99,39 @@ def _line(context: Context, job: Row) -> str:
 
 
 def _queues(context: Context, options: dict[str, str], words: list[str]) -> int:
-    if "-f" in options or words:
-        raise Unsupported("qstat: -Q with other options, or with names")
-    machine: Machine = context.machine
-    dashes = "---------------- ----- ----- --- --- ----- ----- ----- ----- ----- ----- ----"
-    context.line("Queue              Max   Tot Ena Str   Que   Run   Hld   Wat   Trn   Ext Type")
-    context.line(dashes)
+    if words or set(options) - {"-Q", "-f"}:
+        raise Unsupported("qstat: -Q with other options than -f, or with names")
     jobs = [job for job in context.jobs() if not has_ended(job)]
-    for queue in machine.partitions:
+    if "-f" not in options:
+        dashes = "---------------- ----- ----- --- --- ----- ----- ----- ----- ----- ----- ----"
+        context.line(
+            "Queue              Max   Tot Ena Str   Que   Run   Hld   Wat   Trn   Ext Type"
+        )
+        context.line(dashes)
+    for queue in context.machine.partitions:
         own = [attributes.state(job)[0] for job in jobs if job["partition"] == queue["name"]]
-        enabled = "no" if queue["state"] in ("INACTIVE", "DRAIN") else "yes"
-        started = "no" if queue["state"] in ("INACTIVE", "DOWN") else "yes"
+        enabled = queue["state"] not in ("INACTIVE", "DRAIN")
+        started = queue["state"] not in ("INACTIVE", "DOWN")
+        if "-f" in options:
+            about: dict[str, Value] = {
+                "queue_type": "Execution",
+                "total_jobs": len(own),
+                "state_count": "".join(
+                    f"{name}:{own.count(letter)} " for letter, name in _COUNTED.items()
+                ),
+                "enabled": str(enabled),
+                "started": str(started),
+            }
+            context.out(as_text(f"Queue: {queue['name']}", about, wide=False))
+            continue
         counts = [own.count(letter) for letter in "QRHWTE"]
         context.line(
-            f"{queue['name'][:15]:<16} {0:>5} {len(own):>5} {enabled:>3} {started:>3} "
+            f"{queue['name'][:15]:<16} {0:>5} {len(own):>5} {_yes(enabled):>3} {_yes(started):>3} "
             + " ".join(f"{count:>5}" for count in counts)
             + " Exe*"
         )
     return 0
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
