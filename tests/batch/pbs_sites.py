@@ -25,7 +25,7 @@ class FakePbsSite(BatchSite):
     full = Said("qsub: Maximum number of jobs already in complex", 38)
     denied = Said("qdel: Unauthorized Request  ID.server1", 159)
     refusal = Said("qsub: Unknown resource: nosuch", 187)
-    refused_why = "Unknown queue"
+    refused_why = "Unknown resource"
     samples = {
         **{"nodes": "2", "tasks": "3", "time_limit": "17m", "partition": "stopped"},
         **{"account": "science", "reservation": "R77", "include_nodes": "node03"},
@@ -66,7 +66,7 @@ class FakePbsSite(BatchSite):
 
     @contextmanager
     def refusing(self) -> Iterator[Mapping[str, Any]]:
-        yield {"partition": "nosuch"}
+        yield {"pbs": {"qsub_extra": ["-l nosuch=1"]}}
 
     def foreign(self) -> str:
         script = self.directory / "foreign.sh"

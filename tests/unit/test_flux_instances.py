@@ -212,7 +212,7 @@ def info_of(path: Path) -> JobInfo:
 def test_a_queue_that_does_not_exist(bench: JobBench) -> None:
     message = " ".join(bench.refused({"partition": "batsh"}).split())
     assert "schedule.partition: there is no queue 'batsh' (there are: batch, debug)" in message
-    assert "did you mean 'batch'" in message
+    assert "Did you mean 'batch'" in message
     message = " ".join(bench.refused({"flux": {"queue": "x"}, "partition": "batch"}).split())
     assert "schedule.flux.queue: there is no queue 'x'" in message
 
