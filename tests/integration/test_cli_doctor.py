@@ -59,10 +59,11 @@ def test_all_is_well(cli: Cli, path: str) -> None:
         assert f"\n{title}\n" in done.out
     assert re.search(rf"^  ok +{re.escape(str(cli.config))} +1 suite, 0 plugins$", done.out, re.M)
     assert re.search(r"^  ok +raw +available$", done.out, re.M)
-    # Slurm is missing, and so is Grid Engine: a warning only, as long as there is another scheduler.
+    # Slurm is missing, and so are Grid Engine, PBS and Flux: warnings only, as long as there is
+    # another scheduler.
     assert re.search(r"^  warning +slurm +not available: .*sbatch", done.out, re.M)
     assert re.search(r"^  ok +locks +flock works$", done.out, re.M)
-    assert done.out.endswith("0 problems, 2 warnings.\n")
+    assert done.out.endswith("0 problems, 4 warnings.\n")
     assert files(cli.root) == before
 
 
