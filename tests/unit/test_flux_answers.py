@@ -159,8 +159,8 @@ def test_ids_of_submitted_jobs(plugin: Flux) -> None:
 
 def test_the_whole_list_is_requested(plugin: Flux) -> None:
     """1,000 jobs otherwise, and in JSON without a word."""
-    assert plugin.jobs_command("ann") == "flux jobs -a -c 0 --json -u ann".split()
-    assert plugin.jobs_command(None) == "flux jobs -a -c 0 --json -A".split()
+    assert plugin.jobs_command("ann") == "flux jobs -a --since=-7d -c 0 --json -u ann".split()
+    assert plugin.jobs_command(None) == "flux jobs -a --since=-7d -c 0 --json -A".split()
 
 
 def test_one_id_gives_a_bare_object(plugin: Flux) -> None:

@@ -401,3 +401,13 @@ def test_the_plugin_needs_no_command_that_it_lacks(flux: FakeFlux) -> None:
         assert flux.run(*command).returncode == 0
     assert flux.run(*plugin.version_command()).returncode == 0
     assert flux.run(*plugin.jobs_command("root")).returncode == 0
+
+
+def test_jobs_that_ended_before_a_time_are_left_out(flux: FakeFlux, scripts: Path) -> None:
+    submit(flux, scripts, "-N1", "--job-name=old", "ok.sh")
+    submit(flux, scripts, "-N1", "--job-name=waits", "--urgency=0", "ok.sh")
+    wait_state(flux, "old", "INACTIVE")
+    assert {job["name"] for job in listed(flux, "--since=-1h")} == {"old", "waits"}
+    polling.until(
+        lambda: {job["name"] for job in listed(flux, "--since=-1s")} == {"waits"}, "a second passed"
+    )

@@ -236,8 +236,10 @@ class Flux(batch.SchedulerPluginBatch):
         return (found and decimal_id(found[1])) or None
 
     def jobs_command(self, user: str | None) -> list[str]:
-        # Without -c 0 it lists 1,000, and says nothing about that in JSON.
-        return ["flux", "jobs", "-a", "-c", "0", "--json", *(["-u", user] if user else ["-A"])]
+        # Without -c 0 it lists 1,000, and says nothing about that in JSON.  An instance may keep all
+        # jobs that ever ended.
+        whose = ["-u", user] if user else ["-A"]
+        return ["flux", "jobs", "-a", "--since=-7d", "-c", "0", "--json", *whose]
 
     def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
         found = json.loads(text)

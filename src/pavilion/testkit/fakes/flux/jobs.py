@@ -9,15 +9,16 @@ from ..engine import hostlist
 from ..engine.machine import visible_jobs
 from ..engine.options import Unsupported
 from ..engine.store import Row
-from . import ids, options
+from . import ids, options, times
 from .context import SOCKET, Context
 
 _OPTIONS = {
     **{"--count": "count", "-c": "count", "--user": "user", "-u": "user", "--name": "name"},
     **{"--format": "format", "-o": "format", "--queue": "queue", "-q": "queue", "--color": "color"},
+    "--since": "since",
 }
 _FLAGS = {"-a": "inactive", "-A": "all", "--json": "json", "--no-header": "bare", "-n": "bare"}
-_KNOWN = """help h filter f since include i sort width w recursive R level L recurse-all threads stats
+_KNOWN = """help h filter f include i sort width w recursive R level L recurse-all threads stats
     stats-only"""
 _RESULTS = {"CANCELLED": "CANCELED", "NODE_FAIL": "FAILED"}
 # The engine's words -> what Flux's exceptions are then.
@@ -65,16 +66,26 @@ def _visible(context: Context) -> list[Row]:
 
 def _filtered(context: Context, given: dict[str, list[str]], jobs: list[Row]) -> list[Row]:
     user = given.get("user", [context.user[0]])[-1]
+    since = _since(context, given["since"][-1]) if "since" in given else 0.0
+    inactive = "inactive" in given or "since" in given
     found = [
         job
         for job in jobs
         if ("all" in given or user == "all" or user in (job["user"], str(job["uid"])))
-        and ("inactive" in given or state(job) != "INACTIVE")
+        and (state(job) != "INACTIVE" or (inactive and (job["end"] or context.now) > since))
         and ("name" not in given or job["name"] == given["name"][-1])
         and ("queue" not in given or job["partition"] in given["queue"][-1].split(","))
     ]
     order = {"SCHED": 0, "DEPEND": 0, "RUN": 1, "CLEANUP": 1, "INACTIVE": 2}
     return sorted(found, key=lambda job: order[state(job)])
+
+
+def _since(context: Context, text: str) -> float:
+    """A time, in seconds since the epoch; only durations before now are known here."""
+    seconds = times.parse(text[1:], 1.0) if text.startswith("-") else None
+    if seconds is None:
+        raise Unsupported(f"flux jobs --since={text}")
+    return context.now - seconds
 
 
 def _print_json(context: Context, jobs: list[Row], *, only: bool) -> None:
