@@ -219,7 +219,7 @@ COMMANDS = [
         examples=[
             "link /opt/pavilion2",
             "link /opt/pavilion2 --copy",
-            "link /opt/pavilion2 --without flux",
+            "link /opt/pavilion2 --without lsf",
             "link . --python /opt/pavilion-env/bin/python3",
         ],
         run=_link,
