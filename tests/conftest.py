@@ -56,6 +56,14 @@ def _isolated_environment(monkeypatch: pytest.MonkeyPatch, _empty_home: Path) ->
     monkeypatch.setenv("PAV_RAW_QUEUE_DIR", str(_empty_home / "raw_queue"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_plugins_of_other_files() -> Iterator[None]:
+    """Which files one process runs, and in which order, is not always the same."""
+    reset_plugins()
+    yield
+    reset_plugins()
+
+
 @pytest.fixture
 def pav_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PavConfig]:
     """Settings with folders of their own, and the plugins loaded.
