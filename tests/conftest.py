@@ -16,9 +16,7 @@ from pavilion.plugins import load_plugins, reset_plugins
 # --slurm=fake|real|both, --batch=KIND, --quick; and what says which real schedulers are missing.
 pytest_plugins = [
     "slurm_option",
-    "gridengine_option",
-    "pbs_option",
-    "flux_option",
+    "real_schedulers",
     "batch_option",
     "quick_option",
 ]

@@ -13,7 +13,7 @@ import pytest
 
 from batch.flux_sites import FakeFluxSite
 from batch.real_flux_site import RealFluxSite
-from flux_option import LEFT_OUT
+from real_schedulers import FLUX
 
 
 class FakeInstance(FakeFluxSite):
@@ -94,7 +94,7 @@ def new_instance(kind: str, **options: Any) -> Iterator[Instance]:
     :param options: Of a real one, see RealFlux.
     """
     if reason := KINDS[kind].why_not():
-        pytest.skip(f"{LEFT_OUT} can be started here: {reason}")
+        pytest.skip(f"{FLUX.left_out} can be started here: {reason}")
     # Not below pytest's own directory: the paths of sockets are short.
     directory = Path(tempfile.mkdtemp(prefix="flux-"))
     directory.chmod(0o755)

@@ -13,9 +13,9 @@ import pytest
 from engine_site import Site, site_of
 from real_gridengine import RealGridEngine, why_not_available
 
-from gridengine_option import LEFT_OUT
 from pavilion.schedulers.batch import client
 from pavilion.schedulers.lifecycle.job_table import JobTable
+from real_schedulers import GRID_ENGINE
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def gridengine_cluster() -> Iterator[RealGridEngine]:
     """A Grid Engine for the tests of this process."""
     reason = why_not_available()
     if reason:
-        pytest.skip(f"{LEFT_OUT} can be started here: {reason}")
+        pytest.skip(f"{GRID_ENGINE.left_out} can be started here: {reason}")
     # Not below pytest's own directory, which other users may not enter.
     folder = Path(tempfile.mkdtemp(prefix="test-gridengine-"))
     folder.chmod(0o755)

@@ -19,7 +19,7 @@ from batch.pbs_sites import FakePbsSite
 from batch.real_pbs_site import RealPbsSite
 from batch.sites import BatchSite
 from batch_option import chosen
-from pbs_option import LEFT_OUT
+from real_schedulers import OPENPBS
 
 SITES = {"fake-pbs": FakePbsSite, "real-pbs": RealPbsSite}
 
@@ -44,7 +44,7 @@ def pbs_site(request: pytest.FixtureRequest) -> Iterator[BatchSite]:
     made = SITES[request.param]
     reason = made.why_not()
     if reason:
-        pytest.skip(f"{LEFT_OUT} can be started here: {reason}")
+        pytest.skip(f"{OPENPBS.left_out} can be started here: {reason}")
     # Not below pytest's own directory, which other users may not enter.
     folder = Path(tempfile.mkdtemp(prefix="test-pbs-"))
     folder.chmod(0o755)
