@@ -215,9 +215,16 @@ def test_the_job_of_a_cancelled_test_may_go_on(cli: QuickCli) -> None:
     cli.suite(SLEEPER, "sleeper")
     assert cli.process("run", "sleeper.first", "--detach").code == 0
     cli.wait_for_file(cli.test_path("s1.1") / "work" / "started")
-    # What a cancel leaves that could not reach the scheduler.
-    (cli.test_path("s1.1") / "RUN_COMPLETE").touch()
-    done = cli("clean", "s1", "--remove")
+    # What a cancel leaves that could not reach the scheduler.  The job would notice it, and end.
+    processes = cli.processes()
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        (cli.test_path("s1.1") / "RUN_COMPLETE").touch()
+        done = cli("clean", "s1", "--remove")
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
     assert done.code == 1
     assert "the job of s1.1 may not have ended" in done.out
     assert series(cli) == ["s1"]
