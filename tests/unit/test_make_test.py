@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -39,3 +40,9 @@ def test_failures_are_named_as_pytest_takes_them(
 ) -> None:
     monkeypatch.chdir(ROOT)
     assert tool._node_id(classname, name) == shown
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest could not collect both, as they are in no package."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
