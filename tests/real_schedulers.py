@@ -28,6 +28,11 @@ class Real(NamedTuple):
         """The reason for which tests of it are skipped."""
         return f"no real {self.name}"
 
+    def skip_if(self, reason: str) -> None:
+        """Skip the test for the reason why none can be started here; '' when one can."""
+        if reason:
+            pytest.skip(f"{self.left_out} can be started here: {reason}")
+
 
 GRID_ENGINE = Real("Grid Engine", "gridengine", "real_gridengine")
 OPENPBS = Real("OpenPBS", "pbs", "installed_pbs")

@@ -6,8 +6,6 @@ mark ``needs`` names.  So nothing is skipped; what runs where is printed at the 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from batch.bench import Bench, bench_at
 from batch.matrix import Matrix
 from batch.sites import BatchSite, Can, site_classes
 from batch_option import LEFT_OUT, chosen
+from open_directory import open_directory
 
 _NOWHERE = "nowhere"
 
@@ -72,14 +71,8 @@ def function_of(item: pytest.Item) -> str:
 def scheduler(request: pytest.FixtureRequest) -> Iterator[BatchSite]:
     """A scheduler for all tests that run with it, one after the other."""
     made = site_classes()[request.param]
-    # Not below pytest's own directory, which other users may not enter.
-    directory = Path(tempfile.mkdtemp(prefix="batch-"))
-    directory.chmod(0o755)
-    try:
-        with made(directory) as site:
-            yield site
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with open_directory("batch-") as directory, made(directory) as site:
+        yield site
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Union
-
-import pytest
 
 from batch.flux_sites import FakeFluxSite
 from batch.real_flux_site import RealFluxSite
+from open_directory import open_directory
 from real_schedulers import FLUX
 
 
@@ -93,17 +89,11 @@ def new_instance(kind: str, **options: Any) -> Iterator[Instance]:
 
     :param options: Of a real one, see RealFlux.
     """
-    if reason := KINDS[kind].why_not():
-        pytest.skip(f"{FLUX.left_out} can be started here: {reason}")
-    # Not below pytest's own directory: the paths of sockets are short.
-    directory = Path(tempfile.mkdtemp(prefix="flux-"))
-    directory.chmod(0o755)
-    try:
+    FLUX.skip_if(KINDS[kind].why_not())
+    with open_directory("flux-") as directory:
         made = KINDS[kind](directory)
         if options:
             assert isinstance(made, RealInstance)
             made.options = options
         with made:
             yield made
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)

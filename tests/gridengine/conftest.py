@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from engine_site import Site, site_of
 from real_gridengine import RealGridEngine, why_not_available
 
+from open_directory import open_directory
 from pavilion.schedulers.batch import client
 from pavilion.schedulers.lifecycle.job_table import JobTable
 from real_schedulers import GRID_ENGINE
@@ -21,17 +19,9 @@ from real_schedulers import GRID_ENGINE
 @pytest.fixture(scope="session")
 def gridengine_cluster() -> Iterator[RealGridEngine]:
     """A Grid Engine for the tests of this process."""
-    reason = why_not_available()
-    if reason:
-        pytest.skip(f"{GRID_ENGINE.left_out} can be started here: {reason}")
-    # Not below pytest's own directory, which other users may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="test-gridengine-"))
-    folder.chmod(0o755)
-    try:
-        with RealGridEngine(folder) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    GRID_ENGINE.skip_if(why_not_available())
+    with open_directory("test-gridengine-") as path, RealGridEngine(path) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import janitor
-from machines import folder
 from real_gridengine import RealGridEngine
 
+from open_directory import open_directory
 from polling import until
 
 START = """
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 
 def test_two_of_them_live_side_by_side(gridengine: RealGridEngine) -> None:
-    with folder("test-gridengine-") as path:
+    with open_directory("test-gridengine-") as path:
         with RealGridEngine(path) as other:
             job = other.ok("qsub", "-terse", "-b", "y", "-h", "sleep", "1").strip()
             assert other.state(job) == "hqw"
@@ -40,7 +40,7 @@ def test_two_of_them_live_side_by_side(gridengine: RealGridEngine) -> None:
 def test_a_test_process_that_is_killed_leaves_no_grid_engine_behind(
     gridengine: RealGridEngine,
 ) -> None:
-    with folder("test-gridengine-") as path:
+    with open_directory("test-gridengine-") as path:
         process = subprocess.Popen(
             [sys.executable, "-c", START, str(path), str(Path(__file__).parent)],
             stdin=subprocess.PIPE,

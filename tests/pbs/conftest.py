@@ -6,10 +6,7 @@ Tests that have the fixture ``pbs`` bring about what only the real one can have.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from real_pbs import RealPbs
@@ -19,6 +16,7 @@ from batch.pbs_sites import FakePbsSite
 from batch.real_pbs_site import RealPbsSite
 from batch.sites import BatchSite
 from batch_option import chosen
+from open_directory import open_directory
 from real_schedulers import OPENPBS
 
 SITES = {"fake-pbs": FakePbsSite, "real-pbs": RealPbsSite}
@@ -42,17 +40,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pbs_site(request: pytest.FixtureRequest) -> Iterator[BatchSite]:
     """A PBS for the tests of this process."""
     made = SITES[request.param]
-    reason = made.why_not()
-    if reason:
-        pytest.skip(f"{OPENPBS.left_out} can be started here: {reason}")
-    # Not below pytest's own directory, which other users may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="test-pbs-"))
-    folder.chmod(0o755)
-    try:
-        with made(folder) as site:
-            yield site
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    OPENPBS.skip_if(made.why_not())
+    with open_directory("test-pbs-") as path, made(path) as site:
+        yield site
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import janitor
 import pytest
 from installed_pbs import installation, why_not_available
-from machines import folder
 from real_pbs import RealPbs
 
+from open_directory import open_directory
 from polling import until
 
 START = """
@@ -29,7 +29,7 @@ sys.stdin.read()
 
 
 def test_two_of_them_live_side_by_side(pbs: RealPbs) -> None:
-    with folder("test-pbs-") as path:
+    with open_directory("test-pbs-") as path:
         with RealPbs(path, nodes=2) as other:
             job = other.submit("sleep 1", "-h", "-N", "elsewhere")
             assert other.state(job) == "H"
@@ -49,7 +49,7 @@ def test_a_job_on_two_nodes(pbs: RealPbs) -> None:
 
 
 def test_a_test_process_that_is_killed_leaves_no_pbs_behind(pbs: RealPbs) -> None:
-    with folder("test-pbs-") as path:
+    with open_directory("test-pbs-") as path:
         process = subprocess.Popen(
             [sys.executable, "-c", START, str(path), str(Path(__file__).parent)],
             stdin=subprocess.PIPE,

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from clusters import Early, FakeForTests, Slurm
-from machines import folder, need_accounting
+from machines import need_accounting
 from real_slurm import RealSlurm
+
+from open_directory import open_directory
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | RealSlurm]:
     """A cluster of 8 nodes with 4 CPUs for the whole session, by kind: 'fake' or 'real'."""
-    with folder("test-slurm-") as path:
+    with open_directory("test-slurm-") as path:
         cluster: FakeForTests | RealSlurm
         if request.param == "real":
             cluster = RealSlurm(path, min_job_age=300, message_timeout=5)
@@ -58,7 +60,7 @@ def accounting_cluster(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A real cluster with a slurmdbd, which forgets jobs soon.  There is no fake one."""
     need_accounting(request, "needs a real slurmdbd; --slurm=real runs it")
     with (
-        folder("test-slurmdbd-") as path,
+        open_directory("test-slurmdbd-") as path,
         RealSlurm(path, nodes=4, min_job_age=1, accounting=True) as cluster,
     ):
         yield cluster

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 from clusters import FakeForTests
 from real_slurm import RealSlurm, free_ports, why_no_accounting
 
+from open_directory import open_directory
 from pavilion.testkit.description import Description, parse
 
 NODES = [
@@ -52,20 +51,9 @@ def need_accounting(request: pytest.FixtureRequest, otherwise: str) -> None:
 
 
 @contextmanager
-def folder(prefix: str) -> Iterator[Path]:
-    """A directory that any user may enter; not below pytest's own, which others may not."""
-    made = Path(tempfile.mkdtemp(prefix=prefix))
-    made.chmod(0o755)
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-@contextmanager
 def fake(made: Description, **settings: float) -> Iterator[FakeForTests]:
     with (
-        folder("test-fake-") as path,
+        open_directory("test-fake-") as path,
         FakeForTests(
             path,
             description=made,

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
-from machines import NODES, PARTITIONS, folder
+from machines import NODES, PARTITIONS
 from real_slurm import RealSlurm
 
+from open_directory import open_directory
 from pavilion.testkit import description
 
 GRES = {"node03": "gpu:2", "node04": "gpu:2", "node05": "gpu:a100:1,gpu:k80:1"}
@@ -58,7 +59,7 @@ def fake_description() -> description.Description:
 
 @pytest.fixture(scope="session")
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | RealSlurm]:
-    with folder("test-gpus-") as path:
+    with open_directory("test-gpus-") as path:
         cluster: FakeForTests | RealSlurm
         if request.param == "real":
             cluster = RealGpuSlurm(path, min_job_age=60)

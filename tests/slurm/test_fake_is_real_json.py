@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from captures import DATA
 from clusters import Slurm, wait_until
-from machines import description, fake, folder
+from machines import description, fake
+
+from open_directory import open_directory
 
 # What the fake knows nothing of, and does not say.
 NOT_SAID = {"flags", "job_resources", "step_id", "last_backfill", "last_update"}
@@ -212,7 +214,7 @@ def test_nodes(slurm: Slurm) -> None:
 
 @pytest.fixture
 def modern() -> Iterator[Slurm]:
-    with folder("test-json-") as path, fake(description(release="25.11")) as cluster:
+    with open_directory("test-json-") as path, fake(description(release="25.11")) as cluster:
         yield Slurm(cluster, path)
 
 

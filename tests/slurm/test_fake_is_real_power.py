@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
-from machines import PoweredSlurm, fake, folder, powered_description
+from machines import PoweredSlurm, fake, powered_description
+
+from open_directory import open_directory
 
 NEVER = ["q-dy-3"]
 FRESH = (
@@ -26,7 +28,7 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Pow
     """With partition q, of cloud nodes q-dy-1 to q-dy-5 that are listed."""
     if request.param == "real":
         with (
-            folder("test-power-") as path,
+            open_directory("test-power-") as path,
             PoweredSlurm(
                 path, never=NEVER, min_job_age=300, extra_conf="PrivateData=cloud\n"
             ) as real,

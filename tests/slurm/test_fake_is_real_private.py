@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
-from machines import PoweredSlurm, fake, folder, powered_description
+from machines import PoweredSlurm, fake, powered_description
+
+from open_directory import open_directory
 
 TOPOLOGY = """\
 SwitchName=s1 Nodes=node[01-04]
@@ -27,7 +29,7 @@ SWITCHES = [
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | PoweredSlurm]:
     """Nodes are private, and not all of them are listed even to root."""
     if request.param == "real":
-        with folder("test-private-") as path:
+        with open_directory("test-private-") as path:
             (path / "topology.conf").write_text(TOPOLOGY)
             with PoweredSlurm(
                 path,

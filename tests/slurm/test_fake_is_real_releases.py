@@ -17,8 +17,9 @@ from typing import NamedTuple
 import pytest
 from captures import DATA
 from clusters import FakeForTests, wait_until
-from machines import fake, folder
+from machines import fake
 
+from open_directory import open_directory
 from pavilion.schedulers.plugins.slurm import queries
 from pavilion.testkit.description import parse
 
@@ -75,7 +76,7 @@ class Captured(NamedTuple):
 def captured(request: pytest.FixtureRequest) -> Iterator[Captured]:
     release = request.param
     made = parse({"name": "t", "release": release, "nodes": NODES, "partitions": PARTITIONS})
-    with folder("test-release-") as path, fake(made, minute=2) as slurm:
+    with open_directory("test-release-") as path, fake(made, minute=2) as slurm:
         work = path / "work"
         work.mkdir()
         one = Captured(slurm, work, FOLDERS[release], release)

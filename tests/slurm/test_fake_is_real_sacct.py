@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
-from machines import description, fake, folder
+from machines import description, fake
 from real_slurm import RealSlurm, why_no_accounting
+
+from open_directory import open_directory
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +25,10 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Rea
     reason = why_no_accounting()
     if reason:
         pytest.skip(f"needs a real slurmdbd, and that cannot be started here: {reason}")
-    with folder("test-sacct-") as path, RealSlurm(path, min_job_age=2, accounting=True) as real:
+    with (
+        open_directory("test-sacct-") as path,
+        RealSlurm(path, min_job_age=2, accounting=True) as real,
+    ):
         yield real
 
 

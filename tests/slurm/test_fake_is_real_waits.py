@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import Early, FakeForTests, Slurm, wait_until
-from machines import folder
 from real_slurm import RealSlurm
+
+from open_directory import open_directory
 
 
 @pytest.fixture
 def forgetful(slurm_cluster: FakeForTests | RealSlurm) -> Iterator[Slurm]:
     """A cluster of its own that forgets jobs soon. In the others that makes tests miss an end."""
     made = RealSlurm if slurm_cluster.kind == "real" else FakeForTests
-    with folder("forgetful-") as path, made(path, nodes=4, min_job_age=2) as cluster:
+    with open_directory("forgetful-") as path, made(path, nodes=4, min_job_age=2) as cluster:
         yield Slurm(cluster, path)
 
 

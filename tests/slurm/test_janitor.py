@@ -10,8 +10,9 @@ from pathlib import Path
 import janitor
 import pytest
 from clusters import wait_until
-from machines import folder
 from real_slurm import why_not_available
+
+from open_directory import open_directory
 
 START = """
 import sys
@@ -32,7 +33,7 @@ def test_a_test_process_that_is_killed_leaves_no_cluster_behind(
         pytest.skip("needs a real Slurm; --slurm=real runs it")
     if reason := why_not_available():
         pytest.skip(f"needs a real Slurm, and that cannot be started here: {reason}")
-    with folder("test-janitor-") as path:
+    with open_directory("test-janitor-") as path:
         process = subprocess.Popen(
             [sys.executable, "-c", START, str(path)],
             cwd=Path(__file__).parent,

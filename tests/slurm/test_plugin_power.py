@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 from clusters import FakeForTests, Slurm, wait_until
-from machines import PoweredSlurm, fake, folder, powered_description
+from machines import PoweredSlurm, fake, powered_description
 from plugin_tools import Site, header, site_of
+
+from open_directory import open_directory
 
 NODES = [f"q-dy-{number}" for number in range(1, 6)]
 
@@ -18,7 +20,7 @@ def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[FakeForTests | Pow
     """With partition q, of cloud nodes q-dy-1 to q-dy-5; all are listed."""
     if request.param == "real":
         with (
-            folder("test-power-") as path,
+            open_directory("test-power-") as path,
             PoweredSlurm(path, min_job_age=300, extra_conf="PrivateData=cloud\n") as real,
         ):
             yield real

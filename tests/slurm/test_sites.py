@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from clusters import AS_OTHER, OTHER_USER, wait_until
 from clusters import Slurm as Cluster
-from machines import folder, need_accounting
+from machines import need_accounting
 from plugin_tools import Scripted, Site, info, result, site_of
 from real_slurm import RealSlurm
 
+from open_directory import open_directory
 from pavilion.schedulers.plugins.slurm.client import SlurmClient
 
 CONF = """\
@@ -41,7 +42,7 @@ def big_site(request: pytest.FixtureRequest) -> Iterator[RealSlurm]:
     """A cluster with accounts and QOS.  root may use both accounts, the other user one."""
     need_accounting(request, "needs a real Slurm; --slurm=real runs it")
     with (
-        folder("test-sites-") as path,
+        open_directory("test-sites-") as path,
         RealSlurm(
             path, min_job_age=10, message_timeout=2, accounting=True, extra_conf=CONF
         ) as cluster,

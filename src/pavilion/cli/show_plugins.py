@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pavilion import schedulers
@@ -28,30 +29,14 @@ def _show(session: Session) -> int:
         _record(plugin, "disabled", "disable_plugins in the settings lists it.")
         for plugin in report.disabled
     ]
+    found += [_row("refused", refused.file, refused.reason) for refused in report.refused]
     found += [
-        {
-            "state": "refused",
-            "category": None,
-            "name": None,
-            "priority": None,
-            "origin": None,
-            "file": str(refused.file),
-            "reason": refused.reason,
-            "available": None,
-        }
-        for refused in report.refused
-    ]
-    found += [
-        {
-            "state": "not used",
-            "category": foreign.category,
-            "name": None,
-            "priority": None,
-            "origin": None,
-            "file": str(foreign.file),
-            "reason": f"Pavilion has {foreign.category} plugins; this host does not.",
-            "available": None,
-        }
+        _row(
+            "not used",
+            foreign.file,
+            f"Pavilion has {foreign.category} plugins; this host does not.",
+            category=foreign.category,
+        )
         for foreign in report.foreign
     ]
     if session.args.json:
@@ -84,15 +69,27 @@ def _record(
     found: LoadedPlugin, state: str, reason: Any, available: bool | None = None
 ) -> dict[str, Any]:
     """:param available: False when commands are missing; None when that is for 'show sched' to say."""
+    return _row(
+        state,
+        found.file,
+        reason,
+        category=found.category,
+        name=found.plugin.name,
+        priority=found.plugin.priority,
+        origin=found.origin or None,
+        available=available,
+    )
+
+
+def _row(state: str, file: Path, reason: Any, **about: Any) -> dict[str, Any]:
+    """What is shown of a file; nothing is known about a plugin that was not loaded."""
+    keys = ("category", "name", "priority", "origin")
     return {
         "state": state,
-        "category": found.category,
-        "name": found.plugin.name,
-        "priority": found.plugin.priority,
-        "origin": found.origin or None,
-        "file": str(found.file),
+        **{key: about.get(key) for key in keys},
+        "file": str(file),
         "reason": reason,
-        "available": available,
+        "available": about.get("available"),
     }
 
 

@@ -81,15 +81,15 @@ def _faults_of(made: type[FakeCluster]) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    folder = options.dir or Path(tempfile.mkdtemp(prefix=f"fake-{options.fake}-"))
+    directory = options.dir or Path(tempfile.mkdtemp(prefix=f"fake-{options.fake}-"))
     made = FAKES[options.fake]
     try:
-        cluster = made(folder, nodes=options.nodes, cpus=options.cpus, cluster=options.cluster)
+        cluster = made(directory, nodes=options.nodes, cpus=options.cpus, cluster=options.cluster)
         with cluster:
             return _run_command(cluster, options.command)
     finally:
         if options.dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _run_command(cluster: FakeCluster, command: list[str]) -> int:

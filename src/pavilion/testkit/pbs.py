@@ -16,7 +16,6 @@ from typing import ClassVar
 
 from . import description as descriptions
 from .cluster import FakeCluster, FakeClusterError
-from .fakes.engine import wakeup
 from .fakes.pbs.context import Context, has_ended
 from .fakes.pbs.faults import FAULTS
 
@@ -119,4 +118,3 @@ class FakePbs(FakeCluster):
     def fail_node(self, name: str) -> None:
         """The daemon of a node is gone: the node is down, and its jobs are lost."""
         self._change_node(name, "DOWN", None)
-        wakeup.ensure_controller(str(self.folder))

@@ -40,6 +40,7 @@ from .words import (
     Submitted,
     UnreadableAnswer,
     find_token,
+    wrong_key,
 )
 
 __all__ = [
@@ -74,4 +75,5 @@ __all__ = [
     "refuse",
     "safe_job_name",
     "word",
+    "wrong_key",
 ]

@@ -27,6 +27,7 @@ from .words import (
     Submission,
     Submitted,
     UnreadableAnswer,
+    digest,
     find_token,
 )
 
@@ -340,12 +341,10 @@ class Dialect:
         the variables that ENVIRONMENT keeps, which say where the scheduler is.  Not their values:
         some say who we are, and what this returns is in a file that others can read.  Without
         INSTANCE: the jobs of each instance are in a file of their own."""
-        import hashlib
-
         values = [
             (name, os.environ.get(name)) for name in self.ENVIRONMENT.keep if name != self.INSTANCE
         ]
-        return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return digest(repr(values))
 
     # --------------------------------------------------------------------------------------- jobs
 

@@ -96,8 +96,6 @@ class Directive(NamedTuple):
         def value(request: Request) -> list[str]:
             lines = [str(line).strip() for line in value_of(request.config, key) or []]
             for line in lines:
-                if not line.isprintable():
-                    raise refuse(key, line, "it contains a line end, or a control character")
                 if re.match(refused, line):
                     raise refuse(key, line, "this option cannot be used here")
             return lines

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pavilion.errors import SchedConfigError
+from pavilion.types import NodeInfo
 
 from ..lifecycle.job_cache import JobRecord
 from ..near_matches import did_you_mean
@@ -26,11 +27,10 @@ from .words import QueueInfo, UnreadableAnswer
 AGE = 60.0
 
 
-class _Answer(NamedTuple):
-    until: float
-    queues: Sequence[QueueInfo] | None
-    # Node -> whether it is up; queue -> how many of its nodes are. None where that is not known.
-    nodes: Mapping[str, bool] | None
+class _Nodes(NamedTuple):
+    """Node -> whether it is up; queue -> how many of its nodes are."""
+
+    is_up: Mapping[str, bool]
     up: Mapping[str, int]
 
 
@@ -51,12 +51,15 @@ class Queues:
         self._run = run
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[str, _Answer] = {}
-        self._with_nodes: dict[str, _Answer] = {}
+        # (parser, cluster) -> until when an answer is used, and what it says; None: nothing.
+        self._answers: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def known(self, cluster: str = "") -> Sequence[QueueInfo] | None:
         """All queues of a cluster; None where the scheduler does not say."""
-        return self._answer(cluster, self._known, with_nodes=False).queues
+        queues: Sequence[QueueInfo] | None = self._answer(
+            "parse_queues", self._dialect.queues_command(), cluster
+        )
+        return queues
 
     def problem(self, sched_config: Mapping[str, Any]) -> SchedConfigError | None:
         """The error about a queue that does not exist; None when there is none."""
@@ -96,56 +99,52 @@ class Queues:
         :param chosen: The nodes that it must have, if they were picked for it.
         """
         name, wanted = job.data.get(QUEUE_KEY, ""), job.data.get(COUNT_KEY, "")
-        answer = self._answer(cluster, self._with_nodes, with_nodes=True)
         where = f"its queue, {name}," if name else "the scheduler"
-        for queue in answer.queues or ():
+        for queue in self.known(cluster) or ():
             if queue.name == name and queue.stopped:
                 return f"{where} starts no jobs ({queue.stopped})"
-        if answer.nodes is None:
+        nodes: _Nodes | None = self._answer("parse_nodes", self._dialect.nodes_command(), cluster)
+        if nodes is None:
             return ""
-        away = [node for node in chosen if not answer.nodes.get(node, True)]
+        away = [node for node in chosen if not nodes.is_up.get(node, True)]
         if away:
             return f"it must have {hostlists.fold_short(away, count=False)}, down or drained"
-        if not wanted.isdigit() or answer.up.get(name, 0) >= int(wanted):
+        up = nodes.up.get(name, 0)
+        if not wanted.isdigit() or up >= int(wanted):
             return ""
         return (
-            f"it needs {wanted} nodes, and {answer.up.get(name, 0)}{' of its queue' if name else ''} "
-            "are usable; the others are down or drained"
+            f"it needs {wanted} nodes, and {up}{' of its queue' if name else ''} are usable; the "
+            "others are down or drained"
         )
 
     def forget(self) -> None:
         """Forget all that was learned."""
         with self._lock:
-            self._known.clear()
-            self._with_nodes.clear()
+            self._answers.clear()
 
-    def _answer(self, cluster: str, answers: dict[str, _Answer], *, with_nodes: bool) -> _Answer:
-        with self._lock:
-            answer = answers.get(cluster)
-            if answer is None or self._clock() > answer.until:
-                queues = self._read("parse_queues", self._dialect.queues_command(), cluster)
-                nodes, up = self._up(cluster) if with_nodes else (None, {})
-                answer = answers[cluster] = _Answer(self._clock() + AGE, queues, nodes, up)
-            return answer
-
-    def _up(self, cluster: str) -> tuple[Mapping[str, bool] | None, Mapping[str, int]]:
-        nodes = self._read("parse_nodes", self._dialect.nodes_command(), cluster)
-        if nodes is None:
-            return None, {}
-        up = Counter(
-            queue for node in nodes if node["up"] for queue in node.get("partitions") or [""]
-        )
-        return {node["name"]: bool(node["up"]) for node in nodes}, up
-
-    def _read(self, method: str, command: Sequence[str] | None, cluster: str) -> Any:
+    def _answer(self, method: str, command: Sequence[str] | None, cluster: str) -> Any:
+        """What a command's answer says about a cluster; None where it cannot be used."""
         if command is None:
             return None
+        with self._lock:
+            until, found = self._answers.get((method, cluster), (float("-inf"), None))
+            if self._clock() > until:
+                found = self._read(method, command, cluster)
+                if found is not None and method == "parse_nodes":
+                    found = _by_queue(found)
+                self._answers[method, cluster] = self._clock() + AGE, found
+            return found
+
+    def _read(self, method: str, command: Sequence[str], cluster: str) -> Any:
         try:
             result = self._run(command, cluster)
-            return (
-                None
-                if self._dialect.classify(result) is not None
-                else self._dialect.read(method, result.stdout)
-            )
+            if self._dialect.classify(result) is not None:
+                return None
+            return self._dialect.read(method, result.stdout)
         except UnreadableAnswer:
             return None
+
+
+def _by_queue(nodes: Sequence[NodeInfo]) -> _Nodes:
+    up = Counter(queue for node in nodes if node["up"] for queue in node.get("partitions") or [""])
+    return _Nodes({node["name"]: bool(node["up"]) for node in nodes}, up)

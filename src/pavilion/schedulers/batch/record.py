@@ -22,7 +22,7 @@ from typing import NamedTuple
 from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import JobInfo
 
-from .words import TOKEN
+from .words import TOKEN, digest
 
 DEFAULT_INSTANCE = "default"
 """The instance that a scheduler's commands use where no variable names one."""
@@ -61,11 +61,9 @@ class BatchRecord(NamedTuple):
 
 def file_word(cluster: str) -> str:
     """A cluster's name for names of files; a digest of one that is an address."""
-    import hashlib
-
     if not cluster or _CLUSTER.fullmatch(cluster):
         return cluster
-    return hashlib.sha256(cluster.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return digest(cluster)
 
 
 def make_record(

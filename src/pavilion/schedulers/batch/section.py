@@ -15,6 +15,7 @@ from pavilion.types import NodeInfo
 
 from ..config import Validator
 from ..time_limits import clock_limit, short_text
+from .words import wrong_key
 
 
 class OwnKey(NamedTuple):
@@ -111,7 +112,7 @@ class UserOptions(NamedTuple):
             text = str(item).strip()
             match = re.fullmatch(rf"(?:{re.escape(prefix)}\s+)?(-[A-Za-z])\s*(.*)", text)
             if match is None or not text.isprintable():
-                raise _bad(self.key, f"{text!r} is not an option, such as '-m n'")
+                raise wrong_key(self.key, f"{text!r} is not an option, such as '-m n'")
             option, value = match.groups()
             # 'a=1,2,b=3' is a=1,2 and b=3.
             is_named = option in self.named
@@ -124,7 +125,7 @@ class UserOptions(NamedTuple):
         what = f"{option} {name.strip()}" if is_named else option
         if what in self.refused:
             problem = f"{what} cannot be used: other keys say what a job is, and its size"
-            raise _bad(self.key, problem)
+            raise wrong_key(self.key, problem)
         if what in self.like:
             text = of if is_named else value
             common = self.like[what]
@@ -136,11 +137,6 @@ class UserOptions(NamedTuple):
         else:
             found.lines.append(line.rstrip())
         return what
-
-
-def _bad(key: str, problem: str) -> SchedConfigError:
-    key = f"schedule.{key}"
-    return SchedConfigError(f"Bad value for {key}: {problem}.", data={"key": key})
 
 
 def settled(
@@ -164,7 +160,9 @@ def settled(
     for key in keys:
         is_set = mine.get(key.name) and own[key.name] not in (None, False)
         if is_set and mine.get(key.excludes) and own[key.excludes]:
-            raise _bad(f"{name}.{key.name}", f"{name}.{key.excludes} is set, too: set one of them")
+            raise wrong_key(
+                f"{name}.{key.name}", f"{name}.{key.excludes} is set, too: set one of them"
+            )
         if key.stands_for and (is_set or key.is_usual):
             (given if is_set else usual).append(
                 (f"{name}.{key.name}", key.stands_for, own[key.name])

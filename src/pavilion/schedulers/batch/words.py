@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pavilion.errors import SchedConfigError
 from pavilion.types import NodeList, NodeRange
 
 
@@ -113,6 +114,22 @@ class QueueInfo(NamedTuple):
     name: str
     stopped: str = ""
     is_default: bool = False
+
+
+def wrong_key(key: str, problem: str) -> SchedConfigError:
+    """The error about the value of a key of the schedule section.
+
+    :param key: Without 'schedule.'.
+    """
+    where = f"schedule.{key}"
+    return SchedConfigError(f"Bad value for {where}: {problem}.", data={"key": where})
+
+
+def digest(text: str) -> str:
+    """Sixteen characters that stand for a string: in file names, and where others may read it."""
+    import hashlib
+
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 TOKEN = re.compile(r"pav-[0-9a-f]{16}")

@@ -56,8 +56,8 @@ class PackageEntry(NamedTuple):
     def contains(self, path: Path) -> bool:
         """Whether a file or directory is in the package, by its name or by what it leads to."""
         return any(
-            folder in (path, *path.parents) or folder.resolve() in path.resolve().parents
-            for folder in self.directories
+            directory in (path, *path.parents) or directory.resolve() in path.resolve().parents
+            for directory in self.directories
         )
 
 
@@ -80,7 +80,7 @@ class InstalledPluginFinder(PluginFinder):
             return self
         for entry in self._entries:
             self._folders += entry.directories
-            self._packages.update((folder.resolve(), entry.package) for folder in entry.directories)
+            self._packages.update((each.resolve(), entry.package) for each in entry.directories)
         super().find()
         found = [plugin.file for plugin in self.loaded] + [bad.file for bad in self.refused]
         for entry in self._entries:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pavilion.errors import SchedConfigError, SchedulerPluginError
+from pavilion.errors import SchedulerPluginError
 from pavilion.jobs import Job, JobInfo
 from pavilion.types import NodeInfo, NodeList
 
@@ -61,10 +61,6 @@ def decimal_id(text: str) -> str:
     return str(number)
 
 
-def _wrong(key: str, problem: str) -> SchedConfigError:
-    return SchedConfigError(f"Bad value for schedule.{key}: {problem}.", data={"key": key})
-
-
 def _takes_slots(request: Request) -> bool:
     """Whether only the number of tasks is given, so that Flux picks that of the nodes."""
     given = request.config["tasks"] and request.node_max is None and request.node_min == 1
@@ -75,7 +71,9 @@ def _nodes(request: Request) -> str | None:
     """How many nodes: the least, as Flux takes no range."""
     named, most = len(request.include_nodes), request.node_max
     if named and not request.node_min <= named <= (most or named):
-        raise _wrong("include_nodes", f"it must name all nodes of the job ({most}), or none")
+        raise batch.wrong_key(
+            "include_nodes", f"it must name all nodes of the job ({most}), or none"
+        )
     return None if _takes_slots(request) else str(named or request.node_min)
 
 

@@ -57,7 +57,9 @@ def _hosts(request: Request) -> str | None:
     """An expression for the hosts to use, and not to use."""
     if len(request.include_nodes) not in (0, request.node_max):
         count = request.node_max or "all"
-        raise _wrong("include_nodes", f"it must name all hosts of the job ({count}), or none")
+        raise batch.wrong_key(
+            "include_nodes", f"it must name all hosts of the job ({count}), or none"
+        )
     terms = _one_of("include_nodes", request.include_nodes)
     terms += _one_of("exclude_nodes", request.exclude_nodes, "!")
     return f"hostname={'&'.join(terms)}" if terms else None
@@ -67,10 +69,6 @@ def _resources(request: Request) -> str | None:
     pattern = r"\w[\w.-]*(=[\w.*:|!&()/+-]+)?"
     items = request.config["gridengine"]["resources"]
     return ",".join(str(word("gridengine.resources", item, pattern)) for item in items) or None
-
-
-def _wrong(key: str, problem: str) -> SchedConfigError:
-    return SchedConfigError(f"Bad value for schedule.{key}: {problem}.", data={"key": key})
 
 
 class GridEngineVars(SchedulerVariables):
@@ -264,13 +262,15 @@ class GridEngine(batch.SchedulerPluginBatch):
         rule = self._rule(environment) if environment else None
         if rule is None:
             problem = f"{environment!r} is not one" if environment else "several slots need one"
-            return _wrong(key, f"{problem} (there are: {', '.join(self._conf('-spl').split())})")
+            return batch.wrong_key(
+                key, f"{problem} (there are: {', '.join(self._conf('-spl').split())})"
+            )
         if tasks and isinstance(nodes, int):
             each = -(-tasks // nodes)
         certain = rule == str(each) or (rule == "$pe_slots" and nodes in (None, 1))
         if not rule or certain or (tasks and not nodes) or isinstance(each, float):
             return None
-        return _wrong(
+        return batch.wrong_key(
             key,
             f"{environment!r} places slots by the rule {rule}, so {each} on each of {nodes or 1} "
             f"hosts are not certain. Take one with the rule {each}"

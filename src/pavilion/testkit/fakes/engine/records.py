@@ -5,6 +5,14 @@ from __future__ import annotations
 from .store import Row
 
 
+def cancel(job: Row, now: float) -> None:
+    """Cancel a job that has not ended: one that runs is being ended from now on."""
+    if job["state"] == "PENDING":
+        job.update(state="CANCELLED", end=now)
+    elif not job["completing"]:
+        job.update(state="CANCELLED", completing=True, end=now)
+
+
 def new_job(now: float, user: tuple[str, int, str, int], **values: object) -> Row:
     """A job that waits.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..engine.records import cancel
 from . import ids, options
 from .context import Context
 from .jobs import state
@@ -40,9 +41,6 @@ def _cancel(context: Context, number: int) -> str:
         return "job is inactive"
     if not context.is_administrator and job["uid"] != context.user[1]:
         return "guests can only raise exceptions on their own jobs"
-    if job["state"] == "PENDING":
-        job.update(state="CANCELLED", end=context.now)
-    elif job["state"] == "RUNNING":
-        job.update(state="CANCELLED", end=context.now, completing=True)
+    cancel(job, context.now)
     context.store.save_job(job)
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..engine.records import cancel
 from . import errors
 from .context import Context, guarded, has_ended
 from .errors import PbsError
@@ -36,10 +37,7 @@ def _delete(context: Context, word: str) -> None:
             raise PbsError(f"qdel: Job has finished {name}", errors.FINISHED)
         if job["uid"] != context.user[1] and not context.is_administrator:
             raise PbsError(f"qdel: Unauthorized Request  {name}", errors.DENIED)
-        if job["state"] == "PENDING":
-            job.update(state="CANCELLED", end=context.now)
-        elif not job["completing"]:
-            job.update(state="CANCELLED", completing=True, end=context.now)
+        cancel(job, context.now)
         if job["comment"] and " terminated by " not in job["comment"]:
             job["comment"] += f" and terminated by {context.owner}"
         job["changed"] = context.now
