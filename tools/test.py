@@ -225,7 +225,7 @@ def _fake_part(
     if real_slurm:
         # Without a choice pytest takes the fake Slurm too, and says aloud what it left out.
         options.append("--slurm=fake")
-    tests, about = ["tests", f"--ignore={_ENGINE}"], "10 minutes on two cores"
+    tests, about = ["tests", f"--ignore={_ENGINE}"], "15 minutes on two cores"
     if python not in (pythons[0], pythons[-1]):
         tests, about = ["tests/unit", "tests/contract"], "unit and contract tests, 3 minutes"
     elif newest and python != pythons[0] and real_slurm:
