@@ -1,5 +1,6 @@
 """A small scheduler plugin that is whole: for task-spooler, a queue of jobs on one machine."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -38,7 +39,11 @@ class TaskSpooler(SchedulerPluginBasic):
         return TestStatusInfo(JOB_STATES.get(state, STATES.SCHED_ERROR), f"The job is {state}.")
 
     def cancel(self, job_info):
-        tsp("-r" if state_of(job_info["id"]) == "queued" else "-k", job_info["id"])
+        if state_of(job_info["id"]) == "queued":
+            with contextlib.suppress(SchedulerPluginError):  # It may begin at this moment.
+                tsp("-r", job_info["id"])
+                return
+        tsp("-k", job_info["id"])
 
     def _get_alloc_nodes(self, job):
         return [socket.gethostname()]

@@ -129,6 +129,9 @@ def _cancel_jobs(
         else:
             by_scheduler.setdefault(tests[0].scheduler, []).append((name, job, info))
     for scheduler, members in by_scheduler.items():
+        # Those that were handed over last come first, as they are more likely to wait: where one
+        # that runs is cancelled before, it makes room for one that waits, which starts for nothing.
+        members.sort(key=lambda member: _handed_over(member[1]), reverse=True)
         try:
             messages = cancel_confirmed(
                 require_plugin(scheduler),
@@ -166,6 +169,14 @@ def _may_be_left(test: TestRun, job: Job) -> bool:
         return test.status.current().state == STATES.SCHED_ERROR and bool(load_identity(job))
     except RecordErrors:
         return False
+
+
+def _handed_over(job: Job) -> float:
+    """When a job was handed over (Unix time); 0 where its record is missing."""
+    try:
+        return (job.path / job.INFO_FN).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _was_written(job: Job) -> bool:

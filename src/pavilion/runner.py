@@ -7,7 +7,6 @@ start a job again after a node failed.  Whatever happens to one test, the others
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -33,6 +32,7 @@ from pavilion.schedulers.lifecycle import guard
 from pavilion.schedulers.lifecycle.accepted import accepted_note, add_accepted
 from pavilion.schedulers.lifecycle.identity import job_id_of, known_id
 from pavilion.schedulers.placement.hostlists import natural_sorted
+from pavilion.schedulers.talk.busy_files import when_not_busy
 from pavilion.schedulers.talk.child_process import process_handle
 from pavilion.status_file import STATES
 from pavilion.test_run import ERROR, FAIL, PASS, TestRun, Where, parse_timeout
@@ -47,9 +47,6 @@ CANCEL_PAUSE = 1.0
 LOG_PAUSE = 0.05
 # Seconds until a signal is handled for certain.
 SIGNAL_PAUSE = 0.5
-# How long a script may be busy because another thread forks, and between two tries, in seconds.
-BUSY_WAIT = 10.0
-BUSY_PAUSE = 0.005
 # In the environment of all processes of a test: its id.
 ID_VARIABLE = "PAV_TEST_ID"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -467,15 +464,10 @@ def _finalize(test: TestRun) -> None:
 
 
 def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
-    """Start a test's script.
-
-    A file that anyone has open for writing cannot be executed.  A process that another thread
-    forks while the script is written has it open, until it executes its own program.
-    """
-    deadline = time.monotonic() + BUSY_WAIT
-    while True:
-        try:
-            return subprocess.Popen(
+    """Start a test's script."""
+    try:
+        return when_not_busy(
+            lambda: subprocess.Popen(
                 [os.fspath(test.run_script)],
                 cwd=test.path / "work",
                 stdin=subprocess.DEVNULL,
@@ -484,12 +476,11 @@ def _start(test: TestRun, log_file: Any) -> subprocess.Popen[bytes]:
                 start_new_session=True,
                 env={**os.environ, ID_VARIABLE: test.id},
             )
-        except OSError as exc:
-            if exc.errno != errno.ETXTBSY or time.monotonic() >= deadline:
-                raise TestRunError(
-                    f"The script {test.run_script} cannot be started", prior_error=exc
-                ) from exc
-        time.sleep(BUSY_PAUSE)
+        )
+    except OSError as exc:
+        raise TestRunError(
+            f"The script {test.run_script} cannot be started", prior_error=exc
+        ) from exc
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:

@@ -452,6 +452,29 @@ def test_tests_with_other_limits_do_not_share_a_job(plugin: QuickRaw, host: Fake
     assert names[0] != names[1]
 
 
+class LentScript(QuickRaw):
+    """A process has each kickoff script open for writing when it is started, and for a while."""
+
+    def _kickoff(self, pav_cfg: Any, job: Any, *args: Any, **kwargs: Any) -> JobInfo:
+        script = os.fspath(job.kickoff_path)
+        with subprocess.Popen(
+            ["sh", "-c", 'exec 3>>"$1"; echo open; sleep 0.3', "sh", script], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"open\n"
+            return super()._kickoff(pav_cfg, job, *args, **kwargs)
+
+
+@pytest.mark.parametrize("limit", [{}, {"raw": {"concurrent": "1"}}])
+def test_a_script_that_another_thread_of_the_host_has_lent_to_a_new_process(
+    plugin: QuickRaw, host: FakeHost, limit: dict[str, Any]
+) -> None:
+    """A fork while the script is written keeps it 'busy' (ETXTBSY) until that process goes on."""
+    host.pav(f"echo ran >> {host.folder}/log")
+    lent = LentScript()
+    start(lent, host, limit)
+    until(lambda: (host.folder / "log").exists(), "the test's start")
+
+
 def test_without_a_limit_jobs_run_at_the_same_time(plugin: QuickRaw, host: FakeHost) -> None:
     host.pav(f'echo "start $2" >> {host.folder}/log; sleep 60')
     tests = start(plugin, host, OWN, OWN, OWN, dict(OWN, raw={"concurrent": "1"}))

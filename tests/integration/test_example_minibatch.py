@@ -499,6 +499,14 @@ def test_exit_codes_become_states(site: Site) -> None:
     assert (done.returncode, "there is no job '7'" in done.stderr) == (3, True)
 
 
+def test_a_job_that_is_cancelled_when_it_has_just_started_is_cancelled(site: Site) -> None:
+    for number in range(1, 6):
+        site.mb("mb-submit", "--tag", "t", _script(site, "sleep 60"))
+        # Its shepherd does not listen yet.
+        site.mb("mb-cancel", str(number))
+    site.wait_for(lambda jobs: {job["state"] for job in jobs.values()} == {"CANCELLED"})
+
+
 # ---------------------------------------------------------------- commands that fail, hang or lie
 
 

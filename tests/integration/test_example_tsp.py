@@ -82,6 +82,27 @@ def test_jobs_that_run_and_jobs_that_wait_are_cancelled(queue: Queue) -> None:
 
 
 @needs_tsp
+def test_a_job_that_begins_while_it_is_cancelled_is_cancelled(queue: Queue, tmp_path: Path) -> None:
+    queue.start_two()
+    # The first job ends, and the second begins, just before 'tsp -r' looks at it.
+    late = tmp_path / "bin" / "tsp"
+    late.parent.mkdir()
+    late.write_text(
+        f"""#!/bin/sh
+if [ "$1" = -r ]; then
+    {shutil.which("tsp")} -k 0
+    until {shutil.which("tsp")} -l | grep -q '^1 *running'; do sleep 0.05; done
+fi
+exec {shutil.which("tsp")} "$@"
+"""
+    )
+    late.chmod(0o755)
+    queue.cli.env["PATH"] = f"{late.parent}{os.pathsep}{os.environ['PATH']}"
+    assert [row[2] for row in queue("cancel", "s1.2").rows] == ["cancelled"]
+    assert "running" not in queue.tsp("-l")
+
+
+@needs_tsp
 def test_a_queue_that_forgot_its_jobs_ends_them(queue: Queue) -> None:
     queue.start_two()
     # The job that runs goes on; what waited is forgotten.

@@ -108,7 +108,20 @@ def wait_state(pbs: FakePbs, job: str, letter: str) -> dict[str, Any]:
     return found
 
 
-def test_jobs_end_and_wait_as_captured(pbs: FakePbs) -> None:
+def test_what_a_job_is_told_of_the_environment_of_qsub(
+    pbs: FakePbs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As seen with OpenPBS 23.06."""
+    for name in ("HOME", "SHELL", "LANG", "MAIL"):
+        monkeypatch.delenv(name, raising=False)
+    found = shown(pbs, submit(pbs, "#!/bin/sh\n", "-h"))["Variable_List"]
+    assert found["PBS_O_HOME"] == "/"
+    assert not {"PBS_O_SHELL", "PBS_O_LANG", "PBS_O_MAIL"} & set(found)
+
+
+def test_jobs_end_and_wait_as_captured(pbs: FakePbs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "SHELL", "LANG", "MAIL"):
+        monkeypatch.setenv(name, f"/{name}")
     captured = json.loads(text_of("qstat_xfFjson_all_ends.json"))["Jobs"]
     common = ("-j", "oe", "-m", "a")
     made = {

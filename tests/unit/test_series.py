@@ -505,6 +505,20 @@ def test_a_series_is_cancelled_with_one_call_per_job(
     assert all(test.result == "ERROR" for test in series.tests)
 
 
+def test_jobs_that_were_handed_over_last_are_cancelled_first(
+    pav_cfg: PavConfig, fake: Fake, series: Series
+) -> None:
+    """A job that runs and is cancelled makes room for one that waits, which would start for nothing."""
+    jobs = list({test.job.path: test.job for test in series.tests if test.job}.values())
+    for age, job in enumerate(jobs):
+        os.utime(job.path / job.INFO_FN, (1000 - age, 1000 - age))
+    cancel_tests(pav_cfg, series.tests, "Enough.")
+    assert fake.cancelled == [job.name for job in jobs]
+    os.utime(jobs[1].path / Job.INFO_FN, (2000, 2000))
+    cancel_tests(pav_cfg, series.tests[::-1], "Again.")
+    assert fake.cancelled[2:] == [job.name for job in jobs[::-1]]
+
+
 def test_what_is_over_is_not_cancelled(pav_cfg: PavConfig, fake: Fake, series: Series) -> None:
     test = series.tests[2]
     test.save_results({"result": "PASS"})

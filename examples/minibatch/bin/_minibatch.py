@@ -249,7 +249,11 @@ def update(path: Path) -> list[Job]:
     jobs = load_jobs(path)
     for job in jobs:
         if job["state"] == "RUNNING" and not _shepherd_lives(path, job):
-            job.update(state="FAILED", reason="its shepherd was killed", pid=None)
+            # One that was just started dies of the signal of 'cancel' before it can catch it.
+            if job.get("cancelled"):
+                job.update(state="CANCELLED", reason="while it ran", pid=None)
+            else:
+                job.update(state="FAILED", reason="its shepherd was killed", pid=None)
             save_job(path, job)
     nodes = load_nodes()
     queue = [job for job in jobs if job["state"] == "QUEUED"]
@@ -305,6 +309,8 @@ def cancel(path: Path, job_id: str) -> None:
         job.update(state="CANCELLED", reason="while it waited")
         save_job(path, job)
     elif job["state"] == "RUNNING":
+        job["cancelled"] = True
+        save_job(path, job)
         # It lives, so the process id is its own.
         os.kill(job["pid"], signal.SIGTERM)
 

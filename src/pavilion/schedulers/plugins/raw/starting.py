@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...talk import safe_files
+from ...talk.busy_files import BUSY_WAIT, when_not_busy
 from ...talk.procfs import process_start_time, read_boot_id
 from .job_queue import RawError
 from .processes import JOB_VARIABLE, ProcessIdentity
@@ -47,13 +48,15 @@ def start_job(
         raise RawError(f"Cannot start the job: /proc is needed to identify it: {err}") from err
     with _open_log(log_path) as log_file:
         try:
-            process = JobProcess(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log_file,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, JOB_VARIABLE: uniq_id},
-                start_new_session=True,
+            process = when_not_busy(
+                lambda: JobProcess(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log_file,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, JOB_VARIABLE: uniq_id},
+                    start_new_session=True,
+                )
             )
         except (OSError, ValueError, subprocess.SubprocessError) as err:
             raise RawError(_start_failure(argv[0], err)) from err
@@ -98,6 +101,8 @@ def _start_failure(program: str, err: Exception) -> str:
         return f"{reason}the file is not executable (chmod +x), or its disk forbids it (noexec)."
     if err.errno == errno.ENOEXEC:
         return f"{reason}neither a program nor a script with an interpreter in its first line (#!)."
+    if err.errno == errno.ETXTBSY:
+        return f"{reason}a process has had it open for writing for {BUSY_WAIT:g} seconds."
     if err.errno in (errno.EAGAIN, errno.ENOMEM):
         return (
             f"{reason}{err.strerror}. The limit of processes of this user (ulimit -u) or of "

@@ -23,6 +23,7 @@ if __name__ == "__main__":
         sys.modules[_package.__name__] = _package
     sys.modules["pavilion"] = type(sys)("pavilion")
 
+from pavilion.schedulers.talk.busy_files import when_not_busy
 from pavilion.schedulers.plugins.raw.job_queue import (
     POLL_SECONDS,
     Entry,
@@ -111,7 +112,7 @@ def become(argv: Sequence[str], running: str) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execve(argv[0], list(argv), environment)
+        when_not_busy(lambda: os.execve(argv[0], list(argv), environment))
     finally:
         discard(running)
 

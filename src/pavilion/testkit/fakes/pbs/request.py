@@ -219,7 +219,8 @@ def _of_client(context: Context, here: str) -> dict[str, str]:
     environment = context.environment
     names = ("HOME", "LANG", "LOGNAME", "PATH", "MAIL", "SHELL")
     found = {f"PBS_O_{name}": environment[name] for name in names if environment.get(name)}
-    return {**found, "PBS_O_WORKDIR": here, "PBS_O_SYSTEM": "Linux"}
+    # As seen with 23.06: the home is '/' where qsub does not know it, and others are left out.
+    return {"PBS_O_HOME": "/", **found, "PBS_O_WORKDIR": here, "PBS_O_SYSTEM": "Linux"}
 
 
 def _own_variables(context: Context, text: str) -> dict[str, str]:
