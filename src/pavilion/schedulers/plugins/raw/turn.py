@@ -23,7 +23,6 @@ if __name__ == "__main__":
         sys.modules[_package.__name__] = _package
     sys.modules["pavilion"] = type(sys)("pavilion")
 
-from pavilion.schedulers.talk.busy_files import when_not_busy
 from pavilion.schedulers.plugins.raw.job_queue import (
     POLL_SECONDS,
     Entry,
@@ -31,6 +30,7 @@ from pavilion.schedulers.plugins.raw.job_queue import (
     RawError,
     discard,
 )
+from pavilion.schedulers.talk.busy_files import when_not_busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
