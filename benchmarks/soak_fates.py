@@ -73,6 +73,9 @@ KINDS = (
     NODE_DOWN,
     JOB_KILLED,
 )
+# Tests that wait, and those that run, until something is done about them.
+HELD = (CANCELLED_HELD, SCANCELLED_HELD)
+LASTING = (LIMIT, CANCELLED, SCANCELLED, NODE_DOWN, JOB_KILLED)
 
 
 def commands(kind: Kind, hold: Path) -> list[str]:

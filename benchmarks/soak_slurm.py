@@ -47,9 +47,10 @@ if TYPE_CHECKING:
 
 # What starts a private Slurm.
 REAL_SLURM = Path(__file__).resolve().parents[1] / "tests" / "slurm"
-# slurmctld saves its state when it changed, within five seconds.  What happened since, a killed
-# one has forgotten, and no plugin can know better.  So nothing happens for so long before.
-QUIET_SECONDS = 7.0
+# slurmctld saves its state some seconds after it changed.  What happened since, a killed one has
+# forgotten, and no plugin can know better.  So before it is killed, tests come to rest, for so many
+# seconds at most, and then it must have saved that.
+REST_SECONDS = 60.0
 # Tests that may be under way when another series is started.
 BACKLOG = 70
 TICK = 0.5
@@ -239,7 +240,9 @@ class Soak:
         self._wait(lambda: not self._submitting)
         self.hold.touch()
         with self.acting:
-            time.sleep(QUIET_SECONDS)
+            self._wait(self._rests, seconds=REST_SECONDS)
+            time.sleep(1.0)  # for those that saw the file too late
+            self.cluster.wait_saved()
             self.cluster.kill_controller()
             self.tell(f"controller killed, with {self._left()} tests under way")
             self._start_series(kinds)
@@ -248,13 +251,24 @@ class Soak:
             self.tell("controller started")
         self.hold.unlink()
 
+    def _rests(self) -> bool:
+        """Whether no job begins or ends by itself soon, and Slurm lists what has ended as ended."""
+        ended = {_job_id(test) for test, _ in self.tests if test.complete}
+        return all(
+            test.complete
+            or kind in fates.HELD
+            or (kind in fates.LASTING and fates.starts(test))
+            or (kind is fates.DRAINED and not (test.path / fates.GO_FN).exists())
+            for test, kind in self.tests
+        ) and all(job.is_over for job_id, job in self.seen.items() if job_id in ended)
+
     # ----------------------------------------------------------------- what befalls the jobs
 
     def _waiting(self, *kinds: Kind) -> Iterator[tuple[TestRun, Kind]]:
         """Tests of these kinds that are there for something to happen to them."""
         for test, kind in list(self.tests):
             if kind in kinds and not test.complete and _job_id(test):
-                held = kind in (fates.CANCELLED_HELD, fates.SCANCELLED_HELD)
+                held = kind in fates.HELD
                 runs = test.status.current().state == STATES.RUNNING and fates.starts(test)
                 if held or runs:
                     yield test, kind

@@ -508,9 +508,19 @@ class RealSlurm:
         """End the controller in good order: connections are refused. Jobs run on."""
         _end([self._daemons.pop("slurmctld")])
 
+    def wait_saved(self) -> None:
+        """Wait until the controller has saved the jobs as they are now, which takes up to some
+        seconds, and longer on a busy machine."""
+        # It saves all jobs at once, in the order of changes: see when this one is in the file.
+        name = f"saved-{time.monotonic_ns()}"
+        printed = self.ok("sbatch", "--parsable", "--hold", f"--job-name={name}", "--wrap=true")
+        saved = self.folder / "state" / "job_state"
+        self.wait_until(lambda: name.encode() in saved.read_bytes(), "the controller saves")
+        self.ok("scancel", printed.strip())
+
     def kill_controller(self) -> None:
-        """End the controller at once. It saves its state every few seconds only: of the jobs
-        submitted right before it will know nothing when it is started again."""
+        """End the controller at once. It saves its state every few seconds only: of what happened
+        right before (see :meth:`wait_saved`) it will know nothing when it is started again."""
         daemon = self._daemons.pop("slurmctld")
         daemon.kill()
         daemon.wait()

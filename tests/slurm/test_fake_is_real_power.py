@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from clusters import FakeForTests, Slurm, wait_until
+from clusters import FakeForTests, Slurm, TimedOut, wait_until
 from machines import PoweredSlurm, fake, powered_description
 
 from open_directory import open_directory
@@ -71,12 +71,17 @@ def lines(slurm: Slurm, *options: str) -> list[str]:
 
 
 def wait_state(slurm: Slurm, node: str, *states: str) -> str:
-    return str(
-        wait_until(
-            lambda: (now := slurm.node_state(node)) in states and now,
-            f"{node} {' or '.join(states)}",
-        )
-    )
+    seen: dict[str, None] = {}  # in this order
+
+    def now() -> str | None:
+        state = slurm.node_state(node)
+        seen.setdefault(state)
+        return state if state in states else None
+
+    try:
+        return str(wait_until(now, f"{node} {' or '.join(states)}"))
+    except TimedOut as exc:
+        raise TimedOut(f"{exc}; it was {', '.join(seen)}") from exc
 
 
 def submit(slurm: Slurm, seconds: int, *options: str) -> str:
