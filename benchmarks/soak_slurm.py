@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 # What starts a private Slurm.
 REAL_SLURM = Path(__file__).resolve().parents[1] / "tests" / "slurm"
 # slurmctld saves its state some seconds after it changed.  What happened since, a killed one has
-# forgotten, and no plugin can know better.  So before it is killed, tests come to rest, for so many
-# seconds at most, and then it must have saved that.
+# forgotten, and no plugin can know better.  So before it is killed, tests come to rest, which may
+# take this long, and then it must have saved that.
 REST_SECONDS = 60.0
 # Tests that may be under way when another series is started.
 BACKLOG = 70
