@@ -23,7 +23,7 @@ fi
 list() {
     for minor in $(seq 9 30); do
         for candidate in "python3.$minor" \
-            "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python; do
+            "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/3.$minor".*/bin/python; do
             path=$(command -v "$candidate" 2>/dev/null) || continue
             [ "$(version_of "$path")" = "3.$minor" ] || continue
             echo "$path"
