@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,8 +71,12 @@ class PoweredSlurm(RealSlurm):
     """A real one with cloud nodes q-dy-1, ... in partition ``q``, all powered down at first.
 
     SuspendProgram and ResumeProgram only leave a note; a thread of ours starts and ends the
-    nodes' daemons. Those in ``never`` do not wake up.
+    nodes' daemons. Those in ``never`` do not wake up; the others take ``RESUME_SECONDS``.
     """
+
+    # Long enough to be seen on a busy machine. And a controller that is slow to note when it wanted
+    # a node to boot takes one that boots within that second for one that has not booted yet.
+    RESUME_SECONDS = 2.0
 
     def __init__(
         self,
@@ -132,14 +137,21 @@ PartitionName=q Nodes=q-dy-[1-{cloud_nodes}] State=UP
             self._watcher.join()
 
     def _watch(self) -> None:
-        while not self._stopping.wait(0.3):
-            for wish in sorted(self._wishes.iterdir()):
+        booting: dict[str, float] = {}
+        while not self._stopping.wait(0.1):
+            wishes = sorted(self._wishes.iterdir(), key=lambda wish: wish.stat().st_mtime_ns)
+            for wish in wishes:
                 word, _, node = wish.name.partition(".")
                 wish.unlink()
+                booting.pop(node, None)
                 if word == "suspend":
                     self.end_node(node)
                 elif node not in self._never:
-                    self.start_node(node, "-b")  # it says when it has booted: now
+                    booting[node] = time.monotonic() + self.RESUME_SECONDS
+            for node in [node for node, due in booting.items() if due <= time.monotonic()]:
+                del booting[node]
+                self.end_node(node)  # where the controller did not notice that it booted
+                self.start_node(node, "-b")  # it says when it has booted: now
 
 
 def powered_description(

@@ -804,6 +804,7 @@ def test_the_script_imports_little() -> None:
     assert "fcntl" in script
     ours = {name for name in script if name.startswith("pavilion.schedulers.")}
     assert ours == {
+        "pavilion.schedulers.talk.busy_files",
         "pavilion.schedulers.talk.locks",
         "pavilion.schedulers.talk.procfs",
         "pavilion.schedulers.plugins.raw.job_queue",
