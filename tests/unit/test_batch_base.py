@@ -205,16 +205,16 @@ def test_a_failed_query_for_details_is_not_repeated_for_each_job(
     monkeypatch.setattr(plugin._client.querying, "run", run)
     jobs = [JobRecord(str(number), "stuck", {}) for number in range(1, 101)]
     for _ in range(3):
-        assert [plugin._reason_of(job) for job in jobs] == [""] * 100
+        assert [plugin._stuck.reason(job) for job in jobs] == [""] * 100
     assert asked == ["1"]
     # Some time later: each job once, and not all of them in one poll.
     asked.clear()
     answers[0] = CommandResult(("details",), 0, "no such directory\n", "", 0.1, False)
     for polls in range(1, 6):
-        plugin._details_again = 0.0
+        plugin._stuck._again = 0.0
         for _ in range(3):
-            known = [plugin._reason_of(job) for job in jobs]
+            known = [plugin._stuck.reason(job) for job in jobs]
         assert known.count("no such directory") == 20 * polls == len(asked)
-    plugin._details_again = 0.0
-    assert {plugin._reason_of(job) for job in jobs} == {"no such directory"}
+    plugin._stuck._again = 0.0
+    assert {plugin._stuck.reason(job) for job in jobs} == {"no such directory"}
     assert len(asked) == len(set(asked)) == 100

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,12 +36,9 @@ if TYPE_CHECKING:
     from .history import History
     from .queues import Queues
     from .record import BatchRecord
+    from .stuck import StuckReasons
     from .whose import FoundJob
 
-# Seconds until the details of a stuck job are queried again after a failure.
-DETAILS_PAUSE = 60.0
-# After how many of these queries, each of which is about one job, there is a pause, and its seconds.
-DETAILS_AT_ONCE, DETAILS_REST = 20, 5.0
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -112,6 +107,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._client_made: BatchClient | None = None
         self._history_made: History | None = None
         self._queues_made: Queues | None = None
+        self._stuck_made: StuckReasons | None = None
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
@@ -119,10 +115,6 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         self._seen_jobs: dict[str, JobRecord] = {}
         # The keys of jobs that were found to be gone, without a trace.
         self._gone: set[str] = set()
-        # (id, state) -> why a job is in that state, where its details had to be queried.
-        self._details: dict[tuple[str, str], str] = {}
-        # When details may be queried (again), in seconds of the monotonic clock.
-        self._details_again = -math.inf
         # Last: it calls refresh().
         super().__init__(name, description, priority)
 
@@ -462,7 +454,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         from .notes import job_note
 
         state = self.state_of(job)
-        reason = self._reason_of(job)
+        reason = self._stuck.reason(job)
         # Lists of jobs that show the queue show no reason.
         if state is JobState.WAITING and QUEUE_KEY in job.data and self.queues_command():
             from ..lifecycle.whereabouts import load_placement
@@ -470,35 +462,6 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             chosen = load_placement(Job(Path(record.script).parent)).nodes if record.script else []
             reason = self._queues.why_waiting(job, self._cluster(record), chosen)
         return TestStatusInfo(_STATES[state], job_note(self, job, reason))
-
-    def _reason_of(self, job: JobRecord) -> str:
-        """Why a job is stuck, where the list of jobs does not say: queried once for each job.  After
-        a failure no such query is made for a while, for any of them: there may be many."""
-        from .dialect import REASON_KEY
-
-        if self.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
-            return ""
-        key = (job.job_id, job.state)
-        if key in self._details or time.monotonic() < self._details_again:
-            return self._details.get(key, "")
-        command = self.details_command(job.job_id)
-        if command is None:
-            return ""
-        failed = True
-        try:
-            result = self._client.query(command)
-            failed = self.classify(result) is not None
-            reason = str(self.read("parse_details", result.stdout))
-        except UnreadableAnswer:
-            reason, failed = "", True
-        if failed and not reason:
-            self._details_again = time.monotonic() + DETAILS_PAUSE
-            return ""
-        self._details[key] = reason
-        if len(self._details) % DETAILS_AT_ONCE == 0:
-            # Of thousands of stuck jobs, others follow with later polls.
-            self._details_again = time.monotonic() + DETAILS_REST
-        return reason
 
     def _status_of_absent(
         self, table: JobTable, record: BatchRecord, name: str, note: str
@@ -537,6 +500,16 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
                 self._history_made = History(self, client.query)
             return self._history_made
+
+    @property
+    def _stuck(self) -> StuckReasons:
+        client = self._client
+        with self._client_lock:
+            if self._stuck_made is None:
+                from .stuck import StuckReasons
+
+                self._stuck_made = StuckReasons(self, client.query)
+            return self._stuck_made
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:
         """Other jobs of the same user and cluster that are not listed (any more): of those that
