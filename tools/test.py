@@ -266,13 +266,13 @@ def _real_part(python: str, version: str, arguments: list[str], real: list[str])
         python,
         f".venv-{_short(version)}",
         [
-            *("-n", "4", "--dist", "loadfile"),
+            *("-n", str(_processes()), "--dist", "loadfile"),
             *(["--slurm=real"] if _SLURM in real else []),
             f"--batch={','.join(kinds[name] for name in real)}",
             *([] if chosen else places),
             *rest,
         ],
-        "10 minutes",
+        "8 minutes",
         coverage=not arguments,
     )
 
