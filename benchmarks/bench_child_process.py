@@ -65,7 +65,7 @@ class Spawned(ChildProcess):
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             *((os.POSIX_SPAWN_DUP2, write, number) for number, (_, write) in enumerate(ends, 1)),
-            (os.POSIX_SPAWN_CLOSEFROM, 3),
+            (os.POSIX_SPAWN_CLOSEFROM, 3),  # type: ignore[attr-defined]  # Python 3.13
         ]
         self.pid = os.posix_spawnp(
             args[0],

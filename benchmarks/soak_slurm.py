@@ -405,7 +405,9 @@ def main() -> int:
                 seed=args.seed,
                 tell=lambda line: print(line, file=sys.stderr, flush=True),
             ).run()
-            calls = schedulers.get_plugin("slurm")._client
+            plugin = schedulers.get_plugin("slurm")
+            assert plugin is not None
+            calls = plugin._client
             print(outcome.table)
             print(
                 f"\n{outcome.tests} tests, {outcome.jobs} jobs that Slurm listed, "
