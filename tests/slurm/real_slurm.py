@@ -511,7 +511,7 @@ class RealSlurm:
     def wait_saved(self) -> None:
         """Wait until the controller has saved the jobs as they are now, which takes up to some
         seconds, and longer on a busy machine."""
-        # It saves all jobs at once, in the order of changes: see when this one is in the file.
+        # It saves all jobs together: where this one is in the file, all that happened before is, too.
         name = f"saved-{time.monotonic_ns()}"
         printed = self.ok("sbatch", "--parsable", "--hold", f"--job-name={name}", "--wrap=true")
         saved = self.folder / "state" / "job_state"

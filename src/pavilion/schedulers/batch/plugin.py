@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .stuck import StuckReasons
     from .whose import FoundJob
 
+T = TypeVar("T")
 # What the states of jobs are for a host.
 _STATES = {
     JobState.WAITING: STATES.SCHEDULED,
@@ -104,10 +105,8 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         priority: int = SchedulerPluginAdvanced.PRIO_COMMON,
     ) -> None:
         self._client_lock = threading.Lock()
-        self._client_made: BatchClient | None = None
-        self._history_made: History | None = None
-        self._queues_made: Queues | None = None
-        self._stuck_made: StuckReasons | None = None
+        # What is made when it is needed for the first time.
+        self._parts_made: dict[str, Any] = {}
         self._tables: dict[tuple[str | None, str, Path | None], JobTable] = {}
         # (user, cluster) -> the jobs that were looked up and are not known to have ended, by key.
         self._pending: dict[tuple[str | None, str], dict[str, BatchRecord]] = {}
@@ -148,10 +147,18 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     @property
     def _client(self) -> Any:
+        return self._part("client", self._make_client)
+
+    def _part(self, what: str, make: Callable[[], T]) -> T:
+        """What is made when it is needed for the first time, and kept: one for all threads.
+
+        :param make: Must not need anything else that is made so; the lock is held.
+        """
         with self._client_lock:
-            if self._client_made is None:
-                self._client_made = self._make_client()
-            return self._client_made
+            if what not in self._parts_made:
+                self._parts_made[what] = make()
+            made: T = self._parts_made[what]
+            return made
 
     def _available(self) -> bool:
         """Whether the plugin is whole, the scheduler's commands are here, and it answers."""
@@ -184,7 +191,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         super().refresh()
         with self._client_lock:
             tables = list(self._tables.values())
-            queues = self._queues_made
+            queues: Queues | None = self._parts_made.get("queues")
         for table in tables:
             table.expire()
         if queues is not None:
@@ -254,15 +261,13 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     @property
     def _queues(self) -> Queues:
-        client = self._client
-        with self._client_lock:
-            if self._queues_made is None:
-                from .queues import Queues
+        from .queues import Queues
 
-                self._queues_made = Queues(
-                    self, lambda argv, cluster: client.query(argv, cluster=cluster)
-                )
-            return self._queues_made
+        client = self._client
+        return self._part(
+            "queues",
+            lambda: Queues(self, lambda argv, cluster: client.query(argv, cluster=cluster)),
+        )
 
     def _get_initial_vars(self, sched_config: dict[str, Any]) -> SchedulerVariables:
         """The variables of a test before it is scheduled; without an inventory, they follow from
@@ -493,23 +498,17 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
 
     @property
     def _history(self) -> History:
-        client = self._client
-        with self._client_lock:
-            if self._history_made is None:
-                from .history import History
+        from .history import History
 
-                self._history_made = History(self, client.query)
-            return self._history_made
+        client = self._client
+        return self._part("history", lambda: History(self, client.query))
 
     @property
     def _stuck(self) -> StuckReasons:
-        client = self._client
-        with self._client_lock:
-            if self._stuck_made is None:
-                from .stuck import StuckReasons
+        from .stuck import StuckReasons
 
-                self._stuck_made = StuckReasons(self, client.query)
-            return self._stuck_made
+        client = self._client
+        return self._part("stuck", lambda: StuckReasons(self, client.query))
 
     def _also_absent(self, table: JobTable, record: BatchRecord) -> list[BatchRecord]:
         """Other jobs of the same user and cluster that are not listed (any more): of those that

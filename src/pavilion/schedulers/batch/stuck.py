@@ -21,20 +21,14 @@ class StuckReasons:
     """The reasons of stuck jobs.  Each is queried once.
 
     :param run: Runs a query; raises UnreadableAnswer.
-    :param clock: Gives seconds.
     """
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        run: Callable[[Sequence[str]], CommandResult],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, dialect: Dialect, run: Callable[[Sequence[str]], CommandResult]) -> None:
         self._dialect = dialect
         self._run = run
-        self._clock = clock
         # (id, state) -> why a job is in that state.
         self._known: dict[tuple[str, str], str] = {}
+        # When queries may be made (again), in seconds of the monotonic clock.
         self._again = -math.inf
 
     def reason(self, job: JobRecord) -> str:
@@ -45,12 +39,11 @@ class StuckReasons:
         if self._dialect.state_of(job) is not JobState.STUCK or job.data.get(REASON_KEY):
             return ""
         key = (job.job_id, job.state)
-        if key in self._known or self._clock() < self._again:
+        if key in self._known or time.monotonic() < self._again:
             return self._known.get(key, "")
         command = self._dialect.details_command(job.job_id)
         if command is None:
             return ""
-        failed = True
         try:
             result = self._run(command)
             failed = self._dialect.classify(result) is not None
@@ -58,10 +51,10 @@ class StuckReasons:
         except UnreadableAnswer:
             reason, failed = "", True
         if failed and not reason:
-            self._again = self._clock() + PAUSE
+            self._again = time.monotonic() + PAUSE
             return ""
         self._known[key] = reason
         if len(self._known) % AT_ONCE == 0:
             # Of thousands of stuck jobs, others follow with later polls.
-            self._again = self._clock() + REST
+            self._again = time.monotonic() + REST
         return reason

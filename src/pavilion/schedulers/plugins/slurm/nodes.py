@@ -69,7 +69,6 @@ class SlurmNodes(SchedulerPluginBatch):
     }
 
     def __init__(self, name: str, description: str, priority: int) -> None:
-        self._known_made: Known | None = None
         # While nodes are filtered: of several partitions, or reservations, the one that counts.
         self._one_of: dict[str, str] = {}
         # Last: it calls refresh().
@@ -149,7 +148,8 @@ class SlurmNodes(SchedulerPluginBatch):
         """Forget all that was learned from Slurm."""
         super().refresh()
         with self._client_lock:
-            made, known = self._client_made is not None, self._known_made
+            made = "client" in self._parts_made
+            known: Known | None = self._parts_made.get("known")
         if made:
             self._client.forget_scripts()
         if known is not None:
@@ -157,13 +157,10 @@ class SlurmNodes(SchedulerPluginBatch):
 
     @property
     def _known(self) -> Known:
-        client = self._client
-        with self._client_lock:
-            if self._known_made is None:
-                from .known import Known
+        from .known import Known
 
-                self._known_made = Known(client, self._listed_nodes)
-            return self._known_made
+        client = self._client
+        return self._part("known", lambda: Known(client, self._listed_nodes))
 
     def _listed_nodes(self) -> list[Any] | None:
         """The nodes that Slurm lists; None when it does not."""
