@@ -59,7 +59,8 @@ class Job:
         path: Path | None = None
         try:
             path = _new_folder(parent)
-            job = cls(path, kickoff_fn)
+            # Its script's name is known here: a job without one reads its record for it.
+            job = cls(path, kickoff_fn or cls.KICKOFF_FN)
             record: dict[str, Any] = {
                 "working_dir": os.fspath(pav_cfg["working_dir"]),
                 "tests": [str(test.id) for test in tests],
@@ -70,7 +71,7 @@ class Job:
 
             # Nobody knows about the directory yet, so nobody can see half of it.
             write_new(job.tests_path, json.dumps(record) + "\n")
-            _make_kickoff_file(job.path / (kickoff_fn or cls.KICKOFF_FN), pav_cfg)
+            _make_kickoff_file(job.kickoff_path, pav_cfg)
         except OSError as exc:
             if path is not None:
                 # Here, because nothing else needs it at start-up.

@@ -385,6 +385,7 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             return pinning.request(self, number, str(test.name), test.config, config)
         filtered, chunks = self._nodes_for(config)
         least, most = calc_node_range(config, chunks.usable)
+        share = config["share_allocation"]
         return planning.TestRequest(
             key=number,
             name=str(test.name),
@@ -396,8 +397,8 @@ class SchedulerPluginAdvanced(SchedulerPlugin):
             chunk=test.config.get("chunk") or planning.ANY_CHUNK,
             chunked=chunks.chunked,
             flexible=config["flex_scheduled"],
-            share=config["share_allocation"],
-            share_key=self.gen_job_share_key(config, least, most),
+            share=share,
+            share_key=self.gen_job_share_key(config, least, most) if share else (),
             time_limit=config["time_limit"],
             left_out=filtered.reasons,
         ), filtered
