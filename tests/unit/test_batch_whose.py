@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, cast
 
 import pytest
 
 from pavilion.schedulers.batch.dialect import TOKEN_KEY, Dialect
 from pavilion.schedulers.batch.record import BatchRecord
-from pavilion.schedulers.batch.whose import FoundJob, find_job
+from pavilion.schedulers.batch.whose import FoundJob, find_job, why_not_to_cancel
 from pavilion.schedulers.lifecycle.job_table import JobRecord, Lookup, Presence
 
 SCRIPT = "/shared/jobs/1/kickoff.sh"
@@ -60,3 +61,65 @@ def test_one_without_a_token_is_known_by_its_script(
 ) -> None:
     found = find(Table(JobRecord("7", "RUNNING", {})), script)
     assert (found.is_there, found.certain) == (there, certain)
+
+
+# --- Whether there is anything to cancel ---
+
+NOTE = "The list lacks it."
+LONG_AGO = 1000.0
+
+
+def found(presence: Presence, answered: bool = True, **more: Any) -> FoundJob:
+    listed = JobRecord("7", "RUNNING", {}) if presence is Presence.FOUND else None
+    return FoundJob("7", "job 7", Lookup(presence, listed, NOTE, 0.0, answered), **more)
+
+
+def why_not(record: BatchRecord, it: FoundJob) -> str | None:
+    return why_not_to_cancel("Toy", record, it)
+
+
+def test_a_job_that_is_gone_needs_no_cancel() -> None:
+    assert why_not(OURS, found(Presence.ABSENT)) is None
+
+
+def test_a_job_whose_id_is_another_jobs_by_now_needs_none_either() -> None:
+    other = JobRecord("7", "RUNNING", {})
+    assert why_not(OURS, found(Presence.CANNOT_TELL, other=other)) is None
+
+
+def test_without_a_token_another_job_of_that_id_may_be_ours() -> None:
+    other = JobRecord("7", "RUNNING", {})
+    message = why_not(OURS._replace(token=""), found(Presence.CANNOT_TELL, other=other))
+    assert message == f"Nothing was cancelled. {NOTE}"
+
+
+def test_without_an_answer_it_may_still_run() -> None:
+    message = why_not(OURS, found(Presence.ABSENT, answered=False))
+    assert message == (
+        f"Toy did not answer, so job 7 may still be running: {NOTE} Try again later."
+    )
+
+
+def test_without_an_id_that_its_token_is_not_listed_proves_nothing() -> None:
+    message = why_not(OURS._replace(job_id=""), found(Presence.CANNOT_TELL))
+    assert message == (
+        "It is not known whether Toy has this job: nothing was found with the token "
+        f"{OURS.token}. Try again later. {NOTE}"
+    )
+
+
+def test_a_job_that_is_so_new_that_it_is_not_listed_yet() -> None:
+    message = why_not(OURS._replace(when=time.time()), found(Presence.CANNOT_TELL))
+    assert message == "Toy does not list job 7 yet. Try again in a moment."
+    assert why_not(OURS._replace(when=LONG_AGO), found(Presence.CANNOT_TELL)) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [(OURS.token, "shows no token of ours"), ("", "whether Toy's job 7 is the job of this record")],
+)
+def test_a_job_that_may_be_somebody_elses_is_left_alone(token: str, said: str) -> None:
+    message = why_not(OURS._replace(token=token), found(Presence.FOUND, certain=False))
+    assert message is not None
+    assert message.startswith("Nothing was cancelled: ")
+    assert said in message
