@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeHost, active
+from polling import until
 
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import (
@@ -24,8 +25,9 @@ from pavilion.schedulers import (
     find_token,
     word,
 )
-from pavilion.schedulers.batch import client, submitting
+from pavilion.schedulers.batch import client, history, submitting
 from pavilion.schedulers.lifecycle.identity import load_identity
+from pavilion.schedulers.lifecycle.job_table import JobTable
 
 # A scheduler of three commands that runs nothing: each job is a line in a file.
 _SUB = """#!/bin/bash
@@ -125,6 +127,53 @@ def test_without_a_mistake_it_works(bench: Bench) -> None:
     assert plugin.job_status(bench.host.pav_cfg, test).state == "SCHEDULED"
     assert plugin.cancel(load_identity(test.job)) is None  # type: ignore[arg-type]
     assert plugin.job_status(bench.host.pav_cfg, test).state == "SCHED_CANCELLED"
+
+
+def test_without_a_list_of_nodes_they_are_counted(bench: Bench) -> None:
+    """A share of the nodes is one of those that the section says there are."""
+    nodes = Directive("--nodes", ("nodes", "min_nodes"), lambda it: f"{it.node_min}-{it.node_max}")
+    plugin = bench.plugin(DIRECTIVE_PREFIX="#Q", DIRECTIVES=(nodes,))
+    with active(plugin):
+        machine = {"node_count": "40", "cpus": "16"}
+        test, error = bench.start(plugin, nodes="50%", min_nodes="10%", cluster_info=machine)
+        assert error == ""
+        assert "\n#Q --nodes 4-20\n" in test.job.kickoff_path.read_text()
+        variables = plugin.get_initial_vars(test.config["schedule"])
+        assert [variables[name] for name in ("nodes", "min_cpus")] == ["40", "16"]
+        assert not bench.plugin()._has_inventory()
+
+
+def test_a_job_that_left_the_list_has_not_ended_before_the_accounting_says_how(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some schedulers record the end of a job seconds after they forget it."""
+    for name in ("grace", "absence_gap"):
+        monkeypatch.setitem(JobTable.__init__.__kwdefaults__, name, 0.0)
+    monkeypatch.setattr(history, "PAUSE", 0.0)
+    plugin = bench.plugin(
+        STATES={**Right.STATES, "F": JobState.FINISHED},
+        JOB_END_GRACE=0.0,
+        history_command=lambda self, ids: ["cat", os.fspath(bench.spool / "ended")],
+        parse_history=lambda self, text: [BatchJob(*line.split()) for line in text.splitlines()],
+    )
+    (bench.spool / "ended").touch()
+    test, error = bench.start(plugin)
+    assert error == ""
+    (bench.spool / "jobs").write_text("")
+
+    def status() -> Any:
+        return plugin.job_status(bench.host.pav_cfg, test)
+
+    late = until(lambda: [it for it in [status()] if "accounting" in it.note], "looked up")[0]
+    assert late.state == "SCHEDULED"
+    assert late.note.endswith("Its accounting has no record of it yet.")
+    assert not test.complete
+    info = load_identity(test.job)
+    assert info is not None
+    (bench.spool / "ended").write_text(f"{info['id']} F {info['token']}\n")
+    ended = until(lambda: [it for it in [status()] if it.state != "SCHEDULED"], "recorded")[0]
+    assert ended.state == "SCHED_ERROR"
+    assert ended.note.startswith("Job 100 has ended (F). (By right's accounting.)")
 
 
 # --- Tables ---

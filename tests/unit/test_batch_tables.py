@@ -390,6 +390,10 @@ def test_ids_of_twenty_digits_are_sorted_by_their_age() -> None:
     assert sorted(ids, key=job_order) == [ids[3], *ids[:3]]
 
 
+def test_ids_without_a_number_have_an_order_too() -> None:
+    assert sorted(["2", "f1B", "[]", "1"], key=job_order) == ["[]", "f1B", "1", "2"]
+
+
 def test_a_record_of_a_token_alone() -> None:
     record = read_record(make_record("here", "", "east", TOKEN, "/x"), is_number, "Toy")
     assert (record.job_id, record.cluster, record.key) == ("", "east", TOKEN)
