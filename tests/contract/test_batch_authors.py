@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from fakes import FakeHost, active
-from polling import until
 
 from pavilion.jobs import JobInfo
 from pavilion.schedulers import (
@@ -28,6 +27,7 @@ from pavilion.schedulers import (
 from pavilion.schedulers.batch import client, history, submitting
 from pavilion.schedulers.lifecycle.identity import load_identity
 from pavilion.schedulers.lifecycle.job_table import JobTable
+from polling import until
 
 # A scheduler of three commands that runs nothing: each job is a line in a file.
 _SUB = """#!/bin/bash
@@ -174,6 +174,22 @@ def test_a_job_that_left_the_list_has_not_ended_before_the_accounting_says_how(
     ended = until(lambda: [it for it in [status()] if it.state != "SCHEDULED"], "recorded")[0]
     assert ended.state == "SCHED_ERROR"
     assert ended.note.startswith("Job 100 has ended (F). (By right's accounting.)")
+
+
+def test_a_job_that_is_not_listed_yet_has_not_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy scheduler lists a job seconds after it accepted it; in any process."""
+    monkeypatch.setitem(JobTable.__init__.__kwdefaults__, "absence_gap", 0.0)
+    test, error = bench.start(bench.plugin())
+    assert error == ""
+    (bench.spool / "jobs").write_text("")
+    for plugin in (bench.plugin(), bench.plugin()):
+        for _ in range(3):
+            status = plugin.job_status(bench.host.pav_cfg, test)
+            assert status.state == "SCHEDULED"
+            assert status.note.endswith("the scheduler does not list it yet.")
+    assert not test.complete
 
 
 # --- Tables ---
