@@ -25,7 +25,7 @@ from pavilion.schedulers import (
     word,
 )
 from pavilion.schedulers.batch import client, history, submitting
-from pavilion.schedulers.lifecycle.identity import load_identity
+from pavilion.schedulers.lifecycle.identity import load_identity, save_identity
 from pavilion.schedulers.lifecycle.job_table import JobTable
 from polling import until
 
@@ -190,6 +190,22 @@ def test_a_job_that_is_not_listed_yet_has_not_ended(
             assert status.state == "SCHEDULED"
             assert status.note.endswith("the scheduler does not list it yet.")
     assert not test.complete
+
+
+@pytest.mark.parametrize(("whose", "cancels"), [(os.getuid(), ["del 101"]), (12345, [])])
+def test_a_second_job_of_a_test_is_cancelled_by_its_user(
+    bench: Bench, whose: int, cancels: list[str]
+) -> None:
+    """Anybody may look at a test, but only its own user may cancel jobs of it."""
+    test, error = bench.start(bench.plugin())
+    assert error == ""
+    info = load_identity(test.job)
+    assert info is not None
+    save_identity(bench.plugin(), test.job, JobInfo({**info, "user": str(whose)}))
+    jobs = bench.spool / "jobs"
+    jobs.write_text(jobs.read_text() + jobs.read_text().replace("100 Q", "101 Q"))
+    assert bench.plugin().job_status(bench.host.pav_cfg, test).state == "SCHEDULED"
+    assert bench.calls() == ["sub", *cancels]
 
 
 # --- Tables ---

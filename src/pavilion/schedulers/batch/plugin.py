@@ -421,8 +421,9 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         # Also in processes that did not submit it: a new job may not be listed yet.
         table.note_new(record.key, record.when)
         found = find_job(self, table, record, lambda job_id: self._script_of(record, job_id))
-        if found.twins:
-            # An unclear submission that was repeated after all.  Its tests must run once.
+        if found.twins and record.user == str(os.getuid()):
+            # An unclear submission that was repeated after all.  Its tests must run once.  Whoever
+            # else looks at them may not cancel it.
             self._client.cancel(list(found.twins), self._cluster(record))
         return found
 
