@@ -18,6 +18,7 @@ from pavilion.schedulers import (
     Environment,
     Failure,
     JobState,
+    KickoffScriptHeader,
     SchedulerPluginBatch,
     Submission,
     UnreadableAnswer,
@@ -206,6 +207,20 @@ def test_a_second_job_of_a_test_is_cancelled_by_its_user(
     jobs.write_text(jobs.read_text() + jobs.read_text().replace("100 Q", "101 Q"))
     assert bench.plugin().job_status(bench.host.pav_cfg, test).state == "SCHEDULED"
     assert bench.calls() == ["sub", *cancels]
+
+
+class OwnHeader(KickoffScriptHeader):
+    def _kickoff_lines(self) -> list[str]:
+        return ["#MINE 1"]
+
+
+def test_a_header_of_ones_own(bench: Bench) -> None:
+    """In place of a table of directives."""
+    plugin = bench.plugin(KICKOFF_SCRIPT_HEADER_CLASS=OwnHeader)
+    with active(plugin):
+        test, error = bench.start(plugin)
+    assert error == ""
+    assert "\n#MINE 1\n" in test.job.kickoff_path.read_text()
 
 
 # --- Tables ---

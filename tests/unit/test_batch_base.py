@@ -23,6 +23,7 @@ from pavilion.schedulers import (
     word,
 )
 from pavilion.schedulers.batch import JobRecord
+from pavilion.schedulers.batch.dialect import Dialect
 
 TOKEN = "pav-0123456789abcdef"
 
@@ -72,6 +73,34 @@ def test_a_part_that_is_missing_is_named(part: str) -> None:
     plugin = type("Lacking", (SchedulerPluginBatch,), {**own, "__init__": _init})()
     assert not plugin.available()
     assert re.search(rf"does not (set|define) {part}\b", str(plugin.unavailable_reason))
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (
+            "STATES",
+            "set STATES, which says what the scheduler's words for the states of jobs mean.",
+        ),
+        ("jobs_command", "define jobs_command(), which says how jobs are listed."),
+    ],
+)
+def test_what_is_missing_and_where_it_belongs(part: str, what: str) -> None:
+    assert str(Whole()._lacks(part)) == (
+        f"The scheduler plugin 'whole' (Whole in {__file__}) does not {what}"
+    )
+    assert str(Toy()._lacks(part)) == f"The scheduler plugin 'Toy' (Toy) does not {what}"
+
+
+class Toy(Dialect):
+    """A dialect alone has no file that is known."""
+
+
+def test_what_a_scheduler_says_of_itself_by_default() -> None:
+    """Nothing: no advice about its failures, and no submissions that go on by themselves."""
+    failed = CommandResult(("true",), 1, "", "no", 0.1, timed_out=False)
+    assert (Whole().hint(failed), Whole().keeps_trying("no")) == ("", False)
+    assert Whole().ping_command() is None
 
 
 def _init(self: SchedulerPluginBatch) -> None:

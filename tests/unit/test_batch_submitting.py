@@ -244,6 +244,24 @@ def test_a_second_submission_stands_when_nobody_answers(tmp_path: Path) -> None:
     assert toy.submit(tmp_path).job_id == "12"
 
 
+class Wrong(Toy):
+    """An author's mistake: what it says of failures is an error itself."""
+
+    def classify(self, result: CommandResult) -> Failure | None:
+        raise KeyError("x")
+
+
+def test_where_failures_are_not_understood_the_exit_code_decides(tmp_path: Path) -> None:
+    toy = Scheduler([ACCEPTED])
+    toy.client.dialect = Wrong()
+    assert toy.submit(tmp_path) == Submitted("7", "", TOKEN)
+    toy = Scheduler([REFUSED], [["8"]])
+    toy.client.dialect = Wrong()
+    assert toy.submit(tmp_path).job_id == "8"
+    assert (toy.submitted, toy.queries) == (1, 1)
+    assert "(Wrong.classify() failed with KeyError: 'x')" in toy.way.reports[0]
+
+
 # --- Waiting ---
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from pavilion.jobs import Job, JobInfo
 from pavilion.schedulers.batch.dialect import TOKEN_KEY, Dialect
 from pavilion.schedulers.batch.record import BatchRecord
 from pavilion.schedulers.batch.whose import FoundJob, find_job, why_not_to_cancel
@@ -61,6 +63,61 @@ def test_one_without_a_token_is_known_by_its_script(
 ) -> None:
     found = find(Table(JobRecord("7", "RUNNING", {})), script)
     assert (found.is_there, found.certain) == (there, certain)
+
+
+# --- A record without a token, as other programs write ---
+
+
+def find_untokened(table: Table, script: str | None) -> FoundJob:
+    plain = BatchRecord("7", "", "", "", 0.0, "")
+    return find_job(Dialect(), cast("Any", table), plain, lambda job_id: script)
+
+
+def test_nobody_has_its_id() -> None:
+    it = find_untokened(Table(None), None)
+    assert (it.is_there, it.other, it.lookup.note) == (False, None, "Nothing.")
+
+
+class Tokened(Table):
+    """The job that has the id carries a token, and is listed under it."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(JobRecord("7", "RUNNING", {TOKEN_KEY: token}))
+        self.token = token
+
+    def lookup(self, key: str) -> Lookup:
+        return super().lookup("7" if key == self.token else "")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "there", "certain"),
+    [
+        # What is beside the job's script says the same, or less, or something else, or nothing.
+        ({"id": "7", "token": OURS.token, "user": "1000", "when": "1.0"}, True, True),
+        ({"id": "7"}, True, True),
+        ({"id": "8", "token": OURS.token, "user": "1000", "when": "1.0"}, False, True),
+        ({"id": "7", "token": "pav-fedcba9876543210", "user": "1000", "when": "1"}, False, True),
+        (None, True, False),
+    ],
+)
+def test_the_directory_of_its_script_says_whose_it_is(
+    tmp_path: Path, recorded: dict[str, str] | None, there: bool, certain: bool
+) -> None:
+    if recorded is not None:
+        Job(tmp_path).info = JobInfo({"sys_name": "here", **recorded})
+    it = find_untokened(Tokened(OURS.token), str(tmp_path / "kickoff.sh"))
+    assert (it.is_there, it.certain) == (there, certain)
+    if not there:
+        assert it.other is not None
+        assert it.lookup.note.endswith(
+            "job 7 is a different job, or cannot be distinguished from one: "
+            f"{tmp_path}/kickoff.sh is not known to belong to this record."
+        )
+
+
+def test_a_script_that_is_not_a_path_says_nothing() -> None:
+    it = find_untokened(Tokened(OURS.token), "kickoff.sh")
+    assert (it.is_there, it.certain) == (True, False)
 
 
 # --- Whether there is anything to cancel ---
