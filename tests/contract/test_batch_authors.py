@@ -211,16 +211,16 @@ def test_a_second_job_of_a_test_is_cancelled_by_its_user(
 
 class OwnHeader(KickoffScriptHeader):
     def _kickoff_lines(self) -> list[str]:
-        return ["#MINE 1"]
+        return [f"#MINE {self._sched_vars['min_cpus']}"]
 
 
 def test_a_header_of_ones_own(bench: Bench) -> None:
     """In place of a table of directives."""
     plugin = bench.plugin(KICKOFF_SCRIPT_HEADER_CLASS=OwnHeader)
     with active(plugin):
-        test, error = bench.start(plugin)
+        test, error = bench.start(plugin, cluster_info={"node_count": "40", "cpus": "16"})
     assert error == ""
-    assert "\n#MINE 1\n" in test.job.kickoff_path.read_text()
+    assert "\n#MINE 16\n" in test.job.kickoff_path.read_text()
 
 
 # --- Tables ---

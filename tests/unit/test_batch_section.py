@@ -92,10 +92,12 @@ def test_contradictions_and_mistakes(
 
 
 def test_options_of_a_user(plugin: Own) -> None:
-    items = ["#OWN -m n", "-l a=1,2,b=3", "-v X=1", "-h"]
+    items = ["#OWN -m n", "-l a=1,2,b=3", "-v X=1", "-M me,you=x", "-h"]
     options = plugin.user_options(plugin._validated({"own": {"extra": items}}))
-    assert options.lines == ["#OWN -m n", "#OWN -l a=1,2", "#OWN -l b=3", "#OWN -h"]
-    assert set(options.given) == {"-m", "-l a", "-l b", "-v", "-h"}
+    # Only values of options that have such a list are taken apart.
+    lines = ["#OWN -m n", "#OWN -l a=1,2", "#OWN -l b=3", "#OWN -M me,you=x", "#OWN -h"]
+    assert options.lines == lines
+    assert set(options.given) == {"-m", "-l a", "-l b", "-v", "-M", "-h"}
     assert options.taken == ["X=1"]
 
 
