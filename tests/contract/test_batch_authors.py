@@ -46,6 +46,12 @@ for id; do sed -i "s/^$id Q /$id X /" "$SPOOL/jobs"; done
 """
 
 
+_HIST = """#!/bin/bash
+echo "hist $*" >> "$SPOOL/calls"
+cat "$SPOOL/ended"
+"""
+
+
 class Right(SchedulerPluginBatch):
     """A plugin without mistakes."""
 
@@ -110,7 +116,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench(tmp_path / "host")
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, text in (("q-sub", _SUB), ("q-list", _LIST), ("q-del", _DEL)):
+    scripts = {"q-sub": _SUB, "q-list": _LIST, "q-del": _DEL, "q-hist": _HIST}
+    for name, text in scripts.items():
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -144,26 +151,40 @@ def test_without_a_list_of_nodes_they_are_counted(bench: Bench) -> None:
         assert not bench.plugin()._has_inventory()
 
 
-def test_a_job_that_left_the_list_has_not_ended_before_the_accounting_says_how(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some schedulers record the end of a job seconds after they forget it."""
+class Remembering(Right):
+    """With an accounting, which is a file."""
+
+    STATES: Any = {**Right.STATES, "F": JobState.FINISHED}
+    JOB_END_GRACE = 0.0
+
+    def history_command(self, job_ids: Sequence[str]) -> list[str] | None:
+        return ["q-hist", *job_ids]
+
+    def parse_history(self, text: str) -> list[BatchJob]:
+        return [BatchJob(*line.split()) for line in text.splitlines()]
+
+
+@pytest.fixture
+def forgetful(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The scheduler's list lacks a job: it is gone, however new it is."""
     for name in ("grace", "absence_gap"):
         monkeypatch.setitem(JobTable.__init__.__kwdefaults__, name, 0.0)
-    monkeypatch.setattr(history, "PAUSE", 0.0)
-    plugin = bench.plugin(
-        STATES={**Right.STATES, "F": JobState.FINISHED},
-        JOB_END_GRACE=0.0,
-        history_command=lambda self, ids: ["cat", os.fspath(bench.spool / "ended")],
-        parse_history=lambda self, text: [BatchJob(*line.split()) for line in text.splitlines()],
-    )
     (bench.spool / "ended").touch()
-    test, error = bench.start(plugin)
+    return bench
+
+
+def test_a_job_that_left_the_list_has_not_ended_before_the_accounting_says_how(
+    forgetful: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some schedulers record the end of a job seconds after they forget it."""
+    monkeypatch.setattr(history, "PAUSE", 0.0)
+    plugin = Remembering()
+    test, error = forgetful.start(plugin)
     assert error == ""
-    (bench.spool / "jobs").write_text("")
+    (forgetful.spool / "jobs").write_text("")
 
     def status() -> Any:
-        return plugin.job_status(bench.host.pav_cfg, test)
+        return plugin.job_status(forgetful.host.pav_cfg, test)
 
     late = until(lambda: [it for it in [status()] if "accounting" in it.note], "looked up")[0]
     assert late.state == "SCHEDULED"
@@ -171,10 +192,29 @@ def test_a_job_that_left_the_list_has_not_ended_before_the_accounting_says_how(
     assert not test.complete
     info = load_identity(test.job)
     assert info is not None
-    (bench.spool / "ended").write_text(f"{info['id']} F {info['token']}\n")
+    (forgetful.spool / "ended").write_text(f"{info['id']} F {info['token']}\n")
     ended = until(lambda: [it for it in [status()] if it.state != "SCHEDULED"], "recorded")[0]
     assert ended.state == "SCHED_ERROR"
     assert ended.note.startswith("Job 100 has ended (F). (By right's accounting.)")
+
+
+def test_the_ends_of_many_jobs_cost_one_command(forgetful: Bench) -> None:
+    plugin = Remembering()
+    tests = [forgetful.start(plugin)[0] for _ in range(5)]
+    for test in tests:
+        assert plugin.job_status(forgetful.host.pav_cfg, test).state == "SCHEDULED"
+    records = [load_identity(test.job) for test in tests]
+    ended = "".join(f"{record['id']} F {record['token']}\n" for record in records if record)
+    (forgetful.spool / "ended").write_text(ended)
+    (forgetful.spool / "jobs").write_text("")
+
+    def states() -> set[str]:
+        pav_cfg = forgetful.host.pav_cfg
+        return {plugin.job_status(pav_cfg, test).state for test in tests}
+
+    until(lambda: states() == {"SCHED_ERROR"}, "all have ended")
+    asked = [call for call in forgetful.calls() if call.startswith("hist")]
+    assert asked == ["hist 100 101 102 103 104"]
 
 
 def test_a_job_that_is_not_listed_yet_has_not_ended(

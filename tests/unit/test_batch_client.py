@@ -107,6 +107,20 @@ def test_a_list_that_fails_says_so() -> None:
         client(Runner("busy", 1)).jobs("0")
 
 
+def test_a_list_that_fails_says_of_which_instance() -> None:
+    made = BatchClient(type("Several", (Toy,), {"INSTANCE": "TOY_AT"})())
+    runner: Any = Runner("busy", 1)
+    made.querying = runner
+    runner.with_variable = lambda name, value: runner
+    with pytest.raises(QueryFailed, match=r": busy \(TOY_AT=/run/other\)$"):
+        made.jobs("0", "/run/other")
+    with pytest.raises(QueryFailed, match=r": busy$"):
+        made.jobs("0")
+    # A cluster is in the command already.
+    with pytest.raises(QueryFailed, match=r": busy$"):
+        client(Runner("busy", 1)).jobs("0", "east")
+
+
 def test_a_scheduler_that_does_not_answer() -> None:
     assert client(Runner()).problem() is None
     problem = client(Runner("busy", 1)).problem()
