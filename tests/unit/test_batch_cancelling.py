@@ -221,6 +221,15 @@ def test_a_failure_without_a_name_is_that_of_all_jobs_of_the_command() -> None:
     ]
 
 
+def test_a_command_that_fails_after_one_that_did_not() -> None:
+    case = Case({"1": ["R", "X"], "2": ["R", "X"], "3": ["R"]}, ("", 0), ("not yours", 1))
+    assert [outcome.what for outcome in case.cancel().values()] == [
+        Cancelled.CANCELLED,
+        Cancelled.CANCELLED,
+        Cancelled.DENIED,
+    ]
+
+
 def test_a_job_that_a_command_names_as_unknown_is_looked_for() -> None:
     case = Case({"1": ["R", "X"], "2": ["R", GONE]}, ("job 2 UNKNOWN_JOB", 1))
     assert {outcome.what for outcome in case.cancel().values()} == {Cancelled.CANCELLED}
