@@ -455,6 +455,14 @@ def test_an_answer_about_cancels_that_is_none(bench: Bench, answer: Any) -> None
     assert bench.calls() == ["sub", "del 100"]
 
 
+def test_a_list_command_that_is_none_is_named_before_a_job_is_submitted(bench: Bench) -> None:
+    """Otherwise the job could not be found, and its state would never be known."""
+    _, error = bench.start(bench.plugin(jobs_command=lambda self, user: "q-list"))
+    assert "jobs_command() must return a list of arguments, not 'q-list'" in error
+    assert __file__ in error
+    assert bench.calls() == []
+
+
 # --- What a failure is ---
 
 

@@ -81,6 +81,11 @@ def test_what_its_keys_stand_for(
         ({"own": {"extra": ["-l a=1, bad=2"]}}, ["-l bad cannot be used"]),
         ({"own": {"extra": ["run.sh"]}}, ["'run.sh' is not an option"]),
         ({"own": {"extra": ["-m a\nrm x"]}}, ["is not an option"]),
+        # Whatever comes after the first option is looked at, too.
+        ({"own": {"extra": ["-m n -x"]}}, ["'-m n -x' has several options"]),
+        ({"own": {"extra": ["-h -q b"]}}, ["own.extra", "each must be an item of its own"]),
+        ({"own": {"extra": ["-l 'bad=2'"]}}, ["-l bad cannot be used"]),
+        ({"own": {"extra": ["-v A='b"]}}, ["own.extra", "No closing quotation"]),
     ],
 )
 def test_contradictions_and_mistakes(
@@ -89,6 +94,17 @@ def test_contradictions_and_mistakes(
     with pytest.raises(SchedConfigError) as raised:
         plugin._validated(schedule)
     assert all(word in str(raised.value) for word in words), raised.value
+
+
+def test_a_section_may_be_validated_again(plugin: Own) -> None:
+    for schedule in ({}, {"own": {"lasts": "30:00"}}, {"own": {"lasts": "2:00:00"}}):
+        once = validate_config(schedule)
+        assert validate_config(once) == once
+
+
+def test_quotes_of_options_stay(plugin: Own) -> None:
+    given = {"own": {"extra": ["-l 'a=x y'", '-m "n"']}}
+    assert plugin.user_options(plugin._validated(given)).lines == ["#OWN -l 'a=x y'", '#OWN -m "n"']
 
 
 def test_options_of_a_user(plugin: Own) -> None:

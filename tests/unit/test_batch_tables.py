@@ -188,6 +188,26 @@ def test_of_two_jobs_with_a_token_the_older_one_counts() -> None:
     assert with_token(found, TOKEN) == ["9"] and with_token(found, OTHER) == []
 
 
+def test_a_job_that_is_listed_twice_is_not_its_own_twin() -> None:
+    """As where an option of the site has a line for each task: cancelling the twin would end it."""
+    found = records(job("9", token=TOKEN), job("9", token=TOKEN), job("10", token=TOKEN))
+    assert found[TOKEN].data.get("twins") == "10"
+    assert "twins" not in records(job("9", token=TOKEN), job("9", token=TOKEN))[TOKEN].data
+
+
+def test_a_job_of_another_script_is_no_twin_although_it_has_our_token() -> None:
+    """A test may submit jobs with its environment, and the token may be in that."""
+
+    def of(job_id: str, **data: str) -> BatchJob:
+        return BatchJob(job_id, "R", TOKEN, data=data)
+
+    found = records(of("9", script="/a/kickoff.sh"), of("10"), of("11", script="/b/x.sh"))
+    assert "twins" not in found[TOKEN].data
+    assert set(found) == {TOKEN, "10", "11"}
+    found = records(of("9", script="/a/kickoff.sh"), of("10", script="/a/kickoff.sh"))
+    assert found[TOKEN].data["twins"] == "10"
+
+
 @given(
     st.lists(
         st.tuples(

@@ -224,6 +224,16 @@ def test_the_token_is_in_the_name(plugin: Flux) -> None:
 # --- How jobs end, and why they wait ---
 
 
+@pytest.mark.parametrize(("code", "signal"), [(137, "signal 9 "), (200, ""), (255, ""), (128, "")])
+def test_exit_codes_that_are_no_signals(plugin: Flux, code: int, signal: str) -> None:
+    text = answer("jobs_ends").stdout
+    row = next(row for row in json.loads(text)["jobs"] if row["name"] == "sk")
+    job = next(iter(plugin.parse_jobs(json.dumps({"jobs": [{**row, "returncode": code}]}))))
+    note = job_note(plugin, plugin.record(job))
+    assert f"exit code {code}" in note
+    assert ("signal" in note, signal in note) == (bool(signal), True)
+
+
 def test_how_jobs_ended(plugin: Flux) -> None:
     found = notes(plugin, "jobs_ends")
     for name, parts in {

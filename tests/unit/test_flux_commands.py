@@ -93,7 +93,9 @@ def test_a_range_and_a_number_of_tasks(plugin: Flux) -> None:
         ({"flux": {"queue": "a;b"}}, "flux.queue"),
         ({"partition": "a b"}, "partition"),
         ({"account": "a'b"}, "account"),
-        ({"flux": {"fluxbatch_extra": ["--dry-run"]}}, "this option cannot be used here"),
+        ({"flux": {"fluxbatch_extra": ["--dry-run"]}}, "--dry-run cannot be used here"),
+        ({"flux": {"fluxbatch_extra": ["--exclusive --dry-run"]}}, "--dry-run cannot be used"),
+        ({"flux": {"fluxbatch_extra": ["--setattr='a b"]}}, "No closing quotation"),
         ({"flux": {"fluxbatch_extra": ["-N1\ntouch hacked"]}}, "flux.fluxbatch_extra"),
     ],
 )

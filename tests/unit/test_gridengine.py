@@ -186,6 +186,13 @@ def test_the_token_is_in_the_name(plugin: GridEngine) -> None:
 
 def test_no_jobs_is_not_a_part_of_an_answer(plugin: GridEngine) -> None:
     assert list(plugin.parse_jobs(answer("qstat_no_jobs").stdout)) == []
+    # With '-g c' in sge_qstat, it lists queues, and no jobs whatever there is.
+    queues = (
+        "<?xml version='1.0'?>\n<job_info><cluster_queue_summary><name>all.q</name>"
+        "</cluster_queue_summary></job_info>\n"
+    )
+    with pytest.raises(UnreadableAnswer, match="sge_qstat"):
+        list(plugin.parse_jobs(queues))
     whole = answer("qstat_jobs").stdout.rstrip()
     for length in range(0, len(whole), 97):
         with pytest.raises(UnreadableAnswer):
@@ -396,6 +403,7 @@ def test_lines_of_options(
         ({"partition": "a\n#$ -q b"}, {}),
         ({"partition": "-h"}, {}),
         ({"account": "a:b"}, {}),
+        ({"account": "\u00e9"}, {}),
         ({"reservation": "r1"}, {}),
         ({"gridengine": {"pe": "-smp"}}, {}),
         ({"gridengine": {"pe": "smp 4"}}, {}),

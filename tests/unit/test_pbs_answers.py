@@ -168,6 +168,14 @@ def test_a_job_in_a_routing_queue_has_no_reason(plugin: Pbs) -> None:
     assert "route is a routing queue" in job.reason
 
 
+@pytest.mark.parametrize("value", ["[true]", "[null]", "[[1,2],[3]]", '[{"a":1}]', '["x","y"]'])
+def test_lists_in_a_variable_hide_no_job(plugin: Pbs, value: str) -> None:
+    """Some clients show a value that looks like JSON as what it looks like."""
+    text = text_of("qstat_fFjson_vars_invalid.json").replace('"Z":inf', f'"Z":{value}')
+    text = text.replace('"A":"x y"', f'"A":"x y","PAV_TOKEN":"{TOKEN}"')
+    assert [job.token for job in plugin.parse_jobs(text)] == [TOKEN]
+
+
 def test_hosts_of_jobs(plugin: Pbs) -> None:
     many = jobs(plugin, "qstat_xfFjson_multivnode_job.json")
     assert list(many["51"].nodes) == ["node001", "node002"] and many["52"].nodes == []

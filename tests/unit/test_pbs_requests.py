@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from contract.fakes import active
+from contract.fakes import FakePavConfig, active
 from pavilion.errors import PavilionError
 from pavilion.jobs import Job
 from pavilion.schedulers import validate_config
 from pavilion.schedulers.batch import CommandResult, Submission
+from pavilion.schedulers.kickoff import compose_stub
 from pavilion.schedulers.plugins.pbs import Pbs, PbsVars
 
 TOKEN = "pav-0123456789abcdef"
@@ -213,6 +214,15 @@ def submit(plugin: Pbs, script: str = "/a b/kickoff.sh", **own: Any) -> list[str
     log = str(Path(script).parent / "sched.log")
     config = plugin._validated({"pbs": own})
     return plugin.submit_command(Submission(Path(script), Path(log), TOKEN, "n", config))
+
+
+def test_jobs_that_a_test_submits_do_not_inherit_its_token(plugin: Pbs, tmp_path: Path) -> None:
+    header = plugin._get_kickoff_script_header("a.test", plugin._validated({}), None, (1, 1))
+    script = compose_stub(FakePavConfig(tmp_path, tmp_path), header, tmp_path / "kickoff.log")  # type: ignore[arg-type]
+    script.write(tmp_path / "kickoff.sh")
+    text = (tmp_path / "kickoff.sh").read_text()
+    assert "\nunset PAV_TOKEN\n" in text
+    assert text.index("exec >") < text.index("unset PAV_TOKEN") < text.index("export PATH")
 
 
 def test_the_submit_command(plugin: Pbs) -> None:

@@ -50,6 +50,8 @@ class KickoffScriptHeader(ScriptHeader):
 
     # Whether the script ends at once when it is started a second time.
     once: bool = False
+    # A variable that only the scheduler needs, and that the script unsets; '' for none.
+    token_variable: str = ""
 
     def __init__(
         self,
@@ -178,6 +180,7 @@ def compose_stub(
     if isolate:
         name = shlex.quote(Path(log_path).name if log_path else "kickoff.log")
         script.command(f'exec >"$(dirname -- "${{BASH_SOURCE[0]}}")"/{name} 2>&1')
+        _add_unset(script, header)
         script.newline()
         _add_env_setup(script, pav_cfg)
         return script
@@ -185,6 +188,7 @@ def compose_stub(
         if getattr(header, "once", False):
             _add_once(script, Path(log_path).parent / BEGUN)
         script.command(f"exec >{shlex.quote(os.fspath(log_path))} 2>&1")
+    _add_unset(script, header)
     script.newline()
     script.comment("What the pav command needs to find its code and configuration.")
     bin_dir = Path(pav_cfg.pav_root) / "bin"
@@ -206,6 +210,15 @@ def _add_once(script: ScriptComposer, begun: Path) -> None:
     script.comment("A scheduler may run a job again, whatever its options say.")
     # Where the mark cannot be made, the job runs.
     script.command(f"mkdir {mark} 2>/dev/null || [ ! -d {mark} ] || {{ echo {said}; exit 75; }}")
+
+
+def _add_unset(script: ScriptComposer, header: ScriptHeader) -> None:
+    """Keep the token of the job from jobs that its tests submit with their environment."""
+    variable = getattr(header, "token_variable", "")
+    if variable:
+        script.newline()
+        script.comment("The scheduler knows this job by it; jobs that the tests submit are others.")
+        script.command(f"unset {variable}")
 
 
 def _add_env_setup(script: ScriptComposer, pav_cfg: PavConfig) -> None:

@@ -102,8 +102,11 @@ def clock_text(limit: int) -> str:
 def clock_limit(value: Any) -> int:
     """Read a time limit of the form H:M:S, M:S or S, as many schedulers have it.
 
+    :param value: A string; or a limit that was read already, which is returned as it is.
     :raises SchedConfigError: For anything else, and for 0.
     """
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
     text = str(value).strip()
     match = re.fullmatch(r"(?:(?:([0-9]+):)?([0-9]+):)?([0-9]+)", text, re.ASCII)
     total = 0

@@ -110,7 +110,10 @@ def _flat(about: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{name}.")
         else:
-            yield before + name, ", ".join(value) if isinstance(value, list) else str(value)
+            yield (
+                before + name,
+                ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+            )
 
 
 def bytes_of(text: str) -> int:

@@ -124,14 +124,10 @@ def submit_arguments(plugin: SchedulerPluginBatch, submission: Submission) -> li
     :raises SchedulerPluginError: When that is not a command, or the token is not in it.  Then no
         command was run.
     """
-    argv: Any = plugin.submit_command(submission)
+    # A job that could not be looked for later must not be submitted.
+    _arguments(plugin, "jobs_command()", plugin.jobs_command(None))
     place = "submit_command()"
-    if not isinstance(argv, (list, tuple)) or not argv:
-        raise _error(plugin, f"{place} must return a list of arguments, not {argv!r}.")
-    for arg in argv:
-        if not isinstance(arg, (str, os.PathLike)):
-            raise _error(plugin, f"{place} returned {arg!r} in its list; it must be a string.")
-    command = [str(os.fspath(arg)) for arg in argv]
+    command = _arguments(plugin, place, plugin.submit_command(submission))
     if not any(submission.token in arg for arg in command):
         raise _error(
             plugin,
@@ -139,6 +135,16 @@ def submit_arguments(plugin: SchedulerPluginBatch, submission: Submission) -> li
             f"cancelled: {command!r}.",
         )
     return command
+
+
+def _arguments(plugin: SchedulerPluginBatch, place: str, argv: Any) -> list[str]:
+    """What a method returned as a command."""
+    if not isinstance(argv, (list, tuple)) or not argv:
+        raise _error(plugin, f"{place} must return a list of arguments, not {argv!r}.")
+    for arg in argv:
+        if not isinstance(arg, (str, os.PathLike)):
+            raise _error(plugin, f"{place} returned {arg!r} in its list; it must be a string.")
+    return [str(os.fspath(arg)) for arg in argv]
 
 
 def _are_strings(value: Any) -> bool:

@@ -146,7 +146,7 @@ class BatchClient:
         try:
             records = dialect.read_jobs("parse_jobs", result.stdout)
         except UnreadableAnswer as exc:
-            raise QueryFailed(f"The answer of {result.describe()} cannot be used: {exc}") from exc
+            raise QueryFailed(f"The answer of '{result.command}' cannot be used: {exc}") from exc
         return by_identity(records, dialect.token_of, dialect.is_over)
 
     def with_token(self, token: str, cluster: str, moment: float) -> list[str]:

@@ -49,6 +49,8 @@ _WHAT = {
 TOKEN_KEY, REASON_KEY, EXIT_KEY, NODES_KEY = "token", "reason", "exit_code", "nodes"
 # Those of BatchJob.data from which it is seen why a job waits: its queue, and how many nodes it needs.
 QUEUE_KEY, COUNT_KEY = "queue", "node_count"
+# The path of the script that a job came from, where the list of jobs shows it.
+SCRIPT_KEY = "script"
 
 
 class Environment(NamedTuple):
@@ -91,6 +93,9 @@ class Dialect:
     # Whether the scheduler may run a script a second time, whatever the options say.  Then the script
     # ends at once.
     MAY_RUN_AGAIN: bool = False
+    # The variable of a job's environment that has its token, if one has.  The script unsets it, so
+    # that jobs that a test submits do not inherit it.
+    TOKEN_VARIABLE: str = ""
     # What failures mean: strings in their messages, regular expressions, (command, exit code).
     FAILURES: Mapping[Failure, Iterable[Sign]] = {}
     # The scheduler's words for the states of jobs.  A word that is not there counts as ACTIVE.
@@ -401,14 +406,19 @@ def by_identity(
     Ids are given out again: after a scheduler lost its state, was restored, or its counter
     wrapped.  A token never is.  Should an unclear submission have been repeated, the oldest job
     stands for it, and its data['twins'] names the others that have not ended.
+
+    Neither a job that is listed several times is its own twin, nor one of another script, which got
+    the token with the environment of the test that submitted it.
     """
     found: dict[str, JobRecord] = {}
     for job in sorted(jobs, key=lambda job: job_order(job.job_id)):
         token = token_of(job)
         first = found.setdefault(token or job.job_id, job)
-        if first is job:
+        if first is job or first.job_id == job.job_id:
             continue
-        if not is_over(job):
+        if first.data.get(SCRIPT_KEY) != job.data.get(SCRIPT_KEY):
+            found.setdefault(job.job_id, job)
+        elif not is_over(job):
             twins = " ".join(filter(None, (first.data.get(TWINS), job.job_id)))
             found[token] = first._replace(data={**first.data, TWINS: twins})
     return found

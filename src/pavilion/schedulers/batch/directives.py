@@ -90,14 +90,21 @@ class Directive(NamedTuple):
     def own_lines(cls, key: str, refused: str = "(?!)") -> Directive:
         """Lines of the user's own options, from a key whose value is a list of them.
 
-        :param refused: A regular expression for the beginning of those that cannot be given.
+        :param refused: A regular expression for the beginning of words that cannot be given.
         """
 
         def value(request: Request) -> list[str]:
+            import shlex
+
             lines = [str(line).strip() for line in value_of(request.config, key) or []]
             for line in lines:
-                if re.match(refused, line):
-                    raise refuse(key, line, "this option cannot be used here")
+                try:
+                    words = shlex.split(line)
+                except ValueError as exc:
+                    raise refuse(key, line, f"it is not an option: {exc}") from exc
+                for given in words:
+                    if re.match(refused, given):
+                        raise refuse(key, line, f"{given} cannot be used here")
             return lines
 
         return cls("", (key,), value)

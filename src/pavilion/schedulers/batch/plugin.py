@@ -22,7 +22,7 @@ from ..placement.inventory import NodesUnknownError, frozen
 from ..scheduler import SchedulerPlugin
 from ..vars import SchedulerVariables
 from . import supported
-from .dialect import QUEUE_KEY, Dialect
+from .dialect import QUEUE_KEY, SCRIPT_KEY, Dialect
 from .directives import BatchHeader, value_of
 from .section import elements, judged, settled
 from .words import JobState, Submission, Submitted, UnreadableAnswer
@@ -134,7 +134,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
         """The path of the script that a listed job came from: 'script' in the data of BatchJob; None
         where the scheduler does not say."""
         jobs = [table.with_id(job_id) for table in list(self._tables.values())]
-        return next((job.data.get("script") for job in jobs if job is not None), None)
+        return next((job.data.get(SCRIPT_KEY) for job in jobs if job is not None), None)
 
     def _beside(self, record: BatchRecord) -> Iterable[BatchRecord]:
         """Further jobs that may be looked up together with one that is no longer listed."""
@@ -312,7 +312,7 @@ class SchedulerPluginBatch(Dialect, SchedulerPluginAdvanced):
             header.prefix, header.directives = self.DIRECTIVE_PREFIX, self.DIRECTIVES
             options = self.user_options(sched_config)
             header.given, header.more_lines = options.given, options.lines
-            header.once = self.MAY_RUN_AGAIN
+            header.once, header.token_variable = self.MAY_RUN_AGAIN, self.TOKEN_VARIABLE
         return header
 
     def _kickoff(

@@ -105,6 +105,8 @@ class UserOptions(NamedTuple):
         :param prefix: What lines of options begin with; items may begin with it, too.
         :raises SchedConfigError: For an item that is not an option, or one that cannot be used.
         """
+        import shlex
+
         given: set[str] = set()
         found = Options(given, [], [], [])
         section, _, name = self.key.partition(".")
@@ -114,11 +116,31 @@ class UserOptions(NamedTuple):
             if match is None or not text.isprintable():
                 raise wrong_key(self.key, f"{text!r} is not an option, such as '-m n'")
             option, value = match.groups()
-            # 'a=1,2,b=3' is a=1,2 and b=3.
+            plain = self._unquoted(text, value)
             is_named = option in self.named
-            for part in re.split(r",(?=\s*\w+=)", value) if is_named else [value]:
-                given.add(self._add(found, f"{prefix} {option} {part}", option, part, is_named))
+            # 'a=1,2,b=3' is a=1,2 and b=3.
+            for part in re.split(r",(?=\s*\w+=)", plain) if is_named else [value]:
+                line = part if plain == value else shlex.quote(part) if is_named else value
+                given.add(self._add(found, f"{prefix} {option} {line}", option, part, is_named))
         return found
+
+    def _unquoted(self, text: str, value: str) -> str:
+        """An option's value without its quotes.
+
+        :raises SchedConfigError: When there are several options, of which only the first would be
+            looked at, or a quote is not closed.
+        """
+        import shlex
+
+        try:
+            words = shlex.split(value)
+        except ValueError as exc:
+            raise wrong_key(self.key, f"{text!r} cannot be read: {exc}") from exc
+        if any(re.match("-[A-Za-z]", word) for word in words):
+            raise wrong_key(
+                self.key, f"{text!r} has several options: each must be an item of its own"
+            )
+        return " ".join(words)
 
     def _add(self, found: Options, line: str, option: str, value: str, is_named: bool) -> str:
         name, _, of = value.partition("=")

@@ -35,7 +35,7 @@ _REFUSED = (
     "Number of slots|must not be greater than|queue '.*' specified|is not a valid queue|[Uu]nsatisf"
     "|exceeds (policy limit|remaining)|Flux standard duration|[Ii]nvalid (hostlist|hosts|jobspec)"
     "|does not appear|orphan|No such file or directory: '|dependency:|urgency range|is disabled"
-    "|can only be set|unable to decode byte|signer="
+    "|can only be set|unable to decode byte|signer=|Unknown directive|No closing quotation"
 )
 _EXCEPTIONS = {
     "alloc": "Flux cannot give the job what it requests",
@@ -97,7 +97,7 @@ def _reason(row: Mapping[str, Any]) -> str:
         kind = str(exception.get("type"))
         meaning = ": ".join(filter(None, (repr(kind), _EXCEPTIONS.get(kind))))
         return f"{exception.get('note') or 'no details'} (exception {meaning})"
-    if code > 128:
+    if 128 < code <= 192:
         return f"signal {code - 128} ended it"
     if row["state"] == "DEPEND":
         return ", ".join(row.get("dependencies") or [])

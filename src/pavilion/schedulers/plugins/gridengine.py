@@ -34,10 +34,10 @@ _LETTERS = {
 # new at the moment: over its load limits, suspended.
 _UNUSABLE, _BUSY = frozenset("udDEco"), frozenset("aAsSC")
 _REFUSED = (
-    "Unable to run job: (job rejected|Job was rejected|denied:|unknown resource|attribute|"
+    'Unable to run job: (job rejected|Job was rejected|("[^"]*" )?denied:|unknown resource|attribute|'
     "error: no suitable|can't resolve|the advance res|Invalid length|ERROR!)"
 )
-_NAME = r"\w[\w.-]*"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
 def _slots(request: Request) -> str | None:
@@ -177,7 +177,12 @@ class GridEngine(batch.SchedulerPluginBatch):
         return ["qstat", "-xml", "-r", "-s", "prs", "-q", "*", "-u", user or "*"]
 
     def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
-        for row in batch.read_xml(text, "job_info").iter("job_list"):
+        root = batch.read_xml(text, "job_info")
+        if root.find("queue_info") is None or root.find("job_info") is None:
+            raise batch.UnreadableAnswer(
+                "it is not a list of jobs; if there are options in sge_qstat, such as -g c, remove them"
+            )
+        for row in root.iter("job_list"):
             job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
             if not job_id or not letters:
                 raise batch.UnreadableAnswer("a job has no number, or no state")

@@ -148,7 +148,8 @@ def _read(text: str, key: str) -> dict[str, dict[str, str]]:
 def _is_whole(text: str, key: str, ids: Sequence[str] = ()) -> bool:
     try:
         known = {name.partition(".")[0] for name in _read(text, key)}
-    except UnreadableAnswer:
+    except (UnreadableAnswer, AttributeError, TypeError, ValueError):
+        # Whatever is wrong with it, the same is shown as text, too.
         return False
     # Some releases show one of several jobs.
     return not known or known.issuperset(name.partition(".")[0] for name in ids)
@@ -208,6 +209,7 @@ class Pbs(batch.SchedulerPluginBatch):
     )
     # In spite of -r n: one that just begins when the server is lost.
     MAY_RUN_AGAIN = True
+    TOKEN_VARIABLE = "PAV_TOKEN"
     USED_KEYS = ("pbs.qsub_extra",)
     OWN_KEYS = _KEYS
     USER_OPTIONS = batch.UserOptions("pbs.qsub_extra", ("-l", "-W"), _REFUSED, _LIKE, ("-v",))
@@ -255,7 +257,7 @@ class Pbs(batch.SchedulerPluginBatch):
         # (-f), which submits even after qsub was stopped.
         taken = self.user_options(submission.config).taken
         more = [value for text in taken for value in shlex.split(text)]
-        variables = [f"PAV_TOKEN={submission.token}", *more]
+        variables = [f"{self.TOKEN_VARIABLE}={submission.token}", *more]
         return ["qsub", "-f", "-v", ",".join(variables), "-o", *paths]
 
     def parse_submission(self, result: batch.CommandResult) -> str | None:

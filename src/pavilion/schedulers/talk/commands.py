@@ -68,12 +68,16 @@ class CommandResult(NamedTuple):
         """Whether it ended by itself with exit code 0."""
         return self.returncode == 0
 
-    def describe(self) -> str:
-        """One readable line: the command, how it ended, and why (shortened)."""
+    @property
+    def command(self) -> str:
+        """The command as a shell would take it, cut where it is long."""
         import shlex
 
-        command = _shorten(" ".join(shlex.quote(arg) for arg in self.argv), 300)
-        text = f"'{command}' {self._outcome()}"
+        return _shorten(" ".join(shlex.quote(arg) for arg in self.argv), 300)
+
+    def describe(self) -> str:
+        """One readable line: the command, how it ended, and why (shortened)."""
+        text = f"'{self.command}' {self._outcome()}"
         if self.tries > 1:
             text += f", tried {self.tries} times"
         said = _shorten(self.stderr, 600) or ("" if self.ok else _shorten(self.stdout, 300))
