@@ -252,13 +252,26 @@ def _find_file(config_file: Path | None, environ: Mapping[str, str]) -> Path | N
     ):
         if named:
             path = _absolute(Path(named))
-            if not path.is_file():
-                raise ConfigError(f"The file {path}, which {source} names, does not exist.")
+            _check_file(path, source)
             return path
     for folder in (environ.get("PAV_CONFIG_DIR"), _user_dir(environ)):
         if folder and (Path(folder) / CONFIG_NAME).exists():
             return _absolute(Path(folder) / CONFIG_NAME)
     return None
+
+
+def _check_file(path: Path, source: str) -> None:
+    """:raises ConfigError: When the settings file that a user named cannot be one."""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ConfigError(f"The file {path}, which {source} names, does not exist.") from None
+    except OSError as exc:
+        raise ConfigError(
+            f"The file {path}, which {source} names, cannot be read", prior_error=exc
+        ) from exc
+    if not is_file:
+        raise ConfigError(f"{path}, which {source} names, is not a regular file.")
 
 
 def _user_dir(environ: Mapping[str, str]) -> Path:

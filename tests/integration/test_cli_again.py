@@ -346,6 +346,20 @@ def test_the_same_failure_of_two_series_runs_once(cli: QuickCli) -> None:
 
 
 @needs_root
+def test_where_only_others_have_series_that_is_said(cli: QuickCli) -> None:
+    """Not that there is none."""
+    run(cli, "suite.good", code=0)
+    series = cli.work / "series" / "s1"
+    for path in [series, *series.rglob("*")]:
+        os.lchown(path, OTHER, OTHER)
+    for words in (["status"], ["nodes"], ["run", "--failed"]):
+        said = cli(*words).err
+        assert f"You have no series in {cli.work / 'series'}; " in said
+        assert "show series' lists those of others." in said
+    assert [row[0] for row in cli("show", "series").rows] == ["s1"]
+
+
+@needs_root
 def test_a_series_of_another_user_names_no_suite_to_run(cli: QuickCli) -> None:
     run(cli, "suite.good", code=0)
     series = cli.work / "series" / "s1"

@@ -200,6 +200,13 @@ def test_bad_config_file(cli: Cli, text: str | None, words: list[str]) -> None:
     check(cli, cli("status", "--config-file", path), *words)
 
 
+def test_a_settings_file_that_cannot_be_one(cli: Cli) -> None:
+    loop = cli.root / "loop.yaml"
+    loop.symlink_to(loop)
+    check(cli, cli("status", "--config-file", loop), str(loop), "--config-file", "cannot be read")
+    check(cli, cli("status", "--config-file", cli.root), str(cli.root), "is not a regular file")
+
+
 @pytest.mark.parametrize("args", [["rnu"], [], ["show"], ["log", "rnu", "s1.1"], ["cancel"]])
 def test_no_such_command(cli: Cli, args: list[str]) -> None:
     done = cli(*args)

@@ -132,6 +132,35 @@ def test_kickoff_that_fails(cli: Cli) -> None:
     assert "0 tests handed over, 1 could not be." in detached.out
 
 
+def test_many_jobs_that_are_refused_for_one_reason_are_one_message(cli: Cli) -> None:
+    cli.plugin(
+        "refusing",
+        REFUSING_PLUGIN.replace(
+            '"The queue is closed."', 'f"No room ({args[1].path}/kickoff.sh)."'
+        ),
+    )
+    cli.suite(
+        """
+        test:
+            scheduler: refusing
+            variables: {number: [1, 2, 3, 4, 5]}
+            permute_on: number
+            subtitle: "{{number}}"
+            schedule: {share_allocation: false}
+            run: {cmds: ['true']}
+        """
+    )
+    done = cli("run", "suite")
+    assert done.code == 1
+    errors = [line for line in done.err.splitlines() if "error:" in line]
+    assert len(errors) == 1
+    assert errors[0].startswith("pav-sched: error: suite.test.1, suite.test.2, ")
+    assert " and 1 more: No room (" in errors[0]
+    assert errors[0].endswith("/kickoff.sh). (The same for 4 more jobs.)")
+    # Each test has its own.
+    assert len({row[-1] for row in done.rows}) == 5
+
+
 def test_refused_plugin_is_a_warning(cli: Cli) -> None:
     info = cli.plugin("broken", "import no_such_module_anywhere")
     cli.suite("test: {run: {cmds: ['true']}}")

@@ -7,6 +7,7 @@ import signal
 import traceback
 from typing import Any
 
+from pavilion.errors import PavilionError, SchedulerPluginError
 from pavilion.handing_over import Kickoff
 from pavilion.preview import name_list
 from pavilion.series import Series
@@ -91,12 +92,27 @@ def _run(session: Session) -> int:
 def _show_errors(session: Session, kickoff: Kickoff) -> set[str]:
     """Report what went wrong.  Returns the names of the tests concerned."""
     errors = list(kickoff.errors)
+    alike: dict[str, list[SchedulerPluginError]] = {}
     for error in errors:
-        names = name_list([test.name for test in error.tests])
-        if session.args.debug:
+        alike.setdefault(_without_job(error), []).append(error)
+    for group in alike.values():
+        names = name_list([test.name for error in group for test in error.tests])
+        for error in group if session.args.debug else ():
             traceback.print_exception(type(error), error, error.__traceback__)
-        tell(f"{PROGRAM}: error: {names}: {error.pformat()}")
+        more = f" (The same for {plural(len(group) - 1, 'more job')}.)" if group[1:] else ""
+        tell(f"{PROGRAM}: error: {names}: {group[0].pformat()}{more}")
     return {test.name for error in errors for test in error.tests}
+
+
+def _without_job(error: SchedulerPluginError) -> str:
+    """An error's text without the directory of the job that it is about: a hundred jobs may be
+    refused for one reason."""
+    text = " ".join(error.pformat().split())
+    try:
+        job = error.tests[0].job if error.tests else None
+    except PavilionError:
+        job = None
+    return text if job is None else text.replace(job.name, "")
 
 
 def _cut_short(session: Session, series: Series, number: int, over: bool) -> int:

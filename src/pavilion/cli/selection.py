@@ -102,10 +102,19 @@ def latest(session: Session) -> str:
     found = latest_series(session.pav_cfg)
     if found is None:
         raise ConfigError(
-            f"There is no series yet in {session.pav_cfg.working_dir / 'series'}. "
-            f"'{session.command_line('run', 'FILE')}' starts one."
+            f"{no_series(session)} '{session.command_line('run', 'FILE')}' starts one."
         )
     return found
+
+
+def no_series(session: Session) -> str:
+    """That this user has no series (yet); in a working directory with those of others, where to see
+    them."""
+    place = session.pav_cfg.working_dir / "series"
+    if not list_series(session.pav_cfg):
+        return f"There is no series yet in {place}."
+    every = session.command_line("show", "series")
+    return f"You have no series in {place}; '{every}' lists those of others."
 
 
 def failed(tests: Iterable[TestRun]) -> list[TestRun]:

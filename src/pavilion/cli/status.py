@@ -24,7 +24,7 @@ from .output import (
     tell,
 )
 from .results import PLACE_COLUMNS, summary, summary_line, test_record
-from .selection import Selection, add_ids, select, with_states
+from .selection import Selection, add_ids, no_series, select, with_states
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _status(session: Session) -> int:
     if not session.args.ids and latest_series(session.pav_cfg) is None:
-        tell(f"There is no series yet in {session.pav_cfg.working_dir / 'series'}.")
+        tell(no_series(session))
         selection = Selection()
     else:
         selection = select(session, session.args.ids)
