@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
@@ -52,6 +54,14 @@ def processes_of_queue(folder: str | Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def signal_all(pids: Iterable[int], number: int) -> None:
+    """Send a signal to processes of a job.  Some may have ended since they were listed: the commands
+    of a test are among them."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 class Cli:
@@ -154,11 +164,7 @@ class Cli:
 
     def kill_all(self) -> None:
         """Leave nothing behind, whatever a test was stopped by."""
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        signal_all(self.processes(), signal.SIGKILL)
         for process in self._started:
             process.communicate(timeout=PATIENCE)
 

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from cli_tools import processes_of_queue
+from cli_tools import processes_of_queue, signal_all
 
 from pavilion.config import PavConfig
 from pavilion.resolve import resolve_test
@@ -103,8 +103,4 @@ def sleepers() -> list[int]:
 
 def kill_all() -> None:
     """Leave nothing behind, whatever a test was stopped by."""
-    for pid in processes():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    signal_all(processes(), signal.SIGKILL)

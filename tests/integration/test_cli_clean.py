@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import SLEEPER, Cli, wait_until
+from cli_tools import SLEEPER, Cli, signal_all, wait_until
 from grid import QuickCli
 
 from pavilion.cli.clean import size_text
@@ -217,14 +216,12 @@ def test_the_job_of_a_cancelled_test_may_go_on(cli: QuickCli) -> None:
     cli.wait_for_file(cli.test_path("s1.1") / "work" / "started")
     # What a cancel leaves that could not reach the scheduler.  The job would notice it, and end.
     processes = cli.processes()
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
+    signal_all(processes, signal.SIGSTOP)
     try:
         (cli.test_path("s1.1") / "RUN_COMPLETE").touch()
         done = cli("clean", "s1", "--remove")
     finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
+        signal_all(processes, signal.SIGCONT)
     assert done.code == 1
     assert "the job of s1.1 may not have ended" in done.out
     assert series(cli) == ["s1"]
@@ -235,10 +232,7 @@ def test_a_lost_test_is_found_to_have_ended(cli: QuickCli) -> None:
     cli.suite(SLEEPER, "sleeper")
     assert cli.process("run", "sleeper.first", "--detach").code == 0
     cli.wait_for_file(cli.test_path("s1.1") / "work" / "started")
-    for pid in cli.processes():
-        # One of them may end with another one.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    signal_all(cli.processes(), signal.SIGKILL)
     wait_until(lambda: cli("clean", "s1", "--remove").code == 0, "the loss being seen")
     assert jobs(cli) == []
 
