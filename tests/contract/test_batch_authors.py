@@ -463,6 +463,14 @@ def test_a_list_command_that_is_none_is_named_before_a_job_is_submitted(bench: B
     assert bench.calls() == []
 
 
+def test_a_list_command_is_checked_for_the_user_whose_jobs_are_listed(bench: Bench) -> None:
+    """One that cannot list everybody's jobs is good enough for those of a known user."""
+    plugin = bench.plugin(jobs_command=lambda self, user: ["q-list", "-u", user])
+    test, error = bench.start(plugin)
+    assert error == ""
+    assert plugin.job_status(bench.host.pav_cfg, test).state == "SCHEDULED"
+
+
 # --- What a failure is ---
 
 

@@ -124,8 +124,10 @@ def submit_arguments(plugin: SchedulerPluginBatch, submission: Submission) -> li
     :raises SchedulerPluginError: When that is not a command, or the token is not in it.  Then no
         command was run.
     """
+    from .client import user_name
+
     # A job that could not be looked for later must not be submitted.
-    _arguments(plugin, "jobs_command()", plugin.jobs_command(None))
+    _arguments(plugin, "jobs_command()", plugin.jobs_command(user_name(str(os.getuid()))))
     place = "submit_command()"
     command = _arguments(plugin, place, plugin.submit_command(submission))
     if not any(submission.token in arg for arg in command):

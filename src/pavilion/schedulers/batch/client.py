@@ -135,7 +135,7 @@ class BatchClient:
         :raises QueryFailed: When the scheduler cannot be queried, or its answer is incomplete.
         """
         dialect = self.dialect
-        argv = dialect.jobs_command(_user_name(user))
+        argv = dialect.jobs_command(user_name(user))
         try:
             result = self.query(argv, cluster=cluster)
         except UnreadableAnswer as exc:
@@ -213,7 +213,7 @@ class BatchClient:
         return SchedulerPluginError(f"{text}.{f' Hint: {advice}.' if advice else ''}")
 
 
-def _user_name(user: str | None) -> str | None:
+def user_name(user: str | None) -> str | None:
     """The name of a uid; None, everybody, for one without a name on this host, as in containers:
     schedulers know users by name."""
     import pwd
