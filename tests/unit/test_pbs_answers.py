@@ -176,6 +176,12 @@ def test_lists_in_a_variable_hide_no_job(plugin: Pbs, value: str) -> None:
     assert [job.token for job in plugin.parse_jobs(text)] == [TOKEN]
 
 
+@pytest.mark.parametrize("jobs_of_it", ["[]", '"x"', '{"7.server": "x"}'])
+def test_json_of_another_shape_is_no_list_of_jobs(plugin: Pbs, jobs_of_it: str) -> None:
+    with pytest.raises(UnreadableAnswer, match="'Jobs' is not an object of objects"):
+        list(plugin.parse_jobs(f'{{"Jobs": {jobs_of_it}}}\n'))
+
+
 def test_hosts_of_jobs(plugin: Pbs) -> None:
     many = jobs(plugin, "qstat_xfFjson_multivnode_job.json")
     assert list(many["51"].nodes) == ["node001", "node002"] and many["52"].nodes == []

@@ -84,6 +84,8 @@ def read_attributes(text: str, key: str, head: str) -> dict[str, dict[str, str]]
     """
     if text.lstrip().startswith("{"):
         things = read_json(text).get(key, {})
+        if not isinstance(things, dict) or not all(isinstance(it, dict) for it in things.values()):
+            raise UnreadableAnswer(f"its {key!r} is not an object of objects")
         return {name: dict(_flat(about)) for name, about in things.items()}
     if not text.endswith("\n\n"):
         raise UnreadableAnswer("it is cut off, or is neither JSON nor a list of attributes")
@@ -110,10 +112,8 @@ def _flat(about: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{name}.")
         else:
-            yield (
-                before + name,
-                ", ".join(map(str, value)) if isinstance(value, list) else str(value),
-            )
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield before + name, text
 
 
 def bytes_of(text: str) -> int:

@@ -120,7 +120,7 @@ class UserOptions(NamedTuple):
             is_named = option in self.named
             # 'a=1,2,b=3' is a=1,2 and b=3.
             for part in re.split(r",(?=\s*\w+=)", plain) if is_named else [value]:
-                line = part if plain == value else shlex.quote(part) if is_named else value
+                line = shlex.quote(part) if is_named and plain != value else part
                 given.add(self._add(found, f"{prefix} {option} {line}", option, part, is_named))
         return found
 

@@ -148,8 +148,7 @@ def _read(text: str, key: str) -> dict[str, dict[str, str]]:
 def _is_whole(text: str, key: str, ids: Sequence[str] = ()) -> bool:
     try:
         known = {name.partition(".")[0] for name in _read(text, key)}
-    except (UnreadableAnswer, AttributeError, TypeError, ValueError):
-        # Whatever is wrong with it, the same is shown as text, too.
+    except UnreadableAnswer:
         return False
     # Some releases show one of several jobs.
     return not known or known.issuperset(name.partition(".")[0] for name in ids)
