@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
+import pytest
+
 from polling import until
 
 # Nothing here takes this long. It keeps a hanging command from hanging the tests.
 PATIENCE = 120.0
+# Another user's id.
+OTHER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
 
 
 @dataclass
@@ -54,6 +59,12 @@ def processes_of_queue(folder: str | Path) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def give_away(path: Path) -> None:
+    """Make a directory and all that is in it another user's."""
+    for found in [path, *path.rglob("*")]:
+        os.lchown(found, OTHER, OTHER)
 
 
 def signal_all(pids: Iterable[int], number: int) -> None:

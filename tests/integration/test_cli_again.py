@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import SLEEPER, Cli, Done
+from cli_tools import SLEEPER, Cli, Done, give_away, needs_root
 from grid import QuickCli, add_grid
-
-OTHER = 12345
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
 
 # Chunks 1 and 3 fail.  Two tests share a chunk's job; the scheduler picks the nodes of 'own'.
 SUITE = """
@@ -349,9 +345,7 @@ def test_the_same_failure_of_two_series_runs_once(cli: QuickCli) -> None:
 def test_where_only_others_have_series_that_is_said(cli: QuickCli) -> None:
     """Not that there is none."""
     run(cli, "suite.good", code=0)
-    series = cli.work / "series" / "s1"
-    for path in [series, *series.rglob("*")]:
-        os.lchown(path, OTHER, OTHER)
+    give_away(cli.work / "series" / "s1")
     for words in (["status"], ["nodes"], ["run", "--failed"]):
         said = cli(*words).err
         assert f"You have no series in {cli.work / 'series'}; " in said
@@ -362,9 +356,7 @@ def test_where_only_others_have_series_that_is_said(cli: QuickCli) -> None:
 @needs_root
 def test_a_series_of_another_user_names_no_suite_to_run(cli: QuickCli) -> None:
     run(cli, "suite.good", code=0)
-    series = cli.work / "series" / "s1"
-    for path in [series, *series.rglob("*")]:
-        os.lchown(path, OTHER, OTHER)
+    give_away(cli.work / "series" / "s1")
     done = cli("run", "s1")
     assert done.code == 2
     assert "belongs to another user" in done.err

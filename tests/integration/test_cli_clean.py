@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import SLEEPER, Cli, signal_all, wait_until
+from cli_tools import OTHER, SLEEPER, Cli, give_away, needs_root, signal_all, wait_until
 from grid import QuickCli
 
 from pavilion.cli.clean import size_text
 
-OTHER = 12345
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
 QUICK = "test: {run: {cmds: ['true']}}"
 
 
@@ -303,8 +301,7 @@ def test_a_job_of_several_series_goes_with_the_last(four: QuickCli, cli: QuickCl
 def test_what_belongs_to_others_stays(four: QuickCli, cli: QuickCli) -> None:
     copy(four, cli, 3)
     for path in (cli.work / "series" / "s2", (cli.test_path("s2.1") / "job").resolve()):
-        for each in [path, *path.rglob("*")]:
-            os.lchown(each, OTHER, OTHER)
+        give_away(path)
     orphan = cli.work / "jobs" / "theirs"
     orphan.mkdir()
     os.chown(orphan, OTHER, OTHER)

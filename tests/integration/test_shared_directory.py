@@ -15,16 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_tools import Cli, wait_until
-
-OTHER = 12345
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of others")
-
-
-def give_away(path: Path) -> None:
-    """Make a directory and all that is in it another user's."""
-    for found in [path, *path.rglob("*")]:
-        os.lchown(found, OTHER, OTHER)
+from cli_tools import OTHER, Cli, give_away, needs_root, wait_until
 
 
 def plant_series(cli: Cli, name: str = "s9", **record: Any) -> Path:

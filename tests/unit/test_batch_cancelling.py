@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from fake_time import FakeTime
 from pavilion.schedulers import CommandResult, JobState
 from pavilion.schedulers.batch.cancelling import Cancelled, CancelOutcome, cancel_jobs
 from pavilion.schedulers.batch.client import BatchClient
@@ -103,21 +104,19 @@ class Case:
         self.client = BatchClient(Toy())
         self.client.querying = cast("Any", self.runner)
         self.jobs = {job_id: job_id for job_id in looks}
-        self.now = 0.0
-
-    def _sleep(self, seconds: float) -> None:
-        assert seconds > 0
-        self.now += seconds
+        self.time = FakeTime()
 
     def cancel(self, wait: float = 10.0) -> dict[str, CancelOutcome]:
-        return cancel_jobs(
+        outcomes = cancel_jobs(
             self.client,
             cast("Any", self.table),
             self.jobs,
             wait,
-            sleep=self._sleep,
-            clock=lambda: self.now,
+            sleep=self.time.sleep,
+            clock=self.time.clock,
         )
+        assert all(seconds > 0 for seconds in self.time.slept)
+        return outcomes
 
 
 def one(before: str, after: Sequence[str], *answers: tuple[str, int] | None) -> CancelOutcome:
@@ -157,7 +156,7 @@ def test_a_job_that_does_not_go() -> None:
     }
     # One command, however long it takes.
     assert case.runner.argvs == [["kill", "7"]]
-    assert case.now >= 10.0
+    assert sum(case.time.slept) >= 10.0
 
 
 def test_whether_it_went_cannot_be_told_without_an_answer() -> None:
@@ -186,7 +185,7 @@ def test_what_the_command_says(said: str, outcome: CancelOutcome) -> None:
     case = Case({"7": ["R"]}, (said, 1))
     assert case.cancel() == {"7": outcome}
     # Nothing was begun, so nothing is waited for.
-    assert case.now == 0.0
+    assert case.time.slept == []
 
 
 def test_a_command_whose_answer_was_lost_may_have_worked() -> None:

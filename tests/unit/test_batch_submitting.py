@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_time import FakeTime
 from pavilion.schedulers import SchedulerPluginError, Submission, Submitted
 from pavilion.schedulers.batch import submitting
 from pavilion.schedulers.batch.client import BatchClient
@@ -40,27 +41,12 @@ class Toy(Dialect):
         return "retrying" in stderr
 
 
-class Clock:
-    """Time that passes when somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.waits: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.now += seconds
-
-
 class Way(Handover):
     """Notes what is reported, waits by the clock, and gives up when the test says so."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, time: FakeTime) -> None:
         super().__init__()
-        self.clock = clock
+        self.time = time
         self.reports: list[str] = []
         self.give_up_at = float("inf")
 
@@ -70,11 +56,11 @@ class Way(Handover):
 
     @property
     def stopped(self) -> bool:
-        return self.clock() >= self.give_up_at
+        return self.time.now >= self.give_up_at
 
     def pause(self, seconds: float) -> bool:
         if not self.stopped:
-            self.clock.sleep(seconds)
+            self.time.sleep(seconds)
         return not self.stopped
 
 
@@ -91,8 +77,8 @@ class Scheduler:
     def __init__(
         self, answers: Sequence[tuple[str, int]], lists: Sequence[Sequence[str] | None] = ([],)
     ) -> None:
-        self.clock = Clock()
-        self.way = Way(self.clock)
+        self.time = FakeTime()
+        self.way = Way(self.time)
         self.client = BatchClient(Toy())
         self.client.submitting = self  # type: ignore[assignment]
         self.client.recent = self  # type: ignore[assignment]
@@ -108,12 +94,12 @@ class Scheduler:
 
     def run(self, argv: Sequence[str], output: Path, watch: Callable[[str], bool]) -> CommandResult:
         self.submitted += 1
-        end = self.clock() + self.lasts
-        while self.clock() < end:
+        end = self.time.now + self.lasts
+        while self.time.now < end:
             if not watch(self.stderr):
                 self.stopped_early = True
                 return CommandResult(tuple(argv), None, "", self.stderr, 1.0, timed_out=True)
-            self.clock.sleep(0.5)
+            self.time.sleep(0.5)
         said, code = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return CommandResult(
             tuple(argv), code, *((said, "") if code == 0 else ("", said)), 1.0, timed_out=False
@@ -122,10 +108,10 @@ class Scheduler:
     # In place of the jobs that submitters share
 
     def now(self) -> float:
-        return self.clock()
+        return self.time.now
 
     def since(self, moment: float, cluster: str) -> Mapping[str, JobRecord]:
-        assert moment == self.clock(), "an answer from before the submission"
+        assert moment == self.time.now, "an answer from before the submission"
         self.queries += 1
         ids = self._lists.pop(0) if len(self._lists) > 1 else self._lists[0]
         if ids is None:
@@ -143,7 +129,7 @@ class Scheduler:
     # What the test does
 
     def submit(self, folder: Path) -> Submitted:
-        return Submitter(self.client, self.way, self.clock.sleep, self.clock).hand_over(
+        return Submitter(self.client, self.way, self.time.sleep, self.time.clock).hand_over(
             ["sub", "script"], submission(folder), folder / "submit.log"
         )
 
@@ -158,7 +144,7 @@ def submission(folder: Path) -> Submission:
 def test_an_accepted_job_costs_one_command(tmp_path: Path) -> None:
     toy = Scheduler([ACCEPTED])
     assert toy.submit(tmp_path) == Submitted("7", "", TOKEN)
-    assert (toy.submitted, toy.queries, toy.clock.waits) == (1, 0, [])
+    assert (toy.submitted, toy.queries, toy.time.slept) == (1, 0, [])
 
 
 def test_a_refused_job_is_not_tried_again(tmp_path: Path) -> None:
@@ -177,7 +163,7 @@ def test_a_failure_that_passes_is_tried_three_times_in_all(tmp_path: Path) -> No
     assert toy.submitted == 3
     # Two answers without the job, and time for it between them, before each new try.
     assert toy.queries == 6
-    assert [wait for wait in toy.clock.waits if wait >= 2.0] == [2.0, 2.0, 2.0]
+    assert [wait for wait in toy.time.slept if wait >= 2.0] == [2.0, 2.0, 2.0]
     assert toy.way.reports == [
         "What sub printed does not show whether Toy accepted the job, so Toy's list of jobs is "
         "searched for it."
@@ -209,7 +195,7 @@ def test_without_any_answer_it_is_not_submitted_again(tmp_path: Path) -> None:
     assert toy.submit(tmp_path) == Submitted("", "", TOKEN)
     assert toy.submitted == 1
     # For half a minute, more and more slowly.
-    assert toy.clock.waits == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert toy.time.slept == [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
 def test_a_script_that_has_begun_was_submitted_whatever_the_list_says(tmp_path: Path) -> None:
@@ -269,7 +255,7 @@ def test_a_full_queue_is_waited_for_and_then_the_job_is_submitted(tmp_path: Path
     toy = Scheduler([FULL, FULL, ACCEPTED])
     assert toy.submit(tmp_path).job_id == "7"
     # Nothing is unclear about it, so nobody is asked.
-    assert (toy.clock.waits, toy.queries) == ([30.0, 30.0], 0)
+    assert (toy.time.slept, toy.queries) == ([30.0, 30.0], 0)
     assert toy.way.reports == [
         "Toy accepts no more jobs at the moment: its queue is full, or a limit on submitted jobs is "
         "reached. The submission is retried for 10 minutes."
@@ -282,12 +268,12 @@ def test_a_queue_that_stays_full_is_waited_for_ten_minutes(tmp_path: Path) -> No
         SchedulerPluginError, match=r"after waiting for room in the queue for 10 minutes.*: full"
     ):
         toy.submit(tmp_path)
-    assert sum(toy.clock.waits) == 600.0
+    assert sum(toy.time.slept) == 600.0
 
 
 def test_giving_up_while_the_queue_is_full(tmp_path: Path) -> None:
     toy = Scheduler([FULL])
-    toy.way.give_up_at = toy.clock.now + 45.0
+    toy.way.give_up_at = toy.time.now + 45.0
     with pytest.raises(HandoverStopped, match=r"given up while Toy did not accept it \(full\)\."):
         toy.submit(tmp_path)
     assert toy.submitted == 2
@@ -330,13 +316,13 @@ def test_giving_up_while_the_command_runs(tmp_path: Path, stderr: str, seconds: 
     """One that may be done any moment gets two seconds, one that sleeps gets none."""
     toy = Scheduler([ACCEPTED])
     toy.lasts, toy.stderr = 60.0, stderr
-    came = toy.clock.now
+    came = toy.time.now
     toy.way.give_up_at = came + 10.0
     with pytest.raises(HandoverStopped):
         toy.submit(tmp_path)
     assert toy.stopped_early
     # The rest is the search for the job.
-    assert toy.clock.now - came == pytest.approx(10.0 + seconds + submitting.CONFIRM_PAUSE)
+    assert toy.time.now - came == pytest.approx(10.0 + seconds + submitting.CONFIRM_PAUSE)
 
 
 @pytest.fixture
@@ -354,19 +340,19 @@ def test_a_job_whose_turn_does_not_come_says_so_after_five_seconds(
 ) -> None:
     monkeypatch.setattr(submitting, "TURN_POLL", 0.01)
     said: list[float] = []
-    came = busy.clock.now
+    came = busy.time.now
 
     class Waiting(Way):
         def report(self, text: str) -> None:
             assert text == submitting.TURN
-            said.append(self.clock() - came)
+            said.append(self.time.now - came)
 
         @property
         def stopped(self) -> bool:
-            self.clock.sleep(1.0)
-            return self.clock() - came > 7.0
+            self.time.sleep(1.0)
+            return self.time.now - came > 7.0
 
-    busy.way = Waiting(busy.clock)
+    busy.way = Waiting(busy.time)
     with pytest.raises(HandoverStopped, match="other jobs were still ahead of it"):
         busy.submit(tmp_path)
     assert said == [5.0, 6.0, 7.0]

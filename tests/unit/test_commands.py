@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fake_time import FakeTime
 from pavilion.schedulers.talk import commands
 from pavilion.schedulers.talk.commands import CommandResult, CommandRunner, Failure
 from polling import until
@@ -436,21 +437,6 @@ def test_a_log_that_fails_afterwards_does_not_hide_the_result(
 
 
 # --- Retries ---
-
-
-class FakeTime:
-    """A clock that sleeping moves, and whatever else a test does."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 def flaky(path: Path, good_from: int) -> list[str]:
