@@ -85,3 +85,9 @@ def test_an_exception_is_needed(module: str) -> None:
 )
 def test_what_counts_as_a_word(text: str, words: set[str]) -> None:
     assert found(text) == words
+
+
+@pytest.mark.parametrize(("plugin", "most"), [("gridengine", 300), ("pbs", 350), ("flux", 350)])
+def test_a_plugin_of_the_family_stays_small(plugin: str, most: int) -> None:
+    """What it takes beyond that belongs to the family, where other plugins have it too."""
+    assert len((BASE / "plugins" / f"{plugin}.py").read_text().splitlines()) <= most

@@ -14,13 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml_config as yc
 from pavilion.errors import SchedConfigError, SchedulerPluginError
 from pavilion.jobs import Job
 from pavilion.types import NodeInfo, NodeList
 
 from .. import batch
-from ..batch import Directive, Failure, JobState, Request, find_token, word
+from ..batch import Directive, Failure, JobState, OwnKey, Request, find_token, word
 from ..config import validate_list
 from ..time_limits import clock_text
 from ..vars import SchedulerVariables, dfr_var_method
@@ -111,6 +110,11 @@ class GridEngine(batch.SchedulerPluginBatch):
         Directive("-l", ("gridengine.resources",), _resources),
         Directive("-pe", ("nodes", "min_nodes", "gridengine.pe"), _slots),
     )
+    OWN_KEYS = (
+        OwnKey("pe", "The parallel environment of jobs of several slots."),
+        OwnKey("project", "The project that the job belongs to."),
+        OwnKey("resources", "As in 'mem_free=4G'.", [], validate_list),
+    )
     FAILURES = {
         Failure.QUEUE_FULL: [("qsub", 25), re.compile("only [0-9]+ jobs are allowed per")],
         Failure.UNKNOWN_JOB: [
@@ -137,15 +141,6 @@ class GridEngine(batch.SchedulerPluginBatch):
     def refresh(self) -> None:
         super().refresh()
         self._said.clear()
-
-    def _get_config_elems(self) -> tuple[list[yc.ConfigElement], dict[str, Any], dict[str, Any]]:
-        """The section ``schedule.gridengine``."""
-        elems = [
-            yc.StrElem("pe", help_text="The parallel environment of jobs of several slots."),
-            yc.StrElem("project", help_text="The project that the job belongs to."),
-            yc.ListElem("resources", sub_elem=yc.StrElem(), help_text="As in 'mem_free=4G'."),
-        ]
-        return elems, {"pe": None, "project": None, "resources": validate_list}, {"resources": []}
 
     def ping_command(self) -> list[str]:
         return ["qconf", "-sql"]
@@ -179,9 +174,7 @@ class GridEngine(batch.SchedulerPluginBatch):
     def parse_jobs(self, text: str) -> Iterator[batch.BatchJob]:
         root = batch.read_xml(text, "job_info")
         if root.find("queue_info") is None or root.find("job_info") is None:
-            raise batch.UnreadableAnswer(
-                "it is not a list of jobs; if there are options in sge_qstat, such as -g c, remove them"
-            )
+            raise batch.UnreadableAnswer("it lists no jobs (is there a -g c in sge_qstat?)")
         for row in root.iter("job_list"):
             job_id, letters = row.findtext("JB_job_number"), row.findtext("state")
             if not job_id or not letters:

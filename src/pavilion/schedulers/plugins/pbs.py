@@ -254,8 +254,7 @@ class Pbs(batch.SchedulerPluginBatch):
             raise SchedulerPluginError(f"PBS takes ASCII characters only in paths: {paths[0]!r}.")
         # A -v in the script would not count beside this one.  Without a process in the background
         # (-f), which submits even after qsub was stopped.
-        taken = self.user_options(submission.config).taken
-        more = [value for text in taken for value in shlex.split(text)]
+        more = shlex.split(" ".join(self.user_options(submission.config).taken))
         variables = [f"{self.TOKEN_VARIABLE}={submission.token}", *more]
         return ["qsub", "-f", "-v", ",".join(variables), "-o", *paths]
 
